@@ -1,2 +1,14 @@
-//! The part of pg_tviews that does not know PostgreSQL.
+//! The part of pg_tviews that does not know PostgreSQL: the description of a query and what follows from it
+//! (keys, strategies), the Z-set, the transaction queue and the order of a flush.
+//!
+//! Nothing here is `unsafe`, nothing calls a server; the extension translates catalogs into these types and
+//! carries out what they decide.
 #![forbid(unsafe_code)]
+
+pub mod fd;
+pub mod graph;
+pub mod key;
+pub mod model;
+pub mod queue;
+pub mod strategy;
+pub mod zset;

@@ -1,0 +1,50 @@
+//! The order of a flush: TVIEWs after the TVIEWs they read.
+//!
+//! Called by flush and by creation (cycle refusal).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which relations each TVIEW reads. Keys and values are relation ids.
+pub type Sources = BTreeMap<u32, BTreeSet<u32>>;
+
+/// The TVIEWs of `sources` in an order in which each comes after those it reads; ties by id.
+/// `Err` names a TVIEW on a cycle.
+pub fn order(sources: &Sources) -> Result<Vec<u32>, u32> {
+    let mut done = BTreeSet::new();
+    let mut out = Vec::new();
+    while out.len() < sources.len() {
+        let ready: Vec<u32> = sources
+            .iter()
+            .filter(|(t, s)| !done.contains(*t) && s.iter().all(|x| !sources.contains_key(x) || done.contains(x)))
+            .map(|(t, _)| *t)
+            .collect();
+        if ready.is_empty() {
+            let stuck = sources.keys().find(|t| !done.contains(*t));
+            return Err(stuck.copied().unwrap_or_default());
+        }
+        done.extend(ready.iter().copied());
+        out.extend(ready);
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(edges: &[(u32, &[u32])]) -> Sources {
+        edges.iter().map(|(t, s)| (*t, s.iter().copied().collect())).collect()
+    }
+
+    #[test]
+    fn diamond() {
+        let g = graph(&[(4, &[2, 3]), (3, &[1, 100]), (2, &[1]), (1, &[100])]);
+        assert_eq!(order(&g), Ok(vec![1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn cycle() {
+        assert!(order(&graph(&[(1, &[2]), (2, &[1])])).is_err());
+        assert!(order(&graph(&[(1, &[1])])).is_err());
+    }
+}

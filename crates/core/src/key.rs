@@ -1,0 +1,236 @@
+//! Derivation of a unique key of the output.
+//!
+//! Rule: a set of output columns is a key when it determines (fd.rs) the row of every atom of the join (Shape::Rows),
+//! or every grouping expression (Shape::Groups, Shape::Distinct). Equalities of an outer join hold for matched rows
+//! only: they give "the left rows determine the right row" when they pin a whole key of the right side, and nothing
+//! else. Equal values are compared with IS NOT DISTINCT FROM, so null-extended rows are covered.
+//! Called by `strategy`.
+
+use crate::fd::{closure, Fd, Item};
+use crate::model::{Description, Equality, Join, OuterKind, Shape};
+
+/// Positions (from 0) of the output columns that form a key, smallest first; `None` when there is none.
+pub fn derive(d: &Description) -> Option<Vec<usize>> {
+    let fds = dependencies(d);
+    let (start, goal): (Vec<usize>, Goal) = match &d.shape {
+        Shape::Opaque(_) => return None,
+        Shape::Rows => {
+            let plain = (0..d.outputs.len()).filter(|i| d.outputs[*i].is_some() && d.comparable[*i]);
+            (plain.collect(), Goal::Rows)
+        }
+        Shape::Groups(groups) => {
+            let positions: Option<Vec<usize>> = groups.iter().copied().collect();
+            let mut positions = positions?;
+            positions.sort_unstable();
+            positions.dedup();
+            (positions.clone(), Goal::Positions(positions))
+        }
+        Shape::Distinct => {
+            let all: Vec<usize> = (0..d.outputs.len()).collect();
+            (all.clone(), Goal::Positions(all))
+        }
+    };
+    if start.iter().any(|p| !d.comparable[*p]) || !reaches(d, &fds, &start, &goal) {
+        return None;
+    }
+    let key = minimise(d, &fds, start, &goal);
+    (!key.is_empty()).then_some(key)
+}
+
+enum Goal {
+    Rows,
+    Positions(Vec<usize>),
+}
+
+fn items(d: &Description, positions: &[usize]) -> Vec<Item> {
+    positions.iter().filter_map(|p| d.outputs[*p].map(Item::Col)).collect()
+}
+
+fn reaches(d: &Description, fds: &[Fd], positions: &[usize], goal: &Goal) -> bool {
+    let known = closure(items(d, positions), fds);
+    match goal {
+        Goal::Rows => (0..d.atoms.len()).all(|a| known.has(Item::Row(a))),
+        Goal::Positions(wanted) => wanted.iter().all(|w| {
+            positions.contains(w) || d.outputs[*w].is_some_and(|c| known.has(Item::Col(c)))
+        }),
+    }
+}
+
+/// Drops columns as long as the rest is still a key; columns outside unique keys go first, then the rightmost.
+fn minimise(d: &Description, fds: &[Fd], start: Vec<usize>, goal: &Goal) -> Vec<usize> {
+    let in_key = |p: usize| {
+        d.outputs[p].is_some_and(|c| d.atoms[c.atom].keys.iter().any(|k| k.contains(&c.att)))
+    };
+    let mut order = start.clone();
+    order.sort_by_key(|p| (in_key(*p), std::cmp::Reverse(*p)));
+    let mut key = start;
+    for p in order {
+        let without: Vec<usize> = key.iter().copied().filter(|x| *x != p).collect();
+        if reaches(d, fds, &without, goal) {
+            key = without;
+        }
+    }
+    key
+}
+
+fn dependencies(d: &Description) -> Vec<Fd> {
+    let mut fds = Vec::new();
+    for (a, atom) in d.atoms.iter().enumerate() {
+        for key in &atom.keys {
+            let from = key.iter().map(|att| Item::Col(crate::model::Col { atom: a, att: *att }));
+            fds.push(Fd { from: from.collect(), to: vec![Item::Row(a)] });
+        }
+    }
+    let (mut joined, constants) = of_join(&d.join, &fds);
+    fds.append(&mut joined);
+    fds.extend(constants);
+    fds
+}
+
+/// Dependencies that a join adds: (always valid, valid only where no null-extension is above).
+fn of_join(join: &Join, keys: &[Fd]) -> (Vec<Fd>, Vec<Fd>) {
+    match join {
+        Join::Atom(_) => (Vec::new(), Vec::new()),
+        Join::Inner(items, equalities) => {
+            let (mut fds, mut constants) = (Vec::new(), Vec::new());
+            for item in items {
+                let (f, c) = of_join(item, keys);
+                fds.extend(f);
+                constants.extend(c);
+            }
+            let (f, c) = of_equalities(equalities);
+            fds.extend(f);
+            constants.extend(c);
+            (fds, constants)
+        }
+        Join::Outer(kind, left, right, equalities) => {
+            let (mut fds, left_constants) = of_join(left, keys);
+            let (right_fds, right_constants) = of_join(right, keys);
+            fds.extend(right_fds.iter().cloned());
+            if *kind == OuterKind::Full {
+                return (fds, Vec::new());
+            }
+            let (matched, pinned) = of_equalities(equalities);
+            let inside: Vec<Fd> =
+                [keys, &fds, &right_fds, &right_constants, &matched, &pinned].concat();
+            let left_rows: Vec<Item> = left.atoms().into_iter().map(Item::Row).collect();
+            let right_rows: Vec<Item> = right.atoms().into_iter().map(Item::Row).collect();
+            let known = closure(left_rows.iter().copied(), &inside);
+            if right_rows.iter().all(|r| known.has(*r)) {
+                fds.push(Fd { from: left_rows, to: right_rows });
+            }
+            (fds, left_constants)
+        }
+    }
+}
+
+fn of_equalities(equalities: &[Equality]) -> (Vec<Fd>, Vec<Fd>) {
+    let (mut fds, mut constants) = (Vec::new(), Vec::new());
+    for (a, b) in equalities {
+        match b {
+            Some(b) => {
+                fds.push(Fd { from: vec![Item::Col(*a)], to: vec![Item::Col(*b)] });
+                fds.push(Fd { from: vec![Item::Col(*b)], to: vec![Item::Col(*a)] });
+            }
+            None => constants.push(Fd { from: Vec::new(), to: vec![Item::Col(*a)] }),
+        }
+    }
+    (fds, constants)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Atom, Col};
+
+    fn col(atom: usize, att: i16) -> Col {
+        Col { atom, att }
+    }
+
+    /// Two atoms, attribute 1 is the primary key of each.
+    fn describe(join: Join, shape: Shape, outputs: &[Option<Col>]) -> Description {
+        let atom = Atom { keys: vec![vec![1]], ..Atom::default() };
+        Description {
+            atoms: vec![atom.clone(), atom],
+            join,
+            shape,
+            outputs: outputs.to_vec(),
+            comparable: vec![true; outputs.len()],
+        }
+    }
+
+    fn inner(equalities: Vec<Equality>) -> Join {
+        Join::Inner(vec![Join::Atom(0), Join::Atom(1)], equalities)
+    }
+
+    fn left(equalities: Vec<Equality>) -> Join {
+        Join::Outer(OuterKind::Left, Box::new(Join::Atom(0)), Box::new(Join::Atom(1)), equalities)
+    }
+
+    #[test]
+    fn foreign_key_join_needs_only_the_child_key() {
+        let d = describe(
+            inner(vec![(col(0, 2), Some(col(1, 1)))]),
+            Shape::Rows,
+            &[Some(col(0, 1)), Some(col(1, 2)), Some(col(1, 1))],
+        );
+        assert_eq!(derive(&d), Some(vec![0]));
+    }
+
+    #[test]
+    fn one_to_many_left_join_needs_both() {
+        let outputs = [Some(col(0, 1)), Some(col(1, 1))];
+        let d = describe(left(vec![(col(1, 2), Some(col(0, 1)))]), Shape::Rows, &outputs);
+        assert_eq!(derive(&d), Some(vec![0, 1]));
+        let d = describe(left(vec![(col(1, 1), Some(col(0, 2)))]), Shape::Rows, &outputs);
+        assert_eq!(derive(&d), Some(vec![0]));
+    }
+
+    #[test]
+    fn an_equality_of_an_outer_join_does_not_leak() {
+        // l LEFT JOIN r ON l.c2 = r.c1 with only r's key and l.c2 in the output: l is not determined
+        let d = describe(
+            left(vec![(col(0, 2), Some(col(1, 1)))]),
+            Shape::Rows,
+            &[Some(col(0, 2)), Some(col(1, 1))],
+        );
+        assert_eq!(derive(&d), None);
+    }
+
+    #[test]
+    fn full_join_and_cross_join_need_both_keys() {
+        let outputs = [Some(col(0, 1)), Some(col(1, 1))];
+        let full = Join::Outer(
+            OuterKind::Full,
+            Box::new(Join::Atom(0)),
+            Box::new(Join::Atom(1)),
+            vec![(col(0, 1), Some(col(1, 1)))],
+        );
+        assert_eq!(derive(&describe(full, Shape::Rows, &outputs)), Some(vec![0, 1]));
+        assert_eq!(derive(&describe(inner(vec![]), Shape::Rows, &outputs[..1])), None);
+    }
+
+    #[test]
+    fn groups() {
+        let join = || inner(vec![(col(0, 2), Some(col(1, 1)))]);
+        let outputs = [Some(col(1, 1)), Some(col(1, 2)), None];
+        let d = describe(join(), Shape::Groups(vec![Some(0), Some(1)]), &outputs);
+        assert_eq!(derive(&d), Some(vec![0]), "the name follows from the key");
+        let d = describe(join(), Shape::Groups(vec![Some(0), None]), &outputs);
+        assert_eq!(derive(&d), None, "a grouping expression is not in the output");
+        let d = describe(join(), Shape::Groups(vec![]), &outputs);
+        assert_eq!(derive(&d), None, "one row, no key");
+    }
+
+    #[test]
+    fn constant_pins_a_column_but_not_under_an_outer_join() {
+        let d = describe(
+            inner(vec![(col(1, 1), None)]),
+            Shape::Rows,
+            &[Some(col(0, 1))],
+        );
+        assert_eq!(derive(&d), Some(vec![0]));
+        let d = describe(left(vec![(col(1, 1), None)]), Shape::Rows, &[Some(col(0, 1))]);
+        assert_eq!(derive(&d), Some(vec![0]), "left row determines the one match");
+    }
+}

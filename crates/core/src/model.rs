@@ -1,0 +1,92 @@
+//! The description of a query that strategies are decided from.
+//!
+//! Sub-queries that only join, filter and project are flattened into their parent, so `atoms` are the relations
+//! whose rows multiply; everything else (grouped sub-queries, functions, VALUES …) is one opaque atom.
+//! Built by the extension's `analyze`, consumed by `key` and `strategy`.
+
+use serde::Serialize;
+
+/// A column of an atom. `att` is the attribute number, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Col {
+    pub atom: usize,
+    pub att: i16,
+}
+
+/// One relation of the flattened join.
+#[derive(Debug, Clone, Default)]
+pub struct Atom {
+    /// Base relation, `None` for an opaque item.
+    pub relid: Option<u32>,
+    /// Range table indexes from the outermost query block to this atom.
+    pub path: Vec<usize>,
+    /// Unique, not-null, immediately checked keys.
+    pub keys: Vec<Vec<i16>>,
+    /// Attributes that cannot be NULL in the stored row.
+    pub not_null: Vec<i16>,
+}
+
+/// An equality that holds for matched rows; `None` on the right is a constant.
+pub type Equality = (Col, Option<Col>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OuterKind {
+    /// The right side can be null-extended.
+    Left,
+    Full,
+}
+
+/// The join tree with right joins turned into left ones.
+#[derive(Debug, Clone)]
+pub enum Join {
+    Atom(usize),
+    /// Inner join of all items under the conjunction of the equalities (and other conditions, which do not matter here).
+    Inner(Vec<Join>, Vec<Equality>),
+    Outer(OuterKind, Box<Join>, Box<Join>, Vec<Equality>),
+}
+
+impl Join {
+    pub fn atoms(&self) -> Vec<usize> {
+        match self {
+            Join::Atom(a) => vec![*a],
+            Join::Inner(items, _) => items.iter().flat_map(Join::atoms).collect(),
+            Join::Outer(_, l, r, _) => l.atoms().into_iter().chain(r.atoms()).collect(),
+        }
+    }
+
+    /// Atoms that an outer join can null-extend.
+    pub fn nullable(&self) -> Vec<usize> {
+        match self {
+            Join::Atom(_) => Vec::new(),
+            Join::Inner(items, _) => items.iter().flat_map(Join::nullable).collect(),
+            Join::Outer(OuterKind::Left, l, r, _) => l.nullable().into_iter().chain(r.atoms()).collect(),
+            Join::Outer(OuterKind::Full, l, r, _) => l.atoms().into_iter().chain(r.atoms()).collect(),
+        }
+    }
+}
+
+/// How the rows of the join become rows of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// One output row for each row of the join.
+    Rows,
+    /// One output row for each value of the grouping expressions: positions in the output, or `None` for one that is
+    /// not in the output.
+    Groups(Vec<Option<usize>>),
+    /// Duplicates removed: every output column is a grouping expression.
+    Distinct,
+    /// Set operations, windows, LIMIT, grouping sets …: nothing is known.
+    Opaque(&'static str),
+}
+
+/// A whole query.
+#[derive(Debug, Clone)]
+pub struct Description {
+    pub atoms: Vec<Atom>,
+    pub join: Join,
+    pub shape: Shape,
+    /// For each output column: the column it is, when it is a plain one.
+    pub outputs: Vec<Option<Col>>,
+    /// For each output column: whether its type has an equality operator that can be indexed and hashed.
+    pub comparable: Vec<bool>,
+}

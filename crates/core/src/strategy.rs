@@ -1,0 +1,49 @@
+//! Which way a TVIEW is maintained when one of its base relations changes, and why.
+//!
+//! Called by the extension once per TVIEW and backend, by `explain` and by `check`.
+
+use serde::Serialize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Recompute the rows whose key a change can affect.
+    Keyed,
+    /// Recompute everything, write the difference.
+    Full,
+}
+
+impl Strategy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Keyed => "keyed",
+            Strategy::Full => "full",
+        }
+    }
+}
+
+/// How many different lock requests two writers of one base relation need to stay exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// No two writers of this relation can touch the same view row unseen.
+    Free,
+    /// They can: the keys of recomputed rows are locked.
+    ByKey,
+    /// The relation occurs more than once, or the whole view is recomputed: one writer at a time.
+    Alone,
+}
+
+/// Decision for one base relation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    pub strategy: Strategy,
+    pub sharing: Sharing,
+    pub reason: String,
+}
+
+impl Decision {
+    pub fn full(reason: impl Into<String>) -> Decision {
+        Decision { strategy: Strategy::Full, sharing: Sharing::Alone, reason: reason.into() }
+    }
+}

@@ -1,0 +1,266 @@
+//! From an expanded `Query` to the core's description.
+//!
+//! Sub-queries that only join, filter and project are flattened: their relations become atoms of the whole. Everything
+//! else in a FROM clause is an opaque atom. Invariant: a `Block` mirrors the query block it was made from, so positions
+//! found here can be used to edit a copy of the query (dirty.rs).
+
+use super::load::outputs;
+use crate::pg::relation::Relation;
+use crate::pg::{ext, list, name};
+use pgrx::pg_sys;
+use std::collections::{BTreeSet, HashMap};
+use tviews_core::model::{Atom, Col, Description, Equality, Join, OuterKind, Shape};
+
+/// What a range table index of a block stands for.
+pub enum Item {
+    Atom(usize),
+    Sub(Block),
+}
+
+/// A query block whose FROM clause has been flattened into the description.
+pub struct Block {
+    pub query: *mut pg_sys::Query,
+    pub items: HashMap<usize, Item>,
+}
+
+impl Block {
+    /// All atoms below a range table index of this block.
+    pub fn atoms_of(&self, index: usize) -> BTreeSet<usize> {
+        match self.items.get(&index) {
+            Some(Item::Atom(a)) => BTreeSet::from([*a]),
+            Some(Item::Sub(b)) => b.items.keys().flat_map(|i| b.atoms_of(*i)).collect(),
+            None => BTreeSet::new(),
+        }
+    }
+
+    /// The atom column that a Var of this block is, if it is a plain one.
+    ///
+    /// # Safety
+    /// The block's query is alive.
+    pub unsafe fn resolve(&self, var: *mut pg_sys::Var) -> Option<Col> {
+        if (*var).varlevelsup != 0 {
+            return None;
+        }
+        match self.items.get(&((*var).varno as usize))? {
+            Item::Atom(a) => (*var).varattno.gt(&0).then(|| Col { atom: *a, att: (*var).varattno }),
+            Item::Sub(b) => b.resolve_expr(b.output((*var).varattno)?),
+        }
+    }
+
+    /// The expression of output column `att` of this block.
+    ///
+    /// # Safety
+    /// The block's query is alive.
+    pub unsafe fn output(&self, att: i16) -> Option<*mut pg_sys::Node> {
+        if att < 1 {
+            return None;
+        }
+        let tle = list::iter::<pg_sys::TargetEntry>((*self.query).targetList).find(|t| (**t).resno == att)?;
+        Some(ext::flatten_join_aliases(self.query, (*tle).expr.cast()))
+    }
+
+    /// # Safety
+    /// As for `resolve`.
+    pub unsafe fn resolve_expr(&self, mut node: *mut pg_sys::Node) -> Option<Col> {
+        while list::is(node, pg_sys::NodeTag::T_RelabelType) {
+            node = (*node.cast::<pg_sys::RelabelType>()).arg.cast();
+        }
+        list::is(node, pg_sys::NodeTag::T_Var).then(|| self.resolve(node.cast())).flatten()
+    }
+}
+
+pub struct Described {
+    pub block: Block,
+    pub description: Description,
+}
+
+/// Describes an expanded query.
+///
+/// # Safety
+/// `query` is valid and stays alive as long as the result.
+pub unsafe fn describe(query: *mut pg_sys::Query) -> Described {
+    let mut atoms = Vec::new();
+    let (block, join) = describe_block(query, &[], &mut atoms);
+    let mut outs = Vec::new();
+    let mut comparable = Vec::new();
+    for tle in outputs(query) {
+        let expr = ext::flatten_groups(query, (*tle).expr.cast());
+        let expr = ext::flatten_join_aliases(query, expr);
+        outs.push(block.resolve_expr(expr));
+        comparable.push(name::equality(pg_sys::exprType(expr)).is_some());
+    }
+    let shape = shape(query);
+    Described { block, description: Description { atoms, join, shape, outputs: outs, comparable } }
+}
+
+unsafe fn shape(query: *mut pg_sys::Query) -> Shape {
+    let q = &*query;
+    let opaque = [
+        (!q.setOperations.is_null(), "set operation"),
+        (!q.groupingSets.is_null(), "grouping sets"),
+        (q.hasWindowFuncs, "window function"),
+        (q.hasTargetSRFs, "set-returning function in the select list"),
+        (q.hasDistinctOn, "DISTINCT ON"),
+        (!q.limitCount.is_null() || !q.limitOffset.is_null(), "LIMIT"),
+    ];
+    if let Some((_, what)) = opaque.iter().find(|(is, _)| *is) {
+        return Shape::Opaque(what);
+    }
+    let grouped = !q.groupClause.is_null() || q.hasAggs || !q.havingQual.is_null();
+    let distinct = !q.distinctClause.is_null();
+    match (grouped, distinct) {
+        (true, true) => Shape::Opaque("DISTINCT over GROUP BY"),
+        (false, true) => Shape::Distinct,
+        (false, false) => Shape::Rows,
+        (true, false) => Shape::Groups(groups(query)),
+    }
+}
+
+/// Output position of each grouping expression.
+unsafe fn groups(query: *mut pg_sys::Query) -> Vec<Option<usize>> {
+    let outs = outputs(query);
+    list::iter::<pg_sys::SortGroupClause>((*query).groupClause)
+        .map(|c| outs.iter().position(|t| (**t).ressortgroupref == (*c).tleSortGroupRef))
+        .collect()
+}
+
+/// Whether a sub-query only joins, filters and projects.
+unsafe fn is_plain(q: &pg_sys::Query) -> bool {
+    q.commandType == pg_sys::CmdType::CMD_SELECT
+        && !q.hasAggs
+        && !q.hasWindowFuncs
+        && !q.hasTargetSRFs
+        && !q.hasDistinctOn
+        && q.groupClause.is_null()
+        && q.groupingSets.is_null()
+        && q.havingQual.is_null()
+        && q.distinctClause.is_null()
+        && q.limitCount.is_null()
+        && q.limitOffset.is_null()
+        && q.setOperations.is_null()
+        && q.cteList.is_null()
+        && q.rowMarks.is_null()
+}
+
+unsafe fn describe_block(query: *mut pg_sys::Query, path: &[usize], atoms: &mut Vec<Atom>) -> (Block, Join) {
+    let mut block = Block { query, items: HashMap::new() };
+    let join = describe_from((*query).jointree.cast(), &mut block, path, atoms);
+    (block, join)
+}
+
+unsafe fn describe_from(
+    node: *mut pg_sys::Node,
+    block: &mut Block,
+    path: &[usize],
+    atoms: &mut Vec<Atom>,
+) -> Join {
+    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+        let from = node.cast::<pg_sys::FromExpr>();
+        let items: Vec<Join> = list::iter::<pg_sys::Node>((*from).fromlist)
+            .map(|item| describe_from(item, block, path, atoms))
+            .collect();
+        let equalities = equalities((*from).quals, block);
+        return Join::Inner(items, equalities);
+    }
+    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        let left = describe_from((*join).larg, block, path, atoms);
+        let right = describe_from((*join).rarg, block, path, atoms);
+        let on = equalities((*join).quals, block);
+        return match (*join).jointype {
+            pg_sys::JoinType::JOIN_LEFT => Join::Outer(OuterKind::Left, Box::new(left), Box::new(right), on),
+            pg_sys::JoinType::JOIN_RIGHT => Join::Outer(OuterKind::Left, Box::new(right), Box::new(left), on),
+            pg_sys::JoinType::JOIN_FULL => Join::Outer(OuterKind::Full, Box::new(left), Box::new(right), on),
+            _ => Join::Inner(vec![left, right], on),
+        };
+    }
+    let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*block.query).rtable, index - 1);
+    let mut here = path.to_vec();
+    here.push(index);
+    if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && !(*rte).lateral && is_plain(&*(*rte).subquery) {
+        let (sub, join) = describe_block((*rte).subquery, &here, atoms);
+        block.items.insert(index, Item::Sub(sub));
+        return join;
+    }
+    let atom = if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION {
+        base_atom((*rte).relid, (*rte).inh, here)
+    } else {
+        Atom { path: here, ..Atom::default() }
+    };
+    atoms.push(atom);
+    block.items.insert(index, Item::Atom(atoms.len() - 1));
+    Join::Atom(atoms.len() - 1)
+}
+
+/// Plain equalities of a conjunction whose sides are columns or a column and a constant.
+unsafe fn equalities(quals: *mut pg_sys::Node, block: &Block) -> Vec<Equality> {
+    let mut out = Vec::new();
+    let flat = ext::flatten_join_aliases(block.query, quals);
+    for conjunct in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(flat.cast())) {
+        if !list::is(conjunct, pg_sys::NodeTag::T_OpExpr) {
+            continue;
+        }
+        let op = conjunct.cast::<pg_sys::OpExpr>();
+        if list::len((*op).args) != 2 {
+            continue;
+        }
+        let left = list::nth::<pg_sys::Node>((*op).args, 0);
+        let right = list::nth::<pg_sys::Node>((*op).args, 1);
+        let exact = pg_sys::op_mergejoinable((*op).opno, pg_sys::exprType(left))
+            && ((*op).inputcollid == pg_sys::InvalidOid || pg_sys::get_collation_isdeterministic((*op).inputcollid));
+        if !exact {
+            continue;
+        }
+        let constant = |n: *mut pg_sys::Node| {
+            list::is(n, pg_sys::NodeTag::T_Const) && !(*n.cast::<pg_sys::Const>()).constisnull
+        };
+        match (block.resolve_expr(left), block.resolve_expr(right)) {
+            (Some(a), Some(b)) => out.push((a, Some(b))),
+            (Some(a), None) if constant(right) => out.push((a, None)),
+            (None, Some(b)) if constant(left) => out.push((b, None)),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>) -> Atom {
+    let mut atom = Atom { relid: Some(relid.to_u32()), path, ..Atom::default() };
+    let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { return atom };
+    for i in 0..rel.natts() {
+        let att = rel.attribute(i);
+        if att.attnotnull && !att.attisdropped {
+            atom.not_null.push(att.attnum);
+        }
+    }
+    let has_children = rel.relkind() == pg_sys::RELKIND_RELATION && rel.class().relhassubclass && inh;
+    if !has_children {
+        // SAFETY: the relation is open.
+        atom.keys = unsafe { unique_keys(&rel, &atom.not_null) };
+    }
+    atom
+}
+
+/// Keys from unique indexes that hold at every moment. Source: catalog/pg_index.h.
+unsafe fn unique_keys(rel: &Relation, not_null: &[i16]) -> Vec<Vec<i16>> {
+    let mut keys = Vec::new();
+    for index in list::oids(pg_sys::RelationGetIndexList(rel.raw())) {
+        let Some(index) = Relation::open(index, pg_sys::AccessShareLock) else { continue };
+        let form = &*(*index.raw()).rd_index;
+        if !form.indisunique || !form.indisvalid || !form.indisready || !form.indimmediate {
+            continue;
+        }
+        if !pg_sys::RelationGetIndexPredicate(index.raw()).is_null()
+            || !pg_sys::RelationGetIndexExpressions(index.raw()).is_null()
+        {
+            continue;
+        }
+        let columns: Vec<i16> =
+            (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect();
+        if columns.iter().all(|c| *c > 0 && (form.indnullsnotdistinct || not_null.contains(c))) {
+            keys.push(columns);
+        }
+    }
+    keys
+}

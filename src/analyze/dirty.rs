@@ -1,0 +1,451 @@
+//! The query for the keys of all rows that a change of one base relation can affect.
+//!
+//! For a change of T at one place of the FROM clause ("term"): T becomes its old and new change rows; every other
+//! changed relation becomes itself plus its deleted rows; outer joins that could null-extend T become inner (full joins:
+//! preserve T's side); conditions that a null-extended row may pass where the matched row does not are dropped; the key
+//! is projected. Where such a join existed, the key is also projected as if T's side were null-extended ("variant").
+//! Invariant: the result is a superset of the keys whose output rows differ between old and new state. It is only about
+//! keys: what the rows are is always recomputed from the real query.
+//! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
+
+use super::describe::{Block, Described, Item};
+use super::load::outputs;
+use super::relations;
+use crate::capture::install::make;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::{attname, Relation};
+use crate::pg::{ext, list, name, walk};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+
+/// A term's SQL and what it says about concurrency.
+pub struct Term {
+    /// One SELECT per variant, each with one column per key position.
+    pub selects: Vec<String>,
+    /// Atoms that some variant null-extends.
+    pub nulled: BTreeSet<usize>,
+}
+
+/// Why a term cannot be made; becomes the reason of strategy `full`.
+pub type Why = String;
+
+/// Builds the term for a change of atom `atom`.
+///
+/// # Safety
+/// `d` was described from `query`, both alive; `key` are output positions.
+pub unsafe fn term(
+    d: &Described,
+    key: &[usize],
+    atom: usize,
+    changed: &BTreeSet<u32>,
+) -> Result<std::result::Result<Term, Why>> {
+    let query = ext::copy(d.block.query);
+    let path = d.description.atoms[atom].path.clone();
+    let mut edit = Edit { atom, changed, groups: Vec::new() };
+    if let Err(why) = edit.block(query, &d.block, &path)? {
+        return Ok(Err(why));
+    }
+    let mut keys: Vec<*mut pg_sys::Node> = Vec::new();
+    let outs = outputs(query);
+    for p in key {
+        let expr = ext::flatten_groups(query, (*outs[*p]).expr.cast());
+        keys.push(ext::flatten_join_aliases(query, expr));
+    }
+    strip(query);
+    let mut selects = vec![project(query, &keys)];
+    let mut nulled = BTreeSet::new();
+    for group in &edit.groups {
+        let mut variant = Vec::new();
+        for k in &keys {
+            match null_extend(&d.block, *k, group) {
+                Some(expr) => variant.push(expr),
+                None => return Ok(Err("a key expression mixes both sides of an outer join".into())),
+            }
+        }
+        nulled.extend(group.iter().copied());
+        selects.push(project(query, &variant));
+    }
+    Ok(Ok(Term { selects, nulled }))
+}
+
+/// Removes everything behind the FROM and WHERE clauses.
+unsafe fn strip(query: *mut pg_sys::Query) {
+    let q = &mut *query;
+    q.groupClause = std::ptr::null_mut();
+    q.groupingSets = std::ptr::null_mut();
+    q.havingQual = std::ptr::null_mut();
+    q.distinctClause = std::ptr::null_mut();
+    q.sortClause = std::ptr::null_mut();
+    q.windowClause = std::ptr::null_mut();
+    q.hasAggs = false;
+    q.hasWindowFuncs = false;
+    q.hasDistinctOn = false;
+    #[cfg(feature = "pg18")]
+    {
+        q.hasGroupRTE = false;
+    }
+}
+
+unsafe fn project(query: *mut pg_sys::Query, keys: &[*mut pg_sys::Node]) -> String {
+    let mut targets: *mut pg_sys::List = std::ptr::null_mut();
+    for (i, k) in keys.iter().enumerate() {
+        let label = CString::new(format!("k{}", i + 1)).unwrap_or_default();
+        let tle = pg_sys::makeTargetEntry(
+            ext::copy(*k).cast(),
+            i as i16 + 1,
+            pg_sys::pstrdup(label.as_ptr()),
+            false,
+        );
+        targets = pg_sys::lappend(targets, tle.cast());
+    }
+    let copy = ext::copy(query);
+    (*copy).targetList = targets;
+    CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned()
+}
+
+/// The key expression when the atoms of `group` are null-extended; None when that cannot be told.
+unsafe fn null_extend(block: &Block, key: *mut pg_sys::Node, group: &BTreeSet<usize>) -> Option<*mut pg_sys::Node> {
+    let mut possible = true;
+    let out = walk::rewrite(key, &mut |node| {
+        if !list::is(node, pg_sys::NodeTag::T_Var) {
+            return None;
+        }
+        let var = node.cast::<pg_sys::Var>();
+        let atoms = block.atoms_of((*var).varno as usize);
+        if atoms.is_disjoint(group) {
+            return None;
+        }
+        let inside = match block.resolve(var) {
+            Some(col) => group.contains(&col.atom),
+            None if atoms.is_subset(group) && matches!(block.items.get(&((*var).varno as usize)), Some(Item::Atom(_))) => true,
+            None => {
+                possible = false;
+                false
+            }
+        };
+        inside.then(|| {
+            pg_sys::makeNullConst((*var).vartype, (*var).vartypmod, (*var).varcollid).cast::<pg_sys::Node>()
+        })
+    });
+    possible.then_some(out)
+}
+
+struct Edit<'a> {
+    atom: usize,
+    changed: &'a BTreeSet<u32>,
+    /// Sets of atoms that can be null-extended together because of a change of the atom.
+    groups: Vec<BTreeSet<usize>>,
+}
+
+/// A join on the way from the top of a FROM clause to an item.
+struct OnPath {
+    join: *mut pg_sys::JoinExpr,
+    in_left: bool,
+}
+
+impl Edit<'_> {
+    /// Edits one query block; `path` leads from here to the atom.
+    unsafe fn block(
+        &mut self,
+        query: *mut pg_sys::Query,
+        block: &Block,
+        path: &[usize],
+    ) -> Result<std::result::Result<(), Why>> {
+        let index = path[0];
+        let mut joins = Vec::new();
+        find((*query).jointree.cast(), index, &mut joins);
+        let mut local: Vec<BTreeSet<usize>> = Vec::new();
+        for i in (0..joins.len()).rev() {
+            let Some(side) = convert(&joins[i]) else { continue };
+            match survives(query, &joins[..i], side) {
+                Ok(Some(side)) => local.push(side),
+                Ok(None) => {}
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        drop_conditions(query, &mut local);
+        for side in &local {
+            self.groups.push(side.iter().flat_map(|i| block.atoms_of(*i)).collect());
+        }
+        for (i, item) in &block.items {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
+            match item {
+                Item::Atom(a) if *a == self.atom => replace_by_changes(rte)?,
+                Item::Atom(_) if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION => {
+                    if self.changed.contains(&(*rte).relid.to_u32()) {
+                        drop_whole_rows(query, *i);
+                        add_deleted(rte)?;
+                    }
+                }
+                Item::Atom(_) => {}
+                Item::Sub(sub) if *i == index => {
+                    let inner_before = self.groups.len();
+                    if let Err(why) = self.block((*rte).subquery, sub, &path[1..])? {
+                        return Ok(Err(why));
+                    }
+                    for group in self.groups[inner_before..].to_vec() {
+                        if let Err(why) = outer_conditions(query, &joins, index, sub, &group) {
+                            return Ok(Err(why));
+                        }
+                    }
+                }
+                Item::Sub(sub) => {
+                    // Not on the path: only its changed relations are widened.
+                    if let Err(why) = self.widen((*rte).subquery, sub)? {
+                        return Ok(Err(why));
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    unsafe fn widen(&mut self, query: *mut pg_sys::Query, block: &Block) -> Result<std::result::Result<(), Why>> {
+        for (i, item) in &block.items {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
+            match item {
+                Item::Atom(_) if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION => {
+                    if self.changed.contains(&(*rte).relid.to_u32()) {
+                        drop_whole_rows(query, *i);
+                        add_deleted(rte)?;
+                    }
+                }
+                Item::Atom(_) => {}
+                Item::Sub(sub) => {
+                    if let Err(why) = self.widen((*rte).subquery, sub)? {
+                        return Ok(Err(why));
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// The joins from the top to range table index `index`, outermost first.
+unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> bool {
+    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+        let from = node.cast::<pg_sys::FromExpr>();
+        return list::iter::<pg_sys::Node>((*from).fromlist).any(|item| find(item, index, out));
+    }
+    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        for (side, in_left) in [((*join).larg, true), ((*join).rarg, false)] {
+            out.push(OnPath { join, in_left });
+            if find(side, index, out) {
+                return true;
+            }
+            out.pop();
+        }
+        return false;
+    }
+    list::is(node, pg_sys::NodeTag::T_RangeTblRef)
+        && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
+}
+
+/// Turns an outer join that can null-extend the changed side; gives that side's range table indexes.
+unsafe fn convert(on: &OnPath) -> Option<BTreeSet<usize>> {
+    use pg_sys::JoinType::*;
+    let join = &mut *on.join;
+    join.jointype = match (join.jointype, on.in_left) {
+        (JOIN_LEFT, false) | (JOIN_RIGHT, true) => JOIN_INNER,
+        (JOIN_FULL, true) => JOIN_LEFT,
+        (JOIN_FULL, false) => JOIN_RIGHT,
+        _ => return None,
+    };
+    let mut side = Vec::new();
+    relations::collect(if on.in_left { join.larg } else { join.rarg }, &mut side);
+    Some(side.into_iter().collect())
+}
+
+fn set_of(bits: Vec<i32>) -> BTreeSet<usize> {
+    bits.into_iter().map(|b| b as usize).collect()
+}
+
+/// Range table indexes of this level that a condition mentions, sub-queries inside it included.
+unsafe fn mentions(condition: *mut pg_sys::Node) -> BTreeSet<usize> {
+    set_of(list::members(pg_sys::pull_varnos(std::ptr::null_mut(), condition)))
+}
+
+/// Range table indexes for which a condition cannot be true when they are null-extended.
+unsafe fn strict_in(condition: *mut pg_sys::Node) -> BTreeSet<usize> {
+    set_of(list::members(pg_sys::find_nonnullable_rels(condition)))
+}
+
+/// Follows a null-extended side up through the joins above it: what is null-extended with it, None when such rows never
+/// come out.
+unsafe fn survives(
+    query: *mut pg_sys::Query,
+    above: &[OnPath],
+    mut side: BTreeSet<usize>,
+) -> std::result::Result<Option<BTreeSet<usize>>, Why> {
+    use pg_sys::JoinType::*;
+    for on in above.iter().rev() {
+        let join = &*on.join;
+        let quals = ext::flatten_join_aliases(query, join.quals);
+        for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
+            if mentions(condition).is_disjoint(&side) {
+                continue;
+            }
+            if strict_in(condition).is_disjoint(&side) {
+                return Err("a join condition can be true for null-extended rows".into());
+            }
+            match (join.jointype, on.in_left) {
+                (JOIN_INNER, _) => return Ok(None),
+                (JOIN_LEFT, true) | (JOIN_RIGHT, false) => {
+                    let mut other = Vec::new();
+                    relations::collect(if on.in_left { join.rarg } else { join.larg }, &mut other);
+                    side.extend(other);
+                }
+                // Still to be converted: the whole side is null-extended, which is that join's own variant.
+                (JOIN_LEFT, false) | (JOIN_RIGHT, true) => return Ok(None),
+                _ => return Err("a full join above an outer join".into()),
+            }
+        }
+    }
+    Ok(Some(side))
+}
+
+/// WHERE: a condition that is strict in a null-extended side ends its variant; one that is not is dropped.
+unsafe fn drop_conditions(query: *mut pg_sys::Query, sides: &mut Vec<BTreeSet<usize>>) {
+    let from = (*query).jointree;
+    let flat = ext::flatten_join_aliases(query, (*from).quals);
+    let conditions: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit(flat.cast())).collect();
+    for c in &conditions {
+        let strict = strict_in(*c);
+        sides.retain(|side| strict.is_disjoint(side));
+    }
+    let kept = conditions.into_iter().filter(|c| {
+        let mentioned = mentions(*c);
+        sides.iter().all(|side| mentioned.is_disjoint(side))
+    });
+    (*from).quals = conjunction(kept.collect());
+}
+
+unsafe fn conjunction(conditions: Vec<*mut pg_sys::Node>) -> *mut pg_sys::Node {
+    let mut list: *mut pg_sys::List = std::ptr::null_mut();
+    for c in conditions {
+        list = pg_sys::lappend(list, c.cast());
+    }
+    if list.is_null() {
+        return std::ptr::null_mut();
+    }
+    pg_sys::make_ands_explicit(list).cast()
+}
+
+/// Conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
+unsafe fn outer_conditions(
+    query: *mut pg_sys::Query,
+    joins: &[OnPath],
+    index: usize,
+    sub: &Block,
+    group: &BTreeSet<usize>,
+) -> std::result::Result<(), Why> {
+    let depends = |condition: *mut pg_sys::Node| {
+        if !mentions(condition).contains(&index) {
+            return false;
+        }
+        if pg_sys::checkExprHasSubLink(condition) {
+            return true;
+        }
+        let flags = (pg_sys::PVC_RECURSE_AGGREGATES | pg_sys::PVC_RECURSE_PLACEHOLDERS) as i32;
+        list::iter::<pg_sys::Var>(pg_sys::pull_var_clause(condition, flags)).any(|var| {
+            if (*var).varno as usize != index {
+                return false;
+            }
+            match sub.output((*var).varattno) {
+                Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
+                None => true,
+            }
+        })
+    };
+    for on in joins {
+        let quals = ext::flatten_join_aliases(query, (*on.join).quals);
+        for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
+            if depends(condition) {
+                return Err("a join condition depends on the nullable side inside a view".into());
+            }
+        }
+    }
+    let from = (*query).jointree;
+    let flat = ext::flatten_join_aliases(query, (*from).quals);
+    let kept = list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(flat.cast())).filter(|c| !depends(*c));
+    (*from).quals = conjunction(kept.collect());
+    Ok(())
+}
+
+/// A whole-row Var of a relation that becomes a sub-query would change its type: conditions with one are dropped.
+unsafe fn drop_whole_rows(query: *mut pg_sys::Query, index: usize) {
+    let from = (*query).jointree;
+    let has = |condition: *mut pg_sys::Node| {
+        walk::walk(condition, &mut |node| {
+            list::is(node, pg_sys::NodeTag::T_Var)
+                && (*node.cast::<pg_sys::Var>()).varno as usize == index
+                && (*node.cast::<pg_sys::Var>()).varattno <= 0
+        })
+    };
+    let kept = list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit((*from).quals.cast())).filter(|c| !has(*c));
+    (*from).quals = conjunction(kept.collect());
+}
+
+unsafe fn replace_by_changes(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
+    let table = relation_name((*rte).relid)?;
+    transplant(rte, &format!("SELECT 1 FROM tviews.changed(NULL::{table}) x"))
+}
+
+/// The relation and its deleted rows.
+unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
+    let table = relation_name((*rte).relid)?;
+    let only = if (*rte).inh { "" } else { "ONLY " };
+    let Some(rel) = Relation::open((*rte).relid, pg_sys::AccessShareLock) else {
+        return Err(Error::Internal(format!("relation {table} does not exist")));
+    };
+    let columns: Vec<String> = (0..rel.natts())
+        .map(|i| {
+            let att = rel.attribute(i);
+            let label = name::ident(&attname(att));
+            if att.attisdropped { format!("NULL::pg_catalog.int4 AS {label}") } else { label }
+        })
+        .collect();
+    let columns = columns.join(", ");
+    transplant(
+        rte,
+        &format!(
+            "SELECT 1 FROM (SELECT {columns} FROM {only}{table} \
+             UNION ALL SELECT {columns} FROM tviews.deleted(NULL::{table})) x"
+        ),
+    )
+}
+
+fn relation_name(relid: pg_sys::Oid) -> Result<String> {
+    name::relation(relid).ok_or_else(|| Error::Internal(format!("relation {} does not exist", relid.to_u32())))
+}
+
+/// Overwrites a range table entry with the only one of `sql`, keeping its alias.
+unsafe fn transplant(rte: *mut pg_sys::RangeTblEntry, sql: &str) -> Result<()> {
+    let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+    let text = pg_sys::pstrdup(text.as_ptr());
+    let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+    let query = pg_sys::parse_analyze_fixedparams(
+        list::nth(raw, 0),
+        text,
+        std::ptr::null(),
+        0,
+        std::ptr::null_mut(),
+    );
+    let donor = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, 0);
+    let alias = make::<pg_sys::Alias>(pg_sys::NodeTag::T_Alias);
+    (*alias).aliasname = (*(*rte).eref).aliasname;
+    if !(*rte).alias.is_null() {
+        (*alias).colnames = (*(*rte).alias).colnames;
+    }
+    (*(*donor).eref).aliasname = (*alias).aliasname;
+    if !(*rte).alias.is_null() && !(*(*rte).alias).colnames.is_null() {
+        (*(*donor).eref).colnames = (*(*rte).eref).colnames;
+    }
+    (*donor).alias = alias;
+    (*donor).inFromCl = true;
+    *rte = *donor;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The query of a TVIEW: as stored, and with the views it reads expanded.
+//!
+//! Source: commands/matview.c (the one rule of a matview), rewrite/rewriteHandler.c.
+
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::{ext, list};
+use pgrx::pg_sys;
+
+/// A copy of the stored defining query of a materialized view.
+pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
+    // SAFETY: rules belong to the open relation; the action is copied.
+    unsafe {
+        let rules = (*rel.raw()).rd_rules;
+        if rules.is_null() || (*rules).numLocks < 1 {
+            return Err(Error::Internal(format!("relation {} has no rule", rel.oid().to_u32())));
+        }
+        let actions = (**(*rules).rules).actions;
+        if list::len(actions) != 1 {
+            return Err(Error::Internal("a materialized view has more than one action".into()));
+        }
+        Ok(ext::copy(list::nth::<pg_sys::Query>(actions, 0)))
+    }
+}
+
+/// A copy of `query` in which views are sub-queries.
+///
+/// # Safety
+/// `query` is a valid analysed SELECT.
+pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
+    let copy = ext::copy(query);
+    pg_sys::AcquireRewriteLocks(copy, true, false);
+    let rewritten = pg_sys::QueryRewrite(copy);
+    if list::len(rewritten) != 1 {
+        return Err(Error::unsupported("query is rewritten by a rule", -1, "Only plain SELECT can be maintained."));
+    }
+    Ok(list::nth(rewritten, 0))
+}
+
+/// The non-junk target entries, in output order.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn outputs(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::TargetEntry> {
+    list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect()
+}

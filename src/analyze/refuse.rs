@@ -1,0 +1,157 @@
+//! What cannot be maintained at all, with the position of the construct and a hint.
+//!
+//! Invariant: everything that passes here is right later, at worst by full recomputation. Checked on the expanded query
+//! so that constructs inside views are found too (those have no position).
+
+use super::refuse_functions::check_functions;
+use super::relations;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::{list, name, walk};
+use crate::tam;
+use pgrx::pg_sys;
+
+/// Refuses the first offending construct of an expanded query.
+///
+/// # Safety
+/// `query` is a valid, expanded query.
+pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
+    let mut error = None;
+    walk::walk(query.cast(), &mut |node| {
+        if let Err(e) = check_node(node) {
+            error = Some(e);
+        }
+        error.is_some()
+    });
+    if let Some(e) = error {
+        return Err(e);
+    }
+    for (relid, used) in relations::of(query) {
+        check_relation(pg_sys::Oid::from(relid), &used)?;
+    }
+    Ok(())
+}
+
+unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
+    use pg_sys::NodeTag::*;
+    match (*node).type_ {
+        T_Query => check_query(node.cast()),
+        T_SQLValueFunction => Err(Error::unsupported(
+            "functions of the clock or the session cannot be maintained",
+            pg_sys::exprLocation(node),
+            "Compare with a column, or filter when reading the TVIEW.",
+        )),
+        T_NextValueExpr => Err(Error::unsupported(
+            "volatile functions cannot be maintained",
+            pg_sys::exprLocation(node),
+            "A sequence gives another value each time the query runs.",
+        )),
+        _ => check_functions(node),
+    }
+}
+
+unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
+    if (*query).commandType != pg_sys::CmdType::CMD_SELECT || (*query).hasModifyingCTE {
+        return Err(Error::unsupported(
+            "a TVIEW cannot be defined by a statement that writes",
+            -1,
+            "Only SELECT can be maintained.",
+        ));
+    }
+    if !(*query).rowMarks.is_null() {
+        return Err(Error::unsupported(
+            "FOR UPDATE and FOR SHARE cannot be maintained",
+            -1,
+            "Leave the locking clause out.",
+        ));
+    }
+    for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+        if !(*rte).tablesample.is_null() {
+            return Err(Error::unsupported(
+                "TABLESAMPLE cannot be maintained",
+                -1,
+                "A sample is another one each time the query runs.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
+    let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
+        return Err(Error::Internal(format!("relation {} does not exist", relid.to_u32())));
+    };
+    let shown = name::bare(relid);
+    let refuse = |what: String, hint: &str| Err(Error::unsupported(what, -1, hint));
+    // SAFETY: plain look-ups on an open relation.
+    unsafe {
+        if pg_sys::IsCatalogRelation(rel.raw()) {
+            return refuse(
+                format!("system catalog \"{shown}\" cannot be maintained"),
+                "Changes of system catalogs cannot be captured.",
+            );
+        }
+    }
+    if rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
+        return refuse(
+            format!("temporary table \"{shown}\" cannot be maintained"),
+            "Other sessions cannot read it.",
+        );
+    }
+    match rel.relkind() {
+        pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {}
+        // SAFETY: the relation is open.
+        pg_sys::RELKIND_MATVIEW if unsafe { tam::is_tview_relation(rel.raw()) } => {}
+        pg_sys::RELKIND_MATVIEW => {
+            return refuse(
+                format!("materialized view \"{shown}\" cannot be maintained"),
+                "Make it a TVIEW first: ALTER MATERIALIZED VIEW … SET ACCESS METHOD tview.",
+            )
+        }
+        pg_sys::RELKIND_FOREIGN_TABLE => {
+            return refuse(
+                format!("foreign table \"{shown}\" cannot be maintained"),
+                "Changes on a foreign server cannot be captured.",
+            )
+        }
+        _ => {
+            return refuse(
+                format!("relation \"{shown}\" cannot be maintained"),
+                "A TVIEW reads tables, partitioned tables, views and other TVIEWs.",
+            )
+        }
+    }
+    check_system_columns(&shown, used)?;
+    if used.with_children {
+        check_children(relid, &shown)?;
+    }
+    Ok(())
+}
+
+fn check_system_columns(shown: &str, used: &relations::Use) -> Result<()> {
+    let tableoid = pg_sys::TableOidAttributeNumber as i16;
+    if used.columns.iter().any(|c| *c < 0 && *c != tableoid) {
+        return Err(Error::unsupported(
+            format!("system columns of \"{shown}\" cannot be maintained"),
+            -1,
+            "Their values change without a write; only tableoid is allowed.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_children(relid: pg_sys::Oid, shown: &str) -> Result<()> {
+    // SAFETY: catalog look-up.
+    for child in unsafe { crate::pg::ext::find_all_inheritors(relid, pg_sys::AccessShareLock as i32) } {
+        // SAFETY: syscache look-up.
+        let kind = unsafe { pg_sys::get_rel_relkind(child) } as u8;
+        if kind == pg_sys::RELKIND_FOREIGN_TABLE {
+            return Err(Error::unsupported(
+                format!("\"{shown}\" has a foreign table as partition, which cannot be maintained"),
+                -1,
+                "Changes on a foreign server cannot be captured.",
+            ));
+        }
+    }
+    Ok(())
+}

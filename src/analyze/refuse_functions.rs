@@ -1,0 +1,116 @@
+//! Functions that cannot be maintained: volatile ones, those of the clock or the session, and stable ones that may read
+//! tables.
+//!
+//! Rule: IMMUTABLE functions are trusted. STABLE ones are accepted when they are built in, depend on nothing but
+//! settings that are pinned (pg/pinned.rs), and are not in the list below.
+
+use crate::pg::error::{Error, Result};
+use pgrx::{pg_guard, pg_sys};
+use std::ffi::{c_void, CStr};
+
+/// Built-in STABLE functions whose result depends on the clock, the session or on catalogs and tables.
+/// A trailing `*` stands for any ending.
+const REFUSED: &[&str] = &[
+    "age", "col_description", "current_*", "currtid*", "cursor_to_xml*", "database_to_xml*", "format_type",
+    "getdatabaseencoding", "has_*", "inet_client_*", "inet_server_*", "is_*_visible", "now", "obj_description",
+    "pg_*", "query_to_xml*", "reg*", "row_security_active", "schema_to_xml*", "session_user", "shobj_description",
+    "statement_timestamp", "table_to_xml*", "to_reg*", "transaction_timestamp", "txid_*", "version",
+];
+
+/// Accepted although the name matches: they only look at their arguments.
+const ACCEPTED: &[&str] = &["regexp_*", "pg_size_pretty", "pg_size_bytes", "pg_typeof", "pg_column_size"];
+
+struct Found {
+    function: pg_sys::Oid,
+}
+
+/// Refuses `node` when a function it calls itself cannot be maintained.
+///
+/// # Safety
+/// `node` is a valid node.
+pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
+    let mut found = Found { function: pg_sys::InvalidOid };
+    if !pg_sys::check_functions_in_node(node, Some(offends), (&mut found as *mut Found).cast()) {
+        return Ok(());
+    }
+    let name = function_name(found.function);
+    let at = pg_sys::exprLocation(node);
+    if pg_sys::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
+        return Err(Error::unsupported(
+            format!("volatile function {name}() cannot be maintained"),
+            at,
+            "If the function always gives the same result for the same arguments, declare it IMMUTABLE.",
+        ));
+    }
+    if found.function.to_u32() < pg_sys::FirstNormalObjectId {
+        return Err(Error::unsupported(
+            format!("function {name}() depends on the clock, the session or the catalogs and cannot be maintained"),
+            at,
+            "Compare with a column, or filter when reading the TVIEW.",
+        ));
+    }
+    Err(Error::unsupported(
+        format!("stable function {name}() cannot be maintained"),
+        at,
+        "It may read tables whose changes would go unnoticed. Declare it IMMUTABLE if it does not.",
+    ))
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void) -> bool {
+    let bad = match pg_sys::func_volatile(function) as u8 {
+        pg_sys::PROVOLATILE_IMMUTABLE => false,
+        pg_sys::PROVOLATILE_STABLE => {
+            function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function)
+        }
+        _ => true,
+    };
+    if bad {
+        (*context.cast::<Found>()).function = function;
+    }
+    bad
+}
+
+fn refused(function: pg_sys::Oid) -> bool {
+    // to_tsvector(text) and its kin take their configuration from a setting that is not pinned.
+    let configuration = [
+        pg_sys::F_TO_TSVECTOR_TEXT, pg_sys::F_TO_TSVECTOR_JSON, pg_sys::F_TO_TSVECTOR_JSONB,
+        pg_sys::F_TO_TSQUERY_TEXT, pg_sys::F_PLAINTO_TSQUERY_TEXT, pg_sys::F_PHRASETO_TSQUERY_TEXT,
+        pg_sys::F_WEBSEARCH_TO_TSQUERY_TEXT,
+    ];
+    if configuration.contains(&function.to_u32()) {
+        return true;
+    }
+    let name = function_name(function);
+    let matches = |pattern: &&str| glob(pattern, &name);
+    if name == "age" {
+        // age(timestamptz) counts from today; age(timestamptz, timestamptz) does not.
+        // SAFETY: syscache look-up.
+        return unsafe { pg_sys::get_func_nargs(function) } == 1;
+    }
+    REFUSED.iter().any(|p| matches(p)) && !ACCEPTED.iter().any(|p| matches(p))
+}
+
+/// `*` matches any run of characters.
+fn glob(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, tail)) => {
+            name.starts_with(head)
+                && name.len() >= head.len() + tail.len()
+                && name.ends_with(tail)
+        }
+    }
+}
+
+fn function_name(function: pg_sys::Oid) -> String {
+    // SAFETY: syscache look-up; null for an unknown function.
+    unsafe {
+        let p = pg_sys::get_func_name(function);
+        if p.is_null() {
+            function.to_u32().to_string()
+        } else {
+            CStr::from_ptr(p).to_string_lossy().into_owned()
+        }
+    }
+}

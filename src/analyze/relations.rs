@@ -1,0 +1,111 @@
+//! Which relations a query reads, how often, and which of their columns.
+//!
+//! Columns come from the permission bits that the parser itself keeps (selectedCols), so everything that is looked at
+//! anywhere is in. Invariant: `expand`ed queries only; range table entries that no FROM clause uses (15's OLD and NEW)
+//! are not counted.
+
+use crate::pg::{ext, list, walk};
+use pgrx::pg_sys;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug, Default, Clone)]
+pub struct Use {
+    /// In how many places of FROM clauses.
+    pub times: usize,
+    /// Attribute numbers; 0 is the whole row, negative ones are system columns.
+    pub columns: BTreeSet<i16>,
+    /// Whether one of the uses sees inheritance children.
+    pub with_children: bool,
+}
+
+/// Plain relations (every relkind but views) by oid.
+///
+/// # Safety
+/// `query` is a valid, expanded query.
+pub unsafe fn of(query: *mut pg_sys::Query) -> BTreeMap<u32, Use> {
+    let mut found: BTreeMap<u32, Use> = BTreeMap::new();
+    walk::walk(query.cast(), &mut |node| {
+        if (*node).type_ == pg_sys::NodeTag::T_Query {
+            let q = node.cast::<pg_sys::Query>();
+            for index in in_from(q) {
+                let rte = list::nth::<pg_sys::RangeTblEntry>((*q).rtable, index - 1);
+                if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION {
+                    let entry = found.entry((*rte).relid.to_u32()).or_default();
+                    entry.times += 1;
+                    entry.with_children |= (*rte).inh;
+                    entry.columns.extend(columns(q, rte));
+                }
+            }
+        }
+        false
+    });
+    found
+}
+
+unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) -> Vec<i16> {
+    #[cfg(feature = "pg15")]
+    let selected = {
+        let _ = query;
+        (*rte).selectedCols
+    };
+    #[cfg(not(feature = "pg15"))]
+    let selected = {
+        if (*rte).perminfoindex == 0 {
+            std::ptr::null_mut()
+        } else {
+            (*pg_sys::getRTEPermissionInfo((*query).rteperminfos, rte)).selectedCols
+        }
+    };
+    list::members(selected)
+        .into_iter()
+        .map(|m| (m + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16)
+        .collect()
+}
+
+/// Range table indexes (from 1) that the FROM clause of one query block uses, in order.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn in_from(query: *mut pg_sys::Query) -> Vec<usize> {
+    let mut out = Vec::new();
+    collect((*query).jointree.cast(), &mut out);
+    out
+}
+
+/// Range table indexes below one item of a FROM clause.
+///
+/// # Safety
+/// `node` is a jointree node or null.
+pub unsafe fn collect(node: *mut pg_sys::Node, out: &mut Vec<usize>) {
+    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+        for item in list::iter::<pg_sys::Node>((*node.cast::<pg_sys::FromExpr>()).fromlist) {
+            collect(item, out);
+        }
+    } else if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        collect((*join).larg, out);
+        collect((*join).rarg, out);
+    } else if list::is(node, pg_sys::NodeTag::T_RangeTblRef) {
+        out.push((*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize);
+    }
+}
+
+/// Every relation that must not change unnoticed for cached SQL text to stay right: tables and views alike.
+///
+/// # Safety
+/// `query` is a valid stored (not expanded) query.
+pub unsafe fn named(query: *mut pg_sys::Query) -> BTreeSet<u32> {
+    let mut out = BTreeSet::new();
+    let expanded = ext::copy(query);
+    walk::walk(expanded.cast(), &mut |node| {
+        if (*node).type_ == pg_sys::NodeTag::T_Query {
+            for rte in list::iter::<pg_sys::RangeTblEntry>((*node.cast::<pg_sys::Query>()).rtable) {
+                if (*rte).relid != pg_sys::InvalidOid {
+                    out.insert((*rte).relid.to_u32());
+                }
+            }
+        }
+        false
+    });
+    out
+}

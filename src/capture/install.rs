@@ -1,0 +1,213 @@
+//! Putting the capture triggers on tables and taking them off.
+//!
+//! Invariant: a table has all four triggers when a TVIEW reads it or a table above or below it in its inheritance tree,
+//! and none otherwise. They are internal (not dumped, not touched by DISABLE TRIGGER USER), enabled always (also for
+//! replica sessions), and go with the extension (an auto dependency).
+//! Called by the DDL hooks. Source: commands/trigger.c, CreateTriggerFiringOn.
+
+use super::route::ancestors;
+use crate::catalog;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::{ext, name};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+
+struct Event {
+    name: &'static CStr,
+    kind: u32,
+    old: bool,
+    new: bool,
+}
+
+const EVENTS: &[Event] = &[
+    Event { name: c"tviews_insert", kind: pg_sys::TRIGGER_TYPE_INSERT, old: false, new: true },
+    Event { name: c"tviews_update", kind: pg_sys::TRIGGER_TYPE_UPDATE, old: true, new: true },
+    Event { name: c"tviews_delete", kind: pg_sys::TRIGGER_TYPE_DELETE, old: true, new: false },
+    Event { name: c"tviews_truncate", kind: pg_sys::TRIGGER_TYPE_TRUNCATE, old: false, new: false },
+];
+
+const OLD: &CStr = c"tviews_old";
+const NEW: &CStr = c"tviews_new";
+
+/// Tables that must have triggers for a TVIEW that reads `base`: its whole inheritance tree.
+pub fn covering(base: pg_sys::Oid) -> BTreeSet<u32> {
+    let mut out: BTreeSet<u32> = ancestors(base).into_iter().map(pg_sys::Oid::to_u32).collect();
+    // SAFETY: catalog look-up.
+    let below = unsafe { ext::find_all_inheritors(base, pg_sys::NoLock as i32) };
+    out.extend(below.into_iter().map(pg_sys::Oid::to_u32));
+    out
+}
+
+/// Gives `base` and its inheritance tree the triggers they lack. Blocks writers of these tables until commit.
+pub fn install(base: pg_sys::Oid) -> Result<()> {
+    for relid in covering(base) {
+        let relid = pg_sys::Oid::from(relid);
+        let Some(rel) = Relation::open(relid, pg_sys::ShareRowExclusiveLock) else { continue };
+        if rel.relkind() == pg_sys::RELKIND_MATVIEW || rel.relkind() == pg_sys::RELKIND_FOREIGN_TABLE {
+            continue;
+        }
+        let present = installed(&rel);
+        drop(rel);
+        for event in EVENTS {
+            if !present.iter().any(|p| p.kind == event.kind as i16) {
+                create(relid, event)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the triggers off `base` and its tree where no TVIEW needs them any more.
+pub fn uninstall(base: pg_sys::Oid) {
+    let still: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
+    for relid in covering(base) {
+        if covering(pg_sys::Oid::from(relid)).iter().any(|r| still.contains(r)) {
+            continue;
+        }
+        let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessExclusiveLock) else { continue };
+        let triggers = installed(&rel);
+        drop(rel);
+        for t in triggers {
+            let object = pg_sys::ObjectAddress {
+                classId: pg_sys::TriggerRelationId,
+                objectId: t.oid,
+                objectSubId: 0,
+            };
+            // SAFETY: the trigger exists and its table is locked.
+            unsafe {
+                pg_sys::performDeletion(
+                    &object,
+                    pg_sys::DropBehavior::DROP_RESTRICT,
+                    pg_sys::PERFORM_DELETION_INTERNAL as i32,
+                )
+            };
+        }
+        // SAFETY: makes the deletion visible.
+        unsafe { pg_sys::CommandCounterIncrement() };
+    }
+}
+
+pub struct Installed {
+    pub oid: pg_sys::Oid,
+    pub kind: i16,
+    pub enabled: bool,
+}
+
+/// The capture triggers of an open table.
+pub fn installed(rel: &Relation) -> Vec<Installed> {
+    let function = function();
+    let mut out = Vec::new();
+    // SAFETY: trigdesc belongs to the open relation.
+    unsafe {
+        let desc = (*rel.raw()).trigdesc;
+        if desc.is_null() {
+            return out;
+        }
+        for i in 0..(*desc).numtriggers as usize {
+            let t = &*(*desc).triggers.add(i);
+            if t.tgfoid == function {
+                let events = pg_sys::TRIGGER_TYPE_INSERT
+                    | pg_sys::TRIGGER_TYPE_DELETE
+                    | pg_sys::TRIGGER_TYPE_UPDATE
+                    | pg_sys::TRIGGER_TYPE_TRUNCATE;
+                out.push(Installed {
+                    oid: t.tgoid,
+                    kind: t.tgtype & events as i16,
+                    enabled: t.tgenabled as u8 == pg_sys::TRIGGER_FIRES_ALWAYS,
+                });
+            }
+        }
+    }
+    out
+}
+
+fn function_name() -> *mut pg_sys::List {
+    // SAFETY: builds a list of two String nodes.
+    unsafe {
+        let list = pg_sys::lappend(
+            std::ptr::null_mut(),
+            pg_sys::makeString(pg_sys::pstrdup(c"tviews".as_ptr())).cast(),
+        );
+        pg_sys::lappend(list, pg_sys::makeString(pg_sys::pstrdup(c"capture".as_ptr())).cast())
+    }
+}
+
+/// The trigger function of this database.
+fn function() -> pg_sys::Oid {
+    // SAFETY: syscache look-up by qualified name and no arguments.
+    unsafe { pg_sys::LookupFuncName(function_name(), 0, std::ptr::null(), true) }
+}
+
+fn create(relid: pg_sys::Oid, event: &Event) -> Result<()> {
+    let function = function();
+    if function == pg_sys::InvalidOid {
+        return Err(Error::Internal("function tviews.capture() does not exist".into()));
+    }
+    // SAFETY: a CreateTrigStmt as the grammar would build it; the table is locked.
+    unsafe {
+        let stmt = make::<pg_sys::CreateTrigStmt>(pg_sys::NodeTag::T_CreateTrigStmt);
+        (*stmt).trigname = pg_sys::pstrdup(event.name.as_ptr());
+        (*stmt).relation = std::ptr::null_mut();
+        (*stmt).funcname = function_name();
+        (*stmt).row = false;
+        (*stmt).timing = pg_sys::TRIGGER_TYPE_AFTER as i16;
+        (*stmt).events = event.kind as i16;
+        for (wanted, name, is_new) in [(event.old, OLD, false), (event.new, NEW, true)] {
+            if wanted {
+                let t = make::<pg_sys::TriggerTransition>(pg_sys::NodeTag::T_TriggerTransition);
+                (*t).name = pg_sys::pstrdup(name.as_ptr());
+                (*t).isNew = is_new;
+                (*t).isTable = true;
+                (*stmt).transitionRels = pg_sys::lappend((*stmt).transitionRels, t.cast());
+            }
+        }
+        let trigger = pg_sys::CreateTriggerFiringOn(
+            stmt,
+            std::ptr::null(),
+            relid,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            function,
+            pg_sys::InvalidOid,
+            std::ptr::null_mut(),
+            true,
+            false,
+            pg_sys::TRIGGER_FIRES_ALWAYS as _,
+        );
+        let extension = pg_sys::ObjectAddress {
+            classId: pg_sys::ExtensionRelationId,
+            objectId: pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), false),
+            objectSubId: 0,
+        };
+        pg_sys::recordDependencyOn(&trigger, &extension, pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION);
+        pg_sys::CommandCounterIncrement();
+    }
+    Ok(())
+}
+
+/// A zeroed node.
+///
+/// # Safety
+/// `T` is the node struct of `tag`.
+pub unsafe fn make<T>(tag: pg_sys::NodeTag) -> *mut T {
+    let node = pg_sys::palloc0(std::mem::size_of::<T>()).cast::<T>();
+    (*node.cast::<pg_sys::Node>()).type_ = tag;
+    node
+}
+
+/// CREATE TVIEW needs the TRIGGER privilege, as CREATE TRIGGER would.
+pub fn check_privilege(relid: pg_sys::Oid, owner: pg_sys::Oid) -> Result<()> {
+    let needed = (pg_sys::ACL_TRIGGER | pg_sys::ACL_SELECT) as pg_sys::AclMode;
+    // SAFETY: any existing relation may be asked about.
+    let ok = unsafe {
+        pg_sys::pg_class_aclmask(relid, owner, needed, pg_sys::AclMaskHow::ACLMASK_ALL) == needed
+    };
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::Privilege(name::bare(relid)))
+    }
+}

@@ -1,0 +1,155 @@
+//! Where the rows of a captured statement go: from the table a statement named to the base relations of TVIEWs.
+//!
+//! A table that a TVIEW reads gets its own rows; a partition or child also feeds the relations above it, mapped to
+//! their row type by column name; a table above a base relation cannot tell its rows apart, so a write through it marks
+//! the base relation as changed entirely. Cached per backend until a relation involved is invalidated.
+
+use crate::catalog::{self, cache};
+use crate::pg::relation::{attname, Relation};
+use crate::pg::{ext, relation};
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+/// For one base relation: which of its attributes are kept, and where each comes from in the captured row.
+pub struct Target {
+    pub relid: pg_sys::Oid,
+    /// By attribute of the base relation, from 0: attribute of the captured row from 0, None for "NULL".
+    pub from: Vec<Option<usize>>,
+    /// The captured row is already the image.
+    pub identical: bool,
+}
+
+pub struct Routes {
+    pub targets: Vec<Target>,
+    /// Base relations below the named table.
+    pub everything: Vec<pg_sys::Oid>,
+}
+
+#[derive(Default)]
+struct Cache {
+    generation: u64,
+    routes: HashMap<u32, Rc<Routes>>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
+}
+
+/// Routes of statements that name `rel`.
+pub fn of(rel: pg_sys::Relation) -> Rc<Routes> {
+    // SAFETY: the trigger's relation is open.
+    let relid = unsafe { (*rel).rd_id };
+    let generation = cache::generation();
+    let known = CACHE.with(|c| {
+        let mut c = c.borrow_mut();
+        if c.generation != generation {
+            *c = Cache { generation, routes: HashMap::new() };
+        }
+        c.routes.get(&relid.to_u32()).cloned()
+    });
+    if let Some(routes) = known {
+        return routes;
+    }
+    cache::watch(relid);
+    let routes = Rc::new(build(relid));
+    CACHE.with(|c| {
+        let mut c = c.borrow_mut();
+        if c.generation == cache::generation() {
+            c.routes.insert(relid.to_u32(), Rc::clone(&routes));
+        }
+    });
+    routes
+}
+
+fn build(relid: pg_sys::Oid) -> Routes {
+    catalog::watch_sources();
+    let mut used: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
+    for s in catalog::sources(|_| true) {
+        used.entry(s.relid.to_u32()).or_default().extend(s.columns);
+    }
+    let mut targets = Vec::new();
+    for base in std::iter::once(relid).chain(ancestors(relid)) {
+        if let Some(columns) = used.get(&base.to_u32()) {
+            cache::watch(base);
+            targets.extend(target(relid, base, columns));
+        }
+    }
+    // SAFETY: plain catalog look-up; no locks are taken, the tree is only read.
+    let below = unsafe { ext::find_all_inheritors(relid, pg_sys::NoLock as i32) };
+    let everything = below.into_iter().filter(|r| *r != relid && used.contains_key(&r.to_u32())).collect();
+    Routes { targets, everything }
+}
+
+fn target(from: pg_sys::Oid, base: pg_sys::Oid, columns: &BTreeSet<i16>) -> Option<Target> {
+    let captured = Relation::open(from, pg_sys::NoLock)?;
+    let wanted = Relation::open(base, if from == base { pg_sys::NoLock } else { pg_sys::AccessShareLock })?;
+    let whole = columns.contains(&0);
+    let mut map = Vec::new();
+    for i in 0..wanted.natts() {
+        let att = wanted.attribute(i);
+        let keep = !att.attisdropped && (whole || columns.contains(&att.attnum));
+        map.push(if keep { position(&captured, &attname(att)) } else { None });
+    }
+    let identical = from == base && (0..wanted.natts()).all(|i| map[i] == Some(i));
+    Some(Target { relid: base, from: map, identical })
+}
+
+fn position(rel: &Relation, name: &str) -> Option<usize> {
+    (0..rel.natts()).find(|i| {
+        let att = rel.attribute(*i);
+        !att.attisdropped && relation::attname(att) == name
+    })
+}
+
+/// Everything the relation inherits from, directly or not.
+pub fn ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut found = Vec::new();
+    let mut todo = vec![relid];
+    while let Some(child) = todo.pop() {
+        for parent in parents(child) {
+            if !found.contains(&parent) {
+                found.push(parent);
+                todo.push(parent);
+            }
+        }
+    }
+    found
+}
+
+/// Source: catalog/pg_inherits.c; the index is on (inhrelid, inhseqno).
+fn parents(child: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut out = Vec::new();
+    // SAFETY: a catalog scan as the server itself does it.
+    unsafe {
+        let rel = pg_sys::table_open(pg_sys::InheritsRelationId, pg_sys::AccessShareLock as i32);
+        let mut key: pg_sys::ScanKeyData = std::mem::zeroed();
+        pg_sys::ScanKeyInit(
+            &mut key,
+            pg_sys::Anum_pg_inherits_inhrelid as i16,
+            pg_sys::BTEqualStrategyNumber as u16,
+            pg_sys::Oid::from(pg_sys::F_OIDEQ),
+            pg_sys::Datum::from(child),
+        );
+        let scan = pg_sys::systable_beginscan(
+            rel,
+            pg_sys::Oid::from(pg_sys::InheritsRelidSeqnoIndexId),
+            true,
+            std::ptr::null_mut(),
+            1,
+            &mut key,
+        );
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_inherits>();
+            out.push((*form).inhparent);
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(rel, pg_sys::AccessShareLock as i32);
+    }
+    out
+}

@@ -1,0 +1,101 @@
+//! `tviews.changed(NULL::t)`, `tviews.deleted(NULL::t)` and `tviews.dirty(NULL::t)`: the rows that the SQL of a flush
+//! reads, as set-returning functions over the backend's change sets, of row type t so that attribute numbers line up.
+//!
+//! Invariant: they answer only while a flush of this backend runs; otherwise they would show rows to users who may not
+//! read the table. Called by plans of refresh/.
+
+use crate::pg::error::Error;
+use crate::queue::changes::ChangeSet;
+use pgrx::{pg_guard, pg_sys};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// What a running flush offers to its SQL.
+#[derive(Default)]
+pub struct Offer {
+    /// Change sets by relation.
+    pub changes: HashMap<u32, Vec<Rc<ChangeSet>>>,
+    /// Rows of the TVIEW's row type that carry dirty keys.
+    pub dirty: Option<Rc<ChangeSet>>,
+}
+
+thread_local! {
+    static OFFER: RefCell<Option<Offer>> = const { RefCell::new(None) };
+}
+
+pub fn offer(offer: Option<Offer>) {
+    OFFER.with(|o| *o.borrow_mut() = offer);
+}
+
+pub fn offer_dirty(dirty: Option<Rc<ChangeSet>>) {
+    OFFER.with(|o| {
+        if let Some(offer) = o.borrow_mut().as_mut() {
+            offer.dirty = dirty;
+        }
+    });
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Which {
+    Changed,
+    Deleted,
+    Dirty,
+}
+
+macro_rules! set_returning {
+    ($name:ident, $finfo:ident, $which:expr) => {
+        #[no_mangle]
+        pub extern "C" fn $finfo() -> &'static pg_sys::Pg_finfo_record {
+            const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+
+        #[no_mangle]
+        #[pg_guard]
+        pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+            emit(fcinfo, $which)
+        }
+    };
+}
+
+set_returning!(tviews_changed, pg_finfo_tviews_changed, Which::Changed);
+set_returning!(tviews_deleted, pg_finfo_tviews_deleted, Which::Deleted);
+set_returning!(tviews_dirty, pg_finfo_tviews_dirty, Which::Dirty);
+
+/// Materialises the rows. Source of the protocol: utils/fmgr/README, "Functions Accepting or Returning Sets".
+unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum {
+    let rowtype = pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, 0);
+    let relid = pg_sys::get_typ_typrelid(rowtype).to_u32();
+    let sets = OFFER.with(|o| {
+        o.borrow().as_ref().map(|offer| match which {
+            Which::Dirty => offer.dirty.iter().cloned().collect(),
+            _ => offer.changes.get(&relid).cloned().unwrap_or_default(),
+        })
+    });
+    let Some(sets) = sets else {
+        Error::WrongState {
+            what: "change sets can only be read by the flush of a TVIEW".into(),
+            hint: Some("Use tviews.pending() to see what is pending.".into()),
+        }
+        .raise()
+    };
+    pg_sys::InitMaterializedSRF(fcinfo, pg_sys::MAT_SRF_USE_EXPECTED_DESC);
+    let info = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+    let desc = (*info).setDesc;
+    let slot = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsMinimalTuple);
+    for set in sets {
+        set.each(|tuple, weight| {
+            if which == Which::Deleted && weight > 0 {
+                return;
+            }
+            let copies = if which == Which::Deleted { -weight } else { 1 };
+            for _ in 0..copies {
+                pg_sys::ExecStoreMinimalTuple(tuple, slot, false);
+                pg_sys::tuplestore_puttupleslot((*info).setResult, slot);
+            }
+        });
+    }
+    pg_sys::ExecDropSingleTupleTableSlot(slot);
+    pg_sys::Datum::from(0usize)
+}

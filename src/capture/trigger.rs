@@ -1,0 +1,130 @@
+//! The trigger function: transition tables → change sets.
+//!
+//! Invariant: after a statement, the queue holds exactly −old +new of every base relation the statement changed,
+//! restricted to columns that some TVIEW uses. Called by the server after each statement on a captured table.
+
+use super::route::{self, Routes, Target};
+use crate::queue::{self, changes::ChangeSet, Subject};
+use pgrx::{pg_guard, pg_sys};
+
+#[no_mangle]
+pub extern "C" fn pg_finfo_tviews_capture() -> &'static pg_sys::Pg_finfo_record {
+    const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &RECORD
+}
+
+#[no_mangle]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    let context = (*fcinfo).context;
+    if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
+        pgrx::ereport!(
+            ERROR,
+            pgrx::PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "tviews.capture() must be called as trigger"
+        );
+    }
+    let data = &*context.cast::<pg_sys::TriggerData>();
+    let routes = route::of(data.tg_relation);
+    if data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_TRUNCATE {
+        truncate(&routes);
+    } else {
+        rows(data, &routes);
+    }
+    pg_sys::Datum::from(0usize)
+}
+
+fn truncate(routes: &Routes) {
+    let targets = routes.targets.iter().map(|t| t.relid);
+    targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
+}
+
+unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
+    let mut any = false;
+    for target in &routes.targets {
+        queue::change(Subject::Relation(target.relid.to_u32()), |set| {
+            any |= store(data, data.tg_oldtable, target, set, -1);
+            any |= store(data, data.tg_newtable, target, set, 1);
+        });
+    }
+    if !routes.everything.is_empty() && (any || has_rows(data)) {
+        routes.everything.iter().copied().for_each(queue::change_everything);
+    }
+}
+
+unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
+    let count = |t: *mut pg_sys::Tuplestorestate| {
+        if t.is_null() { 0 } else { pg_sys::tuplestore_tuple_count(t) }
+    };
+    count(data.tg_oldtable) + count(data.tg_newtable) > 0
+}
+
+/// Adds one transition table to a change set with a weight; returns whether it had rows.
+unsafe fn store(
+    data: &pg_sys::TriggerData,
+    table: *mut pg_sys::Tuplestorestate,
+    target: &Target,
+    set: &mut ChangeSet,
+    weight: i64,
+) -> bool {
+    if table.is_null() || pg_sys::tuplestore_tuple_count(table) == 0 {
+        return false;
+    }
+    let base = pg_sys::RelationIdGetRelation(target.relid);
+    let desc = (*base).rd_att;
+    let slot = pg_sys::MakeSingleTupleTableSlot((*data.tg_relation).rd_att, &pg_sys::TTSOpsMinimalTuple);
+    let mut image = ImageBuilder::new(desc);
+    pg_sys::tuplestore_rescan(table);
+    while pg_sys::tuplestore_gettupleslot(table, true, false, slot) {
+        if target.identical {
+            let mut free = false;
+            let tuple = pg_sys::ExecFetchSlotMinimalTuple(slot, &mut free);
+            set.add(tuple, weight);
+            continue;
+        }
+        pg_sys::slot_getallattrs(slot);
+        for (i, from) in target.from.iter().enumerate() {
+            let value = from.and_then(|j| {
+                (!*(*slot).tts_isnull.add(j)).then(|| *(*slot).tts_values.add(j))
+            });
+            image.set(i, value);
+        }
+        image.add_to(set, weight);
+    }
+    pg_sys::ExecDropSingleTupleTableSlot(slot);
+    pg_sys::RelationClose(base);
+    true
+}
+
+/// Builds row images of one row type.
+pub struct ImageBuilder {
+    desc: pg_sys::TupleDesc,
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl ImageBuilder {
+    /// # Safety
+    /// `desc` outlives the builder.
+    pub unsafe fn new(desc: pg_sys::TupleDesc) -> ImageBuilder {
+        let n = (*desc).natts as usize;
+        ImageBuilder { desc, values: vec![pg_sys::Datum::from(0usize); n], nulls: vec![true; n] }
+    }
+
+    pub fn set(&mut self, i: usize, value: Option<pg_sys::Datum>) {
+        self.nulls[i] = value.is_none();
+        self.values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
+    }
+
+    /// # Safety
+    /// The values set so far are valid for the descriptor's types.
+    pub unsafe fn add_to(&mut self, set: &mut ChangeSet, weight: i64) {
+        #[cfg(not(feature = "pg18"))]
+        let tuple =
+            pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
+        #[cfg(feature = "pg18")]
+        let tuple = pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_ptr(), self.nulls.as_ptr(), 0);
+        set.add(tuple, weight);
+        pg_sys::pfree(tuple.cast());
+    }
+}

@@ -1,0 +1,37 @@
+//! When what a backend has worked out about TVIEWs must be worked out again.
+//!
+//! Invariant: a cache that remembers `generation()` when it was filled and compares before use never serves facts older
+//! than the last invalidation of a relation it watches. DDL hooks invalidate the TVIEWs concerned (catalog/mod.rs).
+
+use pgrx::{pg_guard, pg_sys};
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+
+thread_local! {
+    static GENERATION: Cell<u64> = const { Cell::new(1) };
+    static WATCHED: RefCell<HashSet<u32>> = RefCell::new(HashSet::new());
+}
+
+pub fn init() {
+    // SAFETY: the callback lives as long as the library.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_relcache), pg_sys::Datum::from(0usize)) };
+}
+
+pub fn generation() -> u64 {
+    GENERATION.get()
+}
+
+/// Lets invalidations of this relation move the generation.
+pub fn watch(relid: pg_sys::Oid) {
+    WATCHED.with(|w| w.borrow_mut().insert(relid.to_u32()));
+}
+
+/// Called by the server at arbitrary points: only moves a counter.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_relcache(_arg: pg_sys::Datum, relid: pg_sys::Oid) {
+    let relevant = relid == pg_sys::InvalidOid
+        || WATCHED.with(|w| w.try_borrow().map_or(true, |w| w.contains(&relid.to_u32())));
+    if relevant {
+        GENERATION.set(GENERATION.get() + 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! What the extension stores about TVIEWs: which relations each one reads, and whether its unlogged contents survived.
+//!
+//! `tviews.source` has a row per (TVIEW, base relation); everything else (query, options, storage) is in the server's
+//! own catalogs. Invariant: rows are written by DDL hooks in the DDL's transaction, and every write invalidates the
+//! relation cache entries of the TVIEW and of the relation, which is what backends' caches listen to.
+//! Access is by scans below SPI, so it works in any hook and under any privileges.
+
+pub mod cache;
+pub mod options;
+pub mod sentinel;
+pub mod table;
+
+use crate::pg::error::Result;
+use pgrx::{pg_sys, FromDatum, IntoDatum};
+use table::Table;
+
+/// Columns are attribute numbers of the relation; 0 stands for the whole row.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub tview: pg_sys::Oid,
+    pub relid: pg_sys::Oid,
+    pub columns: Vec<i16>,
+}
+
+/// Whether the extension exists in this database.
+pub fn installed() -> bool {
+    crate::tam::access_method_oid().is_some()
+}
+
+/// All rows that satisfy `keep`.
+pub fn sources(keep: impl Fn(&Source) -> bool) -> Vec<Source> {
+    let mut found = Vec::new();
+    if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
+        table.scan(|tuple| {
+            let source = decode(&table, tuple);
+            if keep(&source) {
+                found.push(source);
+            }
+        });
+    }
+    found
+}
+
+fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Source {
+    let oid = |n| {
+        // SAFETY: column n of tviews.source is oid, not null.
+        unsafe { pg_sys::Oid::from_datum(table.get(tuple, n).unwrap_or_default(), false) }
+            .unwrap_or(pg_sys::InvalidOid)
+    };
+    let columns = table
+        .get(tuple, 3)
+        // SAFETY: column 3 is int2[].
+        .and_then(|d| unsafe { Vec::<i16>::from_datum(d, false) })
+        .unwrap_or_default();
+    Source { tview: oid(1), relid: oid(2), columns }
+}
+
+/// Registers what a new TVIEW reads.
+pub fn register(sources: &[Source]) -> Result<()> {
+    let table = Table::required("source", pg_sys::RowExclusiveLock)?;
+    for s in sources {
+        table.insert(&[s.tview.into_datum(), s.relid.into_datum(), s.columns.clone().into_datum()]);
+        invalidate(s);
+    }
+    table.invalidate();
+    Ok(())
+}
+
+/// Forgets a TVIEW; returns the relations it read.
+pub fn unregister(tview: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut freed = Vec::new();
+    if let Some(table) = Table::open("source", pg_sys::RowExclusiveLock) {
+        table.delete(|tuple| {
+            let s = decode(&table, tuple);
+            if s.tview == tview {
+                invalidate(&s);
+                freed.push(s.relid);
+            }
+            s.tview == tview
+        });
+        if !freed.is_empty() {
+            table.invalidate();
+        }
+    }
+    freed
+}
+
+/// Lets creation and removal of TVIEWs move the cache generation.
+pub fn watch_sources() {
+    if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
+        cache::watch(table.oid());
+    }
+}
+
+/// Makes every backend forget what it knows about both ends.
+fn invalidate(s: &Source) {
+    // SAFETY: ignores relations that do not exist any more when asked through the syscache.
+    unsafe {
+        for relid in [s.tview, s.relid] {
+            let tuple = pg_sys::SearchSysCache1(
+                pg_sys::SysCacheIdentifier::RELOID as i32,
+                pg_sys::Datum::from(relid),
+            );
+            if !tuple.is_null() {
+                pg_sys::CacheInvalidateRelcacheByTuple(tuple);
+                pg_sys::ReleaseSysCache(tuple);
+            }
+        }
+    }
+}

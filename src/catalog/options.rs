@@ -1,0 +1,187 @@
+//! TVIEW options, kept in `pg_class.reloptions` beside the storage parameters.
+//!
+//! The table below is the list; parsing checks values with SQLSTATE 22023. Called by the DDL hooks and by monitoring.
+
+use crate::pg::error::{Error, Result};
+use crate::pg::list;
+use pgrx::pg_sys;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+
+/// Name and what it takes, for the error message.
+const OPTIONS: &[(&str, Kind)] = &[
+    ("incremental", Kind::True),
+    ("key", Kind::Text),
+    ("logged", Kind::Bool),
+    ("mode", Kind::OneOf(&["auto", "incremental", "full"])),
+    ("refresh", Kind::OneOf(&["commit"])),
+];
+
+enum Kind {
+    True,
+    Bool,
+    Text,
+    OneOf(&'static [&'static str]),
+}
+
+/// Options of ours by name, values as text.
+pub type Options = BTreeMap<String, String>;
+
+pub fn is_ours(name: &str) -> bool {
+    OPTIONS.iter().any(|(n, _)| *n == name)
+}
+
+/// Checks one option and normalises its value.
+fn check(name: &str, value: Option<String>) -> Result<String> {
+    let Some((_, kind)) = OPTIONS.iter().find(|(n, _)| *n == name) else {
+        return Err(Error::BadOption(format!("unrecognized TVIEW option \"{name}\""), None));
+    };
+    let given = value.clone().unwrap_or_else(|| "true".into());
+    let boolean = match given.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => Some(true),
+        "false" | "off" | "no" | "0" => Some(false),
+        _ => None,
+    };
+    match kind {
+        Kind::Bool => match boolean {
+            Some(b) => Ok(b.to_string()),
+            None => Err(invalid(name, &given, "Valid values are booleans.")),
+        },
+        Kind::True => match boolean {
+            Some(true) => Ok("true".into()),
+            Some(false) => Err(Error::BadOption(
+                format!("option \"{name}\" of a TVIEW cannot be false"),
+                Some("Leave the option out to create an ordinary materialized view.".into()),
+            )),
+            None => Err(invalid(name, &given, "Valid values are booleans.")),
+        },
+        Kind::Text => value.ok_or_else(|| invalid(name, "", "A value is required.")),
+        Kind::OneOf(values) => {
+            let lower = given.to_ascii_lowercase();
+            if values.contains(&lower.as_str()) {
+                Ok(lower)
+            } else {
+                let valid: Vec<String> = values.iter().map(|v| format!("\"{v}\"")).collect();
+                Err(invalid(name, &given, &format!("Valid values are {}.", valid.join(", "))))
+            }
+        }
+    }
+}
+
+fn invalid(name: &str, value: &str, hint: &str) -> Error {
+    Error::BadOption(format!("invalid value for option \"{name}\": \"{value}\""), Some(hint.into()))
+}
+
+/// Takes our options out of a list of `DefElem`: (ours, the rest).
+///
+/// # Safety
+/// `defs` is a valid list of `DefElem` or null; the result shares its elements.
+pub unsafe fn split(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_sys::List)> {
+    let mut ours = Options::new();
+    let mut rest: *mut pg_sys::List = std::ptr::null_mut();
+    for def in list::iter::<pg_sys::DefElem>(defs) {
+        let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
+        if (*def).defnamespace.is_null() && is_ours(&name) {
+            if ours.insert(name.clone(), check(&name, value_of(def))?).is_some() {
+                return Err(Error::BadOption(format!("option \"{name}\" specified more than once"), None));
+            }
+        } else {
+            rest = pg_sys::lappend(rest, def.cast());
+        }
+    }
+    Ok((ours, rest))
+}
+
+/// The value of an option as text; None when it has none.
+///
+/// # Safety
+/// `def` is a valid DefElem.
+pub unsafe fn value_of(def: *mut pg_sys::DefElem) -> Option<String> {
+    if (*def).arg.is_null() {
+        return None;
+    }
+    Some(CStr::from_ptr(pg_sys::defGetString(def)).to_string_lossy().into_owned())
+}
+
+/// Our options of a stored TVIEW.
+pub fn stored(tview: pg_sys::Oid) -> Options {
+    let mut ours = Options::new();
+    for (name, value) in all_stored(tview) {
+        if is_ours(&name) {
+            ours.insert(name, value);
+        }
+    }
+    ours
+}
+
+fn all_stored(relid: pg_sys::Oid) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    // SAFETY: reloptions is text[]; untransformRelOptions makes DefElems of String nodes.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            pg_sys::Datum::from(relid),
+        );
+        if tuple.is_null() {
+            return out;
+        }
+        let mut null = false;
+        let datum = pg_sys::SysCacheGetAttr(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            tuple,
+            pg_sys::Anum_pg_class_reloptions as i16,
+            &mut null,
+        );
+        if !null {
+            for def in list::iter::<pg_sys::DefElem>(pg_sys::untransformRelOptions(datum)) {
+                let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
+                out.push((name, value_of(def).unwrap_or_default()));
+            }
+        }
+        pg_sys::ReleaseSysCache(tuple);
+    }
+    out
+}
+
+/// Writes `ours` into reloptions, replacing earlier ones of ours and keeping the storage parameters.
+/// Source: commands/tablecmds.c, ATExecSetRelOptions.
+pub fn store(relid: pg_sys::Oid, ours: &Options) {
+    let mut entries: Vec<String> = Vec::new();
+    for (name, value) in all_stored(relid) {
+        if !is_ours(&name) {
+            entries.push(format!("{name}={value}"));
+        }
+    }
+    entries.extend(ours.iter().map(|(n, v)| format!("{n}={v}")));
+    // SAFETY: pg_class is locked; the tuple is copied and written back as ATExecSetRelOptions does.
+    unsafe {
+        let class = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as i32);
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            pg_sys::Datum::from(relid),
+        );
+        if !tuple.is_null() {
+            const N: usize = pg_sys::Natts_pg_class as usize;
+            const AT: usize = pg_sys::Anum_pg_class_reloptions as usize - 1;
+            let mut values = [pg_sys::Datum::from(0usize); N];
+            let mut nulls = [false; N];
+            let mut replace = [false; N];
+            replace[AT] = true;
+            match pgrx::IntoDatum::into_datum(entries.clone()) {
+                Some(d) if !entries.is_empty() => values[AT] = d,
+                _ => nulls[AT] = true,
+            }
+            let new = pg_sys::heap_modify_tuple(
+                tuple,
+                (*class).rd_att,
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+                replace.as_mut_ptr(),
+            );
+            pg_sys::CatalogTupleUpdate(class, &mut (*new).t_self, new);
+            pg_sys::ReleaseSysCache(tuple);
+        }
+        pg_sys::table_close(class, pg_sys::RowExclusiveLock as i32);
+        pg_sys::CommandCounterIncrement();
+    }
+}

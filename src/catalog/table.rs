@@ -1,0 +1,101 @@
+//! One of the extension's own tables, read and written below SPI.
+//!
+//! Invariant: scans use the catalog snapshot (the latest one), so what another transaction committed is seen at once.
+//! Source of the calls: access/index/genam.c, catalog/indexing.c.
+
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use pgrx::pg_sys;
+use std::ffi::CString;
+
+pub struct Table(Relation);
+
+impl Table {
+    /// None when the extension is not (or no longer) there.
+    pub fn open(name: &str, lockmode: u32) -> Option<Table> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: syscache look-ups.
+        let relid = unsafe {
+            let schema = pg_sys::get_namespace_oid(c"tviews".as_ptr(), true);
+            if schema == pg_sys::InvalidOid {
+                return None;
+            }
+            pg_sys::get_relname_relid(name.as_ptr(), schema)
+        };
+        if relid == pg_sys::InvalidOid {
+            return None;
+        }
+        Relation::open(relid, lockmode).map(Table)
+    }
+
+    pub fn required(name: &str, lockmode: u32) -> Result<Table> {
+        Table::open(name, lockmode).ok_or_else(|| Error::WrongState {
+            what: format!("relation tviews.{name} does not exist"),
+            hint: Some("Run CREATE EXTENSION pg_tviews in this database.".into()),
+        })
+    }
+
+    pub fn oid(&self) -> pg_sys::Oid {
+        self.0.oid()
+    }
+
+    /// Tells every backend's caches that the contents changed.
+    pub fn invalidate(&self) {
+        // SAFETY: the relation is open.
+        unsafe { pg_sys::CacheInvalidateRelcache(self.0.raw()) };
+    }
+
+    /// Attribute `n` (from 1) of a tuple of this table; None is NULL.
+    pub fn get(&self, tuple: pg_sys::HeapTuple, n: i32) -> Option<pg_sys::Datum> {
+        let mut null = false;
+        // SAFETY: the tuple came from a scan of this table.
+        let datum = unsafe { pg_sys::heap_getattr(tuple, n, self.0.tupdesc(), &mut null) };
+        (!null).then_some(datum)
+    }
+
+    pub fn scan(&self, mut f: impl FnMut(pg_sys::HeapTuple)) {
+        // SAFETY: a plain heap scan; the scan is ended before returning.
+        unsafe {
+            let scan = pg_sys::systable_beginscan(
+                self.0.raw(),
+                pg_sys::InvalidOid,
+                false,
+                std::ptr::null_mut(),
+                0,
+                std::ptr::null_mut(),
+            );
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() {
+                    break;
+                }
+                f(tuple);
+            }
+            pg_sys::systable_endscan(scan);
+        }
+    }
+
+    pub fn insert(&self, columns: &[Option<pg_sys::Datum>]) {
+        let mut values: Vec<_> = columns.iter().map(|c| c.unwrap_or_default()).collect();
+        let mut nulls: Vec<_> = columns.iter().map(Option::is_none).collect();
+        assert_eq!(values.len(), self.0.natts());
+        // SAFETY: one value per attribute; the relation is locked for writing.
+        unsafe {
+            let tuple = pg_sys::heap_form_tuple(self.0.tupdesc(), values.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::CatalogTupleInsert(self.0.raw(), tuple);
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+
+    /// Deletes the tuples for which `which` is true; a tuple deleted meanwhile by another transaction raises 40001.
+    pub fn delete(&self, mut which: impl FnMut(pg_sys::HeapTuple) -> bool) {
+        self.scan(|tuple| {
+            if which(tuple) {
+                // SAFETY: t_self of a scanned tuple.
+                unsafe { pg_sys::CatalogTupleDelete(self.0.raw(), &mut (*tuple).t_self) };
+            }
+        });
+        // SAFETY: makes the deletions visible to the next scan.
+        unsafe { pg_sys::CommandCounterIncrement() };
+    }
+}

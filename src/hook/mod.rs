@@ -1,0 +1,19 @@
+//! The server's hooks: syntax (a detour of the parser) · utility statements · executor start · object access.
+//!
+//! Invariant: every hook function is a plain C frame without destructors that calls guarded Rust before and after the
+//! next hook in the chain, so users' errors pass through untouched and our own carry position and context
+//! (pg/callback.rs). Nothing calls hook.
+
+pub mod alter;
+pub mod create;
+pub mod executor;
+pub mod life;
+pub mod object_access;
+pub mod refresh;
+pub mod utility;
+
+pub fn init() {
+    utility::init();
+    executor::init();
+    object_access::init();
+}

@@ -1,0 +1,206 @@
+//! ProcessUtility: the dispatcher, one handler per statement.
+//!
+//! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
+//! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
+
+use super::{alter, create, life, refresh};
+use crate::capture::install;
+use crate::catalog;
+use crate::pg::callback::Frame;
+use crate::pg::error::or_raise;
+use crate::pg::ext;
+use crate::queue;
+use crate::refresh::{flush, Moment};
+use pgrx::{pg_guard, pg_sys};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ffi::c_char;
+
+static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
+
+thread_local! {
+    /// Relations that a dropped TVIEW read: their triggers may have to go.
+    static FREED: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Plain data that lives in the hook's C frame.
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub pstmt: *mut pg_sys::PlannedStmt,
+    pub source: *const c_char,
+    /// The handler has done everything.
+    pub done: bool,
+    pub after: After,
+    pub qc: *mut pg_sys::QueryCompletion,
+}
+
+/// What to do when the statement has succeeded. Pointers are palloc'd in the statement's memory context.
+#[derive(Clone, Copy)]
+pub enum After {
+    Nothing,
+    Create(*mut create::Planned),
+    Alter(*mut alter::Planned),
+    /// A relation was created below a parent, or a table's tree or policies changed.
+    Tree(*mut BTreeSet<u32>),
+    View(*mut pg_sys::RangeVar),
+    Names,
+}
+
+impl Call {
+    /// A private copy of the statement's tree.
+    pub unsafe fn own_tree<T>(&mut self) -> *mut T {
+        self.pstmt = ext::copy(self.pstmt);
+        (*self.pstmt).utilityStmt.cast()
+    }
+}
+
+pub fn init() {
+    // SAFETY: called once, while the library is loaded.
+    unsafe {
+        NEXT = pg_sys::ProcessUtility_hook;
+        pg_sys::ProcessUtility_hook = Some(process_utility);
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+unsafe extern "C-unwind" fn process_utility(
+    pstmt: *mut pg_sys::PlannedStmt,
+    source: *const c_char,
+    read_only_tree: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    env: *mut pg_sys::QueryEnvironment,
+    dest: *mut pg_sys::DestReceiver,
+    qc: *mut pg_sys::QueryCompletion,
+) {
+    let mut call = Call { pstmt, source, done: false, after: After::Nothing, qc };
+    let mut frame = Frame::new();
+    frame.push(source);
+    before(&mut call);
+    frame.pop();
+    if !call.done {
+        let tree = call.pstmt;
+        #[allow(static_mut_refs)]
+        match NEXT {
+            Some(next) => next(tree, source, read_only_tree, context, params, env, dest, qc),
+            None => standard(tree, source, read_only_tree, context, params, env, dest, qc),
+        }
+    }
+    frame.push(source);
+    after(&mut call);
+    frame.pop();
+}
+
+extern "C-unwind" {
+    // Called without a guard, so that its errors stay as they are.
+    #[link_name = "standard_ProcessUtility"]
+    #[allow(improper_ctypes)]
+    fn standard(
+        pstmt: *mut pg_sys::PlannedStmt,
+        source: *const c_char,
+        read_only_tree: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        env: *mut pg_sys::QueryEnvironment,
+        dest: *mut pg_sys::DestReceiver,
+        qc: *mut pg_sys::QueryCompletion,
+    );
+}
+
+/// Utility statements that a TVIEW or its base tables can be concerned by.
+fn concerns(tag: pg_sys::NodeTag) -> bool {
+    use pg_sys::NodeTag::*;
+    matches!(
+        tag,
+        T_CreateTableAsStmt
+            | T_CreateStmt
+            | T_RefreshMatViewStmt
+            | T_AlterTableStmt
+            | T_RenameStmt
+            | T_AlterObjectSchemaStmt
+            | T_AlterOwnerStmt
+            | T_CommentStmt
+            | T_DropStmt
+            | T_DropOwnedStmt
+            | T_ReassignOwnedStmt
+            | T_CopyStmt
+            | T_ViewStmt
+            | T_IndexStmt
+            | T_CreateTrigStmt
+            | T_RuleStmt
+            | T_CreatePolicyStmt
+            | T_AlterPolicyStmt
+            | T_ClusterStmt
+            | T_ReindexStmt
+            | T_CreateFunctionStmt
+            | T_AlterFunctionStmt
+            | T_AlterTableMoveAllStmt
+            | T_AlterExtensionContentsStmt
+    )
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn before(call: &mut Call) {
+    use pg_sys::NodeTag::*;
+    let tree = (*call.pstmt).utilityStmt;
+    let tag = (*tree).type_;
+    if !concerns(tag) || pg_sys::creating_extension || !pg_sys::IsTransactionState() {
+        return;
+    }
+    if !catalog::installed() {
+        or_raise(create::without_extension(tree));
+        return;
+    }
+    if !queue::is_empty() {
+        flush(Moment::Read);
+    }
+    or_raise(match tag {
+        T_CreateTableAsStmt => create::before(call),
+        T_CreateStmt => life::create_table(call),
+        T_RefreshMatViewStmt => refresh::before(call),
+        T_AlterTableStmt => alter::before(call),
+        T_DropStmt => life::drop(call),
+        T_RenameStmt | T_AlterObjectSchemaStmt | T_AlterOwnerStmt | T_CommentStmt => life::names(call),
+        T_CreatePolicyStmt | T_AlterPolicyStmt => life::policy(call),
+        T_ViewStmt => {
+            call.after = After::View((*tree.cast::<pg_sys::ViewStmt>()).view);
+            Ok(())
+        }
+        _ => Ok(()),
+    });
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn after(call: &mut Call) {
+    or_raise(match call.after {
+        After::Nothing => Ok(()),
+        After::Create(plan) => create::after(&*plan, call),
+        After::Alter(plan) => alter::after(&*plan),
+        After::Tree(relids) => life::tree_changed(&*relids),
+        After::View(view) => life::view_replaced(view),
+        After::Names => {
+            catalog::invalidate_all();
+            Ok(())
+        }
+    });
+    clean_up();
+}
+
+/// Remembers that a relation may not need its triggers any more.
+pub fn freed(relid: pg_sys::Oid) {
+    FREED.with(|f| f.borrow_mut().insert(relid.to_u32()));
+}
+
+/// Takes triggers off relations that no TVIEW reads any more. Also called before commit.
+pub fn clean_up() {
+    let freed = FREED.with(|f| std::mem::take(&mut *f.borrow_mut()));
+    for relid in freed {
+        install::uninstall(pg_sys::Oid::from(relid));
+    }
+}
+
+/// A value in the current memory context, for `After`.
+pub unsafe fn keep<T>(value: T) -> *mut T {
+    // Leaked into Rust's heap on purpose only for the statement: taken back by `take_kept`.
+    Box::into_raw(Box::new(value))
+}

@@ -1,0 +1,95 @@
+//! One error context callback for all hooks: adds the cursor position of a refused construct and the context line
+//! `flush of TVIEW schema.name`.
+//!
+//! Why static state: pgrx raises errors again when all Rust frames are unwound, so what the report needs must outlive
+//! them. The hooks push `Frame` in a C-unwind frame without destructors, outside of the guarded code.
+//! Invariant: the state is cleared whenever a frame is pushed and when it is used.
+
+use pgrx::pg_sys;
+use std::cell::{Cell, RefCell};
+use std::ffi::{c_char, c_int, c_void, CStr, CString};
+
+thread_local! {
+    static POSITION: Cell<c_int> = const { Cell::new(0) };
+    static SOURCE: Cell<*const c_char> = const { Cell::new(std::ptr::null()) };
+    static FLUSHING: RefCell<Option<CString>> = const { RefCell::new(None) };
+}
+
+extern "C-unwind" {
+    fn errposition(cursorpos: c_int) -> c_int;
+    fn set_errcontext_domain(domain: *const c_char) -> c_int;
+    fn errcontext_msg(fmt: *const c_char, ...) -> c_int;
+}
+
+/// Makes the next error point at byte `location` of the statement being executed.
+pub fn set_error_location(location: i32) {
+    let source = SOURCE.get();
+    if location < 0 || source.is_null() {
+        return;
+    }
+    // SAFETY: SOURCE is the query string of the statement whose hook is on the stack.
+    unsafe {
+        let text = CStr::from_ptr(source);
+        if location as usize <= text.to_bytes().len() {
+            POSITION.set(pg_sys::pg_mbstrlen_with_len(source, location) + 1);
+        }
+    }
+}
+
+/// Names the TVIEW that is being flushed, for the context line; `None` when done.
+pub fn set_flushing(name: Option<&str>) {
+    FLUSHING.with(|f| *f.borrow_mut() = name.and_then(|n| CString::new(n).ok()));
+}
+
+/// An `ErrorContextCallback` to be kept in the frame of the calling hook.
+pub struct Frame(pg_sys::ErrorContextCallback, *const c_char);
+
+impl Frame {
+    pub fn new() -> Frame {
+        // SAFETY: plain old data, filled in by push().
+        Frame(unsafe { std::mem::zeroed() }, std::ptr::null())
+    }
+
+    /// # Safety
+    /// `self` must stay where it is until `pop`, or until an error unwinds past it.
+    pub unsafe fn push(&mut self, source: *const c_char) {
+        POSITION.set(0);
+        set_flushing(None);
+        self.1 = SOURCE.replace(source);
+        self.0.previous = pg_sys::error_context_stack;
+        self.0.callback = Some(report);
+        self.0.arg = std::ptr::null_mut();
+        pg_sys::error_context_stack = &mut self.0;
+    }
+
+    /// # Safety
+    /// The frame is on top of the stack.
+    pub unsafe fn pop(&mut self) {
+        pg_sys::error_context_stack = self.0.previous;
+        SOURCE.set(self.1);
+    }
+}
+
+unsafe extern "C-unwind" fn report(_arg: *mut c_void) {
+    let position = POSITION.replace(0);
+    if position > 0 {
+        errposition(position);
+    }
+    // Copied into server memory first: errcontext_msg may raise, and must not pass a frame with destructors.
+    let name = flushing_name();
+    if !name.is_null() {
+        set_errcontext_domain(std::ptr::null());
+        errcontext_msg(c"flush of TVIEW %s".as_ptr(), name);
+    }
+}
+
+fn flushing_name() -> *const c_char {
+    FLUSHING.with(|f| match f.try_borrow() {
+        Ok(name) => match name.as_ref() {
+            // SAFETY: pstrdup in the error context, which is current while callbacks run.
+            Some(name) => unsafe { pg_sys::pstrdup(name.as_ptr()) },
+            None => std::ptr::null(),
+        },
+        Err(_) => std::ptr::null(),
+    })
+}

@@ -1,0 +1,93 @@
+//! The extension's errors: one enum, one conversion to a report.
+//!
+//! Invariant: every error a user can cause has a SQLSTATE that a PostgreSQL user would expect, and a hint when there
+//! is something to do. `Internal` is a bug of ours.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::PgSqlErrorCode as Code;
+
+use super::callback;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A construct that cannot be maintained. `at` is a byte offset into the statement's text, or -1.
+    #[error("{what}")]
+    Unsupported { what: String, detail: Option<String>, hint: Option<String>, at: i32 },
+    #[error("\"{0}\" is not a TVIEW")]
+    NotATview(String),
+    #[error("{0}")]
+    BadOption(String, Option<String>),
+    #[error("{what}")]
+    WrongState { what: String, hint: Option<String> },
+    #[error("{0}")]
+    InvalidDefinition(String, Option<String>),
+    #[error("could not serialize access due to concurrent update")]
+    Serialization,
+    #[error("permission denied for table {0}")]
+    Privilege(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A construct that cannot be maintained, at a byte offset of the statement.
+    pub fn unsupported(what: impl Into<String>, at: i32, hint: impl Into<String>) -> Error {
+        Error::Unsupported { what: what.into(), detail: None, hint: Some(hint.into()), at }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Error::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
+            Error::BadOption(..) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
+            Error::Serialization => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Privilege(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Error::Unsupported { detail, .. } => detail.clone(),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::Unsupported { hint, .. } | Error::WrongState { hint, .. } => hint.clone(),
+            Error::BadOption(_, hint) | Error::InvalidDefinition(_, hint) => hint.clone(),
+            Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
+            Error::Serialization => Some("The transaction might succeed if retried.".into()),
+            _ => None,
+        }
+    }
+
+    /// Raises the error. Unwinds to the nearest guard, which turns it into the server's `ereport(ERROR)`.
+    pub fn raise(self) -> ! {
+        if let Error::Unsupported { at, .. } = self {
+            callback::set_error_location(at);
+        }
+        let mut report = ErrorReport::new(self.code(), self.to_string(), "pg_tviews");
+        if let Some(detail) = self.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = self.hint() {
+            report = report.set_hint(hint);
+        }
+        report.report(pgrx::PgLogLevel::ERROR);
+        unreachable!("ereport(ERROR) does not return");
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Unwraps or raises.
+pub fn or_raise<T>(result: Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => error.raise(),
+    }
+}

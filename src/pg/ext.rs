@@ -1,0 +1,128 @@
+//! Exported server functions that pgrx's bindings leave out, each behind a guard.
+//!
+//! Signatures follow the headers named beside them (PostgreSQL 15 to 18).
+
+use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard};
+use std::ffi::c_void;
+
+#[allow(improper_ctypes)]
+mod raw {
+    use super::*;
+    extern "C-unwind" {
+        // commands/view.h
+        pub fn StoreViewQuery(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool);
+        // commands/matview.h
+        pub fn SetMatViewPopulatedState(relation: pg_sys::Relation, newstate: bool);
+        // catalog/pg_inherits.h
+        pub fn find_all_inheritors(
+            parent: pg_sys::Oid,
+            lockmode: pg_sys::LOCKMODE,
+            parents: *mut *mut pg_sys::List,
+        ) -> *mut pg_sys::List;
+        // catalog/partition.h
+        pub fn get_partition_ancestors(relid: pg_sys::Oid) -> *mut pg_sys::List;
+        // utils/ruleutils.h
+        pub fn quote_qualified_identifier(
+            qualifier: *const std::ffi::c_char,
+            ident: *const std::ffi::c_char,
+        ) -> *mut std::ffi::c_char;
+        // nodes/nodeFuncs.h
+        #[cfg(feature = "pg15")]
+        pub fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
+        #[cfg(feature = "pg15")]
+        pub fn query_tree_walker(
+            query: *mut pg_sys::Query,
+            walker: Walker,
+            context: *mut c_void,
+            flags: i32,
+        ) -> bool;
+        #[cfg(feature = "pg15")]
+        pub fn expression_tree_mutator(
+            node: *mut pg_sys::Node,
+            mutator: Mutator,
+            context: *mut c_void,
+        ) -> *mut pg_sys::Node;
+        #[cfg(feature = "pg15")]
+        pub fn raw_expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
+    }
+    #[cfg(not(feature = "pg15"))]
+    pub use pg_sys::{
+        expression_tree_mutator_impl as expression_tree_mutator,
+        expression_tree_walker_impl as expression_tree_walker, query_tree_walker_impl as query_tree_walker,
+        raw_expression_tree_walker_impl as raw_expression_tree_walker,
+    };
+}
+
+/// `bool (*)(Node *, void *)`; returns true to stop.
+pub type Walker = Option<unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> bool>;
+
+pub unsafe fn store_view_query(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool) {
+    guard(|| raw::StoreViewQuery(view, query, replace))
+}
+
+pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool) {
+    guard(|| raw::SetMatViewPopulatedState(relation, populated))
+}
+
+/// The relation and all that inherit from it, partitions included.
+pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
+    let list = guard(|| raw::find_all_inheritors(parent, lockmode, std::ptr::null_mut()));
+    super::list::oids(list)
+}
+
+pub unsafe fn partition_ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let list = guard(|| raw::get_partition_ancestors(relid));
+    super::list::oids(list)
+}
+
+pub unsafe fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool {
+    guard(|| raw::expression_tree_walker(node, walker, context))
+}
+
+pub unsafe fn query_tree_walker(query: *mut pg_sys::Query, walker: Walker, context: *mut c_void, flags: i32) -> bool {
+    guard(|| raw::query_tree_walker(query, walker, context, flags))
+}
+
+pub unsafe fn raw_expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool {
+    guard(|| raw::raw_expression_tree_walker(node, walker, context))
+}
+
+/// `Node *(*)(Node *, void *)`.
+pub type Mutator = Option<unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node>;
+
+pub unsafe fn expression_tree_mutator(
+    node: *mut pg_sys::Node,
+    mutator: Mutator,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
+    guard(|| raw::expression_tree_mutator(node, mutator, context))
+}
+
+/// Replaces Vars of join aliases by what they stand for.
+pub unsafe fn flatten_join_aliases(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    #[cfg(feature = "pg15")]
+    return pg_sys::flatten_join_alias_vars(query, node);
+    #[cfg(not(feature = "pg15"))]
+    pg_sys::flatten_join_alias_vars(std::ptr::null_mut(), query, node)
+}
+
+/// Replaces Vars of the GROUP range table entry (18) by the grouping expressions.
+pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    #[cfg(feature = "pg18")]
+    if (*query).hasGroupRTE {
+        return pg_sys::flatten_group_exprs(std::ptr::null_mut(), query, node);
+    }
+    let _ = query;
+    node
+}
+
+/// A copy of a node tree.
+pub unsafe fn copy<T>(node: *const T) -> *mut T {
+    pg_sys::copyObjectImpl(node.cast()).cast()
+}
+
+/// `schema.name`, quoted where needed.
+pub unsafe fn quote_qualified(schema: &std::ffi::CStr, name: &std::ffi::CStr) -> String {
+    let p = guard(|| raw::quote_qualified_identifier(schema.as_ptr(), name.as_ptr()));
+    std::ffi::CStr::from_ptr(p).to_string_lossy().into_owned()
+}

@@ -1,0 +1,70 @@
+//! The extension's settings, alphabetical, each with its unit. Registered once, in `_PG_init`.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::CString;
+
+pub static CHANGE_BUFFER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(-1);
+pub static CTAS_PREFIX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"tv_"));
+pub static FULL_REFRESH_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(0.3);
+pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
+pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
+pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
+
+pub fn init() {
+    GucRegistry::define_int_guc(
+        c"pg_tviews.change_buffer_memory",
+        c"Memory for a base table's pending changes before they spill to disk.",
+        c"-1 means work_mem.",
+        &CHANGE_BUFFER_MEMORY,
+        -1,
+        i32::MAX / 2,
+        GucContext::Userset,
+        GucFlags::UNIT_KB,
+    );
+    GucRegistry::define_string_guc(
+        c"pg_tviews.ctas_prefix",
+        c"CREATE TABLE AS of a table whose name starts like this creates a TVIEW.",
+        c"Empty switches the convention off.",
+        &CTAS_PREFIX,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_float_guc(
+        c"pg_tviews.full_refresh_threshold",
+        c"Share of a TVIEW's rows from which recomputing all of it is preferred to recomputing keys.",
+        c"",
+        &FULL_REFRESH_THRESHOLD,
+        0.0,
+        1.0,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.lock_escalation",
+        c"Number of row locks of one TVIEW in one flush from which the whole TVIEW is locked instead.",
+        c"",
+        &LOCK_ESCALATION,
+        0,
+        10_000,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"pg_tviews.native_syntax",
+        c"Accept CREATE TVIEW and the other TVIEW statements.",
+        c"",
+        &NATIVE_SYNTAX,
+        GucContext::Postmaster,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"pg_tviews.unlogged_by_default",
+        c"Store a TVIEW without the option logged unlogged.",
+        c"",
+        &UNLOGGED_BY_DEFAULT,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    // SAFETY: the prefix is a static string.
+    unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"pg_tviews".as_ptr()) };
+}

@@ -1,0 +1,16 @@
+//! Safe or at least small wrappers around the parts of the server that the rest of the extension uses.
+//!
+//! Called by everyone; calls nothing of ours.
+
+pub mod callback;
+pub mod error;
+pub mod ext;
+pub mod guc;
+pub mod list;
+pub mod name;
+pub mod pinned;
+pub mod relation;
+pub mod snapshot;
+pub mod spi;
+pub mod tupdesc;
+pub mod walk;

@@ -1,0 +1,75 @@
+//! Names of relations, columns, types and operators as SQL text.
+//!
+//! Invariant: everything is schema-qualified and quoted where needed, so the text means the same under any search_path.
+
+use super::ext;
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+/// Quoted identifier.
+pub fn ident(name: &str) -> String {
+    let c = CString::new(name).unwrap_or_default();
+    // SAFETY: quote_identifier returns its argument or palloc'd memory.
+    unsafe { CStr::from_ptr(pg_sys::quote_identifier(c.as_ptr())).to_string_lossy().into_owned() }
+}
+
+/// Quoted literal.
+pub fn literal(text: &str) -> String {
+    let c = CString::new(text).unwrap_or_default();
+    // SAFETY: quote_literal_cstr returns palloc'd memory.
+    unsafe { CStr::from_ptr(pg_sys::quote_literal_cstr(c.as_ptr())).to_string_lossy().into_owned() }
+}
+
+/// `schema.relation`, or None when it does not exist (any more).
+pub fn relation(relid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: syscache look-ups; results are palloc'd.
+    unsafe {
+        let name = pg_sys::get_rel_name(relid);
+        if name.is_null() {
+            return None;
+        }
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relid));
+        if schema.is_null() {
+            return None;
+        }
+        Some(ext::quote_qualified(CStr::from_ptr(schema), CStr::from_ptr(name)))
+    }
+}
+
+/// Bare relation name, or its number.
+pub fn bare(relid: pg_sys::Oid) -> String {
+    // SAFETY: syscache look-up.
+    unsafe {
+        let name = pg_sys::get_rel_name(relid);
+        if name.is_null() {
+            relid.to_u32().to_string()
+        } else {
+            CStr::from_ptr(name).to_string_lossy().into_owned()
+        }
+    }
+}
+
+/// `OPERATOR(schema.=)` for the default equality of a type, None when it has none that can be hashed or sorted.
+pub fn equality(typid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: type cache entries live for the whole session.
+    unsafe {
+        let flags = (pg_sys::TYPECACHE_EQ_OPR | pg_sys::TYPECACHE_CMP_PROC) as i32;
+        let entry = pg_sys::lookup_type_cache(typid, flags);
+        if (*entry).eq_opr == pg_sys::InvalidOid || (*entry).cmp_proc == pg_sys::InvalidOid {
+            return None;
+        }
+        let op = (*entry).eq_opr;
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, pg_sys::Datum::from(op));
+        if tuple.is_null() {
+            return None;
+        }
+        let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_operator>();
+        let schema = pg_sys::get_namespace_name((*form).oprnamespace);
+        let name = CStr::from_ptr((*form).oprname.data.as_ptr()).to_string_lossy().into_owned();
+        pg_sys::ReleaseSysCache(tuple);
+        if schema.is_null() {
+            return None;
+        }
+        Some(format!("OPERATOR({}.{})", ident(&CStr::from_ptr(schema).to_string_lossy()), name))
+    }
+}

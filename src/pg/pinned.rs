@@ -1,0 +1,96 @@
+//! Maintenance runs as the TVIEW's owner under fixed settings, so that stored text does not depend on who writes.
+//!
+//! Invariant: user, security context and settings are back to what they were when the guard is dropped; when an error
+//! unwinds, the server's own (sub)transaction abort restores them (xact.c, AbortSubTransaction).
+
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+/// What output functions depend on. Order does not matter.
+const SETTINGS: &[(&CStr, &CStr)] = &[
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"TimeZone", c"UTC"),
+    (c"DateStyle", c"ISO, MDY"),
+    (c"IntervalStyle", c"postgres"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+    (c"lc_monetary", c"C"),
+    (c"lc_numeric", c"C"),
+    (c"lc_time", c"C"),
+    (c"xmlbinary", c"base64"),
+    (c"quote_all_identifiers", c"off"),
+    (c"standard_conforming_strings", c"on"),
+    (c"transform_null_equals", c"off"),
+    (c"row_security", c"on"),
+];
+
+pub struct Pinned {
+    nest_level: i32,
+    user: pg_sys::Oid,
+    context: i32,
+}
+
+impl Pinned {
+    pub fn new(owner: pg_sys::Oid) -> Pinned {
+        let mut user = pg_sys::InvalidOid;
+        let mut context = 0;
+        // SAFETY: plain server calls inside a transaction.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
+            let nest_level = pg_sys::NewGUCNestLevel();
+            for (name, value) in SETTINGS {
+                set(name, value);
+            }
+            Pinned { nest_level, user, context }
+        }
+    }
+
+    /// Settings for a flush of few rows: index paths whatever the statistics of the moment say.
+    pub fn small(&self) {
+        set(c"enable_seqscan", c"off");
+        set(c"jit", c"off");
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: undoes what new() did, in reverse order.
+            unsafe {
+                pg_sys::AtEOXact_GUC(false, self.nest_level);
+                pg_sys::SetUserIdAndSecContext(self.user, self.context);
+            }
+        }
+    }
+}
+
+fn set(name: &CStr, value: &CStr) {
+    // SAFETY: name and value are NUL-terminated; GUC_ACTION_SAVE is undone by AtEOXact_GUC.
+    unsafe {
+        let current = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        if !current.is_null() && CStr::from_ptr(current) == value {
+            return;
+        }
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
+/// Value of a setting, for health reports.
+pub fn setting(name: &str) -> Option<String> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: missing settings give null.
+    unsafe {
+        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+    }
+}

@@ -1,0 +1,68 @@
+//! An open relation that closes itself.
+//!
+//! Invariant: the lock taken at open is kept until the end of the transaction; while unwinding nothing is done, the
+//! server's resource owner closes the relation.
+
+use pgrx::pg_sys;
+
+pub struct Relation(pg_sys::Relation);
+
+impl Relation {
+    /// None when the relation does not exist (any more).
+    pub fn open(relid: pg_sys::Oid, lockmode: u32) -> Option<Relation> {
+        // SAFETY: any oid may be tried.
+        let rel = unsafe { pg_sys::try_relation_open(relid, lockmode as i32) };
+        (!rel.is_null()).then_some(Relation(rel))
+    }
+
+    pub fn raw(&self) -> pg_sys::Relation {
+        self.0
+    }
+
+    pub fn oid(&self) -> pg_sys::Oid {
+        // SAFETY: open.
+        unsafe { (*self.0).rd_id }
+    }
+
+    /// The `pg_class` row.
+    pub fn class(&self) -> &pg_sys::FormData_pg_class {
+        // SAFETY: rd_rel lives as long as the relation is open.
+        unsafe { &*(*self.0).rd_rel }
+    }
+
+    pub fn tupdesc(&self) -> pg_sys::TupleDesc {
+        // SAFETY: open.
+        unsafe { (*self.0).rd_att }
+    }
+
+    pub fn natts(&self) -> usize {
+        // SAFETY: open.
+        unsafe { (*(*self.0).rd_att).natts as usize }
+    }
+
+    pub fn relkind(&self) -> u8 {
+        self.class().relkind as u8
+    }
+
+    /// Attribute by position from 0.
+    pub fn attribute(&self, i: usize) -> &pg_sys::FormData_pg_attribute {
+        assert!(i < self.natts());
+        // SAFETY: in bounds; the descriptor lives as long as the relation is open.
+        unsafe { &*super::tupdesc::attr(self.tupdesc(), i) }
+    }
+}
+
+impl Drop for Relation {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: opened by us, closed once.
+            unsafe { pg_sys::relation_close(self.0, pg_sys::NoLock as i32) }
+        }
+    }
+}
+
+/// Name of an attribute.
+pub fn attname(att: &pg_sys::FormData_pg_attribute) -> String {
+    // SAFETY: a NameData is NUL-terminated.
+    unsafe { std::ffi::CStr::from_ptr(att.attname.data.as_ptr()).to_string_lossy().into_owned() }
+}

@@ -1,0 +1,51 @@
+//! The snapshot that maintenance reads with.
+//!
+//! Invariant: it is the latest one, whatever the isolation level, except for a flush in the middle of a REPEATABLE
+//! READ or SERIALIZABLE transaction, which must see what the transaction sees (refresh/README.md).
+
+use pgrx::pg_sys;
+
+/// Active while it lives; popped on drop, left to the server while unwinding.
+pub struct Active(());
+
+impl Active {
+    /// Makes our own writes visible and pushes the latest snapshot.
+    pub fn latest() -> Active {
+        // SAFETY: in a transaction; GetLatestSnapshot never returns null.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        }
+        Active(())
+    }
+
+    /// Makes our own writes visible and pushes the transaction's own snapshot.
+    pub fn of_transaction() -> Active {
+        // SAFETY: as above; the command id moves with CommandCounterIncrement.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        }
+        Active(())
+    }
+
+    pub fn raw(&self) -> pg_sys::Snapshot {
+        // SAFETY: there is an active snapshot while self lives.
+        unsafe { pg_sys::GetActiveSnapshot() }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: pushed by us.
+            unsafe { pg_sys::PopActiveSnapshot() }
+        }
+    }
+}
+
+/// REPEATABLE READ or SERIALIZABLE.
+pub fn transaction_keeps_its_snapshot() -> bool {
+    // SAFETY: a plain global.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
+}

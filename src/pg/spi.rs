@@ -1,0 +1,161 @@
+//! Prepared SQL through the server's SPI, always with the active snapshot.
+//!
+//! Invariant: plans are kept for the backend's life and revalidated by the plan cache; a session (connect … finish) is
+//! open while rows are looked at; nothing here writes.
+//! Callers: flush, population, the functions of the interface.
+
+use super::error::{Error, Result};
+use pgrx::pg_sys;
+use std::ffi::CString;
+
+/// An SPI connection; finished on drop, left to the server's abort while unwinding.
+pub struct Session(());
+
+impl Session {
+    pub fn open() -> Session {
+        // SAFETY: inside a transaction.
+        let code = unsafe { pg_sys::SPI_connect() };
+        assert_eq!(code, pg_sys::SPI_OK_CONNECT as i32);
+        Session(())
+    }
+
+    /// Runs a plan that returns rows, with the active snapshot.
+    pub fn query(&self, plan: &Plan) -> Rows {
+        // SAFETY: the plan has no parameters; read_only makes SPI use the active snapshot.
+        let code = unsafe {
+            pg_sys::SPI_execute_plan(plan.0, std::ptr::null_mut(), std::ptr::null(), true, 0)
+        };
+        assert_eq!(code, pg_sys::SPI_OK_SELECT as i32);
+        // SAFETY: set by SPI_execute_plan.
+        unsafe { Rows { table: pg_sys::SPI_tuptable, len: pg_sys::SPI_processed as usize } }
+    }
+
+    /// Runs a plan through a cursor and hands its rows over in batches.
+    pub fn stream(&self, plan: &Plan, mut batch: impl FnMut(&Rows)) {
+        // SAFETY: as for query(); the portal is closed before returning.
+        unsafe {
+            let portal = pg_sys::SPI_cursor_open(
+                std::ptr::null(),
+                plan.0,
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                true,
+            );
+            loop {
+                pg_sys::SPI_cursor_fetch(portal, true, 500);
+                let rows = Rows { table: pg_sys::SPI_tuptable, len: pg_sys::SPI_processed as usize };
+                if rows.len == 0 {
+                    break;
+                }
+                batch(&rows);
+                pg_sys::SPI_freetuptable(rows.table);
+            }
+            pg_sys::SPI_cursor_close(portal);
+        }
+    }
+
+    /// Runs text once: a utility statement of our own, such as CREATE INDEX.
+    pub fn run(&self, sql: &str) -> Result<()> {
+        let text = c_text(sql)?;
+        // SAFETY: text is NUL-terminated.
+        let code = unsafe { pg_sys::SPI_execute(text.as_ptr(), false, 0) };
+        if code < 0 {
+            return Err(Error::Internal(format!("SPI_execute returned {code}")));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: connected by us.
+            unsafe { pg_sys::SPI_finish() };
+        }
+    }
+}
+
+fn c_text(sql: &str) -> Result<CString> {
+    CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))
+}
+
+/// A kept plan without parameters.
+pub struct Plan(pg_sys::SPIPlanPtr);
+
+impl Plan {
+    /// Prepares and keeps; a session must be open.
+    pub fn prepare(_session: &Session, sql: &str) -> Result<Plan> {
+        let text = c_text(sql)?;
+        // SAFETY: no parameter types.
+        unsafe {
+            let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
+            if plan.is_null() {
+                return Err(Error::Internal(format!("SPI_prepare returned {}", pg_sys::SPI_result)));
+            }
+            let code = pg_sys::SPI_keepplan(plan);
+            assert_eq!(code, 0);
+            Ok(Plan(plan))
+        }
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: kept by us; the plan cache counts references.
+            unsafe { pg_sys::SPI_freeplan(self.0) };
+        }
+    }
+}
+
+/// Result rows; valid until the next query of the session.
+pub struct Rows {
+    table: *mut pg_sys::SPITupleTable,
+    len: usize,
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Column `col` (from 0) of row `row`; None is NULL.
+    pub fn get(&self, row: usize, col: usize) -> Option<pg_sys::Datum> {
+        assert!(row < self.len);
+        let mut null = false;
+        // SAFETY: in bounds; the table belongs to the session.
+        unsafe {
+            let tuple = *(*self.table).vals.add(row);
+            let datum = pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, col as i32 + 1, &mut null);
+            (!null).then_some(datum)
+        }
+    }
+
+    /// Whole row into slices, starting at column `first`.
+    pub fn deform(&self, row: usize, values: &mut [pg_sys::Datum], nulls: &mut [bool]) {
+        assert!(row < self.len);
+        // SAFETY: slices are as long as the descriptor.
+        unsafe {
+            let tupdesc = (*self.table).tupdesc;
+            assert!(values.len() >= (*tupdesc).natts as usize && nulls.len() >= values.len());
+            let tuple = *(*self.table).vals.add(row);
+            pg_sys::heap_deform_tuple(tuple, tupdesc, values.as_mut_ptr(), nulls.as_mut_ptr());
+        }
+    }
+
+    pub fn columns(&self) -> usize {
+        // SAFETY: valid while the session is.
+        unsafe { (*(*self.table).tupdesc).natts as usize }
+    }
+
+    /// Text of a column through its output function.
+    pub fn text(&self, row: usize, col: usize) -> Option<String> {
+        assert!(row < self.len);
+        // SAFETY: in bounds; SPI_getvalue returns palloc'd text or null.
+        unsafe {
+            let tuple = *(*self.table).vals.add(row);
+            let p = pg_sys::SPI_getvalue(tuple, (*self.table).tupdesc, col as i32 + 1);
+            (!p.is_null()).then(|| std::ffi::CStr::from_ptr(p).to_string_lossy().into_owned())
+        }
+    }
+}

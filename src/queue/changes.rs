@@ -1,0 +1,121 @@
+//! The change set of one relation in one sub-transaction: a Z-set of row images, on disk beyond a budget.
+//!
+//! A row image is a minimal tuple of the relation's row type in which every column that no TVIEW uses is NULL, so two
+//! images are equal bytes exactly when nothing that matters differs (toasted values: when they are the same value).
+//! Invariant: memory and disk together sum to the changes; what went to disk is no longer consolidated.
+
+use super::spill::Spill;
+use crate::pg::guc;
+use pgrx::pg_sys;
+use tviews_core::queue::Absorb;
+use tviews_core::zset::ZSet;
+
+/// Bytes of a minimal tuple, 8-byte aligned as the server requires.
+pub type Image = Box<[u64]>;
+
+#[derive(Default)]
+pub struct ChangeSet {
+    rows: ZSet<Image>,
+    bytes: usize,
+    spill: Option<Spill>,
+    everything: bool,
+}
+
+impl ChangeSet {
+    /// Copies `tuple` into the set with a weight.
+    ///
+    /// # Safety
+    /// `tuple` is a valid minimal tuple.
+    pub unsafe fn add(&mut self, tuple: pg_sys::MinimalTuple, weight: i64) {
+        let len = (*tuple).t_len as usize;
+        let mut image = vec![0u64; len.div_ceil(8)].into_boxed_slice();
+        std::ptr::copy_nonoverlapping(tuple.cast::<u8>(), image.as_mut_ptr().cast::<u8>(), len);
+        self.add_image(image, weight);
+    }
+
+    fn add_image(&mut self, image: Image, weight: i64) {
+        if self.everything {
+            return;
+        }
+        let size = image.len() * 8 + 64;
+        if self.spill.is_none() && self.bytes + size > budget() {
+            self.spill = Some(Spill::new());
+        }
+        if let Some(spill) = &mut self.spill {
+            spill.put(&image, weight);
+            return;
+        }
+        match self.rows.add(image, weight) {
+            1 => self.bytes += size,
+            -1 => self.bytes = self.bytes.saturating_sub(size),
+            _ => {}
+        }
+    }
+
+    /// Contents changed in a way that rows cannot tell.
+    pub fn set_everything(&mut self) {
+        self.everything = true;
+        self.rows.clear();
+        self.spill = None;
+        self.bytes = 0;
+    }
+
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+
+    /// Number of row images: distinct ones in memory, all on disk.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.spill.as_ref().map_or(0, Spill::len)
+    }
+
+    /// Rows inserted and deleted, as `pending()` reports them.
+    pub fn counts(&self) -> (i64, i64) {
+        let (mut plus, mut minus) = (0, 0);
+        self.each(|_, w| if w > 0 { plus += w } else { minus -= w });
+        (plus, minus)
+    }
+
+    pub fn spilled(&self) -> bool {
+        self.spill.is_some()
+    }
+
+    /// Calls `f` with every image and its weight. The tuple is valid during the call.
+    pub fn each(&self, mut f: impl FnMut(pg_sys::MinimalTuple, i64)) {
+        for (image, weight) in self.rows.iter() {
+            f(image.as_ptr().cast_mut().cast(), weight);
+        }
+        if let Some(spill) = &self.spill {
+            spill.each(|image, weight| f(image.as_ptr().cast_mut().cast(), weight));
+        }
+    }
+}
+
+impl Absorb for ChangeSet {
+    fn absorb(&mut self, other: &Self) {
+        if other.everything {
+            self.set_everything();
+            return;
+        }
+        for (image, weight) in other.rows.iter() {
+            self.add_image(image.clone(), weight);
+        }
+        if let Some(spill) = &other.spill {
+            spill.each(|image, weight| self.add_image(image.into(), weight));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.everything && self.rows.is_empty() && self.spill.is_none()
+    }
+}
+
+/// Bytes that a change set may use in memory.
+fn budget() -> usize {
+    let kilobytes = match guc::CHANGE_BUFFER_MEMORY.get() {
+        // SAFETY: a plain global.
+        n if n < 0 => unsafe { pg_sys::work_mem },
+        n => n,
+    };
+    kilobytes as usize * 1024
+}

@@ -1,0 +1,86 @@
+//! The part of a change set that did not fit in memory: a server tuplestore of (weight, image).
+//!
+//! Invariant: the store belongs to the transaction's memory context and resource owner, so an abort at any level frees
+//! its files; it is only touched while that transaction lives.
+
+use crate::pg::guc;
+use pgrx::pg_sys;
+
+pub struct Spill {
+    store: *mut pg_sys::Tuplestorestate,
+    desc: pg_sys::TupleDesc,
+    len: usize,
+}
+
+impl Spill {
+    pub fn new() -> Spill {
+        // SAFETY: context and owner are switched back; they exist while a transaction does.
+        unsafe {
+            let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
+            let owner = pg_sys::CurrentResourceOwner;
+            pg_sys::CurrentResourceOwner = pg_sys::TopTransactionResourceOwner;
+            let memory = match guc::CHANGE_BUFFER_MEMORY.get() {
+                n if n < 0 => pg_sys::work_mem,
+                n => n.max(64),
+            };
+            let store = pg_sys::tuplestore_begin_heap(false, false, memory);
+            let desc = pg_sys::CreateTemplateTupleDesc(2);
+            pg_sys::TupleDescInitEntry(desc, 1, c"weight".as_ptr(), pg_sys::INT8OID, -1, 0);
+            pg_sys::TupleDescInitEntry(desc, 2, c"image".as_ptr(), pg_sys::BYTEAOID, -1, 0);
+            pg_sys::CurrentResourceOwner = owner;
+            pg_sys::MemoryContextSwitchTo(context);
+            Spill { store, desc, len: 0 }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn put(&mut self, image: &[u64], weight: i64) {
+        let bytes = image.len() * 8;
+        // SAFETY: the varlena is 4-byte header plus payload; tuplestore_putvalues copies it.
+        unsafe {
+            let varlena = pg_sys::palloc(bytes + 4).cast::<u8>();
+            pgrx::set_varsize_4b(varlena.cast(), (bytes + 4) as i32);
+            std::ptr::copy_nonoverlapping(image.as_ptr().cast::<u8>(), varlena.add(4), bytes);
+            let values = [pg_sys::Datum::from(weight), pg_sys::Datum::from(varlena)];
+            let nulls = [false, false];
+            pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr(), nulls.as_ptr());
+            pg_sys::pfree(varlena.cast());
+        }
+        self.len += 1;
+    }
+
+    pub fn each(&self, mut f: impl FnMut(&[u64], i64)) {
+        // SAFETY: the slot is ours; datums are copied before the next row.
+        unsafe {
+            let slot = pg_sys::MakeSingleTupleTableSlot(self.desc, &pg_sys::TTSOpsMinimalTuple);
+            pg_sys::tuplestore_rescan(self.store);
+            while pg_sys::tuplestore_gettupleslot(self.store, true, false, slot) {
+                pg_sys::slot_getallattrs(slot);
+                let weight = (*(*slot).tts_values).value() as i64;
+                let datum = *(*slot).tts_values.add(1);
+                let varlena = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
+                let bytes = pgrx::varsize_any_exhdr(varlena);
+                let mut image = vec![0u64; bytes / 8];
+                let data = pgrx::vardata_any(varlena).cast::<u8>();
+                std::ptr::copy_nonoverlapping(data, image.as_mut_ptr().cast::<u8>(), bytes);
+                f(&image, weight);
+                if varlena.cast::<u8>() != datum.cast_mut_ptr() {
+                    pg_sys::pfree(varlena.cast());
+                }
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+    }
+}
+
+impl Drop for Spill {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the transaction still lives: queues are reset in its own end callbacks at the latest.
+            unsafe { pg_sys::tuplestore_end(self.store) };
+        }
+    }
+}

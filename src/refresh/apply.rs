@@ -1,0 +1,155 @@
+//! Writing row actions through the access method: deletes, then updates, then inserts, and only rows that differ.
+//!
+//! Invariant: a unique index of the TVIEW never sees two rows with one key although the final state has none: when there
+//! are unique indexes beside the key, an update is a delete and an insert, and all deletes come first.
+
+use super::Job;
+use crate::capture::trigger::ImageBuilder;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::snapshot::Active;
+use crate::pg::list;
+use crate::tam::write::{WriteResult, Writer};
+use pgrx::pg_sys;
+
+/// One action; `R` says where its new row is.
+pub enum Change<R> {
+    Insert(R),
+    Update(pg_sys::ItemPointerData, R),
+    Delete(pg_sys::ItemPointerData),
+}
+
+struct Row {
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Row {
+    fn new(n: usize) -> Row {
+        Row { values: vec![pg_sys::Datum::from(0usize); n], nulls: vec![true; n] }
+    }
+}
+
+impl Job<'_> {
+    /// Applies `changes`; `load` fills in a new row.
+    pub(super) fn apply<R>(
+        &mut self,
+        changes: Vec<Change<R>>,
+        snapshot: &Active,
+        load: &mut dyn FnMut(&R, &mut [pg_sys::Datum], &mut [bool]),
+    ) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let n = self.rel.natts();
+        let (mut old, mut new) = (Row::new(n), Row::new(n));
+        let split_updates = unique_indexes(self.rel) > 1;
+        // (row, already recorded)
+        let mut inserts: Vec<(R, bool)> = Vec::new();
+        let mut updates: Vec<(pg_sys::ItemPointerData, R)> = Vec::new();
+        // SAFETY: the relation is locked; every row has one value per attribute.
+        unsafe {
+            let mut writer = Writer::open(self.rel.raw());
+            for change in changes {
+                match change {
+                    Change::Insert(r) => inserts.push((r, false)),
+                    Change::Delete(tid) => {
+                        self.fetch(&mut writer, tid, snapshot, &mut old)?;
+                        self.record(&old, -1);
+                        self.check(writer.delete(tid))?;
+                    }
+                    Change::Update(tid, r) => {
+                        self.fetch(&mut writer, tid, snapshot, &mut old)?;
+                        load(&r, &mut new.values, &mut new.nulls);
+                        if same(self.rel, &old, &new) {
+                            continue;
+                        }
+                        self.record(&old, -1);
+                        self.record(&new, 1);
+                        if split_updates {
+                            self.check(writer.delete(tid))?;
+                            inserts.push((r, true));
+                        } else {
+                            updates.push((tid, r));
+                        }
+                    }
+                }
+            }
+            for (tid, r) in updates {
+                load(&r, &mut new.values, &mut new.nulls);
+                self.check(writer.update(tid, &new.values, &new.nulls))?;
+            }
+            for (r, recorded) in inserts {
+                load(&r, &mut new.values, &mut new.nulls);
+                if !recorded {
+                    self.record(&new, 1);
+                }
+                writer.insert(&new.values, &new.nulls);
+            }
+            writer.close();
+        }
+        Ok(())
+    }
+
+    unsafe fn fetch(
+        &self,
+        writer: &mut Writer,
+        tid: pg_sys::ItemPointerData,
+        snapshot: &Active,
+        row: &mut Row,
+    ) -> Result<()> {
+        if writer.fetch_values(tid, snapshot.raw(), &mut row.values, &mut row.nulls) {
+            Ok(())
+        } else {
+            Err(Error::Internal(format!("row of TVIEW {} vanished during its flush", self.tview.name)))
+        }
+    }
+
+    fn check(&self, result: WriteResult) -> Result<()> {
+        match result {
+            WriteResult::Ok => Ok(()),
+            WriteResult::Updated | WriteResult::Deleted => Err(Error::Serialization),
+            WriteResult::Invisible => {
+                Err(Error::Internal(format!("row of TVIEW {} is not visible to its flush", self.tview.name)))
+            }
+        }
+    }
+
+    /// Adds a row of the TVIEW to its own change set.
+    unsafe fn record(&mut self, row: &Row, weight: i64) {
+        if let Some(own) = &mut self.own {
+            let mut image = ImageBuilder::new(self.rel.tupdesc());
+            for i in 0..row.values.len() {
+                if !self.tview.state.contains(&i) {
+                    image.set(i, (!row.nulls[i]).then_some(row.values[i]));
+                }
+            }
+            image.add_to(own, weight);
+        }
+    }
+}
+
+/// Whether two rows are the same to the byte (after detoasting). Source: utils/adt/datum.c, datum_image_eq.
+unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
+    (0..rel.natts()).all(|i| {
+        let att = rel.attribute(i);
+        match (a.nulls[i], b.nulls[i]) {
+            (true, true) => true,
+            (false, false) => {
+                pg_sys::datum_image_eq(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen))
+            }
+            _ => false,
+        }
+    })
+}
+
+fn unique_indexes(rel: &Relation) -> usize {
+    // SAFETY: the relation is open.
+    unsafe {
+        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
+            .into_iter()
+            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+            .filter(|i| (*(*i.raw()).rd_index).indisunique)
+            .count()
+    }
+}

@@ -1,0 +1,71 @@
+//! Which TVIEW reads what, and the order of a flush; cached until a TVIEW is created, dropped or changed.
+
+use crate::catalog::{self, cache};
+use crate::pg::error::{Error, Result};
+use crate::pg::name;
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+use std::rc::Rc;
+use tviews_core::graph::{order, Sources};
+
+pub struct Graph {
+    pub reads: Sources,
+    /// TVIEWs, each after those it reads.
+    pub order: Vec<u32>,
+    sources: HashSet<u32>,
+}
+
+impl Graph {
+    /// Whether some TVIEW reads this relation.
+    pub fn is_read(&self, relid: u32) -> bool {
+        self.sources.contains(&relid)
+    }
+
+    pub fn is_tview(&self, relid: u32) -> bool {
+        self.reads.contains_key(&relid)
+    }
+
+    /// TVIEWs that read any of `relids`, directly or through other TVIEWs.
+    pub fn affected(&self, relids: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut out: BTreeSet<u32> = BTreeSet::new();
+        for t in &self.order {
+            if self.reads[t].iter().any(|s| relids.contains(s) || out.contains(s)) {
+                out.insert(*t);
+            }
+        }
+        out
+    }
+}
+
+thread_local! {
+    static CACHE: RefCell<Option<(u64, Rc<Graph>)>> = const { RefCell::new(None) };
+}
+
+pub fn current() -> Result<Rc<Graph>> {
+    let generation = cache::generation();
+    let known = CACHE.with(|c| {
+        c.borrow().as_ref().filter(|(g, _)| *g == generation).map(|(_, graph)| Rc::clone(graph))
+    });
+    if let Some(graph) = known {
+        return Ok(graph);
+    }
+    catalog::watch_sources();
+    let generation = cache::generation();
+    let mut reads = Sources::new();
+    let mut sources = HashSet::new();
+    for s in catalog::sources(|_| true) {
+        cache::watch(s.tview);
+        reads.entry(s.tview.to_u32()).or_default().insert(s.relid.to_u32());
+        sources.insert(s.relid.to_u32());
+    }
+    let order = order(&reads).map_err(|t| {
+        Error::InvalidDefinition(
+            format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))),
+            None,
+        )
+    })?;
+    let graph = Rc::new(Graph { reads, order, sources });
+    CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
+    Ok(graph)
+}

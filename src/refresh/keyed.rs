@@ -1,0 +1,125 @@
+//! Strategy keyed: find the dirty keys, recompute exactly those rows, write what differs.
+//!
+//! Invariant: between the snapshot that a row is computed with and commit, no other transaction can commit a change that
+//! would alter it. With keys to lock there are two steps, because waiting for a lock makes the first snapshot old; the
+//! set of dirty keys itself cannot grow meanwhile, since all relations it was computed from are locked in SHARE.
+
+use super::apply::Change;
+use super::{locks, sql, Job};
+use crate::capture::srf;
+use crate::capture::trigger::ImageBuilder;
+use crate::pg::error::{Error, Result};
+use crate::pg::spi::{Rows, Session};
+use crate::queue::changes::ChangeSet;
+use pgrx::{pg_sys, FromDatum};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+impl Job<'_> {
+    pub(super) fn keyed(&mut self) -> Result<()> {
+        let keys = self.tview.sql(self.rel, self.changed)?;
+        if locks::needs_keys(self.tview, self.changed) {
+            let dirty = {
+                let _snapshot = self.snapshot();
+                let session = Session::open();
+                let plan = self.tview.plan(&session, &keys.dirty)?;
+                self.lock_keys(&session.query(&plan))?
+            };
+            if dirty.len() == 0 {
+                return Ok(());
+            }
+            srf::offer_dirty(Some(Rc::new(dirty)));
+            let done = self.recompute(&keys.two_steps);
+            srf::offer_dirty(None);
+            done
+        } else {
+            self.recompute(&keys.one_step)
+        }
+    }
+
+    /// Locks the keys of a result and turns them into rows of the TVIEW's row type.
+    fn lock_keys(&self, rows: &Rows) -> Result<ChangeSet> {
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        let mut hashes = BTreeSet::new();
+        let mut set = ChangeSet::default();
+        // SAFETY: key values come from the query as the types of the key columns.
+        unsafe {
+            let mut image = ImageBuilder::new(self.rel.tupdesc());
+            for row in 0..rows.len() {
+                let mut hash: u32 = 0;
+                for (i, k) in key.iter().enumerate() {
+                    let value = rows.get(row, i);
+                    image.set(k.at, value);
+                    hash = hash.rotate_left(1) ^ value.map_or(0, |v| hash_value(k.typid, k.collation, v));
+                }
+                image.add_to(&mut set, 1);
+                hashes.insert(hash);
+            }
+        }
+        locks::keys(self.tview, &hashes);
+        Ok(set)
+    }
+
+    fn recompute(&mut self, text: &str) -> Result<()> {
+        let snapshot = self.snapshot();
+        let session = Session::open();
+        let plan = self.tview.plan(&session, text)?;
+        let rows = session.query(&plan);
+        let mut changes = Vec::new();
+        for row in 0..rows.len() {
+            let stored = rows.get(row, 0).map(|d| {
+                // SAFETY: column 0 is a tid.
+                unsafe { *d.cast_mut_ptr::<pg_sys::ItemPointerData>() }
+            });
+            // SAFETY: column 1 is a boolean.
+            let present = rows.get(row, 1).and_then(|d| unsafe { bool::from_datum(d, false) }) == Some(true);
+            match (stored, present) {
+                (None, false) => {}
+                (Some(tid), false) => changes.push(Change::Delete(tid)),
+                (None, true) => changes.push(Change::Insert(row)),
+                (Some(tid), true) => changes.push(Change::Update(tid, row)),
+            }
+        }
+        let natts = self.rel.natts();
+        if rows.len() > 0 && rows.columns() != natts + 2 {
+            return Err(Error::Internal(format!("{} columns for {natts} attributes", rows.columns())));
+        }
+        self.apply(changes, &snapshot, &mut |row, values, nulls| {
+            for i in 0..natts {
+                let value = rows.get(*row, i + 2);
+                nulls[i] = value.is_none();
+                values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
+            }
+        })
+    }
+}
+
+/// A hash that agrees with the type's default equality; 0 for types that have none.
+unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
+    let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);
+    if (*entry).hash_proc == pg_sys::InvalidOid {
+        return 0;
+    }
+    pg_sys::FunctionCall1Coll(&mut (*entry).hash_proc_finfo, collation, value).value() as u32
+}
+
+/// Texts of a keyed flush for one set of changed relations.
+pub struct KeyedSql {
+    pub dirty: String,
+    pub one_step: String,
+    pub two_steps: String,
+}
+
+impl super::Tview {
+    pub fn sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Rc<KeyedSql>> {
+        if let Some(known) = self.keyed_sql.borrow().get(changed) {
+            return Ok(Rc::clone(known));
+        }
+        let dirty = sql::dirty_keys(self, rel, changed)?;
+        let one_step = sql::recompute(self, &dirty)?;
+        let two_steps = sql::recompute(self, &sql::locked_keys(self)?)?;
+        let made = Rc::new(KeyedSql { dirty, one_step, two_steps });
+        self.keyed_sql.borrow_mut().insert(changed.clone(), Rc::clone(&made));
+        Ok(made)
+    }
+}

@@ -1,0 +1,74 @@
+//! The locks of a flush, in the server's own lock manager, held until the transaction ends.
+//!
+//! Two modes per (TVIEW, base relation): ROW EXCLUSIVE "I changed rows of it", SHARE "I computed rows from it". They
+//! conflict with each other but not with themselves, so two writers of the two sides of a join wait for each other, and
+//! two writers of one relation do not. Where two writers of one relation can meet in one view row, the key of that row
+//! is locked, or the relation in SHARE ROW EXCLUSIVE.
+//! Order: TVIEWs in flush order, relations by oid, then the keys' gate, then keys by hash: the same in every backend.
+//! They are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
+
+use super::tview::Tview;
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use tviews_core::strategy::Sharing;
+
+/// objsubid in pg_locks.
+const OF_RELATION: u16 = 0x7401;
+const OF_KEY: u16 = 0x7402;
+const OF_ALL_KEYS: u16 = 0x7403;
+
+fn acquire(tview: pg_sys::Oid, field: u32, class: u16, mode: u32) {
+    // SAFETY: a well-formed tag of the user lock method, as lockfuncs.c builds it.
+    unsafe {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
+            locktag_field2: tview.to_u32(),
+            locktag_field3: field,
+            locktag_field4: class,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+        };
+        pg_sys::LockAcquire(&tag, mode as i32, false, false);
+    }
+}
+
+/// Locks for recomputing everything.
+pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
+    for relid in tview.decisions.keys() {
+        let mode = if changed.contains(relid) { pg_sys::ShareRowExclusiveLock } else { pg_sys::ShareLock };
+        acquire(tview.oid, *relid, OF_RELATION, mode);
+    }
+    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+}
+
+/// Locks for recomputing keys; the keys themselves are locked later, by `keys`.
+pub fn for_keyed(tview: &Tview, changed: &BTreeSet<u32>) {
+    for (relid, decision) in &tview.decisions {
+        let mode = if !changed.contains(relid) {
+            pg_sys::ShareLock
+        } else if changed.len() > 1 || decision.sharing == Sharing::Alone {
+            // It is both changed and computed from.
+            pg_sys::ShareRowExclusiveLock
+        } else {
+            pg_sys::RowExclusiveLock
+        };
+        acquire(tview.oid, *relid, OF_RELATION, mode);
+    }
+}
+
+/// Whether a flush of these changes has to lock the keys of the rows it recomputes.
+pub fn needs_keys(tview: &Tview, changed: &BTreeSet<u32>) -> bool {
+    changed.iter().any(|r| tview.decisions[r].sharing == Sharing::ByKey)
+}
+
+/// Locks keys by their hashes, or all of them when there are many.
+pub fn keys(tview: &Tview, hashes: &BTreeSet<u32>) {
+    if hashes.len() > crate::pg::guc::LOCK_ESCALATION.get() as usize {
+        acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+        return;
+    }
+    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::RowExclusiveLock);
+    for hash in hashes {
+        acquire(tview.oid, *hash, OF_KEY, pg_sys::ExclusiveLock);
+    }
+}

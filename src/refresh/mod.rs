@@ -1,0 +1,259 @@
+//! Flush: brings every affected TVIEW up to date, in dependency order, inside the writing transaction.
+//!
+//! Invariant: when `flush(Commit)` returns, every TVIEW that reads something this transaction changed equals its query
+//! under the latest snapshot, with locks held that keep it so until the transaction ends. See README.md here.
+//! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
+
+mod apply;
+mod full;
+pub mod graph;
+mod keyed;
+mod locks;
+pub mod populate;
+mod sql;
+pub mod tview;
+
+use crate::capture::srf::{self, Offer};
+use crate::catalog::sentinel;
+use crate::pg::callback;
+use crate::pg::error::{or_raise, Result};
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
+use crate::pg::snapshot::{self, Active};
+use crate::queue::changes::ChangeSet;
+use crate::queue::{self, Subject};
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use tview::Tview;
+use tviews_core::strategy::Strategy;
+
+/// Why a flush happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The transaction is about to commit or to be prepared.
+    Commit,
+    /// A query of this transaction is about to read a TVIEW, or somebody asked.
+    Read,
+}
+
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// Queue version at the last flush that left the queue as it was.
+    static PEEKED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whether a flush of this backend is on the stack.
+pub fn running() -> bool {
+    RUNNING.get()
+}
+
+/// Marks the flush and takes back its offer, also when an error unwinds.
+struct Guard;
+
+impl Guard {
+    fn enter() -> Guard {
+        RUNNING.set(true);
+        Guard
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        RUNNING.set(false);
+        srf::offer(None);
+    }
+}
+
+/// What one flush knows while it goes through the TVIEWs.
+pub struct Flush {
+    /// Change sets by relation; those of TVIEWs are added as they are maintained.
+    changes: HashMap<u32, Vec<Rc<ChangeSet>>>,
+    recompute: BTreeSet<u32>,
+    /// In the middle of a transaction that keeps its snapshot: read with that one, and leave the queue for commit.
+    on_transaction_snapshot: bool,
+}
+
+/// Brings all affected TVIEWs up to date.
+pub fn flush(moment: Moment) {
+    if running() || queue::is_empty() {
+        return;
+    }
+    let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
+    let pending = if keep {
+        if PEEKED.get() == queue::version() {
+            return;
+        }
+        queue::peek()
+    } else {
+        queue::take()
+    };
+    let _guard = Guard::enter();
+    let mut flush =
+        Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep };
+    for (subject, sets) in pending {
+        match subject {
+            Subject::Relation(relid) => {
+                flush.changes.insert(relid, sets);
+            }
+            Subject::Recompute(tview) => {
+                flush.recompute.insert(tview);
+            }
+        }
+    }
+    or_raise(flush.run());
+    if keep {
+        PEEKED.set(queue::version());
+    }
+}
+
+impl Flush {
+    fn run(&mut self) -> Result<()> {
+        let graph = graph::current()?;
+        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: None }));
+        for tview in &graph.order {
+            let due = self.recompute.contains(tview)
+                || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
+            if due {
+                self.maintain(pg_sys::Oid::from(*tview), graph.is_read(*tview))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings one TVIEW up to date. `is_read`: another TVIEW reads it and wants its changes.
+    fn maintain(&mut self, oid: pg_sys::Oid, is_read: bool) -> Result<()> {
+        let Some(rel) = Relation::open(oid, pg_sys::RowExclusiveLock) else { return Ok(()) };
+        if !rel.class().relispopulated {
+            return Ok(());
+        }
+        let tview = tview::of(&rel)?;
+        callback::set_flushing(Some(&tview.name));
+        let lost = !sentinel::alive(oid, rel.class());
+        let changed: BTreeSet<u32> =
+            tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
+        let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
+        let mut job = Job {
+            tview: &tview,
+            rel: &rel,
+            changed: &changed,
+            own: is_read.then(ChangeSet::default),
+            keep: self.on_transaction_snapshot,
+        };
+        let pinned = Pinned::new(tview.owner);
+        if everything {
+            locks::for_full(&tview, &changed);
+            job.full()?;
+        } else {
+            locks::for_keyed(&tview, &changed);
+            pinned.small();
+            job.keyed()?;
+        }
+        drop(pinned);
+        if lost {
+            sentinel::raise(oid)?;
+        }
+        if let Some(own) = job.own.take() {
+            self.publish(oid, own);
+        }
+        callback::set_flushing(None);
+        Ok(())
+    }
+
+    /// Hands the changes of a TVIEW on to the TVIEWs that read it.
+    fn publish(&mut self, oid: pg_sys::Oid, own: ChangeSet) {
+        use tviews_core::queue::Absorb;
+        if own.is_empty() {
+            return;
+        }
+        if self.on_transaction_snapshot {
+            queue::change(Subject::Relation(oid.to_u32()), |set| set.absorb(&own));
+        }
+        self.changes.entry(oid.to_u32()).or_default().push(Rc::new(own));
+        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: None }));
+    }
+
+    fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {
+        let mut rows = 0;
+        for relid in changed {
+            if tview.decisions[relid].strategy == Strategy::Full {
+                return true;
+            }
+            for set in &self.changes[relid] {
+                if set.is_everything() {
+                    return true;
+                }
+                rows += set.len();
+            }
+        }
+        let threshold = crate::pg::guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
+        rows > 1000 && rows as f64 > threshold
+    }
+}
+
+/// The maintenance of one TVIEW in one flush.
+pub(crate) struct Job<'a> {
+    tview: &'a Tview,
+    rel: &'a Relation,
+    changed: &'a BTreeSet<u32>,
+    /// Collects what changed in the TVIEW itself, when somebody reads it.
+    own: Option<ChangeSet>,
+    keep: bool,
+}
+
+impl Job<'_> {
+    fn snapshot(&self) -> Active {
+        if self.keep {
+            Active::of_transaction()
+        } else {
+            Active::latest()
+        }
+    }
+}
+
+/// Rebuilds what a crash emptied, before somebody reads it; returns whether it had to.
+pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
+    {
+        let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(false) };
+        if !rel.class().relispopulated || sentinel::alive(oid, rel.class()) {
+            return Ok(false);
+        }
+    }
+    // SAFETY: plain getter.
+    if unsafe { pg_sys::RecoveryInProgress() } {
+        return Ok(false);
+    }
+    recompute(oid)?;
+    Ok(true)
+}
+
+/// Recomputes a TVIEW now and writes the difference. What is pending is flushed first.
+pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
+    flush(Moment::Read);
+    let graph = graph::current()?;
+    // Sources first: a TVIEW read by a lost one may be lost itself.
+    for source in graph.reads.get(&oid.to_u32()).into_iter().flatten() {
+        if graph.reads.contains_key(source) {
+            recover(pg_sys::Oid::from(*source))?;
+        }
+    }
+    let _guard = Guard::enter();
+    let mut flush = Flush {
+        changes: HashMap::new(),
+        recompute: BTreeSet::from([oid.to_u32()]),
+        on_transaction_snapshot: false,
+    };
+    flush.run()
+}
+
+pub fn end_of_transaction() {
+    PEEKED.set(0);
+    end_of_subtransaction();
+}
+
+pub fn end_of_subtransaction() {
+    RUNNING.set(false);
+    callback::set_flushing(None);
+    sentinel::forget();
+}

@@ -1,0 +1,213 @@
+//! Population: the whole contents of a TVIEW into fresh storage, frozen and batched, then its indexes.
+//!
+//! Invariant: the TVIEW is locked ACCESS EXCLUSIVE; a writer that has flushed before us holds ROW EXCLUSIVE on it until
+//! its commit, so the snapshot taken here sees it; a writer that has not flushed yet will, after us. At creation the
+//! triggers were installed first, under a lock that no writer in flight survives.
+//! Called by the DDL hooks.
+
+use super::tview::{self, Tview};
+use super::{flush, graph, recover, Moment};
+use crate::analyze::{describe, load, text};
+use crate::catalog::{options, sentinel};
+use crate::pg::error::{Error, Result};
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
+use crate::pg::snapshot::Active;
+use crate::pg::spi::Session;
+use crate::pg::{ext, list};
+use crate::tam::{bulk::BulkWriter, state, storage};
+use pgrx::pg_sys;
+use tviews_core::model::Shape;
+
+/// Fills a TVIEW. `fresh`: its storage was created by the current command and is empty.
+pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<()> {
+    flush(Moment::Read);
+    for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
+        check_source(pg_sys::Oid::from(*source))?;
+    }
+    add_state(oid)?;
+    let rel = open(oid)?;
+    if !fresh || rel.class().relpersistence as u8 != persistence {
+        // SAFETY: locked ACCESS EXCLUSIVE.
+        unsafe { storage::replace_storage(rel.raw(), persistence) };
+    }
+    drop(rel);
+    let rel = open(oid)?;
+    let tview = tview::of(&rel)?;
+    check_mode(&tview)?;
+    fill(&tview, &rel)?;
+    // SAFETY: locked; indexes are rebuilt before anybody can use them.
+    unsafe {
+        storage::rebuild_indexes(oid, persistence);
+        ext::set_matview_populated(rel.raw(), true);
+        pg_sys::CommandCounterIncrement();
+    }
+    drop(rel);
+    sentinel::raise(oid)?;
+    create_key_index(oid)
+}
+
+/// Empties a TVIEW, as REFRESH … WITH NO DATA does.
+pub fn empty(oid: pg_sys::Oid) -> Result<()> {
+    let rel = open(oid)?;
+    let persistence = rel.class().relpersistence as u8;
+    // SAFETY: locked ACCESS EXCLUSIVE.
+    unsafe {
+        storage::replace_storage(rel.raw(), persistence);
+        storage::rebuild_indexes(oid, persistence);
+        ext::set_matview_populated(rel.raw(), false);
+        pg_sys::CommandCounterIncrement();
+    }
+    sentinel::lower(oid);
+    Ok(())
+}
+
+fn open(oid: pg_sys::Oid) -> Result<Relation> {
+    Relation::open(oid, pg_sys::AccessExclusiveLock)
+        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))
+}
+
+/// A source that is a TVIEW must be populated and alive.
+fn check_source(source: pg_sys::Oid) -> Result<()> {
+    recover(source)?;
+    Ok(())
+}
+
+/// Adds the state attributes that the query's shape needs and the TVIEW lacks.
+fn add_state(oid: pg_sys::Oid) -> Result<()> {
+    let rel = open(oid)?;
+    let owner = rel.class().relowner;
+    // SAFETY: a private copy of the stored query; the relation is locked.
+    unsafe {
+        let present = state::state_attributes(rel.tupdesc()).len();
+        let _pinned = Pinned::new(owner);
+        let query = load::expand(load::stored(&rel)?)?;
+        let wanted = text::state_columns(&describe::describe(query).description.shape);
+        drop(rel);
+        if present != wanted {
+            if present > 0 {
+                state::remove_state_attributes(oid);
+            }
+            if wanted > 0 {
+                state::add_state_attributes(oid, wanted);
+            }
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+    Ok(())
+}
+
+/// `mode = incremental` refuses what would be recomputed in full.
+fn check_mode(tview: &Tview) -> Result<()> {
+    if options::stored(tview.oid).get("mode").map(String::as_str) != Some("incremental") {
+        return Ok(());
+    }
+    for (relid, decision) in &tview.decisions {
+        if decision.strategy == tviews_core::strategy::Strategy::Full {
+            let table = crate::pg::name::bare(pg_sys::Oid::from(*relid));
+            return Err(Error::Unsupported {
+                what: format!("TVIEW {} cannot be maintained incrementally", tview.name),
+                detail: Some(format!("A change of \"{table}\" recomputes it in full: {}.", decision.reason)),
+                hint: Some("Use mode = auto to allow that.".into()),
+                at: -1,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn fill(tview: &Tview, rel: &Relation) -> Result<()> {
+    let _pinned = Pinned::new(tview.owner);
+    let _snapshot = Active::latest();
+    let session = Session::open();
+    let plan = tview.plan(&session, &tview.query)?;
+    let natts = rel.natts();
+    let mut values = vec![pg_sys::Datum::from(0usize); natts];
+    let mut nulls = vec![true; natts];
+    // SAFETY: the storage is new and nobody else can see it; one value per attribute.
+    unsafe {
+        let mut writer = BulkWriter::open(rel.raw());
+        session.stream(&plan, |rows| {
+            for row in 0..rows.len() {
+                rows.deform(row, &mut values, &mut nulls);
+                writer.insert(&values, &nulls);
+            }
+        });
+        writer.finish();
+    }
+    Ok(())
+}
+
+/// Creates an index on the derived key unless there is a suitable one.
+fn create_key_index(oid: pg_sys::Oid) -> Result<()> {
+    let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
+    let tview = tview::of(&rel)?;
+    let Some(key) = &tview.key else { return Ok(()) };
+    let used = tview.decisions.values().any(|d| d.strategy == tviews_core::strategy::Strategy::Keyed);
+    let wanted: Vec<i16> = key.iter().map(|k| k.at as i16 + 1).collect();
+    if !used || has_index(&rel, &wanted) {
+        return Ok(());
+    }
+    let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
+    let nulls = if key.iter().any(|k| k.nullable) { " NULLS NOT DISTINCT" } else { "" };
+    let sql = match index_columns(&rel, &tview) {
+        None => format!("CREATE UNIQUE INDEX ON {} ({}){nulls}", tview.name, columns.join(", ")),
+        Some(short) => format!("CREATE INDEX ON {} {short}", tview.name),
+    };
+    drop(rel);
+    let _pinned = Pinned::new(tview.owner);
+    Session::open().run(&sql)
+}
+
+/// A key of DISTINCT over wide columns may not fit into a btree entry: index what does.
+fn index_columns(rel: &Relation, tview: &Tview) -> Option<String> {
+    let key = tview.key.as_ref()?;
+    // SAFETY: a private copy of the stored query.
+    let shape = unsafe {
+        let _pinned = Pinned::new(tview.owner);
+        let query = load::expand(load::stored(rel).ok()?).ok()?;
+        describe::describe(query).description.shape
+    };
+    if shape != Shape::Distinct {
+        return None;
+    }
+    let fixed: Vec<&str> = key
+        .iter()
+        .filter(|k| rel.attribute(k.at).attlen > 0 || rel.attribute(k.at).atttypid == pg_sys::NUMERICOID)
+        .map(|k| tview.columns[k.at].as_str())
+        .collect();
+    if fixed.len() == key.len() {
+        None
+    } else if fixed.is_empty() {
+        let first = &key[0];
+        // SAFETY: type cache look-up.
+        let hashable = unsafe {
+            let entry = pg_sys::lookup_type_cache(first.typid, pg_sys::TYPECACHE_HASH_PROC as i32);
+            (*entry).hash_proc != pg_sys::InvalidOid
+        };
+        hashable.then(|| format!("USING hash ({})", tview.columns[first.at]))
+    } else {
+        Some(format!("({})", fixed.join(", ")))
+    }
+}
+
+/// Whether an index can find rows by exactly these columns.
+fn has_index(rel: &Relation, wanted: &[i16]) -> bool {
+    // SAFETY: the relation is open.
+    unsafe {
+        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
+            .into_iter()
+            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+            .any(|index| {
+                let form = &*(*index.raw()).rd_index;
+                let mut columns: Vec<i16> =
+                    (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect();
+                let mut wanted = wanted.to_vec();
+                columns.sort_unstable();
+                wanted.sort_unstable();
+                form.indisvalid
+                    && columns == wanted
+                    && pg_sys::RelationGetIndexPredicate(index.raw()).is_null()
+            })
+    }
+}

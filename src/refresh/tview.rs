@@ -1,0 +1,268 @@
+//! What a backend knows about one TVIEW: key, strategies, SQL and prepared plans.
+//!
+//! Worked out from the server's catalogs at first use, forgotten when a relation involved is invalidated. Text is made
+//! under the pinned settings, so every name in it is qualified.
+
+use crate::analyze::{describe, dirty, load, relations, text};
+use crate::catalog::{cache, options};
+use crate::pg::error::{Error, Result};
+use crate::pg::name;
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::{attname, Relation};
+use crate::pg::spi::{Plan, Session};
+use crate::tam;
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use tviews_core::key;
+use tviews_core::model::Shape;
+use tviews_core::strategy::{Decision, Sharing, Strategy};
+
+/// One column of the unique key.
+pub struct KeyColumn {
+    /// Attribute of the TVIEW, from 0.
+    pub at: usize,
+    pub nullable: bool,
+    /// `OPERATOR(schema.=)`.
+    pub equality: String,
+    pub typid: pg_sys::Oid,
+    pub collation: pg_sys::Oid,
+}
+
+pub struct Tview {
+    pub oid: pg_sys::Oid,
+    pub name: String,
+    pub owner: pg_sys::Oid,
+    /// Quoted visible columns.
+    pub columns: Vec<String>,
+    /// Attributes of the stored row that carry state, from 0; always the last ones.
+    pub state: Vec<usize>,
+    pub key: Option<Vec<KeyColumn>>,
+    pub decisions: BTreeMap<u32, Decision>,
+    /// Visible columns, then state.
+    pub query: String,
+    plans: RefCell<HashMap<String, Rc<Plan>>>,
+    pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Rc<super::keyed::KeyedSql>>>,
+}
+
+#[derive(Default)]
+struct Cache {
+    generation: u64,
+    tviews: HashMap<u32, Rc<Tview>>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
+}
+
+/// Facts about an open TVIEW.
+pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
+    let generation = cache::generation();
+    let known = CACHE.with(|c| {
+        let mut c = c.borrow_mut();
+        if c.generation != generation {
+            *c = Cache { generation, tviews: HashMap::new() };
+        }
+        c.tviews.get(&rel.oid().to_u32()).cloned()
+    });
+    if let Some(tview) = known {
+        return Ok(tview);
+    }
+    let tview = Rc::new(build(rel)?);
+    CACHE.with(|c| {
+        let mut c = c.borrow_mut();
+        if c.generation == cache::generation() {
+            c.tviews.insert(rel.oid().to_u32(), Rc::clone(&tview));
+        }
+    });
+    Ok(tview)
+}
+
+fn build(rel: &Relation) -> Result<Tview> {
+    let _pinned = Pinned::new(rel.class().relowner);
+    let query = load::stored(rel)?;
+    cache::watch(rel.oid());
+    // SAFETY: `query` is a private copy; everything made from it lives in the current memory context.
+    unsafe {
+        for relid in relations::named(query) {
+            cache::watch(pg_sys::Oid::from(relid));
+        }
+        let plan = decide(query, Some(rel.oid()), &options::stored(rel.oid()), column_names(rel))?;
+        for relid in plan.decisions.keys() {
+            cache::watch(pg_sys::Oid::from(*relid));
+        }
+        let state = tam::state::state_attributes(rel.tupdesc());
+        Ok(Tview {
+            oid: rel.oid(),
+            name: name::relation(rel.oid()).unwrap_or_default(),
+            owner: rel.class().relowner,
+            columns: column_names(rel).iter().map(|c| name::ident(c)).collect(),
+            state: state.into_iter().map(|a| a as usize - 1).collect(),
+            key: plan.key,
+            decisions: plan.decisions,
+            query: text::with_state(query, &plan.shape)?,
+            plans: RefCell::new(HashMap::new()),
+            keyed_sql: RefCell::new(HashMap::new()),
+        })
+    }
+}
+
+fn column_names(rel: &Relation) -> Vec<String> {
+    (0..rel.natts()).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped).map(attname).collect()
+}
+
+/// Key and strategies of a query, existing or about to be.
+pub struct Decided {
+    pub key: Option<Vec<KeyColumn>>,
+    pub decisions: BTreeMap<u32, Decision>,
+    pub shape: Shape,
+}
+
+/// Decides for a stored (not expanded) query.
+///
+/// # Safety
+/// `query` is valid; pinned settings are in force.
+pub unsafe fn decide(
+    query: *mut pg_sys::Query,
+    own: Option<pg_sys::Oid>,
+    options: &options::Options,
+    columns: Vec<String>,
+) -> Result<Decided> {
+    let expanded = load::expand(query)?;
+    let used = relations::of(expanded);
+    let described = describe::describe(expanded);
+    let d = &described.description;
+    let positions = match options.get("key") {
+        Some(given) => Some(given_key(given, &columns, &d.comparable)?),
+        None => key::derive(d),
+    };
+    let mut decisions = BTreeMap::new();
+    for (relid, usage) in &used {
+        if own.is_some_and(|o| o.to_u32() == *relid) {
+            continue;
+        }
+        let decision = match (&positions, options.get("mode").map(String::as_str)) {
+            (_, Some("full")) => Decision::full("mode = full"),
+            (None, _) => Decision::full(no_key(&d.shape)),
+            (Some(p), _) => decide_one(&described, p, *relid, usage)?,
+        };
+        decisions.insert(*relid, decision);
+    }
+    let key = positions.map(|p| key_columns(&described, expanded, &p)).transpose()?;
+    Ok(Decided { key, decisions, shape: d.shape.clone() })
+}
+
+fn no_key(shape: &Shape) -> String {
+    match shape {
+        Shape::Opaque(what) => format!("the query uses {what}"),
+        Shape::Groups(g) if g.is_empty() => "an aggregate without GROUP BY depends on all rows".into(),
+        Shape::Groups(_) => "a grouping expression is not among the output columns".into(),
+        Shape::Rows => "no unique key of the output can be derived".into(),
+        Shape::Distinct => "a column of the output has no equality operator".into(),
+    }
+}
+
+unsafe fn decide_one(
+    d: &describe::Described,
+    key: &[usize],
+    relid: u32,
+    usage: &relations::Use,
+) -> Result<Decision> {
+    if matches!(d.description.shape, Shape::Opaque(_)) {
+        return Ok(Decision::full(no_key(&d.description.shape)));
+    }
+    let atoms: Vec<usize> =
+        (0..d.description.atoms.len()).filter(|a| d.description.atoms[*a].relid == Some(relid)).collect();
+    if atoms.len() < usage.times {
+        return Ok(Decision::full("it is read inside a sub-query"));
+    }
+    if usage.columns.iter().any(|c| *c < 0) {
+        return Ok(Decision::full("a system column is read"));
+    }
+    let grouped = d.description.shape != Shape::Rows;
+    let mut by_key = grouped;
+    for atom in &atoms {
+        match dirty::term(d, key, *atom, &BTreeSet::from([relid]))? {
+            Err(why) => return Ok(Decision::full(why)),
+            Ok(term) => {
+                by_key |= key.iter().any(|p| match d.description.outputs[*p] {
+                    Some(c) => term.nulled.contains(&c.atom),
+                    None => !term.nulled.is_empty(),
+                });
+            }
+        }
+    }
+    let sharing = match (atoms.len(), by_key) {
+        (2.., _) => Sharing::Alone,
+        (_, true) => Sharing::ByKey,
+        (_, false) => Sharing::Free,
+    };
+    let reason = if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
+    Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into() })
+}
+
+unsafe fn key_columns(
+    d: &describe::Described,
+    query: *mut pg_sys::Query,
+    positions: &[usize],
+) -> Result<Vec<KeyColumn>> {
+    let nullable = d.description.join.nullable();
+    let outs = load::outputs(query);
+    let mut key = Vec::new();
+    for p in positions {
+        let expr = (*outs[*p]).expr.cast::<pg_sys::Node>();
+        let typid = pg_sys::exprType(expr);
+        let never_null = d.description.outputs[*p].is_some_and(|c| {
+            d.description.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom)
+        });
+        let equality = name::equality(typid)
+            .ok_or_else(|| Error::BadOption("a key column has no equality operator".into(), None))?;
+        key.push(KeyColumn {
+            at: *p,
+            nullable: !never_null,
+            equality,
+            typid,
+            collation: pg_sys::exprCollation(expr),
+        });
+    }
+    Ok(key)
+}
+
+/// The option `key = 'a, b'`.
+fn given_key(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec<usize>> {
+    let mut out = Vec::new();
+    for word in given.split(',') {
+        let word = word.trim();
+        let wanted = match word.strip_prefix('"').and_then(|w| w.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => word.to_lowercase(),
+        };
+        let Some(at) = columns.iter().position(|c| *c == wanted) else {
+            return Err(Error::BadOption(
+                format!("invalid value for option \"key\": \"{given}\""),
+                Some(format!("There is no output column \"{wanted}\".")),
+            ));
+        };
+        if !comparable[at] {
+            return Err(Error::BadOption(
+                format!("invalid value for option \"key\": \"{given}\""),
+                Some(format!("The type of column \"{wanted}\" has no equality operator.")),
+            ));
+        }
+        out.push(at);
+    }
+    Ok(out)
+}
+
+impl Tview {
+    /// The kept plan for `sql`.
+    pub fn plan(&self, session: &Session, sql: &str) -> Result<Rc<Plan>> {
+        if let Some(plan) = self.plans.borrow().get(sql) {
+            return Ok(Rc::clone(plan));
+        }
+        let plan = Rc::new(Plan::prepare(session, sql)?);
+        self.plans.borrow_mut().insert(sql.to_string(), Rc::clone(&plan));
+        Ok(plan)
+    }
+}
