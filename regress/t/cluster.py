@@ -55,6 +55,7 @@ class Cluster:
         self.env = dict(clean_environment(), PGHOST=str(self.directory), PGPORT="5432")
         self.data = self.directory / "data"
         self.template = template
+        self.server = None
         self.log = self.directory / "server.log"
 
     # Who runs the server, and where.
@@ -105,12 +106,13 @@ class Cluster:
             self.create()
             self.start()
         except BaseException:
+            self.stop(signal.SIGQUIT)
             self.remove()
             raise
         return self
 
     def __exit__(self, *_):
-        self.stop("immediate")
+        self.stop(signal.SIGQUIT)
         self.remove()
 
     def tool(self, name, *arguments, **options):
@@ -144,33 +146,53 @@ class Cluster:
         shutil.copytree(self.data, f"{directory}.partial", dirs_exist_ok=True)
         Path(f"{directory}.partial").rename(directory)
 
-    def start(self):
-        # pg_ctl leaves the server with its own output: it must not be a pipe that we wait on
-        self.tool("pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "120", "-s", "start", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def start(self, seconds=120):
+        """Starts the server as our own child, so that we can reap it after `crash`, and waits until it takes connections."""
+        with open(self.log, "ab") as log:
+            self.server = subprocess.Popen([self.bindir / "postgres", "-D", self.data], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                           env=self.env, cwd=self.directory, start_new_session=True, **self._as_server())
+        deadline = time.time() + seconds
+        while not self._ready():
+            if self.server.poll() is not None or time.time() > deadline:
+                raise RuntimeError(f"the server does not start:\n{self.log_tail()}")
+            time.sleep(0.02)
 
-    def stop(self, mode="fast"):
-        if (self.data / "postmaster.pid").exists():
-            self.tool("pg_ctl", "-D", self.data, "-m", mode, "-w", "-s", "stop")
+    def _ready(self):
+        try:
+            lines = (self.data / "postmaster.pid").read_text().split("\n")
+            return int(lines[0]) == self.server.pid and lines[7].strip() == "ready"
+        except (OSError, IndexError, ValueError):
+            return False
+
+    def stop(self, mode=signal.SIGINT, seconds=60):
+        """Stops the server: SIGINT is `fast`, SIGQUIT `immediate`."""
+        if self.server is None:
+            return
+        self.server.send_signal(mode)
+        try:
+            self.server.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.crash()
+        self.server = None
 
     def restart(self):
         self.stop()
         self.start()
 
-    def pid(self):
-        return int((self.data / "postmaster.pid").read_text().split()[0])
-
     def crash(self):
-        """kill -9 of the postmaster and then of every process it leaves behind, as a power failure would."""
-        parent = self.pid()
-        os.kill(parent, signal.SIGSTOP)  # no new children while we look
-        family = [parent, *children(parent)]
+        """kill -9 of the postmaster and of all its processes at once, as a power failure would."""
+        self.server.send_signal(signal.SIGSTOP)  # no new children while we look
+        family = children(self.server.pid)
+        self.server.kill()
         for pid in family:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        self.server.wait()
         while any(map(alive, family)):
-            time.sleep(0.05)
+            time.sleep(0.02)
+        self.server = None
 
     def remove(self):
         shutil.rmtree(self.directory, ignore_errors=True)
