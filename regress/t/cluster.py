@@ -106,14 +106,16 @@ class Cluster:
             self.create()
             self.start()
         except BaseException:
-            self.stop(signal.SIGQUIT)
-            self.remove()
+            self.discard()
             raise
         return self
 
     def __exit__(self, *_):
+        self.discard()
+
+    def discard(self):
         self.stop(signal.SIGQUIT)
-        self.remove()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def tool(self, name, *arguments, **options):
         """Runs one of the server's own programs as the user that owns the cluster."""
@@ -193,9 +195,6 @@ class Cluster:
         while any(map(alive, family)):
             time.sleep(0.02)
         self.server = None
-
-    def remove(self):
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def log_tail(self, lines=25):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
