@@ -35,7 +35,7 @@ SETTINGS = {
 
 def clean_environment():
     """The caller's environment without libpq's variables; backtraces would end up in error details."""
-    env = {k: v for k, v in os.environ.items() if not (k.startswith("PG") and k not in ("PG_CONFIG",)) and k not in ("RUST_BACKTRACE", "LD_PRELOAD")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PG") and name != "RUST_BACKTRACE"}
     env.update(LC_ALL="C", LANG="C", PGUSER="postgres", PGDATABASE="postgres")
     return env
 
@@ -117,11 +117,11 @@ class Cluster:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def tool(self, name, *arguments, **options):
+    def tool(self, name, *arguments):
         """Runs one of the server's own programs as the user that owns the cluster."""
         command = [str(self.bindir / name), *map(str, arguments)]
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **self._as_server(), **options}
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, text=True, env=self.env, cwd=self.directory, **options)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=self.env, cwd=self.directory, **self._as_server())
         if done.returncode:
             raise RuntimeError(f"{name} failed:\n{done.stdout}\n{self.log_tail()}")
         return done.stdout
@@ -204,7 +204,7 @@ class Cluster:
     def dsn(self, database="postgres"):
         return f"host={self.directory} port=5432 user=postgres dbname={database}"
 
-    def psql(self, *arguments, database="postgres", **options):
+    def psql(self, *arguments, database="postgres"):
         """Arguments of psql for subprocess, as the caller's own user."""
         return [str(self.bindir / "psql"), "-X", "-q", "-d", database, "-v", "ON_ERROR_STOP=1", *arguments]
 
@@ -214,13 +214,6 @@ class Cluster:
         if done.returncode:
             raise SqlError(done.stderr.strip())
         return done.stdout.strip()
-
-    def spawn(self, text, database="postgres"):
-        """A background psql session that runs a script."""
-        process = subprocess.Popen(self.psql(database=database), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, env=self.env)
-        process.stdin.write(text)
-        process.stdin.close()
-        return process
 
     def difference(self, tview, database="postgres"):
         """Rows by which a TVIEW and its defining query differ, counted with duplicates; text, because json has no equality."""
