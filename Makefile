@@ -1,0 +1,55 @@
+# pg_tviews: build, test and try it. `make help` lists the commands.
+# PG=18 (default), 16, 15, 18-assert: private copies of servers below target/cache. PG_CONFIG=… : a server of yours.
+PG ?= 18
+SERVER = $(or $(PG_CONFIG),$(PG))
+PROFILE ?= release
+SECONDS ?= 600
+PYTHON ?= python3
+DEV = $(if $(filter dev,$(PROFILE)),--dev)
+export TESTS SEED
+
+help:
+	@echo 'make build              compile the extension (PROFILE=release|dev)'
+	@echo 'make install            … and install it into the server'
+	@echo 'make check              all tests; TESTS="tier or test …" runs some of them'
+	@echo 'make check-fast         the same without the two minutes of the differential test'
+	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
+	@echo 'make bench              benchmarks'
+	@echo 'make fuzz               differential test for SECONDS=600, SEED=…'
+	@echo 'make clean              remove what was built; downloaded servers stay (clean-all removes these too)'
+	@echo
+	@echo 'PG=18 (default) | 16 | 15 | 18-assert: a private copy of that server below target/cache'
+	@echo 'PG_CONFIG=/path/to/pg_config: an installed server instead'
+
+build:
+	$(PYTHON) tools/build.py build $(SERVER) $(DEV)
+
+install:
+	$(PYTHON) tools/build.py install $(SERVER) $(DEV)
+
+# tests run on the quicker dev build unless PROFILE is given
+CHECK_PROFILE = $(if $(filter file,$(origin PROFILE)),,PROFILE=$(PROFILE))
+
+check:
+	@$(CHECK_PROFILE) $(PYTHON) tools/check.py unit $(SERVER)
+
+check-fast:
+	@$(CHECK_PROFILE) $(PYTHON) tools/check.py --fast unit $(SERVER)
+
+fuzz:
+	@$(CHECK_PROFILE) TESTS=differential SECONDS_DIFFERENTIAL=$(SECONDS) $(PYTHON) tools/check.py $(SERVER)
+
+demo:
+	@$(PYTHON) demo/run.py $(SERVER)
+
+bench:
+	@test -f bench/run.py || { echo 'there are no benchmarks yet'; exit 1; }
+	@$(PYTHON) bench/run.py $(SERVER)
+
+clean:
+	rm -rf target/host target/typecheck target/results target/pg*
+
+clean-all:
+	rm -rf target
+
+.PHONY: help build install check check-fast fuzz demo bench clean clean-all

@@ -1,0 +1,105 @@
+"""Builds the extension for one server and installs it there: `build.py build|install|typecheck [PG] [--dev]`.
+
+Invariant: each server has a cargo target directory of its own (target/pg18, …), so switching between servers rebuilds nothing, and an
+installed file is replaced by renaming, so a running server keeps the library it has mapped.
+Called by the Makefile, tools/check.py and demo/run.py.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import toolchain
+from toolchain import ROOT, TARGET
+
+
+def version():
+    return re.search(r"default_version = '([^']+)'", (ROOT / "pg_tviews.control").read_text()).group(1)
+
+
+def environment(pg, config):
+    """Environment in which cargo builds against one server."""
+    include = toolchain.run("gcc", "-print-file-name=include").strip()
+    env = dict(os.environ, PGRX_PG_CONFIG_PATH=str(config), LIBCLANG_PATH=toolchain.libclang(), CARGO_TARGET_DIR=str(TARGET / toolchain.label(pg)))
+    env.setdefault("BINDGEN_EXTRA_CLANG_ARGS", f"-I{include}")
+    return env
+
+
+def cargo(*arguments, env=None):
+    sys.stdout.flush()
+    command = ["cargo", *arguments]
+    if subprocess.run(command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL).returncode:
+        toolchain.fail(" ".join(command) + " failed")
+
+
+def features(major):
+    return ["--no-default-features", "--features", f"pg{major}"]
+
+
+def build(pg, profile):
+    """Compiles the library and returns its path."""
+    config = toolchain.pg_config(pg)
+    env = environment(pg, config)
+    cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *features(toolchain.major(config)), env=env)
+    return Path(env["CARGO_TARGET_DIR"]) / ("debug" if profile == "dev" else profile) / "libpg_tviews.so"
+
+
+def install_script():
+    """The install script: the files of sql/parts one after the other, in the order of sql/parts/order."""
+    parts = ROOT / "sql/parts"
+    names = [name for line in (parts / "order").read_text().splitlines() if (name := line.split("#")[0].strip())]
+    names = [name if name.endswith(".sql") else f"{name}.sql" for name in names]
+    forgotten = {path.name for path in parts.glob("*.sql")} - set(names)
+    if forgotten:
+        toolchain.fail(f"not in sql/parts/order: {' '.join(sorted(forgotten))}")
+    script = TARGET / f"pg_tviews--{version()}.sql"
+    guard = "\\echo Use \"CREATE EXTENSION pg_tviews\" to load this file. \\quit\n"
+    script.write_text(guard + "".join(f"\n-- {name}\n{(parts / name).read_text()}" for name in names))
+    return script
+
+
+def put(source, directory, name=None):
+    """Copies a file next to its destination and renames it into place."""
+    final = Path(directory) / (name or source.name)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, f"{final}.new")
+        os.chmod(f"{final}.new", 0o644)
+        os.replace(f"{final}.new", final)
+    except PermissionError:
+        toolchain.fail(f"cannot write {final}: run `make install` as a user who may")
+
+
+def install(pg, profile):
+    """Builds and installs; returns the pg_config of the server."""
+    library = build(pg, profile)
+    config = toolchain.pg_config(pg)
+    libdir, sharedir = toolchain.ask(config, "pkglibdir", "sharedir")
+    put(library, libdir, "pg_tviews.so")
+    scripts = {path.name: path for path in (ROOT / "sql").glob("pg_tviews--*.sql")}
+    script = install_script()
+    scripts[script.name] = script
+    for source in [ROOT / "pg_tviews.control", *scripts.values()]:
+        put(source, f"{sharedir}/extension")
+    toolchain.say(f"installed pg_tviews {version()} ({profile}) for {toolchain.ask(config, 'version')[0]}")
+    return config
+
+
+def typecheck(major):
+    """Type-checks against the bindings that pgrx ships, so that no server of that version is needed."""
+    env = dict(os.environ, DOCS_RS="1", RUSTC_WRAPPER=str(ROOT / "tools/rustc_docsrs.sh"), CARGO_TARGET_DIR=str(TARGET / "typecheck"))
+    cargo("check", "-p", "pg_tviews", "--lib", *features(major), env=env)
+
+
+def main():
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    action, pg = words[0], (words[1:] or ["18"])[0]
+    profile = "dev" if "--dev" in sys.argv else "release"
+    {"build": lambda: build(pg, profile), "install": lambda: install(pg, profile), "typecheck": lambda: typecheck(pg)}[action]()
+
+
+if __name__ == "__main__":
+    main()

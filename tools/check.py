@@ -1,0 +1,226 @@
+"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config) or one of format, lint, unit, types:N.
+
+Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
+$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential) or single tests of them.
+Called by `make check` and .ci/run.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import build
+import toolchain
+from toolchain import ROOT, TARGET
+
+sys.path.insert(0, str(ROOT / "regress/t"))
+from cluster import Cluster  # noqa: E402
+
+RESULT = re.compile(r"^\s*(?:test )?(?:(not ok|ok)\b\s+(?:\d+\s+)?[-+]\s+\S|(?:\S+ +)?\.\.\. (FAILED|failed|ok)\b)")
+UNIT = re.compile(r"^test result: .*? (\d+) passed; (\d+) failed")
+SELECTED = os.environ.get("TESTS", "").split()
+SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "120")
+MINUTES = 20  # for one tier, against tests that hang
+
+
+class Total:
+    passed = failed = 0
+
+    def add(self, good, bad=0):
+        self.passed += good
+        self.failed += bad
+
+
+total = Total()
+
+
+def headline(text):
+    print(f"\n== {text} ==", flush=True)
+
+
+def watch(command, count, **options):
+    """Runs a program, shows what it prints, and lets `count(line)` judge each line. Returns the exit status."""
+    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, errors="replace", start_new_session=True, **options)
+    timer = threading.Timer(MINUTES * 60, end, [process])
+    timer.start()
+    try:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            count(line)
+        return process.wait()
+    finally:
+        timer.cancel()
+        end(process)
+
+
+def end(process):
+    """Ends what still runs of a program: first politely, for scripts have servers to stop."""
+    for number, patience in ((signal.SIGINT, 30), (signal.SIGKILL, None)):
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def tally(command, name, **options):
+    """Counts `ok` and `not ok` lines, as TAP and pg_regress print them. A program that fails without saying so counts as one failure."""
+    before = total.failed
+
+    def count(line):
+        if match := RESULT.match(line):
+            total.add(*((1, 0) if "ok" in match.groups() else (0, 1)))
+
+    status = watch(command, count, **options)
+    if status and total.failed == before:
+        print(f"not ok - {name} ended with status {status}")
+        total.add(0, 1)
+    return status
+
+
+def step(name, *arguments, env=None):
+    """A cargo command that passes or fails as one; minimal toolchains lack some."""
+    headline(name)
+    if subprocess.run(["cargo", arguments[0], "--version"], capture_output=True).returncode:
+        print(f"# not run: cargo {arguments[0]} is not installed")
+        return
+    failed = watch(["cargo", *arguments], lambda line: None, cwd=ROOT, env=env) != 0
+    print(f"{'not ok' if failed else 'ok'} - {name}")
+    total.add(not failed, failed)
+
+
+def host_environment():
+    """For crates that know no PostgreSQL: built once for all servers."""
+    return dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "host"))
+
+
+def unit():
+    headline("unit: crates/core")
+    before = total.failed
+
+    def count(line):
+        if match := UNIT.match(line):
+            total.add(*map(int, match.groups()))
+
+    if watch(["cargo", "test", "-p", "tviews_core"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
+        total.add(0, 1)
+
+
+def wanted(tier, names):
+    """What $TESTS leaves of a tier: everything, or the tests it names."""
+    if not SELECTED or tier in SELECTED:
+        return list(names)
+    return [name for name in names if name in SELECTED]
+
+
+def scheduled(schedule):
+    lines = (ROOT / "regress" / schedule).read_text().splitlines()
+    return [name for line in lines if line.startswith("test:") for name in line[5:].split()]
+
+
+def pg_regress(cluster, tier, program, schedule, where):
+    """The SQL and the isolation suite: same driver, other input."""
+    names = wanted(tier, scheduled(schedule))
+    if not names:
+        return
+    headline(f"{tier}, {where}")
+    output = TARGET / "results" / where / tier
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    pgxs = Path(toolchain.ask(cluster.pg_config, "pgxs")[0]).parents[1]
+    if "setup" in scheduled(schedule) and "setup" not in names:
+        names.insert(0, "setup")
+    extra = ["--load-extension=pg_tviews"] if tier == "isolation" else []
+    what = [f"--schedule={ROOT}/regress/{schedule}"] if len(names) == len(scheduled(schedule)) else names
+    status = tally([pgxs / "test" / program, f"--inputdir={ROOT}/regress", f"--outputdir={output}", f"--bindir={cluster.bindir}",
+                    f"--host={cluster.directory}", "--port=5432", "--user=postgres", f"--dbname={tier}", *extra, *what], tier, env=cluster.env, cwd=output)
+    diffs = output / "regression.diffs"
+    if status and diffs.exists():
+        print(diffs.read_text(errors="replace")[:40000])
+    if status:
+        print(f"# server log:\n{cluster.log_tail()}")
+
+
+def scripts(config, where):
+    names = wanted("scripts", sorted(p.stem for p in (ROOT / "regress/t").glob("*.py") if p.stem != "cluster"))
+    for name in names:
+        headline(f"script {name}, {where}")
+        tally([sys.executable, ROOT / f"regress/t/{name}.py"], name, env=dict(os.environ, PG_CONFIG=str(config)), cwd="/")
+
+
+def docs(cluster, where):
+    if wanted("docs", ["docs"]):
+        headline(f"docs, {where}")
+        tally([sys.executable, ROOT / "tools/docs_test.py", cluster.dsn()], "docs", env=dict(cluster.env, PATH=f"{cluster.bindir}:{os.environ['PATH']}"))
+
+
+def differential(cluster, where):
+    if not wanted("differential", ["differential"]):
+        return
+    headline(f"differential, {where}")
+    if not (ROOT / "tests/differential/Cargo.toml").exists():
+        print("# not run: there is no crate tests/differential yet")
+        return
+    cluster.sql("CREATE DATABASE differential")
+    seed = os.environ.get("SEED", str(int(time.time())))
+    command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--dsn", cluster.dsn("differential"), "--seconds", SECONDS, "--seed", seed]
+    failed = watch(command, lambda line: None, cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0")) != 0
+    print(f"{'not ok' if failed else 'ok'} - differential, seed {seed}")
+    total.add(not failed, failed)
+
+
+def server(pg, fast):
+    """All tiers that need a server."""
+    where = toolchain.label(pg)
+    headline(f"building for {where}")
+    try:
+        config = build.install(pg, os.environ.get("PROFILE", "dev"))
+        with Cluster(config) as cluster:
+            cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
+            pg_regress(cluster, "regress", "regress/pg_regress", "schedule", where)
+            pg_regress(cluster, "isolation", "isolation/pg_isolation_regress", "isolation_schedule", where)
+            docs(cluster, where)
+            if not fast:
+                differential(cluster, where)
+        scripts(config, where)
+    except (SystemExit, Exception) as error:
+        print(f"not ok - {where}: {error}")
+        total.add(0, 1)
+
+
+def main():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stages = [word for word in sys.argv[1:] if not word.startswith("-")]
+    started = time.time()
+    for stage in stages:
+        if stage == "format":
+            step("format", "fmt", "--all", "--check")
+        elif stage == "lint":
+            config = toolchain.pg_config("18")
+            step("lint", "clippy", "--workspace", "--", "-D", "warnings", env=build.environment("18", config))
+        elif stage == "unit":
+            if wanted("unit", ["unit"]):
+                unit()
+        elif stage.startswith("types:"):
+            version = stage.partition(":")[2]
+            headline(f"type-check for PostgreSQL {version}")
+            failed = subprocess.run([sys.executable, ROOT / "tools/build.py", "typecheck", version]).returncode != 0
+            print(f"{'not ok' if failed else 'ok'} - types {version}")
+            total.add(not failed, failed)
+        else:
+            server(stage, "--fast" in sys.argv)
+    print(f"\n# {time.time() - started:.0f} s")
+    print(f"{total.passed} passed, {total.failed} failed", flush=True)
+    sys.exit(1 if total.failed or not total.passed else 0)
+
+
+if __name__ == "__main__":
+    main()
