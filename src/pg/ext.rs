@@ -26,6 +26,8 @@ mod raw {
             qualifier: *const std::ffi::c_char,
             ident: *const std::ffi::c_char,
         ) -> *mut std::ffi::c_char;
+        // utils/datum.h
+        pub fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool;
         // nodes/nodeFuncs.h
         #[cfg(feature = "pg15")]
         pub fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
@@ -114,6 +116,11 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
     }
     let _ = query;
     node
+}
+
+/// Whether two values are the same bytes, after detoasting.
+pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
+    guard(|| raw::datum_image_eq(a, b, by_value, len))
 }
 
 /// A copy of a node tree.
