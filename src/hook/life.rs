@@ -64,6 +64,19 @@ unsafe fn find(rel: *const pg_sys::RangeVar) -> pg_sys::Oid {
     )
 }
 
+/// Statements with our marks in a database without the extension: the server must never see the marks.
+pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
+    let tree = (*call.pstmt).utilityStmt;
+    if (*tree).type_ == pg_sys::NodeTag::T_DropStmt {
+        let stmt = tree.cast::<pg_sys::DropStmt>();
+        if (*stmt).removeType == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent {
+            let stmt = call.own_tree::<pg_sys::DropStmt>();
+            (*stmt).concurrent = false;
+        }
+    }
+    Ok(())
+}
+
 /// DROP TVIEW, and DROP TABLE of TVIEWs.
 pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();

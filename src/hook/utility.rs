@@ -148,6 +148,7 @@ unsafe extern "C-unwind" fn before(call: &mut Call) {
         return;
     }
     if !catalog::installed() {
+        or_raise(life::without_extension(call));
         or_raise(create::without_extension(tree));
         return;
     }

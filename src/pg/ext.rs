@@ -19,8 +19,6 @@ mod raw {
             lockmode: pg_sys::LOCKMODE,
             parents: *mut *mut pg_sys::List,
         ) -> *mut pg_sys::List;
-        // catalog/partition.h
-        pub fn get_partition_ancestors(relid: pg_sys::Oid) -> *mut pg_sys::List;
         // utils/ruleutils.h
         pub fn quote_qualified_identifier(
             qualifier: *const std::ffi::c_char,
@@ -67,13 +65,12 @@ pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool)
 }
 
 /// The relation and all that inherit from it, partitions included.
+/// Empty when it does not exist.
 pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
+    if pg_sys::get_rel_relkind(parent) == 0 {
+        return Vec::new();
+    }
     let list = guard(|| raw::find_all_inheritors(parent, lockmode, std::ptr::null_mut()));
-    super::list::oids(list)
-}
-
-pub unsafe fn partition_ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    let list = guard(|| raw::get_partition_ancestors(relid));
     super::list::oids(list)
 }
 
