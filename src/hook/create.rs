@@ -13,6 +13,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
+use crate::queue;
 use crate::refresh::{graph, populate, tview};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -278,6 +279,9 @@ unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned) -> Result<()> {
     adopt(oid)?;
     if planned.populate {
         populate::populate(oid, planned.persistence, false)?;
+        if graph::current()?.is_read(oid.to_u32()) {
+            queue::change_everything(oid);
+        }
         explain_full(oid)?;
     } else {
         populate::empty(oid)?;

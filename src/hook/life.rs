@@ -81,6 +81,9 @@ pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
 pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
     let kind = (*stmt).removeType;
+    if kind == pg_sys::ObjectType::OBJECT_POLICY {
+        return drop_policy(call, stmt);
+    }
     let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
     if !marked && kind != pg_sys::ObjectType::OBJECT_TABLE {
         return Ok(());
@@ -108,6 +111,18 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let stmt = call.own_tree::<pg_sys::DropStmt>();
     (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
     (*stmt).concurrent = false;
+    Ok(())
+}
+
+/// The names are those of the table and then of the policy.
+unsafe fn drop_policy(call: &mut Call, stmt: *mut pg_sys::DropStmt) -> Result<()> {
+    let mut tables = BTreeSet::new();
+    for names in list::iter::<pg_sys::List>((*stmt).objects) {
+        let table = pg_sys::list_copy_head(names, list::len(names) as i32 - 1);
+        tables.insert(find(pg_sys::makeRangeVarFromNameList(table)).to_u32());
+    }
+    tables.remove(&0);
+    call.after = After::Tree(keep(tables));
     Ok(())
 }
 

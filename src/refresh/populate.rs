@@ -49,6 +49,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<()> {
 
 /// Empties a TVIEW, as REFRESH … WITH NO DATA does.
 pub fn empty(oid: pg_sys::Oid) -> Result<()> {
+    refuse_if_read(oid, "emptied")?;
     let persistence = open(oid)?.class().relpersistence as u8;
     empty_as(oid, persistence)
 }
@@ -70,6 +71,22 @@ pub fn empty_as(oid: pg_sys::Oid, persistence: u8) -> Result<()> {
 fn open(oid: pg_sys::Oid) -> Result<Relation> {
     Relation::open(oid, pg_sys::AccessExclusiveLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))
+}
+
+/// What other TVIEWs are computed from must stay populated and maintained.
+pub fn refuse_if_read(oid: pg_sys::Oid, what: &str) -> Result<()> {
+    let graph = graph::current()?;
+    let reader = graph.order.iter().find(|t| graph.reads[t].contains(&oid.to_u32()));
+    match reader {
+        None => Ok(()),
+        Some(reader) => Err(Error::WrongState {
+            what: format!("TVIEW \"{}\" cannot be {what}", crate::pg::name::bare(oid)),
+            hint: Some(format!(
+                "TVIEW \"{}\" reads it; drop that one first.",
+                crate::pg::name::bare(pg_sys::Oid::from(*reader))
+            )),
+        }),
+    }
 }
 
 /// A source that is a TVIEW must be populated and alive.
