@@ -119,6 +119,9 @@ impl Flush {
                 self.maintain(pg_sys::Oid::from(*tview), graph.is_read(*tview))?;
             }
         }
+        // What was written is visible to the snapshot that the reader takes next.
+        // SAFETY: inside a transaction.
+        unsafe { pg_sys::CommandCounterIncrement() };
         Ok(())
     }
 
