@@ -4,7 +4,7 @@
 //! statement and put back after it.
 
 use super::create::{adopt, check};
-use super::life::{is_marked, owns};
+use super::life::{self, is_marked, owns};
 use super::utility::{freed, keep, After, Call};
 use crate::analyze::load;
 use crate::catalog::{self, options, options::Options, sentinel};
@@ -269,7 +269,8 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         );
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         let relevant = relevant || (*cmd).subtype == AT_SetExpression;
-        if relevant {
+        let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
+        if relevant || (columns && life::whole_row_is_read(relid)) {
             touched.insert(relid.to_u32());
             touched.extend(other_table(cmd));
         }

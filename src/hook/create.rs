@@ -212,10 +212,8 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     unsafe {
         let expanded = load::expand(load::stored(&rel)?)?;
         for (relid, usage) in relations::of(expanded) {
-            if relid != oid.to_u32() {
-                let columns = usage.columns.into_iter().filter(|c| *c >= 0).collect();
-                sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
-            }
+            let columns = usage.columns.into_iter().filter(|c| *c >= 0).collect();
+            sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
         }
     }
     drop(rel);
@@ -316,5 +314,5 @@ unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> 
 pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<tview::Decided> {
     check(query, pg_sys::GetUserId())?;
     let _pinned = Pinned::new(pg_sys::GetUserId());
-    tview::decide(query, None, &Options::new(), Vec::new())
+    tview::decide(query, &Options::new(), Vec::new())
 }

@@ -114,6 +114,15 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
     Ok(())
 }
 
+/// Whether a TVIEW reads whole rows of this relation or of one it inherits to or from: column names are part of them.
+pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
+    let tree = install::covering(relid);
+    let mut found = catalog::sources(|s| {
+        s.columns.contains(&0) && (s.relid == relid || tree.contains(&s.relid.to_u32()))
+    });
+    found.pop().is_some()
+}
+
 /// The names are those of the table and then of the policy.
 unsafe fn drop_policy(call: &mut Call, stmt: *mut pg_sys::DropStmt) -> Result<()> {
     let mut tables = BTreeSet::new();
@@ -142,6 +151,14 @@ pub unsafe fn names(call: &mut Call) -> Result<()> {
         }
     }
     call.after = After::Names;
+    if (*tree).type_ == pg_sys::NodeTag::T_RenameStmt
+        && (*tree.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_COLUMN
+    {
+        let oid = find(relation);
+        if whole_row_is_read(oid) {
+            call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+        }
+    }
     Ok(())
 }
 

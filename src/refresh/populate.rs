@@ -104,7 +104,7 @@ fn add_state(oid: pg_sys::Oid) -> Result<()> {
         let present = state::state_attributes(rel.tupdesc()).len();
         let _pinned = Pinned::new(owner);
         let query = load::expand(load::stored(&rel)?)?;
-        let wanted = text::state_columns(&describe::describe(query).description.shape);
+        let wanted = text::state_columns(&describe::describe(query, &super::tview::stored_key).description.shape);
         drop(rel);
         if present != wanted {
             if present > 0 {
@@ -188,7 +188,7 @@ fn index_columns(rel: &Relation, tview: &Tview) -> Option<String> {
     let shape = unsafe {
         let _pinned = Pinned::new(tview.owner);
         let query = load::expand(load::stored(rel).ok()?).ok()?;
-        describe::describe(query).description.shape
+        describe::describe(query, &super::tview::stored_key).description.shape
     };
     if shape != Shape::Distinct {
         return None;
