@@ -279,6 +279,8 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             (*cmd).subtype,
             AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn
         );
+        // The owner of a table is exempt from its policies.
+        let relevant = relevant || ((*cmd).subtype == AT_ChangeOwner && has_policies(relid));
         let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
         if relevant || (columns && life::whole_row_is_read(relid)) {
             touched.insert(relid.to_u32());
@@ -294,6 +296,10 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         call.after = After::Tree(keep(touched));
     }
     Ok(())
+}
+
+fn has_policies(relid: pg_sys::Oid) -> bool {
+    Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
 }
 
 /// The partition or parent that a command names.
