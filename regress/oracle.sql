@@ -10,3 +10,9 @@ BEGIN
             ORDER BY 1, 2 $q$,
         tview, rtrim(pg_get_viewdef(tview), ';'));
 END $$;
+
+-- The same for all materialized views of the current schema.
+CREATE FUNCTION oracle() RETURNS TABLE (tview name, problem text, content text) LANGUAGE sql AS $$
+    SELECT c.relname, o.* FROM pg_class c, oracle(c.oid::regclass) o
+     WHERE c.relkind = 'm' AND c.relispopulated AND c.relnamespace = current_schema()::regnamespace
+     ORDER BY 1, 2, 3 $$;
