@@ -46,7 +46,7 @@ impl Spill {
             std::ptr::copy_nonoverlapping(image.as_ptr().cast::<u8>(), varlena.add(4), bytes);
             let values = [pg_sys::Datum::from(weight), pg_sys::Datum::from(varlena)];
             let nulls = [false, false];
-            pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr(), nulls.as_ptr());
+            pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
             pg_sys::pfree(varlena.cast());
         }
         self.len += 1;

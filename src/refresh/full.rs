@@ -167,7 +167,7 @@ impl Missing {
     }
 
     unsafe fn put(&self, values: &[pg_sys::Datum], nulls: &[bool]) {
-        pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr(), nulls.as_ptr());
+        pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
     }
 
     unsafe fn rewind(&self) {
