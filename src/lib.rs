@@ -5,6 +5,8 @@
 #![allow(clippy::missing_safety_doc)]
 // Constants of the bindings keep the names they have in C.
 #![allow(non_upper_case_globals)]
+// Some parameters are const in one version of the server and not in another.
+#![allow(clippy::unnecessary_mut_passed)]
 
 use pgrx::prelude::*;
 use std::sync::atomic::Ordering;

@@ -228,9 +228,8 @@ unsafe fn equalities(quals: *mut pg_sys::Node, block: &Block) -> Vec<Equality> {
         if !exact {
             continue;
         }
-        let constant = |n: *mut pg_sys::Node| {
-            list::is(n, pg_sys::NodeTag::T_Const) && !(*n.cast::<pg_sys::Const>()).constisnull
-        };
+        let constant =
+            |n: *mut pg_sys::Node| list::is(n, pg_sys::NodeTag::T_Const) && !(*n.cast::<pg_sys::Const>()).constisnull;
         match (block.resolve_expr(left), block.resolve_expr(right)) {
             (Some(a), Some(b)) => out.push((a, Some(b))),
             (Some(a), None) if constant(right) => out.push((a, None)),
@@ -279,8 +278,7 @@ unsafe fn unique_keys(rel: &Relation, not_null: &[i16]) -> Vec<Vec<i16>> {
         {
             continue;
         }
-        let columns: Vec<i16> =
-            (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect();
+        let columns: Vec<i16> = (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect();
         if columns.iter().all(|c| *c > 0 && (form.indnullsnotdistinct || not_null.contains(c))) {
             keys.push(columns);
         }

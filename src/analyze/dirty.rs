@@ -91,12 +91,7 @@ unsafe fn project(query: *mut pg_sys::Query, keys: &[*mut pg_sys::Node]) -> Stri
     let mut targets: *mut pg_sys::List = std::ptr::null_mut();
     for (i, k) in keys.iter().enumerate() {
         let label = CString::new(format!("k{}", i + 1)).unwrap_or_default();
-        let tle = pg_sys::makeTargetEntry(
-            ext::copy(*k).cast(),
-            i as i16 + 1,
-            pg_sys::pstrdup(label.as_ptr()),
-            false,
-        );
+        let tle = pg_sys::makeTargetEntry(ext::copy(*k).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
         targets = pg_sys::lappend(targets, tle.cast());
     }
     let copy = ext::copy(query);
@@ -118,15 +113,17 @@ unsafe fn null_extend(block: &Block, key: *mut pg_sys::Node, group: &BTreeSet<us
         }
         let inside = match block.resolve(var) {
             Some(col) => group.contains(&col.atom),
-            None if atoms.is_subset(group) && matches!(block.items.get(&((*var).varno as usize)), Some(Item::Atom(_))) => true,
+            None if atoms.is_subset(group)
+                && matches!(block.items.get(&((*var).varno as usize)), Some(Item::Atom(_))) =>
+            {
+                true
+            }
             None => {
                 possible = false;
                 false
             }
         };
-        inside.then(|| {
-            pg_sys::makeNullConst((*var).vartype, (*var).vartypmod, (*var).varcollid).cast::<pg_sys::Node>()
-        })
+        inside.then(|| pg_sys::makeNullConst((*var).vartype, (*var).vartypmod, (*var).varcollid).cast::<pg_sys::Node>())
     });
     possible.then_some(out)
 }
@@ -187,8 +184,8 @@ impl Edit<'_> {
                     if let Err(why) = self.block((*rte).subquery, sub, &path[1..])? {
                         return Ok(Err(why));
                     }
-                    for group in self.groups[inner_before..].to_vec() {
-                        if let Err(why) = outer_conditions(query, &joins, index, sub, &group) {
+                    for group in &self.groups[inner_before..] {
+                        if let Err(why) = outer_conditions(query, &joins, index, sub, group) {
                             return Ok(Err(why));
                         }
                     }
@@ -243,8 +240,7 @@ unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> 
         }
         return false;
     }
-    list::is(node, pg_sys::NodeTag::T_RangeTblRef)
-        && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
+    list::is(node, pg_sys::NodeTag::T_RangeTblRef) && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
 }
 
 /// Turns an outer join that can null-extend the changed side; gives that side's range table indexes.
@@ -432,7 +428,11 @@ unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
         .map(|i| {
             let att = rel.attribute(i);
             let label = name::ident(&attname(att));
-            if att.attisdropped { format!("NULL::pg_catalog.int4 AS {label}") } else { label }
+            if att.attisdropped {
+                format!("NULL::pg_catalog.int4 AS {label}")
+            } else {
+                label
+            }
         })
         .collect();
     let columns = columns.join(", ");
@@ -454,13 +454,7 @@ unsafe fn transplant(rte: *mut pg_sys::RangeTblEntry, sql: &str) -> Result<()> {
     let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
     let text = pg_sys::pstrdup(text.as_ptr());
     let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-    let query = pg_sys::parse_analyze_fixedparams(
-        list::nth(raw, 0),
-        text,
-        std::ptr::null(),
-        0,
-        std::ptr::null_mut(),
-    );
+    let query = pg_sys::parse_analyze_fixedparams(list::nth(raw, 0), text, std::ptr::null(), 0, std::ptr::null_mut());
     let donor = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, 0);
     let alias = make::<pg_sys::Alias>(pg_sys::NodeTag::T_Alias);
     (*alias).aliasname = (*(*rte).eref).aliasname;

@@ -110,10 +110,7 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
         }
     }
     if rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
-        return refuse(
-            format!("temporary table \"{shown}\" cannot be maintained"),
-            "Other sessions cannot read it.",
-        );
+        return refuse(format!("temporary table \"{shown}\" cannot be maintained"), "Other sessions cannot read it.");
     }
     match rel.relkind() {
         pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {}

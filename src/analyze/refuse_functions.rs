@@ -11,10 +11,33 @@ use std::ffi::{c_void, CStr};
 /// Built-in STABLE functions whose result depends on the clock, the session or on catalogs and tables.
 /// A trailing `*` stands for any ending.
 const REFUSED: &[&str] = &[
-    "age", "col_description", "current_*", "currtid*", "cursor_to_xml*", "database_to_xml*", "format_type",
-    "getdatabaseencoding", "has_*", "inet_client_*", "inet_server_*", "is_*_visible", "now", "obj_description",
-    "pg_*", "query_to_xml*", "reg*", "row_security_active", "schema_to_xml*", "session_user", "shobj_description",
-    "statement_timestamp", "table_to_xml*", "to_reg*", "transaction_timestamp", "txid_*", "version",
+    "age",
+    "col_description",
+    "current_*",
+    "currtid*",
+    "cursor_to_xml*",
+    "database_to_xml*",
+    "format_type",
+    "getdatabaseencoding",
+    "has_*",
+    "inet_client_*",
+    "inet_server_*",
+    "is_*_visible",
+    "now",
+    "obj_description",
+    "pg_*",
+    "query_to_xml*",
+    "reg*",
+    "row_security_active",
+    "schema_to_xml*",
+    "session_user",
+    "shobj_description",
+    "statement_timestamp",
+    "table_to_xml*",
+    "to_reg*",
+    "transaction_timestamp",
+    "txid_*",
+    "version",
 ];
 
 /// Accepted although the name matches: they only look at their arguments.
@@ -60,9 +83,7 @@ pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
 unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void) -> bool {
     let bad = match pg_sys::func_volatile(function) as u8 {
         pg_sys::PROVOLATILE_IMMUTABLE => false,
-        pg_sys::PROVOLATILE_STABLE => {
-            function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function)
-        }
+        pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
         _ => true,
     };
     if bad {
@@ -74,32 +95,32 @@ unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void)
 fn refused(function: pg_sys::Oid) -> bool {
     // to_tsvector(text) and its kin take their configuration from a setting that is not pinned.
     let configuration = [
-        pg_sys::F_TO_TSVECTOR_TEXT, pg_sys::F_TO_TSVECTOR_JSON, pg_sys::F_TO_TSVECTOR_JSONB,
-        pg_sys::F_TO_TSQUERY_TEXT, pg_sys::F_PLAINTO_TSQUERY_TEXT, pg_sys::F_PHRASETO_TSQUERY_TEXT,
+        pg_sys::F_TO_TSVECTOR_TEXT,
+        pg_sys::F_TO_TSVECTOR_JSON,
+        pg_sys::F_TO_TSVECTOR_JSONB,
+        pg_sys::F_TO_TSQUERY_TEXT,
+        pg_sys::F_PLAINTO_TSQUERY_TEXT,
+        pg_sys::F_PHRASETO_TSQUERY_TEXT,
         pg_sys::F_WEBSEARCH_TO_TSQUERY_TEXT,
     ];
     if configuration.contains(&function.to_u32()) {
         return true;
     }
     let name = function_name(function);
-    let matches = |pattern: &&str| glob(pattern, &name);
+    let among = |patterns: &[&str]| patterns.iter().any(|p| glob(p, &name));
     if name == "age" {
         // age(timestamptz) counts from today; age(timestamptz, timestamptz) does not.
         // SAFETY: syscache look-up.
         return unsafe { pg_sys::get_func_nargs(function) } == 1;
     }
-    REFUSED.iter().any(|p| matches(p)) && !ACCEPTED.iter().any(|p| matches(p))
+    among(REFUSED) && !among(ACCEPTED)
 }
 
 /// `*` matches any run of characters.
 fn glob(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((head, tail)) => {
-            name.starts_with(head)
-                && name.len() >= head.len() + tail.len()
-                && name.ends_with(tail)
-        }
+        Some((head, tail)) => name.starts_with(head) && name.len() >= head.len() + tail.len() && name.ends_with(tail),
     }
 }
 

@@ -56,10 +56,7 @@ unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) ->
             (*pg_sys::getRTEPermissionInfo((*query).rteperminfos, rte)).selectedCols
         }
     };
-    list::members(selected)
-        .into_iter()
-        .map(|m| (m + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16)
-        .collect()
+    list::members(selected).into_iter().map(|m| (m + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16).collect()
 }
 
 /// Range table indexes (from 1) that the FROM clause of one query block uses, in order.

@@ -97,11 +97,7 @@ pub fn uninstall(base: pg_sys::Oid) {
         let triggers = installed(&rel);
         drop(rel);
         for t in triggers {
-            let object = pg_sys::ObjectAddress {
-                classId: pg_sys::TriggerRelationId,
-                objectId: t.oid,
-                objectSubId: 0,
-            };
+            let object = pg_sys::ObjectAddress { classId: pg_sys::TriggerRelationId, objectId: t.oid, objectSubId: 0 };
             // SAFETY: the trigger exists and its table is locked.
             unsafe {
                 pg_sys::performDeletion(
@@ -153,10 +149,8 @@ pub fn installed(rel: &Relation) -> Vec<Installed> {
 fn function_name() -> *mut pg_sys::List {
     // SAFETY: builds a list of two String nodes.
     unsafe {
-        let list = pg_sys::lappend(
-            std::ptr::null_mut(),
-            pg_sys::makeString(pg_sys::pstrdup(c"tviews".as_ptr())).cast(),
-        );
+        let list =
+            pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(pg_sys::pstrdup(c"tviews".as_ptr())).cast());
         pg_sys::lappend(list, pg_sys::makeString(pg_sys::pstrdup(c"capture".as_ptr())).cast())
     }
 }
@@ -229,9 +223,7 @@ pub unsafe fn make<T>(tag: pg_sys::NodeTag) -> *mut T {
 pub fn check_privilege(relid: pg_sys::Oid, owner: pg_sys::Oid) -> Result<()> {
     let needed = (pg_sys::ACL_TRIGGER | pg_sys::ACL_SELECT) as pg_sys::AclMode;
     // SAFETY: any existing relation may be asked about.
-    let ok = unsafe {
-        pg_sys::pg_class_aclmask(relid, owner, needed, pg_sys::AclMaskHow::ACLMASK_ALL) == needed
-    };
+    let ok = unsafe { pg_sys::pg_class_aclmask(relid, owner, needed, pg_sys::AclMaskHow::ACLMASK_ALL) == needed };
     if ok {
         Ok(())
     } else {

@@ -55,7 +55,11 @@ unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
 
 unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
     let count = |t: *mut pg_sys::Tuplestorestate| {
-        if t.is_null() { 0 } else { pg_sys::tuplestore_tuple_count(t) }
+        if t.is_null() {
+            0
+        } else {
+            pg_sys::tuplestore_tuple_count(t)
+        }
     };
     count(data.tg_oldtable) + count(data.tg_newtable) > 0
 }
@@ -118,8 +122,7 @@ impl ImageBuilder {
     /// The values set so far are valid for the descriptor's types.
     pub unsafe fn add_to(&mut self, set: &mut ChangeSet, weight: i64) {
         #[cfg(not(feature = "pg18"))]
-        let tuple =
-            pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
+        let tuple = pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
         #[cfg(feature = "pg18")]
         let tuple = pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_ptr(), self.nulls.as_ptr(), 0);
         set.add(tuple, weight);

@@ -29,8 +29,8 @@ pub fn watch(relid: pg_sys::Oid) {
 /// Called by the server at arbitrary points: only moves a counter.
 #[pg_guard]
 unsafe extern "C-unwind" fn on_relcache(_arg: pg_sys::Datum, relid: pg_sys::Oid) {
-    let relevant = relid == pg_sys::InvalidOid
-        || WATCHED.with(|w| w.try_borrow().map_or(true, |w| w.contains(&relid.to_u32())));
+    let relevant =
+        relid == pg_sys::InvalidOid || WATCHED.with(|w| w.try_borrow().map_or(true, |w| w.contains(&relid.to_u32())));
     if relevant {
         GENERATION.set(GENERATION.get() + 1);
     }

@@ -44,8 +44,7 @@ pub fn sources(keep: impl Fn(&Source) -> bool) -> Vec<Source> {
 fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Source {
     let oid = |n| {
         // SAFETY: column n of tviews.source is oid, not null.
-        unsafe { table.get(tuple, n).and_then(|d| pg_sys::Oid::from_datum(d, false)) }
-            .unwrap_or(pg_sys::InvalidOid)
+        unsafe { table.get(tuple, n).and_then(|d| pg_sys::Oid::from_datum(d, false)) }.unwrap_or(pg_sys::InvalidOid)
     };
     let columns = table
         .get(tuple, 3)
@@ -104,10 +103,7 @@ fn invalidate(s: &Source) {
     // SAFETY: ignores relations that do not exist any more when asked through the syscache.
     unsafe {
         for relid in [s.tview, s.relid] {
-            let tuple = pg_sys::SearchSysCache1(
-                pg_sys::SysCacheIdentifier::RELOID as i32,
-                pg_sys::Datum::from(relid),
-            );
+            let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relid));
             if !tuple.is_null() {
                 pg_sys::CacheInvalidateRelcacheByTuple(tuple);
                 pg_sys::ReleaseSysCache(tuple);

@@ -133,10 +133,7 @@ fn all_stored(relid: pg_sys::Oid) -> Vec<(String, String)> {
     let mut out = Vec::new();
     // SAFETY: reloptions is text[]; untransformRelOptions makes DefElems of String nodes.
     unsafe {
-        let tuple = pg_sys::SearchSysCache1(
-            pg_sys::SysCacheIdentifier::RELOID as i32,
-            pg_sys::Datum::from(relid),
-        );
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relid));
         if tuple.is_null() {
             return out;
         }
@@ -171,10 +168,7 @@ pub fn store(relid: pg_sys::Oid, ours: &Options) {
     // SAFETY: pg_class is locked; the tuple is copied and written back as ATExecSetRelOptions does.
     unsafe {
         let class = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as i32);
-        let tuple = pg_sys::SearchSysCache1(
-            pg_sys::SysCacheIdentifier::RELOID as i32,
-            pg_sys::Datum::from(relid),
-        );
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relid));
         if !tuple.is_null() {
             const N: usize = pg_sys::Natts_pg_class as usize;
             const AT: usize = pg_sys::Anum_pg_class_reloptions as usize - 1;

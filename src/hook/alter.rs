@@ -102,11 +102,8 @@ unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             AT_SetUnLogged => set_logged(&mut planned, false),
             AT_SetRelOptions | AT_ResetRelOptions | AT_ReplaceRelOptions => {
                 let reset = (*cmd).subtype == AT_ResetRelOptions;
-                let (ours, theirs) = if reset {
-                    options::split_names((*cmd).def.cast())?
-                } else {
-                    options::split((*cmd).def.cast())?
-                };
+                let (ours, theirs) =
+                    if reset { options::split_names((*cmd).def.cast())? } else { options::split((*cmd).def.cast())? };
                 change_options(&mut planned, ours, reset)?;
                 (*cmd).def = theirs.cast();
                 if !theirs.is_null() {
@@ -150,8 +147,7 @@ fn set_logged(planned: &mut Planned, logged: bool) {
     } else {
         ours.remove("logged");
     }
-    planned.persistence =
-        Some(if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED });
+    planned.persistence = Some(if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED });
 }
 
 fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<()> {
@@ -210,10 +206,10 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
     match planned.becomes {
         Some(Method::Tview) => {
             adopt(relid)?;
-            let populated = Relation::open(relid, pg_sys::AccessExclusiveLock).is_some_and(|r| r.class().relispopulated);
+            let populated =
+                Relation::open(relid, pg_sys::AccessExclusiveLock).is_some_and(|r| r.class().relispopulated);
             let logged = !guc::UNLOGGED_BY_DEFAULT.get();
-            let persistence =
-                if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
+            let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
             if logged {
                 options::store(relid, &Options::from([("logged".to_string(), "true".to_string())]));
             }
@@ -235,9 +231,8 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
     }
     if let Some(persistence) = planned.persistence {
         let rel = Relation::open(relid, pg_sys::AccessExclusiveLock);
-        let (same, populated) = rel.map_or((true, false), |r| {
-            (r.class().relpersistence as u8 == persistence, r.class().relispopulated)
-        });
+        let (same, populated) =
+            rel.map_or((true, false), |r| (r.class().relpersistence as u8 == persistence, r.class().relispopulated));
         if !same && populated {
             populate::populate(relid, persistence, false)?;
         } else if !same {

@@ -201,13 +201,7 @@ pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()>
 
 pub unsafe fn after(planned: &Planned) -> Result<()> {
     pg_sys::CommandCounterIncrement();
-    let oid = pg_sys::RangeVarGetRelidExtended(
-        planned.relation,
-        pg_sys::NoLock as i32,
-        0,
-        None,
-        std::ptr::null_mut(),
-    );
+    let oid = pg_sys::RangeVarGetRelidExtended(planned.relation, pg_sys::NoLock as i32, 0, None, std::ptr::null_mut());
     options::store(oid, &planned.options);
     adopt(oid)?;
     if planned.populate {

@@ -8,8 +8,8 @@
 use crate::catalog::{self, sentinel};
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
-use crate::pg::{list, original};
 use crate::pg::relation::Relation;
+use crate::pg::{list, original};
 use crate::queue;
 use crate::refresh::{self, flush, graph, Moment};
 use pgrx::{pg_guard, pg_sys};

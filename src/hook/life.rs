@@ -23,9 +23,7 @@ use std::ffi::CStr;
 
 /// The syntax hook marks names written after the word TVIEW by an alias.
 pub unsafe fn is_marked(rel: *mut pg_sys::RangeVar) -> bool {
-    !rel.is_null()
-        && !(*rel).alias.is_null()
-        && CStr::from_ptr((*(*rel).alias).aliasname) == c"tview"
+    !rel.is_null() && !(*rel).alias.is_null() && CStr::from_ptr((*(*rel).alias).aliasname) == c"tview"
 }
 
 pub fn owns(relid: pg_sys::Oid) -> bool {
@@ -43,11 +41,7 @@ pub fn maintains(relid: pg_sys::Oid) -> bool {
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     // SAFETY: an existing relation.
     unsafe {
-        let granted = pg_sys::pg_class_aclcheck(
-            relid,
-            pg_sys::GetUserId(),
-            pg_sys::ACL_MAINTAIN as pg_sys::AclMode,
-        );
+        let granted = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_MAINTAIN as pg_sys::AclMode);
         if granted == pg_sys::AclResult::ACLCHECK_OK {
             return true;
         }
@@ -129,9 +123,8 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
 /// Whether a TVIEW reads whole rows of this relation or of one it inherits to or from: column names are part of them.
 pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
     let tree = install::covering(relid);
-    let mut found = catalog::sources(|s| {
-        s.columns.contains(&0) && (s.relid == relid || tree.contains(&s.relid.to_u32()))
-    });
+    let mut found =
+        catalog::sources(|s| s.columns.contains(&0) && (s.relid == relid || tree.contains(&s.relid.to_u32())));
     found.pop().is_some()
 }
 
@@ -186,11 +179,7 @@ pub unsafe fn create_table(call: &mut Call) -> Result<()> {
         ));
     }
     let default = pg_sys::default_table_access_method;
-    if method.is_null()
-        && (*stmt).partspec.is_null()
-        && !default.is_null()
-        && CStr::from_ptr(default) == c"tview"
-    {
+    if method.is_null() && (*stmt).partspec.is_null() && !default.is_null() && CStr::from_ptr(default) == c"tview" {
         let stmt = call.own_tree::<pg_sys::CreateStmt>();
         (*stmt).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
     }

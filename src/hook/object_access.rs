@@ -59,9 +59,7 @@ unsafe extern "C-unwind" fn on_access(
                 _ => {}
             };
         }
-        OAT_POST_CREATE | OAT_POST_ALTER if class == pg_sys::ProcedureRelationId => {
-            life::function_changed(object)
-        }
+        OAT_POST_CREATE | OAT_POST_ALTER if class == pg_sys::ProcedureRelationId => life::function_changed(object),
         _ => {}
     }
 }

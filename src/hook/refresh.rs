@@ -83,4 +83,3 @@ pub fn persistence(oid: pg_sys::Oid) -> u8 {
         pg_sys::RELPERSISTENCE_UNLOGGED
     }
 }
-

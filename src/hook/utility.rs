@@ -214,7 +214,7 @@ pub fn freed(relid: pg_sys::Oid) {
     FREED.with(|f| f.borrow_mut().insert(relid.to_u32()));
 }
 
-/// Takes triggers off relations that no TVIEW reads any more. Also called before commit.
+/// Takes triggers off relations that no TVIEW reads any more.
 pub fn clean_up() {
     let freed = FREED.with(|f| std::mem::take(&mut *f.borrow_mut()));
     for relid in freed {

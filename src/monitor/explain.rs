@@ -53,12 +53,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
     }
     for (relid, d) in &tview.decisions {
         let oid = pg_sys::Oid::from(*relid);
-        out.push(format!(
-            "  {}: {} ({})",
-            name::relation(oid).unwrap_or_default(),
-            d.strategy.as_str(),
-            d.reason
-        ));
+        out.push(format!("  {}: {} ({})", name::relation(oid).unwrap_or_default(), d.strategy.as_str(), d.reason));
         out.push(format!("    locks: {}", locks(d)));
         if d.strategy == Strategy::Keyed {
             let _pinned = Pinned::new(tview.owner);
@@ -96,12 +91,7 @@ fn check(
     query: &str,
 ) -> TableIterator<
     'static,
-    (
-        name!(base_table, pg_sys::Oid),
-        name!(strategy, String),
-        name!(reason, String),
-        name!(hint, Option<String>),
-    ),
+    (name!(base_table, pg_sys::Oid), name!(strategy, String), name!(reason, String), name!(hint, Option<String>)),
 > {
     // SAFETY: the text is parsed and analysed by the server itself.
     let decided = or_raise(unsafe { decide(query) });
@@ -124,7 +114,6 @@ unsafe fn decide(query: &str) -> Result<tview::Decided> {
     if !list::is((*statement).stmt, pg_sys::NodeTag::T_SelectStmt) {
         return Err(Error::BadOption("exactly one SELECT is expected".into(), None));
     }
-    let analysed =
-        pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
+    let analysed = pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
     create::preview(ext::copy(analysed))
 }

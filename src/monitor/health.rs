@@ -33,7 +33,8 @@ fn health() -> TableIterator<
 
 fn preload() -> Row {
     let good = tam::PRELOADED.load(Ordering::Relaxed);
-    let detail = if good { "pg_tviews is in shared_preload_libraries" } else { "pg_tviews was loaded by this session only" };
+    let detail =
+        if good { "pg_tviews is in shared_preload_libraries" } else { "pg_tviews was loaded by this session only" };
     row("preload", good, detail.into(), "Add pg_tviews to shared_preload_libraries and restart the server.")
 }
 
@@ -43,7 +44,8 @@ fn syntax() -> Row {
         return row("native syntax", true, "CREATE TVIEW is accepted".into(), "");
     }
     let detail = "CREATE TVIEW is not accepted; CREATE MATERIALIZED VIEW … WITH (incremental) is".to_string();
-    let hint = "Set pg_tviews.native_syntax to on and restart; the server log says if the parser could not be extended.";
+    let hint =
+        "Set pg_tviews.native_syntax to on and restart; the server log says if the parser could not be extended.";
     ("native syntax".into(), "warning".into(), detail, Some(hint.into()))
 }
 
@@ -70,7 +72,12 @@ fn triggers() -> Row {
         format!("missing or disabled on {}", bad.into_iter().collect::<Vec<_>>().join(", "))
     };
     let good = !detail.starts_with("missing");
-    row("triggers", good, detail, "Use ALTER TABLE … ENABLE ALWAYS TRIGGER, then tviews.rebuild() for the TVIEWs concerned.")
+    row(
+        "triggers",
+        good,
+        detail,
+        "Use ALTER TABLE … ENABLE ALWAYS TRIGGER, then tviews.rebuild() for the TVIEWs concerned.",
+    )
 }
 
 fn indexes() -> Row {

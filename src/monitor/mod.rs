@@ -29,8 +29,7 @@ fn open(relid: pg_sys::Oid) -> Result<Relation> {
 fn check_select(relid: pg_sys::Oid) {
     // SAFETY: an existing relation.
     unsafe {
-        let result =
-            pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_SELECT as pg_sys::AclMode);
+        let result = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_SELECT as pg_sys::AclMode);
         if result != pg_sys::AclResult::ACLCHECK_OK {
             pg_sys::aclcheck_error(result, pg_sys::ObjectType::OBJECT_MATVIEW, pg_sys::get_rel_name(relid));
         }

@@ -36,12 +36,7 @@ fn pending() -> TableIterator<
             };
         }
         for tview in graph.affected(&BTreeSet::from([relid])) {
-            rows.push((
-                pg_sys::Oid::from(relid),
-                pg_sys::Oid::from(tview),
-                counts.map(|c| c.0),
-                counts.map(|c| c.1),
-            ));
+            rows.push((pg_sys::Oid::from(relid), pg_sys::Oid::from(tview), counts.map(|c| c.0), counts.map(|c| c.1)));
         }
     }
     TableIterator::new(rows)

@@ -63,11 +63,8 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
     }
     let tview = tview::of(&rel)?;
     let _pinned = Pinned::new(tview.owner);
-    let _snapshot = if snapshot::transaction_keeps_its_snapshot() {
-        Active::of_transaction()
-    } else {
-        Active::latest()
-    };
+    let _snapshot =
+        if snapshot::transaction_keeps_its_snapshot() { Active::of_transaction() } else { Active::latest() };
     let n = tview.columns.len();
     let all = |prefix: &str, k: usize| (1..=k).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ");
     let mut of_query = Vec::new();
@@ -81,12 +78,7 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
         (format!("SELECT FROM ({}) q", tview.query), format!("SELECT FROM {} v", tview.name))
     } else {
         (
-            format!(
-                "SELECT {} FROM ({}) q({})",
-                of_query.join(", "),
-                tview.query,
-                all("c", n + tview.state.len())
-            ),
+            format!("SELECT {} FROM ({}) q({})", of_query.join(", "), tview.query, all("c", n + tview.state.len())),
             format!("SELECT {} FROM {} v", of_tview.join(", "), tview.name),
         )
     };

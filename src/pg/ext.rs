@@ -30,12 +30,7 @@ mod raw {
         #[cfg(feature = "pg15")]
         pub fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
         #[cfg(feature = "pg15")]
-        pub fn query_tree_walker(
-            query: *mut pg_sys::Query,
-            walker: Walker,
-            context: *mut c_void,
-            flags: i32,
-        ) -> bool;
+        pub fn query_tree_walker(query: *mut pg_sys::Query, walker: Walker, context: *mut c_void, flags: i32) -> bool;
         #[cfg(feature = "pg15")]
         pub fn expression_tree_mutator(
             node: *mut pg_sys::Node,
@@ -47,9 +42,8 @@ mod raw {
     }
     #[cfg(not(feature = "pg15"))]
     pub use pg_sys::{
-        expression_tree_mutator_impl as expression_tree_mutator,
-        expression_tree_walker_impl as expression_tree_walker, query_tree_walker_impl as query_tree_walker,
-        raw_expression_tree_walker_impl as raw_expression_tree_walker,
+        expression_tree_mutator_impl as expression_tree_mutator, expression_tree_walker_impl as expression_tree_walker,
+        query_tree_walker_impl as query_tree_walker, raw_expression_tree_walker_impl as raw_expression_tree_walker,
     };
 }
 

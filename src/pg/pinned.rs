@@ -4,7 +4,7 @@
 //! unwinds, the server's own (sub)transaction abort restores them (xact.c, AbortSubTransaction).
 
 use pgrx::pg_sys;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 /// What output functions depend on. Order does not matter.
 const SETTINGS: &[(&CStr, &CStr)] = &[
@@ -82,15 +82,5 @@ fn set(name: &CStr, value: &CStr) {
             0,
             false,
         );
-    }
-}
-
-/// Value of a setting, for health reports.
-pub fn setting(name: &str) -> Option<String> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: missing settings give null.
-    unsafe {
-        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
     }
 }

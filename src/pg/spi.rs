@@ -55,13 +55,8 @@ impl Session {
     pub fn stream(&self, plan: &Plan, mut batch: impl FnMut(&Rows)) {
         // SAFETY: as for query(); the portal is closed before returning.
         unsafe {
-            let portal = pg_sys::SPI_cursor_open(
-                std::ptr::null(),
-                plan.pointer,
-                std::ptr::null_mut(),
-                std::ptr::null(),
-                true,
-            );
+            let portal =
+                pg_sys::SPI_cursor_open(std::ptr::null(), plan.pointer, std::ptr::null_mut(), std::ptr::null(), true);
             loop {
                 original::keep(std::ptr::null(), || raw::SPI_cursor_fetch(portal, true, 500));
                 let rows = Rows { table: pg_sys::SPI_tuptable, len: pg_sys::SPI_processed as usize };
@@ -171,16 +166,5 @@ impl Rows {
     pub fn columns(&self) -> usize {
         // SAFETY: valid while the session is.
         unsafe { (*(*self.table).tupdesc).natts as usize }
-    }
-
-    /// Text of a column through its output function.
-    pub fn text(&self, row: usize, col: usize) -> Option<String> {
-        assert!(row < self.len);
-        // SAFETY: in bounds; SPI_getvalue returns palloc'd text or null.
-        unsafe {
-            let tuple = *(*self.table).vals.add(row);
-            let p = pg_sys::SPI_getvalue(tuple, (*self.table).tupdesc, col as i32 + 1);
-            (!p.is_null()).then(|| std::ffi::CStr::from_ptr(p).to_string_lossy().into_owned())
-        }
     }
 }

@@ -81,10 +81,6 @@ impl ChangeSet {
         (plus, minus)
     }
 
-    pub fn spilled(&self) -> bool {
-        self.spill.is_some()
-    }
-
     /// Calls `f` with every image and its weight. The tuple is valid during the call.
     pub fn each(&self, mut f: impl FnMut(pg_sys::MinimalTuple, i64)) {
         for (image, weight) in self.rows.iter() {

@@ -131,10 +131,8 @@ unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: 
 unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) -> *mut pg_sys::ErrorData {
     use pg_sys::XactEvent::*;
     match event {
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
-            if !is_settled() {
-                return original::shield(|| refresh::flush(refresh::Moment::Commit));
-            }
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE if !is_settled() => {
+            return original::shield(|| refresh::flush(refresh::Moment::Commit));
         }
         XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
             reset();

@@ -19,6 +19,9 @@ pub enum Change<R> {
     Delete(pg_sys::ItemPointerData),
 }
 
+/// Fills in the values and null flags of a new row.
+pub type Load<'a, R> = &'a mut dyn FnMut(&R, &mut [pg_sys::Datum], &mut [bool]);
+
 struct Row {
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
@@ -32,12 +35,7 @@ impl Row {
 
 impl Job<'_> {
     /// Applies `changes`; `load` fills in a new row.
-    pub(super) fn apply<R>(
-        &mut self,
-        changes: Vec<Change<R>>,
-        snapshot: &Active,
-        load: &mut dyn FnMut(&R, &mut [pg_sys::Datum], &mut [bool]),
-    ) -> Result<()> {
+    pub(super) fn apply<R>(&mut self, changes: Vec<Change<R>>, snapshot: &Active, load: Load<R>) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -146,9 +144,7 @@ unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
         let att = rel.attribute(i);
         match (a.nulls[i], b.nulls[i]) {
             (true, true) => true,
-            (false, false) => {
-                ext::same_image(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen))
-            }
+            (false, false) => ext::same_image(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen)),
             _ => false,
         }
     })

@@ -79,8 +79,7 @@ struct RowHash {
 impl RowHash {
     fn new(rel: &Relation) -> RowHash {
         let random = std::collections::hash_map::RandomState::new();
-        let attributes =
-            (0..rel.natts()).map(|i| rel.attribute(i)).map(|a| (a.attbyval, a.attlen)).collect();
+        let attributes = (0..rel.natts()).map(|i| rel.attribute(i)).map(|a| (a.attbyval, a.attlen)).collect();
         RowHash { attributes, hasher: SipHasher13::new_with_keys(random.hash_one(0u8), random.hash_one(1u8)) }
     }
 
@@ -123,8 +122,7 @@ fn stored_rows(rel: &Relation, snapshot: &Active, hash: &RowHash) -> HashMap<u12
     // SAFETY: a sequential scan through the access method's own callbacks; values are looked at before the next row.
     unsafe {
         let routine = &*(*rel.raw()).rd_tableam;
-        let (Some(begin), Some(next), Some(end)) =
-            (routine.scan_begin, routine.scan_getnextslot, routine.scan_end)
+        let (Some(begin), Some(next), Some(end)) = (routine.scan_begin, routine.scan_getnextslot, routine.scan_end)
         else {
             return found;
         };

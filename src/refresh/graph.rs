@@ -44,9 +44,8 @@ thread_local! {
 
 pub fn current() -> Result<Rc<Graph>> {
     let generation = cache::generation();
-    let known = CACHE.with(|c| {
-        c.borrow().as_ref().filter(|(g, _)| *g == generation).map(|(_, graph)| Rc::clone(graph))
-    });
+    let known =
+        CACHE.with(|c| c.borrow().as_ref().filter(|(g, _)| *g == generation).map(|(_, graph)| Rc::clone(graph)));
     if let Some(graph) = known {
         return Ok(graph);
     }
@@ -60,10 +59,7 @@ pub fn current() -> Result<Rc<Graph>> {
         sources.insert(s.relid.to_u32());
     }
     let order = order(&reads).map_err(|t| {
-        Error::InvalidDefinition(
-            format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))),
-            None,
-        )
+        Error::InvalidDefinition(format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))), None)
     })?;
     let graph = Rc::new(Graph { reads, order, sources });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));

@@ -92,8 +92,7 @@ pub fn flush(moment: Moment) {
         return;
     }
     let _guard = Guard::enter();
-    let mut flush =
-        Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep };
+    let mut flush = Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep };
     for (subject, sets) in pending {
         if keep {
             queue::applied(subject, &sets);
@@ -115,8 +114,7 @@ impl Flush {
         let graph = graph::current()?;
         srf::offer(Some(Offer { changes: self.changes.clone(), dirty: None }));
         for tview in &graph.order {
-            let due = self.recompute.contains(tview)
-                || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
+            let due = self.recompute.contains(tview) || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
             if due {
                 self.maintain(pg_sys::Oid::from(*tview), graph.is_read(*tview))?;
             }
@@ -139,8 +137,7 @@ impl Flush {
         let tview = tview::of(&rel)?;
         callback::set_flushing(Some(&tview.name));
         let lost = !sentinel::alive(oid, rel.class());
-        let changed: BTreeSet<u32> =
-            tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
+        let changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
         let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
         let mut job = Job {
             tview: &tview,
@@ -248,11 +245,8 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
         }
     }
     let _guard = Guard::enter();
-    let mut flush = Flush {
-        changes: HashMap::new(),
-        recompute: BTreeSet::from([oid.to_u32()]),
-        on_transaction_snapshot: false,
-    };
+    let mut flush =
+        Flush { changes: HashMap::new(), recompute: BTreeSet::from([oid.to_u32()]), on_transaction_snapshot: false };
     flush.run()
 }
 

@@ -227,9 +227,7 @@ fn has_index(rel: &Relation, wanted: &[i16]) -> bool {
                 let mut wanted = wanted.to_vec();
                 columns.sort_unstable();
                 wanted.sort_unstable();
-                form.indisvalid
-                    && columns == wanted
-                    && pg_sys::RelationGetIndexPredicate(index.raw()).is_null()
+                form.indisvalid && columns == wanted && pg_sys::RelationGetIndexPredicate(index.raw()).is_null()
             })
     }
 }

@@ -51,11 +51,8 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
 
 /// The keys that the flush has locked, read back from the TVIEW's row type.
 pub fn locked_keys(tview: &Tview) -> Result<String> {
-    let columns: Vec<String> = key_of(tview)?
-        .iter()
-        .enumerate()
-        .map(|(i, k)| format!("v.{} AS k{}", tview.columns[k.at], i + 1))
-        .collect();
+    let columns: Vec<String> =
+        key_of(tview)?.iter().enumerate().map(|(i, k)| format!("v.{} AS k{}", tview.columns[k.at], i + 1)).collect();
     Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
 }
 

@@ -125,11 +125,7 @@ pub struct Decided {
 ///
 /// # Safety
 /// `query` is valid; pinned settings are in force.
-pub unsafe fn decide(
-    query: *mut pg_sys::Query,
-    options: &options::Options,
-    columns: Vec<String>,
-) -> Result<Decided> {
+pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, columns: Vec<String>) -> Result<Decided> {
     let expanded = load::expand(query)?;
     let used = relations::of(expanded);
     let described = describe::describe(expanded, &stored_key);
@@ -171,12 +167,7 @@ pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     })
 }
 
-unsafe fn decide_one(
-    d: &describe::Described,
-    key: &[usize],
-    relid: u32,
-    usage: &relations::Use,
-) -> Result<Decision> {
+unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: &relations::Use) -> Result<Decision> {
     if matches!(d.description.shape, Shape::Opaque(_)) {
         return Ok(Decision::full(no_key(&d.description.shape)));
     }
@@ -206,7 +197,8 @@ unsafe fn decide_one(
         (_, true) => Sharing::ByKey,
         (_, false) => Sharing::Free,
     };
-    let reason = if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
+    let reason =
+        if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
     Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into() })
 }
 
@@ -221,9 +213,8 @@ unsafe fn key_columns(
     for p in positions {
         let expr = (*outs[*p]).expr.cast::<pg_sys::Node>();
         let typid = pg_sys::exprType(expr);
-        let never_null = d.description.outputs[*p].is_some_and(|c| {
-            d.description.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom)
-        });
+        let never_null = d.description.outputs[*p]
+            .is_some_and(|c| d.description.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom));
         let equality = name::equality(typid)
             .ok_or_else(|| Error::BadOption("a key column has no equality operator".into(), None))?;
         key.push(KeyColumn {

@@ -24,7 +24,17 @@ pub unsafe extern "C-unwind" fn index_build_range_scan(
 ) -> f64 {
     switch::begin(table);
     let tuples = heap_callback!(index_build_range_scan(
-        table, index, info, allow_sync, any_visible, progress, start, blocks, callback, callback_state, scan
+        table,
+        index,
+        info,
+        allow_sync,
+        any_visible,
+        progress,
+        start,
+        blocks,
+        callback,
+        callback_state,
+        scan
     ));
     switch::end();
     tuples

@@ -34,7 +34,16 @@ impl BulkWriter {
     pub unsafe fn open(rel: pg_sys::Relation) -> BulkWriter {
         let memory = new_context(pg_sys::CurrentMemoryContext, c"tview bulk rows");
         let batch_memory = new_context(memory, c"tview bulk batch");
-        BulkWriter { rel, bulk: pg_sys::GetBulkInsertState(), slots: Vec::new(), waiting: 0, bytes: 0, rows: 0, memory, batch_memory }
+        BulkWriter {
+            rel,
+            bulk: pg_sys::GetBulkInsertState(),
+            slots: Vec::new(),
+            waiting: 0,
+            bytes: 0,
+            rows: 0,
+            memory,
+            batch_memory,
+        }
     }
 
     /// Takes one row; the values are copied.

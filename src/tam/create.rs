@@ -14,10 +14,10 @@ use pgrx::prelude::*;
 use super::heap::heap_callback;
 use super::{is_matview, relation_name, PRELOADED};
 
-#[cfg(feature = "pg15")]
-use pg_sys::RelFileNode as RelFileLocator;
 #[cfg(not(feature = "pg15"))]
 use pg_sys::RelFileLocator;
+#[cfg(feature = "pg15")]
+use pg_sys::RelFileNode as RelFileLocator;
 
 unsafe extern "C-unwind" {
     /// storage_xlog.h; exported by the server, not in pgrx's bindings.

@@ -28,9 +28,6 @@ use pgrx::pg_sys;
 /// access method refuses new storage while this is false. Set by `_PG_init`.
 pub static PRELOADED: AtomicBool = AtomicBool::new(false);
 
-/// Name of the access method in `pg_am`.
-pub const ACCESS_METHOD: &str = "tview";
-
 /// Called once from `_PG_init`.
 pub fn init() {
     switch::init();

@@ -18,7 +18,9 @@ use super::{is_matview, relation_name};
 /// Raises the error when `rel` is a stored TVIEW.
 #[inline]
 unsafe fn check(rel: pg_sys::Relation) {
-    if is_matview(rel) && (*rel).rd_createSubid == 0 /* InvalidSubTransactionId */ {
+    if is_matview(rel) && (*rel).rd_createSubid == 0
+    /* InvalidSubTransactionId */
+    {
         reject(rel);
     }
 }

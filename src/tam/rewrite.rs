@@ -29,7 +29,16 @@ pub unsafe extern "C-unwind" fn relation_copy_for_cluster(
     (*desc).tdrefcount += 1;
     state.clone().for_each(|i| set_dropped(desc, i, false));
     heap_callback!(relation_copy_for_cluster(
-        old, new, index, use_sort, oldest_xmin, xid_cutoff, multi_cutoff, tuples, vacuumed, recently_dead
+        old,
+        new,
+        index,
+        use_sort,
+        oldest_xmin,
+        xid_cutoff,
+        multi_cutoff,
+        tuples,
+        vacuumed,
+        recently_dead
     ));
     state.for_each(|i| set_dropped(desc, i, true));
     (*desc).tdrefcount -= 1;

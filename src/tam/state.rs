@@ -47,7 +47,10 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, count: usize) {
     if total > pg_sys::MaxHeapAttributeNumber as usize {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_TOO_MANY_COLUMNS,
-            format!("a TVIEW can have at most {} columns, including {count} for its state", pg_sys::MaxHeapAttributeNumber),
+            format!(
+                "a TVIEW can have at most {} columns, including {count} for its state",
+                pg_sys::MaxHeapAttributeNumber
+            ),
             "add_state_attributes",
         )
         .report(PgLogLevel::ERROR);
@@ -106,7 +109,13 @@ pub unsafe fn remove_state_attributes(rel_oid: pg_sys::Oid) {
     }
     let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
     for &attnum in &attributes {
-        let tuple = pg_sys::SearchSysCacheCopy(pg_sys::SysCacheIdentifier::ATTNUM as _, rel_oid.into(), attnum.into(), 0.into(), 0.into());
+        let tuple = pg_sys::SearchSysCacheCopy(
+            pg_sys::SysCacheIdentifier::ATTNUM as _,
+            rel_oid.into(),
+            attnum.into(),
+            0.into(),
+            0.into(),
+        );
         if !tuple.is_null() {
             pg_sys::CatalogTupleDelete(catalog, &mut (*tuple).t_self);
             pg_sys::heap_freetuple(tuple);
@@ -119,8 +128,13 @@ pub unsafe fn remove_state_attributes(rel_oid: pg_sys::Oid) {
 /// Writes `pg_class.relnatts`, which also invalidates the relation's cache entry, and makes the catalog changes visible.
 unsafe fn set_relnatts(rel_oid: pg_sys::Oid, natts: i16) {
     let catalog = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as _);
-    let tuple =
-        pg_sys::SearchSysCacheCopy(pg_sys::SysCacheIdentifier::RELOID as _, rel_oid.into(), 0.into(), 0.into(), 0.into());
+    let tuple = pg_sys::SearchSysCacheCopy(
+        pg_sys::SysCacheIdentifier::RELOID as _,
+        rel_oid.into(),
+        0.into(),
+        0.into(),
+        0.into(),
+    );
     if tuple.is_null() {
         error!("cache lookup failed for relation {}", rel_oid.to_u32());
     }

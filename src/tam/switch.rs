@@ -32,8 +32,10 @@ struct Stack {
 
 thread_local! {
     static STACK: Stack = const {
-        const NONE: Cell<Switched> = Cell::new(Switched { rel: ptr::null_mut(), ours: ptr::null(), level: 0 });
-        Stack { entries: [NONE; MAX_DEPTH], depth: Cell::new(0) }
+        Stack {
+            entries: [const { Cell::new(Switched { rel: ptr::null_mut(), ours: ptr::null(), level: 0 }) }; MAX_DEPTH],
+            depth: Cell::new(0),
+        }
     };
 }
 
@@ -57,7 +59,11 @@ pub unsafe fn begin(rel: pg_sys::Relation) {
         if depth == MAX_DEPTH {
             too_deep();
         }
-        stack.entries[depth].set(Switched { rel, ours: (*rel).rd_tableam, level: pg_sys::GetCurrentTransactionNestLevel() });
+        stack.entries[depth].set(Switched {
+            rel,
+            ours: (*rel).rd_tableam,
+            level: pg_sys::GetCurrentTransactionNestLevel(),
+        });
         stack.depth.set(depth + 1);
         (*rel).rd_tableam = heap::routine();
     });

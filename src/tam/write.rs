@@ -95,10 +95,8 @@ impl Writer {
             );
             if result == pg_sys::TM_Result::TM_Ok {
                 #[cfg(not(feature = "pg15"))]
-                let (any, summarizing) = (
-                    indexes != pg_sys::TU_UpdateIndexes::TU_None,
-                    indexes == pg_sys::TU_UpdateIndexes::TU_Summarizing,
-                );
+                let (any, summarizing) =
+                    (indexes != pg_sys::TU_UpdateIndexes::TU_None, indexes == pg_sys::TU_UpdateIndexes::TU_Summarizing);
                 #[cfg(feature = "pg15")]
                 let (any, summarizing) = ((*(*tuple).t_data).t_infomask2 as u32 & pg_sys::HEAP_ONLY_TUPLE == 0, false);
                 if any {
@@ -117,14 +115,6 @@ impl Writer {
             let cid = pg_sys::GetCurrentCommandId(true);
             outcome(pg_sys::heap_delete(writer.rel, &mut tid, cid, std::ptr::null_mut(), true, &mut failure, false))
         })
-    }
-
-    /// A copy, in the current memory context, of the row version at `tid` if the snapshot sees it.
-    ///
-    /// # Safety
-    /// `snapshot` is active or registered.
-    pub unsafe fn fetch(&mut self, tid: pg_sys::ItemPointerData, snapshot: pg_sys::Snapshot) -> Option<pg_sys::HeapTuple> {
-        self.fetch_slot(tid, snapshot).then(|| pg_sys::heap_copytuple((*self.fetched_buffer_slot()).base.tuple))
     }
 
     /// Reads the row version at `tid` into `values` and `nulls` (state attributes included) if the snapshot sees it. The Datums point into
@@ -190,7 +180,15 @@ impl Writer {
         #[cfg(feature = "pg15")]
         {
             let _ = summarizing;
-            pg_sys::ExecInsertIndexTuples(self.info, self.written, self.estate, false, false, std::ptr::null_mut(), std::ptr::null_mut());
+            pg_sys::ExecInsertIndexTuples(
+                self.info,
+                self.written,
+                self.estate,
+                false,
+                false,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            );
         }
         #[cfg(not(feature = "pg15"))]
         pg_sys::ExecInsertIndexTuples(

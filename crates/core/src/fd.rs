@@ -43,7 +43,6 @@ pub struct Closure {
 
 impl Closure {
     pub fn has(&self, item: Item) -> bool {
-        self.items.contains(&item)
-            || matches!(item, Item::Col(c) if self.items.contains(&Item::Row(c.atom)))
+        self.items.contains(&item) || matches!(item, Item::Col(c) if self.items.contains(&Item::Row(c.atom)))
     }
 }

@@ -50,17 +50,15 @@ fn reaches(d: &Description, fds: &[Fd], positions: &[usize], goal: &Goal) -> boo
     let known = closure(items(d, positions), fds);
     match goal {
         Goal::Rows => (0..d.atoms.len()).all(|a| known.has(Item::Row(a))),
-        Goal::Positions(wanted) => wanted.iter().all(|w| {
-            positions.contains(w) || d.outputs[*w].is_some_and(|c| known.has(Item::Col(c)))
-        }),
+        Goal::Positions(wanted) => {
+            wanted.iter().all(|w| positions.contains(w) || d.outputs[*w].is_some_and(|c| known.has(Item::Col(c))))
+        }
     }
 }
 
 /// Drops columns as long as the rest is still a key; columns outside unique keys go first, then the rightmost.
 fn minimise(d: &Description, fds: &[Fd], start: Vec<usize>, goal: &Goal) -> Vec<usize> {
-    let in_key = |p: usize| {
-        d.outputs[p].is_some_and(|c| d.atoms[c.atom].keys.iter().any(|k| k.contains(&c.att)))
-    };
+    let in_key = |p: usize| d.outputs[p].is_some_and(|c| d.atoms[c.atom].keys.iter().any(|k| k.contains(&c.att)));
     let mut order = start.clone();
     order.sort_by_key(|p| (in_key(*p), std::cmp::Reverse(*p)));
     let mut key = start;
@@ -111,8 +109,7 @@ fn of_join(join: &Join, keys: &[Fd]) -> (Vec<Fd>, Vec<Fd>) {
                 return (fds, Vec::new());
             }
             let (matched, pinned) = of_equalities(equalities);
-            let inside: Vec<Fd> =
-                [keys, &fds, &right_fds, &right_constants, &matched, &pinned].concat();
+            let inside: Vec<Fd> = [keys, &fds, &right_fds, &right_constants, &matched, &pinned].concat();
             let left_rows: Vec<Item> = left.atoms().into_iter().map(Item::Row).collect();
             let right_rows: Vec<Item> = right.atoms().into_iter().map(Item::Row).collect();
             let known = closure(left_rows.iter().copied(), &inside);
@@ -189,11 +186,7 @@ mod tests {
     #[test]
     fn an_equality_of_an_outer_join_does_not_leak() {
         // l LEFT JOIN r ON l.c2 = r.c1 with only r's key and l.c2 in the output: l is not determined
-        let d = describe(
-            left(vec![(col(0, 2), Some(col(1, 1)))]),
-            Shape::Rows,
-            &[Some(col(0, 2)), Some(col(1, 1))],
-        );
+        let d = describe(left(vec![(col(0, 2), Some(col(1, 1)))]), Shape::Rows, &[Some(col(0, 2)), Some(col(1, 1))]);
         assert_eq!(derive(&d), None);
     }
 
@@ -224,11 +217,7 @@ mod tests {
 
     #[test]
     fn constant_pins_a_column_but_not_under_an_outer_join() {
-        let d = describe(
-            inner(vec![(col(1, 1), None)]),
-            Shape::Rows,
-            &[Some(col(0, 1))],
-        );
+        let d = describe(inner(vec![(col(1, 1), None)]), Shape::Rows, &[Some(col(0, 1))]);
         assert_eq!(derive(&d), Some(vec![0]));
         let d = describe(left(vec![(col(1, 1), None)]), Shape::Rows, &[Some(col(0, 1))]);
         assert_eq!(derive(&d), Some(vec![0]), "left row determines the one match");

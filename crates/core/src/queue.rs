@@ -34,7 +34,6 @@ impl<K: Ord + Copy, C: Absorb> Default for Queue<K, C> {
 }
 
 impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
-
     /// Whether nothing at all is pending. Cheap: called at every statement.
     pub fn is_empty(&self) -> bool {
         self.levels.iter().all(|l| l.pending.is_empty())

@@ -9,11 +9,17 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `logged`: the word LOGGED or UNLOGGED was written.
-    Create { or_replace: bool, logged: Option<bool> },
+    Create {
+        or_replace: bool,
+        logged: Option<bool>,
+    },
     Drop,
     Alter,
     /// `skip_data`: WITH NO DATA.
-    Refresh { concurrently: bool, skip_data: bool },
+    Refresh {
+        concurrently: bool,
+        skip_data: bool,
+    },
     Comment,
 }
 
@@ -158,7 +164,9 @@ impl Statement<'_> {
 
 /// Length of the identifier that `text` starts with (scan.l: ident_cont), 0 if none.
 fn word_length(text: &[u8]) -> usize {
-    text.iter().take_while(|&&byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80).count()
+    text.iter()
+        .take_while(|&&byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80)
+        .count()
 }
 
 #[cfg(test)]
@@ -190,7 +198,10 @@ mod tests {
     fn create() {
         let (text, headers) = parse("create or replace LOGGED tview x AS SELECT tview");
         assert_eq!(text, "create                   TABLE x AS SELECT tview");
-        assert_eq!(headers, [Header { first: 0, word: 25, kind: Kind::Create { or_replace: true, logged: Some(true) } }]);
+        assert_eq!(
+            headers,
+            [Header { first: 0, word: 25, kind: Kind::Create { or_replace: true, logged: Some(true) } }]
+        );
         assert_eq!(kinds("EXPLAIN (ANALYZE, COSTS OFF) CREATE TVIEW x AS SELECT 1").len(), 1);
         assert_eq!(kinds("explain analyze verbose CREATE UNLOGGED TVIEW x AS SELECT 1").len(), 1);
     }

@@ -54,7 +54,8 @@ fn install() -> Result<(), String> {
     }
     // SAFETY: both have the signature of RawParser (parser.h), and the postmaster has one thread.
     unsafe {
-        let detour = detour::RawDetour::new(target.cast_const().cast(), raw_parser as RawParser as *const ()).map_err(|e| e.to_string())?;
+        let detour = detour::RawDetour::new(target.cast_const().cast(), raw_parser as RawParser as *const ())
+            .map_err(|e| e.to_string())?;
         // Before the first jump: the detour calls it.
         TRAMPOLINE.store(detour.trampoline().cast_mut(), Ordering::Relaxed);
         if let Err(error) = detour.enable() {

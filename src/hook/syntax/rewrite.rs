@@ -47,12 +47,16 @@ pub unsafe fn statement(trees: *mut pg_sys::List, header: &Header, length: usize
 /// `trees` is a result of the parser.
 pub unsafe fn unlogged_matviews(trees: *mut pg_sys::List) {
     for raw in elements::<pg_sys::RawStmt>(trees) {
-        let Some(stmt) = node::<pg_sys::CreateTableAsStmt>(unwrap_explain((*raw).stmt), NodeTag::T_CreateTableAsStmt) else {
+        let Some(stmt) = node::<pg_sys::CreateTableAsStmt>(unwrap_explain((*raw).stmt), NodeTag::T_CreateTableAsStmt)
+        else {
             continue;
         };
         let into = (*stmt).into;
         let rel = (*into).rel;
-        if (*stmt).objtype == OBJECT_MATVIEW && (*rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED && becomes_tview(into) {
+        if (*stmt).objtype == OBJECT_MATVIEW
+            && (*rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED
+            && becomes_tview(into)
+        {
             (*rel).relpersistence = pg_sys::RELPERSISTENCE_PERMANENT as c_char;
             add_option(into, c"logged", false);
         }
@@ -140,7 +144,9 @@ unsafe fn refresh(stmt: &mut *mut pg_sys::Node, concurrently: bool, skip_data: b
         && (*select).limitCount.is_null()
         && (*select).limitOffset.is_null()
         && (*select).lockingClause.is_null();
-    let relation = elements::<pg_sys::Node>((*select).fromClause).next().and_then(|item| node::<pg_sys::RangeVar>(item, NodeTag::T_RangeVar));
+    let relation = elements::<pg_sys::Node>((*select).fromClause)
+        .next()
+        .and_then(|item| node::<pg_sys::RangeVar>(item, NodeTag::T_RangeVar));
     let (true, Some(relation)) = (bare, relation) else {
         return Err(UNSUPPORTED);
     };

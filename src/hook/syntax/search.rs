@@ -7,7 +7,8 @@ pub fn may_concern_tviews(text: &[u8]) -> bool {
     let mut unlogged = None;
     memchr::memchr2_iter(b'v', b'V', text).any(|at| {
         follows(text, at, b"view")
-            && ((at > 0 && text[at - 1].eq_ignore_ascii_case(&b't')) || *unlogged.get_or_insert_with(|| has_unlogged(text)))
+            && ((at > 0 && text[at - 1].eq_ignore_ascii_case(&b't'))
+                || *unlogged.get_or_insert_with(|| has_unlogged(text)))
     })
 }
 
