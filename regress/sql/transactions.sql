@@ -47,6 +47,29 @@ SELECT * FROM oracle();
 COMMIT;
 SELECT * FROM oracle();
 
+-- cursors that outlive the transaction, or read on while the table changes
+BEGIN;
+INSERT INTO t VALUES (10, 1, 'ten');
+DECLARE h CURSOR WITH HOLD FOR SELECT id FROM vk WHERE id > 7 ORDER BY id;
+INSERT INTO t VALUES (11, 1, 'eleven');
+COMMIT;
+FETCH ALL h;
+CLOSE h;
+BEGIN;
+DECLARE c CURSOR FOR SELECT t.id, (SELECT vk.v FROM vk WHERE vk.id = t.id) FROM t WHERE id > 7 ORDER BY id;
+FETCH 2 c;
+UPDATE t SET v = v || '.';
+FETCH 1 c;
+SELECT v FROM vk WHERE id > 9 ORDER BY id;
+FETCH 1 c;
+COMMIT;
+SELECT * FROM oracle();
+INSERT INTO t SELECT id + 100, 1, v FROM vk;
+UPDATE t SET v = vk.v || vk.id FROM vk WHERE vk.id = t.id;
+DELETE FROM t WHERE id > 100;
+DELETE FROM t WHERE id IN (SELECT id FROM vk WHERE id IN (10, 11));
+SELECT * FROM oracle();
+
 -- savepoints: released, rolled back, rolled back after a flush inside, nested
 BEGIN;
 INSERT INTO t VALUES (20, 1, 'kept');
