@@ -1,5 +1,10 @@
 -- What every test of the suite finds: the extension, and the oracle (regress/oracle.sql).
 CREATE EXTENSION pg_tviews;
+\getenv srcdir PG_ABS_SRCDIR
+\set oracle :srcdir /oracle.sql
+\set ECHO none
+\i :oracle
+\set ECHO all
 
 -- An ordinary matview agrees with its query until its table changes: the oracle sees both.
 CREATE TABLE oracle_base (id int, doc json);

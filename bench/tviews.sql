@@ -1,0 +1,8 @@
+-- The views, as TVIEWs.
+CREATE TVIEW post_document AS
+SELECT p.id, p.user_id,
+       jsonb_build_object('id', p.id, 'title', p.title, 'content', p.content,
+                          'author', jsonb_build_object('id', u.id, 'name', u.name, 'email', u.email)) AS data
+  FROM posts p JOIN users u ON u.id = p.user_id;
+CREATE TVIEW region_total AS
+SELECT region, count(*) AS orders, sum(amount) AS amount FROM orders GROUP BY region;
