@@ -134,8 +134,8 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
         }
     }
     if marked {
-        if let Some(other) = others.into_iter().next() {
-            return Err(Error::NotATview(other));
+        if let Some(other) = others.first() {
+            return Err(Error::NotATview(other.clone()));
         }
     }
     if !tviews.is_empty() {
