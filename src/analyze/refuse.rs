@@ -16,20 +16,24 @@ use pgrx::pg_sys;
 /// # Safety
 /// `query` is a valid, expanded query.
 pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
-    let mut error = None;
-    walk::walk(query.cast(), &mut |node| {
-        if let Err(e) = check_node(node) {
-            error = Some(e);
-        }
-        error.is_some()
-    });
-    if let Some(e) = error {
-        return Err(e);
-    }
+    check_written(query)?;
     for (relid, used) in relations::of(query) {
         check_relation(pg_sys::Oid::from(relid), &used)?;
     }
     Ok(())
+}
+
+/// Refuses constructs of the query as written, whose nodes still have positions.
+///
+/// # Safety
+/// `query` is a valid analysed query.
+pub unsafe fn check_written(query: *mut pg_sys::Query) -> Result<()> {
+    let mut error = None;
+    walk::walk(query.cast(), &mut |node| {
+        error = check_node(node).err();
+        error.is_some()
+    });
+    error.map_or(Ok(()), Err)
 }
 
 unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
@@ -41,6 +45,13 @@ unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
             pg_sys::exprLocation(node),
             "Compare with a column, or filter when reading the TVIEW.",
         )),
+        T_Param if (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN => {
+            Err(Error::unsupported(
+                "a TVIEW cannot be defined using bound parameters",
+                pg_sys::exprLocation(node),
+                "Write the value into the query.",
+            ))
+        }
         T_NextValueExpr => Err(Error::unsupported(
             "volatile functions cannot be maintained",
             pg_sys::exprLocation(node),

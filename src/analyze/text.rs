@@ -46,7 +46,7 @@ unsafe fn append_count(q: &mut pg_sys::Query, outputs: i16) {
     (*count).aggfnoid = pg_sys::Oid::from(pg_sys::F_COUNT_);
     (*count).aggtype = pg_sys::INT8OID;
     (*count).aggstar = true;
-    (*count).aggkind = pg_sys::AGGKIND_NORMAL as _;
+    (*count).aggkind = b'n' as _;
     (*count).aggsplit = pg_sys::AggSplit::AGGSPLIT_SIMPLE;
     (*count).aggno = -1;
     (*count).aggtransno = -1;

@@ -6,6 +6,7 @@
 
 use crate::catalog::{self, cache};
 use crate::pg::relation::{attname, Relation};
+use crate::pg::syscatalog::{INHERITS_BY_CHILD, INHERITS_PARENT};
 use crate::pg::{ext, relation};
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -118,38 +119,6 @@ pub fn ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     found
 }
 
-/// Source: catalog/pg_inherits.c; the index is on (inhrelid, inhseqno).
 fn parents(child: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    let mut out = Vec::new();
-    // SAFETY: a catalog scan as the server itself does it.
-    unsafe {
-        let rel = pg_sys::table_open(pg_sys::InheritsRelationId, pg_sys::AccessShareLock as i32);
-        let mut key: pg_sys::ScanKeyData = std::mem::zeroed();
-        pg_sys::ScanKeyInit(
-            &mut key,
-            pg_sys::Anum_pg_inherits_inhrelid as i16,
-            pg_sys::BTEqualStrategyNumber as u16,
-            pg_sys::Oid::from(pg_sys::F_OIDEQ),
-            pg_sys::Datum::from(child),
-        );
-        let scan = pg_sys::systable_beginscan(
-            rel,
-            pg_sys::Oid::from(pg_sys::InheritsRelidSeqnoIndexId),
-            true,
-            std::ptr::null_mut(),
-            1,
-            &mut key,
-        );
-        loop {
-            let tuple = pg_sys::systable_getnext(scan);
-            if tuple.is_null() {
-                break;
-            }
-            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_inherits>();
-            out.push((*form).inhparent);
-        }
-        pg_sys::systable_endscan(scan);
-        pg_sys::table_close(rel, pg_sys::AccessShareLock as i32);
-    }
-    out
+    INHERITS_BY_CHILD.find(&[child], &[INHERITS_PARENT]).into_iter().map(|row| row[0]).collect()
 }

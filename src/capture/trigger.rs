@@ -4,6 +4,7 @@
 //! restricted to columns that some TVIEW uses. Called by the server after each statement on a captured table.
 
 use super::route::{self, Routes, Target};
+use crate::pg::slot;
 use crate::queue::{self, changes::ChangeSet, Subject};
 use pgrx::{pg_guard, pg_sys};
 
@@ -72,26 +73,23 @@ unsafe fn store(
     }
     let base = pg_sys::RelationIdGetRelation(target.relid);
     let desc = (*base).rd_att;
-    let slot = pg_sys::MakeSingleTupleTableSlot((*data.tg_relation).rd_att, &pg_sys::TTSOpsMinimalTuple);
+    let row = pg_sys::MakeSingleTupleTableSlot((*data.tg_relation).rd_att, &pg_sys::TTSOpsMinimalTuple);
     let mut image = ImageBuilder::new(desc);
     pg_sys::tuplestore_rescan(table);
-    while pg_sys::tuplestore_gettupleslot(table, true, false, slot) {
+    while pg_sys::tuplestore_gettupleslot(table, true, false, row) {
         if target.identical {
             let mut free = false;
-            let tuple = pg_sys::ExecFetchSlotMinimalTuple(slot, &mut free);
+            let tuple = pg_sys::ExecFetchSlotMinimalTuple(row, &mut free);
             set.add(tuple, weight);
             continue;
         }
-        pg_sys::slot_getallattrs(slot);
+        let (values, nulls) = slot::all(row);
         for (i, from) in target.from.iter().enumerate() {
-            let value = from.and_then(|j| {
-                (!*(*slot).tts_isnull.add(j)).then(|| *(*slot).tts_values.add(j))
-            });
-            image.set(i, value);
+            image.set(i, from.and_then(|j| (!nulls[j]).then_some(values[j])));
         }
         image.add_to(set, weight);
     }
-    pg_sys::ExecDropSingleTupleTableSlot(slot);
+    pg_sys::ExecDropSingleTupleTableSlot(row);
     pg_sys::RelationClose(base);
     true
 }

@@ -44,7 +44,7 @@ pub fn sources(keep: impl Fn(&Source) -> bool) -> Vec<Source> {
 fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Source {
     let oid = |n| {
         // SAFETY: column n of tviews.source is oid, not null.
-        unsafe { pg_sys::Oid::from_datum(table.get(tuple, n).unwrap_or_default(), false) }
+        unsafe { table.get(tuple, n).and_then(|d| pg_sys::Oid::from_datum(d, false)) }
             .unwrap_or(pg_sys::InvalidOid)
     };
     let columns = table
@@ -83,6 +83,13 @@ pub fn unregister(tview: pg_sys::Oid) -> Vec<pg_sys::Oid> {
         }
     }
     freed
+}
+
+/// Makes every backend work out all TVIEWs again: names in their SQL may have changed.
+pub fn invalidate_all() {
+    for s in sources(|_| true) {
+        invalidate(&s);
+    }
 }
 
 /// Lets creation and removal of TVIEWs move the cache generation.

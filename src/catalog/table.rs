@@ -76,7 +76,7 @@ impl Table {
     }
 
     pub fn insert(&self, columns: &[Option<pg_sys::Datum>]) {
-        let mut values: Vec<_> = columns.iter().map(|c| c.unwrap_or_default()).collect();
+        let mut values: Vec<_> = columns.iter().map(|c| c.unwrap_or(pg_sys::Datum::from(0usize))).collect();
         let mut nulls: Vec<_> = columns.iter().map(Option::is_none).collect();
         assert_eq!(values.len(), self.0.natts());
         // SAFETY: one value per attribute; the relation is locked for writing.

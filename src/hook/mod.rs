@@ -10,6 +10,7 @@ pub mod executor;
 pub mod life;
 pub mod object_access;
 pub mod refresh;
+pub mod syntax;
 pub mod utility;
 
 pub fn init() {

@@ -148,6 +148,7 @@ unsafe extern "C-unwind" fn before(call: &mut Call) {
         return;
     }
     if !catalog::installed() {
+        or_raise(life::without_extension(call));
         or_raise(create::without_extension(tree));
         return;
     }
@@ -199,8 +200,7 @@ pub fn clean_up() {
     }
 }
 
-/// A value in the current memory context, for `After`.
-pub unsafe fn keep<T>(value: T) -> *mut T {
-    // Leaked into Rust's heap on purpose only for the statement: taken back by `take_kept`.
-    Box::into_raw(Box::new(value))
+/// A value that lives as long as the statement's memory context, for `After`.
+pub fn keep<T>(value: T) -> *mut T {
+    pgrx::PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(value)
 }

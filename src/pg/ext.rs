@@ -19,13 +19,13 @@ mod raw {
             lockmode: pg_sys::LOCKMODE,
             parents: *mut *mut pg_sys::List,
         ) -> *mut pg_sys::List;
-        // catalog/partition.h
-        pub fn get_partition_ancestors(relid: pg_sys::Oid) -> *mut pg_sys::List;
         // utils/ruleutils.h
         pub fn quote_qualified_identifier(
             qualifier: *const std::ffi::c_char,
             ident: *const std::ffi::c_char,
         ) -> *mut std::ffi::c_char;
+        // utils/datum.h
+        pub fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool;
         // nodes/nodeFuncs.h
         #[cfg(feature = "pg15")]
         pub fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
@@ -65,13 +65,12 @@ pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool)
 }
 
 /// The relation and all that inherit from it, partitions included.
+/// Empty when it does not exist.
 pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
+    if pg_sys::get_rel_relkind(parent) == 0 {
+        return Vec::new();
+    }
     let list = guard(|| raw::find_all_inheritors(parent, lockmode, std::ptr::null_mut()));
-    super::list::oids(list)
-}
-
-pub unsafe fn partition_ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    let list = guard(|| raw::get_partition_ancestors(relid));
     super::list::oids(list)
 }
 
@@ -114,6 +113,11 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
     }
     let _ = query;
     node
+}
+
+/// Whether two values are the same bytes, after detoasting.
+pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
+    guard(|| raw::datum_image_eq(a, b, by_value, len))
 }
 
 /// A copy of a node tree.

@@ -65,3 +65,9 @@ pub unsafe fn members(set: *const pg_sys::Bitmapset) -> Vec<i32> {
 pub unsafe fn is<T>(node: *const T, tag: pg_sys::NodeTag) -> bool {
     !node.is_null() && (*node.cast::<pg_sys::Node>()).type_ == tag
 }
+
+/// `oids` for a list that the server has just returned.
+pub fn oids_of(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
+    // SAFETY: the server returns null or a valid OID list.
+    unsafe { oids(list) }
+}

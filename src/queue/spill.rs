@@ -46,7 +46,7 @@ impl Spill {
             std::ptr::copy_nonoverlapping(image.as_ptr().cast::<u8>(), varlena.add(4), bytes);
             let values = [pg_sys::Datum::from(weight), pg_sys::Datum::from(varlena)];
             let nulls = [false, false];
-            pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr(), nulls.as_ptr());
+            pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
             pg_sys::pfree(varlena.cast());
         }
         self.len += 1;
@@ -58,9 +58,9 @@ impl Spill {
             let slot = pg_sys::MakeSingleTupleTableSlot(self.desc, &pg_sys::TTSOpsMinimalTuple);
             pg_sys::tuplestore_rescan(self.store);
             while pg_sys::tuplestore_gettupleslot(self.store, true, false, slot) {
-                pg_sys::slot_getallattrs(slot);
-                let weight = (*(*slot).tts_values).value() as i64;
-                let datum = *(*slot).tts_values.add(1);
+                let (values, _) = crate::pg::slot::all(slot);
+                let weight = values[0].value() as i64;
+                let datum = values[1];
                 let varlena = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
                 let bytes = pgrx::varsize_any_exhdr(varlena);
                 let mut image = vec![0u64; bytes / 8];

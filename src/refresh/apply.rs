@@ -8,7 +8,7 @@ use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
-use crate::pg::list;
+use crate::pg::{ext, list};
 use crate::tam::write::{WriteResult, Writer};
 use pgrx::pg_sys;
 
@@ -136,7 +136,7 @@ unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
         match (a.nulls[i], b.nulls[i]) {
             (true, true) => true,
             (false, false) => {
-                pg_sys::datum_image_eq(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen))
+                ext::same_image(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen))
             }
             _ => false,
         }

@@ -9,6 +9,7 @@ use super::apply::Change;
 use super::Job;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
+use crate::pg::slot;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::Session;
 use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard};
@@ -133,11 +134,8 @@ fn stored_rows(rel: &Relation, snapshot: &Active, hash: &RowHash) -> HashMap<u12
         let (raw, snap, null) = (rel.raw(), snapshot.raw(), std::ptr::null_mut());
         let scan = guard(|| begin(raw, snap, 0, null, std::ptr::null_mut(), flags));
         let slot = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsBufferHeapTuple);
-        let natts = rel.natts();
         while guard(|| next(scan, pg_sys::ScanDirection::ForwardScanDirection, slot)) {
-            pg_sys::slot_getallattrs(slot);
-            let values = std::slice::from_raw_parts((*slot).tts_values, natts);
-            let nulls = std::slice::from_raw_parts((*slot).tts_isnull, natts);
+            let (values, nulls) = slot::all(slot);
             found.entry(hash.of(values, nulls)).or_default().push((*slot).tts_tid);
         }
         pg_sys::ExecDropSingleTupleTableSlot(slot);
@@ -169,7 +167,7 @@ impl Missing {
     }
 
     unsafe fn put(&self, values: &[pg_sys::Datum], nulls: &[bool]) {
-        pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr(), nulls.as_ptr());
+        pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
     }
 
     unsafe fn rewind(&self) {
@@ -178,10 +176,9 @@ impl Missing {
 
     unsafe fn next(&self, values: &mut [pg_sys::Datum], nulls: &mut [bool]) {
         if pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot) {
-            pg_sys::slot_getallattrs(self.slot);
-            let n = values.len();
-            values.copy_from_slice(std::slice::from_raw_parts((*self.slot).tts_values, n));
-            nulls.copy_from_slice(std::slice::from_raw_parts((*self.slot).tts_isnull, n));
+            let (found, empty) = slot::all(self.slot);
+            values.copy_from_slice(found);
+            nulls.copy_from_slice(empty);
         }
     }
 }

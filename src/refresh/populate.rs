@@ -49,8 +49,13 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<()> {
 
 /// Empties a TVIEW, as REFRESH … WITH NO DATA does.
 pub fn empty(oid: pg_sys::Oid) -> Result<()> {
+    let persistence = open(oid)?.class().relpersistence as u8;
+    empty_as(oid, persistence)
+}
+
+/// Empties a TVIEW and gives it storage of another persistence.
+pub fn empty_as(oid: pg_sys::Oid, persistence: u8) -> Result<()> {
     let rel = open(oid)?;
-    let persistence = rel.class().relpersistence as u8;
     // SAFETY: locked ACCESS EXCLUSIVE.
     unsafe {
         storage::replace_storage(rel.raw(), persistence);

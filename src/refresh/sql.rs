@@ -4,7 +4,6 @@ use super::tview::{KeyColumn, Tview};
 use crate::analyze::{describe, dirty, load};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
-use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
 /// `a = b`, or the null-safe form an index can still use.

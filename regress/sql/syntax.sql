@@ -1,0 +1,122 @@
+-- Native syntax: what CREATE TVIEW and its relatives parse to, and that the word stays an ordinary identifier everywhere else.
+\set VERBOSITY terse
+CREATE SCHEMA syntax_test;
+SET search_path = syntax_test, public;
+CREATE TABLE b (id int PRIMARY KEY, grp int NOT NULL);
+INSERT INTO b SELECT g, g % 3 FROM generate_series(1, 9) g;
+CREATE VIEW stored AS
+  SELECT c.relname, c.relkind, c.relpersistence, c.relispopulated, a.amname
+  FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+  WHERE c.relnamespace = 'syntax_test'::regnamespace AND c.relkind = 'm' ORDER BY c.relname COLLATE "C";
+
+-- CREATE
+CREATE TVIEW a1 AS SELECT * FROM b;
+CREATE TVIEW IF NOT EXISTS a1 AS SELECT * FROM b;
+CREATE /* x */ TVIEW -- y
+ a2 (k, s) WITH (fillfactor = 80) TABLESPACE pg_default AS SELECT grp, sum(id) FROM b GROUP BY 1 WITH NO DATA;
+create tview "A 3" as select id, 'CREATE TVIEW x AS' as c, $$tview$$ as d, E'\'; drop tview a1; --' AS e, U&"tview" from (select id, 1 as tview from b) as tview;
+CREATE LOGGED TVIEW a4 AS SELECT id FROM b;
+CREATE UNLOGGED TVIEW a5 AS SELECT id FROM b;
+CREATE UNLOGGED MATERIALIZED VIEW a6 USING tview AS SELECT id FROM b;
+CREATE UNLOGGED MATERIALIZED VIEW a7 WITH (incremental) AS SELECT id FROM b;
+SET default_table_access_method = tview;
+CREATE UNLOGGED MATERIALIZED VIEW a8 AS SELECT id FROM b;
+RESET default_table_access_method;
+CREATE UNLOGGED MATERIALIZED VIEW h1 AS SELECT id FROM b;
+CREATE UNLOGGED MATERIALIZED VIEW h1 USING heap AS SELECT id FROM b;
+TABLE stored;
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+  WHERE attrelid = 'a2'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
+TABLE a1 ORDER BY id;
+SELECT id, c, d, e, tview FROM "A 3" ORDER BY id LIMIT 1;
+
+-- OR REPLACE
+CREATE OR REPLACE TVIEW a4 AS SELECT id FROM b WHERE id < 3;
+CREATE OR REPLACE TVIEW a4 AS SELECT id, grp FROM b;
+TABLE a4 ORDER BY id;
+
+-- REFRESH
+REFRESH TVIEW a2;
+TABLE a2 ORDER BY k;
+REFRESH TVIEW a2 WITH NO DATA;
+SELECT relispopulated FROM stored WHERE relname = 'a2';
+REFRESH TVIEW a2 WITH DATA;
+REFRESH TVIEW nosuch;
+REFRESH TVIEW a2 ORDER BY 1;
+REFRESH TVIEW ONLY a2;
+
+-- ALTER
+ALTER TVIEW a2 RENAME TO a22;
+ALTER TVIEW a22 RENAME COLUMN s TO total;
+ALTER TVIEW a22 RENAME k TO kk;
+ALTER TVIEW a22 SET (fillfactor = 70);
+ALTER TVIEW a22 RESET (fillfactor);
+ALTER TVIEW IF EXISTS nosuch SET (fillfactor = 70);
+ALTER TVIEW a22 SET TABLESPACE pg_default;
+ALTER TVIEW a22 ALTER COLUMN kk SET STATISTICS 10;
+ALTER TVIEW a22 SET LOGGED;
+ALTER TVIEW a22 SET UNLOGGED;
+ALTER TVIEW a22 SET SCHEMA public;
+ALTER TVIEW public.a22 SET SCHEMA syntax_test;
+ALTER TVIEW a22 RENAME CONSTRAINT x TO y;
+ALTER TVIEW b SET (fillfactor = 70);
+TABLE a22 ORDER BY kk;
+
+-- COMMENT
+COMMENT ON TVIEW a1 IS 'hello';
+SELECT obj_description('a1'::regclass, 'pg_class');
+COMMENT ON TVIEW b IS 'hello';
+
+-- DROP
+DROP TVIEW IF EXISTS nosuch;
+DROP TVIEW b;
+DROP TVIEW a22, "A 3" CASCADE;
+DROP TVIEW a5, a6, a7, a8;
+TABLE stored;
+
+-- ordinary uses of the word
+CREATE VIEW tview AS SELECT 1 AS tview;
+SELECT tview FROM tview;
+SELECT tview.tview AS tview FROM tview AS tview;
+DROP VIEW tview;
+CREATE TABLE tview (tview int);
+ALTER TABLE tview RENAME tview TO unlogged;
+DROP TABLE tview;
+CREATE FUNCTION tview() RETURNS text LANGUAGE sql AS $$ SELECT 'CREATE TVIEW x AS'::text $$;
+SELECT tview();
+DROP FUNCTION tview;
+CREATE FUNCTION atomic() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1 AS tview; SELECT 2; END;
+SELECT atomic();
+
+-- in functions and in strings of several statements
+DO $$
+BEGIN
+  CREATE TVIEW p1 AS SELECT id FROM b;
+  EXECUTE 'CREATE TVIEW p2 AS SELECT id FROM b';
+  DROP TVIEW p1, p2;
+END $$;
+SELECT 1 \; CREATE TVIEW s1 AS SELECT id FROM b \; SELECT count(*) AS tview FROM s1 \; DROP TVIEW s1 \; SELECT 'tview' AS last;
+SET standard_conforming_strings = off;
+SET escape_string_warning = off;
+CREATE TVIEW e1 AS SELECT id, 'a\'; DROP TVIEW b; --' AS x FROM b;
+SELECT x FROM e1 LIMIT 1;
+DROP TVIEW e1;
+RESET standard_conforming_strings;
+RESET escape_string_warning;
+
+-- positions
+\set VERBOSITY default
+CREATE TVIEW x AS SELECT nosuch FROM b;
+CREATE OR REPLACE LOGGED TVIEW é AS SELECT 1 AS é, nosuch;
+CREATE TVIEW x (a int);
+CREATE TVIEW x AS EXECUTE foo;
+CREATE TVIEW x ON COMMIT DROP AS SELECT 1 AS a;
+CREATE TVIEW;
+CREATE TEMP TVIEW x AS SELECT 1;
+CREATE TVIEW x AS SELECT 1 AS a WHERE;
+DROP TVIEW 1;
+CREATE RULE r AS ON INSERT TO b DO (SELECT 1; CREATE TVIEW x AS SELECT 1);
+
+\set VERBOSITY terse
+SET client_min_messages = warning;
+DROP SCHEMA syntax_test CASCADE;

@@ -1,0 +1,11 @@
+CREATE FUNCTION tviews.capture() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_capture';
+COMMENT ON FUNCTION tviews.capture() IS 'captures the rows that a statement changed';
+
+-- Read by the SQL of a flush; they answer only while one runs.
+CREATE FUNCTION tviews.changed(anyelement) RETURNS SETOF anyelement
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tviews_changed';
+CREATE FUNCTION tviews.deleted(anyelement) RETURNS SETOF anyelement
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tviews_deleted';
+CREATE FUNCTION tviews.dirty(anyelement) RETURNS SETOF anyelement
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tviews_dirty';

@@ -1,0 +1,42 @@
+CREATE FUNCTION tviews.verify(relation regclass)
+    RETURNS TABLE (tview regclass, missing bigint, extra bigint, ok boolean)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'verify_wrapper';
+COMMENT ON FUNCTION tviews.verify(regclass) IS 'compares a TVIEW with its defining query';
+
+CREATE FUNCTION tviews.verify_all()
+    RETURNS TABLE (tview regclass, missing bigint, extra bigint, ok boolean)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'verify_all_wrapper';
+COMMENT ON FUNCTION tviews.verify_all() IS 'compares every populated TVIEW with its defining query';
+
+CREATE FUNCTION tviews.rebuild(tview regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+COMMENT ON FUNCTION tviews.rebuild(regclass) IS 'recomputes a TVIEW and writes the difference';
+
+CREATE FUNCTION tviews.explain(tview regclass) RETURNS SETOF text
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'explain_wrapper';
+COMMENT ON FUNCTION tviews.explain(regclass) IS 'how a TVIEW is maintained, and the SQL that does it';
+
+CREATE FUNCTION tviews.check(query text)
+    RETURNS TABLE (base_table regclass, strategy text, reason text, hint text)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'check_wrapper';
+COMMENT ON FUNCTION tviews.check(text) IS 'what CREATE TVIEW would say about a query';
+
+CREATE FUNCTION tviews.flush() RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'flush_wrapper';
+COMMENT ON FUNCTION tviews.flush() IS 'applies the pending changes of this transaction now';
+
+CREATE FUNCTION tviews.pending()
+    RETURNS TABLE (base_table regclass, tview regclass, inserted bigint, deleted bigint)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'pending_wrapper';
+COMMENT ON FUNCTION tviews.pending() IS 'changes of this transaction that are not applied yet';
+
+CREATE FUNCTION tviews.health()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'health_wrapper';
+COMMENT ON FUNCTION tviews.health() IS 'whether everything that TVIEWs need is in place';
+
+-- Strategies of one TVIEW, for the view tviews.tviews.
+CREATE FUNCTION tviews.strategies(tview regclass)
+    RETURNS TABLE (base_table regclass, strategy text, reason text)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strategies_wrapper';
+COMMENT ON FUNCTION tviews.strategies(regclass) IS 'strategy of a TVIEW for each relation it reads';

@@ -1,0 +1,291 @@
+//! ALTER TVIEW / MATERIALIZED VIEW / TABLE: options, logged storage, access method, and what happens to base tables.
+//!
+//! Invariant: the server never sees our options (it would refuse them): they are taken out of pg_class before the
+//! statement and put back after it.
+
+use super::create::{adopt, check};
+use super::life::{is_marked, owns};
+use super::utility::{freed, keep, After, Call};
+use crate::analyze::load;
+use crate::catalog::{self, options, options::Options, sentinel};
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::{guc, list, name};
+use crate::refresh::populate;
+use crate::tam::{self, state};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+
+/// What is to be done when the server has altered the relation.
+pub struct Planned {
+    relid: pg_sys::Oid,
+    /// Options to put back.
+    options: Option<Options>,
+    /// Access method conversion.
+    becomes: Option<Method>,
+    /// New storage.
+    persistence: Option<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Method {
+    Tview,
+    Heap,
+}
+
+pub unsafe fn before(call: &mut Call) -> Result<()> {
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+    let relid = pg_sys::RangeVarGetRelidExtended(
+        (*stmt).relation,
+        pg_sys::NoLock as i32,
+        pg_sys::RVROption::RVR_MISSING_OK,
+        None,
+        std::ptr::null_mut(),
+    );
+    if relid == pg_sys::InvalidOid {
+        return Ok(());
+    }
+    let is_tview = tam::is_tview(relid);
+    if is_marked((*stmt).relation) && !is_tview {
+        return Err(Error::NotATview(name::bare(relid)));
+    }
+    if is_tview {
+        return tview(call, relid);
+    }
+    let is_matview = pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_MATVIEW;
+    let wanted = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).find_map(|c| method(c));
+    if wanted == Some(Method::Tview) {
+        if !is_matview {
+            return Err(Error::unsupported(
+                "access method \"tview\" stores materialized views only",
+                -1,
+                "Use CREATE TVIEW … AS SELECT ….",
+            ));
+        }
+        let rel = Relation::open(relid, pg_sys::AccessShareLock)
+            .ok_or_else(|| Error::Internal("relation vanished".into()))?;
+        check(load::stored(&rel)?, rel.class().relowner)?;
+        let planned = Planned { relid, options: None, becomes: Some(Method::Tview), persistence: None };
+        call.after = After::Alter(keep(planned));
+        return Ok(());
+    }
+    base_table(call, relid)
+}
+
+/// The access method that a command sets, when it is one that matters here.
+unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
+    if (*cmd).subtype != pg_sys::AlterTableType::AT_SetAccessMethod {
+        return None;
+    }
+    let given = if (*cmd).name.is_null() { pg_sys::default_table_access_method } else { (*cmd).name };
+    Some(if CStr::from_ptr(given) == c"tview" { Method::Tview } else { Method::Heap })
+}
+
+unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
+    if !owns(relid) {
+        // The server refuses with its own words.
+        return Ok(());
+    }
+    let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
+    (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
+    let mut planned = Planned { relid, options: None, becomes: None, persistence: None };
+    let mut rest: *mut pg_sys::List = std::ptr::null_mut();
+    for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
+        use pg_sys::AlterTableType::*;
+        match (*cmd).subtype {
+            AT_SetLogged => set_logged(&mut planned, true),
+            AT_SetUnLogged => set_logged(&mut planned, false),
+            AT_SetRelOptions | AT_ResetRelOptions | AT_ReplaceRelOptions => {
+                let (ours, theirs) = options::split((*cmd).def.cast())?;
+                let reset = (*cmd).subtype == AT_ResetRelOptions;
+                change_options(&mut planned, ours, reset)?;
+                (*cmd).def = theirs.cast();
+                if !theirs.is_null() {
+                    rest = pg_sys::lappend(rest, cmd.cast());
+                }
+            }
+            AT_SetAccessMethod => {
+                if method(cmd) == Some(Method::Heap) {
+                    planned.becomes = Some(Method::Heap);
+                    leave(relid)?;
+                }
+                rest = pg_sys::lappend(rest, cmd.cast());
+            }
+            _ => rest = pg_sys::lappend(rest, cmd.cast()),
+        }
+    }
+    if planned.becomes == Some(Method::Heap) {
+        planned.options = Some(Options::new());
+        planned.persistence = None;
+    } else if planned.options.is_none() {
+        planned.options = Some(options::stored(relid));
+    }
+    (*stmt).cmds = rest;
+    if rest.is_null() {
+        call.done = true;
+        call.after = After::Alter(keep(planned));
+        return Ok(());
+    }
+    options::store(relid, &Options::new());
+    call.after = After::Alter(keep(planned));
+    Ok(())
+}
+
+fn set_logged(planned: &mut Planned, logged: bool) {
+    let ours = planned.options.get_or_insert_with(|| options::stored(planned.relid));
+    if logged {
+        ours.insert("logged".into(), "true".into());
+    } else {
+        ours.remove("logged");
+    }
+    planned.persistence =
+        Some(if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED });
+}
+
+fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<()> {
+    for (key, value) in given {
+        match (key.as_str(), reset) {
+            ("incremental", true) => {
+                return Err(Error::BadOption(
+                    "option \"incremental\" of a TVIEW cannot be reset".into(),
+                    Some("Use ALTER MATERIALIZED VIEW … SET ACCESS METHOD heap.".into()),
+                ))
+            }
+            ("incremental", false) => {}
+            ("logged", true) => set_logged(planned, !guc::UNLOGGED_BY_DEFAULT.get()),
+            ("logged", false) => set_logged(planned, value == "true"),
+            _ => {
+                let ours = planned.options.get_or_insert_with(|| options::stored(planned.relid));
+                if reset {
+                    ours.remove(&key);
+                } else {
+                    ours.insert(key, value);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A TVIEW is about to become an ordinary materialized view: logged, without state, with exact contents.
+unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
+    let (unlogged, populated) = {
+        let Some(rel) = Relation::open(relid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
+        (rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT, rel.class().relispopulated)
+    };
+    if populated {
+        crate::refresh::recover(relid)?;
+        if unlogged {
+            populate::populate(relid, pg_sys::RELPERSISTENCE_PERMANENT, false)?;
+        }
+    } else if unlogged {
+        populate::empty_as(relid, pg_sys::RELPERSISTENCE_PERMANENT)?;
+    }
+    Ok(())
+}
+
+pub unsafe fn after(planned: &Planned) -> Result<()> {
+    pg_sys::CommandCounterIncrement();
+    let relid = planned.relid;
+    if let Some(ours) = &planned.options {
+        options::store(relid, ours);
+        catalog::invalidate_all();
+    }
+    match planned.becomes {
+        Some(Method::Tview) => {
+            adopt(relid)?;
+            let populated = Relation::open(relid, pg_sys::AccessExclusiveLock).is_some_and(|r| r.class().relispopulated);
+            let logged = !guc::UNLOGGED_BY_DEFAULT.get();
+            let persistence =
+                if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
+            if logged {
+                options::store(relid, &Options::from([("logged".to_string(), "true".to_string())]));
+            }
+            if populated {
+                populate::populate(relid, persistence, false)?;
+            } else {
+                populate::empty_as(relid, persistence)?;
+            }
+        }
+        Some(Method::Heap) => {
+            for source in catalog::unregister(relid) {
+                freed(source);
+            }
+            sentinel::lower(relid);
+            state::remove_state_attributes(relid);
+            pg_sys::CommandCounterIncrement();
+        }
+        None => {}
+    }
+    if let Some(persistence) = planned.persistence {
+        let rel = Relation::open(relid, pg_sys::AccessExclusiveLock);
+        let (same, populated) = rel.map_or((true, false), |r| {
+            (r.class().relpersistence as u8 == persistence, r.class().relispopulated)
+        });
+        if !same && populated {
+            populate::populate(relid, persistence, false)?;
+        } else if !same {
+            populate::empty_as(relid, persistence)?;
+        }
+    }
+    Ok(())
+}
+
+/// Statements on other tables that change a TVIEW's contents without a captured write.
+unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
+    use pg_sys::AlterTableType::*;
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+    let mut touched = BTreeSet::new();
+    for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
+        let relevant = matches!(
+            (*cmd).subtype,
+            AT_AttachPartition
+                | AT_DetachPartition
+                | AT_DetachPartitionFinalize
+                | AT_AddInherit
+                | AT_DropInherit
+                | AT_EnableTrig
+                | AT_EnableTrigAll
+                | AT_EnableAlwaysTrig
+                | AT_EnableReplicaTrig
+                | AT_DisableTrig
+                | AT_DisableTrigAll
+                | AT_EnableRowSecurity
+                | AT_DisableRowSecurity
+                | AT_ForceRowSecurity
+                | AT_NoForceRowSecurity
+                | AT_AlterColumnType
+        );
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        let relevant = relevant || (*cmd).subtype == AT_SetExpression;
+        if relevant {
+            touched.insert(relid.to_u32());
+            touched.extend(other_table(cmd));
+        }
+    }
+    if !touched.is_empty() {
+        call.after = After::Tree(keep(touched));
+    }
+    Ok(())
+}
+
+/// The partition or parent that a command names.
+unsafe fn other_table(cmd: *mut pg_sys::AlterTableCmd) -> Option<u32> {
+    let def = (*cmd).def;
+    let named = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
+        (*def.cast::<pg_sys::PartitionCmd>()).name
+    } else if list::is(def, pg_sys::NodeTag::T_RangeVar) {
+        def.cast::<pg_sys::RangeVar>()
+    } else {
+        return None;
+    };
+    let oid = pg_sys::RangeVarGetRelidExtended(
+        named,
+        pg_sys::NoLock as i32,
+        pg_sys::RVROption::RVR_MISSING_OK,
+        None,
+        std::ptr::null_mut(),
+    );
+    (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
+}

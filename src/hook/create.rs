@@ -1,0 +1,316 @@
+//! CREATE TVIEW, CREATE MATERIALIZED VIEW … WITH (incremental) | USING tview, CREATE TABLE tv_x AS.
+//!
+//! Invariant: everything that can be refused is refused before the server creates anything. The server's own code makes
+//! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
+//! follows in the same command.
+
+use super::utility::{keep, After, Call};
+use crate::analyze::{load, refuse, relations};
+use crate::capture::install;
+use crate::catalog::options::{self, Options};
+use crate::catalog::{self, Source};
+use crate::pg::error::{Error, Result};
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
+use crate::pg::{guc, list, name};
+use crate::refresh::{graph, populate, tview};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use tviews_core::strategy::Strategy;
+
+/// What is to be done when the server has created the materialized view.
+pub struct Planned {
+    relation: *mut pg_sys::RangeVar,
+    options: Options,
+    populate: bool,
+    persistence: u8,
+    replace: bool,
+    query: *mut pg_sys::Query,
+}
+
+const TVIEW: &CStr = c"tview";
+/// Namespace of the options that the syntax hook hands over (hook/syntax).
+const MARKERS: &CStr = c"tviews";
+
+/// Statements in our syntax, in a database without the extension.
+pub unsafe fn without_extension(tree: *mut pg_sys::Node) -> Result<()> {
+    if !list::is(tree, pg_sys::NodeTag::T_CreateTableAsStmt) {
+        return Ok(());
+    }
+    let into = (*tree.cast::<pg_sys::CreateTableAsStmt>()).into;
+    let marked = list::iter::<pg_sys::DefElem>((*into).options).any(|d| is_marker(d));
+    let named = !(*into).accessMethod.is_null() && CStr::from_ptr((*into).accessMethod) == TVIEW;
+    if marked || named {
+        return Err(Error::WrongState {
+            what: "extension \"pg_tviews\" is not installed in this database".into(),
+            hint: Some("Run CREATE EXTENSION pg_tviews first.".into()),
+        });
+    }
+    Ok(())
+}
+
+unsafe fn is_marker(def: *mut pg_sys::DefElem) -> bool {
+    !(*def).defnamespace.is_null() && CStr::from_ptr((*def).defnamespace) == MARKERS
+}
+
+/// Whether the statement creates a TVIEW, and through which door.
+unsafe fn is_ours(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
+    let into = (*stmt).into;
+    let method = (*into).accessMethod;
+    let chosen = if method.is_null() {
+        let default = pg_sys::default_table_access_method;
+        !default.is_null() && CStr::from_ptr(default) == TVIEW
+    } else {
+        CStr::from_ptr(method) == TVIEW
+    };
+    let incremental = list::iter::<pg_sys::DefElem>((*into).options)
+        .any(|d| (*d).defnamespace.is_null() && CStr::from_ptr((*d).defname) == c"incremental");
+    match (*stmt).objtype {
+        pg_sys::ObjectType::OBJECT_MATVIEW => chosen || (incremental && method.is_null()),
+        pg_sys::ObjectType::OBJECT_TABLE => {
+            method.is_null()
+                && list::is((*stmt).query, pg_sys::NodeTag::T_Query)
+                && !(*stmt).is_select_into
+                && (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
+                && (incremental || has_prefix((*into).rel))
+        }
+        _ => false,
+    }
+}
+
+unsafe fn has_prefix(rel: *mut pg_sys::RangeVar) -> bool {
+    let Some(prefix) = guc::CTAS_PREFIX.get() else { return false };
+    let prefix = prefix.to_bytes();
+    !prefix.is_empty() && CStr::from_ptr((*rel).relname).to_bytes().starts_with(prefix)
+}
+
+pub unsafe fn before(call: &mut Call) -> Result<()> {
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
+    if !is_ours(stmt) {
+        return Ok(());
+    }
+    let mut markers = Options::new();
+    for def in list::iter::<pg_sys::DefElem>((*(*stmt).into).options) {
+        if is_marker(def) {
+            let key = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
+            markers.insert(key, options::value_of(def).unwrap_or_default());
+        }
+    }
+    let replace = markers.get("or_replace").is_some_and(|v| v == "true");
+    let existing = pg_sys::RangeVarGetRelidExtended(
+        (*(*stmt).into).rel,
+        pg_sys::NoLock as i32,
+        pg_sys::RVROption::RVR_MISSING_OK,
+        None,
+        std::ptr::null_mut(),
+    );
+    let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
+    let into = (*stmt).into;
+    let (mut ours, rest) = options::split(without_markers((*into).options))?;
+    ours.remove("incremental");
+    (*into).options = rest;
+    if existing != pg_sys::InvalidOid && !replace {
+        // The server says what it says about an existing name, with or without IF NOT EXISTS.
+        return Ok(());
+    }
+    (*into).rel = crate::pg::ext::copy((*into).rel);
+    let unlogged_table = (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
+    let logged = match (ours.get("logged").or_else(|| markers.get("logged")), unlogged_table) {
+        (Some(value), _) => value == "true",
+        (None, true) => false,
+        (None, false) => !guc::UNLOGGED_BY_DEFAULT.get(),
+    };
+    if logged {
+        ours.insert("logged".into(), "true".into());
+    } else {
+        ours.remove("logged");
+    }
+    let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
+    if (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
+        return Err(Error::unsupported("a TVIEW cannot be temporary", -1, "Leave out TEMPORARY."));
+    }
+    if !list::is((*stmt).query, pg_sys::NodeTag::T_Query) {
+        return Err(Error::unsupported("a TVIEW cannot be made from EXECUTE", -1, "Write the query itself."));
+    }
+    let query = (*stmt).query.cast::<pg_sys::Query>();
+    check(query, pg_sys::GetUserId())?;
+    (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
+    (*into).viewQuery = crate::pg::ext::copy(query).cast();
+    (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());
+    (*(*into).rel).relpersistence = persistence as _;
+    let populate = !(*into).skipData;
+    (*into).skipData = true;
+    default_fillfactor(into);
+    let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
+    if existing != pg_sys::InvalidOid {
+        call.done = true;
+        return replace_query(existing, &Planned { replace: true, ..planned });
+    }
+    call.after = After::Create(keep(planned));
+    Ok(())
+}
+
+unsafe fn without_markers(defs: *mut pg_sys::List) -> *mut pg_sys::List {
+    let mut out: *mut pg_sys::List = std::ptr::null_mut();
+    for def in list::iter::<pg_sys::DefElem>(defs) {
+        if !is_marker(def) {
+            out = pg_sys::lappend(out, def.cast());
+        }
+    }
+    out
+}
+
+/// Room for HOT updates.
+unsafe fn default_fillfactor(into: *mut pg_sys::IntoClause) {
+    let given = list::iter::<pg_sys::DefElem>((*into).options)
+        .any(|d| (*d).defnamespace.is_null() && CStr::from_ptr((*d).defname) == c"fillfactor");
+    if !given {
+        let value = pg_sys::makeInteger(90);
+        let def = pg_sys::makeDefElem(pg_sys::pstrdup(c"fillfactor".as_ptr()), value.cast(), -1);
+        (*into).options = pg_sys::lappend((*into).options, def.cast());
+    }
+}
+
+/// Refuses what cannot be maintained, and what the future owner may not read or capture.
+pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()> {
+    // The query as written first: it has positions.
+    refuse::check_written(query)?;
+    let expanded = load::expand(query)?;
+    refuse::check(expanded)?;
+    for relid in relations::of(expanded).keys() {
+        install::check_privilege(pg_sys::Oid::from(*relid), owner)?;
+    }
+    Ok(())
+}
+
+pub unsafe fn after(planned: &Planned, _call: &mut Call) -> Result<()> {
+    pg_sys::CommandCounterIncrement();
+    let oid = pg_sys::RangeVarGetRelidExtended(
+        planned.relation,
+        pg_sys::NoLock as i32,
+        0,
+        None,
+        std::ptr::null_mut(),
+    );
+    options::store(oid, &planned.options);
+    adopt(oid)?;
+    if planned.populate {
+        populate::populate(oid, planned.persistence, true)?;
+        explain_full(oid)?;
+    }
+    Ok(())
+}
+
+/// Makes an existing materialized view of our access method maintained: sources and triggers.
+pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
+    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
+        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
+    let mut sources = Vec::new();
+    // SAFETY: a private copy of the stored query.
+    unsafe {
+        let expanded = load::expand(load::stored(&rel)?)?;
+        for (relid, usage) in relations::of(expanded) {
+            if relid != oid.to_u32() {
+                let columns = usage.columns.into_iter().filter(|c| *c >= 0).collect();
+                sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
+            }
+        }
+    }
+    drop(rel);
+    for s in &sources {
+        install::install(s.relid)?;
+    }
+    catalog::register(&sources)?;
+    // Refuses a cycle.
+    graph::current()?;
+    Ok(())
+}
+
+/// What can only be recomputed in full is said at once.
+fn explain_full(oid: pg_sys::Oid) -> Result<()> {
+    let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
+    let tview = tview::of(&rel)?;
+    let mut reasons: BTreeSet<(String, String)> = BTreeSet::new();
+    for (relid, d) in &tview.decisions {
+        if d.strategy == Strategy::Full && d.reason != "mode = full" {
+            reasons.insert((name::bare(pg_sys::Oid::from(*relid)), d.reason.clone()));
+        }
+    }
+    if !reasons.is_empty() {
+        let detail: Vec<String> =
+            reasons.iter().map(|(t, why)| format!("A change of \"{t}\" recomputes it: {why}.")).collect();
+        pgrx::ereport!(
+            NOTICE,
+            pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!("TVIEW \"{}\" will be recomputed in full by some changes", name::bare(oid)),
+            detail.join("\n")
+        );
+    }
+    Ok(())
+}
+
+/// CREATE OR REPLACE: same columns, another query, in place.
+unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned) -> Result<()> {
+    debug_assert!(planned.replace);
+    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
+        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
+    if !crate::tam::is_tview_relation(rel.raw()) {
+        return Err(Error::NotATview(name::bare(oid)));
+    }
+    if !super::life::owns(oid) {
+        pg_sys::aclcheck_error(
+            pg_sys::AclResult::ACLCHECK_NOT_OWNER,
+            pg_sys::ObjectType::OBJECT_MATVIEW,
+            pg_sys::get_rel_name(oid),
+        );
+    }
+    same_columns(&rel, planned.query)?;
+    drop(rel);
+    for relid in catalog::unregister(oid) {
+        super::utility::freed(relid);
+    }
+    crate::tam::state::remove_state_attributes(oid);
+    pg_sys::CommandCounterIncrement();
+    crate::pg::ext::store_view_query(oid, crate::pg::ext::copy(planned.query), true);
+    pg_sys::CommandCounterIncrement();
+    options::store(oid, &planned.options);
+    adopt(oid)?;
+    if planned.populate {
+        populate::populate(oid, planned.persistence, false)?;
+        explain_full(oid)?;
+    } else {
+        populate::empty(oid)?;
+    }
+    Ok(())
+}
+
+unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> {
+    let wanted: Vec<_> = load::outputs(query)
+        .into_iter()
+        .map(|t| {
+            let expr = (*t).expr.cast::<pg_sys::Node>();
+            let label = CStr::from_ptr((*t).resname).to_string_lossy().into_owned();
+            (label, pg_sys::exprType(expr), pg_sys::exprTypmod(expr))
+        })
+        .collect();
+    let stored: Vec<_> = (0..rel.natts())
+        .map(|i| rel.attribute(i))
+        .filter(|a| !a.attisdropped)
+        .map(|a| (crate::pg::relation::attname(a), a.atttypid, a.atttypmod))
+        .collect();
+    if wanted != stored {
+        return Err(Error::InvalidDefinition(
+            format!("cannot change the columns of TVIEW \"{}\"", name::bare(rel.oid())),
+            Some("Use DROP TVIEW and CREATE TVIEW to change names or types of columns.".into()),
+        ));
+    }
+    Ok(())
+}
+
+/// Strategies of a query that is not a TVIEW yet; for `tviews.check`.
+pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<tview::Decided> {
+    check(query, pg_sys::GetUserId())?;
+    let _pinned = Pinned::new(pg_sys::GetUserId());
+    tview::decide(query, None, &Options::new(), Vec::new())
+}

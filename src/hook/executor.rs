@@ -1,0 +1,138 @@
+//! Before a query reads a TVIEW: flush what this transaction has pending for it, rebuild what a crash emptied.
+//!
+//! Two places: `post_parse_analyze`, before a simple query takes its snapshot, and `ExecutorStart`, which also sees
+//! cached plans, cursors and functions, and there the query's snapshot is replaced after a flush.
+//! Invariant: a query never reads a TVIEW that lacks a change of its own transaction that it could see in the base
+//! table. Cost for a query without materialized views: a look at its range table.
+
+use crate::catalog::{self, sentinel};
+use crate::pg::callback::Frame;
+use crate::pg::error::or_raise;
+use crate::pg::list;
+use crate::pg::relation::Relation;
+use crate::queue;
+use crate::refresh::{self, flush, graph, Moment};
+use pgrx::{pg_guard, pg_sys};
+
+static mut NEXT_START: pg_sys::ExecutorStart_hook_type = None;
+static mut NEXT_ANALYZE: pg_sys::post_parse_analyze_hook_type = None;
+
+pub fn init() {
+    // SAFETY: called once, while the library is loaded.
+    unsafe {
+        NEXT_START = pg_sys::ExecutorStart_hook;
+        pg_sys::ExecutorStart_hook = Some(executor_start);
+        NEXT_ANALYZE = pg_sys::post_parse_analyze_hook;
+        pg_sys::post_parse_analyze_hook = Some(post_parse_analyze);
+    }
+}
+
+extern "C-unwind" {
+    // Called without a guard, so that its errors stay as they are.
+    #[link_name = "standard_ExecutorStart"]
+    #[allow(improper_ctypes)]
+    fn standard_start(query: *mut pg_sys::QueryDesc, eflags: i32);
+}
+
+unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags: i32) {
+    let explain_only = eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0;
+    if !explain_only && reads_matview((*(*query).plannedstmt).rtable) {
+        let mut frame = Frame::new();
+        frame.push((*query).sourceText);
+        before_start(query);
+        frame.pop();
+    }
+    #[allow(static_mut_refs)]
+    match NEXT_START {
+        Some(next) => next(query, eflags),
+        None => standard_start(query, eflags),
+    }
+}
+
+unsafe extern "C-unwind" fn post_parse_analyze(
+    pstate: *mut pg_sys::ParseState,
+    query: *mut pg_sys::Query,
+    jumble: *mut pg_sys::JumbleState,
+) {
+    if reads_matview((*query).rtable) {
+        let mut frame = Frame::new();
+        frame.push((*pstate).p_sourcetext);
+        before_analyzed(query);
+        frame.pop();
+    }
+    #[allow(static_mut_refs)]
+    if let Some(next) = NEXT_ANALYZE {
+        next(pstate, query, jumble);
+    }
+}
+
+/// Whether a range table has a materialized view. No destructors here: called from the C frames above.
+unsafe fn reads_matview(rtable: *mut pg_sys::List) -> bool {
+    if rtable.is_null() {
+        return false;
+    }
+    for i in 0..(*rtable).length as usize {
+        let rte = (*(*rtable).elements.add(i)).ptr_value.cast::<pg_sys::RangeTblEntry>();
+        if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relkind as u8 == pg_sys::RELKIND_MATVIEW {
+            return true;
+        }
+    }
+    false
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query) {
+    // Not for the statements that define views: nothing is read there.
+    if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
+        make_current((*query).rtable);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) {
+    if make_current((*(*query).plannedstmt).rtable) && !(*query).snapshot.is_null() {
+        pg_sys::UnregisterSnapshot((*query).snapshot);
+        (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+}
+
+/// Brings the TVIEWs of a range table up to date; returns whether something was done.
+unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
+    if refresh::running() || pg_sys::ParallelWorkerNumber >= 0 || !catalog::installed() {
+        return false;
+    }
+    let mut done = false;
+    let graph = or_raise(graph::current());
+    for rte in list::iter::<pg_sys::RangeTblEntry>(rtable) {
+        if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION || !graph.is_tview((*rte).relid.to_u32()) {
+            continue;
+        }
+        if !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32()) {
+            flush(Moment::Read);
+            done = true;
+        }
+        if is_lost((*rte).relid) {
+            done |= or_raise(refresh::recover((*rte).relid));
+        }
+    }
+    done
+}
+
+/// Whether something pending can change this TVIEW.
+fn concerns(graph: &graph::Graph, tview: u32) -> bool {
+    let mut relids = std::collections::BTreeSet::new();
+    for subject in queue::peek().keys() {
+        match subject {
+            queue::Subject::Relation(r) => relids.insert(*r),
+            queue::Subject::Recompute(t) if *t == tview => return true,
+            queue::Subject::Recompute(t) => relids.insert(*t),
+        };
+    }
+    graph.affected(&relids).contains(&tview)
+}
+
+fn is_lost(relid: pg_sys::Oid) -> bool {
+    let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { return false };
+    // SAFETY: plain getter.
+    rel.class().relispopulated && !unsafe { pg_sys::RecoveryInProgress() } && !sentinel::alive(relid, rel.class())
+}

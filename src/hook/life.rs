@@ -1,0 +1,259 @@
+//! The rest of a TVIEW's life: DROP, renames, policies, replaced views, new partitions.
+//!
+//! Invariant: whatever changes what a TVIEW's query means or returns, without a write on a base table, marks the TVIEW
+//! for recomputation in the same transaction.
+
+use super::create::adopt;
+use super::utility::{freed, keep, After, Call};
+use crate::analyze::{load, relations};
+use crate::capture::{install, route};
+use crate::catalog;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::syscatalog::{
+    DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_OBJECT, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
+};
+use crate::pg::{list, name};
+use crate::queue;
+use crate::tam;
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+
+/// The syntax hook marks names written after the word TVIEW by an alias.
+pub unsafe fn is_marked(rel: *mut pg_sys::RangeVar) -> bool {
+    !rel.is_null()
+        && !(*rel).alias.is_null()
+        && CStr::from_ptr((*(*rel).alias).aliasname) == c"tview"
+}
+
+pub fn owns(relid: pg_sys::Oid) -> bool {
+    // SAFETY: an existing relation.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_class_ownercheck(relid, pg_sys::GetUserId());
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::object_ownercheck(pg_sys::RelationRelationId, relid, pg_sys::GetUserId())
+    }
+}
+
+/// Owner, or MAINTAIN where that privilege exists (17).
+pub fn maintains(relid: pg_sys::Oid) -> bool {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    // SAFETY: an existing relation.
+    unsafe {
+        let granted = pg_sys::pg_class_aclcheck(
+            relid,
+            pg_sys::GetUserId(),
+            pg_sys::ACL_MAINTAIN as pg_sys::AclMode,
+        );
+        if granted == pg_sys::AclResult::ACLCHECK_OK {
+            return true;
+        }
+    }
+    owns(relid)
+}
+
+unsafe fn find(rel: *const pg_sys::RangeVar) -> pg_sys::Oid {
+    pg_sys::RangeVarGetRelidExtended(
+        rel,
+        pg_sys::NoLock as i32,
+        pg_sys::RVROption::RVR_MISSING_OK,
+        None,
+        std::ptr::null_mut(),
+    )
+}
+
+/// Statements with our marks in a database without the extension: the server must never see the marks.
+pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
+    let tree = (*call.pstmt).utilityStmt;
+    if (*tree).type_ == pg_sys::NodeTag::T_DropStmt {
+        let stmt = tree.cast::<pg_sys::DropStmt>();
+        if (*stmt).removeType == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent {
+            let stmt = call.own_tree::<pg_sys::DropStmt>();
+            (*stmt).concurrent = false;
+        }
+    }
+    Ok(())
+}
+
+/// DROP TVIEW, and DROP TABLE of TVIEWs.
+pub unsafe fn drop(call: &mut Call) -> Result<()> {
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
+    let kind = (*stmt).removeType;
+    let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
+    if !marked && kind != pg_sys::ObjectType::OBJECT_TABLE {
+        return Ok(());
+    }
+    let mut tviews = 0;
+    let mut others = Vec::new();
+    for names in list::iter::<pg_sys::List>((*stmt).objects) {
+        let oid = find(pg_sys::makeRangeVarFromNameList(names));
+        if oid == pg_sys::InvalidOid {
+            continue;
+        }
+        if tam::is_tview(oid) {
+            tviews += 1;
+        } else {
+            others.push(name::bare(oid));
+        }
+    }
+    if marked {
+        if let Some(other) = others.into_iter().next() {
+            return Err(Error::NotATview(other));
+        }
+    } else if tviews == 0 || !others.is_empty() {
+        return Ok(());
+    }
+    let stmt = call.own_tree::<pg_sys::DropStmt>();
+    (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
+    (*stmt).concurrent = false;
+    Ok(())
+}
+
+/// RENAME, SET SCHEMA, OWNER TO, COMMENT: names in cached SQL become stale; TVIEW as a word is checked.
+pub unsafe fn names(call: &mut Call) -> Result<()> {
+    let tree = (*call.pstmt).utilityStmt;
+    let relation = match (*tree).type_ {
+        pg_sys::NodeTag::T_RenameStmt => (*tree.cast::<pg_sys::RenameStmt>()).relation,
+        pg_sys::NodeTag::T_AlterObjectSchemaStmt => (*tree.cast::<pg_sys::AlterObjectSchemaStmt>()).relation,
+        pg_sys::NodeTag::T_AlterOwnerStmt => (*tree.cast::<pg_sys::AlterOwnerStmt>()).relation,
+        _ => return Ok(()),
+    };
+    if is_marked(relation) {
+        let oid = find(relation);
+        if oid != pg_sys::InvalidOid && !tam::is_tview(oid) {
+            return Err(Error::NotATview(name::bare(oid)));
+        }
+    }
+    call.after = After::Names;
+    Ok(())
+}
+
+/// CREATE TABLE: a plain table is never stored in our access method; a new child needs its parents' triggers.
+pub unsafe fn create_table(call: &mut Call) -> Result<()> {
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
+    let method = (*stmt).accessMethod;
+    if !method.is_null() && CStr::from_ptr(method) == c"tview" {
+        return Err(Error::unsupported(
+            "access method \"tview\" stores materialized views only",
+            -1,
+            "Use CREATE TVIEW … AS SELECT ….",
+        ));
+    }
+    let default = pg_sys::default_table_access_method;
+    if method.is_null()
+        && (*stmt).partspec.is_null()
+        && !default.is_null()
+        && CStr::from_ptr(default) == c"tview"
+    {
+        let stmt = call.own_tree::<pg_sys::CreateStmt>();
+        (*stmt).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
+    }
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
+    let parents: BTreeSet<u32> = list::iter::<pg_sys::RangeVar>((*stmt).inhRelations)
+        .map(|p| find(p).to_u32())
+        .filter(|oid| *oid != 0)
+        .collect();
+    if !parents.is_empty() {
+        call.after = After::Tree(keep(parents));
+    }
+    Ok(())
+}
+
+pub unsafe fn policy(call: &mut Call) -> Result<()> {
+    let tree = (*call.pstmt).utilityStmt;
+    let table = if (*tree).type_ == pg_sys::NodeTag::T_CreatePolicyStmt {
+        (*tree.cast::<pg_sys::CreatePolicyStmt>()).table
+    } else {
+        (*tree.cast::<pg_sys::AlterPolicyStmt>()).table
+    };
+    let oid = find(table);
+    if oid != pg_sys::InvalidOid {
+        call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+    }
+    Ok(())
+}
+
+/// Base relations of TVIEWs in the inheritance trees of `relids`.
+fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let used: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
+    let mut out = BTreeSet::new();
+    for relid in relids {
+        let relid = pg_sys::Oid::from(*relid);
+        out.extend(install::covering(relid).into_iter().filter(|r| used.contains(r)));
+        if used.contains(&relid.to_u32()) {
+            out.insert(relid.to_u32());
+        }
+    }
+    out
+}
+
+/// A table's inheritance tree, triggers or policies changed: triggers where they are missing, and a recomputation.
+pub fn tree_changed(relids: &BTreeSet<u32>) -> Result<()> {
+    // SAFETY: makes the statement's catalog changes visible.
+    unsafe { pg_sys::CommandCounterIncrement() };
+    for base in bases_around(relids) {
+        install::install(pg_sys::Oid::from(base))?;
+        queue::change_everything(pg_sys::Oid::from(base));
+    }
+    for relid in relids {
+        freed(pg_sys::Oid::from(*relid));
+    }
+    Ok(())
+}
+
+/// Marks base relations above a relation that is about to disappear.
+pub fn relation_dropped(relid: pg_sys::Oid) {
+    let above = route::ancestors(relid);
+    if above.is_empty() {
+        return;
+    }
+    let above: BTreeSet<u32> = above.into_iter().map(pg_sys::Oid::to_u32).collect();
+    for s in catalog::sources(|s| above.contains(&s.relid.to_u32())) {
+        queue::change_everything(s.relid);
+    }
+}
+
+/// CREATE OR REPLACE VIEW: TVIEWs over the view may read other relations now.
+pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
+    pg_sys::CommandCounterIncrement();
+    let view = find(view);
+    if view == pg_sys::InvalidOid {
+        return Ok(());
+    }
+    let tviews: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.tview.to_u32()).collect();
+    for oid in tviews {
+        let oid = pg_sys::Oid::from(oid);
+        let uses = {
+            let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { continue };
+            relations::named(load::expand(load::stored(&rel)?)?).contains(&view.to_u32())
+                || relations::named(load::stored(&rel)?).contains(&view.to_u32())
+        };
+        if uses {
+            for relid in catalog::unregister(oid) {
+                freed(relid);
+            }
+            adopt(oid)?;
+            queue::recompute(oid);
+        }
+    }
+    Ok(())
+}
+
+/// A function was created, replaced or altered: TVIEWs that call it are recomputed. A query's dependencies belong to its
+/// rule.
+pub fn function_changed(function: pg_sys::Oid) {
+    let found = DEPEND_BY_REFERENCE
+        .find(&[pg_sys::ProcedureRelationId, function], &[DEPEND_CLASS, DEPEND_OBJECT])
+        .into_iter()
+        .filter(|row| row[0] == pg_sys::Oid::from(REWRITE));
+    for row in found {
+        for rule in REWRITE_BY_OID.find(&[row[1]], &[REWRITE_RELATION]) {
+            // SAFETY: syscache look-up.
+            if unsafe { tam::is_tview(rule[0]) } {
+                queue::recompute(rule[0]);
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Object access: TVIEWs and base tables dropped by whatever way, functions replaced.
+//!
+//! Invariant: when a TVIEW is gone, so are its rows in our catalog, and its sources are remembered for `clean_up`.
+
+use super::life;
+use super::utility::freed;
+use crate::catalog::{self, sentinel};
+use pgrx::{pg_guard, pg_sys};
+use std::ffi::c_void;
+
+static mut NEXT: pg_sys::object_access_hook_type = None;
+
+pub fn init() {
+    // SAFETY: called once, while the library is loaded.
+    unsafe {
+        NEXT = pg_sys::object_access_hook;
+        pg_sys::object_access_hook = Some(object_access);
+    }
+}
+
+unsafe extern "C-unwind" fn object_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    sub: i32,
+    arg: *mut c_void,
+) {
+    #[allow(static_mut_refs)]
+    if let Some(next) = NEXT {
+        next(access, class, object, sub, arg);
+    }
+    if class == pg_sys::RelationRelationId || class == pg_sys::ProcedureRelationId {
+        on_access(access, class, object, sub);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn on_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    sub: i32,
+) {
+    use pg_sys::ObjectAccessType::*;
+    if sub != 0 || pg_sys::creating_extension || !catalog::installed() {
+        return;
+    }
+    match access {
+        OAT_DROP if class == pg_sys::RelationRelationId => {
+            match pg_sys::get_rel_relkind(object) as u8 {
+                pg_sys::RELKIND_MATVIEW => {
+                    let sources = catalog::unregister(object);
+                    if !sources.is_empty() {
+                        sentinel::lower(object);
+                    }
+                    sources.into_iter().for_each(freed);
+                }
+                pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => life::relation_dropped(object),
+                _ => {}
+            };
+        }
+        OAT_POST_CREATE | OAT_POST_ALTER if class == pg_sys::ProcedureRelationId => {
+            life::function_changed(object)
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,86 @@
+//! REFRESH MATERIALIZED VIEW and REFRESH TVIEW: apply what is pending, populate, or empty.
+//!
+//! Invariant: a populated TVIEW that nothing is pending for is left alone: no lock that blocks anybody.
+
+use super::life::{is_marked, maintains};
+use super::utility::Call;
+use crate::catalog::options;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::{guc, name};
+use crate::refresh::{self, populate};
+use crate::tam;
+use pgrx::pg_sys;
+
+pub unsafe fn before(call: &mut Call) -> Result<()> {
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::RefreshMatViewStmt>();
+    let marked = is_marked((*stmt).relation);
+    let oid = pg_sys::RangeVarGetRelidExtended(
+        (*stmt).relation,
+        pg_sys::AccessShareLock as i32,
+        pg_sys::RVROption::RVR_MISSING_OK,
+        None,
+        std::ptr::null_mut(),
+    );
+    if oid == pg_sys::InvalidOid || !tam::is_tview(oid) {
+        if marked && oid != pg_sys::InvalidOid {
+            return Err(Error::NotATview(name::bare(oid)));
+        }
+        return Ok(());
+    }
+    call.done = true;
+    if !maintains(oid) {
+        pg_sys::aclcheck_error(
+            pg_sys::AclResult::ACLCHECK_NOT_OWNER,
+            pg_sys::ObjectType::OBJECT_MATVIEW,
+            pg_sys::get_rel_name(oid),
+        );
+    }
+    run(oid, (*stmt).skipData, (*stmt).concurrent)
+}
+
+fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
+    let populated = {
+        let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
+        rel.class().relispopulated
+    };
+    if skip_data {
+        if concurrent {
+            return Err(Error::InvalidDefinition(
+                "REFRESH options CONCURRENTLY and WITH NO DATA cannot be used together".into(),
+                None,
+            ));
+        }
+        return populate::empty(oid);
+    }
+    if populated {
+        refresh::recover(oid)?;
+        return Ok(());
+    }
+    if concurrent {
+        return Err(Error::unsupported(
+            "CONCURRENTLY cannot be used when the TVIEW is not populated",
+            -1,
+            "Use REFRESH without CONCURRENTLY once.",
+        ));
+    }
+    // Storage that other transactions can see is never written frozen: always new storage.
+    populate::populate(oid, persistence(oid), false)
+}
+
+/// Storage that the options ask for.
+pub fn persistence(oid: pg_sys::Oid) -> u8 {
+    let logged = match options::stored(oid).get("logged") {
+        Some(value) => value == "true",
+        None => {
+            let stored = Relation::open(oid, pg_sys::NoLock).map(|r| r.class().relpersistence as u8);
+            stored.map_or(!guc::UNLOGGED_BY_DEFAULT.get(), |p| p == pg_sys::RELPERSISTENCE_PERMANENT)
+        }
+    };
+    if logged {
+        pg_sys::RELPERSISTENCE_PERMANENT
+    } else {
+        pg_sys::RELPERSISTENCE_UNLOGGED
+    }
+}
+

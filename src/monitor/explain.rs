@@ -1,0 +1,130 @@
+//! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
+
+use super::open;
+use crate::hook::create;
+use crate::pg::error::{or_raise, Error, Result};
+use crate::pg::name;
+use crate::pg::pinned::Pinned;
+use crate::pg::{ext, list};
+use crate::refresh::tview::{self, Tview};
+use pgrx::iter::{SetOfIterator, TableIterator};
+use pgrx::{name, pg_extern, pg_sys};
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use tviews_core::strategy::{Decision, Sharing, Strategy};
+
+fn locks(d: &Decision) -> &'static str {
+    match d.sharing {
+        Sharing::Free => "ROW EXCLUSIVE on the relation",
+        Sharing::ByKey => "ROW EXCLUSIVE on the relation, and the keys of recomputed rows",
+        Sharing::Alone => "SHARE ROW EXCLUSIVE on the relation",
+    }
+}
+
+fn hint(d: &Decision) -> Option<String> {
+    match d.strategy {
+        Strategy::Keyed => None,
+        Strategy::Full if d.reason.contains("no unique key") => {
+            Some("Add the primary key columns of the joined tables to the output.".into())
+        }
+        Strategy::Full if d.reason.contains("grouping expression") => {
+            Some("Add the grouping expressions to the output.".into())
+        }
+        Strategy::Full => None,
+    }
+}
+
+#[pg_extern(sql = false)]
+fn explain(tview: pg_sys::Oid) -> SetOfIterator<'static, String> {
+    super::check_select(or_raise(open(tview)).oid());
+    SetOfIterator::new(or_raise(lines(tview)))
+}
+
+fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
+    let rel = open(relid)?;
+    let tview = tview::of(&rel)?;
+    let mut out = vec![format!("TVIEW {}", tview.name)];
+    match &tview.key {
+        Some(key) => {
+            let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
+            out.push(format!("  key: {}", columns.join(", ")));
+        }
+        None => out.push("  key: none".into()),
+    }
+    for (relid, d) in &tview.decisions {
+        let oid = pg_sys::Oid::from(*relid);
+        out.push(format!(
+            "  {}: {} ({})",
+            name::relation(oid).unwrap_or_default(),
+            d.strategy.as_str(),
+            d.reason
+        ));
+        out.push(format!("    locks: {}", locks(d)));
+        if d.strategy == Strategy::Keyed {
+            let _pinned = Pinned::new(tview.owner);
+            let sql = tview.sql(&rel, &BTreeSet::from([*relid]))?;
+            if d.sharing == Sharing::ByKey {
+                out.push(format!("    keys: {}", sql.dirty));
+                out.push(format!("    rows: {}", sql.two_steps));
+            } else {
+                out.push(format!("    rows: {}", sql.one_step));
+            }
+        }
+    }
+    out.push(format!("  query: {}", tview.query));
+    Ok(out)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn strategies(
+    tview: pg_sys::Oid,
+) -> TableIterator<'static, (name!(base_table, pg_sys::Oid), name!(strategy, String), name!(reason, String))> {
+    let rel = or_raise(open(tview));
+    let tview: std::rc::Rc<Tview> = or_raise(tview::of(&rel));
+    let rows: Vec<_> = tview
+        .decisions
+        .iter()
+        .map(|(r, d)| (pg_sys::Oid::from(*r), d.strategy.as_str().to_string(), d.reason.clone()))
+        .collect();
+    TableIterator::new(rows)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn check(
+    query: &str,
+) -> TableIterator<
+    'static,
+    (
+        name!(base_table, pg_sys::Oid),
+        name!(strategy, String),
+        name!(reason, String),
+        name!(hint, Option<String>),
+    ),
+> {
+    // SAFETY: the text is parsed and analysed by the server itself.
+    let decided = or_raise(unsafe { decide(query) });
+    let rows: Vec<_> = decided
+        .decisions
+        .iter()
+        .map(|(r, d)| (pg_sys::Oid::from(*r), d.strategy.as_str().to_string(), d.reason.clone(), hint(d)))
+        .collect();
+    TableIterator::new(rows)
+}
+
+unsafe fn decide(query: &str) -> Result<tview::Decided> {
+    let text = CString::new(query).map_err(|_| Error::BadOption("query has a NUL byte".into(), None))?;
+    let text = pg_sys::pstrdup(text.as_ptr());
+    let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+    if list::len(raw) != 1 {
+        return Err(Error::BadOption("exactly one SELECT is expected".into(), None));
+    }
+    let statement = list::nth::<pg_sys::RawStmt>(raw, 0);
+    if !list::is((*statement).stmt, pg_sys::NodeTag::T_SelectStmt) {
+        return Err(Error::BadOption("exactly one SELECT is expected".into(), None));
+    }
+    let analysed =
+        pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
+    create::preview(ext::copy(analysed))
+}

@@ -1,0 +1,111 @@
+//! `health`: whether everything that TVIEWs need is in place.
+
+use super::verify::tviews;
+use crate::capture::install::{covering, installed};
+use crate::catalog::{self, sentinel};
+use crate::pg::relation::Relation;
+use crate::pg::{list, name};
+use crate::tam;
+use pgrx::iter::TableIterator;
+use pgrx::{name, pg_extern, pg_sys};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+type Row = (String, String, String, Option<String>);
+
+fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
+    let status = if good { "ok" } else { "error" };
+    (check.into(), status.into(), detail, (!good).then(|| hint.to_string()))
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn health() -> TableIterator<
+    'static,
+    (name!(check, String), name!(status, String), name!(detail, String), name!(hint, Option<String>)),
+> {
+    let mut rows = vec![preload(), syntax()];
+    rows.push(triggers());
+    rows.push(indexes());
+    rows.push(contents());
+    TableIterator::new(rows)
+}
+
+fn preload() -> Row {
+    let good = tam::PRELOADED.load(Ordering::Relaxed);
+    let detail = if good { "pg_tviews is in shared_preload_libraries" } else { "pg_tviews was loaded by this session only" };
+    row("preload", good, detail.into(), "Add pg_tviews to shared_preload_libraries and restart the server.")
+}
+
+fn syntax() -> Row {
+    let good = crate::hook::syntax::installed();
+    if good {
+        return row("native syntax", true, "CREATE TVIEW is accepted".into(), "");
+    }
+    let detail = "CREATE TVIEW is not accepted; CREATE MATERIALIZED VIEW … WITH (incremental) is".to_string();
+    let hint = "Set pg_tviews.native_syntax to on and restart; the server log says if the parser could not be extended.";
+    ("native syntax".into(), "warning".into(), detail, Some(hint.into()))
+}
+
+fn triggers() -> Row {
+    let mut bad = BTreeSet::new();
+    let mut tables = BTreeSet::new();
+    for s in catalog::sources(|_| true) {
+        tables.extend(covering(s.relid));
+    }
+    for relid in &tables {
+        let relid = pg_sys::Oid::from(*relid);
+        let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { continue };
+        if rel.relkind() == pg_sys::RELKIND_MATVIEW {
+            continue;
+        }
+        let present = installed(&rel);
+        if present.len() < 4 || present.iter().any(|t| !t.enabled) {
+            bad.insert(name::relation(relid).unwrap_or_default());
+        }
+    }
+    let detail = if bad.is_empty() {
+        format!("{} tables are captured", tables.len())
+    } else {
+        format!("missing or disabled on {}", bad.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    let good = !detail.starts_with("missing");
+    row("triggers", good, detail, "Use ALTER TABLE … ENABLE ALWAYS TRIGGER, then tviews.rebuild() for the TVIEWs concerned.")
+}
+
+fn indexes() -> Row {
+    let mut bad = Vec::new();
+    for tview in tviews() {
+        let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { continue };
+        // SAFETY: the relation is open.
+        for index in list::oids_of(unsafe { pg_sys::RelationGetIndexList(rel.raw()) }) {
+            let Some(index) = Relation::open(index, pg_sys::AccessShareLock) else { continue };
+            // SAFETY: rd_index of an open index.
+            if !unsafe { (*(*index.raw()).rd_index).indisvalid } {
+                bad.push(name::relation(index.oid()).unwrap_or_default());
+            }
+        }
+    }
+    let good = bad.is_empty();
+    let detail = if good { "all indexes of TVIEWs are valid".into() } else { format!("invalid: {}", bad.join(", ")) };
+    row("indexes", good, detail, "Use REINDEX INDEX CONCURRENTLY, or DROP INDEX.")
+}
+
+fn contents() -> Row {
+    let mut bad = Vec::new();
+    let mut n = 0;
+    for tview in tviews() {
+        let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { continue };
+        n += 1;
+        if !rel.class().relispopulated {
+            bad.push(format!("{} is not populated", name::relation(tview).unwrap_or_default()));
+        } else if !sentinel::alive(tview, rel.class()) {
+            bad.push(format!("{} lost its contents in a crash", name::relation(tview).unwrap_or_default()));
+        }
+    }
+    if bad.is_empty() {
+        return row("contents", true, format!("{n} TVIEWs are populated"), "");
+    }
+    let hint = "REFRESH MATERIALIZED VIEW populates; lost contents are rebuilt by the first read or write.";
+    ("contents".into(), "warning".into(), bad.join("; "), Some(hint.into()))
+}

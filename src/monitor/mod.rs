@@ -1,0 +1,38 @@
+//! The functions of schema `tviews`: what users ask a TVIEW.
+//!
+//! Each file has the functions of one question. Called from SQL only.
+
+mod explain;
+mod health;
+mod pending;
+mod verify;
+
+use crate::pg::error::{Error, Result};
+use crate::pg::name;
+use crate::pg::relation::Relation;
+use crate::tam;
+use pgrx::pg_sys;
+
+/// Opens a TVIEW that the current user may read, or says why not.
+fn open(relid: pg_sys::Oid) -> Result<Relation> {
+    let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
+        return Err(Error::NotATview(relid.to_u32().to_string()));
+    };
+    // SAFETY: the relation is open.
+    if !unsafe { tam::is_tview_relation(rel.raw()) } {
+        return Err(Error::NotATview(name::bare(relid)));
+    }
+    Ok(rel)
+}
+
+/// SELECT privilege of the current user, as reading the TVIEW would need.
+fn check_select(relid: pg_sys::Oid) {
+    // SAFETY: an existing relation.
+    unsafe {
+        let result =
+            pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_SELECT as pg_sys::AclMode);
+        if result != pg_sys::AclResult::ACLCHECK_OK {
+            pg_sys::aclcheck_error(result, pg_sys::ObjectType::OBJECT_MATVIEW, pg_sys::get_rel_name(relid));
+        }
+    }
+}

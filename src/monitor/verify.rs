@@ -1,0 +1,130 @@
+//! `verify`, `verify_all`, `rebuild`, `flush`: is it right, and make it right.
+//!
+//! Verification compares as multisets both ways; columns whose type has no equality are compared as text. It runs as
+//! the TVIEW's owner under the pinned settings, like maintenance.
+
+use super::{check_select, open};
+use crate::catalog;
+use crate::hook::life::maintains;
+use crate::pg::error::{or_raise, Error, Result};
+use crate::pg::name;
+use crate::pg::pinned::Pinned;
+use crate::pg::snapshot::{self, Active};
+use crate::pg::spi::{Plan, Session};
+use crate::refresh::{self, tview, Moment};
+use pgrx::iter::TableIterator;
+use pgrx::{name, pg_extern, pg_sys, FromDatum};
+
+type Row = (pg_sys::Oid, i64, i64, bool);
+
+#[pg_extern(sql = false)]
+fn verify(
+    relation: pg_sys::Oid,
+) -> TableIterator<'static, (name!(tview, pg_sys::Oid), name!(missing, i64), name!(extra, i64), name!(ok, bool))> {
+    check_select(or_raise(open(relation)).oid());
+    TableIterator::once(or_raise(compare(relation)))
+}
+
+#[pg_extern(sql = false)]
+fn verify_all(
+) -> TableIterator<'static, (name!(tview, pg_sys::Oid), name!(missing, i64), name!(extra, i64), name!(ok, bool))> {
+    let mut rows = Vec::new();
+    for tview in tviews() {
+        check_select(tview);
+        if or_raise(open(tview)).class().relispopulated {
+            rows.push(or_raise(compare(tview)));
+        }
+    }
+    TableIterator::new(rows)
+}
+
+/// All TVIEWs, by name.
+pub fn tviews() -> Vec<pg_sys::Oid> {
+    let mut oids: Vec<u32> = catalog::sources(|_| true).into_iter().map(|s| s.tview.to_u32()).collect();
+    oids.sort_unstable();
+    oids.dedup();
+    let mut named: Vec<(String, pg_sys::Oid)> = oids
+        .into_iter()
+        .filter_map(|o| name::relation(pg_sys::Oid::from(o)).map(|n| (n, pg_sys::Oid::from(o))))
+        .collect();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named.into_iter().map(|(_, o)| o).collect()
+}
+
+fn compare(relid: pg_sys::Oid) -> Result<Row> {
+    refresh::flush(Moment::Read);
+    refresh::recover(relid)?;
+    let rel = open(relid)?;
+    if !rel.class().relispopulated {
+        return Err(Error::WrongState {
+            what: format!("TVIEW \"{}\" has not been populated", name::bare(relid)),
+            hint: Some("Use the REFRESH MATERIALIZED VIEW command.".into()),
+        });
+    }
+    let tview = tview::of(&rel)?;
+    let _pinned = Pinned::new(tview.owner);
+    let _snapshot = if snapshot::transaction_keeps_its_snapshot() {
+        Active::of_transaction()
+    } else {
+        Active::latest()
+    };
+    let n = tview.columns.len();
+    let all = |prefix: &str, k: usize| (1..=k).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ");
+    let mut of_query = Vec::new();
+    let mut of_tview = Vec::new();
+    for (i, column) in tview.columns.iter().enumerate() {
+        let cast = if name::equality(rel.attribute(i).atttypid).is_some() { "" } else { "::pg_catalog.text" };
+        of_query.push(format!("q.c{}{cast}", i + 1));
+        of_tview.push(format!("v.{column}{cast}"));
+    }
+    let (query, stored) = if n == 0 {
+        (format!("SELECT FROM ({}) q", tview.query), format!("SELECT FROM {} v", tview.name))
+    } else {
+        (
+            format!(
+                "SELECT {} FROM ({}) q({})",
+                of_query.join(", "),
+                tview.query,
+                all("c", n + tview.state.len())
+            ),
+            format!("SELECT {} FROM {} v", of_tview.join(", "), tview.name),
+        )
+    };
+    let sql = format!(
+        "SELECT (SELECT count(*) FROM ({query} EXCEPT ALL {stored}) m), \
+                (SELECT count(*) FROM ({stored} EXCEPT ALL {query}) e)"
+    );
+    let session = Session::open();
+    let rows = session.query(&Plan::prepare(&session, &sql)?);
+    // SAFETY: both columns are bigint.
+    let count = |col| rows.get(0, col).and_then(|d| unsafe { i64::from_datum(d, false) }).unwrap_or(-1);
+    let (missing, extra) = (count(0), count(1));
+    Ok((relid, missing, extra, missing == 0 && extra == 0))
+}
+
+#[pg_extern(sql = false)]
+fn rebuild(tview: pg_sys::Oid) {
+    let rel = or_raise(open(tview));
+    if !maintains(tview) {
+        // SAFETY: an existing relation.
+        unsafe {
+            pg_sys::aclcheck_error(
+                pg_sys::AclResult::ACLCHECK_NOT_OWNER,
+                pg_sys::ObjectType::OBJECT_MATVIEW,
+                pg_sys::get_rel_name(tview),
+            )
+        }
+    }
+    let populated = rel.class().relispopulated;
+    drop(rel);
+    if populated {
+        or_raise(refresh::recompute(tview));
+    } else {
+        or_raise(refresh::populate::populate(tview, crate::hook::refresh::persistence(tview), false));
+    }
+}
+
+#[pg_extern(sql = false)]
+fn flush() {
+    refresh::flush(Moment::Read);
+}

@@ -1,0 +1,18 @@
+//! Values of a tuple slot.
+
+use pgrx::pg_sys;
+
+/// All values and null flags of a slot; valid until the slot changes. Source: executor/tuptable.h, slot_getallattrs.
+///
+/// # Safety
+/// `slot` holds a tuple.
+pub unsafe fn all<'a>(slot: *mut pg_sys::TupleTableSlot) -> (&'a [pg_sys::Datum], &'a [bool]) {
+    let n = (*(*slot).tts_tupleDescriptor).natts;
+    if i32::from((*slot).tts_nvalid) < n {
+        pg_sys::slot_getsomeattrs_int(slot, n);
+    }
+    (
+        std::slice::from_raw_parts((*slot).tts_values, n as usize),
+        std::slice::from_raw_parts((*slot).tts_isnull, n as usize),
+    )
+}

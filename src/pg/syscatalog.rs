@@ -1,0 +1,74 @@
+//! Scans of system catalogs that have no syscache and that pgrx's bindings leave out.
+//!
+//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_rewrite.h), which have not changed
+//! from 15 to 18.
+
+use super::relation::Relation;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::FromDatum;
+
+/// A catalog, the index to use, and the columns the index starts with.
+pub struct Catalog {
+    relation: u32,
+    index: u32,
+    keys: &'static [i16],
+}
+
+/// pg_inherits by inhrelid.
+pub const INHERITS_BY_CHILD: Catalog = Catalog { relation: 2611, index: 2680, keys: &[1] };
+pub const INHERITS_PARENT: i32 = 2;
+/// pg_depend by (refclassid, refobjid).
+pub const DEPEND_BY_REFERENCE: Catalog = Catalog { relation: 2608, index: 2674, keys: &[4, 5] };
+pub const DEPEND_CLASS: i32 = 1;
+pub const DEPEND_OBJECT: i32 = 2;
+/// pg_rewrite by oid.
+pub const REWRITE_BY_OID: Catalog = Catalog { relation: REWRITE, index: 2692, keys: &[1] };
+pub const REWRITE: u32 = 2618;
+pub const REWRITE_RELATION: i32 = 3;
+
+impl Catalog {
+    /// For every tuple with these key values: the oid columns `wanted`.
+    pub fn find(&self, values: &[Oid], wanted: &[i32]) -> Vec<Vec<Oid>> {
+        assert_eq!(values.len(), self.keys.len());
+        let mut out = Vec::new();
+        let Some(rel) = Relation::open(Oid::from(self.relation), pg_sys::AccessShareLock) else { return out };
+        // SAFETY: a catalog scan as the server itself does it; wanted columns are not-null oids.
+        unsafe {
+            let mut keys: Vec<pg_sys::ScanKeyData> = Vec::new();
+            for (att, value) in self.keys.iter().zip(values) {
+                let mut key: pg_sys::ScanKeyData = std::mem::zeroed();
+                pg_sys::ScanKeyInit(
+                    &mut key,
+                    *att,
+                    pg_sys::BTEqualStrategyNumber as u16,
+                    Oid::from(pg_sys::F_OIDEQ),
+                    pg_sys::Datum::from(*value),
+                );
+                keys.push(key);
+            }
+            let scan = pg_sys::systable_beginscan(
+                rel.raw(),
+                Oid::from(self.index),
+                true,
+                std::ptr::null_mut(),
+                keys.len() as i32,
+                keys.as_mut_ptr(),
+            );
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() {
+                    break;
+                }
+                let mut row = Vec::new();
+                for att in wanted {
+                    let mut null = false;
+                    let datum = pg_sys::heap_getattr(tuple, *att, rel.tupdesc(), &mut null);
+                    row.push(Oid::from_datum(datum, null).unwrap_or(pg_sys::InvalidOid));
+                }
+                out.push(row);
+            }
+            pg_sys::systable_endscan(scan);
+        }
+        out
+    }
+}

@@ -1,0 +1,68 @@
+//! Row writes that do not come from us.
+//!
+//! Invariant: a stored TVIEW changes only through [`super::write`] and [`super::bulk`], which call heap directly. PostgreSQL's executor
+//! already refuses DML on materialized views; this is the last line, e.g. for other extensions and for core's REFRESH CONCURRENTLY, which
+//! know nothing of state attributes or of TVIEWs that read this one. Rewrite targets, and a view being filled by the command that creates
+//! it (15 and 16 fill in place), are let through.
+//! Called by PostgreSQL.
+//!
+//! The callbacks are frames without destructors, so heap's errors may pass through them without a guard.
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use super::heap::heap_callback;
+use super::{is_matview, relation_name};
+
+/// Raises the error when `rel` is a stored TVIEW.
+#[inline]
+unsafe fn check(rel: pg_sys::Relation) {
+    if is_matview(rel) && (*rel).rd_createSubid == 0 /* InvalidSubTransactionId */ {
+        reject(rel);
+    }
+}
+
+#[cold]
+#[pg_guard]
+unsafe extern "C-unwind" fn reject(rel: pg_sys::Relation) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("cannot change rows of TVIEW \"{}\" directly", relation_name(rel)),
+        "reject",
+    )
+    .set_detail("The rows of a TVIEW follow from its defining query.")
+    .set_hint("Change the tables it reads, or use tviews.rebuild().")
+    .report(PgLogLevel::ERROR);
+}
+
+macro_rules! checked {
+    ($($callback:ident ( $($argument:ident : $type:ty),* $(,)? ) $(-> $result:ty)?;)*) => {$(
+        pub unsafe extern "C-unwind" fn $callback(rel: pg_sys::Relation, $($argument: $type),*) $(-> $result)? {
+            check(rel);
+            heap_callback!($callback(rel, $($argument),*))
+        }
+    )*};
+}
+
+type Slot = *mut pg_sys::TupleTableSlot;
+type Bulk = *mut pg_sys::BulkInsertStateData;
+#[cfg(feature = "pg15")]
+type UpdateIndexes = bool;
+#[cfg(not(feature = "pg15"))]
+type UpdateIndexes = pg_sys::TU_UpdateIndexes::Type;
+
+checked! {
+    tuple_insert(slot: Slot, cid: pg_sys::CommandId, options: i32, bulk: Bulk);
+    tuple_insert_speculative(slot: Slot, cid: pg_sys::CommandId, options: i32, bulk: Bulk, token: u32);
+    tuple_complete_speculative(slot: Slot, token: u32, succeeded: bool);
+    multi_insert(slots: *mut Slot, count: i32, cid: pg_sys::CommandId, options: i32, bulk: Bulk);
+    tuple_delete(
+        tid: pg_sys::ItemPointer, cid: pg_sys::CommandId, snapshot: pg_sys::Snapshot, crosscheck: pg_sys::Snapshot, wait: bool,
+        failure: *mut pg_sys::TM_FailureData, changing_partition: bool,
+    ) -> pg_sys::TM_Result::Type;
+    tuple_update(
+        tid: pg_sys::ItemPointer, slot: Slot, cid: pg_sys::CommandId, snapshot: pg_sys::Snapshot, crosscheck: pg_sys::Snapshot,
+        wait: bool, failure: *mut pg_sys::TM_FailureData, mode: *mut pg_sys::LockTupleMode::Type, indexes: *mut UpdateIndexes,
+    ) -> pg_sys::TM_Result::Type;
+}

@@ -1,0 +1,132 @@
+//! Hidden per-row state in trailing attributes that are marked dropped.
+//!
+//! Invariant: every dropped attribute of a TVIEW is a state attribute of ours (PostgreSQL cannot drop a column of a materialized view), is
+//! eight bytes by value, and comes after all visible columns. `SELECT *`, `\d`, rows and pg_dump skip them; tuples carry them.
+//! A row written before the attributes were added reads as NULL state, which means "rebuild".
+//! Called by hook (create, alter) and by refresh (layout of a row).
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use smallvec::SmallVec;
+
+use super::attribute::attribute;
+use super::attver;
+
+/// Attribute numbers (1-based), ascending.
+pub type Attributes = SmallVec<[i16; 2]>;
+
+/// The trailing state attributes of a descriptor.
+///
+/// # Safety
+/// `desc` is valid.
+pub unsafe fn state_attributes(desc: pg_sys::TupleDesc) -> Attributes {
+    (visible_attributes(desc)..(*desc).natts as usize).map(|i| i as i16 + 1).collect()
+}
+
+/// Number of attributes before the trailing state attributes.
+///
+/// # Safety
+/// `desc` is valid.
+pub(super) unsafe fn visible_attributes(desc: pg_sys::TupleDesc) -> usize {
+    (0..(*desc).natts as usize).rev().find(|&i| !(*attribute(desc, i)).attisdropped).map_or(0, |i| i + 1)
+}
+
+/// Adds `count` state attributes after the last one; bumps `relnatts`; the change is visible when this returns.
+///
+/// # Safety
+/// The caller holds AccessExclusiveLock on the materialized view, whose rule is already stored (a rule refuses dropped columns).
+pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, count: usize) {
+    if count == 0 {
+        return;
+    }
+    let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
+    let first = (*(*rel).rd_att).natts as usize;
+    pg_sys::relation_close(rel, pg_sys::NoLock as _);
+    let total = first + count;
+    if total > pg_sys::MaxHeapAttributeNumber as usize {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_TOO_MANY_COLUMNS,
+            format!("a TVIEW can have at most {} columns, including {count} for its state", pg_sys::MaxHeapAttributeNumber),
+            "add_state_attributes",
+        )
+        .report(PgLogLevel::ERROR);
+    }
+
+    let desc = pg_sys::CreateTemplateTupleDesc(count as _);
+    for i in 0..count {
+        // As RemoveAttributeById (heap.c) leaves a dropped column: the shape of the type, but neither its oid nor a name of one's own.
+        let name = format!("........pg.dropped.{}........\0", first + i + 1);
+        pg_sys::TupleDescInitEntry(desc, i as i16 + 1, name.as_ptr().cast(), pg_sys::INT8OID, -1, 0);
+        let column = attribute(desc, i);
+        (*column).attnum = (first + i + 1) as i16;
+        (*column).atttypid = pg_sys::InvalidOid;
+        (*column).attisdropped = true;
+    }
+    let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
+    let indexes = pg_sys::CatalogOpenIndexes(catalog);
+    insert_attributes(catalog, desc, rel_oid, indexes);
+    pg_sys::CatalogCloseIndexes(indexes);
+    pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+    set_relnatts(rel_oid, total as i16);
+}
+
+/// `InsertPgAttributeTuples` with the attribute versions that newer servers want (see [`super::attver`]).
+unsafe fn insert_attributes(
+    catalog: pg_sys::Relation,
+    desc: pg_sys::TupleDesc,
+    rel_oid: pg_sys::Oid,
+    indexes: pg_sys::CatalogIndexState,
+) {
+    let options = attver::options();
+    let count = (*desc).natts as usize;
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    let mut extra = vec![options.unwrap_or(pg_sys::Datum::from(0usize)); count];
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    let mut extra = {
+        let null = pg_sys::NullableDatum { value: pg_sys::Datum::from(0usize), isnull: true };
+        let attoptions = options.map_or(null, |value| pg_sys::NullableDatum { value, isnull: false });
+        vec![pg_sys::FormExtraData_pg_attribute { attstattarget: null, attoptions }; count]
+    };
+    pg_sys::InsertPgAttributeTuples(catalog, desc, rel_oid, extra.as_mut_ptr(), indexes);
+}
+
+/// Takes the state attributes away again. Stored rows keep the bytes; they are unreadable until attributes are added again, so the caller
+/// rewrites or replaces the storage before that.
+///
+/// # Safety
+/// The caller holds AccessExclusiveLock on the materialized view.
+pub unsafe fn remove_state_attributes(rel_oid: pg_sys::Oid) {
+    let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
+    let total = (*(*rel).rd_att).natts as usize;
+    let attributes = state_attributes((*rel).rd_att);
+    pg_sys::relation_close(rel, pg_sys::NoLock as _);
+    if attributes.is_empty() {
+        return;
+    }
+    let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
+    for &attnum in &attributes {
+        let tuple = pg_sys::SearchSysCacheCopy(pg_sys::SysCacheIdentifier::ATTNUM as _, rel_oid.into(), attnum.into(), 0.into(), 0.into());
+        if !tuple.is_null() {
+            pg_sys::CatalogTupleDelete(catalog, &mut (*tuple).t_self);
+            pg_sys::heap_freetuple(tuple);
+        }
+    }
+    pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+    set_relnatts(rel_oid, (total - attributes.len()) as i16);
+}
+
+/// Writes `pg_class.relnatts`, which also invalidates the relation's cache entry, and makes the catalog changes visible.
+unsafe fn set_relnatts(rel_oid: pg_sys::Oid, natts: i16) {
+    let catalog = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as _);
+    let tuple =
+        pg_sys::SearchSysCacheCopy(pg_sys::SysCacheIdentifier::RELOID as _, rel_oid.into(), 0.into(), 0.into(), 0.into());
+    if tuple.is_null() {
+        error!("cache lookup failed for relation {}", rel_oid.to_u32());
+    }
+    (*(pg_sys::GETSTRUCT(tuple) as pg_sys::Form_pg_class)).relnatts = natts;
+    pg_sys::CatalogTupleUpdate(catalog, &mut (*tuple).t_self, tuple);
+    pg_sys::heap_freetuple(tuple);
+    pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+    pg_sys::CommandCounterIncrement();
+}

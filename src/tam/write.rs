@@ -1,0 +1,270 @@
+//! The row-level write path: heap's semantics plus index maintenance, without SPI, triggers or permission checks.
+//!
+//! Invariant: after each call the heap and every index agree; memory does not grow with the number of rows. Writes carry the current
+//! command id, so they become visible to this transaction after CommandCounterIncrement, as those of a statement do.
+//! Called by refresh.
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use pg_sys::Datum;
+
+/// What became of an update or delete. `Updated` and `Deleted`: a concurrent transaction that has committed got there first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteResult {
+    Ok,
+    Updated,
+    Deleted,
+    Invisible,
+}
+
+/// An open TVIEW with its indexes. Close it at the end; when a panic passes, transaction abort cleans up.
+pub struct Writer {
+    rel: pg_sys::Relation,
+    estate: *mut pg_sys::EState,
+    info: *mut pg_sys::ResultRelInfo,
+    /// The tuple being written, for index expressions and predicates.
+    written: *mut pg_sys::TupleTableSlot,
+    /// The tuple fetched last; holds its page pinned.
+    fetched: *mut pg_sys::TupleTableSlot,
+    closed: bool,
+}
+
+impl Writer {
+    /// # Safety
+    /// `rel` is a TVIEW, open and locked RowExclusive at least, and stays open until `close`.
+    pub unsafe fn open(rel: pg_sys::Relation) -> Writer {
+        let estate = pg_sys::CreateExecutorState();
+        let info = in_context((*estate).es_query_cxt, || {
+            let info = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+            (*info).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+            // Range table index 0: nothing in the estate names the relation.
+            pg_sys::InitResultRelInfo(info, rel, 0, std::ptr::null_mut(), 0);
+            pg_sys::ExecOpenIndices(info, false);
+            info
+        });
+        let (written, fetched) = in_context((*estate).es_query_cxt, || {
+            (
+                pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsHeapTuple),
+                pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple),
+            )
+        });
+        Writer { rel, estate, info, written, fetched, closed: false }
+    }
+
+    /// Number of attributes, state attributes included; the length of every slice of values.
+    ///
+    /// # Safety
+    /// The writer is open.
+    pub unsafe fn natts(&self) -> usize {
+        (*(*self.rel).rd_att).natts as usize
+    }
+
+    /// # Safety
+    /// The slices have [`Self::natts`] elements whose Datums fit the attributes and stay valid during the call.
+    pub unsafe fn insert(&mut self, values: &[Datum], nulls: &[bool]) {
+        self.per_row(|writer| {
+            let tuple = writer.form(values, nulls);
+            pg_sys::heap_insert(writer.rel, tuple, pg_sys::GetCurrentCommandId(true), 0, std::ptr::null_mut());
+            writer.insert_index_tuples(tuple, false);
+        });
+    }
+
+    /// Replaces the row version at `tid`; a heap-only tuple when no indexed column changes and the page has room.
+    ///
+    /// # Safety
+    /// As [`Self::insert`]; `tid` was read from this relation and its row was visible to the flush's snapshot.
+    pub unsafe fn update(&mut self, mut tid: pg_sys::ItemPointerData, values: &[Datum], nulls: &[bool]) -> WriteResult {
+        self.per_row(|writer| {
+            let tuple = writer.form(values, nulls);
+            let mut failure = pg_sys::TM_FailureData::default();
+            let mut mode = pg_sys::LockTupleMode::LockTupleExclusive;
+            #[cfg(not(feature = "pg15"))]
+            let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
+            let result = pg_sys::heap_update(
+                writer.rel,
+                &mut tid,
+                tuple,
+                pg_sys::GetCurrentCommandId(true),
+                std::ptr::null_mut(),
+                true,
+                &mut failure,
+                &mut mode,
+                #[cfg(not(feature = "pg15"))]
+                &mut indexes,
+            );
+            if result == pg_sys::TM_Result::TM_Ok {
+                #[cfg(not(feature = "pg15"))]
+                let (any, summarizing) = (
+                    indexes != pg_sys::TU_UpdateIndexes::TU_None,
+                    indexes == pg_sys::TU_UpdateIndexes::TU_Summarizing,
+                );
+                #[cfg(feature = "pg15")]
+                let (any, summarizing) = ((*(*tuple).t_data).t_infomask2 as u32 & pg_sys::HEAP_ONLY_TUPLE == 0, false);
+                if any {
+                    writer.insert_index_tuples(tuple, summarizing);
+                }
+            }
+            outcome(result)
+        })
+    }
+
+    /// # Safety
+    /// As [`Self::update`].
+    pub unsafe fn delete(&mut self, mut tid: pg_sys::ItemPointerData) -> WriteResult {
+        self.per_row(|writer| {
+            let mut failure = pg_sys::TM_FailureData::default();
+            let cid = pg_sys::GetCurrentCommandId(true);
+            outcome(pg_sys::heap_delete(writer.rel, &mut tid, cid, std::ptr::null_mut(), true, &mut failure, false))
+        })
+    }
+
+    /// A copy, in the current memory context, of the row version at `tid` if the snapshot sees it.
+    ///
+    /// # Safety
+    /// `snapshot` is active or registered.
+    pub unsafe fn fetch(&mut self, tid: pg_sys::ItemPointerData, snapshot: pg_sys::Snapshot) -> Option<pg_sys::HeapTuple> {
+        self.fetch_slot(tid, snapshot).then(|| pg_sys::heap_copytuple((*self.fetched_buffer_slot()).base.tuple))
+    }
+
+    /// Reads the row version at `tid` into `values` and `nulls` (state attributes included) if the snapshot sees it. The Datums point into
+    /// the pinned page: valid until the next fetch or close. Large values stay TOAST pointers.
+    ///
+    /// # Safety
+    /// `snapshot` is active or registered; the slices have [`Self::natts`] elements.
+    pub unsafe fn fetch_values(
+        &mut self,
+        tid: pg_sys::ItemPointerData,
+        snapshot: pg_sys::Snapshot,
+        values: &mut [Datum],
+        nulls: &mut [bool],
+    ) -> bool {
+        if !self.fetch_slot(tid, snapshot) {
+            return false;
+        }
+        let natts = self.natts();
+        pg_sys::slot_getsomeattrs_int(self.fetched, natts as _);
+        values.copy_from_slice(std::slice::from_raw_parts((*self.fetched).tts_values, natts));
+        nulls.copy_from_slice(std::slice::from_raw_parts((*self.fetched).tts_isnull, natts));
+        true
+    }
+
+    /// Closes the indexes and frees all memory; locks stay until the end of the transaction.
+    ///
+    /// # Safety
+    /// The relation is still open.
+    pub unsafe fn close(mut self) {
+        self.release();
+    }
+
+    unsafe fn release(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        pg_sys::ExecDropSingleTupleTableSlot(self.fetched);
+        pg_sys::ExecDropSingleTupleTableSlot(self.written);
+        pg_sys::ExecCloseIndices(self.info);
+        pg_sys::FreeExecutorState(self.estate);
+    }
+
+    /// Runs `work` in memory that is reset before the next row.
+    unsafe fn per_row<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let expressions = (*self.estate).es_per_tuple_exprcontext;
+        let expressions =
+            if expressions.is_null() { pg_sys::MakePerTupleExprContext(self.estate) } else { expressions };
+        let memory = (*expressions).ecxt_per_tuple_memory;
+        pg_sys::MemoryContextReset(memory);
+        in_context(memory, || work(self))
+    }
+
+    unsafe fn form(&self, values: &[Datum], nulls: &[bool]) -> pg_sys::HeapTuple {
+        form_tuple(self.rel, values, nulls)
+    }
+
+    unsafe fn insert_index_tuples(&mut self, tuple: pg_sys::HeapTuple, summarizing: bool) {
+        if (*self.info).ri_NumIndices == 0 {
+            return;
+        }
+        pg_sys::ExecStoreHeapTuple(tuple, self.written, false);
+        // update = false: true would ask the estate's range table which columns changed, only to pass a hint to the index.
+        #[cfg(feature = "pg15")]
+        {
+            let _ = summarizing;
+            pg_sys::ExecInsertIndexTuples(self.info, self.written, self.estate, false, false, std::ptr::null_mut(), std::ptr::null_mut());
+        }
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::ExecInsertIndexTuples(
+            self.info,
+            self.written,
+            self.estate,
+            false,
+            false,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            summarizing,
+        );
+        // The tuple is freed with the row's memory.
+        clear(self.written);
+    }
+
+    unsafe fn fetch_slot(&mut self, tid: pg_sys::ItemPointerData, snapshot: pg_sys::Snapshot) -> bool {
+        clear(self.fetched);
+        let tuple = &raw mut (*self.fetched_buffer_slot()).base.tupdata;
+        (*tuple).t_self = tid;
+        let mut buffer: pg_sys::Buffer = pg_sys::InvalidBuffer as _;
+        if !pg_sys::heap_fetch(self.rel, snapshot, tuple, &mut buffer, false) {
+            return false;
+        }
+        pg_sys::ExecStorePinnedBufferHeapTuple(tuple, self.fetched, buffer);
+        true
+    }
+
+    fn fetched_buffer_slot(&self) -> *mut pg_sys::BufferHeapTupleTableSlot {
+        self.fetched.cast()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: normal flow of control: the transaction is alive and the relation still open.
+            unsafe { self.release() }
+        }
+    }
+}
+
+/// Forms a tuple of `rel` in the current memory context. Values of any origin may be TOAST pointers or expanded objects: heap copies them.
+pub(super) unsafe fn form_tuple(rel: pg_sys::Relation, values: &[Datum], nulls: &[bool]) -> pg_sys::HeapTuple {
+    let desc = (*rel).rd_att;
+    assert!(values.len() == (*desc).natts as usize && nulls.len() == values.len(), "one value for each attribute");
+    let tuple = pg_sys::heap_form_tuple(desc, values.as_ptr() as *mut Datum, nulls.as_ptr() as *mut bool);
+    (*tuple).t_tableOid = (*rel).rd_id;
+    tuple
+}
+
+/// `ExecClearTuple`, which is an inline function in C.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+unsafe fn clear(slot: *mut pg_sys::TupleTableSlot) {
+    if let Some(callback) = (*(*slot).tts_ops).clear {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| callback(slot));
+    }
+}
+
+/// Runs `work` with `context` current; on error PostgreSQL resets the current context itself.
+unsafe fn in_context<T>(context: pg_sys::MemoryContext, work: impl FnOnce() -> T) -> T {
+    let caller = pg_sys::MemoryContextSwitchTo(context);
+    let result = work();
+    pg_sys::MemoryContextSwitchTo(caller);
+    result
+}
+
+fn outcome(result: pg_sys::TM_Result::Type) -> WriteResult {
+    match result {
+        pg_sys::TM_Result::TM_Ok => WriteResult::Ok,
+        pg_sys::TM_Result::TM_Updated => WriteResult::Updated,
+        pg_sys::TM_Result::TM_Deleted => WriteResult::Deleted,
+        pg_sys::TM_Result::TM_Invisible => WriteResult::Invisible,
+        pg_sys::TM_Result::TM_SelfModified => error!("row of a TVIEW written twice in one command"),
+        other => error!("unexpected result {other} of a write to a TVIEW"),
+    }
+}
