@@ -127,7 +127,7 @@ fn table(dice: &mut Dice, number: usize, name: &str, pool: &[(String, Ty)], earl
     let mut columns: Vec<Column> = vec![];
     let mut key = vec![];
     let key_kind = dice.weighted(&[(45, "int"), (12, "two"), (8, "text"), (10, "uuid"), (25, "none")]);
-    let mut plain = |name: &str, ty, nullable| Column { name: name.to_string(), ty, nullable, generated: false, fk: None };
+    let plain = |name: &str, ty, nullable| Column { name: name.to_string(), ty, nullable, generated: false, fk: None };
     match key_kind {
         "int" => columns.push(plain("id", Ty::Int, false)),
         "text" => columns.push(plain("id_text", Ty::Text, false)),

@@ -80,7 +80,10 @@ impl Writer<'_> {
                 let sql = vec![self.delete(r, &v), self.delete(l, &v)];
                 (before, self.several(sql, &[Hazard::ExistsBoth]))
             }
-            2 => self.group(*self.dice.pick(&facts.groups)),
+            2 => {
+                let base = *self.dice.pick(&facts.groups);
+                self.group(base)
+            }
             3 | 5 | 6 => {
                 let (from, hazard) = match kind {
                     3 => (&facts.aggregated, Hazard::AggregatedNull),
