@@ -4,6 +4,7 @@
 use crate::dice::Dice;
 use crate::hazards::Hazard;
 use crate::query::{Facts, Gen, Query, Source};
+use crate::schema::Schema;
 use crate::{schema, transaction};
 
 #[derive(Clone, Debug)]
@@ -85,9 +86,9 @@ pub struct Transaction {
 
 #[derive(Clone, Debug)]
 pub struct Case {
-    pub seed: u64,
     pub ddl: Vec<String>,
     pub rows: Vec<String>,
+    pub schema: Schema,
     pub views: Vec<View>,
     pub transactions: Vec<Transaction>,
     pub hazards: Vec<Hazard>,
@@ -127,7 +128,14 @@ pub fn build(seed: u64) -> Case {
         views.push(View { name, is_tview, options, query, facts, late: is_late });
     }
     let transactions = transaction::plan(dice, &built.schema, &views);
-    Case { seed, ddl: built.ddl, rows: built.rows, views, transactions, hazards: built.hazards }
+    Case { ddl: built.ddl, rows: built.rows, schema: built.schema, views, transactions, hazards: built.hazards }
+}
+
+/// Other transactions over the schema of a case, without changes of definitions.
+pub fn transactions(case: &Case, dice: &mut Dice) -> Vec<Transaction> {
+    let mut all = transaction::plan(dice, &case.schema, &case.views);
+    all.retain(|t| t.steps.iter().all(|s| !s.is_ddl && !matches!(s.act, Act::Create(_) | Act::Drop(_) | Act::Native(_))));
+    all
 }
 
 impl Case {

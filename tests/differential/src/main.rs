@@ -4,6 +4,7 @@
 
 mod args;
 mod case;
+mod concurrent;
 mod dice;
 mod hazards;
 mod names;
@@ -49,7 +50,7 @@ fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(case::Case, Outc
                 outcome.counts.add(Hazard::Batching);
                 if a.1 != b.1 && !mode.baseline {
                     let detail = "the same statements in one transaction each and in many leave different contents".to_string();
-                    outcome.failure = Some(Failure { kind: "batching matters".into(), detail, transaction: case.transactions.len(), view: None });
+                    outcome.failure = Some(Failure { kind: "batching matters".into(), detail, transaction: case.transactions.len() });
                 }
             }
         }
@@ -115,7 +116,8 @@ fn sequential(args: &args::Args) -> Result<bool> {
 
 fn main() {
     let args = args::Args::parse();
-    match sequential(&args) {
+    let done = if args.concurrent > 0 { concurrent::run(&args) } else { sequential(&args) };
+    match done {
         Ok(true) => {}
         Ok(false) => std::process::exit(1),
         Err(e) => {

@@ -18,7 +18,6 @@ pub struct Failure {
     pub detail: String,
     /// index of the transaction
     pub transaction: usize,
-    pub view: Option<usize>,
 }
 
 #[derive(Default)]
@@ -90,11 +89,11 @@ impl Session {
     }
 }
 
-fn state(e: &postgres::Error) -> String {
+pub fn state(e: &postgres::Error) -> String {
     e.as_db_error().map(|d| d.code().code().to_string()).unwrap_or_else(|| "closed".into())
 }
 
-fn describe(e: &postgres::Error) -> String {
+pub fn describe(e: &postgres::Error) -> String {
     match e.as_db_error() {
         Some(d) => {
             let mut text = format!("{}: {}", d.code().code(), d.message());
@@ -109,7 +108,7 @@ fn describe(e: &postgres::Error) -> String {
     }
 }
 
-fn in_flush(e: &postgres::Error) -> bool {
+pub fn in_flush(e: &postgres::Error) -> bool {
     e.as_db_error().and_then(|d| d.where_()).is_some_and(|w| w.contains("flush of TVIEW"))
 }
 
@@ -153,8 +152,8 @@ pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
 }
 
 impl Run<'_> {
-    fn fail(&self, kind: impl Into<String>, detail: impl Into<String>, view: Option<usize>) -> Option<Failure> {
-        Some(Failure { kind: kind.into(), detail: detail.into(), transaction: self.at, view })
+    fn fail(&self, kind: impl Into<String>, detail: impl Into<String>) -> Option<Failure> {
+        Some(Failure { kind: kind.into(), detail: detail.into(), transaction: self.at })
     }
 
     fn log(&mut self, sql: &str) {
@@ -185,13 +184,13 @@ impl Run<'_> {
     fn whole(&mut self) -> Result<Option<Failure>> {
         for ddl in self.case.ddl.clone() {
             if let Err(e) = self.sql(&ddl) {
-                return Ok(self.fail(format!("setup {}", state(&e)), describe(&e), None));
+                return Ok(self.fail(format!("setup {}", state(&e)), describe(&e)));
             }
         }
         if !self.case.rows.is_empty() {
             let rows = self.case.rows.join(";\n");
             if let Err(e) = self.sql(&rows) {
-                return Ok(self.fail(format!("setup {}", state(&e)), describe(&e), None));
+                return Ok(self.fail(format!("setup {}", state(&e)), describe(&e)));
             }
         }
         for view in 0..self.case.views.len() {
@@ -225,7 +224,7 @@ impl Run<'_> {
             if transaction.no_change && before != self.places()? {
                 let after = self.places()?;
                 let changed: Vec<String> = before.iter().zip(&after).filter(|(b, a)| b != a).map(|(b, a)| format!("{b:?} became {a:?}")).collect();
-                return Ok(self.fail("rows written without a change", changed.join("\n"), None));
+                return Ok(self.fail("rows written without a change", changed.join("\n")));
             }
         }
         self.end()
@@ -262,7 +261,7 @@ impl Run<'_> {
                 println!("-- not legal: {}\n--   {}", describe(&e), v.query.sql);
             }
             if state(&e) == "closed" || state(&e).starts_with("XX") {
-                return Ok(self.fail(format!("plain query {}", state(&e)), format!("{}\n{}", v.query.sql, describe(&e)), Some(view)));
+                return Ok(self.fail(format!("plain query {}", state(&e)), format!("{}\n{}", v.query.sql, describe(&e))));
             }
             if inside {
                 self.session.client.batch_execute("ROLLBACK TO creation")?;
@@ -284,7 +283,7 @@ impl Run<'_> {
                 }
                 return Ok(None);
             }
-            return Ok(self.fail(format!("CREATE fails with {code}"), format!("{sql}\n{}", describe(&e)), Some(view)));
+            return Ok(self.fail(format!("CREATE fails with {code}"), format!("{sql}\n{}", describe(&e))));
         }
         self.live[view] = true;
         self.out.created += u64::from(v.is_tview);
@@ -310,8 +309,8 @@ impl Run<'_> {
         let wanted = shape(v.query.sql.clone())?;
         match stored {
             Ok(stored) if stored == wanted => Ok(None),
-            Ok(stored) => Ok(self.fail("columns differ", format!("{stored:?}\ninstead of\n{wanted:?}"), Some(view))),
-            Err(e) => Ok(self.fail("cannot read", e.to_string(), Some(view))),
+            Ok(stored) => Ok(self.fail("columns differ", format!("{stored:?}\ninstead of\n{wanted:?}"))),
+            Err(e) => Ok(self.fail("cannot read", e.to_string())),
         }
     }
 
@@ -350,7 +349,7 @@ impl Run<'_> {
                 match compared {
                     Err(e) => {
                         let text = format!("after the transaction, comparing {}: {}", self.case.views[view].name, describe(&e));
-                        return Ok(self.fail(format!("comparison fails with {}", state(&e)), text, Some(view)));
+                        return Ok(self.fail(format!("comparison fails with {}", state(&e)), text));
                     }
                     Ok((sql, rows)) if !rows.is_empty() => return Ok(self.difference(view, "", sql, rows)),
                     Ok(_) => {}
@@ -363,7 +362,7 @@ impl Run<'_> {
     fn difference(&mut self, view: usize, place: &str, sql: String, rows: Vec<String>) -> Option<Failure> {
         self.log(&sql);
         let shown: Vec<String> = rows.iter().take(20).cloned().collect();
-        self.fail("difference", format!("{}{place}: {} rows differ\n{}", self.case.views[view].name, rows.len(), shown.join("\n")), Some(view))
+        self.fail("difference", format!("{}{place}: {} rows differ\n{}", self.case.views[view].name, rows.len(), shown.join("\n")))
     }
 
     fn refresh_all(&mut self) -> Result<(), postgres::Error> {
@@ -384,23 +383,23 @@ impl Run<'_> {
             println!("-- {}", describe(e));
         }
         if code == "closed" {
-            return self.fail("connection closed", text, None);
+            return self.fail("connection closed", text);
         }
         if code == "40001" || code == "40P01" {
             self.out.retries += 1;
             return None;
         }
         if in_flush(e) {
-            return self.fail(format!("flush fails with {code}"), text, None);
+            return self.fail(format!("flush fails with {code}"), text);
         }
         if code.starts_with("XX") || code == "57014" || code == "55P03" {
-            return self.fail(format!("error {code}"), text, None);
+            return self.fail(format!("error {code}"), text);
         }
         *self.out.errors.entry(code.clone()).or_default() += 1;
         if code.starts_with("23") || code == "22012" || self.mode.without_tviews {
             return None;
         }
-        self.fail(format!("suspicious {code}"), text, None)
+        self.fail(format!("suspicious {code}"), text)
     }
 
     fn transaction(&mut self, t: &Transaction) -> Result<Option<Failure>> {
@@ -516,7 +515,6 @@ impl Run<'_> {
             if good.get(&group) == Some(&true) {
                 for hazard in &t.steps[i].hazards {
                     self.out.counts.add(*hazard);
-                    // numbers of different scale meet in these columns all the time
                 }
             }
         }
@@ -660,15 +658,15 @@ impl Run<'_> {
             self.log(&sql);
             match oracle::rows(&mut self.session.client, &sql) {
                 Ok(rows) if rows.iter().all(|r| r.ends_with(" t")) && !rows.is_empty() => {}
-                Ok(rows) => return Ok(self.fail("tviews.verify says no", format!("{}: {rows:?}", v.name), Some(view))),
-                Err(e) => return Ok(self.fail(format!("tviews.verify fails with {}", state(&e)), describe(&e), Some(view))),
+                Ok(rows) => return Ok(self.fail("tviews.verify says no", format!("{}: {rows:?}", v.name))),
+                Err(e) => return Ok(self.fail(format!("tviews.verify fails with {}", state(&e)), describe(&e))),
             }
         }
         for view in (0..self.case.views.len()).rev() {
             if self.live[view] {
                 let sql = self.case.views[view].drop(false);
                 if let Err(e) = self.sql(&sql) {
-                    return Ok(self.fail(format!("DROP fails with {}", state(&e)), describe(&e), Some(view)));
+                    return Ok(self.fail(format!("DROP fails with {}", state(&e)), describe(&e)));
                 }
             }
         }
@@ -678,7 +676,7 @@ impl Run<'_> {
         self.log(&left);
         let rows = oracle::rows(&mut self.session.client, &left)?;
         if !rows.is_empty() {
-            return Ok(self.fail("triggers left behind", rows.join("\n"), None));
+            return Ok(self.fail("triggers left behind", rows.join("\n")));
         }
         Ok(None)
     }

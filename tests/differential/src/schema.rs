@@ -280,6 +280,7 @@ fn trigger(dice: &mut Dice, tables: &[Table], ddl: &mut Vec<String>, hazards: &m
     let name = &column.name;
     ddl.push(format!(
         "CREATE FUNCTION trg() RETURNS trigger LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 BEGIN
     IF pg_trigger_depth() > 1 THEN RETURN NULL; END IF;
     BEGIN

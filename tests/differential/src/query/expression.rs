@@ -79,7 +79,7 @@ impl Gen<'_> {
 
     /// A condition; sub-links are added by `sublink` when `depth` allows.
     pub fn condition(&mut self, rels: &[Rel], depth: u32) -> String {
-        if depth > 0 && self.dice.chance(35) {
+        if depth > 0 && self.dice.chance(45) {
             return self.sublink(rels, depth - 1);
         }
         let e = self.comparable(rels);

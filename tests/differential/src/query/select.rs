@@ -32,7 +32,7 @@ impl Gen<'_> {
     pub fn select(&mut self, depth: u32) -> Query {
         let from = self.from(depth);
         let outputs = self.outputs(&from, depth);
-        let filter = self.filter(&from.rels, &from.conditions, depth.min(2), 50);
+        let filter = self.filter(&from.rels, &from.conditions, depth.clamp(1, 2), 60);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
         Query { sql: format!("SELECT {list} FROM {}{filter}", from.sql), columns }

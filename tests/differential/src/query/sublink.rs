@@ -40,7 +40,7 @@ impl Gen<'_> {
         let (from, o, i) = (&inner.sql, &outer.sql, &own.sql);
         let extra = match self.dice.below(4) {
             0 => format!(" AND {}", self.condition(scope, 0)),
-            1 if depth > 0 => {
+            1 | 2 if depth > 0 => {
                 self.note(Hazard::NestedExists);
                 let both: Vec<Rel> = rels.iter().cloned().chain([inner.clone()]).collect();
                 format!(" AND {}", self.sublink(&both, depth - 1))

@@ -52,7 +52,7 @@ impl Writer<'_> {
         kinds.extend(facts.sublinks.iter().map(|_| 1));
         kinds.extend(facts.groups.iter().map(|_| 2));
         kinds.extend(facts.aggregated.iter().take(1).map(|_| 3));
-        kinds.extend(facts.extrema.iter().map(|_| 4));
+        kinds.extend(facts.extrema.iter().flat_map(|_| [4, 4, 4]));
         kinds.extend(facts.filters.iter().take(2).map(|_| 5));
         kinds.extend(facts.partitions.iter().map(|_| 6));
         kinds.extend(facts.limited.iter().map(|_| 7));
