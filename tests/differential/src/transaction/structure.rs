@@ -191,10 +191,10 @@ impl Writer<'_> {
         };
         let mut ddl = self.several(sql, &[hazard]);
         ddl.iter_mut().for_each(|s| s.is_ddl = true);
-        // definitions first: a failing write must not take them along, for the model follows them
+        // in a transaction of their own: a failing write must not take the definition along, for the model follows it
         steps.iter_mut().for_each(|s| s.hazards.clear());
         if steps.is_empty() || !self.dice.chance(30) {
-            return vec![commit(ddl), commit(steps)].into_iter().filter(|t| !t.steps.is_empty()).collect();
+            return vec![commit(steps), commit(ddl)].into_iter().filter(|t| !t.steps.is_empty()).collect();
         }
         let name = self.fresh("s");
         let group = self.next_group();
