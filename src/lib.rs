@@ -3,6 +3,8 @@
 //! What happens at load, in order, is `_PG_init` below; docs/internals/architecture.md has the picture.
 // Wrappers around the server's C interface are unsafe as a whole; their safety sections say when they may be called.
 #![allow(clippy::missing_safety_doc)]
+// Constants of the bindings keep the names they have in C.
+#![allow(non_upper_case_globals)]
 
 use pgrx::prelude::*;
 use std::sync::atomic::Ordering;

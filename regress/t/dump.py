@@ -21,10 +21,10 @@ INSERT INTO shop.sale SELECT i, 1 + i % 20, i * 1.5 FROM generate_series(1, 400)
 CREATE TVIEW shop.tv_sale AS SELECT s.id, s.amount, c.name FROM shop.sale s JOIN shop.customer c ON c.id = s.customer;
 CREATE TVIEW shop.tv_total WITH (logged = true, fillfactor = 70) AS
     SELECT customer, count(*) AS sales, sum(amount) AS amount FROM shop.sale GROUP BY customer;
-CREATE MATERIALIZED VIEW shop.total_by_name WITH (incremental, notify = true) AS SELECT name, sum(amount) AS amount FROM shop.tv_sale GROUP BY name;
+CREATE MATERIALIZED VIEW shop.total_by_name WITH (incremental) AS SELECT name, sum(amount) AS amount FROM shop.tv_sale GROUP BY name;
 CREATE MATERIALIZED VIEW shop.rare USING tview AS SELECT customer FROM shop.tv_total WHERE sales < 3;
 CREATE TVIEW "Odd Name" WITH (mode = 'full') AS SELECT name AS "Select", id FROM shop.customer;
-CREATE TVIEW shop.manual WITH (refresh = manual, key = 'id') AS SELECT id, name FROM shop.customer;
+CREATE TVIEW shop.keyed WITH (refresh = commit, key = 'id') AS SELECT id, name FROM shop.customer;
 CREATE TVIEW shop.empty AS SELECT id, amount FROM shop.sale WITH NO DATA;
 CREATE INDEX sale_name ON shop.tv_sale (name) INCLUDE (amount);
 CREATE UNIQUE INDEX total_customer ON shop.tv_total (customer);
@@ -34,18 +34,17 @@ GRANT SELECT ON shop.tv_sale TO reader;
 CREATE VIEW shop.over AS SELECT name FROM shop.tv_sale WHERE amount > 100;
 """
 
-POPULATED = ["shop.tv_sale", "shop.tv_total", "shop.total_by_name", "shop.rare", '"Odd Name"', "shop.manual"]
+POPULATED = ["shop.tv_sale", "shop.tv_total", "shop.total_by_name", "shop.rare", '"Odd Name"', "shop.keyed"]
 
 WRITES = """
 INSERT INTO shop.sale VALUES (1000, 3, 99.5);
 UPDATE shop.customer SET name = 'renamed' WHERE id = 3;
 DELETE FROM shop.sale WHERE customer = 5;
-REFRESH MATERIALIZED VIEW shop.manual;
 """
 
 SHAPE = """
 SELECT c.oid::regclass, am.amname, c.relpersistence, c.relispopulated, c.reloptions,
-       (SELECT array_agg(pg_get_indexdef(indexrelid) ORDER BY 1) FROM pg_index WHERE indrelid = c.oid)
+       (SELECT array_agg(pg_get_indexdef(indexrelid) ORDER BY pg_get_indexdef(indexrelid) COLLATE "C") FROM pg_index WHERE indrelid = c.oid)
 FROM pg_class c JOIN pg_am am ON am.oid = c.relam WHERE c.relkind = 'm' AND am.amname = 'tview' ORDER BY c.oid::regclass::text COLLATE "C"
 """
 

@@ -69,6 +69,16 @@ impl Block {
     }
 }
 
+/// The unique key that a TVIEW is stored by.
+pub struct StoredKey {
+    pub columns: Vec<i16>,
+    /// Those of them that are never NULL.
+    pub not_null: Vec<i16>,
+}
+
+/// Asks for the key of an open TVIEW.
+pub type KeyOf<'a> = &'a dyn Fn(&Relation) -> Option<StoredKey>;
+
 pub struct Described {
     pub block: Block,
     pub description: Description,
@@ -78,9 +88,9 @@ pub struct Described {
 ///
 /// # Safety
 /// `query` is valid and stays alive as long as the result.
-pub unsafe fn describe(query: *mut pg_sys::Query) -> Described {
+pub unsafe fn describe(query: *mut pg_sys::Query, key_of: KeyOf) -> Described {
     let mut atoms = Vec::new();
-    let (block, join) = describe_block(query, &[], &mut atoms);
+    let (block, join) = describe_block(query, &[], &mut atoms, key_of);
     let mut outs = Vec::new();
     let mut comparable = Vec::new();
     for tle in outputs(query) {
@@ -142,9 +152,14 @@ unsafe fn is_plain(q: &pg_sys::Query) -> bool {
         && q.rowMarks.is_null()
 }
 
-unsafe fn describe_block(query: *mut pg_sys::Query, path: &[usize], atoms: &mut Vec<Atom>) -> (Block, Join) {
+unsafe fn describe_block(
+    query: *mut pg_sys::Query,
+    path: &[usize],
+    atoms: &mut Vec<Atom>,
+    key_of: KeyOf,
+) -> (Block, Join) {
     let mut block = Block { query, items: HashMap::new() };
-    let join = describe_from((*query).jointree.cast(), &mut block, path, atoms);
+    let join = describe_from((*query).jointree.cast(), &mut block, path, atoms, key_of);
     (block, join)
 }
 
@@ -153,19 +168,20 @@ unsafe fn describe_from(
     block: &mut Block,
     path: &[usize],
     atoms: &mut Vec<Atom>,
+    key_of: KeyOf,
 ) -> Join {
     if list::is(node, pg_sys::NodeTag::T_FromExpr) {
         let from = node.cast::<pg_sys::FromExpr>();
         let items: Vec<Join> = list::iter::<pg_sys::Node>((*from).fromlist)
-            .map(|item| describe_from(item, block, path, atoms))
+            .map(|item| describe_from(item, block, path, atoms, key_of))
             .collect();
         let equalities = equalities((*from).quals, block);
         return Join::Inner(items, equalities);
     }
     if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
         let join = node.cast::<pg_sys::JoinExpr>();
-        let left = describe_from((*join).larg, block, path, atoms);
-        let right = describe_from((*join).rarg, block, path, atoms);
+        let left = describe_from((*join).larg, block, path, atoms, key_of);
+        let right = describe_from((*join).rarg, block, path, atoms, key_of);
         let on = equalities((*join).quals, block);
         return match (*join).jointype {
             pg_sys::JoinType::JOIN_LEFT => Join::Outer(OuterKind::Left, Box::new(left), Box::new(right), on),
@@ -179,12 +195,12 @@ unsafe fn describe_from(
     let mut here = path.to_vec();
     here.push(index);
     if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && !(*rte).lateral && is_plain(&*(*rte).subquery) {
-        let (sub, join) = describe_block((*rte).subquery, &here, atoms);
+        let (sub, join) = describe_block((*rte).subquery, &here, atoms, key_of);
         block.items.insert(index, Item::Sub(sub));
         return join;
     }
     let atom = if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION {
-        base_atom((*rte).relid, (*rte).inh, here)
+        base_atom((*rte).relid, (*rte).inh, here, key_of)
     } else {
         Atom { path: here, ..Atom::default() }
     };
@@ -225,7 +241,7 @@ unsafe fn equalities(quals: *mut pg_sys::Node, block: &Block) -> Vec<Equality> {
     out
 }
 
-fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>) -> Atom {
+fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>, key_of: KeyOf) -> Atom {
     let mut atom = Atom { relid: Some(relid.to_u32()), path, ..Atom::default() };
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { return atom };
     for i in 0..rel.natts() {
@@ -233,6 +249,13 @@ fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>) -> Atom {
         if att.attnotnull && !att.attisdropped {
             atom.not_null.push(att.attnum);
         }
+    }
+    if rel.relkind() == pg_sys::RELKIND_MATVIEW {
+        if let Some(key) = key_of(&rel) {
+            atom.not_null = key.not_null;
+            atom.keys = vec![key.columns];
+        }
+        return atom;
     }
     let has_children = rel.relkind() == pg_sys::RELKIND_RELATION && rel.class().relhassubclass && inh;
     if !has_children {

@@ -7,7 +7,7 @@ use super::refuse_functions::check_functions;
 use super::relations;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
-use crate::pg::{list, name, walk};
+use crate::pg::{callback, list, name, walk};
 use crate::tam;
 use pgrx::pg_sys;
 
@@ -18,7 +18,13 @@ use pgrx::pg_sys;
 pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
     check_written(query)?;
     for (relid, used) in relations::of(query) {
-        check_relation(pg_sys::Oid::from(relid), &used)?;
+        let relid = pg_sys::Oid::from(relid);
+        if let Err(mut e) = check_relation(relid, &used) {
+            if let Error::Unsupported { at, .. } = &mut e {
+                *at = super::locate::relation(callback::source(), relid);
+            }
+            return Err(e);
+        }
     }
     Ok(())
 }

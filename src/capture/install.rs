@@ -14,6 +14,8 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 
+/// Names sort before those of ordinary triggers, so that a statement trigger of the user's that reads a TVIEW sees what
+/// its own statement did.
 struct Event {
     name: &'static CStr,
     kind: u32,
@@ -22,10 +24,10 @@ struct Event {
 }
 
 const EVENTS: &[Event] = &[
-    Event { name: c"tviews_insert", kind: pg_sys::TRIGGER_TYPE_INSERT, old: false, new: true },
-    Event { name: c"tviews_update", kind: pg_sys::TRIGGER_TYPE_UPDATE, old: true, new: true },
-    Event { name: c"tviews_delete", kind: pg_sys::TRIGGER_TYPE_DELETE, old: true, new: false },
-    Event { name: c"tviews_truncate", kind: pg_sys::TRIGGER_TYPE_TRUNCATE, old: false, new: false },
+    Event { name: c"$tviews_insert", kind: pg_sys::TRIGGER_TYPE_INSERT, old: false, new: true },
+    Event { name: c"$tviews_update", kind: pg_sys::TRIGGER_TYPE_UPDATE, old: true, new: true },
+    Event { name: c"$tviews_delete", kind: pg_sys::TRIGGER_TYPE_DELETE, old: true, new: false },
+    Event { name: c"$tviews_truncate", kind: pg_sys::TRIGGER_TYPE_TRUNCATE, old: false, new: false },
 ];
 
 const OLD: &CStr = c"tviews_old";

@@ -4,13 +4,14 @@
 //! statement and put back after it.
 
 use super::create::{adopt, check};
-use super::life::{is_marked, owns};
+use super::life::{self, is_marked, owns};
 use super::utility::{freed, keep, After, Call};
 use crate::analyze::load;
 use crate::catalog::{self, options, options::Options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
+use crate::queue;
 use crate::refresh::populate;
 use crate::tam::{self, state};
 use pgrx::pg_sys;
@@ -26,6 +27,8 @@ pub struct Planned {
     becomes: Option<Method>,
     /// New storage.
     persistence: Option<u8>,
+    /// Another owner may see other rows.
+    owner: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -66,7 +69,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         let rel = Relation::open(relid, pg_sys::AccessShareLock)
             .ok_or_else(|| Error::Internal("relation vanished".into()))?;
         check(load::stored(&rel)?, rel.class().relowner)?;
-        let planned = Planned { relid, options: None, becomes: Some(Method::Tview), persistence: None };
+        let planned = Planned { relid, options: None, becomes: Some(Method::Tview), persistence: None, owner: false };
         call.after = After::Alter(keep(planned));
         return Ok(());
     }
@@ -89,7 +92,7 @@ unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
     }
     let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
     (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
-    let mut planned = Planned { relid, options: None, becomes: None, persistence: None };
+    let mut planned = Planned { relid, options: None, becomes: None, persistence: None, owner: false };
     let mut rest: *mut pg_sys::List = std::ptr::null_mut();
     for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
         use pg_sys::AlterTableType::*;
@@ -112,7 +115,10 @@ unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
                 }
                 rest = pg_sys::lappend(rest, cmd.cast());
             }
-            _ => rest = pg_sys::lappend(rest, cmd.cast()),
+            other => {
+                planned.owner |= other == AT_ChangeOwner;
+                rest = pg_sys::lappend(rest, cmd.cast());
+            }
         }
     }
     if planned.becomes == Some(Method::Heap) {
@@ -170,6 +176,7 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
 
 /// A TVIEW is about to become an ordinary materialized view: logged, without state, with exact contents.
 unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
+    populate::refuse_if_read(relid, "made an ordinary materialized view")?;
     let (unlogged, populated) = {
         let Some(rel) = Relation::open(relid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
         (rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT, rel.class().relispopulated)
@@ -191,6 +198,9 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
     if let Some(ours) = &planned.options {
         options::store(relid, ours);
         catalog::invalidate_all();
+    }
+    if planned.owner && planned.becomes.is_none() {
+        queue::recompute(relid);
     }
     match planned.becomes {
         Some(Method::Tview) => {
@@ -259,7 +269,8 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         );
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         let relevant = relevant || (*cmd).subtype == AT_SetExpression;
-        if relevant {
+        let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
+        if relevant || (columns && life::whole_row_is_read(relid)) {
             touched.insert(relid.to_u32());
             touched.extend(other_table(cmd));
         }

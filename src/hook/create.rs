@@ -13,6 +13,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
+use crate::queue;
 use crate::refresh::{graph, populate, tview};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -211,10 +212,8 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     unsafe {
         let expanded = load::expand(load::stored(&rel)?)?;
         for (relid, usage) in relations::of(expanded) {
-            if relid != oid.to_u32() {
-                let columns = usage.columns.into_iter().filter(|c| *c >= 0).collect();
-                sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
-            }
+            let columns = usage.columns.into_iter().filter(|c| *c >= 0).collect();
+            sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
         }
     }
     drop(rel);
@@ -278,6 +277,9 @@ unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned) -> Result<()> {
     adopt(oid)?;
     if planned.populate {
         populate::populate(oid, planned.persistence, false)?;
+        if graph::current()?.is_read(oid.to_u32()) {
+            queue::change_everything(oid);
+        }
         explain_full(oid)?;
     } else {
         populate::empty(oid)?;
@@ -312,5 +314,5 @@ unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> 
 pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<tview::Decided> {
     check(query, pg_sys::GetUserId())?;
     let _pinned = Pinned::new(pg_sys::GetUserId());
-    tview::decide(query, None, &Options::new(), Vec::new())
+    tview::decide(query, &Options::new(), Vec::new())
 }

@@ -90,7 +90,12 @@ unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query) {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) {
-    if make_current((*(*query).plannedstmt).rtable) && !(*query).snapshot.is_null() {
+    let done = make_current((*(*query).plannedstmt).rtable);
+    if (*query).snapshot.is_null() {
+        return;
+    }
+    // A STABLE function runs with its caller's snapshot, which can be older than a flush within the same statement.
+    if done || refresh::is_older((*query).snapshot) {
         pg_sys::UnregisterSnapshot((*query).snapshot);
         (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
     }

@@ -81,6 +81,9 @@ pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
 pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
     let kind = (*stmt).removeType;
+    if kind == pg_sys::ObjectType::OBJECT_POLICY {
+        return drop_policy(call, stmt);
+    }
     let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
     if !marked && kind != pg_sys::ObjectType::OBJECT_TABLE {
         return Ok(());
@@ -111,6 +114,27 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
     Ok(())
 }
 
+/// Whether a TVIEW reads whole rows of this relation or of one it inherits to or from: column names are part of them.
+pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
+    let tree = install::covering(relid);
+    let mut found = catalog::sources(|s| {
+        s.columns.contains(&0) && (s.relid == relid || tree.contains(&s.relid.to_u32()))
+    });
+    found.pop().is_some()
+}
+
+/// The names are those of the table and then of the policy.
+unsafe fn drop_policy(call: &mut Call, stmt: *mut pg_sys::DropStmt) -> Result<()> {
+    let mut tables = BTreeSet::new();
+    for names in list::iter::<pg_sys::List>((*stmt).objects) {
+        let table = pg_sys::list_copy_head(names, list::len(names) as i32 - 1);
+        tables.insert(find(pg_sys::makeRangeVarFromNameList(table)).to_u32());
+    }
+    tables.remove(&0);
+    call.after = After::Tree(keep(tables));
+    Ok(())
+}
+
 /// RENAME, SET SCHEMA, OWNER TO, COMMENT: names in cached SQL become stale; TVIEW as a word is checked.
 pub unsafe fn names(call: &mut Call) -> Result<()> {
     let tree = (*call.pstmt).utilityStmt;
@@ -127,6 +151,14 @@ pub unsafe fn names(call: &mut Call) -> Result<()> {
         }
     }
     call.after = After::Names;
+    if (*tree).type_ == pg_sys::NodeTag::T_RenameStmt
+        && (*tree.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_COLUMN
+    {
+        let oid = find(relation);
+        if whole_row_is_read(oid) {
+            call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+        }
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ pub mod alter;
 pub mod create;
 pub mod executor;
 pub mod life;
+pub mod merge;
 pub mod object_access;
 pub mod refresh;
 pub mod syntax;
@@ -16,5 +17,6 @@ pub mod utility;
 pub fn init() {
     utility::init();
     executor::init();
+    merge::init();
     object_access::init();
 }

@@ -139,6 +139,15 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
     )
 }
 
+/// DDL must find no row images of an older row type pending, COPY TO reads.
+unsafe fn wants_flush(tree: *mut pg_sys::Node) -> bool {
+    match (*tree).type_ {
+        pg_sys::NodeTag::T_CommentStmt => false,
+        pg_sys::NodeTag::T_CopyStmt => !(*tree.cast::<pg_sys::CopyStmt>()).is_from,
+        _ => true,
+    }
+}
+
 #[pg_guard]
 unsafe extern "C-unwind" fn before(call: &mut Call) {
     use pg_sys::NodeTag::*;
@@ -152,7 +161,7 @@ unsafe extern "C-unwind" fn before(call: &mut Call) {
         or_raise(create::without_extension(tree));
         return;
     }
-    if !queue::is_empty() {
+    if !queue::is_empty() && wants_flush(tree) {
         flush(Moment::Read);
     }
     or_raise(match tag {

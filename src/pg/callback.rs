@@ -3,7 +3,8 @@
 //!
 //! Why static state: pgrx raises errors again when all Rust frames are unwound, so what the report needs must outlive
 //! them. The hooks push `Frame` in a C-unwind frame without destructors, outside of the guarded code.
-//! Invariant: the state is cleared whenever a frame is pushed and when it is used.
+//! Invariant: the position is cleared whenever a frame is pushed and when it is used; the name when its flush is over,
+//! or when its (sub)transaction has aborted.
 
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,11 @@ extern "C-unwind" {
     fn errposition(cursorpos: c_int) -> c_int;
     fn set_errcontext_domain(domain: *const c_char) -> c_int;
     fn errcontext_msg(fmt: *const c_char, ...) -> c_int;
+}
+
+/// Text of the statement whose hook is running, or null.
+pub fn source() -> *const c_char {
+    SOURCE.get()
 }
 
 /// Makes the next error point at byte `location` of the statement being executed.
@@ -54,7 +60,6 @@ impl Frame {
     /// `self` must stay where it is until `pop`, or until an error unwinds past it.
     pub unsafe fn push(&mut self, source: *const c_char) {
         POSITION.set(0);
-        set_flushing(None);
         self.1 = SOURCE.replace(source);
         self.0.previous = pg_sys::error_context_stack;
         self.0.callback = Some(report);

@@ -90,7 +90,7 @@ impl Plan {
         unsafe {
             let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
             if plan.is_null() {
-                return Err(Error::Internal(format!("SPI_prepare returned {}", pg_sys::SPI_result)));
+                return Err(Error::Internal(format!("SPI_prepare returned {}", { pg_sys::SPI_result })));
             }
             let code = pg_sys::SPI_keepplan(plan);
             assert_eq!(code, 0);

@@ -41,7 +41,15 @@ pub enum Moment {
 thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     /// Queue version at the last flush that left the queue as it was.
+    /// First command that sees what the last flush of this transaction wrote.
+    static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
     static PEEKED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whether a snapshot was taken before the last flush of this transaction.
+pub fn is_older(snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: the snapshot of a query that is about to start.
+    unsafe { (*snapshot).curcid < LAST.get() }
 }
 
 /// Whether a flush of this backend is on the stack.
@@ -118,6 +126,12 @@ impl Flush {
             if due {
                 self.maintain(pg_sys::Oid::from(*tview), graph.is_read(*tview))?;
             }
+        }
+        // What was written is visible to the snapshot that the reader takes next.
+        // SAFETY: inside a transaction.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            LAST.set(pg_sys::GetCurrentCommandId(false));
         }
         Ok(())
     }
@@ -248,6 +262,7 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
 }
 
 pub fn end_of_transaction() {
+    LAST.set(0);
     PEEKED.set(0);
     end_of_subtransaction();
 }

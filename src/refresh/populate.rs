@@ -49,6 +49,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<()> {
 
 /// Empties a TVIEW, as REFRESH … WITH NO DATA does.
 pub fn empty(oid: pg_sys::Oid) -> Result<()> {
+    refuse_if_read(oid, "emptied")?;
     let persistence = open(oid)?.class().relpersistence as u8;
     empty_as(oid, persistence)
 }
@@ -72,6 +73,22 @@ fn open(oid: pg_sys::Oid) -> Result<Relation> {
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))
 }
 
+/// What other TVIEWs are computed from must stay populated and maintained.
+pub fn refuse_if_read(oid: pg_sys::Oid, what: &str) -> Result<()> {
+    let graph = graph::current()?;
+    let reader = graph.order.iter().find(|t| graph.reads[t].contains(&oid.to_u32()));
+    match reader {
+        None => Ok(()),
+        Some(reader) => Err(Error::WrongState {
+            what: format!("TVIEW \"{}\" cannot be {what}", crate::pg::name::bare(oid)),
+            hint: Some(format!(
+                "TVIEW \"{}\" reads it; drop that one first.",
+                crate::pg::name::bare(pg_sys::Oid::from(*reader))
+            )),
+        }),
+    }
+}
+
 /// A source that is a TVIEW must be populated and alive.
 fn check_source(source: pg_sys::Oid) -> Result<()> {
     recover(source)?;
@@ -87,7 +104,7 @@ fn add_state(oid: pg_sys::Oid) -> Result<()> {
         let present = state::state_attributes(rel.tupdesc()).len();
         let _pinned = Pinned::new(owner);
         let query = load::expand(load::stored(&rel)?)?;
-        let wanted = text::state_columns(&describe::describe(query).description.shape);
+        let wanted = text::state_columns(&describe::describe(query, &super::tview::stored_key).description.shape);
         drop(rel);
         if present != wanted {
             if present > 0 {
@@ -171,7 +188,7 @@ fn index_columns(rel: &Relation, tview: &Tview) -> Option<String> {
     let shape = unsafe {
         let _pinned = Pinned::new(tview.owner);
         let query = load::expand(load::stored(rel).ok()?).ok()?;
-        describe::describe(query).description.shape
+        describe::describe(query, &super::tview::stored_key).description.shape
     };
     if shape != Shape::Distinct {
         return None;

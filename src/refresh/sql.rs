@@ -33,7 +33,7 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
     // SAFETY: a private copy of the stored query.
     unsafe {
         let query = load::expand(load::stored(rel)?)?;
-        let described = describe::describe(query);
+        let described = describe::describe(query, &super::tview::stored_key);
         for (a, atom) in described.description.atoms.iter().enumerate() {
             if atom.relid.is_some_and(|r| changed.contains(&r)) {
                 match dirty::term(&described, &positions, a, changed)? {

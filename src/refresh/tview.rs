@@ -88,7 +88,7 @@ fn build(rel: &Relation) -> Result<Tview> {
         for relid in relations::named(query) {
             cache::watch(pg_sys::Oid::from(relid));
         }
-        let plan = decide(query, Some(rel.oid()), &options::stored(rel.oid()), column_names(rel))?;
+        let plan = decide(query, &options::stored(rel.oid()), column_names(rel))?;
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
@@ -125,13 +125,12 @@ pub struct Decided {
 /// `query` is valid; pinned settings are in force.
 pub unsafe fn decide(
     query: *mut pg_sys::Query,
-    own: Option<pg_sys::Oid>,
     options: &options::Options,
     columns: Vec<String>,
 ) -> Result<Decided> {
     let expanded = load::expand(query)?;
     let used = relations::of(expanded);
-    let described = describe::describe(expanded);
+    let described = describe::describe(expanded, &stored_key);
     let d = &described.description;
     let positions = match options.get("key") {
         Some(given) => Some(given_key(given, &columns, &d.comparable)?),
@@ -139,9 +138,6 @@ pub unsafe fn decide(
     };
     let mut decisions = BTreeMap::new();
     for (relid, usage) in &used {
-        if own.is_some_and(|o| o.to_u32() == *relid) {
-            continue;
-        }
         let decision = match (&positions, options.get("mode").map(String::as_str)) {
             (_, Some("full")) => Decision::full("mode = full"),
             (None, _) => Decision::full(no_key(&d.shape)),
@@ -161,6 +157,16 @@ fn no_key(shape: &Shape) -> String {
         Shape::Rows => "no unique key of the output can be derived".into(),
         Shape::Distinct => "a column of the output has no equality operator".into(),
     }
+}
+
+/// The key of a TVIEW that is read by another one.
+pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
+    let tview = of(rel).ok()?;
+    let key = tview.key.as_ref()?;
+    Some(describe::StoredKey {
+        columns: key.iter().map(|k| k.at as i16 + 1).collect(),
+        not_null: key.iter().filter(|k| !k.nullable).map(|k| k.at as i16 + 1).collect(),
+    })
 }
 
 unsafe fn decide_one(

@@ -1,0 +1,68 @@
+//! MERGE that moves rows between partitions: a gap of statement triggers that capture has to fill.
+//!
+//! A row that an UPDATE action of MERGE moves to another partition is put into the transition tables of DELETE and
+//! INSERT, but the statement triggers of these events only fire for events that MERGE itself names
+//! (executor/nodeModifyTable.c, fireASTriggers and ExecCrossPartitionUpdate). Invariant: after such a MERGE the relation
+//! counts as changed entirely. MERGE that does not assign partition key columns is not concerned.
+
+use crate::capture::route;
+use crate::pg::callback::Frame;
+use crate::pg::list;
+use crate::pg::relation::Relation;
+use crate::queue;
+use pgrx::{pg_guard, pg_sys};
+
+static mut NEXT_FINISH: pg_sys::ExecutorFinish_hook_type = None;
+
+pub fn init() {
+    // SAFETY: called once, while the library is loaded.
+    unsafe {
+        NEXT_FINISH = pg_sys::ExecutorFinish_hook;
+        pg_sys::ExecutorFinish_hook = Some(executor_finish);
+    }
+}
+
+extern "C-unwind" {
+    // Called without a guard, so that its errors stay as they are.
+    #[link_name = "standard_ExecutorFinish"]
+    #[allow(improper_ctypes)]
+    fn standard_finish(query: *mut pg_sys::QueryDesc);
+}
+
+unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
+    #[allow(static_mut_refs)]
+    match NEXT_FINISH {
+        Some(next) => next(query),
+        None => standard_finish(query),
+    }
+    let plan = (*query).plannedstmt;
+    if (*plan).commandType == pg_sys::CmdType::CMD_MERGE || (*plan).hasModifyingCTE {
+        let mut frame = Frame::new();
+        frame.push((*query).sourceText);
+        after_finish(plan);
+        frame.pop();
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn after_finish(plan: *mut pg_sys::PlannedStmt) {
+    mark(plan, (*plan).planTree.cast());
+    for sub in list::iter::<pg_sys::Node>((*plan).subplans) {
+        mark(plan, sub);
+    }
+}
+
+unsafe fn mark(plan: *mut pg_sys::PlannedStmt, node: *mut pg_sys::Node) {
+    if !list::is(node, pg_sys::NodeTag::T_ModifyTable) {
+        return;
+    }
+    let modify = &*node.cast::<pg_sys::ModifyTable>();
+    if modify.operation != pg_sys::CmdType::CMD_MERGE || !modify.partColsUpdated || modify.rootRelation == 0 {
+        return;
+    }
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*plan).rtable, modify.rootRelation as usize - 1);
+    let Some(rel) = Relation::open((*rte).relid, pg_sys::NoLock) else { return };
+    let routes = route::of(rel.raw());
+    let targets = routes.targets.iter().map(|t| t.relid);
+    targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
+}
