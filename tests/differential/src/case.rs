@@ -127,14 +127,15 @@ pub fn build(seed: u64) -> Case {
         }
         views.push(View { name, is_tview, options, query, facts, late: is_late });
     }
-    let transactions = transaction::plan(dice, &built.schema, &views);
+    let transactions = transaction::plan(dice, &built.schema, &views, true);
     Case { ddl: built.ddl, rows: built.rows, schema: built.schema, views, transactions, hazards: built.hazards }
 }
 
-/// Other transactions over the schema of a case, without changes of definitions.
+/// Other transactions over the schema of a case, for several sessions: without changes of definitions, and without TRUNCATE, after which PostgreSQL
+/// itself shows older snapshots an empty table.
 pub fn transactions(case: &Case, dice: &mut Dice) -> Vec<Transaction> {
-    let mut all = transaction::plan(dice, &case.schema, &case.views);
-    all.retain(|t| t.steps.iter().all(|s| !s.is_ddl && !matches!(s.act, Act::Create(_) | Act::Drop(_) | Act::Native(_))));
+    let mut all = transaction::plan(dice, &case.schema, &case.views, false);
+    all.retain(|t| t.steps.iter().all(|s| !s.is_ddl && !matches!(s.act, Act::Create(_) | Act::Drop(_) | Act::Native(_)) && !matches!(&s.act, Act::Sql(sql) if sql.contains("TRUNCATE"))));
     all
 }
 

@@ -95,6 +95,7 @@ fn transaction(client: &mut Client, case: &Case, live: &[bool], t: &Transaction,
             None
         }
         Ok(failure) => {
+            say("-- DIFFERS");
             let _ = client.batch_execute("ROLLBACK");
             failure
         }
@@ -147,6 +148,12 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
                 let Ok(mut client) = connect(dsn) else { return found };
                 while !stop.load(Ordering::Relaxed) && found.failure.is_none() {
                     found.failure = compare(&mut client, case, live, &mut found).map(|f| format!("the reader's snapshot: {f}"));
+                    if found.failure.is_some() {
+                        if let Ok(mut log) = log.lock() {
+                            log.push((Instant::now(), 99, "-- DIFFERS".into()));
+                        }
+                        stop.store(true, Ordering::Relaxed);
+                    }
                 }
                 found
             });
@@ -167,6 +174,10 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
                             let gid = format!("fuzz_{me}_{number}");
                             found.failure = transaction(&mut client, case, live, t, &gid, me, log, &mut found);
                             if found.failure.is_some() {
+                                // what others do now only hides the trace
+                                stop.store(true, Ordering::Relaxed);
+                            }
+                            if stop.load(Ordering::Relaxed) {
                                 break;
                             }
                         }
@@ -185,7 +196,10 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
             for (code, n) in found.errors {
                 *sums.errors.entry(code).or_default() += n;
             }
-            trouble = trouble.or(found.failure);
+            trouble = match (trouble, found.failure) {
+                (Some(a), Some(b)) => Some(format!("{a}\nand {b}")),
+                (a, b) => a.or(b),
+            };
         }
         trouble = trouble.or_else(|| compare(&mut session.checker, &case, &live, sums).map(|f| format!("when all were done: {f}")));
         if trouble.is_some() {

@@ -57,7 +57,8 @@ impl Writer<'_> {
     }
 }
 
-pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View]) -> Vec<Transaction> {
+/// `definitions`: also transactions that change definitions, which must run in the order of the plan.
+pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], definitions: bool) -> Vec<Transaction> {
     let mut w = Writer { dice, schema: schema.clone(), views, group: 0, names: 0 };
     let mut all = vec![];
     let count = w.dice.between(5, 24);
@@ -69,7 +70,7 @@ pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View]) -> Vec<Transaction
         }
         match w.dice.below(100) {
             0..=6 => all.push(w.no_change()),
-            7..=10 => all.extend(w.definition()),
+            7..=10 if definitions => all.extend(w.definition()),
             _ => {
                 let (before, steps) = w.body();
                 if !before.is_empty() {
