@@ -165,6 +165,9 @@ impl Edit<'_> {
             }
         }
         drop_conditions(query, &mut local);
+        if local.iter().any(|side| lateral_depends(query, side)) {
+            return Ok(Err("a LATERAL item depends on the nullable side of an outer join".into()));
+        }
         for side in &local {
             self.groups.push(side.iter().flat_map(|i| block.atoms_of(*i)).collect());
         }
@@ -332,6 +335,30 @@ unsafe fn conjunction(conditions: Vec<*mut pg_sys::Node>) -> *mut pg_sys::Node {
         return std::ptr::null_mut();
     }
     pg_sys::make_ands_explicit(list).cast()
+}
+
+/// Whether a LATERAL item of the FROM clause looks at a null-extended side: its rows are others then.
+unsafe fn lateral_depends(query: *mut pg_sys::Query, side: &BTreeSet<usize>) -> bool {
+    relations::in_from(query).into_iter().any(|i| {
+        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
+        if !(*rte).lateral {
+            return false;
+        }
+        let (node, level) = match (*rte).rtekind {
+            pg_sys::RTEKind::RTE_SUBQUERY => ((*rte).subquery.cast::<pg_sys::Node>(), 1),
+            pg_sys::RTEKind::RTE_FUNCTION => ((*rte).functions.cast(), 0),
+            pg_sys::RTEKind::RTE_TABLEFUNC => ((*rte).tablefunc.cast(), 0),
+            pg_sys::RTEKind::RTE_VALUES => ((*rte).values_lists.cast(), 0),
+            _ => return true,
+        };
+        let looks_at = set_of(list::members(pg_sys::pull_varnos_of_level(std::ptr::null_mut(), node, level)));
+        // Vars of a join alias may stand for columns of the side.
+        looks_at.iter().any(|v| side.contains(v) || is_join(query, *v))
+    })
+}
+
+unsafe fn is_join(query: *mut pg_sys::Query, index: usize) -> bool {
+    (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).rtekind == pg_sys::RTEKind::RTE_JOIN
 }
 
 /// Conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.

@@ -77,12 +77,27 @@ fn invalid(name: &str, value: &str, hint: &str) -> Error {
 /// # Safety
 /// `defs` is a valid list of `DefElem` or null; the result shares its elements.
 pub unsafe fn split(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_sys::List)> {
+    split_by(defs, check)
+}
+
+/// As `split`, for RESET, where options have no values.
+///
+/// # Safety
+/// As for `split`.
+pub unsafe fn split_names(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_sys::List)> {
+    split_by(defs, |_, _| Ok(String::new()))
+}
+
+unsafe fn split_by(
+    defs: *mut pg_sys::List,
+    value: impl Fn(&str, Option<String>) -> Result<String>,
+) -> Result<(Options, *mut pg_sys::List)> {
     let mut ours = Options::new();
     let mut rest: *mut pg_sys::List = std::ptr::null_mut();
     for def in list::iter::<pg_sys::DefElem>(defs) {
         let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
         if (*def).defnamespace.is_null() && is_ours(&name) {
-            if ours.insert(name.clone(), check(&name, value_of(def))?).is_some() {
+            if ours.insert(name.clone(), value(&name, value_of(def))?).is_some() {
                 return Err(Error::BadOption(format!("option \"{name}\" specified more than once"), None));
             }
         } else {

@@ -4,6 +4,7 @@
 //! statement and put back after it.
 
 use super::create::{adopt, check};
+use super::keys;
 use super::life::{self, is_marked, owns};
 use super::utility::{freed, keep, After, Call};
 use crate::analyze::load;
@@ -100,8 +101,12 @@ unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             AT_SetLogged => set_logged(&mut planned, true),
             AT_SetUnLogged => set_logged(&mut planned, false),
             AT_SetRelOptions | AT_ResetRelOptions | AT_ReplaceRelOptions => {
-                let (ours, theirs) = options::split((*cmd).def.cast())?;
                 let reset = (*cmd).subtype == AT_ResetRelOptions;
+                let (ours, theirs) = if reset {
+                    options::split_names((*cmd).def.cast())?
+                } else {
+                    options::split((*cmd).def.cast())?
+                };
                 change_options(&mut planned, ours, reset)?;
                 (*cmd).def = theirs.cast();
                 if !theirs.is_null() {
@@ -247,6 +252,7 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
     use pg_sys::AlterTableType::*;
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
     let mut touched = BTreeSet::new();
+    let mut uniqueness = false;
     for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
         let relevant = matches!(
             (*cmd).subtype,
@@ -269,16 +275,31 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         );
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         let relevant = relevant || (*cmd).subtype == AT_SetExpression;
+        uniqueness |= matches!(
+            (*cmd).subtype,
+            AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn
+        );
+        // The owner of a table is exempt from its policies.
+        let relevant = relevant || ((*cmd).subtype == AT_ChangeOwner && has_policies(relid));
         let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
         if relevant || (columns && life::whole_row_is_read(relid)) {
             touched.insert(relid.to_u32());
             touched.extend(other_table(cmd));
         }
     }
+    if uniqueness {
+        let mut relids = touched.clone();
+        relids.insert(relid.to_u32());
+        keys::remember(call, &relids)?;
+    }
     if !touched.is_empty() {
         call.after = After::Tree(keep(touched));
     }
     Ok(())
+}
+
+fn has_policies(relid: pg_sys::Oid) -> bool {
+    Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
 }
 
 /// The partition or parent that a command names.

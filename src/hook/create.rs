@@ -89,7 +89,7 @@ unsafe fn has_prefix(rel: *mut pg_sys::RangeVar) -> bool {
 pub unsafe fn before(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
     if !is_ours(stmt) {
-        return Ok(());
+        return plain_table(call, stmt);
     }
     let mut markers = Options::new();
     for def in list::iter::<pg_sys::DefElem>((*(*stmt).into).options) {
@@ -152,6 +152,20 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     Ok(())
 }
 
+/// Under default_table_access_method = tview, tables are still stored in heap.
+unsafe fn plain_table(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) -> Result<()> {
+    let default = pg_sys::default_table_access_method;
+    if (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
+        && (*(*stmt).into).accessMethod.is_null()
+        && !default.is_null()
+        && CStr::from_ptr(default) == TVIEW
+    {
+        let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
+        (*(*stmt).into).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
+    }
+    Ok(())
+}
+
 unsafe fn without_markers(defs: *mut pg_sys::List) -> *mut pg_sys::List {
     let mut out: *mut pg_sys::List = std::ptr::null_mut();
     for def in list::iter::<pg_sys::DefElem>(defs) {
@@ -185,7 +199,7 @@ pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()>
     Ok(())
 }
 
-pub unsafe fn after(planned: &Planned, _call: &mut Call) -> Result<()> {
+pub unsafe fn after(planned: &Planned) -> Result<()> {
     pg_sys::CommandCounterIncrement();
     let oid = pg_sys::RangeVarGetRelidExtended(
         planned.relation,

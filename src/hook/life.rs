@@ -4,6 +4,7 @@
 //! for recomputation in the same transaction.
 
 use super::create::adopt;
+use super::keys;
 use super::utility::{freed, keep, After, Call};
 use crate::analyze::{load, relations};
 use crate::capture::{install, route};
@@ -83,6 +84,17 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let kind = (*stmt).removeType;
     if kind == pg_sys::ObjectType::OBJECT_POLICY {
         return drop_policy(call, stmt);
+    }
+    if kind == pg_sys::ObjectType::OBJECT_INDEX {
+        let mut tables = BTreeSet::new();
+        for names in list::iter::<pg_sys::List>((*stmt).objects) {
+            let index = find(pg_sys::makeRangeVarFromNameList(names));
+            if index != pg_sys::InvalidOid {
+                tables.insert(pg_sys::IndexGetRelation(index, true).to_u32());
+            }
+        }
+        tables.remove(&0);
+        return keys::remember(call, &tables);
     }
     let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
     if !marked && kind != pg_sys::ObjectType::OBJECT_TABLE {
@@ -188,6 +200,7 @@ pub unsafe fn create_table(call: &mut Call) -> Result<()> {
         .filter(|oid| *oid != 0)
         .collect();
     if !parents.is_empty() {
+        keys::remember(call, &parents)?;
         call.after = After::Tree(keep(parents));
     }
     Ok(())

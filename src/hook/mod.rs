@@ -7,6 +7,7 @@
 pub mod alter;
 pub mod create;
 pub mod executor;
+mod keys;
 pub mod life;
 pub mod merge;
 pub mod object_access;

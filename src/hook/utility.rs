@@ -3,7 +3,7 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, create, life, refresh};
+use super::{alter, create, keys, life, refresh};
 use crate::capture::install;
 use crate::catalog;
 use crate::pg::callback::Frame;
@@ -27,11 +27,11 @@ thread_local! {
 #[derive(Clone, Copy)]
 pub struct Call {
     pub pstmt: *mut pg_sys::PlannedStmt,
-    pub source: *const c_char,
     /// The handler has done everything.
     pub done: bool,
     pub after: After,
-    pub qc: *mut pg_sys::QueryCompletion,
+    /// Keys of TVIEWs that the statement must leave alone; null when it cannot touch any.
+    pub keys: *mut keys::Keys,
 }
 
 /// What to do when the statement has succeeded. Pointers are palloc'd in the statement's memory context.
@@ -73,7 +73,7 @@ unsafe extern "C-unwind" fn process_utility(
     dest: *mut pg_sys::DestReceiver,
     qc: *mut pg_sys::QueryCompletion,
 ) {
-    let mut call = Call { pstmt, source, done: false, after: After::Nothing, qc };
+    let mut call = Call { pstmt, done: false, after: After::Nothing, keys: std::ptr::null_mut() };
     let mut frame = Frame::new();
     frame.push(source);
     before(&mut call);
@@ -184,7 +184,7 @@ unsafe extern "C-unwind" fn before(call: &mut Call) {
 unsafe extern "C-unwind" fn after(call: &mut Call) {
     or_raise(match call.after {
         After::Nothing => Ok(()),
-        After::Create(plan) => create::after(&*plan, call),
+        After::Create(plan) => create::after(&*plan),
         After::Alter(plan) => alter::after(&*plan),
         After::Tree(relids) => life::tree_changed(&*relids),
         After::View(view) => life::view_replaced(view),
@@ -193,6 +193,9 @@ unsafe extern "C-unwind" fn after(call: &mut Call) {
             Ok(())
         }
     });
+    if !call.keys.is_null() {
+        or_raise(keys::check(&*call.keys));
+    }
     clean_up();
 }
 

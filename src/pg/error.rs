@@ -23,6 +23,9 @@ pub enum Error {
     InvalidDefinition(String, Option<String>),
     #[error("could not serialize access due to concurrent update")]
     Serialization,
+    /// Something that a TVIEW needs would go.
+    #[error("{what}")]
+    Dependent { what: String, hint: String },
     #[error("permission denied for table {0}")]
     Privilege(String),
     #[error("{0}")]
@@ -43,6 +46,7 @@ impl Error {
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
             Error::Serialization => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
@@ -59,6 +63,7 @@ impl Error {
         match self {
             Error::Unsupported { hint, .. } | Error::WrongState { hint, .. } => hint.clone(),
             Error::BadOption(_, hint) | Error::InvalidDefinition(_, hint) => hint.clone(),
+            Error::Dependent { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
             Error::Serialization => Some("The transaction might succeed if retried.".into()),
             _ => None,

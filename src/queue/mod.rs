@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::rc::Rc;
-use tviews_core::queue::Queue;
+use tviews_core::queue::{Absorb, Queue};
 
 /// What a pending change is about. Base relations sort before TVIEWs to recompute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,24 @@ pub enum Subject {
 /// Pending changes of a flush, by subject, oldest first.
 pub type Pending = BTreeMap<Subject, Vec<Rc<ChangeSet>>>;
 
+/// Changes that a flush in the middle of a transaction with a kept snapshot has applied: they are flushed once more at
+/// commit, with the latest snapshot. Sets are only listed, never summed: what one flush wrote and a later change undoes
+/// must still be looked at.
+#[derive(Default)]
+struct Applied(Vec<Rc<ChangeSet>>);
+
+impl Absorb for Applied {
+    fn absorb(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().cloned());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 thread_local! {
+    static APPLIED: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static QUEUE: RefCell<Queue<Subject, ChangeSet>> = RefCell::new(Queue::default());
 }
 
@@ -45,8 +62,9 @@ pub fn is_empty() -> bool {
     QUEUE.with(|q| q.borrow().is_empty())
 }
 
-pub fn version() -> u64 {
-    QUEUE.with(|q| q.borrow().version())
+/// Whether nothing is left to be done before commit.
+pub fn is_settled() -> bool {
+    is_empty() && APPLIED.with(|a| a.borrow().is_empty())
 }
 
 /// Changes what is pending for `subject` in the current sub-transaction.
@@ -69,6 +87,21 @@ pub fn take() -> Pending {
     QUEUE.with(|q| q.borrow_mut().take(depth()))
 }
 
+/// Remembers changes that have been applied under the transaction's own snapshot.
+pub fn applied(subject: Subject, sets: &[Rc<ChangeSet>]) {
+    APPLIED.with(|a| a.borrow_mut().change(depth(), subject, |list| list.0.extend(sets.iter().cloned())));
+}
+
+/// Takes everything that has to be flushed at commit.
+pub fn take_all() -> Pending {
+    let mut all = take();
+    for (subject, lists) in APPLIED.with(|a| a.borrow_mut().take(depth())) {
+        let sets = lists.iter().flat_map(|l| l.0.iter().cloned());
+        all.entry(subject).or_default().extend(sets);
+    }
+    all
+}
+
 /// Everything that is pending, which stays pending.
 pub fn peek() -> Pending {
     QUEUE.with(|q| q.borrow().peek())
@@ -81,6 +114,7 @@ fn depth() -> u32 {
 
 fn reset() {
     QUEUE.with(|q| q.borrow_mut().reset());
+    APPLIED.with(|a| a.borrow_mut().reset());
 }
 
 /// Not guarded itself: it only keeps the error context frame, see pg/callback.rs.
@@ -96,7 +130,7 @@ unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) {
     use pg_sys::XactEvent::*;
     match event {
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
-            if !is_empty() {
+            if !is_settled() {
                 refresh::flush(refresh::Moment::Commit);
             }
         }
@@ -117,9 +151,13 @@ unsafe extern "C-unwind" fn subxact_callback(
 ) {
     use pg_sys::SubXactEvent::*;
     match event {
-        SUBXACT_EVENT_COMMIT_SUB => QUEUE.with(|q| q.borrow_mut().sub_commit(depth())),
+        SUBXACT_EVENT_COMMIT_SUB => {
+            QUEUE.with(|q| q.borrow_mut().sub_commit(depth()));
+            APPLIED.with(|a| a.borrow_mut().sub_commit(depth()));
+        }
         SUBXACT_EVENT_ABORT_SUB => {
             QUEUE.with(|q| q.borrow_mut().sub_abort(depth()));
+            APPLIED.with(|a| a.borrow_mut().sub_abort(depth()));
             refresh::end_of_subtransaction();
         }
         _ => {}

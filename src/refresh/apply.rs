@@ -84,11 +84,22 @@ impl Job<'_> {
                 if !recorded {
                     self.record(&new, 1);
                 }
-                writer.insert(&new.values, &new.nulls);
+                self.insert(&mut writer, &new);
             }
             writer.close();
         }
         Ok(())
+    }
+
+    /// Under the transaction's own snapshot, a key that is taken unseen is a serialization failure.
+    unsafe fn insert(&self, writer: &mut Writer, row: &Row) {
+        if !self.keep {
+            writer.insert(&row.values, &row.nulls);
+            return;
+        }
+        pgrx::PgTryBuilder::new(std::panic::AssertUnwindSafe(|| writer.insert(&row.values, &row.nulls)))
+            .catch_when(pgrx::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| Error::Serialization.raise())
+            .execute();
     }
 
     unsafe fn fetch(

@@ -40,10 +40,8 @@ pub enum Moment {
 
 thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
-    /// Queue version at the last flush that left the queue as it was.
     /// First command that sees what the last flush of this transaction wrote.
     static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
-    static PEEKED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Whether a snapshot was taken before the last flush of this transaction.
@@ -79,28 +77,27 @@ pub struct Flush {
     /// Change sets by relation; those of TVIEWs are added as they are maintained.
     changes: HashMap<u32, Vec<Rc<ChangeSet>>>,
     recompute: BTreeSet<u32>,
-    /// In the middle of a transaction that keeps its snapshot: read with that one, and leave the queue for commit.
+    /// In the middle of a transaction that keeps its snapshot: read with that one, and do it again at commit.
     on_transaction_snapshot: bool,
 }
 
 /// Brings all affected TVIEWs up to date.
 pub fn flush(moment: Moment) {
-    if running() || queue::is_empty() {
+    if running() {
         return;
     }
     let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
-    let pending = if keep {
-        if PEEKED.get() == queue::version() {
-            return;
-        }
-        queue::peek()
-    } else {
-        queue::take()
-    };
+    let pending = if moment == Moment::Commit { queue::take_all() } else { queue::take() };
+    if pending.is_empty() {
+        return;
+    }
     let _guard = Guard::enter();
     let mut flush =
         Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep };
     for (subject, sets) in pending {
+        if keep {
+            queue::applied(subject, &sets);
+        }
         match subject {
             Subject::Relation(relid) => {
                 flush.changes.insert(relid, sets);
@@ -111,9 +108,6 @@ pub fn flush(moment: Moment) {
         }
     }
     or_raise(flush.run());
-    if keep {
-        PEEKED.set(queue::version());
-    }
 }
 
 impl Flush {
@@ -181,10 +175,11 @@ impl Flush {
         if own.is_empty() {
             return;
         }
+        let own = Rc::new(own);
         if self.on_transaction_snapshot {
-            queue::change(Subject::Relation(oid.to_u32()), |set| set.absorb(&own));
+            queue::applied(Subject::Relation(oid.to_u32()), std::slice::from_ref(&own));
         }
-        self.changes.entry(oid.to_u32()).or_default().push(Rc::new(own));
+        self.changes.entry(oid.to_u32()).or_default().push(own);
         srf::offer(Some(Offer { changes: self.changes.clone(), dirty: None }));
     }
 
@@ -263,7 +258,6 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
 
 pub fn end_of_transaction() {
     LAST.set(0);
-    PEEKED.set(0);
     end_of_subtransaction();
 }
 

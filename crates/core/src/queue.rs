@@ -25,20 +25,15 @@ struct Level<K, C> {
 /// Changes by key (a base relation), stacked by sub-transaction.
 pub struct Queue<K, C> {
     levels: Vec<Level<K, C>>,
-    /// Moves whenever the pending changes may have become different.
-    version: u64,
 }
 
 impl<K: Ord + Copy, C: Absorb> Default for Queue<K, C> {
     fn default() -> Self {
-        Queue { levels: Vec::new(), version: 0 }
+        Queue { levels: Vec::new() }
     }
 }
 
 impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
-    pub fn version(&self) -> u64 {
-        self.version
-    }
 
     /// Whether nothing at all is pending. Cheap: called at every statement.
     pub fn is_empty(&self) -> bool {
@@ -62,7 +57,6 @@ impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
 
     /// Changes `key` at nesting level `depth` through `f`; a set that `f` leaves empty is forgotten.
     pub fn change(&mut self, depth: u32, key: K, f: impl FnOnce(&mut C)) {
-        self.version += 1;
         let level = self.level(depth);
         let slot = level.pending.entry(key).or_default();
         if Rc::get_mut(slot).is_none() {
@@ -122,9 +116,6 @@ impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
     /// The sub-transaction at `depth` has been rolled back.
     pub fn sub_abort(&mut self, depth: u32) {
         let gone = self.split(depth);
-        if !gone.is_empty() {
-            self.version += 1;
-        }
         for level in gone {
             for (from, key, set) in level.consumed {
                 if from < depth {
@@ -137,7 +128,6 @@ impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
     /// The transaction has ended.
     pub fn reset(&mut self) {
         self.levels.clear();
-        self.version += 1;
     }
 
     fn split(&mut self, depth: u32) -> Vec<Level<K, C>> {
