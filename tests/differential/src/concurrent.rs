@@ -28,17 +28,33 @@ struct Found {
 fn connect(dsn: &str) -> Result<Client, postgres::Error> {
     let mut client = Client::connect(dsn, NoTls)?;
     client.batch_execute(oracle::SETTINGS)?;
-    client.batch_execute(&format!("SET search_path = {SCHEMA}, public; SET deadlock_timeout = '200ms'"))?;
+    client.batch_execute(&format!(
+        "SET search_path = {SCHEMA}, public; SET deadlock_timeout = '200ms'"
+    ))?;
     Ok(client)
 }
 
 /// Whether a statement names a view that was refused.
 fn reads_dead(case: &Case, live: &[bool], sql: &str) -> bool {
-    (sql.starts_with("REFRESH") || sql.starts_with("DO ")) && case.views.iter().zip(live).any(|(v, live)| !*live && sql.contains(&v.name))
+    (sql.starts_with("REFRESH") || sql.starts_with("DO "))
+        && case
+            .views
+            .iter()
+            .zip(live)
+            .any(|(v, live)| !*live && sql.contains(&v.name))
 }
 
 /// Runs one transaction; an error rolls it back. Returns a failure when the error may not happen.
-fn transaction(client: &mut Client, case: &Case, live: &[bool], t: &Transaction, gid: &str, me: usize, log: &Log, found: &mut Found) -> Option<String> {
+fn transaction(
+    client: &mut Client,
+    case: &Case,
+    live: &[bool],
+    t: &Transaction,
+    gid: &str,
+    me: usize,
+    log: &Log,
+    found: &mut Found,
+) -> Option<String> {
     let say = |text: &str| {
         if let Ok(mut log) = log.lock() {
             log.push((Instant::now(), me, text.to_string()));
@@ -68,7 +84,11 @@ fn transaction(client: &mut Client, case: &Case, live: &[bool], t: &Transaction,
                     let sql = comparison(&case.views[*view], &case.views[*view].query.sql);
                     let rows = oracle::rows(client, &sql)?;
                     if !rows.is_empty() {
-                        return Ok(Some(format!("difference inside a transaction of session {me}, {}\n{}\n{sql}", case.views[*view].name, rows.join("\n"))));
+                        return Ok(Some(format!(
+                            "difference inside a transaction of session {me}, {}\n{}\n{sql}",
+                            case.views[*view].name,
+                            rows.join("\n")
+                        )));
                     }
                 }
                 Act::Savepoint(name) if open => execute(client, &format!("SAVEPOINT {name}"))?,
@@ -83,7 +103,11 @@ fn transaction(client: &mut Client, case: &Case, live: &[bool], t: &Transaction,
             End::Rollback => execute(client, "ROLLBACK")?,
             End::PreparedCommit | End::PreparedRollback => {
                 execute(client, &format!("PREPARE TRANSACTION '{gid}'"))?;
-                let word = if t.end == End::PreparedCommit { "COMMIT" } else { "ROLLBACK" };
+                let word = if t.end == End::PreparedCommit {
+                    "COMMIT"
+                } else {
+                    "ROLLBACK"
+                };
                 execute(client, &format!("{word} PREPARED '{gid}'"))?;
             }
         }
@@ -104,7 +128,8 @@ fn transaction(client: &mut Client, case: &Case, live: &[bool], t: &Transaction,
             say(&format!("-- {}\nROLLBACK", describe(&e)));
             let _ = client.batch_execute("ROLLBACK");
             *found.errors.entry(code.clone()).or_default() += 1;
-            let may = matches!(code.as_str(), "40001" | "40P01") || (!in_flush(&e) && (code.starts_with("23") || code == "22012"));
+            let may = matches!(code.as_str(), "40001" | "40P01")
+                || (!in_flush(&e) && (code.starts_with("23") || code == "22012"));
             (!may).then(|| format!("session {me}: {}", describe(&e)))
         }
     }
@@ -112,13 +137,25 @@ fn transaction(client: &mut Client, case: &Case, live: &[bool], t: &Transaction,
 
 /// Compares all TVIEWs; the first difference.
 fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -> Option<String> {
-    for (view, v) in case.views.iter().enumerate().filter(|(i, v)| live[*i] && v.is_tview) {
+    for (view, v) in case
+        .views
+        .iter()
+        .enumerate()
+        .filter(|(i, v)| live[*i] && v.is_tview)
+    {
         let _ = view;
         let sql = comparison(v, &v.query.sql);
         found.comparisons += 1;
         match oracle::rows(client, &sql) {
             Ok(rows) if rows.is_empty() => {}
-            Ok(rows) => return Some(format!("{}: {} rows differ\n{}\n{sql}", v.name, rows.len(), rows.join("\n"))),
+            Ok(rows) => {
+                return Some(format!(
+                    "{}: {} rows differ\n{}\n{sql}",
+                    v.name,
+                    rows.len(),
+                    rows.join("\n")
+                ))
+            }
             Err(e) if matches!(state(&e).as_str(), "40001" | "40P01") => {}
             Err(e) => return Some(format!("comparing {}: {}", v.name, describe(&e))),
         }
@@ -127,11 +164,25 @@ fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -
 }
 
 /// One schema, written by all sessions in several rounds.
-fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &mut Found) -> Result<Option<String>> {
+fn schema(
+    session: &mut Session,
+    dsn: &str,
+    seed: u64,
+    sessions: usize,
+    sums: &mut Found,
+) -> Result<Option<String>> {
     session.clean()?;
     let case = case::build(seed);
-    for sql in case.ddl.iter().chain([&case.rows.join(";\n")]).filter(|s| !s.is_empty()) {
-        session.client.batch_execute(sql).with_context(|| sql.clone())?;
+    for sql in case
+        .ddl
+        .iter()
+        .chain([&case.rows.join(";\n")])
+        .filter(|s| !s.is_empty())
+    {
+        session
+            .client
+            .batch_execute(sql)
+            .with_context(|| sql.clone())?;
     }
     let mut live = vec![false; case.views.len()];
     for (i, v) in case.views.iter().enumerate().filter(|(_, v)| !v.late) {
@@ -145,9 +196,12 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
             let (case, live, log, stop) = (&case, &live, &log, &stop);
             let reader = scope.spawn(move || {
                 let mut found = Found::default();
-                let Ok(mut client) = connect(dsn) else { return found };
+                let Ok(mut client) = connect(dsn) else {
+                    return found;
+                };
                 while !stop.load(Ordering::Relaxed) && found.failure.is_none() {
-                    found.failure = compare(&mut client, case, live, &mut found).map(|f| format!("the reader's snapshot: {f}"));
+                    found.failure = compare(&mut client, case, live, &mut found)
+                        .map(|f| format!("the reader's snapshot: {f}"));
                     if found.failure.is_some() {
                         if let Ok(mut log) = log.lock() {
                             log.push((Instant::now(), 99, "-- DIFFERS".into()));
@@ -169,10 +223,14 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
                             }
                         };
                         // names of the schema are the same in every plan: only the writes differ
-                        let plan = case::transactions(case, &mut Dice::new(seed ^ (round * 64 + me as u64 + 1)));
+                        let plan = case::transactions(
+                            case,
+                            &mut Dice::new(seed ^ (round * 64 + me as u64 + 1)),
+                        );
                         for (number, t) in plan.iter().enumerate() {
                             let gid = format!("fuzz_{me}_{number}");
-                            found.failure = transaction(&mut client, case, live, t, &gid, me, log, &mut found);
+                            found.failure =
+                                transaction(&mut client, case, live, t, &gid, me, log, &mut found);
                             if found.failure.is_some() {
                                 // what others do now only hides the trace
                                 stop.store(true, Ordering::Relaxed);
@@ -201,7 +259,10 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
                 (a, b) => a.or(b),
             };
         }
-        trouble = trouble.or_else(|| compare(&mut session.checker, &case, &live, sums).map(|f| format!("when all were done: {f}")));
+        trouble = trouble.or_else(|| {
+            compare(&mut session.checker, &case, &live, sums)
+                .map(|f| format!("when all were done: {f}"))
+        });
         if trouble.is_some() {
             break;
         }
@@ -218,7 +279,9 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
         if let Ok(log) = log.lock() {
             let first = log.first().map(|l| l.0);
             for (when, me, sql) in log.iter() {
-                let ms = first.map(|f| when.duration_since(f).as_secs_f64() * 1000.0).unwrap_or(0.0);
+                let ms = first
+                    .map(|f| when.duration_since(f).as_secs_f64() * 1000.0)
+                    .unwrap_or(0.0);
                 out += &format!("/* {ms:9.2} ms, session {me} */ {sql};\n");
             }
         }
@@ -229,12 +292,19 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
 
 pub fn run(args: &Args) -> Result<bool> {
     let mut session = Session::connect(&args.dsn)?;
-    session.client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews")?;
+    session
+        .client
+        .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews")?;
     let started = Instant::now();
     let (mut passed, mut failed, mut number) = (0, 0, 0);
     let mut sums = Found::default();
-    while failed < args.max_failures && (args.seconds == 0 || started.elapsed() < Duration::from_secs(args.seconds)) && (args.cases == 0 || number < args.cases) {
-        let seed = args.case.unwrap_or_else(|| crate::case_seed(args.seed, number));
+    while failed < args.max_failures
+        && (args.seconds == 0 || started.elapsed() < Duration::from_secs(args.seconds))
+        && (args.cases == 0 || number < args.cases)
+    {
+        let seed = args
+            .case
+            .unwrap_or_else(|| crate::case_seed(args.seed, number));
         number += 1;
         let result = schema(&mut session, &args.dsn, seed, args.concurrent, &mut sums);
         match result {
@@ -244,7 +314,11 @@ pub fn run(args: &Args) -> Result<bool> {
                 let file = args.out.join(format!("{seed}-concurrent.txt"));
                 std::fs::create_dir_all(&args.out)?;
                 std::fs::write(&file, &text)?;
-                println!("not ok - case {seed}: {}\nwritten to {}", text.split("\n\n").next().unwrap_or(""), file.display());
+                println!(
+                    "not ok - case {seed}: {}\nwritten to {}",
+                    text.split("\n\n").next().unwrap_or(""),
+                    file.display()
+                );
             }
             Err(e) => {
                 failed += 1;
@@ -254,7 +328,10 @@ pub fn run(args: &Args) -> Result<bool> {
         }
     }
     let _ = session.clean();
-    println!("{} transactions of {} sessions, {} comparisons; errors by SQLSTATE: {:?}", sums.committed, args.concurrent, sums.comparisons, sums.errors);
+    println!(
+        "{} transactions of {} sessions, {} comparisons; errors by SQLSTATE: {:?}",
+        sums.committed, args.concurrent, sums.comparisons, sums.errors
+    );
     println!("{passed} passed, {failed} failed");
     Ok(failed == 0)
 }

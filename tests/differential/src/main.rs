@@ -35,7 +35,7 @@ fn case_seed(seed: u64, number: u64) -> u64 {
 fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(case::Case, Outcome)> {
     let case = case::build(seed);
     let mut outcome = run::run(session, &case, mode)?;
-    if outcome.failure.is_none() && seed % 12 == 0 {
+    if outcome.failure.is_none() && seed.is_multiple_of(12) {
         // the same work in one transaction each, and statement by statement, must show the same in the end
         let together = run::run(session, &case.batches(case::End::Commit), mode)?;
         if together.failure.is_some() {
@@ -50,7 +50,11 @@ fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(case::Case, Outc
                 outcome.counts.add(Hazard::Batching);
                 if a.1 != b.1 && !mode.baseline {
                     let detail = "the same statements in one transaction each and in many leave different contents".to_string();
-                    outcome.failure = Some(Failure { kind: "batching matters".into(), detail, transaction: case.transactions.len() });
+                    outcome.failure = Some(Failure {
+                        kind: "batching matters".into(),
+                        detail,
+                        transaction: case.transactions.len(),
+                    });
                 }
             }
         }
@@ -61,13 +65,23 @@ fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(case::Case, Outc
 fn sequential(args: &args::Args) -> Result<bool> {
     let mut session = Session::connect(&args.dsn)?;
     if !args.baseline {
-        session.client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews").context("CREATE EXTENSION pg_tviews")?;
+        session
+            .client
+            .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews")
+            .context("CREATE EXTENSION pg_tviews")?;
     }
-    let mode = Mode { baseline: args.baseline, without_tviews: false, verbose: args.verbose };
+    let mode = Mode {
+        baseline: args.baseline,
+        without_tviews: false,
+        verbose: args.verbose,
+    };
     let mut totals = report::Totals::default();
     let started = Instant::now();
     let over = |failed: u64, done: u64| {
-        (args.seconds > 0 && started.elapsed() > Duration::from_secs(args.seconds)) || failed >= args.max_failures || (args.cases > 0 && done >= args.cases) || (args.case.is_some() && done > 0)
+        (args.seconds > 0 && started.elapsed() > Duration::from_secs(args.seconds))
+            || failed >= args.max_failures
+            || (args.cases > 0 && done >= args.cases)
+            || (args.case.is_some() && done > 0)
     };
     let mut number = 0;
     while !over(totals.failed, number) {
@@ -89,10 +103,19 @@ fn sequential(args: &args::Args) -> Result<bool> {
         };
         totals.failed += 1;
         println!("not ok - case {seed}: {}\n{}", failure.kind, failure.detail);
-        report::failure(&args.out, seed, failure, &outcome.script, "full", args.baseline);
+        report::failure(
+            &args.out,
+            seed,
+            failure,
+            &outcome.script,
+            "full",
+            args.baseline,
+        );
         if !args.no_shrink {
             match shrink::shrink(&mut session, &case, &outcome, mode) {
-                Ok((_, lines, Some(failure))) => report::failure(&args.out, seed, &failure, &lines, "small", args.baseline),
+                Ok((_, lines, Some(failure))) => {
+                    report::failure(&args.out, seed, &failure, &lines, "small", args.baseline)
+                }
                 Ok(_) => {}
                 Err(e) => {
                     println!("could not make it smaller: {e:#}");
@@ -109,14 +132,26 @@ fn sequential(args: &args::Args) -> Result<bool> {
     if !missing.is_empty() {
         println!("never occurred: {}", missing.join("; "));
     }
-    println!("{number} cases in {:.0} s, seed {}", started.elapsed().as_secs_f64(), args.seed);
-    println!("{} passed, {} failed", totals.passed, totals.failed + u64::from(!complete));
+    println!(
+        "{number} cases in {:.0} s, seed {}",
+        started.elapsed().as_secs_f64(),
+        args.seed
+    );
+    println!(
+        "{} passed, {} failed",
+        totals.passed,
+        totals.failed + u64::from(!complete)
+    );
     Ok(totals.failed == 0 && complete)
 }
 
 fn main() {
     let args = args::Args::parse();
-    let done = if args.concurrent > 0 { concurrent::run(&args) } else { sequential(&args) };
+    let done = if args.concurrent > 0 {
+        concurrent::run(&args)
+    } else {
+        sequential(&args)
+    };
     match done {
         Ok(true) => {}
         Ok(false) => std::process::exit(1),

@@ -50,8 +50,16 @@ impl Totals {
 
 /// The script of a failure: runs in psql on an empty database.
 pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) -> String {
-    let comment: String = failure.detail.lines().map(|l| format!("--   {l}\n")).collect();
-    let extension = if baseline { "" } else { "CREATE EXTENSION IF NOT EXISTS pg_tviews;\n" };
+    let comment: String = failure
+        .detail
+        .lines()
+        .map(|l| format!("--   {l}\n"))
+        .collect();
+    let extension = if baseline {
+        ""
+    } else {
+        "CREATE EXTENSION IF NOT EXISTS pg_tviews;\n"
+    };
     format!(
         "-- {}\n{comment}-- replay: --case {seed}\n{}{extension}DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;\nCREATE SCHEMA {SCHEMA};\nSET search_path = {SCHEMA}, public;\n\n{}\n",
         failure.kind,
@@ -61,7 +69,14 @@ pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) ->
 }
 
 /// Writes the script to a file and to standard output.
-pub fn failure(out: &Path, seed: u64, failure: &Failure, lines: &[String], name: &str, baseline: bool) {
+pub fn failure(
+    out: &Path,
+    seed: u64,
+    failure: &Failure,
+    lines: &[String],
+    name: &str,
+    baseline: bool,
+) {
     let text = script(seed, failure, lines, baseline);
     let file = out.join(format!("{seed}-{name}.sql"));
     println!("---- {name} script of case {seed} ----\n{text}----");

@@ -16,11 +16,29 @@ struct Shrink<'a> {
     failure: Failure,
 }
 
-pub fn shrink(session: &mut Session, case: &Case, outcome: &Outcome, mode: Mode) -> Result<(Case, Vec<String>, Option<Failure>)> {
-    let Some(failure) = outcome.failure.clone() else { return Ok((case.clone(), outcome.script.clone(), None)) };
-    let mode = Mode { verbose: false, ..mode };
+pub fn shrink(
+    session: &mut Session,
+    case: &Case,
+    outcome: &Outcome,
+    mode: Mode,
+) -> Result<(Case, Vec<String>, Option<Failure>)> {
+    let Some(failure) = outcome.failure.clone() else {
+        return Ok((case.clone(), outcome.script.clone(), None));
+    };
+    let mode = Mode {
+        verbose: false,
+        ..mode
+    };
     let until = Instant::now() + Duration::from_secs(40);
-    let mut s = Shrink { session, mode, kind: failure.kind.clone(), until, best: case.clone(), script: outcome.script.clone(), failure };
+    let mut s = Shrink {
+        session,
+        mode,
+        kind: failure.kind.clone(),
+        until,
+        best: case.clone(),
+        script: outcome.script.clone(),
+        failure,
+    };
     // a crash costs a restart of the server for every attempt
     if s.kind.contains("closed") {
         s.until = Instant::now() + Duration::from_secs(60);
@@ -37,7 +55,15 @@ pub fn shrink(session: &mut Session, case: &Case, outcome: &Outcome, mode: Mode)
 
 impl Shrink<'_> {
     fn size(&self) -> usize {
-        self.best.ddl.len() + self.best.rows.len() + self.best.views.len() + self.best.transactions.iter().map(|t| t.steps.len() + 1).sum::<usize>()
+        self.best.ddl.len()
+            + self.best.rows.len()
+            + self.best.views.len()
+            + self
+                .best
+                .transactions
+                .iter()
+                .map(|t| t.steps.len() + 1)
+                .sum::<usize>()
     }
 
     fn attempt(&mut self, candidate: Case) -> Result<bool> {
@@ -76,7 +102,9 @@ impl Shrink<'_> {
     fn pass(&mut self) -> Result<()> {
         let mut candidate = self.best.clone();
         if self.failure.transaction < candidate.transactions.len() {
-            candidate.transactions.truncate(self.failure.transaction + 1);
+            candidate
+                .transactions
+                .truncate(self.failure.transaction + 1);
             self.attempt(candidate)?;
         } else if self.failure.transaction == usize::MAX {
             candidate.transactions.clear();
@@ -94,7 +122,11 @@ impl Shrink<'_> {
             if self.attempt(candidate)? {
                 let mut candidate = self.best.clone();
                 candidate.transactions[t].end = End::Autocommit;
-                if candidate.transactions[t].steps.iter().all(|s| !matches!(s.act, Act::Savepoint(_))) {
+                if candidate.transactions[t]
+                    .steps
+                    .iter()
+                    .all(|s| !matches!(s.act, Act::Savepoint(_)))
+                {
                     self.attempt(candidate)?;
                 }
             }

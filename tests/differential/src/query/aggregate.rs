@@ -28,17 +28,33 @@ impl Gen<'_> {
                     Ty::Float => Ty::Float,
                     _ => Ty::Num,
                 };
-                (format!("sum({c})"), ty, column.fuzzy || column.ty == Ty::Float)
+                (
+                    format!("sum({c})"),
+                    ty,
+                    column.fuzzy || column.ty == Ty::Float,
+                )
             }
             6 if column.ty.is_number() => {
-                let ty = if column.ty == Ty::Float { Ty::Float } else { Ty::Num };
-                (format!("avg({c})"), ty, column.fuzzy || column.ty == Ty::Float)
+                let ty = if column.ty == Ty::Float {
+                    Ty::Float
+                } else {
+                    Ty::Num
+                };
+                (
+                    format!("avg({c})"),
+                    ty,
+                    column.fuzzy || column.ty == Ty::Float,
+                )
             }
             7 | 8 if column.ty.has_extrema() => {
                 self.note(Hazard::Extremum);
                 self.facts.extrema.extend(column.base);
                 let word = self.dice.pick(&["min", "max"]);
-                (format!("{word}({c})"), column.ty, column.fuzzy || column.ty.is_ambiguous())
+                (
+                    format!("{word}({c})"),
+                    column.ty,
+                    column.fuzzy || column.ty.is_ambiguous(),
+                )
             }
             9 if column.ty == Ty::Bool => {
                 let word = self.dice.pick(&["bool_or", "bool_and", "every"]);
@@ -46,11 +62,19 @@ impl Gen<'_> {
             }
             10 if !column.fuzzy => {
                 self.note(Hazard::OrderedAggregate);
-                (format!("string_agg({c}::text, ',' ORDER BY {c}::text)"), Ty::Text, false)
+                (
+                    format!("string_agg({c}::text, ',' ORDER BY {c}::text)"),
+                    Ty::Text,
+                    false,
+                )
             }
             11 if !column.fuzzy && !matches!(column.ty, Ty::Ints | Ty::Texts) => {
                 self.note(Hazard::OrderedAggregate);
-                (format!("array_agg({c}::text ORDER BY {c}::text DESC)"), Ty::Texts, false)
+                (
+                    format!("array_agg({c}::text ORDER BY {c}::text DESC)"),
+                    Ty::Texts,
+                    false,
+                )
             }
             12 if !column.fuzzy => {
                 self.note(Hazard::OrderedAggregate);
@@ -68,11 +92,23 @@ impl Gen<'_> {
             15 => {
                 self.note(Hazard::FilteredAggregate);
                 let condition = self.condition(&from.rels, 0);
-                (format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"), Ty::Big, false)
+                (
+                    format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"),
+                    Ty::Big,
+                    false,
+                )
             }
             16 if matches!(column.ty, Ty::Int | Ty::Big) => {
                 let word = self.dice.pick(&["stddev", "var_pop", "bit_or"]);
-                (format!("{word}({c})"), if *word == "bit_or" { column.ty } else { Ty::Num }, false)
+                (
+                    format!("{word}({c})"),
+                    if *word == "bit_or" {
+                        column.ty
+                    } else {
+                        Ty::Num
+                    },
+                    false,
+                )
             }
             _ => ("count(*)".to_string(), Ty::Big, false),
         };
@@ -82,8 +118,17 @@ impl Gen<'_> {
         } else {
             String::new()
         };
-        let sql = if fuzzy && ty == Ty::Num && self.dice.chance(30) { format!("coalesce({call}{filter}, 0)") } else { format!("{call}{filter}") };
-        Expr { sql, ty, fuzzy, base: None }
+        let sql = if fuzzy && ty == Ty::Num && self.dice.chance(30) {
+            format!("coalesce({call}{filter}, 0)")
+        } else {
+            format!("{call}{filter}")
+        };
+        Expr {
+            sql,
+            ty,
+            fuzzy,
+            base: None,
+        }
     }
 
     fn group_key(&mut self, from: &From) -> Expr {
@@ -91,12 +136,26 @@ impl Gen<'_> {
             let l = self.comparable(&from.rels[..1]);
             if let Some(r) = self.column_of(&from.rels[1..], l.ty) {
                 self.note(Hazard::CoalesceKey);
-                return Expr { sql: format!("coalesce({}, {})", l.sql, r.sql), ty: l.ty, fuzzy: l.ty.is_ambiguous(), base: None };
+                return Expr {
+                    sql: format!("coalesce({}, {})", l.sql, r.sql),
+                    ty: l.ty,
+                    fuzzy: l.ty.is_ambiguous(),
+                    base: None,
+                };
             }
         }
-        let all: Vec<Expr> = self.columns_of(&from.rels).into_iter().filter(|e| e.ty.has_equality()).collect();
+        let all: Vec<Expr> = self
+            .columns_of(&from.rels)
+            .into_iter()
+            .filter(|e| e.ty.has_equality())
+            .collect();
         let Some(e) = self.dice.maybe(&all).cloned() else {
-            return Expr { sql: "(1 + 1)".into(), ty: Ty::Int, fuzzy: false, base: None };
+            return Expr {
+                sql: "(1 + 1)".into(),
+                ty: Ty::Int,
+                fuzzy: false,
+                base: None,
+            };
         };
         if let Some(base) = e.base {
             self.facts.groups.push(base);
@@ -104,9 +163,22 @@ impl Gen<'_> {
         if self.dice.chance(20) {
             self.note(Hazard::ExpressionKey);
             return match e.ty {
-                Ty::Int | Ty::Big => Expr { sql: format!("({} % 2)", e.sql), base: None, ..e },
-                Ty::Text => Expr { sql: format!("upper({})", e.sql), base: None, ..e },
-                _ => Expr { sql: format!("({} IS NULL)", e.sql), ty: Ty::Bool, fuzzy: false, base: None },
+                Ty::Int | Ty::Big => Expr {
+                    sql: format!("({} % 2)", e.sql),
+                    base: None,
+                    ..e
+                },
+                Ty::Text => Expr {
+                    sql: format!("upper({})", e.sql),
+                    base: None,
+                    ..e
+                },
+                _ => Expr {
+                    sql: format!("({} IS NULL)", e.sql),
+                    ty: Ty::Bool,
+                    fuzzy: false,
+                    base: None,
+                },
             };
         }
         let fuzzy = e.fuzzy || e.ty.is_ambiguous();
@@ -118,7 +190,9 @@ impl Gen<'_> {
             self.note(Hazard::AggregateOfAggregate);
         }
         self.in_aggregate = true;
-        let list = (0..self.dice.between(1, 3)).map(|_| self.aggregate(from)).collect();
+        let list = (0..self.dice.between(1, 3))
+            .map(|_| self.aggregate(from))
+            .collect();
         self.in_aggregate = false;
         list
     }
@@ -130,9 +204,15 @@ impl Gen<'_> {
         self.note(Hazard::Having);
         let column = self.any_column(&from.rels);
         match self.dice.below(3) {
-            0 if column.ty == Ty::Int => format!(" HAVING sum({}) > {}", column.sql, self.dice.below(4)),
+            0 if column.ty == Ty::Int => {
+                format!(" HAVING sum({}) > {}", column.sql, self.dice.below(4))
+            }
             1 => format!(" HAVING count({}) >= 1", column.sql),
-            _ => format!(" HAVING count(*) {} {}", self.dice.pick(&[">", "<=", "="]), self.dice.between(1, 2)),
+            _ => format!(
+                " HAVING count(*) {} {}",
+                self.dice.pick(&[">", "<=", "="]),
+                self.dice.between(1, 2)
+            ),
         }
     }
 
@@ -146,7 +226,11 @@ impl Gen<'_> {
                 keys.push(key);
             }
         }
-        let group = keys.iter().map(|k| k.sql.clone()).collect::<Vec<_>>().join(", ");
+        let group = keys
+            .iter()
+            .map(|k| k.sql.clone())
+            .collect::<Vec<_>>()
+            .join(", ");
         let mut outputs = keys;
         if self.dice.chance(15) {
             outputs.truncate(1);
@@ -159,7 +243,13 @@ impl Gen<'_> {
         let having = self.having(&from);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {group}{having}", from.sql), columns }
+        Query {
+            sql: format!(
+                "SELECT {list} FROM {}{filter} GROUP BY {group}{having}",
+                from.sql
+            ),
+            columns,
+        }
     }
 
     pub fn ungrouped(&mut self, depth: u32) -> Query {
@@ -170,10 +260,17 @@ impl Gen<'_> {
             self.facts.ungrouped.push(table);
         }
         let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 35);
-        let having = if self.dice.chance(15) { self.having(&from) } else { String::new() };
+        let having = if self.dice.chance(15) {
+            self.having(&from)
+        } else {
+            String::new()
+        };
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query { sql: format!("SELECT {list} FROM {}{filter}{having}", from.sql), columns }
+        Query {
+            sql: format!("SELECT {list} FROM {}{filter}{having}", from.sql),
+            columns,
+        }
     }
 
     pub fn grouping_sets(&mut self, depth: u32) -> Query {
@@ -191,12 +288,20 @@ impl Gen<'_> {
         };
         let mut outputs = vec![a.clone(), b.clone()];
         if self.dice.chance(50) {
-            outputs.push(Expr { sql: format!("grouping({}, {})", a.sql, b.sql), ty: Ty::Int, fuzzy: false, base: None });
+            outputs.push(Expr {
+                sql: format!("grouping({}, {})", a.sql, b.sql),
+                ty: Ty::Int,
+                fuzzy: false,
+                base: None,
+            });
         }
         outputs.extend(self.aggregates(&from));
         let filter = self.filter(&from.rels, &from.conditions, 0, 30);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {sets}", from.sql), columns }
+        Query {
+            sql: format!("SELECT {list} FROM {}{filter} GROUP BY {sets}", from.sql),
+            columns,
+        }
     }
 }

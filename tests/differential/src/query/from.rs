@@ -45,31 +45,63 @@ impl Gen<'_> {
             }
         }
         self.facts.hazards.extend(hazards);
-        let only = if matches!(t.kind, Kind::Parent { .. }) && self.dice.chance(20) { "ONLY " } else { "" };
+        let only = if matches!(t.kind, Kind::Parent { .. }) && self.dice.chance(20) {
+            "ONLY "
+        } else {
+            ""
+        };
         let columns = t
             .columns
             .iter()
             .enumerate()
-            .map(|(i, c)| Expr { sql: format!("{alias}.{}", c.name), ty: c.ty, fuzzy: false, base: Some((table, i)) })
+            .map(|(i, c)| Expr {
+                sql: format!("{alias}.{}", c.name),
+                ty: c.ty,
+                fuzzy: false,
+                base: Some((table, i)),
+            })
             .collect();
         Rel {
             sql: format!("{only}{} AS {alias}", t.name),
             columns,
             names: t.columns.iter().map(|c| c.name.clone()).collect(),
             order: t.total_order(&alias),
-            key: if t.kind == Kind::Plain { t.key.clone() } else { vec![] },
+            key: if t.kind == Kind::Plain {
+                t.key.clone()
+            } else {
+                vec![]
+            },
         }
     }
 
     pub fn named(&mut self, name: &str, columns: &[super::Col]) -> Rel {
         let alias = self.alias();
-        let exprs: Vec<Expr> =
-            columns.iter().map(|c| Expr { sql: format!("{alias}.{}", c.name), ty: c.ty, fuzzy: c.fuzzy, base: None }).collect();
+        let exprs: Vec<Expr> = columns
+            .iter()
+            .map(|c| Expr {
+                sql: format!("{alias}.{}", c.name),
+                ty: c.ty,
+                fuzzy: c.fuzzy,
+                base: None,
+            })
+            .collect();
         let order = exprs
             .iter()
-            .map(|e| if e.ty.has_equality() && (!e.ty.is_ambiguous() || e.fuzzy) { e.sql.clone() } else { format!("{}::text", e.sql) })
+            .map(|e| {
+                if e.ty.has_equality() && (!e.ty.is_ambiguous() || e.fuzzy) {
+                    e.sql.clone()
+                } else {
+                    format!("{}::text", e.sql)
+                }
+            })
             .collect();
-        Rel { sql: format!("{name} AS {alias}"), columns: exprs, names: columns.iter().map(|c| c.name.clone()).collect(), order, key: vec![] }
+        Rel {
+            sql: format!("{name} AS {alias}"),
+            columns: exprs,
+            names: columns.iter().map(|c| c.name.clone()).collect(),
+            order,
+            key: vec![],
+        }
     }
 
     /// One item of FROM.
@@ -86,7 +118,11 @@ impl Gen<'_> {
         }
         if !self.sources.is_empty() && self.dice.chance(25) {
             let source = self.dice.pick(self.sources).clone();
-            self.note(if source.is_tview { Hazard::TviewSource } else { Hazard::ViewSource });
+            self.note(if source.is_tview {
+                Hazard::TviewSource
+            } else {
+                Hazard::ViewSource
+            });
             self.facts.sources.insert(source.name.clone());
             return self.named(&source.name, &source.columns);
         }
@@ -95,11 +131,17 @@ impl Gen<'_> {
     }
 
     /// A join condition between what is there and a new rel; the flag says that it is an equality.
-    fn on(&mut self, left: &[Rel], right: &Rel, must_equal: bool) -> (String, bool, Option<(super::Base, super::Base)>) {
+    fn on(
+        &mut self,
+        left: &[Rel],
+        right: &Rel,
+        must_equal: bool,
+    ) -> (String, bool, Option<(super::Base, super::Base)>) {
         let mut pairs = vec![];
         for l in self.columns_of(left) {
             for r in &right.columns {
-                let same = l.ty == r.ty || matches!((l.ty, r.ty), (Ty::Int, Ty::Big) | (Ty::Big, Ty::Int));
+                let same =
+                    l.ty == r.ty || matches!((l.ty, r.ty), (Ty::Int, Ty::Big) | (Ty::Big, Ty::Int));
                 if same && l.ty.has_equality() {
                     // the more alike, the more often
                     let named = l.sql.split('.').next_back() == r.sql.split('.').next_back();
@@ -110,7 +152,9 @@ impl Gen<'_> {
                 }
             }
         }
-        let Some((l, r)) = self.dice.maybe(&pairs).cloned() else { return ("true".into(), false, None) };
+        let Some((l, r)) = self.dice.maybe(&pairs).cloned() else {
+            return ("true".into(), false, None);
+        };
         let bases = l.base.zip(r.base);
         if !must_equal {
             match self.dice.below(14) {
@@ -124,7 +168,11 @@ impl Gen<'_> {
                 }
                 2 => {
                     self.note(Hazard::NullSafeJoin);
-                    return (format!("{} IS NOT DISTINCT FROM {}", l.sql, r.sql), false, bases);
+                    return (
+                        format!("{} IS NOT DISTINCT FROM {}", l.sql, r.sql),
+                        false,
+                        bases,
+                    );
                 }
                 3 => {
                     let both: Vec<Rel> = left.iter().cloned().chain([right.clone()]).collect();
@@ -139,19 +187,32 @@ impl Gen<'_> {
 
     pub fn from(&mut self, depth: u32) -> From {
         let count = self.dice.weighted(&[(38, 1), (36, 2), (19, 3), (7, 4)]);
-        self.from_of(depth, count)
+        self.join_of(depth, count)
     }
 
-    pub fn from_of(&mut self, depth: u32, count: usize) -> From {
+    pub fn join_of(&mut self, depth: u32, count: usize) -> From {
         let first = self.rel(depth);
-        let mut from = From { sql: first.sql.clone(), rels: vec![first], conditions: vec![], merged: vec![] };
+        let mut from = From {
+            sql: first.sql.clone(),
+            rels: vec![first],
+            conditions: vec![],
+            merged: vec![],
+        };
         let (mut outer, mut cross) = (false, false);
         for number in 1..count {
             if self.dice.chance(12) && self.lateral(&mut from) {
                 continue;
             }
             let right = self.rel(depth);
-            let kind = self.dice.weighted(&[(34, "JOIN"), (26, "LEFT JOIN"), (6, "RIGHT JOIN"), (9, "FULL JOIN"), (4, "CROSS JOIN"), (12, ","), (9, "USING")]);
+            let kind = self.dice.weighted(&[
+                (34, "JOIN"),
+                (26, "LEFT JOIN"),
+                (6, "RIGHT JOIN"),
+                (9, "FULL JOIN"),
+                (4, "CROSS JOIN"),
+                (12, ","),
+                (9, "USING"),
+            ]);
             if kind == "USING" && number == 1 {
                 self.using(&mut from, right);
                 continue;
@@ -174,8 +235,13 @@ impl Gen<'_> {
                     break;
                 }
                 _ => {
-                    let (condition, equal, bases) = self.on(&from.rels, &right, kind == "FULL JOIN");
-                    let kind = if kind == "FULL JOIN" && !equal { "LEFT JOIN" } else { kind };
+                    let (condition, equal, bases) =
+                        self.on(&from.rels, &right, kind == "FULL JOIN");
+                    let kind = if kind == "FULL JOIN" && !equal {
+                        "LEFT JOIN"
+                    } else {
+                        kind
+                    };
                     let class = match kind {
                         "JOIN" => Join::Inner,
                         "FULL JOIN" => Join::Full,
@@ -183,7 +249,11 @@ impl Gen<'_> {
                     };
                     if class != Join::Inner {
                         outer = true;
-                        self.note(if class == Join::Full { Hazard::FullJoin } else { Hazard::LeftJoin });
+                        self.note(if class == Join::Full {
+                            Hazard::FullJoin
+                        } else {
+                            Hazard::LeftJoin
+                        });
                     }
                     self.join_fact(bases, class);
                     from.sql = format!("{} {kind} {} ON {condition}", from.sql, right.sql);
@@ -205,11 +275,20 @@ impl Gen<'_> {
 
     fn using(&mut self, from: &mut From, right: Rel) {
         let left = from.rels[0].clone();
-        let common: Vec<usize> = (0..left.names.len())
-            .filter(|&i| right.names.iter().enumerate().any(|(j, n)| *n == left.names[i] && right.columns[j].ty == left.columns[i].ty))
-            .collect();
+        let common: Vec<usize> =
+            (0..left.names.len())
+                .filter(|&i| {
+                    right.names.iter().enumerate().any(|(j, n)| {
+                        *n == left.names[i] && right.columns[j].ty == left.columns[i].ty
+                    })
+                })
+                .collect();
         let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
-        let joinable: Vec<usize> = common.iter().copied().filter(|&i| left.columns[i].ty.has_equality()).collect();
+        let joinable: Vec<usize> = common
+            .iter()
+            .copied()
+            .filter(|&i| left.columns[i].ty.has_equality())
+            .collect();
         let natural = joinable.len() == common.len() && common.len() == 1 && self.dice.chance(40);
         let Some(&i) = self.dice.maybe(&joinable) else {
             from.sql = format!("{} CROSS JOIN {}", from.sql, right.sql);
@@ -218,7 +297,11 @@ impl Gen<'_> {
         };
         self.note(Hazard::NaturalUsing);
         let name = &left.names[i];
-        from.sql = if natural { format!("{} NATURAL {kind} {}", from.sql, right.sql) } else { format!("{} {kind} {} USING ({name})", from.sql, right.sql) };
+        from.sql = if natural {
+            format!("{} NATURAL {kind} {}", from.sql, right.sql)
+        } else {
+            format!("{} {kind} {} USING ({name})", from.sql, right.sql)
+        };
         let j = right.names.iter().position(|n| n == name).unwrap_or(0);
         let class = match kind {
             "FULL JOIN" => Join::Full,
@@ -230,7 +313,12 @@ impl Gen<'_> {
         }
         self.join_fact(left.columns[i].base.zip(right.columns[j].base), class);
         let ty = left.columns[i].ty;
-        from.merged.push(Expr { sql: name.clone(), ty, fuzzy: left.columns[i].fuzzy || right.columns[j].fuzzy || ty.is_ambiguous(), base: None });
+        from.merged.push(Expr {
+            sql: name.clone(),
+            ty,
+            fuzzy: left.columns[i].fuzzy || right.columns[j].fuzzy || ty.is_ambiguous(),
+            base: None,
+        });
         from.rels.push(right);
     }
 
@@ -240,7 +328,12 @@ impl Gen<'_> {
         let rels = from.rels.clone();
         let make = |sql: String, ty: Ty| Rel {
             sql,
-            columns: vec![Expr { sql: format!("{alias}.v"), ty, fuzzy: false, base: None }],
+            columns: vec![Expr {
+                sql: format!("{alias}.v"),
+                ty,
+                fuzzy: false,
+                base: None,
+            }],
             names: vec!["v".into()],
             order: vec![format!("{alias}.v")],
             key: vec![],
@@ -257,7 +350,11 @@ impl Gen<'_> {
         };
         if let Some(rel) = rel {
             self.note(Hazard::SetReturning);
-            from.sql = if self.dice.chance(30) { format!("{} LEFT JOIN {} ON true", from.sql, rel.sql) } else { format!("{} CROSS JOIN LATERAL {}", from.sql, rel.sql) };
+            from.sql = if self.dice.chance(30) {
+                format!("{} LEFT JOIN {} ON true", from.sql, rel.sql)
+            } else {
+                format!("{} CROSS JOIN LATERAL {}", from.sql, rel.sql)
+            };
             from.rels.push(rel);
             return true;
         }
@@ -266,21 +363,48 @@ impl Gen<'_> {
         let (condition, _, bases) = self.on(&rels, &inner, false);
         let picked = self.any_column(std::slice::from_ref(&inner));
         let (sql, columns) = if self.dice.chance(50) {
-            (format!("SELECT count(*) AS v, max({0}::text) AS w FROM {1} WHERE {condition}", picked.sql, inner.sql), vec![("v", Ty::Big), ("w", Ty::Text)])
+            (
+                format!(
+                    "SELECT count(*) AS v, max({0}::text) AS w FROM {1} WHERE {condition}",
+                    picked.sql, inner.sql
+                ),
+                vec![("v", Ty::Big), ("w", Ty::Text)],
+            )
         } else {
             let order = inner.order.join(", ");
-            (format!("SELECT {} AS v FROM {} WHERE {condition} ORDER BY {order} LIMIT 2", picked.sql, inner.sql), vec![("v", picked.ty)])
+            (
+                format!(
+                    "SELECT {} AS v FROM {} WHERE {condition} ORDER BY {order} LIMIT 2",
+                    picked.sql, inner.sql
+                ),
+                vec![("v", picked.ty)],
+            )
         };
         self.note(Hazard::Lateral);
         self.join_fact(bases, Join::Outer);
         let rel = Rel {
             sql: format!("LATERAL ({sql}) AS {alias}"),
-            columns: columns.iter().map(|(n, ty)| Expr { sql: format!("{alias}.{n}"), ty: *ty, fuzzy: false, base: None }).collect(),
+            columns: columns
+                .iter()
+                .map(|(n, ty)| Expr {
+                    sql: format!("{alias}.{n}"),
+                    ty: *ty,
+                    fuzzy: false,
+                    base: None,
+                })
+                .collect(),
             names: columns.iter().map(|(n, _)| n.to_string()).collect(),
-            order: columns.iter().map(|(n, _)| format!("{alias}.{n}::text")).collect(),
+            order: columns
+                .iter()
+                .map(|(n, _)| format!("{alias}.{n}::text"))
+                .collect(),
             key: vec![],
         };
-        from.sql = if self.dice.chance(50) { format!("{} LEFT JOIN {} ON true", from.sql, rel.sql) } else { format!("{} CROSS JOIN {}", from.sql, rel.sql) };
+        from.sql = if self.dice.chance(50) {
+            format!("{} LEFT JOIN {} ON true", from.sql, rel.sql)
+        } else {
+            format!("{} CROSS JOIN {}", from.sql, rel.sql)
+        };
         from.rels.push(rel);
         true
     }

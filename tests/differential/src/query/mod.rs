@@ -98,7 +98,14 @@ pub struct Gen<'a> {
 
 impl<'a> Gen<'a> {
     pub fn new(dice: &'a mut Dice, schema: &'a Schema, sources: &'a [Source]) -> Self {
-        Gen { dice, schema, sources, facts: Facts::default(), aliases: 0, in_aggregate: false }
+        Gen {
+            dice,
+            schema,
+            sources,
+            facts: Facts::default(),
+            aliases: 0,
+            in_aggregate: false,
+        }
     }
 
     pub fn note(&mut self, hazard: Hazard) {
@@ -107,7 +114,11 @@ impl<'a> Gen<'a> {
 
     fn alias(&mut self) -> String {
         self.aliases += 1;
-        format!("{}{}", self.dice.pick(&["x", "y", "r", "src"]), self.aliases)
+        format!(
+            "{}{}",
+            self.dice.pick(&["x", "y", "r", "src"]),
+            self.aliases
+        )
     }
 
     /// A query of any kind. `depth`: how many levels may be below it.
@@ -115,7 +126,19 @@ impl<'a> Gen<'a> {
         let kind = if depth == 0 {
             self.dice.weighted(&[(4, 0), (3, 1), (1, 4)])
         } else {
-            self.dice.weighted(&[(28, 0), (22, 1), (5, 2), (5, 3), (6, 4), (5, 5), (11, 6), (9, 7), (5, 8), (8, 9), (4, 10)])
+            self.dice.weighted(&[
+                (28, 0),
+                (22, 1),
+                (5, 2),
+                (5, 3),
+                (6, 4),
+                (5, 5),
+                (11, 6),
+                (9, 7),
+                (5, 8),
+                (8, 9),
+                (4, 10),
+            ])
         };
         match kind {
             0 => self.select(depth),
@@ -135,19 +158,36 @@ impl<'a> Gen<'a> {
     /// Names of output columns; odd ones now and then.
     fn name_outputs(&mut self, exprs: &[Expr]) -> Vec<Col> {
         let odd = self.dice.chance(25);
-        let mut names = crate::names::some(self.dice, crate::names::COLUMNS, exprs.len().min(crate::names::COLUMNS.len()));
+        let mut names = crate::names::some(
+            self.dice,
+            crate::names::COLUMNS,
+            exprs.len().min(crate::names::COLUMNS.len()),
+        );
         exprs
             .iter()
             .enumerate()
             .map(|(i, e)| {
-                let name = if odd && i < names.len() { std::mem::take(&mut names[i]) } else { format!("o{}", i + 1) };
-                Col { name: crate::names::ident(&name), ty: e.ty, fuzzy: e.fuzzy }
+                let name = if odd && i < names.len() {
+                    std::mem::take(&mut names[i])
+                } else {
+                    format!("o{}", i + 1)
+                };
+                Col {
+                    name: crate::names::ident(&name),
+                    ty: e.ty,
+                    fuzzy: e.fuzzy,
+                }
             })
             .collect()
     }
 
     fn render_list(&self, exprs: &[Expr], columns: &[Col]) -> String {
-        exprs.iter().zip(columns).map(|(e, c)| format!("{} AS {}", e.sql, c.name)).collect::<Vec<_>>().join(", ")
+        exprs
+            .iter()
+            .zip(columns)
+            .map(|(e, c)| format!("{} AS {}", e.sql, c.name))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 

@@ -35,7 +35,10 @@ impl Gen<'_> {
         let filter = self.filter(&from.rels, &from.conditions, depth.clamp(1, 2), 60);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query { sql: format!("SELECT {list} FROM {}{filter}", from.sql), columns }
+        Query {
+            sql: format!("SELECT {list} FROM {}{filter}", from.sql),
+            columns,
+        }
     }
 
     pub fn distinct(&mut self, depth: u32) -> Query {
@@ -50,19 +53,30 @@ impl Gen<'_> {
         let mut columns = self.name_outputs(&outputs);
         blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
-        Query { sql: format!("SELECT DISTINCT {list} FROM {}{filter}", from.sql), columns }
+        Query {
+            sql: format!("SELECT DISTINCT {list} FROM {}{filter}", from.sql),
+            columns,
+        }
     }
 
     /// A total order over all rows of the clause.
     pub fn total_order(&self, from: &From) -> String {
-        from.rels.iter().flat_map(|r| r.order.iter().cloned()).collect::<Vec<_>>().join(", ")
+        from.rels
+            .iter()
+            .flat_map(|r| r.order.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     pub fn distinct_on(&mut self, depth: u32) -> Query {
         self.note(Hazard::DistinctOn);
         let from = self.from(depth.min(1));
         let on = self.comparable(&from.rels);
-        let on = if on.sql.starts_with('\'') || on.sql.parse::<i64>().is_ok() { format!("({})::text", on.sql) } else { on.sql };
+        let on = if on.sql.starts_with('\'') || on.sql.parse::<i64>().is_ok() {
+            format!("({})::text", on.sql)
+        } else {
+            on.sql
+        };
         let mut outputs = self.outputs(&from, 0);
         outputs.truncate(5);
         let filter = self.filter(&from.rels, &from.conditions, 0, 30);
@@ -89,6 +103,12 @@ impl Gen<'_> {
         let list = self.render_list(&outputs, &columns);
         let order = self.total_order(&from);
         let limit = *self.dice.pick(&["LIMIT 3", "LIMIT 1", "LIMIT 2 OFFSET 1"]);
-        Query { sql: format!("SELECT {list} FROM {}{filter} ORDER BY {order} {limit}", from.sql), columns }
+        Query {
+            sql: format!(
+                "SELECT {list} FROM {}{filter} ORDER BY {order} {limit}",
+                from.sql
+            ),
+            columns,
+        }
     }
 }

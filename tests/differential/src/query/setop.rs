@@ -7,12 +7,17 @@ use crate::types::Ty;
 impl Gen<'_> {
     fn branch(&mut self, types: &[Ty], depth: u32) -> (String, Vec<Expr>) {
         let count = self.dice.weighted(&[(75, 1), (25, 2)]);
-        let from = self.from_of(depth, count);
+        let from = self.join_of(depth, count);
         let outputs: Vec<Expr> = types
             .iter()
             .map(|&ty| match self.column_of(&from.rels, ty) {
                 Some(e) => e,
-                None => Expr { sql: ty.literal_or_null(self.dice), ty, fuzzy: false, base: None },
+                None => Expr {
+                    sql: ty.literal_or_null(self.dice),
+                    ty,
+                    fuzzy: false,
+                    base: None,
+                },
             })
             .collect();
         let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 40);
@@ -28,7 +33,14 @@ impl Gen<'_> {
                 types.push(column);
             }
         }
-        let word = self.dice.weighted(&[(4, "UNION"), (4, "UNION ALL"), (2, "INTERSECT"), (2, "INTERSECT ALL"), (2, "EXCEPT"), (3, "EXCEPT ALL")]);
+        let word = self.dice.weighted(&[
+            (4, "UNION"),
+            (4, "UNION ALL"),
+            (2, "INTERSECT"),
+            (2, "INTERSECT ALL"),
+            (2, "EXCEPT"),
+            (3, "EXCEPT ALL"),
+        ]);
         self.note(match word {
             "UNION" => Hazard::Union,
             "UNION ALL" => Hazard::UnionAll,
@@ -46,7 +58,11 @@ impl Gen<'_> {
             blur(&mut columns);
         }
         let list = self.render_list(&outputs, &columns);
-        let plain = others.iter().map(|e| e.sql.clone()).collect::<Vec<_>>().join(", ");
+        let plain = others
+            .iter()
+            .map(|e| e.sql.clone())
+            .collect::<Vec<_>>()
+            .join(", ");
         let mut sql = format!("SELECT {list} FROM {left} {word} SELECT {plain} FROM {right}");
         if self.dice.chance(15) {
             let (third, outputs) = self.branch(&types, below);
@@ -54,7 +70,11 @@ impl Gen<'_> {
                 c.fuzzy |= o.fuzzy;
             }
             blur(&mut columns);
-            let plain = outputs.iter().map(|e| e.sql.clone()).collect::<Vec<_>>().join(", ");
+            let plain = outputs
+                .iter()
+                .map(|e| e.sql.clone())
+                .collect::<Vec<_>>()
+                .join(", ");
             let word = self.dice.pick(&["UNION", "UNION ALL", "EXCEPT"]);
             sql = format!("({sql}) {word} SELECT {plain} FROM {third}");
         }

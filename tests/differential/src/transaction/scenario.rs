@@ -8,7 +8,11 @@ use crate::query::{Base, Join};
 
 impl Writer<'_> {
     fn writable(&self, (table, column): Base) -> bool {
-        self.schema.tables.get(table).and_then(|t| t.columns.get(column)).is_some_and(|c| !c.generated && c.ty.has_equality())
+        self.schema
+            .tables
+            .get(table)
+            .and_then(|t| t.columns.get(column))
+            .is_some_and(|c| !c.generated && c.ty.has_equality())
     }
 
     fn names(&self, (table, column): Base) -> (String, String) {
@@ -43,8 +47,12 @@ impl Writer<'_> {
     }
 
     pub fn scenario(&mut self) -> (Vec<Step>, Vec<Step>) {
-        let tviews: Vec<usize> = (0..self.views.len()).filter(|&i| self.views[i].is_tview).collect();
-        let Some(&view) = self.dice.maybe(&tviews) else { return (vec![], self.statement()) };
+        let tviews: Vec<usize> = (0..self.views.len())
+            .filter(|&i| self.views[i].is_tview)
+            .collect();
+        let Some(&view) = self.dice.maybe(&tviews) else {
+            return (vec![], self.statement());
+        };
         let facts = self.views[view].facts.clone();
         let mut kinds = vec![];
         kinds.extend(facts.joins.iter().map(|_| 0));
@@ -57,7 +65,9 @@ impl Writer<'_> {
         kinds.extend(facts.partitions.iter().map(|_| 6));
         kinds.extend(facts.limited.iter().map(|_| 7));
         kinds.extend(facts.ungrouped.iter().map(|_| 8));
-        let Some(&kind) = self.dice.maybe(&kinds) else { return (vec![], self.statement()) };
+        let Some(&kind) = self.dice.maybe(&kinds) else {
+            return (vec![], self.statement());
+        };
         match kind {
             0 => {
                 let (l, r, class) = *self.dice.pick(&facts.joins);
@@ -100,7 +110,11 @@ impl Writer<'_> {
                 let before = self.several(vec![before], &[]);
                 let nullable = self.schema.tables[base.0].columns[base.1].nullable;
                 if kind == 3 && nullable {
-                    let sql = if self.dice.chance(60) { format!("UPDATE {t} SET {c} = NULL WHERE {c} = {a}") } else { format!("UPDATE {t} SET {c} = {b} WHERE {c} IS NULL") };
+                    let sql = if self.dice.chance(60) {
+                        format!("UPDATE {t} SET {c} = NULL WHERE {c} = {a}")
+                    } else {
+                        format!("UPDATE {t} SET {c} = {b} WHERE {c} IS NULL")
+                    };
                     return (before, self.one(sql, &[hazard, Hazard::NullAndValue]));
                 }
                 let sql = self.set(base, &b, &a);
@@ -113,7 +127,11 @@ impl Writer<'_> {
                     return (vec![], self.statement());
                 }
                 let (t, c) = self.names(base);
-                let word = if self.schema.tables[base.0].columns[base.1].ty.has_extrema() { *self.dice.pick(&["min", "max"]) } else { return (vec![], self.statement()) };
+                let word = if self.schema.tables[base.0].columns[base.1].ty.has_extrema() {
+                    *self.dice.pick(&["min", "max"])
+                } else {
+                    return (vec![], self.statement());
+                };
                 let extremum = format!("(SELECT {word}({c}) FROM {t})");
                 let which = self.schema.tables[base.0].writable();
                 let list = self.schema.tables[base.0].list(&which);
@@ -161,26 +179,40 @@ impl Writer<'_> {
                 let sql = vec![self.delete(r, &v), self.set(l, &other, &v)];
                 (before, self.several(sql, &[Hazard::JoinKeyAndPartner]))
             }
-            1 => (vec![], self.several(vec![left.clone(), right.clone()], &[Hazard::BothInserted])),
+            1 => (
+                vec![],
+                self.several(vec![left.clone(), right.clone()], &[Hazard::BothInserted]),
+            ),
             2 => {
                 let before = both(self);
                 let sql = vec![self.delete(l, &v), self.delete(r, &v)];
                 (before, self.several(sql, &[Hazard::BothDeleted]))
             }
             3 => {
-                let (base, before) = if self.dice.chance(50) { (l, left.clone()) } else { (r, right.clone()) };
+                let (base, before) = if self.dice.chance(50) {
+                    (l, left.clone())
+                } else {
+                    (r, right.clone())
+                };
                 let (t, c) = self.names(base);
                 if !self.schema.tables[base.0].columns[base.1].nullable {
                     return (vec![], self.statement());
                 }
                 let before = self.several(vec![before], &[]);
-                let sql = if self.dice.chance(50) { format!("UPDATE {t} SET {c} = NULL WHERE {c} = {v}") } else { format!("UPDATE {t} SET {c} = {other} WHERE {c} IS NULL") };
+                let sql = if self.dice.chance(50) {
+                    format!("UPDATE {t} SET {c} = NULL WHERE {c} = {v}")
+                } else {
+                    format!("UPDATE {t} SET {c} = {other} WHERE {c} IS NULL")
+                };
                 (before, self.one(sql, &[Hazard::NullJoinKey]))
             }
             4 => {
                 let sql = vec![self.delete(r, &v), left.clone()];
                 let before = self.several(sql, &[]);
-                (before, self.several(vec![right.clone()], &[Hazard::FirstMatch]))
+                (
+                    before,
+                    self.several(vec![right.clone()], &[Hazard::FirstMatch]),
+                )
             }
             5 => {
                 let before = both(self);
