@@ -44,17 +44,29 @@ fn reads_dead(case: &Case, live: &[bool], sql: &str) -> bool {
             .any(|(v, live)| !*live && sql.contains(&v.name))
 }
 
+/// What a session knows.
+#[derive(Clone, Copy)]
+struct Who<'a> {
+    case: &'a Case,
+    live: &'a [bool],
+    me: usize,
+    log: &'a Log,
+}
+
 /// Runs one transaction; an error rolls it back. Returns a failure when the error may not happen.
 fn transaction(
     client: &mut Client,
-    case: &Case,
-    live: &[bool],
+    who: &Who,
     t: &Transaction,
     gid: &str,
-    me: usize,
-    log: &Log,
     found: &mut Found,
 ) -> Option<String> {
+    let Who {
+        case,
+        live,
+        me,
+        log,
+    } = *who;
     let say = |text: &str| {
         if let Ok(mut log) = log.lock() {
             log.push((Instant::now(), me, text.to_string()));
@@ -229,8 +241,18 @@ fn schema(
                         );
                         for (number, t) in plan.iter().enumerate() {
                             let gid = format!("fuzz_{me}_{number}");
-                            found.failure =
-                                transaction(&mut client, case, live, t, &gid, me, log, &mut found);
+                            found.failure = transaction(
+                                &mut client,
+                                &Who {
+                                    case,
+                                    live,
+                                    me,
+                                    log,
+                                },
+                                t,
+                                &gid,
+                                &mut found,
+                            );
                             if found.failure.is_some() {
                                 // what others do now only hides the trace
                                 stop.store(true, Ordering::Relaxed);
