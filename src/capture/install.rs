@@ -51,6 +51,9 @@ pub fn install(base: pg_sys::Oid) -> Result<()> {
             continue;
         }
         let present = installed(&rel);
+        if present.iter().any(|t| !t.enabled) {
+            enable(&rel);
+        }
         drop(rel);
         for event in EVENTS {
             if !present.iter().any(|p| p.kind == event.kind as i16) {
@@ -59,6 +62,28 @@ pub fn install(base: pg_sys::Oid) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whatever ENABLE or DISABLE TRIGGER ALL did, capture goes on.
+fn enable(rel: &Relation) {
+    // SAFETY: trigdesc belongs to the open, locked relation; names are copied before the relation is changed.
+    unsafe {
+        let desc = (*rel.raw()).trigdesc;
+        let ours: Vec<*mut std::ffi::c_char> = (0..(*desc).numtriggers as usize)
+            .map(|i| &*(*desc).triggers.add(i))
+            .filter(|t| t.tgfoid == function())
+            .map(|t| pg_sys::pstrdup(t.tgname))
+            .collect();
+        let always = pg_sys::TRIGGER_FIRES_ALWAYS as _;
+        let lock = pg_sys::ShareRowExclusiveLock as i32;
+        for name in ours {
+            #[cfg(feature = "pg15")]
+            pg_sys::EnableDisableTrigger(rel.raw(), name, always, false, lock);
+            #[cfg(not(feature = "pg15"))]
+            pg_sys::EnableDisableTrigger(rel.raw(), name, pg_sys::InvalidOid, always, false, false, lock);
+        }
+        pg_sys::CommandCounterIncrement();
+    }
 }
 
 /// Takes the triggers off `base` and its tree where no TVIEW needs them any more.

@@ -8,7 +8,7 @@
 use crate::catalog::{self, sentinel};
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
-use crate::pg::list;
+use crate::pg::{list, original};
 use crate::pg::relation::Relation;
 use crate::queue;
 use crate::refresh::{self, flush, graph, Moment};
@@ -39,8 +39,9 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
     if !explain_only && reads_matview((*(*query).plannedstmt).rtable) {
         let mut frame = Frame::new();
         frame.push((*query).sourceText);
-        before_start(query);
+        let error = before_start(query);
         frame.pop();
+        original::rethrow(error);
     }
     #[allow(static_mut_refs)]
     match NEXT_START {
@@ -57,8 +58,9 @@ unsafe extern "C-unwind" fn post_parse_analyze(
     if reads_matview((*query).rtable) {
         let mut frame = Frame::new();
         frame.push((*pstate).p_sourcetext);
-        before_analyzed(query);
+        let error = before_analyzed(query);
         frame.pop();
+        original::rethrow(error);
     }
     #[allow(static_mut_refs)]
     if let Some(next) = NEXT_ANALYZE {
@@ -81,15 +83,21 @@ unsafe fn reads_matview(rtable: *mut pg_sys::List) -> bool {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query) {
-    // Not for the statements that define views: nothing is read there.
-    if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
-        make_current((*query).rtable);
-    }
+unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query) -> *mut pg_sys::ErrorData {
+    original::shield(|| {
+        // Not for the statements that define views: nothing is read there.
+        if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
+            make_current((*query).rtable);
+        }
+    })
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) {
+unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) -> *mut pg_sys::ErrorData {
+    original::shield(|| start(query))
+}
+
+unsafe fn start(query: *mut pg_sys::QueryDesc) {
     let done = make_current((*(*query).plannedstmt).rtable);
     if (*query).snapshot.is_null() {
         return;

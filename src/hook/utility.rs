@@ -8,7 +8,7 @@ use crate::capture::install;
 use crate::catalog;
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
-use crate::pg::ext;
+use crate::pg::{ext, original};
 use crate::queue;
 use crate::refresh::{flush, Moment};
 use pgrx::{pg_guard, pg_sys};
@@ -76,8 +76,9 @@ unsafe extern "C-unwind" fn process_utility(
     let mut call = Call { pstmt, done: false, after: After::Nothing, keys: std::ptr::null_mut() };
     let mut frame = Frame::new();
     frame.push(source);
-    before(&mut call);
+    let error = before(&mut call);
     frame.pop();
+    original::rethrow(error);
     if !call.done {
         let tree = call.pstmt;
         #[allow(static_mut_refs)]
@@ -87,8 +88,9 @@ unsafe extern "C-unwind" fn process_utility(
         }
     }
     frame.push(source);
-    after(&mut call);
+    let error = after(&mut call);
     frame.pop();
+    original::rethrow(error);
 }
 
 extern "C-unwind" {
@@ -149,7 +151,11 @@ unsafe fn wants_flush(tree: *mut pg_sys::Node) -> bool {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn before(call: &mut Call) {
+unsafe extern "C-unwind" fn before(call: &mut Call) -> *mut pg_sys::ErrorData {
+    original::shield(|| dispatch(call))
+}
+
+unsafe fn dispatch(call: &mut Call) {
     use pg_sys::NodeTag::*;
     let tree = (*call.pstmt).utilityStmt;
     let tag = (*tree).type_;
@@ -181,7 +187,11 @@ unsafe extern "C-unwind" fn before(call: &mut Call) {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn after(call: &mut Call) {
+unsafe extern "C-unwind" fn after(call: &mut Call) -> *mut pg_sys::ErrorData {
+    original::shield(|| finish(call))
+}
+
+unsafe fn finish(call: &mut Call) {
     or_raise(match call.after {
         After::Nothing => Ok(()),
         After::Create(plan) => create::after(&*plan),

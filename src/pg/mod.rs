@@ -8,6 +8,7 @@ pub mod ext;
 pub mod guc;
 pub mod list;
 pub mod name;
+pub mod original;
 pub mod pinned;
 pub mod relation;
 pub mod slot;

@@ -5,8 +5,26 @@
 //! Callers: flush, population, the functions of the interface.
 
 use super::error::{Error, Result};
+use super::original;
 use pgrx::pg_sys;
 use std::ffi::CString;
+
+/// The functions that run users' expressions, called through `original::keep`.
+mod raw {
+    use pgrx::pg_sys;
+    use std::ffi::{c_char, c_int, c_long};
+    #[allow(improper_ctypes)]
+    extern "C-unwind" {
+        pub fn SPI_execute_plan(
+            plan: pg_sys::SPIPlanPtr,
+            values: *mut pg_sys::Datum,
+            nulls: *const c_char,
+            read_only: bool,
+            count: c_long,
+        ) -> c_int;
+        pub fn SPI_cursor_fetch(portal: pg_sys::Portal, forward: bool, count: c_long);
+    }
+}
 
 /// An SPI connection; finished on drop, left to the server's abort while unwinding.
 pub struct Session(());
@@ -21,9 +39,12 @@ impl Session {
 
     /// Runs a plan that returns rows, with the active snapshot.
     pub fn query(&self, plan: &Plan) -> Rows {
+        let pointer = plan.pointer;
         // SAFETY: the plan has no parameters; read_only makes SPI use the active snapshot.
         let code = unsafe {
-            pg_sys::SPI_execute_plan(plan.0, std::ptr::null_mut(), std::ptr::null(), true, 0)
+            original::keep(plan.line.as_ptr(), || {
+                raw::SPI_execute_plan(pointer, std::ptr::null_mut(), std::ptr::null(), true, 0)
+            })
         };
         assert_eq!(code, pg_sys::SPI_OK_SELECT as i32);
         // SAFETY: set by SPI_execute_plan.
@@ -36,13 +57,13 @@ impl Session {
         unsafe {
             let portal = pg_sys::SPI_cursor_open(
                 std::ptr::null(),
-                plan.0,
+                plan.pointer,
                 std::ptr::null_mut(),
                 std::ptr::null(),
                 true,
             );
             loop {
-                pg_sys::SPI_cursor_fetch(portal, true, 500);
+                original::keep(std::ptr::null(), || raw::SPI_cursor_fetch(portal, true, 500));
                 let rows = Rows { table: pg_sys::SPI_tuptable, len: pg_sys::SPI_processed as usize };
                 if rows.len == 0 {
                     break;
@@ -80,7 +101,11 @@ fn c_text(sql: &str) -> Result<CString> {
 }
 
 /// A kept plan without parameters.
-pub struct Plan(pg_sys::SPIPlanPtr);
+pub struct Plan {
+    pointer: pg_sys::SPIPlanPtr,
+    /// What SPI adds to the context of errors.
+    line: CString,
+}
 
 impl Plan {
     /// Prepares and keeps; a session must be open.
@@ -94,7 +119,7 @@ impl Plan {
             }
             let code = pg_sys::SPI_keepplan(plan);
             assert_eq!(code, 0);
-            Ok(Plan(plan))
+            Ok(Plan { pointer: plan, line: original::spi_line(&text) })
         }
     }
 }
@@ -103,7 +128,7 @@ impl Drop for Plan {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: kept by us; the plan cache counts references.
-            unsafe { pg_sys::SPI_freeplan(self.0) };
+            unsafe { pg_sys::SPI_freeplan(self.pointer) };
         }
     }
 }

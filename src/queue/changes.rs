@@ -30,6 +30,11 @@ impl ChangeSet {
         let len = (*tuple).t_len as usize;
         let mut image = vec![0u64; len.div_ceil(8)].into_boxed_slice();
         std::ptr::copy_nonoverlapping(tuple.cast::<u8>(), image.as_mut_ptr().cast::<u8>(), len);
+        // What the heap notes about a tuple's fate is no part of the row.
+        let header = &mut *image.as_mut_ptr().cast::<pg_sys::MinimalTupleData>();
+        header.mt_padding = Default::default();
+        header.t_infomask2 &= pg_sys::HEAP_NATTS_MASK as u16;
+        header.t_infomask &= (pg_sys::HEAP_HASNULL | pg_sys::HEAP_HASVARWIDTH | pg_sys::HEAP_HASEXTERNAL) as u16;
         self.add_image(image, weight);
     }
 

@@ -8,6 +8,7 @@ pub mod changes;
 mod spill;
 
 use crate::pg::callback::Frame;
+use crate::pg::original;
 use crate::refresh;
 use changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
@@ -121,17 +122,18 @@ fn reset() {
 unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
     let mut frame = Frame::new();
     frame.push(std::ptr::null());
-    on_xact_event(event);
+    let error = on_xact_event(event);
     frame.pop();
+    original::rethrow(error);
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) {
+unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) -> *mut pg_sys::ErrorData {
     use pg_sys::XactEvent::*;
     match event {
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
             if !is_settled() {
-                refresh::flush(refresh::Moment::Commit);
+                return original::shield(|| refresh::flush(refresh::Moment::Commit));
             }
         }
         XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
@@ -140,6 +142,7 @@ unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) {
         }
         _ => {}
     }
+    std::ptr::null_mut()
 }
 
 #[pg_guard]

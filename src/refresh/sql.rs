@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 /// `a = b`, or the null-safe form an index can still use.
 fn same(k: &KeyColumn, a: &str, b: &str) -> String {
-    if k.nullable {
+    if k.nullable && k.composite {
+        format!("NOT ({a} IS DISTINCT FROM {b})")
+    } else if k.nullable {
         format!("({a} {op} {b} OR ({a} IS NULL AND {b} IS NULL))", op = k.equality)
     } else {
         format!("{a} {op} {b}", op = k.equality)

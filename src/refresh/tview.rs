@@ -24,6 +24,8 @@ pub struct KeyColumn {
     /// Attribute of the TVIEW, from 0.
     pub at: usize,
     pub nullable: bool,
+    /// IS NULL is true for a row of NULLs, which is not the same as NULL.
+    pub composite: bool,
     /// `OPERATOR(schema.=)`.
     pub equality: String,
     pub typid: pg_sys::Oid,
@@ -227,6 +229,8 @@ unsafe fn key_columns(
         key.push(KeyColumn {
             at: *p,
             nullable: !never_null,
+            composite: pg_sys::get_typtype(pg_sys::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
+                || typid == pg_sys::RECORDOID,
             equality,
             typid,
             collation: pg_sys::exprCollation(expr),

@@ -1,0 +1,101 @@
+//! Errors of users' expressions inside a flush, kept as the server raised them.
+//!
+//! pgrx turns an error into a Rust panic and raises a new one when all frames are unwound; SQLSTATEs it does not know,
+//! context lines, constraint names … are lost on the way. So the SQL of a flush runs inside `keep`, which copies the
+//! server's `ErrorData` before pgrx sees the error, and the hooks run inside `shield`, which hands the copy to their C
+//! frame for `ReThrowError`. Invariant: a kept error is taken by the first shield that the same panic reaches.
+
+use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary};
+use std::cell::Cell;
+use std::ffi::{c_char, CStr};
+
+thread_local! {
+    static KEPT: Cell<*mut pg_sys::ErrorData> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+mod raw {
+    use pgrx::pg_sys;
+    extern "C-unwind" {
+        pub fn ReThrowError(edata: *mut pg_sys::ErrorData) -> !;
+        pub fn CopyErrorData() -> *mut pg_sys::ErrorData;
+        pub fn pg_re_throw() -> !;
+    }
+}
+
+/// Runs a server function; an error is copied, without the context line `SQL statement "…"` that SPI adds, and then
+/// raised as usual. `line` is that context line, or null.
+///
+/// # Safety
+/// As for `pg_guard_ffi_boundary`: `f` only calls server functions and owns nothing.
+pub unsafe fn keep<T: Copy>(line: *const c_char, f: impl Fn() -> T) -> T {
+    KEPT.set(std::ptr::null_mut());
+    let context = pg_sys::CurrentMemoryContext;
+    pg_guard_ffi_boundary(|| {
+        let stack = pg_sys::PG_exception_stack;
+        let callbacks = pg_sys::error_context_stack;
+        let mut result = std::mem::MaybeUninit::<T>::uninit();
+        let jumped = cee_scape::call_with_sigsetjmp(false, |jump| {
+            pg_sys::PG_exception_stack = (jump as *const cee_scape::SigJmpBufFields).cast_mut().cast();
+            result.write(f());
+            0
+        });
+        pg_sys::PG_exception_stack = stack;
+        pg_sys::error_context_stack = callbacks;
+        if jumped == 0 {
+            return result.assume_init();
+        }
+        pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
+        let error = raw::CopyErrorData();
+        pg_sys::CurrentMemoryContext = context;
+        remove_line((*error).context, line);
+        KEPT.set(error);
+        raw::pg_re_throw()
+    })
+}
+
+/// Cuts `line` and one line break out of `text`, in place.
+unsafe fn remove_line(text: *mut c_char, line: *const c_char) {
+    if text.is_null() || line.is_null() {
+        return;
+    }
+    let at = libc::strstr(text, line);
+    if at.is_null() {
+        return;
+    }
+    let mut rest = at.add(libc::strlen(line));
+    if *rest == b'\n' as c_char {
+        rest = rest.add(1);
+    }
+    libc::memmove(at.cast(), rest.cast(), libc::strlen(rest) + 1);
+}
+
+/// The context line that SPI adds for a statement.
+pub fn spi_line(sql: &CStr) -> std::ffi::CString {
+    let line = [b"SQL statement \"".as_slice(), sql.to_bytes(), b"\""].concat();
+    std::ffi::CString::new(line).unwrap_or_default()
+}
+
+/// Runs the Rust part of a hook. Gives a kept error for the hook's C frame to rethrow, or null; other panics go on.
+pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
+    KEPT.set(std::ptr::null_mut());
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(()) => std::ptr::null_mut(),
+        Err(panic) => {
+            let kept = KEPT.replace(std::ptr::null_mut());
+            if kept.is_null() {
+                std::panic::resume_unwind(panic);
+            }
+            kept
+        }
+    }
+}
+
+/// Raises a kept error again, exactly as it was; does nothing for null.
+///
+/// # Safety
+/// Called from a C frame without destructors.
+pub unsafe fn rethrow(error: *mut pg_sys::ErrorData) {
+    if !error.is_null() {
+        raw::ReThrowError(error);
+    }
+}
