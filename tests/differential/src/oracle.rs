@@ -6,9 +6,9 @@
 use crate::case::View;
 use postgres::{Client, SimpleQueryMessage};
 
-/// Settings under which TVIEWs are computed, so that text compares.
+/// Settings under which TVIEWs are computed, so that text compares; jit costs more than these queries.
 pub const SETTINGS: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET extra_float_digits = 1; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; \
-     SET client_min_messages = 'error'; SET statement_timeout = '20s'; SET lock_timeout = '15s'";
+     SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '20s'; SET lock_timeout = '15s'";
 
 /// The comparison, as one statement that returns the rows that differ.
 pub fn comparison(view: &View, query: &str) -> String {
