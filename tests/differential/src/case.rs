@@ -94,6 +94,8 @@ pub struct Case {
     pub schema: Schema,
     pub views: Vec<View>,
     pub transactions: Vec<Transaction>,
+    /// the writer's settings are not those under which TVIEWs are computed
+    pub odd_settings: bool,
     pub hazards: Vec<Hazard>,
 }
 
@@ -153,7 +155,9 @@ pub fn build(seed: u64) -> Case {
         });
     }
     let transactions = transaction::plan(dice, &built.schema, &views, true);
+    let odd_settings = dice.chance(20);
     Case {
+        odd_settings,
         ddl: built.ddl,
         rows: built.rows,
         schema: built.schema,

@@ -140,6 +140,7 @@ hazards! {
     EnumDomain "names and types" "enum or domain column",
     Partitioned "names and types" "partitioned table",
     Inheritance "names and types" "inheritance tree",
+    OtherSettings "names and types" "writer under another TimeZone, DateStyle, bytea_output",
     LoggedOption "names and types" "WITH (logged)",
     FullMode "names and types" "WITH (mode = full)",
     Batching "properties" "one transaction equals many",

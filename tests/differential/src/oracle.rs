@@ -10,6 +10,9 @@ use postgres::{Client, SimpleQueryMessage};
 pub const SETTINGS: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET extra_float_digits = 1; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; \
      SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '20s'; SET lock_timeout = '15s'";
 
+/// Other settings for a writer: TVIEWs must not depend on them.
+pub const ODD_SETTINGS: &str = "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German, DMY'; SET extra_float_digits = -3; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'";
+
 /// The comparison, as one statement that returns the rows that differ.
 pub fn comparison(view: &View, query: &str) -> String {
     let names: Vec<String> = (1..=view.query.columns.len())

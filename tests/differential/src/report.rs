@@ -19,6 +19,7 @@ pub struct Totals {
     pub counts: Counts,
     pub errors: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
+    pub strategies: BTreeMap<String, u64>,
 }
 
 impl Totals {
@@ -33,6 +34,9 @@ impl Totals {
         for (k, n) in &o.errors {
             *self.errors.entry(k.clone()).or_default() += n;
         }
+        for (k, n) in &o.strategies {
+            *self.strategies.entry(k.clone()).or_default() += n;
+        }
         for (k, n) in &o.refusals {
             *self.refusals.entry(k.clone()).or_default() += n;
         }
@@ -42,6 +46,7 @@ impl Totals {
         self.counts.print();
         println!("\n{} TVIEWs created, {} refused, {} queries not legal, {} transactions, {} comparisons", self.created, self.refused, self.illegal, self.transactions, self.comparisons);
         println!("statements that failed on their own account, by SQLSTATE: {:?}; serialization failures: {}", self.errors, self.retries);
+        println!("base tables of TVIEWs, by strategy: {:?}", self.strategies);
         for (message, n) in &self.refusals {
             println!("refused {n} times: {message}");
         }

@@ -37,6 +37,8 @@ pub struct Outcome {
     /// (transaction, step, SQLSTATE) of every statement that failed
     pub failed_steps: BTreeSet<(usize, usize, String)>,
     pub refusals: BTreeMap<String, u64>,
+    /// how many base tables of TVIEWs are followed in which way
+    pub strategies: BTreeMap<String, u64>,
     pub fingerprints: Option<(Vec<String>, Vec<String>)>,
 }
 
@@ -85,6 +87,7 @@ impl Session {
 
     pub fn clean(&mut self) -> Result<()> {
         let _ = self.client.batch_execute("ROLLBACK");
+        self.client.batch_execute(oracle::SETTINGS)?;
         for gid in oracle::rows(
             &mut self.client,
             "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()",
@@ -257,9 +260,15 @@ impl Run<'_> {
         {
             return Ok(None);
         }
+        if self.case.odd_settings && !self.mode.baseline {
+            self.sql(oracle::ODD_SETTINGS)?;
+        }
         self.at = usize::MAX;
         if let Some(f) = self.check_all()? {
             return Ok(Some(f));
+        }
+        if self.case.odd_settings {
+            self.out.counts.add(Hazard::OtherSettings);
         }
         for hazard in self.case.hazards.iter().copied() {
             self.out.counts.add(hazard);
@@ -732,9 +741,17 @@ impl Run<'_> {
                     Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
                 };
                 let sql = comparison(&self.case.views[*view], &text);
-                self.log(&sql);
                 self.out.comparisons += 1;
-                match oracle::rows(&mut self.session.client, &sql) {
+                let odd = self.case.odd_settings && !self.mode.baseline;
+                if odd {
+                    self.sql(oracle::SETTINGS)?;
+                }
+                self.log(&sql);
+                let compared = oracle::rows(&mut self.session.client, &sql);
+                if odd && compared.is_ok() {
+                    self.sql(oracle::ODD_SETTINGS)?;
+                }
+                match compared {
                     Err(e) => Done::Error(Box::new(e), sql),
                     Ok(rows) if rows.is_empty() => Done::Rows(0),
                     Ok(rows) => {
@@ -814,6 +831,13 @@ impl Run<'_> {
         self.out.fingerprints = Some((base, shown));
         if self.mode.baseline {
             return Ok(None);
+        }
+        let used = oracle::rows(
+            &mut self.session.checker,
+            "SELECT s.value FROM tviews.tviews, jsonb_each_text(strategies::jsonb) AS s",
+        )?;
+        for strategy in used {
+            *self.out.strategies.entry(strategy).or_default() += 1;
         }
         for view in 0..self.case.views.len() {
             let v = &self.case.views[view];

@@ -7,7 +7,7 @@ impl Gen<'_> {
     /// Output expressions; with keys of the rels, or without.
     fn outputs(&mut self, from: &From, depth: u32) -> Vec<Expr> {
         let mut out = vec![];
-        let keyed = self.dice.chance(50);
+        let keyed = self.dice.chance(60);
         for rel in &from.rels {
             if keyed || self.dice.chance(25) {
                 out.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
