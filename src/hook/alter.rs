@@ -178,6 +178,7 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
 /// A TVIEW is about to become an ordinary materialized view: logged, without state, with exact contents.
 unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
     populate::refuse_if_read(relid, "made an ordinary materialized view")?;
+    life::lock_sources(&BTreeSet::from([relid.to_u32()]));
     let (unlogged, populated) = {
         let Some(rel) = Relation::open(relid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
         (rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT, rel.class().relispopulated)

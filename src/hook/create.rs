@@ -260,6 +260,9 @@ fn explain_full(oid: pg_sys::Oid) -> Result<()> {
 /// CREATE OR REPLACE: same columns, another query, in place.
 unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned) -> Result<()> {
     debug_assert!(planned.replace);
+    if super::life::owns(oid) {
+        super::life::lock_sources(&BTreeSet::from([oid.to_u32()]));
+    }
     let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
     if !crate::tam::is_tview_relation(rel.raw()) {

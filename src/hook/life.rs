@@ -72,7 +72,30 @@ pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
     Ok(())
 }
 
-/// DROP TVIEW, and DROP TABLE of TVIEWs.
+/// Locks the tables whose triggers will go with these TVIEWs, before the TVIEWs themselves are locked: a writer holds its
+/// table first and wants the TVIEW at commit, so the other order would be a deadlock.
+pub fn lock_sources(tviews: &BTreeSet<u32>) {
+    let all = catalog::sources(|_| true);
+    let still: BTreeSet<u32> =
+        all.iter().filter(|s| !tviews.contains(&s.tview.to_u32())).map(|s| s.relid.to_u32()).collect();
+    let going: BTreeSet<u32> = all
+        .iter()
+        .filter(|s| tviews.contains(&s.tview.to_u32()))
+        .flat_map(|s| install::covering(s.relid))
+        .filter(|r| !still.contains(r))
+        .collect();
+    for relid in going {
+        let relid = pg_sys::Oid::from(relid);
+        // SAFETY: syscache look-up; an oid without relation has no kind.
+        let kind = unsafe { pg_sys::get_rel_relkind(relid) } as u8;
+        if kind == pg_sys::RELKIND_RELATION || kind == pg_sys::RELKIND_PARTITIONED_TABLE {
+            // SAFETY: locking is harmless should the relation have gone meanwhile.
+            unsafe { pg_sys::LockRelationOid(relid, pg_sys::AccessExclusiveLock as i32) };
+        }
+    }
+}
+
+/// DROP TVIEW, DROP MATERIALIZED VIEW of TVIEWs, and DROP TABLE of TVIEWs.
 pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
     let kind = (*stmt).removeType;
@@ -91,10 +114,10 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
         return keys::remember(call, &tables);
     }
     let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
-    if !marked && kind != pg_sys::ObjectType::OBJECT_TABLE {
+    if kind != pg_sys::ObjectType::OBJECT_MATVIEW && kind != pg_sys::ObjectType::OBJECT_TABLE {
         return Ok(());
     }
-    let mut tviews = 0;
+    let mut tviews = BTreeSet::new();
     let mut others = Vec::new();
     for names in list::iter::<pg_sys::List>((*stmt).objects) {
         let oid = find(pg_sys::makeRangeVarFromNameList(names));
@@ -102,16 +125,23 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
             continue;
         }
         if tam::is_tview(oid) {
-            tviews += 1;
+            // Whoever may not drop it must not lock its tables either.
+            if owns(oid) {
+                tviews.insert(oid.to_u32());
+            }
         } else {
             others.push(name::bare(oid));
         }
     }
     if marked {
-        if let Some(other) = others.into_iter().next() {
-            return Err(Error::NotATview(other));
+        if let Some(other) = others.first() {
+            return Err(Error::NotATview(other.clone()));
         }
-    } else if tviews == 0 || !others.is_empty() {
+    }
+    if !tviews.is_empty() {
+        lock_sources(&tviews);
+    }
+    if !marked && (tviews.is_empty() || !others.is_empty() || kind == pg_sys::ObjectType::OBJECT_MATVIEW) {
         return Ok(());
     }
     let stmt = call.own_tree::<pg_sys::DropStmt>();

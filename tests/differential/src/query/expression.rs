@@ -1,0 +1,155 @@
+//! Scalar expressions and conditions over the columns of a FROM clause. Total: no expression fails on any input. Called by the other families.
+
+use super::{Expr, Gen, Rel};
+use crate::hazards::Hazard;
+use crate::types::Ty;
+
+impl Gen<'_> {
+    pub fn columns_of(&self, rels: &[Rel]) -> Vec<Expr> {
+        rels.iter()
+            .flat_map(|r| r.columns.iter().cloned())
+            .collect()
+    }
+
+    fn literal(&mut self, ty: Ty) -> Expr {
+        Expr {
+            sql: ty.literal(self.dice),
+            ty,
+            fuzzy: false,
+            base: None,
+        }
+    }
+
+    pub fn any_column(&mut self, rels: &[Rel]) -> Expr {
+        let all = self.columns_of(rels);
+        match self.dice.maybe(&all) {
+            Some(e) => e.clone(),
+            None => self.literal(Ty::Int),
+        }
+    }
+
+    pub fn column_of(&mut self, rels: &[Rel], ty: Ty) -> Option<Expr> {
+        let all: Vec<Expr> = self
+            .columns_of(rels)
+            .into_iter()
+            .filter(|e| e.ty == ty)
+            .collect();
+        self.dice.maybe(&all).cloned()
+    }
+
+    /// A column that can be compared, preferably one that other tables have too.
+    pub fn comparable(&mut self, rels: &[Rel]) -> Expr {
+        let all: Vec<Expr> = self
+            .columns_of(rels)
+            .into_iter()
+            .filter(|e| e.ty.has_equality())
+            .collect();
+        match self.dice.maybe(&all) {
+            Some(e) => e.clone(),
+            None => self.literal(Ty::Int),
+        }
+    }
+
+    /// Any expression over the rels.
+    pub fn expression(&mut self, rels: &[Rel]) -> Expr {
+        let e = self.any_column(rels);
+        if self.dice.chance(70) {
+            return e;
+        }
+        let (sql, ty) = match self.dice.below(11) {
+            0 => (
+                format!("coalesce({}, {})", e.sql, e.ty.literal(self.dice)),
+                e.ty,
+            ),
+            1 => {
+                let condition = self.condition(rels, 0);
+                (format!("CASE WHEN {condition} THEN {} END", e.sql), e.ty)
+            }
+            2 if !e.fuzzy => (format!("{}::text", e.sql), Ty::Text),
+            3 if !e.fuzzy => (format!("to_jsonb({})", e.sql), Ty::Jsonb),
+            4 if !e.fuzzy => {
+                let f = self.any_column(rels);
+                if f.fuzzy {
+                    (format!("jsonb_build_array({})", e.sql), Ty::Jsonb)
+                } else {
+                    self.note(Hazard::Document);
+                    (
+                        format!("jsonb_build_object('x', {}, 'y', {})", e.sql, f.sql),
+                        Ty::Jsonb,
+                    )
+                }
+            }
+            5 => (format!("({} IS NULL)", e.sql), Ty::Bool),
+            6 if matches!(e.ty, Ty::Int | Ty::Big) => (format!("({} % 2)", e.sql), e.ty),
+            7 if e.ty.is_number() => (format!("({} + 1)", e.sql), e.ty),
+            8 if e.ty.has_equality() => {
+                let literal = e.ty.literal(self.dice);
+                (format!("({} = {literal})", e.sql), Ty::Bool)
+            }
+            9 if e.ty == Ty::Text => (format!("upper({})", e.sql), Ty::Text),
+            10 if e.ty.has_equality() => {
+                let literal = e.ty.literal(self.dice);
+                (format!("nullif({}, {literal})", e.sql), e.ty)
+            }
+            _ => (e.sql.clone(), e.ty),
+        };
+        // char(n), varchar(n) and domains lose their modifier in expressions; comparing by text copes with that
+        let keeps = sql == e.sql;
+        Expr {
+            sql,
+            ty,
+            fuzzy: e.fuzzy && ty == e.ty,
+            base: if keeps { e.base } else { None },
+        }
+    }
+
+    /// A condition; sub-links are added by `sublink` when `depth` allows.
+    pub fn condition(&mut self, rels: &[Rel], depth: u32) -> String {
+        if depth > 0 && self.dice.chance(45) {
+            return self.sublink(rels, depth - 1);
+        }
+        let e = self.comparable(rels);
+        if let Some(base) = e.base {
+            self.facts.filters.push(base);
+        }
+        let literal = e.ty.literal(self.dice);
+        match self.dice.below(9) {
+            0 => format!("{} IS NOT NULL", e.sql),
+            1 => format!("{} IS NULL", e.sql),
+            2 => format!("{} <> {literal}", e.sql),
+            3 => format!("{} IS DISTINCT FROM {literal}", e.sql),
+            4 => {
+                let other = e.ty.literal(self.dice);
+                format!("{} IN ({literal}, {other})", e.sql)
+            }
+            5 => format!("{} >= {literal}", e.sql),
+            6 if depth > 0 => {
+                let (a, b) = (
+                    self.condition(rels, depth - 1),
+                    self.condition(rels, depth - 1),
+                );
+                let word = self.dice.pick(&["AND", "OR"]);
+                format!("({a} {word} {b})")
+            }
+            7 if depth > 0 => {
+                let a = self.condition(rels, depth - 1);
+                format!("NOT ({a})")
+            }
+            8 => format!("{} < {literal}", e.sql),
+            _ => format!("{} = {literal}", e.sql),
+        }
+    }
+
+    /// ` WHERE …`, or nothing.
+    pub fn filter(&mut self, rels: &[Rel], more: &[String], depth: u32, percent: u32) -> String {
+        let mut all = more.to_vec();
+        if self.dice.chance(percent) {
+            all.push(self.condition(rels, depth));
+        }
+        if all.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", all.join(" AND "))
+        }
+    }
+}

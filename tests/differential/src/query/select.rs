@@ -1,0 +1,114 @@
+//! Projection and selection, DISTINCT, DISTINCT ON, LIMIT. Called by `Gen::query`.
+
+use super::{blur, from::From, Expr, Gen, Query};
+use crate::hazards::Hazard;
+
+impl Gen<'_> {
+    /// Output expressions; with keys of the rels, or without.
+    fn outputs(&mut self, from: &From, depth: u32) -> Vec<Expr> {
+        let mut out = vec![];
+        let keyed = self.dice.chance(60);
+        for rel in &from.rels {
+            if keyed || self.dice.chance(25) {
+                out.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
+            } else if from.rels.len() > 1 {
+                self.note(Hazard::NoKeyInOutput);
+            }
+        }
+        for _ in 0..self.dice.between(1, 4) {
+            if depth > 0 && self.dice.chance(12) {
+                let e = self.scalar_subquery(&from.rels);
+                out.push(e);
+            } else if !from.merged.is_empty() && self.dice.chance(40) {
+                out.push(from.merged[0].clone());
+            } else {
+                let e = self.expression(&from.rels);
+                out.push(e);
+            }
+        }
+        out
+    }
+
+    pub fn select(&mut self, depth: u32) -> Query {
+        let from = self.from(depth);
+        let outputs = self.outputs(&from, depth);
+        let filter = self.filter(&from.rels, &from.conditions, depth.clamp(1, 2), 60);
+        let columns = self.name_outputs(&outputs);
+        let list = self.render_list(&outputs, &columns);
+        Query {
+            sql: format!("SELECT {list} FROM {}{filter}", from.sql),
+            columns,
+        }
+    }
+
+    pub fn distinct(&mut self, depth: u32) -> Query {
+        self.note(Hazard::Distinct);
+        let from = self.from(depth);
+        let mut outputs = self.outputs(&from, 0);
+        outputs.retain(|e| e.ty.has_equality());
+        if outputs.is_empty() {
+            outputs.push(self.comparable(&from.rels));
+        }
+        let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 40);
+        let mut columns = self.name_outputs(&outputs);
+        blur(&mut columns);
+        let list = self.render_list(&outputs, &columns);
+        Query {
+            sql: format!("SELECT DISTINCT {list} FROM {}{filter}", from.sql),
+            columns,
+        }
+    }
+
+    /// A total order over all rows of the clause.
+    pub fn total_order(&self, from: &From) -> String {
+        from.rels
+            .iter()
+            .flat_map(|r| r.order.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    pub fn distinct_on(&mut self, depth: u32) -> Query {
+        self.note(Hazard::DistinctOn);
+        let from = self.from(depth.min(1));
+        let on = self.comparable(&from.rels);
+        let on = if on.sql.starts_with('\'') || on.sql.parse::<i64>().is_ok() {
+            format!("({})::text", on.sql)
+        } else {
+            on.sql
+        };
+        let mut outputs = self.outputs(&from, 0);
+        outputs.truncate(5);
+        let filter = self.filter(&from.rels, &from.conditions, 0, 30);
+        let mut columns = self.name_outputs(&outputs);
+        blur(&mut columns);
+        let list = self.render_list(&outputs, &columns);
+        let direction = self.dice.pick(&["", " DESC", " DESC NULLS LAST"]);
+        let order = self.total_order(&from);
+        Query { sql: format!("SELECT DISTINCT ON ({on}) {list} FROM {}{filter} ORDER BY {on}{direction}, {order}", from.sql), columns }
+    }
+
+    pub fn top(&mut self, depth: u32) -> Query {
+        self.note(Hazard::TopN);
+        let from = self.from(depth.min(1));
+        let outputs = self.outputs(&from, 0);
+        for rel in from.rels.iter() {
+            if let Some((table, _)) = rel.columns.first().and_then(|c| c.base) {
+                self.facts.limited.push(table);
+            }
+        }
+        let filter = self.filter(&from.rels, &from.conditions, 0, 30);
+        let mut columns = self.name_outputs(&outputs);
+        blur(&mut columns);
+        let list = self.render_list(&outputs, &columns);
+        let order = self.total_order(&from);
+        let limit = *self.dice.pick(&["LIMIT 3", "LIMIT 1", "LIMIT 2 OFFSET 1"]);
+        Query {
+            sql: format!(
+                "SELECT {list} FROM {}{filter} ORDER BY {order} {limit}",
+                from.sql
+            ),
+            columns,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a person reads: reproduction scripts and totals. Called by `main`.
+
+use crate::hazards::Counts;
+use crate::oracle::SETTINGS;
+use crate::run::{Failure, Outcome, SCHEMA};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+#[derive(Default)]
+pub struct Totals {
+    pub passed: u64,
+    pub failed: u64,
+    pub created: u64,
+    pub refused: u64,
+    pub illegal: u64,
+    pub transactions: u64,
+    pub comparisons: u64,
+    pub retries: u64,
+    pub counts: Counts,
+    pub errors: BTreeMap<String, u64>,
+    pub refusals: BTreeMap<String, u64>,
+    pub strategies: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    pub fn add(&mut self, o: &Outcome) {
+        self.created += o.created;
+        self.refused += o.refused;
+        self.illegal += o.illegal;
+        self.transactions += o.transactions;
+        self.comparisons += o.comparisons;
+        self.retries += o.retries;
+        self.counts.merge(&o.counts);
+        for (k, n) in &o.errors {
+            *self.errors.entry(k.clone()).or_default() += n;
+        }
+        for (k, n) in &o.strategies {
+            *self.strategies.entry(k.clone()).or_default() += n;
+        }
+        for (k, n) in &o.refusals {
+            *self.refusals.entry(k.clone()).or_default() += n;
+        }
+    }
+
+    pub fn print(&self) {
+        self.counts.print();
+        println!("\n{} TVIEWs created, {} refused, {} queries not legal, {} transactions, {} comparisons", self.created, self.refused, self.illegal, self.transactions, self.comparisons);
+        println!("statements that failed on their own account, by SQLSTATE: {:?}; serialization failures: {}", self.errors, self.retries);
+        println!("base tables of TVIEWs, by strategy: {:?}", self.strategies);
+        for (message, n) in &self.refusals {
+            println!("refused {n} times: {message}");
+        }
+    }
+}
+
+/// The script of a failure: runs in psql on an empty database.
+pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) -> String {
+    let comment: String = failure
+        .detail
+        .lines()
+        .map(|l| format!("--   {l}\n"))
+        .collect();
+    let extension = if baseline {
+        ""
+    } else {
+        "CREATE EXTENSION IF NOT EXISTS pg_tviews;\n"
+    };
+    format!(
+        "-- {}\n{comment}-- replay: --case {seed}\n{}{extension}DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;\nCREATE SCHEMA {SCHEMA};\nSET search_path = {SCHEMA}, public;\n\n{}\n",
+        failure.kind,
+        SETTINGS.split("; ").map(|s| format!("{};\n", s.trim())).collect::<String>(),
+        lines.join("\n")
+    )
+}
+
+/// Writes the script to a file and to standard output.
+pub fn failure(
+    out: &Path,
+    seed: u64,
+    failure: &Failure,
+    lines: &[String],
+    name: &str,
+    baseline: bool,
+) {
+    let text = script(seed, failure, lines, baseline);
+    let file = out.join(format!("{seed}-{name}.sql"));
+    println!("---- {name} script of case {seed} ----\n{text}----");
+    match std::fs::create_dir_all(out).and_then(|()| std::fs::write(&file, &text)) {
+        Ok(()) => println!("written to {}", file.display()),
+        Err(e) => println!("cannot write {}: {e}", file.display()),
+    }
+}
