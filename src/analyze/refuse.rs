@@ -143,8 +143,7 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
 }
 
 fn check_system_columns(shown: &str, used: &relations::Use) -> Result<()> {
-    let tableoid = pg_sys::TableOidAttributeNumber as i16;
-    if used.columns.iter().any(|c| *c < 0 && *c != tableoid) {
+    if used.columns.iter().any(|c| *c < 0 && *c != relations::TABLEOID) {
         return Err(Error::unsupported(
             format!("system columns of \"{shown}\" cannot be maintained"),
             -1,

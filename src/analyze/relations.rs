@@ -16,7 +16,23 @@ pub struct Use {
     pub columns: BTreeSet<i16>,
     /// Whether one of the uses sees inheritance children.
     pub with_children: bool,
+    /// Whether one of the uses is FROM ONLY.
+    pub only: bool,
 }
+
+impl Use {
+    /// What `tviews.source` keeps: columns, and whether it matters which table of an inheritance tree a row is in.
+    pub fn captured_columns(&self) -> Vec<i16> {
+        let mut columns: BTreeSet<i16> = self.columns.iter().copied().filter(|c| *c >= 0 || *c == TABLEOID).collect();
+        if self.only {
+            columns.insert(TABLEOID);
+        }
+        columns.into_iter().collect()
+    }
+}
+
+/// Attribute number of tableoid.
+pub const TABLEOID: i16 = pg_sys::TableOidAttributeNumber as i16;
 
 /// Plain relations (every relkind but views) by oid.
 ///
@@ -33,6 +49,7 @@ pub unsafe fn of(query: *mut pg_sys::Query) -> BTreeMap<u32, Use> {
                     let entry = found.entry((*rte).relid.to_u32()).or_default();
                     entry.times += 1;
                     entry.with_children |= (*rte).inh;
+                    entry.only |= !(*rte).inh;
                     entry.columns.extend(columns(q, rte));
                 }
             }

@@ -4,6 +4,7 @@
 //! their row type by column name; a table above a base relation cannot tell its rows apart, so a write through it marks
 //! the base relation as changed entirely. Cached per backend until a relation involved is invalidated.
 
+use crate::analyze::relations::TABLEOID;
 use crate::catalog::{self, cache};
 use crate::pg::relation::{attname, Relation};
 use crate::pg::syscatalog::{INHERITS_BY_CHILD, INHERITS_PARENT};
@@ -71,16 +72,27 @@ fn build(relid: pg_sys::Oid) -> Routes {
         used.entry(s.relid.to_u32()).or_default().extend(s.columns);
     }
     let mut targets = Vec::new();
+    let mut everything = Vec::new();
     for base in std::iter::once(relid).chain(ancestors(relid)) {
         if let Some(columns) = used.get(&base.to_u32()) {
             cache::watch(base);
-            targets.extend(target(relid, base, columns));
+            // A row that moves from one table of the tree to another would cancel out, and yet be another one.
+            if columns.contains(&TABLEOID) && has_children(base) {
+                everything.push(base);
+            } else {
+                targets.extend(target(relid, base, columns));
+            }
         }
     }
     // SAFETY: plain catalog look-up; no locks are taken, the tree is only read.
     let below = unsafe { ext::find_all_inheritors(relid, pg_sys::NoLock as i32) };
-    let everything = below.into_iter().filter(|r| *r != relid && used.contains_key(&r.to_u32())).collect();
+    everything.extend(below.into_iter().filter(|r| *r != relid && used.contains_key(&r.to_u32())));
     Routes { targets, everything }
+}
+
+fn has_children(relid: pg_sys::Oid) -> bool {
+    // SAFETY: plain catalog look-up.
+    unsafe { ext::find_all_inheritors(relid, pg_sys::NoLock as i32) }.len() > 1
 }
 
 fn target(from: pg_sys::Oid, base: pg_sys::Oid, columns: &BTreeSet<i16>) -> Option<Target> {

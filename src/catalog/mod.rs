@@ -14,7 +14,7 @@ use crate::pg::error::Result;
 use pgrx::{pg_sys, FromDatum, IntoDatum};
 use table::Table;
 
-/// Columns are attribute numbers of the relation; 0 stands for the whole row.
+/// Columns are attribute numbers of the relation; 0 stands for the whole row, tableoid for "which table of the tree".
 #[derive(Debug, Clone)]
 pub struct Source {
     pub tview: pg_sys::Oid,

@@ -220,7 +220,7 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     unsafe {
         let expanded = load::expand(load::stored(&rel)?)?;
         for (relid, usage) in relations::of(expanded) {
-            let columns = usage.columns.into_iter().filter(|c| *c >= 0).collect();
+            let columns = usage.captured_columns();
             sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
         }
     }

@@ -157,6 +157,11 @@ fn no_key(shape: &Shape) -> String {
     }
 }
 
+fn has_children(relid: u32) -> bool {
+    // SAFETY: plain catalog look-up.
+    unsafe { crate::pg::ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32) }.len() > 1
+}
+
 /// The key of a TVIEW that is read by another one.
 pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     let tview = of(rel).ok()?;
@@ -175,6 +180,9 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
         (0..d.description.atoms.len()).filter(|a| d.description.atoms[*a].relid == Some(relid)).collect();
     if atoms.len() < usage.times {
         return Ok(Decision::full("it is read inside a sub-query"));
+    }
+    if usage.only && has_children(relid) {
+        return Ok(Decision::full("ONLY of a table that has children"));
     }
     if usage.columns.iter().any(|c| *c < 0) {
         return Ok(Decision::full("a system column is read"));

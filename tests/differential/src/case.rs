@@ -122,37 +122,15 @@ pub fn build(seed: u64) -> Case {
             options = " WITH (mode = full)".into();
             facts.hazards.insert(Hazard::FullMode);
         }
-        let name = if dice.chance(10) {
-            format!("\"Odd view {number}\"")
-        } else {
-            format!("tv_{number}")
-        };
-        let several: Vec<&View> = views
-            .iter()
-            .filter(|v| v.is_tview && facts.sources.contains(&v.name))
-            .collect();
-        if several.len() >= 2
-            || several
-                .iter()
-                .any(|v| v.facts.tables.intersection(&facts.tables).next().is_some())
-        {
+        let name = if dice.chance(10) { format!("\"Odd view {number}\"") } else { format!("tv_{number}") };
+        let several: Vec<&View> = views.iter().filter(|v| v.is_tview && facts.sources.contains(&v.name)).collect();
+        if several.len() >= 2 || several.iter().any(|v| v.facts.tables.intersection(&facts.tables).next().is_some()) {
             facts.hazards.insert(Hazard::Diamond);
         }
         if !is_late {
-            sources.push(Source {
-                name: name.clone(),
-                columns: query.columns.clone(),
-                is_tview,
-            });
+            sources.push(Source { name: name.clone(), columns: query.columns.clone(), is_tview });
         }
-        views.push(View {
-            name,
-            is_tview,
-            options,
-            query,
-            facts,
-            late: is_late,
-        });
+        views.push(View { name, is_tview, options, query, facts, late: is_late });
     }
     let transactions = transaction::plan(dice, &built.schema, &views, true);
     let odd_settings = dice.chance(20);
@@ -185,12 +163,10 @@ impl Case {
     /// The same work without savepoints and rollbacks, one transaction each, or one for each statement.
     pub fn batches(&self, end: End) -> Case {
         let mut case = self.clone();
-        case.transactions.retain(|t| {
-            matches!(t.end, End::Commit | End::PreparedCommit | End::Autocommit) && !t.no_change
-        });
+        case.transactions
+            .retain(|t| matches!(t.end, End::Commit | End::PreparedCommit | End::Autocommit) && !t.no_change);
         for t in &mut case.transactions {
-            t.steps
-                .retain(|s| matches!(s.act, Act::Sql(_) | Act::Copy { .. }));
+            t.steps.retain(|s| matches!(s.act, Act::Sql(_) | Act::Copy { .. }));
             t.end = end;
         }
         case.transactions.retain(|t| !t.steps.is_empty());

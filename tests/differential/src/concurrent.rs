@@ -28,20 +28,14 @@ struct Found {
 fn connect(dsn: &str) -> Result<Client, postgres::Error> {
     let mut client = Client::connect(dsn, NoTls)?;
     client.batch_execute(oracle::SETTINGS)?;
-    client.batch_execute(&format!(
-        "SET search_path = {SCHEMA}, public; SET deadlock_timeout = '200ms'"
-    ))?;
+    client.batch_execute(&format!("SET search_path = {SCHEMA}, public; SET deadlock_timeout = '200ms'"))?;
     Ok(client)
 }
 
 /// Whether a statement names a view that was refused.
 fn reads_dead(case: &Case, live: &[bool], sql: &str) -> bool {
     (sql.starts_with("REFRESH") || sql.starts_with("DO "))
-        && case
-            .views
-            .iter()
-            .zip(live)
-            .any(|(v, live)| !*live && sql.contains(&v.name))
+        && case.views.iter().zip(live).any(|(v, live)| !*live && sql.contains(&v.name))
 }
 
 /// What a session knows.
@@ -54,19 +48,8 @@ struct Who<'a> {
 }
 
 /// Runs one transaction; an error rolls it back. Returns a failure when the error may not happen.
-fn transaction(
-    client: &mut Client,
-    who: &Who,
-    t: &Transaction,
-    gid: &str,
-    found: &mut Found,
-) -> Option<String> {
-    let Who {
-        case,
-        live,
-        me,
-        log,
-    } = *who;
+fn transaction(client: &mut Client, who: &Who, t: &Transaction, gid: &str, found: &mut Found) -> Option<String> {
+    let Who { case, live, me, log } = *who;
     let say = |text: &str| {
         if let Ok(mut log) = log.lock() {
             log.push((Instant::now(), me, text.to_string()));
@@ -115,11 +98,7 @@ fn transaction(
             End::Rollback => execute(client, "ROLLBACK")?,
             End::PreparedCommit | End::PreparedRollback => {
                 execute(client, &format!("PREPARE TRANSACTION '{gid}'"))?;
-                let word = if t.end == End::PreparedCommit {
-                    "COMMIT"
-                } else {
-                    "ROLLBACK"
-                };
+                let word = if t.end == End::PreparedCommit { "COMMIT" } else { "ROLLBACK" };
                 execute(client, &format!("{word} PREPARED '{gid}'"))?;
             }
         }
@@ -149,25 +128,13 @@ fn transaction(
 
 /// Compares all TVIEWs; the first difference.
 fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -> Option<String> {
-    for (view, v) in case
-        .views
-        .iter()
-        .enumerate()
-        .filter(|(i, v)| live[*i] && v.is_tview)
-    {
+    for (view, v) in case.views.iter().enumerate().filter(|(i, v)| live[*i] && v.is_tview) {
         let _ = view;
         let sql = comparison(v, &v.query.sql);
         found.comparisons += 1;
         match oracle::rows(client, &sql) {
             Ok(rows) if rows.is_empty() => {}
-            Ok(rows) => {
-                return Some(format!(
-                    "{}: {} rows differ\n{}\n{sql}",
-                    v.name,
-                    rows.len(),
-                    rows.join("\n")
-                ))
-            }
+            Ok(rows) => return Some(format!("{}: {} rows differ\n{}\n{sql}", v.name, rows.len(), rows.join("\n"))),
             Err(e) if matches!(state(&e).as_str(), "40001" | "40P01") => {}
             Err(e) => return Some(format!("comparing {}: {}", v.name, describe(&e))),
         }
@@ -176,25 +143,11 @@ fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -
 }
 
 /// One schema, written by all sessions in several rounds.
-fn schema(
-    session: &mut Session,
-    dsn: &str,
-    seed: u64,
-    sessions: usize,
-    sums: &mut Found,
-) -> Result<Option<String>> {
+fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &mut Found) -> Result<Option<String>> {
     session.clean()?;
     let case = case::build(seed);
-    for sql in case
-        .ddl
-        .iter()
-        .chain([&case.rows.join(";\n")])
-        .filter(|s| !s.is_empty())
-    {
-        session
-            .client
-            .batch_execute(sql)
-            .with_context(|| sql.clone())?;
+    for sql in case.ddl.iter().chain([&case.rows.join(";\n")]).filter(|s| !s.is_empty()) {
+        session.client.batch_execute(sql).with_context(|| sql.clone())?;
     }
     let mut live = vec![false; case.views.len()];
     for (i, v) in case.views.iter().enumerate().filter(|(_, v)| !v.late) {
@@ -212,8 +165,8 @@ fn schema(
                     return found;
                 };
                 while !stop.load(Ordering::Relaxed) && found.failure.is_none() {
-                    found.failure = compare(&mut client, case, live, &mut found)
-                        .map(|f| format!("the reader's snapshot: {f}"));
+                    found.failure =
+                        compare(&mut client, case, live, &mut found).map(|f| format!("the reader's snapshot: {f}"));
                     if found.failure.is_some() {
                         if let Ok(mut log) = log.lock() {
                             log.push((Instant::now(), 99, "-- DIFFERS".into()));
@@ -235,24 +188,10 @@ fn schema(
                             }
                         };
                         // names of the schema are the same in every plan: only the writes differ
-                        let plan = case::transactions(
-                            case,
-                            &mut Dice::new(seed ^ (round * 64 + me as u64 + 1)),
-                        );
+                        let plan = case::transactions(case, &mut Dice::new(seed ^ (round * 64 + me as u64 + 1)));
                         for (number, t) in plan.iter().enumerate() {
                             let gid = format!("fuzz_{me}_{number}");
-                            found.failure = transaction(
-                                &mut client,
-                                &Who {
-                                    case,
-                                    live,
-                                    me,
-                                    log,
-                                },
-                                t,
-                                &gid,
-                                &mut found,
-                            );
+                            found.failure = transaction(&mut client, &Who { case, live, me, log }, t, &gid, &mut found);
                             if found.failure.is_some() {
                                 // what others do now only hides the trace
                                 stop.store(true, Ordering::Relaxed);
@@ -281,10 +220,8 @@ fn schema(
                 (a, b) => a.or(b),
             };
         }
-        trouble = trouble.or_else(|| {
-            compare(&mut session.checker, &case, &live, sums)
-                .map(|f| format!("when all were done: {f}"))
-        });
+        trouble = trouble
+            .or_else(|| compare(&mut session.checker, &case, &live, sums).map(|f| format!("when all were done: {f}")));
         if trouble.is_some() {
             break;
         }
@@ -301,9 +238,7 @@ fn schema(
         if let Ok(log) = log.lock() {
             let first = log.first().map(|l| l.0);
             for (when, me, sql) in log.iter() {
-                let ms = first
-                    .map(|f| when.duration_since(f).as_secs_f64() * 1000.0)
-                    .unwrap_or(0.0);
+                let ms = first.map(|f| when.duration_since(f).as_secs_f64() * 1000.0).unwrap_or(0.0);
                 out += &format!("/* {ms:9.2} ms, session {me} */ {sql};\n");
             }
         }
@@ -314,9 +249,7 @@ fn schema(
 
 pub fn run(args: &Args) -> Result<bool> {
     let mut session = Session::connect(&args.dsn)?;
-    session
-        .client
-        .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews")?;
+    session.client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews")?;
     let started = Instant::now();
     let (mut passed, mut failed, mut number) = (0, 0, 0);
     let mut sums = Found::default();
@@ -324,9 +257,7 @@ pub fn run(args: &Args) -> Result<bool> {
         && (args.seconds == 0 || started.elapsed() < Duration::from_secs(args.seconds))
         && (args.cases == 0 || number < args.cases)
     {
-        let seed = args
-            .case
-            .unwrap_or_else(|| crate::case_seed(args.seed, number));
+        let seed = args.case.unwrap_or_else(|| crate::case_seed(args.seed, number));
         number += 1;
         let result = schema(&mut session, &args.dsn, seed, args.concurrent, &mut sums);
         match result {

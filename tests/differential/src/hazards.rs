@@ -167,10 +167,7 @@ impl Counts {
 
     /// Classes that never occurred.
     pub fn missing(&self) -> Vec<&'static str> {
-        ALL.iter()
-            .filter(|(h, _, _)| self.get(*h) == 0)
-            .map(|(_, _, text)| *text)
-            .collect()
+        ALL.iter().filter(|(h, _, _)| self.get(*h) == 0).map(|(_, _, text)| *text).collect()
     }
 
     pub fn print(&self) {

@@ -49,12 +49,10 @@ fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(case::Case, Outc
             if a.0 == b.0 {
                 outcome.counts.add(Hazard::Batching);
                 if a.1 != b.1 && !mode.baseline {
-                    let detail = "the same statements in one transaction each and in many leave different contents".to_string();
-                    outcome.failure = Some(Failure {
-                        kind: "batching matters".into(),
-                        detail,
-                        transaction: case.transactions.len(),
-                    });
+                    let detail =
+                        "the same statements in one transaction each and in many leave different contents".to_string();
+                    outcome.failure =
+                        Some(Failure { kind: "batching matters".into(), detail, transaction: case.transactions.len() });
                 }
             }
         }
@@ -70,11 +68,7 @@ fn sequential(args: &args::Args) -> Result<bool> {
             .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews")
             .context("CREATE EXTENSION pg_tviews")?;
     }
-    let mode = Mode {
-        baseline: args.baseline,
-        without_tviews: false,
-        verbose: args.verbose,
-    };
+    let mode = Mode { baseline: args.baseline, without_tviews: false, verbose: args.verbose };
     let mut totals = report::Totals::default();
     let started = Instant::now();
     let over = |failed: u64, done: u64| {
@@ -103,14 +97,7 @@ fn sequential(args: &args::Args) -> Result<bool> {
         };
         totals.failed += 1;
         println!("not ok - case {seed}: {}\n{}", failure.kind, failure.detail);
-        report::failure(
-            &args.out,
-            seed,
-            failure,
-            &outcome.script,
-            "full",
-            args.baseline,
-        );
+        report::failure(&args.out, seed, failure, &outcome.script, "full", args.baseline);
         if !args.no_shrink {
             match shrink::shrink(&mut session, &case, &outcome, mode) {
                 Ok((_, lines, Some(failure))) => {
@@ -132,26 +119,14 @@ fn sequential(args: &args::Args) -> Result<bool> {
     if !missing.is_empty() {
         println!("never occurred: {}", missing.join("; "));
     }
-    println!(
-        "{number} cases in {:.0} s, seed {}",
-        started.elapsed().as_secs_f64(),
-        args.seed
-    );
-    println!(
-        "{} passed, {} failed",
-        totals.passed,
-        totals.failed + u64::from(!complete)
-    );
+    println!("{number} cases in {:.0} s, seed {}", started.elapsed().as_secs_f64(), args.seed);
+    println!("{} passed, {} failed", totals.passed, totals.failed + u64::from(!complete));
     Ok(totals.failed == 0 && complete)
 }
 
 fn main() {
     let args = args::Args::parse();
-    let done = if args.concurrent > 0 {
-        concurrent::run(&args)
-    } else {
-        sequential(&args)
-    };
+    let done = if args.concurrent > 0 { concurrent::run(&args) } else { sequential(&args) };
     match done {
         Ok(true) => {}
         Ok(false) => std::process::exit(1),

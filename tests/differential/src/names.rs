@@ -48,15 +48,13 @@ pub const COLUMNS: &[&str] = &[
 ];
 
 pub const TABLES: &[&str] = &[
-    "tb_post", "tb_user", "Order", "group", "t 1", "t", "d", "q", "inserted", "deleted", "old",
-    "base", "k", "tview_x", "Ünï",
+    "tb_post", "tb_user", "Order", "group", "t 1", "t", "d", "q", "inserted", "deleted", "old", "base", "k", "tview_x",
+    "Ünï",
 ];
 
 /// As an identifier in SQL; always quoted, for reserved words are among them.
 pub fn ident(name: &str) -> String {
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
         && !matches!(
             name,
             "select"

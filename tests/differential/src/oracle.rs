@@ -15,21 +15,13 @@ pub const ODD_SETTINGS: &str = "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'Ge
 
 /// The comparison, as one statement that returns the rows that differ.
 pub fn comparison(view: &View, query: &str) -> String {
-    let names: Vec<String> = (1..=view.query.columns.len())
-        .map(|i| format!("c{i}"))
-        .collect();
+    let names: Vec<String> = (1..=view.query.columns.len()).map(|i| format!("c{i}")).collect();
     let shown: Vec<String> = view
         .query
         .columns
         .iter()
         .zip(&names)
-        .map(|(c, n)| {
-            if c.fuzzy {
-                n.clone()
-            } else {
-                format!("{n}::text AS {n}")
-            }
-        })
+        .map(|(c, n)| if c.fuzzy { n.clone() } else { format!("{n}::text AS {n}") })
         .collect();
     let (names, shown) = (names.join(", "), shown.join(", "));
     format!(
@@ -44,12 +36,7 @@ pub fn rows(client: &mut Client, sql: &str) -> Result<Vec<String>, postgres::Err
     let mut out = vec![];
     for message in client.simple_query(sql)? {
         if let SimpleQueryMessage::Row(row) = message {
-            out.push(
-                (0..row.len())
-                    .map(|i| row.get(i).unwrap_or("NULL"))
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            );
+            out.push((0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join(" "));
         }
     }
     Ok(out)
@@ -57,10 +44,7 @@ pub fn rows(client: &mut Client, sql: &str) -> Result<Vec<String>, postgres::Err
 
 /// Where each row of a TVIEW is and who wrote it.
 pub fn places(client: &mut Client, name: &str) -> Result<Vec<String>, postgres::Error> {
-    rows(
-        client,
-        &format!("SELECT ctid::text || ' ' || xmin::text FROM {name} ORDER BY 1"),
-    )
+    rows(client, &format!("SELECT ctid::text || ' ' || xmin::text FROM {name} ORDER BY 1"))
 }
 
 /// A summary of the contents of all tables of the schema, and of the TVIEWs given.

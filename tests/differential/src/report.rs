@@ -44,8 +44,14 @@ impl Totals {
 
     pub fn print(&self) {
         self.counts.print();
-        println!("\n{} TVIEWs created, {} refused, {} queries not legal, {} transactions, {} comparisons", self.created, self.refused, self.illegal, self.transactions, self.comparisons);
-        println!("statements that failed on their own account, by SQLSTATE: {:?}; serialization failures: {}", self.errors, self.retries);
+        println!(
+            "\n{} TVIEWs created, {} refused, {} queries not legal, {} transactions, {} comparisons",
+            self.created, self.refused, self.illegal, self.transactions, self.comparisons
+        );
+        println!(
+            "statements that failed on their own account, by SQLSTATE: {:?}; serialization failures: {}",
+            self.errors, self.retries
+        );
         println!("base tables of TVIEWs, by strategy: {:?}", self.strategies);
         for (message, n) in &self.refusals {
             println!("refused {n} times: {message}");
@@ -55,16 +61,8 @@ impl Totals {
 
 /// The script of a failure: runs in psql on an empty database.
 pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) -> String {
-    let comment: String = failure
-        .detail
-        .lines()
-        .map(|l| format!("--   {l}\n"))
-        .collect();
-    let extension = if baseline {
-        ""
-    } else {
-        "CREATE EXTENSION IF NOT EXISTS pg_tviews;\n"
-    };
+    let comment: String = failure.detail.lines().map(|l| format!("--   {l}\n")).collect();
+    let extension = if baseline { "" } else { "CREATE EXTENSION IF NOT EXISTS pg_tviews;\n" };
     format!(
         "-- {}\n{comment}-- replay: --case {seed}\n{}{extension}DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;\nCREATE SCHEMA {SCHEMA};\nSET search_path = {SCHEMA}, public;\n\n{}\n",
         failure.kind,
@@ -74,14 +72,7 @@ pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) ->
 }
 
 /// Writes the script to a file and to standard output.
-pub fn failure(
-    out: &Path,
-    seed: u64,
-    failure: &Failure,
-    lines: &[String],
-    name: &str,
-    baseline: bool,
-) {
+pub fn failure(out: &Path, seed: u64, failure: &Failure, lines: &[String], name: &str, baseline: bool) {
     let text = script(seed, failure, lines, baseline);
     let file = out.join(format!("{seed}-{name}.sql"));
     println!("---- {name} script of case {seed} ----\n{text}----");

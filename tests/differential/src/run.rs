@@ -65,11 +65,7 @@ impl Session {
             Ok(client)
         };
         let (client, checker) = (connect()?, connect()?);
-        Ok(Session {
-            dsn: dsn.to_string(),
-            client,
-            checker,
-        })
+        Ok(Session { dsn: dsn.to_string(), client, checker })
     }
 
     /// A new connection, after a crash or a time-out; waits for the server to recover.
@@ -88,35 +84,25 @@ impl Session {
     pub fn clean(&mut self) -> Result<()> {
         let _ = self.client.batch_execute("ROLLBACK");
         self.client.batch_execute(oracle::SETTINGS)?;
-        for gid in oracle::rows(
-            &mut self.client,
-            "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()",
-        )? {
-            self.client
-                .batch_execute(&format!("ROLLBACK PREPARED '{gid}'"))?;
+        for gid in
+            oracle::rows(&mut self.client, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")?
+        {
+            self.client.batch_execute(&format!("ROLLBACK PREPARED '{gid}'"))?;
         }
-        self.client.batch_execute(&format!(
-            "DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}"
-        ))?;
+        self.client.batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}"))?;
         Ok(())
     }
 }
 
 pub fn state(e: &postgres::Error) -> String {
-    e.as_db_error()
-        .map(|d| d.code().code().to_string())
-        .unwrap_or_else(|| "closed".into())
+    e.as_db_error().map(|d| d.code().code().to_string()).unwrap_or_else(|| "closed".into())
 }
 
 pub fn describe(e: &postgres::Error) -> String {
     match e.as_db_error() {
         Some(d) => {
             let mut text = format!("{}: {}", d.code().code(), d.message());
-            for (label, part) in [
-                ("detail", d.detail()),
-                ("hint", d.hint()),
-                ("context", d.where_()),
-            ] {
+            for (label, part) in [("detail", d.detail()), ("hint", d.hint()), ("context", d.where_())] {
                 if let Some(part) = part {
                     text += &format!("\n{label}: {part}");
                 }
@@ -128,9 +114,7 @@ pub fn describe(e: &postgres::Error) -> String {
 }
 
 pub fn in_flush(e: &postgres::Error) -> bool {
-    e.as_db_error()
-        .and_then(|d| d.where_())
-        .is_some_and(|w| w.contains("flush of TVIEW"))
+    e.as_db_error().and_then(|d| d.where_()).is_some_and(|w| w.contains("flush of TVIEW"))
 }
 
 struct Run<'a> {
@@ -147,15 +131,7 @@ struct Run<'a> {
 pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
     session.clean()?;
     let live = vec![false; case.views.len()];
-    let mut run = Run {
-        session,
-        case,
-        mode,
-        out: Outcome::default(),
-        live,
-        texts: None,
-        at: 0,
-    };
+    let mut run = Run { session, case, mode, out: Outcome::default(), live, texts: None, at: 0 };
     let failure = run.whole()?;
     let mut out = run.out;
     if failure.as_ref().is_some_and(|f| f.kind.contains("closed")) {
@@ -166,28 +142,12 @@ pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
         let own = f.kind.strip_prefix("suspicious ").map(str::to_string);
         match own {
             Some(code) => {
-                let again = self::run(
-                    session,
-                    case,
-                    Mode {
-                        without_tviews: true,
-                        ..mode
-                    },
-                )?;
-                if again
-                    .failed_steps
-                    .iter()
-                    .any(|(t, _, c)| *t == f.transaction && *c == code)
-                {
+                let again = self::run(session, case, Mode { without_tviews: true, ..mode })?;
+                if again.failed_steps.iter().any(|(t, _, c)| *t == f.transaction && *c == code) {
                     // then the case ends here: it is not what it was meant to be, but nobody is wrong
-                    *out.errors
-                        .entry(format!("{code} (case ended)"))
-                        .or_default() += 1;
+                    *out.errors.entry(format!("{code} (case ended)")).or_default() += 1;
                 } else {
-                    out.failure = Some(Failure {
-                        kind: format!("error {code} only with TVIEWs"),
-                        ..f
-                    });
+                    out.failure = Some(Failure { kind: format!("error {code} only with TVIEWs"), ..f });
                 }
             }
             None => out.failure = Some(f),
@@ -198,11 +158,7 @@ pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
 
 impl Run<'_> {
     fn fail(&self, kind: impl Into<String>, detail: impl Into<String>) -> Option<Failure> {
-        Some(Failure {
-            kind: kind.into(),
-            detail: detail.into(),
-            transaction: self.at,
-        })
+        Some(Failure { kind: kind.into(), detail: detail.into(), transaction: self.at })
     }
 
     fn log(&mut self, sql: &str) {
@@ -251,11 +207,7 @@ impl Run<'_> {
             }
         }
         if !self.mode.without_tviews
-            && !self
-                .live
-                .iter()
-                .zip(&self.case.views)
-                .any(|(l, v)| *l && v.is_tview)
+            && !self.live.iter().zip(&self.case.views).any(|(l, v)| *l && v.is_tview)
             && !self.case.views.iter().any(|v| v.late)
         {
             return Ok(None);
@@ -275,11 +227,7 @@ impl Run<'_> {
         }
         for (index, transaction) in self.case.transactions.iter().enumerate() {
             self.at = index;
-            let before = if transaction.no_change {
-                self.places()?
-            } else {
-                vec![]
-            };
+            let before = if transaction.no_change { self.places()? } else { vec![] };
             if let Some(f) = self.transaction(transaction)? {
                 return Ok(Some(f));
             }
@@ -308,10 +256,7 @@ impl Run<'_> {
         let mut all = vec![];
         for (view, v) in self.case.views.iter().enumerate() {
             if self.live[view] && v.is_tview && !v.query.columns.iter().any(|c| c.fuzzy) {
-                all.push((
-                    v.name.clone(),
-                    oracle::places(&mut self.session.checker, &v.name)?,
-                ));
+                all.push((v.name.clone(), oracle::places(&mut self.session.checker, &v.name)?));
             }
         }
         Ok(all)
@@ -328,22 +273,16 @@ impl Run<'_> {
         if inside {
             self.session.client.batch_execute("SAVEPOINT creation")?;
         }
-        let probe = self
-            .session
-            .client
-            .batch_execute(&format!("SELECT * FROM ({}) AS probe", v.query.sql));
+        let probe = self.session.client.batch_execute(&format!("SELECT * FROM ({}) AS probe", v.query.sql));
         if let Err(e) = probe {
             self.out.illegal += 1;
-            if self.mode.verbose
-                || (state(&e) != "42P01" && std::env::var_os("SHOW_ILLEGAL").is_some())
-            {
+            if self.mode.verbose || (state(&e) != "42P01" && std::env::var_os("SHOW_ILLEGAL").is_some()) {
                 println!("-- not legal: {}\n--   {}", describe(&e), v.query.sql);
             }
             if state(&e) == "closed" || state(&e).starts_with("XX") {
-                return Ok(self.fail(
-                    format!("plain query {}", state(&e)),
-                    format!("{}\n{}", v.query.sql, describe(&e)),
-                ));
+                return Ok(
+                    self.fail(format!("plain query {}", state(&e)), format!("{}\n{}", v.query.sql, describe(&e)))
+                );
             }
             if inside {
                 self.session.client.batch_execute("ROLLBACK TO creation")?;
@@ -351,29 +290,21 @@ impl Run<'_> {
             return Ok(None);
         }
         if inside {
-            self.session
-                .client
-                .batch_execute("RELEASE creation; SAVEPOINT creation")?;
+            self.session.client.batch_execute("RELEASE creation; SAVEPOINT creation")?;
         }
         let sql = v.create(self.mode.baseline);
         if let Err(e) = self.sql(&sql) {
             let code = state(&e);
             if code == "0A000" && v.is_tview {
                 self.out.refused += 1;
-                let message = e
-                    .as_db_error()
-                    .map(|d| d.message().to_string())
-                    .unwrap_or_default();
+                let message = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
                 *self.out.refusals.entry(message).or_default() += 1;
                 if inside {
                     self.session.client.batch_execute("ROLLBACK TO creation")?;
                 }
                 return Ok(None);
             }
-            return Ok(self.fail(
-                format!("CREATE fails with {code}"),
-                format!("{sql}\n{}", describe(&e)),
-            ));
+            return Ok(self.fail(format!("CREATE fails with {code}"), format!("{sql}\n{}", describe(&e))));
         }
         self.live[view] = true;
         self.out.created += u64::from(v.is_tview);
@@ -393,19 +324,13 @@ impl Run<'_> {
         let v = &self.case.views[view];
         let mut shape = |sql: String| -> Result<Vec<(String, u32)>> {
             let s = self.session.client.prepare(&sql)?;
-            Ok(s.columns()
-                .iter()
-                .map(|c| (c.name().to_string(), c.type_().oid()))
-                .collect())
+            Ok(s.columns().iter().map(|c| (c.name().to_string(), c.type_().oid())).collect())
         };
         let stored = shape(format!("SELECT * FROM {}", v.name));
         let wanted = shape(v.query.sql.clone())?;
         match stored {
             Ok(stored) if stored == wanted => Ok(None),
-            Ok(stored) => Ok(self.fail(
-                "columns differ",
-                format!("{stored:?}\ninstead of\n{wanted:?}"),
-            )),
+            Ok(stored) => Ok(self.fail("columns differ", format!("{stored:?}\ninstead of\n{wanted:?}"))),
             Err(e) => Ok(self.fail("cannot read", e.to_string())),
         }
     }
@@ -417,17 +342,10 @@ impl Run<'_> {
             Some(texts) => match texts.get(view).cloned().flatten() {
                 Some(text) => Ok(text),
                 None => {
-                    let client = if inside {
-                        &mut self.session.client
-                    } else {
-                        &mut self.session.checker
-                    };
-                    let text = oracle::rows(
-                        client,
-                        &format!("SELECT rtrim(pg_get_viewdef('{name}'::regclass), ';')"),
-                    )?
-                    .pop()
-                    .unwrap_or_default();
+                    let client = if inside { &mut self.session.client } else { &mut self.session.checker };
+                    let text = oracle::rows(client, &format!("SELECT rtrim(pg_get_viewdef('{name}'::regclass), ';')"))?
+                        .pop()
+                        .unwrap_or_default();
                     if let Some(texts) = self.texts.as_mut().filter(|_| !inside) {
                         texts[view] = Some(text.clone());
                     }
@@ -460,9 +378,7 @@ impl Run<'_> {
                         );
                         return Ok(self.fail(format!("comparison fails with {}", state(&e)), text));
                     }
-                    Ok((sql, rows)) if !rows.is_empty() => {
-                        return Ok(self.difference(view, "", sql, rows))
-                    }
+                    Ok((sql, rows)) if !rows.is_empty() => return Ok(self.difference(view, "", sql, rows)),
                     Ok(_) => {}
                 }
             }
@@ -470,32 +386,19 @@ impl Run<'_> {
         Ok(None)
     }
 
-    fn difference(
-        &mut self,
-        view: usize,
-        place: &str,
-        sql: String,
-        rows: Vec<String>,
-    ) -> Option<Failure> {
+    fn difference(&mut self, view: usize, place: &str, sql: String, rows: Vec<String>) -> Option<Failure> {
         self.log(&sql);
         let shown: Vec<String> = rows.iter().take(20).cloned().collect();
         self.fail(
             "difference",
-            format!(
-                "{}{place}: {} rows differ\n{}",
-                self.case.views[view].name,
-                rows.len(),
-                shown.join("\n")
-            ),
+            format!("{}{place}: {} rows differ\n{}", self.case.views[view].name, rows.len(), shown.join("\n")),
         )
     }
 
     fn refresh_all(&mut self) -> Result<(), postgres::Error> {
         for (view, v) in self.case.views.iter().enumerate() {
             if self.live[view] && v.is_tview {
-                self.session
-                    .client
-                    .batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", v.name))?;
+                self.session.client.batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", v.name))?;
             }
         }
         Ok(())
@@ -598,9 +501,7 @@ impl Run<'_> {
                     self.out.counts.add(Hazard::RolledBack);
                     self.sql("ROLLBACK").map(|_| ())
                 }
-                End::PreparedCommit | End::PreparedRollback => {
-                    self.prepare(t.end, &gid, &mut committed)
-                }
+                End::PreparedCommit | End::PreparedRollback => self.prepare(t.end, &gid, &mut committed),
             };
             if let Err(e) = end {
                 committed = false;
@@ -654,12 +555,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    fn prepare(
-        &mut self,
-        end: End,
-        gid: &str,
-        committed: &mut bool,
-    ) -> Result<(), postgres::Error> {
+    fn prepare(&mut self, end: End, gid: &str, committed: &mut bool) -> Result<(), postgres::Error> {
         self.sql(&format!("PREPARE TRANSACTION '{gid}'"))?;
         if end == End::PreparedCommit {
             self.out.counts.add(Hazard::PreparedCommit);
@@ -681,12 +577,7 @@ impl Run<'_> {
             Act::Sql(sql) => {
                 let refreshed = sql.strip_prefix("REFRESH MATERIALIZED VIEW ");
                 if let Some(name) = refreshed {
-                    let there = self
-                        .case
-                        .views
-                        .iter()
-                        .zip(&self.live)
-                        .any(|(v, live)| *live && v.name == name);
+                    let there = self.case.views.iter().zip(&self.live).any(|(v, live)| *live && v.name == name);
                     if !there {
                         return Ok(Done::Skipped);
                     }
@@ -726,10 +617,8 @@ impl Run<'_> {
                     let name = format!("REFRESH MATERIALIZED VIEW {}", self.case.views[*view].name);
                     for (i, v) in self.case.views.iter().enumerate() {
                         if self.live[i] && v.is_tview && i <= *view {
-                            if let Err(e) = self
-                                .session
-                                .client
-                                .batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", v.name))
+                            if let Err(e) =
+                                self.session.client.batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", v.name))
                             {
                                 return Ok(Done::Error(Box::new(e), name));
                             }
@@ -754,15 +643,10 @@ impl Run<'_> {
                 match compared {
                     Err(e) => Done::Error(Box::new(e), sql),
                     Ok(rows) if rows.is_empty() => Done::Rows(0),
-                    Ok(rows) => {
-                        match self.difference(*view, " (read inside the transaction)", sql, rows) {
-                            Some(f) => Done::Failed(Failure {
-                                kind: "difference inside a transaction".into(),
-                                ..f
-                            }),
-                            None => Done::Skipped,
-                        }
-                    }
+                    Ok(rows) => match self.difference(*view, " (read inside the transaction)", sql, rows) {
+                        Some(f) => Done::Failed(Failure { kind: "difference inside a transaction".into(), ..f }),
+                        None => Done::Skipped,
+                    },
                 }
             }
             Act::Create(view) => match self.create(*view)? {
@@ -797,18 +681,17 @@ impl Run<'_> {
         if !sql.starts_with("DO ") {
             return sql.to_string();
         }
-        let dead =
-            |line: &str| {
-                line.trim_start().starts_with("PERFORM count(*) FROM")
-                    && (self.mode.without_tviews
-                        || self.case.views.iter().zip(&self.live).any(|(v, live)| {
-                            !*live && line.ends_with(&format!("FROM {};", v.name))
-                        }))
-            };
-        sql.lines()
-            .filter(|l| !dead(l))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let dead = |line: &str| {
+            line.trim_start().starts_with("PERFORM count(*) FROM")
+                && (self.mode.without_tviews
+                    || self
+                        .case
+                        .views
+                        .iter()
+                        .zip(&self.live)
+                        .any(|(v, live)| !*live && line.ends_with(&format!("FROM {};", v.name))))
+        };
+        sql.lines().filter(|l| !dead(l)).collect::<Vec<_>>().join("\n")
     }
 
     /// Verification by the extension itself, then nothing may be left of the TVIEWs.
@@ -848,15 +731,8 @@ impl Run<'_> {
             self.log(&sql);
             match oracle::rows(&mut self.session.client, &sql) {
                 Ok(rows) if rows.iter().all(|r| r.ends_with(" t")) && !rows.is_empty() => {}
-                Ok(rows) => {
-                    return Ok(self.fail("tviews.verify says no", format!("{}: {rows:?}", v.name)))
-                }
-                Err(e) => {
-                    return Ok(self.fail(
-                        format!("tviews.verify fails with {}", state(&e)),
-                        describe(&e),
-                    ))
-                }
+                Ok(rows) => return Ok(self.fail("tviews.verify says no", format!("{}: {rows:?}", v.name))),
+                Err(e) => return Ok(self.fail(format!("tviews.verify fails with {}", state(&e)), describe(&e))),
             }
         }
         for view in (0..self.case.views.len()).rev() {
@@ -881,9 +757,7 @@ impl Run<'_> {
 
 fn step_counts_without_rows(act: &Act) -> bool {
     match act {
-        Act::Sql(sql) => ["TRUNCATE", "DO ", "ALTER", "REFRESH", "SELECT"]
-            .iter()
-            .any(|w| sql.starts_with(w)),
+        Act::Sql(sql) => ["TRUNCATE", "DO ", "ALTER", "REFRESH", "SELECT"].iter().any(|w| sql.starts_with(w)),
         _ => true,
     }
 }

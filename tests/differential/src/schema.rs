@@ -49,17 +49,11 @@ pub struct Table {
 impl Table {
     /// Columns that can be written.
     pub fn writable(&self) -> Vec<usize> {
-        (0..self.columns.len())
-            .filter(|&i| !self.columns[i].generated)
-            .collect()
+        (0..self.columns.len()).filter(|&i| !self.columns[i].generated).collect()
     }
 
     pub fn list(&self, which: &[usize]) -> String {
-        which
-            .iter()
-            .map(|&i| self.columns[i].name.clone())
-            .collect::<Vec<_>>()
-            .join(", ")
+        which.iter().map(|&i| self.columns[i].name.clone()).collect::<Vec<_>>().join(", ")
     }
 
     /// Expressions that order its rows totally, except rows that are the same in every column.
@@ -115,22 +109,14 @@ pub fn build(dice: &mut Dice) -> Built {
     }
     trigger(dice, &tables, &mut ddl, &mut hazards);
     let has_trigger = hazards.contains(&Hazard::UserTrigger);
-    let schema = Schema {
-        tables,
-        has_trigger,
-    };
+    let schema = Schema { tables, has_trigger };
     let mut rows = vec![];
     for number in 0..schema.tables.len() {
         for _ in 0..dice.below(9) {
             rows.push(insert_row(dice, &schema, number) + " ON CONFLICT DO NOTHING");
         }
     }
-    Built {
-        schema,
-        ddl,
-        rows,
-        hazards,
-    }
+    Built { schema, ddl, rows, hazards }
 }
 
 /// The columns tables are made of: name and type.
@@ -161,20 +147,8 @@ fn table(
     let name = ident(name);
     let mut columns: Vec<Column> = vec![];
     let mut key = vec![];
-    let key_kind = dice.weighted(&[
-        (45, "int"),
-        (12, "two"),
-        (8, "text"),
-        (10, "uuid"),
-        (25, "none"),
-    ]);
-    let plain = |name: &str, ty, nullable| Column {
-        name: name.to_string(),
-        ty,
-        nullable,
-        generated: false,
-        fk: None,
-    };
+    let key_kind = dice.weighted(&[(45, "int"), (12, "two"), (8, "text"), (10, "uuid"), (25, "none")]);
+    let plain = |name: &str, ty, nullable| Column { name: name.to_string(), ty, nullable, generated: false, fk: None };
     match key_kind {
         "int" => columns.push(plain("id", Ty::Int, false)),
         "text" => columns.push(plain("id_text", Ty::Text, false)),
@@ -195,11 +169,7 @@ fn table(
     if !columns.iter().any(|c| c.ty == Ty::Int && c.name != "id") {
         columns.push(plain(&pool[0].0, Ty::Int, true));
     }
-    if key_kind == "two"
-        && columns.len() >= 2
-        && columns[0].ty.has_equality()
-        && columns[1].ty.has_equality()
-    {
+    if key_kind == "two" && columns.len() >= 2 && columns[0].ty.has_equality() && columns[1].ty.has_equality() {
         key = vec![0, 1];
         columns[0].nullable = false;
         columns[1].nullable = false;
@@ -212,11 +182,7 @@ fn table(
     let mut cascades = false;
     let mut fk_sql = vec![];
     let parents: Vec<usize> = (0..earlier.len())
-        .filter(|&i| {
-            earlier[i].kind == Kind::Plain
-                && earlier[i].key == [0]
-                && earlier[i].columns[0].ty == Ty::Int
-        })
+        .filter(|&i| earlier[i].kind == Kind::Plain && earlier[i].key == [0] && earlier[i].columns[0].ty == Ty::Int)
         .collect();
     if let Some(&parent) = dice.maybe(&parents) {
         if dice.chance(60) {
@@ -227,11 +193,7 @@ fn table(
                 " ON DELETE SET NULL",
                 " ON DELETE CASCADE ON UPDATE CASCADE",
             ]);
-            let deferred = if dice.chance(20) {
-                " DEFERRABLE INITIALLY DEFERRED"
-            } else {
-                ""
-            };
+            let deferred = if dice.chance(20) { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
             let column = format!("fk_{number}_{parent}");
             columns.push(Column {
                 name: column.clone(),
@@ -240,10 +202,7 @@ fn table(
                 generated: false,
                 fk: Some(parent),
             });
-            fk_sql.push(format!(
-                "FOREIGN KEY ({column}) REFERENCES {}{action}{deferred}",
-                earlier[parent].name
-            ));
+            fk_sql.push(format!("FOREIGN KEY ({column}) REFERENCES {}{action}{deferred}", earlier[parent].name));
             cascades = action.contains("CASCADE") || action.contains("NULL");
         }
     }
@@ -265,11 +224,7 @@ fn table(
     let part_columns: Vec<usize> = (0..columns.len())
         .filter(|&i| columns[i].ty == Ty::Int && columns[i].fk.is_none() && !columns[i].generated)
         .collect();
-    let part = part_columns
-        .iter()
-        .copied()
-        .find(|&i| columns[i].name != "id")
-        .unwrap_or(0);
+    let part = part_columns.iter().copied().find(|&i| columns[i].name != "id").unwrap_or(0);
     if matches!(kind_name, "list" | "range") && !key.is_empty() && !key.contains(&part) {
         key.push(part);
         columns[part].nullable = false;
@@ -292,10 +247,7 @@ fn table(
     if !key.is_empty() {
         lines.push(format!(
             "PRIMARY KEY ({})",
-            key.iter()
-                .map(|&i| columns[i].name.clone())
-                .collect::<Vec<_>>()
-                .join(", ")
+            key.iter().map(|&i| columns[i].name.clone()).collect::<Vec<_>>().join(", ")
         ));
     }
     let mut unique = vec![];
@@ -316,20 +268,13 @@ fn table(
         "list" | "range" => {
             let list = kind_name == "list";
             let by = if list { "LIST" } else { "RANGE" };
-            ddl.push(format!(
-                "CREATE TABLE {name} (\n    {body}\n) PARTITION BY {by} ({})",
-                columns[part].name
-            ));
+            ddl.push(format!("CREATE TABLE {name} (\n    {body}\n) PARTITION BY {by} ({})", columns[part].name));
             let mut leaves = vec![];
             let mut bounds = vec![];
             let all = if list {
                 ["FOR VALUES IN (0, 1)", "FOR VALUES IN (2, NULL)", "DEFAULT"]
             } else {
-                [
-                    "FOR VALUES FROM (MINVALUE) TO (2)",
-                    "FOR VALUES FROM (2) TO (4)",
-                    "DEFAULT",
-                ]
+                ["FOR VALUES FROM (MINVALUE) TO (2)", "FOR VALUES FROM (2) TO (4)", "DEFAULT"]
             };
             if gone {
                 ddl.push(drop_gone);
@@ -341,32 +286,19 @@ fn table(
                     // another physical order of columns than the parent's
                     let mut own: Vec<String> = columns
                         .iter()
-                        .map(|c| {
-                            format!(
-                                "{} {}{}",
-                                c.name,
-                                c.ty.sql(),
-                                if c.nullable { "" } else { " NOT NULL" }
-                            )
-                        })
+                        .map(|c| format!("{} {}{}", c.name, c.ty.sql(), if c.nullable { "" } else { " NOT NULL" }))
                         .collect();
                     own.push(format!("{note} int DEFAULT 0"));
                     own.reverse();
                     ddl.push(format!("CREATE TABLE {leaf} ({})", own.join(", ")));
-                    ddl.push(format!(
-                        "ALTER TABLE {name} ATTACH PARTITION {leaf} {bound}"
-                    ));
+                    ddl.push(format!("ALTER TABLE {name} ATTACH PARTITION {leaf} {bound}"));
                 } else {
                     ddl.push(format!("CREATE TABLE {leaf} PARTITION OF {name} {bound}"));
                 }
                 leaves.push(leaf);
                 bounds.push(bound.to_string());
             }
-            Kind::Parted {
-                column: part,
-                leaves,
-                bounds,
-            }
+            Kind::Parted { column: part, leaves, bounds }
         }
         _ => {
             ddl.push(format!("CREATE TABLE {name} (\n    {body}\n)"));
@@ -376,25 +308,14 @@ fn table(
             }
             if kind_name == "parent" {
                 let child = ident(&format!("{bare}_child"));
-                ddl.push(format!(
-                    "CREATE TABLE {child} (child_extra int) INHERITS ({name})"
-                ));
+                ddl.push(format!("CREATE TABLE {child} (child_extra int) INHERITS ({name})"));
                 Kind::Parent { child }
             } else {
                 Kind::Plain
             }
         }
     };
-    Table {
-        name,
-        columns,
-        key,
-        unique,
-        kind,
-        note,
-        referenced: false,
-        cascades,
-    }
+    Table { name, columns, key, unique, kind, note, referenced: false, cascades }
 }
 
 /// Sometimes a trigger of the user's on one table that writes to another, or that raises and catches an error.
@@ -408,10 +329,8 @@ fn trigger(dice: &mut Dice, tables: &[Table], ddl: &mut Vec<String>, hazards: &m
         return;
     }
     let (source, target) = (&tables[from], &tables[to]);
-    let Some(column) = target
-        .columns
-        .iter()
-        .find(|c| c.ty == Ty::Int && c.fk.is_none() && !c.generated && c.name != "id")
+    let Some(column) =
+        target.columns.iter().find(|c| c.ty == Ty::Int && c.fk.is_none() && !c.generated && c.name != "id")
     else {
         return;
     };
@@ -433,7 +352,10 @@ END $$",
         t = target.name,
         note = target.note
     ));
-    ddl.push(format!("CREATE TRIGGER trg AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH {level} EXECUTE FUNCTION trg()", source.name));
+    ddl.push(format!(
+        "CREATE TRIGGER trg AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH {level} EXECUTE FUNCTION trg()",
+        source.name
+    ));
     hazards.push(Hazard::UserTrigger);
 }
 
@@ -443,11 +365,7 @@ pub fn value(dice: &mut Dice, schema: &Schema, table: usize, column: usize) -> S
     if let Some(parent) = c.fk {
         let parent = &schema.tables[parent];
         let key = &parent.columns[0].name;
-        return format!(
-            "(SELECT {key} FROM {} ORDER BY {key} OFFSET {} LIMIT 1)",
-            parent.name,
-            dice.below(5)
-        );
+        return format!("(SELECT {key} FROM {} ORDER BY {key} OFFSET {} LIMIT 1)", parent.name, dice.below(5));
     }
     if c.nullable && dice.chance(20) {
         return "NULL".into();
@@ -467,14 +385,6 @@ fn partition_column(schema: &Schema, table: usize, column: usize) -> bool {
 pub fn insert_row(dice: &mut Dice, schema: &Schema, table: usize) -> String {
     let t = &schema.tables[table];
     let which = t.writable();
-    let values: Vec<String> = which
-        .iter()
-        .map(|&i| value(dice, schema, table, i))
-        .collect();
-    format!(
-        "INSERT INTO {} ({}) VALUES ({})",
-        t.name,
-        t.list(&which),
-        values.join(", ")
-    )
+    let values: Vec<String> = which.iter().map(|&i| value(dice, schema, table, i)).collect();
+    format!("INSERT INTO {} ({}) VALUES ({})", t.name, t.list(&which), values.join(", "))
 }

@@ -25,10 +25,7 @@ pub fn shrink(
     let Some(failure) = outcome.failure.clone() else {
         return Ok((case.clone(), outcome.script.clone(), None));
     };
-    let mode = Mode {
-        verbose: false,
-        ..mode
-    };
+    let mode = Mode { verbose: false, ..mode };
     let until = Instant::now() + Duration::from_secs(40);
     let mut s = Shrink {
         session,
@@ -58,12 +55,7 @@ impl Shrink<'_> {
         self.best.ddl.len()
             + self.best.rows.len()
             + self.best.views.len()
-            + self
-                .best
-                .transactions
-                .iter()
-                .map(|t| t.steps.len() + 1)
-                .sum::<usize>()
+            + self.best.transactions.iter().map(|t| t.steps.len() + 1).sum::<usize>()
     }
 
     fn attempt(&mut self, candidate: Case) -> Result<bool> {
@@ -102,9 +94,7 @@ impl Shrink<'_> {
     fn pass(&mut self) -> Result<()> {
         let mut candidate = self.best.clone();
         if self.failure.transaction < candidate.transactions.len() {
-            candidate
-                .transactions
-                .truncate(self.failure.transaction + 1);
+            candidate.transactions.truncate(self.failure.transaction + 1);
             self.attempt(candidate)?;
         } else if self.failure.transaction == usize::MAX {
             candidate.transactions.clear();
@@ -122,11 +112,7 @@ impl Shrink<'_> {
             if self.attempt(candidate)? {
                 let mut candidate = self.best.clone();
                 candidate.transactions[t].end = End::Autocommit;
-                if candidate.transactions[t]
-                    .steps
-                    .iter()
-                    .all(|s| !matches!(s.act, Act::Savepoint(_)))
-                {
+                if candidate.transactions[t].steps.iter().all(|s| !matches!(s.act, Act::Savepoint(_))) {
                     self.attempt(candidate)?;
                 }
             }

@@ -29,8 +29,8 @@ pub enum Ty {
 use Ty::*;
 
 pub const ALL: &[Ty] = &[
-    Int, Big, Text, Num, Float, Bool, Uuid, Date, Stamp, Jsonb, Json, Ints, Texts, Char, Mood,
-    PosInt, Pair, Varchar, Bytea,
+    Int, Big, Text, Num, Float, Bool, Uuid, Date, Stamp, Jsonb, Json, Ints, Texts, Char, Mood, PosInt, Pair, Varchar,
+    Bytea,
 ];
 
 /// Types that the setup of a schema creates.
@@ -76,10 +76,7 @@ impl Ty {
     }
 
     pub fn has_extrema(self) -> bool {
-        matches!(
-            self,
-            Int | Big | Text | Num | Float | Date | Stamp | Mood | Ints
-        )
+        matches!(self, Int | Big | Text | Num | Float | Date | Stamp | Mood | Ints)
     }
 
     pub fn is_number(self) -> bool {
@@ -101,19 +98,8 @@ impl Ty {
                 "00000000-0000-0000-0000-000000000004",
             ],
             Date => &["2024-01-01", "2024-02-29", "1999-12-31"],
-            Stamp => &[
-                "2024-01-01 00:00:00+00",
-                "2024-03-31 01:30:00+00",
-                "2024-07-01 23:59:59.5+00",
-            ],
-            Jsonb => &[
-                r#"{"a": 1}"#,
-                "[1, 2]",
-                "{}",
-                "null",
-                r#""x""#,
-                r#"{"a": 2, "b": [true]}"#,
-            ],
+            Stamp => &["2024-01-01 00:00:00+00", "2024-03-31 01:30:00+00", "2024-07-01 23:59:59.5+00"],
+            Jsonb => &[r#"{"a": 1}"#, "[1, 2]", "{}", "null", r#""x""#, r#"{"a": 2, "b": [true]}"#],
             Json => &[r#"{"a": 1}"#, r#"{"a":1}"#, "[1, 2]", "{}"],
             Ints => &["{}", "{1}", "{1,2}", "{2,1}", "{NULL}"],
             Texts => &["{}", "{a}", "{a,b}", "{b,a,a}"],

@@ -28,33 +28,17 @@ impl Gen<'_> {
                     Ty::Float => Ty::Float,
                     _ => Ty::Num,
                 };
-                (
-                    format!("sum({c})"),
-                    ty,
-                    column.fuzzy || column.ty == Ty::Float,
-                )
+                (format!("sum({c})"), ty, column.fuzzy || column.ty == Ty::Float)
             }
             6 if column.ty.is_number() => {
-                let ty = if column.ty == Ty::Float {
-                    Ty::Float
-                } else {
-                    Ty::Num
-                };
-                (
-                    format!("avg({c})"),
-                    ty,
-                    column.fuzzy || column.ty == Ty::Float,
-                )
+                let ty = if column.ty == Ty::Float { Ty::Float } else { Ty::Num };
+                (format!("avg({c})"), ty, column.fuzzy || column.ty == Ty::Float)
             }
             7 | 8 if column.ty.has_extrema() => {
                 self.note(Hazard::Extremum);
                 self.facts.extrema.extend(column.base);
                 let word = self.dice.pick(&["min", "max"]);
-                (
-                    format!("{word}({c})"),
-                    column.ty,
-                    column.fuzzy || column.ty.is_ambiguous(),
-                )
+                (format!("{word}({c})"), column.ty, column.fuzzy || column.ty.is_ambiguous())
             }
             9 if column.ty == Ty::Bool => {
                 let word = self.dice.pick(&["bool_or", "bool_and", "every"]);
@@ -62,19 +46,11 @@ impl Gen<'_> {
             }
             10 if !column.fuzzy => {
                 self.note(Hazard::OrderedAggregate);
-                (
-                    format!("string_agg({c}::text, ',' ORDER BY {c}::text)"),
-                    Ty::Text,
-                    false,
-                )
+                (format!("string_agg({c}::text, ',' ORDER BY {c}::text)"), Ty::Text, false)
             }
             11 if !column.fuzzy && !matches!(column.ty, Ty::Ints | Ty::Texts) => {
                 self.note(Hazard::OrderedAggregate);
-                (
-                    format!("array_agg({c}::text ORDER BY {c}::text DESC)"),
-                    Ty::Texts,
-                    false,
-                )
+                (format!("array_agg({c}::text ORDER BY {c}::text DESC)"), Ty::Texts, false)
             }
             12 if !column.fuzzy => {
                 self.note(Hazard::OrderedAggregate);
@@ -92,23 +68,11 @@ impl Gen<'_> {
             15 => {
                 self.note(Hazard::FilteredAggregate);
                 let condition = self.condition(&from.rels, 0);
-                (
-                    format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"),
-                    Ty::Big,
-                    false,
-                )
+                (format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"), Ty::Big, false)
             }
             16 if matches!(column.ty, Ty::Int | Ty::Big) => {
                 let word = self.dice.pick(&["stddev", "var_pop", "bit_or"]);
-                (
-                    format!("{word}({c})"),
-                    if *word == "bit_or" {
-                        column.ty
-                    } else {
-                        Ty::Num
-                    },
-                    false,
-                )
+                (format!("{word}({c})"), if *word == "bit_or" { column.ty } else { Ty::Num }, false)
             }
             _ => ("count(*)".to_string(), Ty::Big, false),
         };
@@ -123,12 +87,7 @@ impl Gen<'_> {
         } else {
             format!("{call}{filter}")
         };
-        Expr {
-            sql,
-            ty,
-            fuzzy,
-            base: None,
-        }
+        Expr { sql, ty, fuzzy, base: None }
     }
 
     fn group_key(&mut self, from: &From) -> Expr {
@@ -144,18 +103,9 @@ impl Gen<'_> {
                 };
             }
         }
-        let all: Vec<Expr> = self
-            .columns_of(&from.rels)
-            .into_iter()
-            .filter(|e| e.ty.has_equality())
-            .collect();
+        let all: Vec<Expr> = self.columns_of(&from.rels).into_iter().filter(|e| e.ty.has_equality()).collect();
         let Some(e) = self.dice.maybe(&all).cloned() else {
-            return Expr {
-                sql: "(1 + 1)".into(),
-                ty: Ty::Int,
-                fuzzy: false,
-                base: None,
-            };
+            return Expr { sql: "(1 + 1)".into(), ty: Ty::Int, fuzzy: false, base: None };
         };
         if let Some(base) = e.base {
             self.facts.groups.push(base);
@@ -163,22 +113,9 @@ impl Gen<'_> {
         if self.dice.chance(20) {
             self.note(Hazard::ExpressionKey);
             return match e.ty {
-                Ty::Int | Ty::Big => Expr {
-                    sql: format!("({} % 2)", e.sql),
-                    base: None,
-                    ..e
-                },
-                Ty::Text => Expr {
-                    sql: format!("upper({})", e.sql),
-                    base: None,
-                    ..e
-                },
-                _ => Expr {
-                    sql: format!("({} IS NULL)", e.sql),
-                    ty: Ty::Bool,
-                    fuzzy: false,
-                    base: None,
-                },
+                Ty::Int | Ty::Big => Expr { sql: format!("({} % 2)", e.sql), base: None, ..e },
+                Ty::Text => Expr { sql: format!("upper({})", e.sql), base: None, ..e },
+                _ => Expr { sql: format!("({} IS NULL)", e.sql), ty: Ty::Bool, fuzzy: false, base: None },
             };
         }
         let fuzzy = e.fuzzy || e.ty.is_ambiguous();
@@ -190,9 +127,7 @@ impl Gen<'_> {
             self.note(Hazard::AggregateOfAggregate);
         }
         self.in_aggregate = true;
-        let list = (0..self.dice.between(1, 3))
-            .map(|_| self.aggregate(from))
-            .collect();
+        let list = (0..self.dice.between(1, 3)).map(|_| self.aggregate(from)).collect();
         self.in_aggregate = false;
         list
     }
@@ -208,11 +143,7 @@ impl Gen<'_> {
                 format!(" HAVING sum({}) > {}", column.sql, self.dice.below(4))
             }
             1 => format!(" HAVING count({}) >= 1", column.sql),
-            _ => format!(
-                " HAVING count(*) {} {}",
-                self.dice.pick(&[">", "<=", "="]),
-                self.dice.between(1, 2)
-            ),
+            _ => format!(" HAVING count(*) {} {}", self.dice.pick(&[">", "<=", "="]), self.dice.between(1, 2)),
         }
     }
 
@@ -226,11 +157,7 @@ impl Gen<'_> {
                 keys.push(key);
             }
         }
-        let group = keys
-            .iter()
-            .map(|k| k.sql.clone())
-            .collect::<Vec<_>>()
-            .join(", ");
+        let group = keys.iter().map(|k| k.sql.clone()).collect::<Vec<_>>().join(", ");
         let mut outputs = keys;
         if self.dice.chance(15) {
             outputs.truncate(1);
@@ -243,13 +170,7 @@ impl Gen<'_> {
         let having = self.having(&from);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query {
-            sql: format!(
-                "SELECT {list} FROM {}{filter} GROUP BY {group}{having}",
-                from.sql
-            ),
-            columns,
-        }
+        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {group}{having}", from.sql), columns }
     }
 
     pub fn ungrouped(&mut self, depth: u32) -> Query {
@@ -260,17 +181,10 @@ impl Gen<'_> {
             self.facts.ungrouped.push(table);
         }
         let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 35);
-        let having = if self.dice.chance(15) {
-            self.having(&from)
-        } else {
-            String::new()
-        };
+        let having = if self.dice.chance(15) { self.having(&from) } else { String::new() };
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query {
-            sql: format!("SELECT {list} FROM {}{filter}{having}", from.sql),
-            columns,
-        }
+        Query { sql: format!("SELECT {list} FROM {}{filter}{having}", from.sql), columns }
     }
 
     pub fn grouping_sets(&mut self, depth: u32) -> Query {
@@ -299,9 +213,6 @@ impl Gen<'_> {
         let filter = self.filter(&from.rels, &from.conditions, 0, 30);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query {
-            sql: format!("SELECT {list} FROM {}{filter} GROUP BY {sets}", from.sql),
-            columns,
-        }
+        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {sets}", from.sql), columns }
     }
 }

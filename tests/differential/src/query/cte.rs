@@ -8,23 +8,16 @@ impl Gen<'_> {
     pub fn cte(&mut self, depth: u32) -> Query {
         let inner = self.query(depth.saturating_sub(1));
         let name = self.alias();
-        let how = *self
-            .dice
-            .pick(&["", "", " MATERIALIZED", " NOT MATERIALIZED"]);
+        let how = *self.dice.pick(&["", "", " MATERIALIZED", " NOT MATERIALIZED"]);
         let with = format!("WITH {name} AS{how} ({}) ", inner.sql);
         let left = self.named(&name, &inner.columns);
-        let comparable: Vec<usize> = (0..inner.columns.len())
-            .filter(|&i| inner.columns[i].ty.has_equality())
-            .collect();
+        let comparable: Vec<usize> = (0..inner.columns.len()).filter(|&i| inner.columns[i].ty.has_equality()).collect();
         if comparable.is_empty() || self.dice.chance(45) {
             self.note(Hazard::CteOnce);
             let rels = [left.clone()];
             let filter = self.filter(&rels, &[], 0, 50);
             let sql = format!("{with}SELECT * FROM {}{filter}", left.sql);
-            return Query {
-                sql,
-                columns: inner.columns,
-            };
+            return Query { sql, columns: inner.columns };
         }
         self.note(Hazard::CteTwice);
         let right = self.named(&name, &inner.columns);
@@ -49,31 +42,18 @@ impl Gen<'_> {
     pub fn recursive(&mut self) -> Query {
         let table = self.dice.below(self.schema.tables.len());
         let (a, b) = (self.base(table), self.base(table));
-        let ints: Vec<usize> = (0..a.columns.len())
-            .filter(|&i| a.columns[i].ty == Ty::Int)
-            .collect();
+        let ints: Vec<usize> = (0..a.columns.len()).filter(|&i| a.columns[i].ty == Ty::Int).collect();
         self.note(Hazard::Recursive);
         let from = *self.dice.pick(&ints);
         let to = *self.dice.pick(&ints);
         let name = self.alias();
-        let (word, bound) = if self.dice.chance(60) {
-            ("UNION", "")
-        } else {
-            ("UNION ALL", " AND w.n < 2")
-        };
+        let (word, bound) = if self.dice.chance(60) { ("UNION", "") } else { ("UNION ALL", " AND w.n < 2") };
         let step = if word == "UNION" { "0" } else { "w.n + 1" };
         let sql = format!(
             "WITH RECURSIVE {name}(v, n) AS (SELECT {}, 0 FROM {} WHERE {} = {} {word} SELECT {}, {step} FROM {name} w JOIN {} ON {} = w.v WHERE true{bound}) SELECT v, n FROM {name}",
             a.columns[to].sql, a.sql, a.columns[from].sql, self.dice.below(3), b.columns[to].sql, b.sql, b.columns[from].sql
         );
-        let column = |name: &str| Col {
-            name: name.into(),
-            ty: Ty::Int,
-            fuzzy: false,
-        };
-        Query {
-            sql,
-            columns: vec![column("v"), column("n")],
-        }
+        let column = |name: &str| Col { name: name.into(), ty: Ty::Int, fuzzy: false };
+        Query { sql, columns: vec![column("v"), column("n")] }
     }
 }

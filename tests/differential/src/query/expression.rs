@@ -6,18 +6,11 @@ use crate::types::Ty;
 
 impl Gen<'_> {
     pub fn columns_of(&self, rels: &[Rel]) -> Vec<Expr> {
-        rels.iter()
-            .flat_map(|r| r.columns.iter().cloned())
-            .collect()
+        rels.iter().flat_map(|r| r.columns.iter().cloned()).collect()
     }
 
     fn literal(&mut self, ty: Ty) -> Expr {
-        Expr {
-            sql: ty.literal(self.dice),
-            ty,
-            fuzzy: false,
-            base: None,
-        }
+        Expr { sql: ty.literal(self.dice), ty, fuzzy: false, base: None }
     }
 
     pub fn any_column(&mut self, rels: &[Rel]) -> Expr {
@@ -29,21 +22,13 @@ impl Gen<'_> {
     }
 
     pub fn column_of(&mut self, rels: &[Rel], ty: Ty) -> Option<Expr> {
-        let all: Vec<Expr> = self
-            .columns_of(rels)
-            .into_iter()
-            .filter(|e| e.ty == ty)
-            .collect();
+        let all: Vec<Expr> = self.columns_of(rels).into_iter().filter(|e| e.ty == ty).collect();
         self.dice.maybe(&all).cloned()
     }
 
     /// A column that can be compared, preferably one that other tables have too.
     pub fn comparable(&mut self, rels: &[Rel]) -> Expr {
-        let all: Vec<Expr> = self
-            .columns_of(rels)
-            .into_iter()
-            .filter(|e| e.ty.has_equality())
-            .collect();
+        let all: Vec<Expr> = self.columns_of(rels).into_iter().filter(|e| e.ty.has_equality()).collect();
         match self.dice.maybe(&all) {
             Some(e) => e.clone(),
             None => self.literal(Ty::Int),
@@ -57,10 +42,7 @@ impl Gen<'_> {
             return e;
         }
         let (sql, ty) = match self.dice.below(11) {
-            0 => (
-                format!("coalesce({}, {})", e.sql, e.ty.literal(self.dice)),
-                e.ty,
-            ),
+            0 => (format!("coalesce({}, {})", e.sql, e.ty.literal(self.dice)), e.ty),
             1 => {
                 let condition = self.condition(rels, 0);
                 (format!("CASE WHEN {condition} THEN {} END", e.sql), e.ty)
@@ -73,10 +55,7 @@ impl Gen<'_> {
                     (format!("jsonb_build_array({})", e.sql), Ty::Jsonb)
                 } else {
                     self.note(Hazard::Document);
-                    (
-                        format!("jsonb_build_object('x', {}, 'y', {})", e.sql, f.sql),
-                        Ty::Jsonb,
-                    )
+                    (format!("jsonb_build_object('x', {}, 'y', {})", e.sql, f.sql), Ty::Jsonb)
                 }
             }
             5 => (format!("({} IS NULL)", e.sql), Ty::Bool),
@@ -95,12 +74,7 @@ impl Gen<'_> {
         };
         // char(n), varchar(n) and domains lose their modifier in expressions; comparing by text copes with that
         let keeps = sql == e.sql;
-        Expr {
-            sql,
-            ty,
-            fuzzy: e.fuzzy && ty == e.ty,
-            base: if keeps { e.base } else { None },
-        }
+        Expr { sql, ty, fuzzy: e.fuzzy && ty == e.ty, base: if keeps { e.base } else { None } }
     }
 
     /// A condition; sub-links are added by `sublink` when `depth` allows.
@@ -124,10 +98,7 @@ impl Gen<'_> {
             }
             5 => format!("{} >= {literal}", e.sql),
             6 if depth > 0 => {
-                let (a, b) = (
-                    self.condition(rels, depth - 1),
-                    self.condition(rels, depth - 1),
-                );
+                let (a, b) = (self.condition(rels, depth - 1), self.condition(rels, depth - 1));
                 let word = self.dice.pick(&["AND", "OR"]);
                 format!("({a} {word} {b})")
             }

@@ -45,32 +45,19 @@ impl Gen<'_> {
             }
         }
         self.facts.hazards.extend(hazards);
-        let only = if matches!(t.kind, Kind::Parent { .. }) && self.dice.chance(20) {
-            "ONLY "
-        } else {
-            ""
-        };
+        let only = if matches!(t.kind, Kind::Parent { .. }) && self.dice.chance(20) { "ONLY " } else { "" };
         let columns = t
             .columns
             .iter()
             .enumerate()
-            .map(|(i, c)| Expr {
-                sql: format!("{alias}.{}", c.name),
-                ty: c.ty,
-                fuzzy: false,
-                base: Some((table, i)),
-            })
+            .map(|(i, c)| Expr { sql: format!("{alias}.{}", c.name), ty: c.ty, fuzzy: false, base: Some((table, i)) })
             .collect();
         Rel {
             sql: format!("{only}{} AS {alias}", t.name),
             columns,
             names: t.columns.iter().map(|c| c.name.clone()).collect(),
             order: t.total_order(&alias),
-            key: if t.kind == Kind::Plain {
-                t.key.clone()
-            } else {
-                vec![]
-            },
+            key: if t.kind == Kind::Plain { t.key.clone() } else { vec![] },
         }
     }
 
@@ -78,12 +65,7 @@ impl Gen<'_> {
         let alias = self.alias();
         let exprs: Vec<Expr> = columns
             .iter()
-            .map(|c| Expr {
-                sql: format!("{alias}.{}", c.name),
-                ty: c.ty,
-                fuzzy: c.fuzzy,
-                base: None,
-            })
+            .map(|c| Expr { sql: format!("{alias}.{}", c.name), ty: c.ty, fuzzy: c.fuzzy, base: None })
             .collect();
         let order = exprs
             .iter()
@@ -118,11 +100,7 @@ impl Gen<'_> {
         }
         if !self.sources.is_empty() && self.dice.chance(25) {
             let source = self.dice.pick(self.sources).clone();
-            self.note(if source.is_tview {
-                Hazard::TviewSource
-            } else {
-                Hazard::ViewSource
-            });
+            self.note(if source.is_tview { Hazard::TviewSource } else { Hazard::ViewSource });
             self.facts.sources.insert(source.name.clone());
             return self.named(&source.name, &source.columns);
         }
@@ -140,8 +118,7 @@ impl Gen<'_> {
         let mut pairs = vec![];
         for l in self.columns_of(left) {
             for r in &right.columns {
-                let same =
-                    l.ty == r.ty || matches!((l.ty, r.ty), (Ty::Int, Ty::Big) | (Ty::Big, Ty::Int));
+                let same = l.ty == r.ty || matches!((l.ty, r.ty), (Ty::Int, Ty::Big) | (Ty::Big, Ty::Int));
                 if same && l.ty.has_equality() {
                     // the more alike, the more often
                     let named = l.sql.split('.').next_back() == r.sql.split('.').next_back();
@@ -168,11 +145,7 @@ impl Gen<'_> {
                 }
                 2 => {
                     self.note(Hazard::NullSafeJoin);
-                    return (
-                        format!("{} IS NOT DISTINCT FROM {}", l.sql, r.sql),
-                        false,
-                        bases,
-                    );
+                    return (format!("{} IS NOT DISTINCT FROM {}", l.sql, r.sql), false, bases);
                 }
                 3 => {
                     let both: Vec<Rel> = left.iter().cloned().chain([right.clone()]).collect();
@@ -192,12 +165,7 @@ impl Gen<'_> {
 
     pub fn join_of(&mut self, depth: u32, count: usize) -> From {
         let first = self.rel(depth);
-        let mut from = From {
-            sql: first.sql.clone(),
-            rels: vec![first],
-            conditions: vec![],
-            merged: vec![],
-        };
+        let mut from = From { sql: first.sql.clone(), rels: vec![first], conditions: vec![], merged: vec![] };
         let (mut outer, mut cross) = (false, false);
         for number in 1..count {
             if self.dice.chance(12) && self.lateral(&mut from) {
@@ -235,13 +203,8 @@ impl Gen<'_> {
                     break;
                 }
                 _ => {
-                    let (condition, equal, bases) =
-                        self.on(&from.rels, &right, kind == "FULL JOIN");
-                    let kind = if kind == "FULL JOIN" && !equal {
-                        "LEFT JOIN"
-                    } else {
-                        kind
-                    };
+                    let (condition, equal, bases) = self.on(&from.rels, &right, kind == "FULL JOIN");
+                    let kind = if kind == "FULL JOIN" && !equal { "LEFT JOIN" } else { kind };
                     let class = match kind {
                         "JOIN" => Join::Inner,
                         "FULL JOIN" => Join::Full,
@@ -249,11 +212,7 @@ impl Gen<'_> {
                     };
                     if class != Join::Inner {
                         outer = true;
-                        self.note(if class == Join::Full {
-                            Hazard::FullJoin
-                        } else {
-                            Hazard::LeftJoin
-                        });
+                        self.note(if class == Join::Full { Hazard::FullJoin } else { Hazard::LeftJoin });
                     }
                     self.join_fact(bases, class);
                     from.sql = format!("{} {kind} {} ON {condition}", from.sql, right.sql);
@@ -275,20 +234,17 @@ impl Gen<'_> {
 
     fn using(&mut self, from: &mut From, right: Rel) {
         let left = from.rels[0].clone();
-        let common: Vec<usize> =
-            (0..left.names.len())
-                .filter(|&i| {
-                    right.names.iter().enumerate().any(|(j, n)| {
-                        *n == left.names[i] && right.columns[j].ty == left.columns[i].ty
-                    })
-                })
-                .collect();
-        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
-        let joinable: Vec<usize> = common
-            .iter()
-            .copied()
-            .filter(|&i| left.columns[i].ty.has_equality())
+        let common: Vec<usize> = (0..left.names.len())
+            .filter(|&i| {
+                right
+                    .names
+                    .iter()
+                    .enumerate()
+                    .any(|(j, n)| *n == left.names[i] && right.columns[j].ty == left.columns[i].ty)
+            })
             .collect();
+        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
+        let joinable: Vec<usize> = common.iter().copied().filter(|&i| left.columns[i].ty.has_equality()).collect();
         let natural = joinable.len() == common.len() && common.len() == 1 && self.dice.chance(40);
         let Some(&i) = self.dice.maybe(&joinable) else {
             from.sql = format!("{} CROSS JOIN {}", from.sql, right.sql);
@@ -328,12 +284,7 @@ impl Gen<'_> {
         let rels = from.rels.clone();
         let make = |sql: String, ty: Ty| Rel {
             sql,
-            columns: vec![Expr {
-                sql: format!("{alias}.v"),
-                ty,
-                fuzzy: false,
-                base: None,
-            }],
+            columns: vec![Expr { sql: format!("{alias}.v"), ty, fuzzy: false, base: None }],
             names: vec!["v".into()],
             order: vec![format!("{alias}.v")],
             key: vec![],
@@ -342,9 +293,17 @@ impl Gen<'_> {
         let rel = match kind {
             0 => self.column_of(&rels, Ty::Ints).map(|c| make(format!("unnest({}) AS {alias}(v)", c.sql), Ty::Int)),
             1 => self.column_of(&rels, Ty::Texts).map(|c| make(format!("unnest({}) AS {alias}(v)", c.sql), Ty::Text)),
-            2 => self.column_of(&rels, Ty::Int).map(|c| make(format!("generate_series(1, least({}, 3)) AS {alias}(v)", c.sql), Ty::Int)),
+            2 => self
+                .column_of(&rels, Ty::Int)
+                .map(|c| make(format!("generate_series(1, least({}, 3)) AS {alias}(v)", c.sql), Ty::Int)),
             3 => self.column_of(&rels, Ty::Jsonb).map(|c| {
-                make(format!("jsonb_array_elements(CASE WHEN jsonb_typeof({0}) = 'array' THEN {0} END) AS {alias}(v)", c.sql), Ty::Jsonb)
+                make(
+                    format!(
+                        "jsonb_array_elements(CASE WHEN jsonb_typeof({0}) = 'array' THEN {0} END) AS {alias}(v)",
+                        c.sql
+                    ),
+                    Ty::Jsonb,
+                )
             }),
             _ => None,
         };
@@ -364,19 +323,13 @@ impl Gen<'_> {
         let picked = self.any_column(std::slice::from_ref(&inner));
         let (sql, columns) = if self.dice.chance(50) {
             (
-                format!(
-                    "SELECT count(*) AS v, max({0}::text) AS w FROM {1} WHERE {condition}",
-                    picked.sql, inner.sql
-                ),
+                format!("SELECT count(*) AS v, max({0}::text) AS w FROM {1} WHERE {condition}", picked.sql, inner.sql),
                 vec![("v", Ty::Big), ("w", Ty::Text)],
             )
         } else {
             let order = inner.order.join(", ");
             (
-                format!(
-                    "SELECT {} AS v FROM {} WHERE {condition} ORDER BY {order} LIMIT 2",
-                    picked.sql, inner.sql
-                ),
+                format!("SELECT {} AS v FROM {} WHERE {condition} ORDER BY {order} LIMIT 2", picked.sql, inner.sql),
                 vec![("v", picked.ty)],
             )
         };
@@ -386,18 +339,10 @@ impl Gen<'_> {
             sql: format!("LATERAL ({sql}) AS {alias}"),
             columns: columns
                 .iter()
-                .map(|(n, ty)| Expr {
-                    sql: format!("{alias}.{n}"),
-                    ty: *ty,
-                    fuzzy: false,
-                    base: None,
-                })
+                .map(|(n, ty)| Expr { sql: format!("{alias}.{n}"), ty: *ty, fuzzy: false, base: None })
                 .collect(),
             names: columns.iter().map(|(n, _)| n.to_string()).collect(),
-            order: columns
-                .iter()
-                .map(|(n, _)| format!("{alias}.{n}::text"))
-                .collect(),
+            order: columns.iter().map(|(n, _)| format!("{alias}.{n}::text")).collect(),
             key: vec![],
         };
         from.sql = if self.dice.chance(50) {

@@ -98,14 +98,7 @@ pub struct Gen<'a> {
 
 impl<'a> Gen<'a> {
     pub fn new(dice: &'a mut Dice, schema: &'a Schema, sources: &'a [Source]) -> Self {
-        Gen {
-            dice,
-            schema,
-            sources,
-            facts: Facts::default(),
-            aliases: 0,
-            in_aggregate: false,
-        }
+        Gen { dice, schema, sources, facts: Facts::default(), aliases: 0, in_aggregate: false }
     }
 
     pub fn note(&mut self, hazard: Hazard) {
@@ -114,11 +107,7 @@ impl<'a> Gen<'a> {
 
     fn alias(&mut self) -> String {
         self.aliases += 1;
-        format!(
-            "{}{}",
-            self.dice.pick(&["x", "y", "r", "src"]),
-            self.aliases
-        )
+        format!("{}{}", self.dice.pick(&["x", "y", "r", "src"]), self.aliases)
     }
 
     /// A query of any kind. `depth`: how many levels may be below it.
@@ -158,36 +147,20 @@ impl<'a> Gen<'a> {
     /// Names of output columns; odd ones now and then.
     fn name_outputs(&mut self, exprs: &[Expr]) -> Vec<Col> {
         let odd = self.dice.chance(25);
-        let mut names = crate::names::some(
-            self.dice,
-            crate::names::COLUMNS,
-            exprs.len().min(crate::names::COLUMNS.len()),
-        );
+        let mut names =
+            crate::names::some(self.dice, crate::names::COLUMNS, exprs.len().min(crate::names::COLUMNS.len()));
         exprs
             .iter()
             .enumerate()
             .map(|(i, e)| {
-                let name = if odd && i < names.len() {
-                    std::mem::take(&mut names[i])
-                } else {
-                    format!("o{}", i + 1)
-                };
-                Col {
-                    name: crate::names::ident(&name),
-                    ty: e.ty,
-                    fuzzy: e.fuzzy,
-                }
+                let name = if odd && i < names.len() { std::mem::take(&mut names[i]) } else { format!("o{}", i + 1) };
+                Col { name: crate::names::ident(&name), ty: e.ty, fuzzy: e.fuzzy }
             })
             .collect()
     }
 
     fn render_list(&self, exprs: &[Expr], columns: &[Col]) -> String {
-        exprs
-            .iter()
-            .zip(columns)
-            .map(|(e, c)| format!("{} AS {}", e.sql, c.name))
-            .collect::<Vec<_>>()
-            .join(", ")
+        exprs.iter().zip(columns).map(|(e, c)| format!("{} AS {}", e.sql, c.name)).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -35,10 +35,7 @@ impl Gen<'_> {
         let filter = self.filter(&from.rels, &from.conditions, depth.clamp(1, 2), 60);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query {
-            sql: format!("SELECT {list} FROM {}{filter}", from.sql),
-            columns,
-        }
+        Query { sql: format!("SELECT {list} FROM {}{filter}", from.sql), columns }
     }
 
     pub fn distinct(&mut self, depth: u32) -> Query {
@@ -53,19 +50,12 @@ impl Gen<'_> {
         let mut columns = self.name_outputs(&outputs);
         blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
-        Query {
-            sql: format!("SELECT DISTINCT {list} FROM {}{filter}", from.sql),
-            columns,
-        }
+        Query { sql: format!("SELECT DISTINCT {list} FROM {}{filter}", from.sql), columns }
     }
 
     /// A total order over all rows of the clause.
     pub fn total_order(&self, from: &From) -> String {
-        from.rels
-            .iter()
-            .flat_map(|r| r.order.iter().cloned())
-            .collect::<Vec<_>>()
-            .join(", ")
+        from.rels.iter().flat_map(|r| r.order.iter().cloned()).collect::<Vec<_>>().join(", ")
     }
 
     pub fn distinct_on(&mut self, depth: u32) -> Query {
@@ -85,7 +75,13 @@ impl Gen<'_> {
         let list = self.render_list(&outputs, &columns);
         let direction = self.dice.pick(&["", " DESC", " DESC NULLS LAST"]);
         let order = self.total_order(&from);
-        Query { sql: format!("SELECT DISTINCT ON ({on}) {list} FROM {}{filter} ORDER BY {on}{direction}, {order}", from.sql), columns }
+        Query {
+            sql: format!(
+                "SELECT DISTINCT ON ({on}) {list} FROM {}{filter} ORDER BY {on}{direction}, {order}",
+                from.sql
+            ),
+            columns,
+        }
     }
 
     pub fn top(&mut self, depth: u32) -> Query {
@@ -103,12 +99,6 @@ impl Gen<'_> {
         let list = self.render_list(&outputs, &columns);
         let order = self.total_order(&from);
         let limit = *self.dice.pick(&["LIMIT 3", "LIMIT 1", "LIMIT 2 OFFSET 1"]);
-        Query {
-            sql: format!(
-                "SELECT {list} FROM {}{filter} ORDER BY {order} {limit}",
-                from.sql
-            ),
-            columns,
-        }
+        Query { sql: format!("SELECT {list} FROM {}{filter} ORDER BY {order} {limit}", from.sql), columns }
     }
 }

@@ -12,12 +12,7 @@ impl Gen<'_> {
             .iter()
             .map(|&ty| match self.column_of(&from.rels, ty) {
                 Some(e) => e,
-                None => Expr {
-                    sql: ty.literal_or_null(self.dice),
-                    ty,
-                    fuzzy: false,
-                    base: None,
-                },
+                None => Expr { sql: ty.literal_or_null(self.dice), ty, fuzzy: false, base: None },
             })
             .collect();
         let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 40);
@@ -58,11 +53,7 @@ impl Gen<'_> {
             blur(&mut columns);
         }
         let list = self.render_list(&outputs, &columns);
-        let plain = others
-            .iter()
-            .map(|e| e.sql.clone())
-            .collect::<Vec<_>>()
-            .join(", ");
+        let plain = others.iter().map(|e| e.sql.clone()).collect::<Vec<_>>().join(", ");
         let mut sql = format!("SELECT {list} FROM {left} {word} SELECT {plain} FROM {right}");
         if self.dice.chance(15) {
             let (third, outputs) = self.branch(&types, below);
@@ -70,11 +61,7 @@ impl Gen<'_> {
                 c.fuzzy |= o.fuzzy;
             }
             blur(&mut columns);
-            let plain = outputs
-                .iter()
-                .map(|e| e.sql.clone())
-                .collect::<Vec<_>>()
-                .join(", ");
+            let plain = outputs.iter().map(|e| e.sql.clone()).collect::<Vec<_>>().join(", ");
             let word = self.dice.pick(&["UNION", "UNION ALL", "EXCEPT"]);
             sql = format!("({sql}) {word} SELECT {plain} FROM {third}");
         }

@@ -8,11 +8,7 @@ impl Gen<'_> {
     fn inner(&mut self) -> Rel {
         if !self.sources.is_empty() && self.dice.chance(15) {
             let source = self.dice.pick(self.sources).clone();
-            self.note(if source.is_tview {
-                Hazard::TviewSource
-            } else {
-                Hazard::ViewSource
-            });
+            self.note(if source.is_tview { Hazard::TviewSource } else { Hazard::ViewSource });
             self.facts.sources.insert(source.name.clone());
             return self.named(&source.name, &source.columns);
         }
@@ -89,10 +85,7 @@ impl Gen<'_> {
                 Some((outer2, own2)) => {
                     self.note(Hazard::RowIn);
                     let word = self.dice.pick(&["IN", "NOT IN"]);
-                    format!(
-                        "({o}, {}) {word} (SELECT {i}, {} FROM {from} WHERE true{extra})",
-                        outer2.sql, own2.sql
-                    )
+                    format!("({o}, {}) {word} (SELECT {i}, {} FROM {from} WHERE true{extra})", outer2.sql, own2.sql)
                 }
                 None => "true".into(),
             },
@@ -120,18 +113,9 @@ impl Gen<'_> {
     pub fn scalar_subquery(&mut self, rels: &[Rel]) -> Expr {
         let inner = self.inner();
         self.note(Hazard::ScalarSubquery);
-        let plain = |sql: String, ty: Ty, fuzzy: bool| Expr {
-            sql,
-            ty,
-            fuzzy,
-            base: None,
-        };
+        let plain = |sql: String, ty: Ty, fuzzy: bool| Expr { sql, ty, fuzzy, base: None };
         let Some((outer, own)) = self.match_up(rels, &inner) else {
-            return plain(
-                format!("(SELECT count(*) FROM {})", inner.sql),
-                Ty::Big,
-                false,
-            );
+            return plain(format!("(SELECT count(*) FROM {})", inner.sql), Ty::Big, false);
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql);
@@ -139,31 +123,15 @@ impl Gen<'_> {
             0 => plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false),
             1 | 2 => {
                 self.note(Hazard::CorrelatedCount);
-                plain(
-                    format!("(SELECT count(*) FROM {from} WHERE {i} = {o})"),
-                    Ty::Big,
-                    false,
-                )
+                plain(format!("(SELECT count(*) FROM {from} WHERE {i} = {o})"), Ty::Big, false)
             }
             3 => match self.column_of(scope, Ty::Int) {
-                Some(c) => plain(
-                    format!("(SELECT sum({}) FROM {from} WHERE {i} = {o})", c.sql),
-                    Ty::Big,
-                    false,
-                ),
-                None => plain(
-                    format!("EXISTS (SELECT FROM {from} WHERE {i} = {o})"),
-                    Ty::Bool,
-                    false,
-                ),
+                Some(c) => plain(format!("(SELECT sum({}) FROM {from} WHERE {i} = {o})", c.sql), Ty::Big, false),
+                None => plain(format!("EXISTS (SELECT FROM {from} WHERE {i} = {o})"), Ty::Bool, false),
             },
             4 => {
                 self.note(Hazard::Exists);
-                plain(
-                    format!("({o} IN (SELECT {i} FROM {from}))"),
-                    Ty::Bool,
-                    false,
-                )
+                plain(format!("({o} IN (SELECT {i} FROM {from}))"), Ty::Bool, false)
             }
             _ => {
                 self.note(Hazard::LimitInside);

@@ -27,10 +27,7 @@ impl Gen<'_> {
                 }
                 _ => format!("PARTITION BY {} ", partition.sql),
             };
-            let number = self
-                .column_of(&from.rels, Ty::Int)
-                .map(|c| c.sql)
-                .unwrap_or("1".into());
+            let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
             let (sql, ty) = match self.dice.below(7) {
                 0 | 1 => {
                     self.note(Hazard::RowNumber);
@@ -50,40 +47,28 @@ impl Gen<'_> {
                 }
                 5 => {
                     self.note(Hazard::WindowFrame);
-                    (format!("sum({number}) OVER ({by}ORDER BY {order} ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"), Ty::Big)
+                    (
+                        format!("sum({number}) OVER ({by}ORDER BY {order} ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"),
+                        Ty::Big,
+                    )
                 }
                 _ => {
                     self.note(Hazard::WindowFrame);
-                    (
-                        format!("lag({number}) OVER ({by}ORDER BY {order})"),
-                        Ty::Int,
-                    )
+                    (format!("lag({number}) OVER ({by}ORDER BY {order})"), Ty::Int)
                 }
             };
-            outputs.push(Expr {
-                sql,
-                ty,
-                fuzzy: false,
-                base: None,
-            });
+            outputs.push(Expr { sql, ty, fuzzy: false, base: None });
         }
         let filter = self.filter(&from.rels, &from.conditions, 0, 30);
         let mut columns = self.name_outputs(&outputs);
         super::blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
         let sql = format!("SELECT {list} FROM {}{filter}", from.sql);
-        if outputs
-            .last()
-            .is_some_and(|e| e.sql.starts_with("row_number"))
-            && self.dice.chance(50)
-        {
+        if outputs.last().is_some_and(|e| e.sql.starts_with("row_number")) && self.dice.chance(50) {
             // the best row of each partition
             let last = columns.last().map(|c| c.name.clone()).unwrap_or_default();
             let alias = self.alias();
-            return Query {
-                sql: format!("SELECT * FROM ({sql}) AS {alias} WHERE {alias}.{last} = 1"),
-                columns,
-            };
+            return Query { sql: format!("SELECT * FROM ({sql}) AS {alias} WHERE {alias}.{last} = 1"), columns };
         }
         Query { sql, columns }
     }

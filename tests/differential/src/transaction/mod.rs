@@ -20,12 +20,7 @@ pub struct Writer<'a> {
 }
 
 fn step(act: Act, hazards: &[Hazard], group: u32) -> Step {
-    Step {
-        act,
-        hazards: hazards.to_vec(),
-        group,
-        is_ddl: false,
-    }
+    Step { act, hazards: hazards.to_vec(), group, is_ddl: false }
 }
 
 impl Writer<'_> {
@@ -43,9 +38,7 @@ impl Writer<'_> {
     /// Several statements that together are a hazard.
     fn several(&mut self, sql: Vec<String>, hazards: &[Hazard]) -> Vec<Step> {
         let group = self.next_group();
-        sql.into_iter()
-            .map(|s| step(Act::Sql(s), hazards, group))
-            .collect()
+        sql.into_iter().map(|s| step(Act::Sql(s), hazards, group)).collect()
     }
 
     fn fresh(&mut self, prefix: &str) -> String {
@@ -55,11 +48,7 @@ impl Writer<'_> {
 
     fn table(&mut self) -> usize {
         // tables that some TVIEW reads, mostly
-        let used: Vec<usize> = self
-            .views
-            .iter()
-            .flat_map(|v| v.facts.tables.iter().copied())
-            .collect();
+        let used: Vec<usize> = self.views.iter().flat_map(|v| v.facts.tables.iter().copied()).collect();
         if !used.is_empty() && self.dice.chance(85) {
             *self.dice.pick(&used)
         } else {
@@ -69,19 +58,8 @@ impl Writer<'_> {
 }
 
 /// `definitions`: also transactions that change definitions, which must run in the order of the plan.
-pub fn plan(
-    dice: &mut Dice,
-    schema: &Schema,
-    views: &[View],
-    definitions: bool,
-) -> Vec<Transaction> {
-    let mut w = Writer {
-        dice,
-        schema: schema.clone(),
-        views,
-        group: 0,
-        names: 0,
-    };
+pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], definitions: bool) -> Vec<Transaction> {
+    let mut w = Writer { dice, schema: schema.clone(), views, group: 0, names: 0 };
     let mut all = vec![];
     let count = w.dice.between(5, 24);
     let late = views.iter().position(|v| v.late);
@@ -110,17 +88,9 @@ pub fn plan(
                     (4, End::PreparedRollback),
                     (12, End::Autocommit),
                 ]);
-                let isolation = w.dice.weighted(&[
-                    (70, "READ COMMITTED"),
-                    (15, "REPEATABLE READ"),
-                    (15, "SERIALIZABLE"),
-                ]);
-                all.push(Transaction {
-                    isolation,
-                    steps,
-                    end,
-                    no_change: false,
-                });
+                let isolation =
+                    w.dice.weighted(&[(70, "READ COMMITTED"), (15, "REPEATABLE READ"), (15, "SERIALIZABLE")]);
+                all.push(Transaction { isolation, steps, end, no_change: false });
             }
         }
     }

@@ -47,9 +47,7 @@ impl Writer<'_> {
     }
 
     pub fn scenario(&mut self) -> (Vec<Step>, Vec<Step>) {
-        let tviews: Vec<usize> = (0..self.views.len())
-            .filter(|&i| self.views[i].is_tview)
-            .collect();
+        let tviews: Vec<usize> = (0..self.views.len()).filter(|&i| self.views[i].is_tview).collect();
         let Some(&view) = self.dice.maybe(&tviews) else {
             return (vec![], self.statement());
         };
@@ -152,7 +150,8 @@ impl Writer<'_> {
                 let table = *self.dice.pick(&facts.limited);
                 let t = &self.schema.tables[table];
                 let order = t.total_order("z").join(", ");
-                let sql = format!("DELETE FROM {0} WHERE ctid IN (SELECT ctid FROM {0} z ORDER BY {order} LIMIT 1)", t.name);
+                let sql =
+                    format!("DELETE FROM {0} WHERE ctid IN (SELECT ctid FROM {0} z ORDER BY {order} LIMIT 1)", t.name);
                 (vec![], self.one(sql, &[Hazard::TopNDelete]))
             }
             _ => {
@@ -179,21 +178,14 @@ impl Writer<'_> {
                 let sql = vec![self.delete(r, &v), self.set(l, &other, &v)];
                 (before, self.several(sql, &[Hazard::JoinKeyAndPartner]))
             }
-            1 => (
-                vec![],
-                self.several(vec![left.clone(), right.clone()], &[Hazard::BothInserted]),
-            ),
+            1 => (vec![], self.several(vec![left.clone(), right.clone()], &[Hazard::BothInserted])),
             2 => {
                 let before = both(self);
                 let sql = vec![self.delete(l, &v), self.delete(r, &v)];
                 (before, self.several(sql, &[Hazard::BothDeleted]))
             }
             3 => {
-                let (base, before) = if self.dice.chance(50) {
-                    (l, left.clone())
-                } else {
-                    (r, right.clone())
-                };
+                let (base, before) = if self.dice.chance(50) { (l, left.clone()) } else { (r, right.clone()) };
                 let (t, c) = self.names(base);
                 if !self.schema.tables[base.0].columns[base.1].nullable {
                     return (vec![], self.statement());
@@ -209,10 +201,7 @@ impl Writer<'_> {
             4 => {
                 let sql = vec![self.delete(r, &v), left.clone()];
                 let before = self.several(sql, &[]);
-                (
-                    before,
-                    self.several(vec![right.clone()], &[Hazard::FirstMatch]),
-                )
+                (before, self.several(vec![right.clone()], &[Hazard::FirstMatch]))
             }
             5 => {
                 let before = both(self);

@@ -20,19 +20,10 @@ impl Writer<'_> {
         let which = self.schema.tables[table].writable();
         let mut values = vec![];
         for &i in &which {
-            values.push(if i == column {
-                value.to_string()
-            } else {
-                schema::value(self.dice, &self.schema, table, i)
-            });
+            values.push(if i == column { value.to_string() } else { schema::value(self.dice, &self.schema, table, i) });
         }
         let t = &self.schema.tables[table];
-        format!(
-            "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
-            t.name,
-            t.list(&which),
-            values.join(", ")
-        )
+        format!("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING", t.name, t.list(&which), values.join(", "))
     }
 
     /// A value this column may have, as SQL.
@@ -43,9 +34,7 @@ impl Writer<'_> {
                 return v;
             }
         }
-        self.schema.tables[table].columns[column]
-            .ty
-            .literal(self.dice)
+        self.schema.tables[table].columns[column].ty.literal(self.dice)
     }
 
     pub fn predicate(&mut self, table: usize) -> String {
@@ -53,9 +42,7 @@ impl Writer<'_> {
             return "true".into();
         }
         let t = &self.schema.tables[table];
-        let able: Vec<usize> = (0..t.columns.len())
-            .filter(|&i| t.columns[i].ty.has_equality())
-            .collect();
+        let able: Vec<usize> = (0..t.columns.len()).filter(|&i| t.columns[i].ty.has_equality()).collect();
         let Some(&column) = self.dice.maybe(&able) else {
             return "true".into();
         };
@@ -87,28 +74,17 @@ impl Writer<'_> {
         if t.key.contains(&column) {
             hazards.push(Hazard::KeyChanged);
         }
-        let keyed =
-            t.key.contains(&column) && t.columns[column].ty == Ty::Int && self.dice.chance(60);
+        let keyed = t.key.contains(&column) && t.columns[column].ty == Ty::Int && self.dice.chance(60);
         let sql = if keyed {
-            format!(
-                "UPDATE {} SET {name} = {name} + 15 WHERE {predicate} AND {name} < 15",
-                t.name
-            )
+            format!("UPDATE {} SET {name} = {name} + 15 WHERE {predicate} AND {name} < 15", t.name)
         } else if self.dice.chance(15) {
             let other = *self.dice.pick(&which);
             let second = if other == column {
                 String::new()
             } else {
-                format!(
-                    ", {} = {}",
-                    t.columns[other].name,
-                    schema::value(self.dice, &self.schema, table, other)
-                )
+                format!(", {} = {}", t.columns[other].name, schema::value(self.dice, &self.schema, table, other))
             };
-            format!(
-                "UPDATE {} SET {name} = {value}{second} WHERE {predicate}",
-                t.name
-            )
+            format!("UPDATE {} SET {name} = {value}{second} WHERE {predicate}", t.name)
         } else {
             format!("UPDATE {} SET {name} = {value} WHERE {predicate}", t.name)
         };
@@ -130,24 +106,24 @@ impl Writer<'_> {
                 let n = self.dice.between(2, 4);
                 let mut rows = vec![];
                 for _ in 0..n {
-                    let values: Vec<String> = which
-                        .iter()
-                        .map(|&i| schema::value(self.dice, &self.schema, table, i))
-                        .collect();
+                    let values: Vec<String> =
+                        which.iter().map(|&i| schema::value(self.dice, &self.schema, table, i)).collect();
                     rows.push(format!("({})", values.join(", ")));
                 }
                 self.one(
-                    format!(
-                        "INSERT INTO {} ({list}) VALUES {} ON CONFLICT DO NOTHING",
-                        t.name,
-                        rows.join(", ")
-                    ),
+                    format!("INSERT INTO {} ({list}) VALUES {} ON CONFLICT DO NOTHING", t.name, rows.join(", ")),
                     &[Hazard::OnConflictNothing],
                 )
             }
             8 => {
                 let predicate = self.predicate(table);
-                self.one(format!("INSERT INTO {0} ({list}) SELECT {list} FROM {0} WHERE {predicate} ON CONFLICT DO NOTHING", t.name), &[])
+                self.one(
+                    format!(
+                        "INSERT INTO {0} ({list}) SELECT {list} FROM {0} WHERE {predicate} ON CONFLICT DO NOTHING",
+                        t.name
+                    ),
+                    &[],
+                )
             }
             9..=15 => self.update(table),
             16..=18 => {
@@ -171,17 +147,14 @@ impl Writer<'_> {
                 } else {
                     let column = *self.dice.pick(&which);
                     let value = self.value_of(table, column);
-                    let sql = format!(
-                        "UPDATE {} SET {} = {value} WHERE ctid = ({alias})",
-                        t.name, t.columns[column].name
-                    );
+                    let sql =
+                        format!("UPDATE {} SET {} = {value} WHERE ctid = ({alias})", t.name, t.columns[column].name);
                     vec![step(Act::Sql(sql), &[Hazard::UpdateOneDuplicate], group)]
                 }
             }
             20 => {
                 // make duplicates
-                let row =
-                    schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
+                let row = schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
                 let n = self.dice.between(2, 3);
                 self.several(vec![row; n], &[])
             }
@@ -202,13 +175,9 @@ impl Writer<'_> {
                         .map(|d| (c.name.clone(), d.name.clone()))
                 });
                 match pair {
-                    Some((a, b)) if other != table => self.one(
-                        format!(
-                            "DELETE FROM {} x USING {} y WHERE x.{a} = y.{b}",
-                            t.name, o.name
-                        ),
-                        &[],
-                    ),
+                    Some((a, b)) if other != table => {
+                        self.one(format!("DELETE FROM {} x USING {} y WHERE x.{a} = y.{b}", t.name, o.name), &[])
+                    }
                     _ => self.update(table),
                 }
             }
@@ -218,13 +187,7 @@ impl Writer<'_> {
                 let value = self.value_of(table, column);
                 let selected: Vec<String> = which
                     .iter()
-                    .map(|&i| {
-                        if i == column {
-                            value.clone()
-                        } else {
-                            t.columns[i].name.clone()
-                        }
-                    })
+                    .map(|&i| if i == column { value.clone() } else { t.columns[i].name.clone() })
                     .collect();
                 let predicate = self.predicate(table);
                 let sql = format!(
@@ -247,13 +210,7 @@ impl Writer<'_> {
                 };
                 let insert = self.insert_with(table, column, &value);
                 self.several(
-                    vec![
-                        insert,
-                        format!(
-                            "DELETE FROM {} WHERE {} = {value}",
-                            t.name, t.columns[column].name
-                        ),
-                    ],
+                    vec![insert, format!("DELETE FROM {} WHERE {} = {value}", t.name, t.columns[column].name)],
                     &[Hazard::InsertAndDelete],
                 )
             }
@@ -263,39 +220,24 @@ impl Writer<'_> {
 
     /// All columns as text: rows equal in it are duplicates.
     fn text_list(&self, table: usize) -> String {
-        self.schema.tables[table]
-            .columns
-            .iter()
-            .map(|c| format!("{}::text", c.name))
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.schema.tables[table].columns.iter().map(|c| format!("{}::text", c.name)).collect::<Vec<_>>().join(", ")
     }
 
     fn on_conflict(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
-        let targets: Vec<Vec<usize>> = [t.key.clone()]
-            .into_iter()
-            .chain(t.unique.iter().map(|&u| vec![u]))
-            .filter(|k| !k.is_empty())
-            .collect();
+        let targets: Vec<Vec<usize>> =
+            [t.key.clone()].into_iter().chain(t.unique.iter().map(|&u| vec![u])).filter(|k| !k.is_empty()).collect();
         let Some(target) = self.dice.maybe(&targets).cloned() else {
             return self.update(table);
         };
         let row = schema::insert_row(self.dice, &self.schema, table);
-        let others: Vec<usize> = t
-            .writable()
-            .into_iter()
-            .filter(|i| !target.contains(i))
-            .collect();
+        let others: Vec<usize> = t.writable().into_iter().filter(|i| !target.contains(i)).collect();
         let Some(&column) = self.dice.maybe(&others) else {
             return self.update(table);
         };
         let name = &t.columns[column].name;
         self.one(
-            format!(
-                "{row} ON CONFLICT ({}) DO UPDATE SET {name} = excluded.{name}",
-                t.list(&target)
-            ),
+            format!("{row} ON CONFLICT ({}) DO UPDATE SET {name} = excluded.{name}", t.list(&target)),
             &[Hazard::OnConflictUpdate],
         )
     }
@@ -303,15 +245,8 @@ impl Writer<'_> {
     fn merge(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         let which = t.writable();
-        let on = if t.key.is_empty() {
-            which.clone()
-        } else {
-            t.key.clone()
-        };
-        let Some(&on) = on
-            .iter()
-            .find(|&&i| t.columns[i].ty.has_equality() && t.columns[i].fk.is_none())
-        else {
+        let on = if t.key.is_empty() { which.clone() } else { t.key.clone() };
+        let Some(&on) = on.iter().find(|&&i| t.columns[i].ty.has_equality() && t.columns[i].fk.is_none()) else {
             return self.update(table);
         };
         let others: Vec<usize> = which.iter().copied().filter(|&i| i != on).collect();
@@ -322,11 +257,7 @@ impl Writer<'_> {
         let mut used = vec![];
         for _ in 0..3 {
             let raw = t.columns[on].ty.raw_key(self.dice);
-            let raw = if t.key.contains(&on) {
-                raw
-            } else {
-                t.columns[on].ty.raw(self.dice)
-            };
+            let raw = if t.key.contains(&on) { raw } else { t.columns[on].ty.raw(self.dice) };
             if !used.contains(&raw) {
                 rows.push(format!("({})", t.columns[on].ty.quote(&raw)));
                 used.push(raw);
@@ -338,13 +269,7 @@ impl Writer<'_> {
         let value = schema::value(self.dice, &self.schema, table, set);
         let values: Vec<String> = which
             .iter()
-            .map(|&i| {
-                if i == on {
-                    "s.k".into()
-                } else {
-                    schema::value(self.dice, &self.schema, table, i)
-                }
-            })
+            .map(|&i| if i == on { "s.k".into() } else { schema::value(self.dice, &self.schema, table, i) })
             .collect();
         let matched = if self.dice.chance(70) {
             format!("UPDATE SET {} = {value}", t.columns[set].name)
@@ -365,10 +290,7 @@ impl Writer<'_> {
     fn truncate(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         if t.referenced {
-            return self.one(
-                format!("TRUNCATE {} CASCADE", t.name),
-                &[Hazard::TruncateCascade],
-            );
+            return self.one(format!("TRUNCATE {} CASCADE", t.name), &[Hazard::TruncateCascade]);
         }
         let mut sql = vec![format!("TRUNCATE {}", t.name)];
         for _ in 0..self.dice.between(1, 3) {
@@ -379,11 +301,7 @@ impl Writer<'_> {
 
     fn copy(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
-        let which: Vec<usize> = t
-            .writable()
-            .into_iter()
-            .filter(|&i| t.columns[i].fk.is_none())
-            .collect();
+        let which: Vec<usize> = t.writable().into_iter().filter(|&i| t.columns[i].fk.is_none()).collect();
         let mut data = String::new();
         for _ in 0..self.dice.between(1, 4) {
             let mut line = vec![];
@@ -394,11 +312,7 @@ impl Writer<'_> {
                     continue;
                 }
                 let part = matches!(&t.kind, Kind::Parted { column, .. } if *column == i);
-                let raw = if t.key.contains(&i) && !part {
-                    c.ty.raw_key(self.dice)
-                } else {
-                    c.ty.raw(self.dice)
-                };
+                let raw = if t.key.contains(&i) && !part { c.ty.raw_key(self.dice) } else { c.ty.raw(self.dice) };
                 line.push(raw.replace('\\', "\\\\"));
             }
             data += &line.join("\t");
@@ -406,10 +320,7 @@ impl Writer<'_> {
         }
         let group = self.next_group();
         vec![step(
-            Act::Copy {
-                sql: format!("COPY {} ({}) FROM STDIN", t.name, t.list(&which)),
-                data,
-            },
+            Act::Copy { sql: format!("COPY {} ({}) FROM STDIN", t.name, t.list(&which)), data },
             &[Hazard::Copy],
             group,
         )]
@@ -423,21 +334,10 @@ impl Writer<'_> {
         let first = if self.dice.chance(50) {
             format!("DELETE FROM {} WHERE {predicate}", t.name)
         } else {
-            format!(
-                "UPDATE {} SET {n} = {n} WHERE {predicate}",
-                t.name,
-                n = t.columns[0].name
-            )
+            format!("UPDATE {} SET {n} = {n} WHERE {predicate}", t.name, n = t.columns[0].name)
         };
-        let hazards = if other == table {
-            vec![]
-        } else {
-            vec![Hazard::ModifyingCte]
-        };
-        self.one(
-            format!("WITH first AS ({first} RETURNING 1) {row}"),
-            &hazards,
-        )
+        let hazards = if other == table { vec![] } else { vec![Hazard::ModifyingCte] };
+        self.one(format!("WITH first AS ({first} RETURNING 1) {row}"), &hazards)
     }
 
     fn fk_cascade(&mut self) -> Vec<Step> {
@@ -455,10 +355,7 @@ impl Writer<'_> {
         let p = &self.schema.tables[parent];
         let key = &p.columns[0].name;
         self.one(
-            format!(
-                "DELETE FROM {} WHERE {key} = (SELECT min({column}) FROM {child})",
-                p.name
-            ),
+            format!("DELETE FROM {} WHERE {key} = (SELECT min({column}) FROM {child})", p.name),
             &[Hazard::FkCascade],
         )
     }
@@ -471,32 +368,21 @@ impl Writer<'_> {
             Kind::Parted { leaves, .. } => {
                 let leaf = self.dice.pick(leaves).clone();
                 if self.dice.chance(50) {
-                    self.one(
-                        format!("DELETE FROM {leaf} WHERE {predicate}"),
-                        &[Hazard::LeafWrite],
-                    )
+                    self.one(format!("DELETE FROM {leaf} WHERE {predicate}"), &[Hazard::LeafWrite])
                 } else {
                     let column = *self.dice.pick(&which);
                     let value = schema::value(self.dice, &self.schema, table, column);
                     self.one(
-                        format!(
-                            "UPDATE {leaf} SET {} = {value} WHERE {predicate}",
-                            t.columns[column].name
-                        ),
+                        format!("UPDATE {leaf} SET {} = {value} WHERE {predicate}", t.columns[column].name),
                         &[Hazard::LeafWrite],
                     )
                 }
             }
             Kind::Parent { child } => {
-                let values: Vec<String> = which
-                    .iter()
-                    .map(|&i| schema::value(self.dice, &self.schema, table, i))
-                    .collect();
+                let values: Vec<String> =
+                    which.iter().map(|&i| schema::value(self.dice, &self.schema, table, i)).collect();
                 match self.dice.below(3) {
-                    0 => self.one(
-                        format!("DELETE FROM {child} WHERE {predicate}"),
-                        &[Hazard::LeafWrite],
-                    ),
+                    0 => self.one(format!("DELETE FROM {child} WHERE {predicate}"), &[Hazard::LeafWrite]),
                     _ => self.one(
                         format!(
                             "INSERT INTO {child} ({}, child_extra) VALUES ({}, 1)",
@@ -539,13 +425,7 @@ impl Writer<'_> {
         let value = self.value_of(table, column);
         let selected: Vec<String> = which
             .iter()
-            .map(|&i| {
-                if i == column && i != k {
-                    value.clone()
-                } else {
-                    t.columns[i].name.clone()
-                }
-            })
+            .map(|&i| if i == column && i != k { value.clone() } else { t.columns[i].name.clone() })
             .collect();
         self.several(
             vec![format!(

@@ -7,9 +7,8 @@ use crate::schema::{self, Kind};
 
 impl Writer<'_> {
     fn early_tview(&mut self) -> Option<usize> {
-        let able: Vec<usize> = (0..self.views.len())
-            .filter(|&i| self.views[i].is_tview && !self.views[i].late)
-            .collect();
+        let able: Vec<usize> =
+            (0..self.views.len()).filter(|&i| self.views[i].is_tview && !self.views[i].late).collect();
         self.dice.maybe(&able).copied()
     }
 
@@ -80,15 +79,7 @@ impl Writer<'_> {
             (true, false) => &[Hazard::SavepointRollback],
             _ => &[Hazard::SavepointRelease],
         };
-        out.push(step(
-            if rolled {
-                Act::RollbackTo(name)
-            } else {
-                Act::Release(name)
-            },
-            hazards,
-            group,
-        ));
+        out.push(step(if rolled { Act::RollbackTo(name) } else { Act::Release(name) }, hazards, group));
         out
     }
 
@@ -107,11 +98,7 @@ impl Writer<'_> {
             }
             _ => String::new(),
         };
-        let raise = if self.dice.chance(60) {
-            "        RAISE EXCEPTION 'on purpose';\n"
-        } else {
-            ""
-        };
+        let raise = if self.dice.chance(60) { "        RAISE EXCEPTION 'on purpose';\n" } else { "" };
         let after = self.table();
         let after = self.insert(after);
         let sql = format!("DO $do$\nBEGIN\n    BEGIN\n{body}{read}{raise}    EXCEPTION WHEN raise_exception OR integrity_constraint_violation OR data_exception THEN\n        NULL;\n    END;\n    {after};\nEND $do$");
@@ -122,11 +109,7 @@ impl Writer<'_> {
     fn back_and_forth(&mut self) -> Vec<Step> {
         let table = self.table();
         let t = &self.schema.tables[table];
-        let Some(c) = t
-            .columns
-            .iter()
-            .find(|c| c.ty == crate::types::Ty::Int && !c.generated && c.fk.is_none())
-        else {
+        let Some(c) = t.columns.iter().find(|c| c.ty == crate::types::Ty::Int && !c.generated && c.fk.is_none()) else {
             return self.statement();
         };
         let (name, column) = (t.name.clone(), c.name.clone());
@@ -146,21 +129,9 @@ impl Writer<'_> {
         let name = self.views[view].name.clone();
         let group = self.next_group();
         match self.dice.below(3) {
-            0 => vec![step(
-                Act::Native(format!("SELECT tviews.rebuild('{name}')")),
-                &[Hazard::Rebuild],
-                group,
-            )],
-            1 => vec![step(
-                Act::Sql(format!("REFRESH MATERIALIZED VIEW {name}")),
-                &[Hazard::Refresh],
-                group,
-            )],
-            _ => vec![step(
-                Act::Native("SELECT tviews.flush()".into()),
-                &[],
-                group,
-            )],
+            0 => vec![step(Act::Native(format!("SELECT tviews.rebuild('{name}')")), &[Hazard::Rebuild], group)],
+            1 => vec![step(Act::Sql(format!("REFRESH MATERIALIZED VIEW {name}")), &[Hazard::Refresh], group)],
+            _ => vec![step(Act::Native("SELECT tviews.flush()".into()), &[], group)],
         }
     }
 
@@ -170,27 +141,16 @@ impl Writer<'_> {
         let t = self.schema.tables[table].clone();
         let predicate = self.predicate(table);
         let which = t.writable();
-        let plain: Vec<usize> = which
-            .iter()
-            .copied()
-            .filter(|&i| t.columns[i].ty.has_equality())
-            .collect();
+        let plain: Vec<usize> = which.iter().copied().filter(|&i| t.columns[i].ty.has_equality()).collect();
         let steps = match self.dice.below(3) {
             0 => self.one(
-                format!(
-                    "UPDATE {} SET {n} = coalesce({n}, 0) + 1 WHERE {predicate}",
-                    t.name,
-                    n = t.note
-                ),
+                format!("UPDATE {} SET {n} = coalesce({n}, 0) + 1 WHERE {predicate}", t.name, n = t.note),
                 &[Hazard::UnusedColumn, Hazard::Untouched],
             ),
             1 => {
                 let column = &t.columns[*self.dice.pick(&which)].name;
                 self.one(
-                    format!(
-                        "UPDATE {} SET {column} = {column} WHERE {predicate}",
-                        t.name
-                    ),
+                    format!("UPDATE {} SET {column} = {column} WHERE {predicate}", t.name),
                     &[Hazard::NoOpUpdate, Hazard::Untouched],
                 )
             }
@@ -200,32 +160,19 @@ impl Writer<'_> {
                 self.one(sql, &[Hazard::UpdateIsDeleteInsert, Hazard::Untouched])
             }
             _ => self.one(
-                format!(
-                    "UPDATE {} SET {n} = 0 WHERE {predicate}",
-                    t.name,
-                    n = t.note
-                ),
+                format!("UPDATE {} SET {n} = 0 WHERE {predicate}", t.name, n = t.note),
                 &[Hazard::UnusedColumn, Hazard::Untouched],
             ),
         };
-        Transaction {
-            isolation: "READ COMMITTED",
-            steps,
-            end: End::Commit,
-            no_change: true,
-        }
+        Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: true }
     }
 
     /// Changes of the definition of a table. The model follows, for these transactions commit.
     pub fn definition(&mut self) -> Vec<Transaction> {
         let table = self.table();
         let t = self.schema.tables[table].clone();
-        let commit = |steps: Vec<Step>| Transaction {
-            isolation: "READ COMMITTED",
-            steps,
-            end: End::Commit,
-            no_change: false,
-        };
+        let commit =
+            |steps: Vec<Step>| Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: false };
         let more = self.statement();
         let mut steps = if self.dice.chance(50) { more } else { vec![] };
         let kind = match &t.kind {
@@ -244,39 +191,23 @@ impl Writer<'_> {
                 } else {
                     let mut first = self.several(vec![detach], &[Hazard::DetachOnly]);
                     first.iter_mut().for_each(|s| s.is_ddl = true);
-                    let mut second = self.several(
-                        vec![
-                            format!("DELETE FROM {leaf} WHERE {} IS NULL", t.note),
-                            attach,
-                        ],
-                        &[],
-                    );
+                    let mut second =
+                        self.several(vec![format!("DELETE FROM {leaf} WHERE {} IS NULL", t.note), attach], &[]);
                     second.iter_mut().for_each(|s| s.is_ddl = true);
                     return vec![commit(first), commit(second)];
                 }
             }
             (0, _) => {
                 let name = self.fresh("added_");
-                (
-                    vec![format!(
-                        "ALTER TABLE {} ADD COLUMN {name} int DEFAULT 5",
-                        t.name
-                    )],
-                    Hazard::AddColumn,
-                )
+                (vec![format!("ALTER TABLE {} ADD COLUMN {name} int DEFAULT 5", t.name)], Hazard::AddColumn)
             }
             _ => {
-                let able: Vec<usize> = (0..t.columns.len())
-                    .filter(|&i| t.columns[i].fk.is_none())
-                    .collect();
+                let able: Vec<usize> = (0..t.columns.len()).filter(|&i| t.columns[i].fk.is_none()).collect();
                 let Some(&column) = self.dice.maybe(&able) else {
                     return vec![];
                 };
                 let name = self.fresh("renamed_");
-                let sql = format!(
-                    "ALTER TABLE {} RENAME COLUMN {} TO {name}",
-                    t.name, t.columns[column].name
-                );
+                let sql = format!("ALTER TABLE {} RENAME COLUMN {} TO {name}", t.name, t.columns[column].name);
                 self.schema.tables[table].columns[column].name = name;
                 (vec![sql], Hazard::RenameColumn)
             }
@@ -286,10 +217,7 @@ impl Writer<'_> {
         // in a transaction of their own: a failing write must not take the definition along, for the model follows it
         steps.iter_mut().for_each(|s| s.hazards.clear());
         if steps.is_empty() || !self.dice.chance(30) {
-            return vec![commit(steps), commit(ddl)]
-                .into_iter()
-                .filter(|t| !t.steps.is_empty())
-                .collect();
+            return vec![commit(steps), commit(ddl)].into_iter().filter(|t| !t.steps.is_empty()).collect();
         }
         let name = self.fresh("s");
         let group = self.next_group();
@@ -306,8 +234,7 @@ impl Writer<'_> {
         steps.push(step(Act::Create(view), &[], group));
         let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
         if let Some(&table) = self.dice.maybe(&tables) {
-            let row =
-                schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
+            let row = schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
             steps.push(step(Act::Sql(row), &[], group));
         }
         if self.dice.chance(50) {
@@ -316,12 +243,7 @@ impl Writer<'_> {
         if let Some(last) = steps.last_mut() {
             last.hazards.push(Hazard::CreatedInside);
         }
-        Transaction {
-            isolation: "READ COMMITTED",
-            steps,
-            end: End::Commit,
-            no_change: false,
-        }
+        Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: false }
     }
 
     pub fn dropped_inside(&mut self, view: usize) -> Transaction {
@@ -329,19 +251,13 @@ impl Writer<'_> {
         let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
         let mut steps = vec![];
         if let Some(&table) = self.dice.maybe(&tables) {
-            let row =
-                schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
+            let row = schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
             steps.push(step(Act::Sql(row), &[], group));
         }
         if self.dice.chance(50) {
             steps.push(step(Act::Read(view), &[], group));
         }
         steps.push(step(Act::Drop(view), &[Hazard::DroppedInside], group));
-        Transaction {
-            isolation: "READ COMMITTED",
-            steps,
-            end: End::Commit,
-            no_change: false,
-        }
+        Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: false }
     }
 }
