@@ -1,4 +1,4 @@
--- Collations and citext: equal values that are spelled differently. Skipped where the server has no ICU.
+-- Non-deterministic collations: equal values that are spelled differently. Skipped where the server has no ICU.
 SELECT NOT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS skip \gset
 \if :skip
 \echo skipped: this server has no ICU

@@ -55,10 +55,10 @@ ROLLBACK;
 SELECT * FROM oracle();
 
 -- explain and check
-\pset format unaligned
-SELECT * FROM tviews.explain('grouped');
-SELECT * FROM tviews.explain('top');
-\pset format aligned
+-- (the SQL in it differs by version)
+SELECT regexp_replace(e, '(rows|keys|query): .*', '\1: SQL') AS explain FROM tviews.explain('keyed') e;
+SELECT regexp_replace(e, '(rows|keys|query): .*', '\1: SQL') AS explain FROM tviews.explain('grouped') e;
+SELECT regexp_replace(e, '(rows|keys|query): .*', '\1: SQL') AS explain FROM tviews.explain('top') e;
 SELECT * FROM tviews.check('SELECT id FROM t');
 SELECT * FROM tviews.check('SELECT t.v, u.id FROM t JOIN u ON u.t_id = t.id WHERE EXISTS (SELECT FROM u)');
 SELECT * FROM tviews.check('SELECT random() FROM t');
