@@ -437,7 +437,7 @@ unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
     let Some(rel) = Relation::open((*rte).relid, pg_sys::AccessShareLock) else {
         return Err(Error::Internal(format!("relation {table} does not exist")));
     };
-    let live = (0..rel.natts()).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped);
+    let live = (0..known(rte, &rel)).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped);
     let columns: Vec<String> = live.map(|a| name::ident(&attname(a))).collect();
     let columns = columns.join(", ");
     let names = column_names(rte, &rel);
@@ -452,13 +452,18 @@ unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
     Ok(())
 }
 
+/// How many columns the stored query knows: columns added since cannot be read by it, and joins do not list them.
+unsafe fn known(rte: *mut pg_sys::RangeTblEntry, rel: &Relation) -> usize {
+    list::len((*(*rte).eref).colnames).min(rel.natts())
+}
+
 /// Names by attribute number for a sub-query that stands for a relation. The deparser takes an empty name for a column
 /// that does not exist any more, as it does for the relation itself, and prints names of an alias list.
 unsafe fn column_names(rte: *mut pg_sys::RangeTblEntry, rel: &Relation) -> *mut pg_sys::List {
     let aliased = !(*rte).alias.is_null() && !(*(*rte).alias).colnames.is_null();
     let given = (*(*rte).eref).colnames;
     let mut names: *mut pg_sys::List = std::ptr::null_mut();
-    for i in 0..rel.natts() {
+    for i in 0..known(rte, rel) {
         let att = rel.attribute(i);
         let node = if !att.attisdropped && aliased && i < list::len(given) {
             list::nth::<pg_sys::Node>(given, i)
@@ -489,9 +494,12 @@ unsafe fn transplant(rte: *mut pg_sys::RangeTblEntry, sql: &str) -> Result<()> {
         (*alias).colnames = (*(*rte).alias).colnames;
     }
     (*(*donor).eref).aliasname = (*alias).aliasname;
-    if !(*rte).alias.is_null() && !(*(*rte).alias).colnames.is_null() {
-        (*(*donor).eref).colnames = (*(*rte).eref).colnames;
-    }
+    let known = list::len((*(*rte).eref).colnames) as i32;
+    (*(*donor).eref).colnames = if !(*rte).alias.is_null() && !(*(*rte).alias).colnames.is_null() {
+        (*(*rte).eref).colnames
+    } else {
+        pg_sys::list_copy_head((*(*donor).eref).colnames, known)
+    };
     (*donor).alias = alias;
     (*donor).inFromCl = true;
     *rte = *donor;

@@ -132,10 +132,9 @@ impl Writer {
         if !self.fetch_slot(tid, snapshot) {
             return false;
         }
-        let natts = self.natts();
-        pg_sys::slot_getsomeattrs_int(self.fetched, natts as _);
-        values.copy_from_slice(std::slice::from_raw_parts((*self.fetched).tts_values, natts));
-        nulls.copy_from_slice(std::slice::from_raw_parts((*self.fetched).tts_isnull, natts));
+        let (found, empty) = crate::pg::slot::all(self.fetched);
+        values.copy_from_slice(found);
+        nulls.copy_from_slice(empty);
         true
     }
 
