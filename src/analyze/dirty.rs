@@ -3,7 +3,8 @@
 //! For a change of T at one place of the FROM clause ("term"): T becomes its old and new change rows; every other
 //! changed relation becomes itself plus its deleted rows; outer joins that could null-extend T become inner (full joins:
 //! preserve T's side); conditions that a null-extended row may pass where the matched row does not are dropped; the key
-//! is projected. Where such a join existed, the key is also projected as if T's side were null-extended ("variant").
+//! is projected. Where such a join existed, for T or for another changed relation, the key is also projected as if that
+//! side were null-extended, in every combination of such sides: a row of the old state may have had several of them.
 //! Invariant: the result is a superset of the keys whose output rows differ between old and new state. It is only about
 //! keys: what the rows are is always recomputed from the real query.
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
@@ -21,9 +22,9 @@ use std::ffi::{CStr, CString};
 
 /// A term's SQL and what it says about concurrency.
 pub struct Term {
-    /// One SELECT per variant, each with one column per key position.
+    /// One SELECT per combination of null-extended sides, each with one column per key position.
     pub selects: Vec<String>,
-    /// Atoms that some variant null-extends.
+    /// Atoms that can be null-extended.
     pub nulled: BTreeSet<usize>,
 }
 
@@ -41,11 +42,23 @@ pub unsafe fn term(
     changed: &BTreeSet<u32>,
 ) -> Result<std::result::Result<Term, Why>> {
     let query = ext::copy(d.block.query);
-    let path = d.description.atoms[atom].path.clone();
+    let atoms = &d.description.atoms;
     let mut edit = Edit { atom, changed, groups: Vec::new() };
-    if let Err(why) = edit.block(query, &d.block, &path)? {
+    if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, true) {
         return Ok(Err(why));
     }
+    for (other, a) in atoms.iter().enumerate() {
+        if other != atom && a.relid.is_some_and(|r| changed.contains(&r)) {
+            if let Err(why) = edit.null_extensions(query, &d.block, &a.path, false) {
+                return Ok(Err(why));
+            }
+        }
+    }
+    let combinations = match edit.combinations() {
+        Ok(combinations) => combinations,
+        Err(why) => return Ok(Err(why)),
+    };
+    edit.replace(query, &d.block)?;
     let mut keys: Vec<*mut pg_sys::Node> = Vec::new();
     let outs = outputs(query);
     for p in key {
@@ -53,9 +66,8 @@ pub unsafe fn term(
         keys.push(ext::flatten_join_aliases(query, expr));
     }
     strip(query);
-    let mut selects = vec![project(query, &keys)];
-    let mut nulled = BTreeSet::new();
-    for group in &edit.groups {
+    let mut selects = Vec::new();
+    for group in &combinations {
         let mut variant = Vec::new();
         for k in &keys {
             match null_extend(&d.block, *k, group) {
@@ -63,9 +75,12 @@ pub unsafe fn term(
                 None => return Ok(Err("a key expression mixes both sides of an outer join".into())),
             }
         }
-        nulled.extend(group.iter().copied());
-        selects.push(project(query, &variant));
+        let select = project(query, &variant);
+        if !selects.contains(&select) {
+            selects.push(select);
+        }
     }
+    let nulled = edit.groups.iter().flatten().copied().collect();
     Ok(Ok(Term { selects, nulled }))
 }
 
@@ -131,7 +146,7 @@ unsafe fn null_extend(block: &Block, key: *mut pg_sys::Node, group: &BTreeSet<us
 struct Edit<'a> {
     atom: usize,
     changed: &'a BTreeSet<u32>,
-    /// Sets of atoms that can be null-extended together because of a change of the atom.
+    /// Sets of atoms that can be null-extended together because of the changes.
     groups: Vec<BTreeSet<usize>>,
 }
 
@@ -142,84 +157,78 @@ struct OnPath {
 }
 
 impl Edit<'_> {
-    /// Edits one query block; `path` leads from here to the atom.
-    unsafe fn block(
+    /// Finds what can be null-extended on the way to an atom, at this block and below, and drops the conditions that
+    /// such rows may pass where matched rows do not. `convert`: the atom is the changed one, so that only its own rows
+    /// are wanted and outer joins that would null-extend it become inner.
+    unsafe fn null_extensions(
         &mut self,
         query: *mut pg_sys::Query,
         block: &Block,
         path: &[usize],
-    ) -> Result<std::result::Result<(), Why>> {
+        convert: bool,
+    ) -> std::result::Result<(), Why> {
         let index = path[0];
         let mut joins = Vec::new();
         find((*query).jointree.cast(), index, &mut joins);
         let mut local: Vec<BTreeSet<usize>> = Vec::new();
         for i in (0..joins.len()).rev() {
-            let Some(side) = convert(&joins[i]) else { continue };
-            match survives(query, &joins[..i], side) {
-                Ok(Some(side)) => local.push(side),
-                Ok(None) => {}
-                Err(why) => return Ok(Err(why)),
-            }
+            let Some(side) = nullable_side(&joins[i], convert) else { continue };
+            local.extend(survives(query, &joins[..i], side)?);
         }
         drop_conditions(query, &mut local);
         if local.iter().any(|side| lateral_depends(query, side)) {
-            return Ok(Err("a LATERAL item depends on the nullable side of an outer join".into()));
+            return Err("a LATERAL item depends on the nullable side of an outer join".into());
         }
         for side in &local {
-            self.groups.push(side.iter().flat_map(|i| block.atoms_of(*i)).collect());
-        }
-        for (i, item) in &block.items {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-            match item {
-                Item::Atom(a) if *a == self.atom => replace_by_changes(rte)?,
-                Item::Atom(_) if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION => {
-                    if self.changed.contains(&(*rte).relid.to_u32()) {
-                        drop_whole_rows(query, *i);
-                        add_deleted(rte)?;
-                    }
-                }
-                Item::Atom(_) => {}
-                Item::Sub(sub) if *i == index => {
-                    let inner_before = self.groups.len();
-                    if let Err(why) = self.block((*rte).subquery, sub, &path[1..])? {
-                        return Ok(Err(why));
-                    }
-                    for group in &self.groups[inner_before..] {
-                        if let Err(why) = outer_conditions(query, &joins, index, sub, group) {
-                            return Ok(Err(why));
-                        }
-                    }
-                }
-                Item::Sub(sub) => {
-                    // Not on the path: only its changed relations are widened.
-                    if let Err(why) = self.widen((*rte).subquery, sub)? {
-                        return Ok(Err(why));
-                    }
-                }
+            let atoms = side.iter().flat_map(|i| block.atoms_of(*i)).collect();
+            if !self.groups.contains(&atoms) {
+                self.groups.push(atoms);
             }
         }
-        Ok(Ok(()))
+        if let Some(Item::Sub(sub)) = block.items.get(&index) {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+            let before = self.groups.len();
+            self.null_extensions((*rte).subquery, sub, &path[1..], convert)?;
+            for group in &self.groups[before..] {
+                outer_conditions(query, &joins, index, sub, group)?;
+            }
+        }
+        Ok(())
     }
 
-    unsafe fn widen(&mut self, query: *mut pg_sys::Query, block: &Block) -> Result<std::result::Result<(), Why>> {
+    /// Puts change rows in the place of the changed atom, and deleted rows beside every other changed relation.
+    unsafe fn replace(&self, query: *mut pg_sys::Query, block: &Block) -> Result<()> {
         for (i, item) in &block.items {
             let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
             match item {
-                Item::Atom(_) if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION => {
-                    if self.changed.contains(&(*rte).relid.to_u32()) {
+                Item::Sub(sub) => self.replace((*rte).subquery, sub)?,
+                Item::Atom(a) if *a == self.atom => replace_by_changes(rte)?,
+                Item::Atom(_) => {
+                    let relation = (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION;
+                    if relation && self.changed.contains(&(*rte).relid.to_u32()) {
                         drop_whole_rows(query, *i);
                         add_deleted(rte)?;
                     }
                 }
-                Item::Atom(_) => {}
-                Item::Sub(sub) => {
-                    if let Err(why) = self.widen((*rte).subquery, sub)? {
-                        return Ok(Err(why));
-                    }
-                }
             }
         }
-        Ok(Ok(()))
+        Ok(())
+    }
+
+    /// Every combination of null-extended groups, the empty one first.
+    fn combinations(&self) -> std::result::Result<Vec<BTreeSet<usize>>, Why> {
+        if self.groups.len() > 4 {
+            return Err("too many outer joins can change together".into());
+        }
+        let mut out: Vec<BTreeSet<usize>> = Vec::new();
+        for bits in 0..1usize << self.groups.len() {
+            let chosen = self.groups.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0);
+            let atoms = chosen.flat_map(|(_, g)| g.iter().copied()).collect();
+            if !out.contains(&atoms) {
+                out.push(atoms);
+            }
+        }
+        Ok(out)
     }
 }
 
@@ -243,16 +252,20 @@ unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> 
     list::is(node, pg_sys::NodeTag::T_RangeTblRef) && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
 }
 
-/// Turns an outer join that can null-extend the changed side; gives that side's range table indexes.
-unsafe fn convert(on: &OnPath) -> Option<BTreeSet<usize>> {
+/// The side of an outer join that holds the item, as range table indexes, when it can be null-extended. `convert` makes
+/// the join keep only rows of that side.
+unsafe fn nullable_side(on: &OnPath, convert: bool) -> Option<BTreeSet<usize>> {
     use pg_sys::JoinType::*;
     let join = &mut *on.join;
-    join.jointype = match (join.jointype, on.in_left) {
+    let kept = match (join.jointype, on.in_left) {
         (JOIN_LEFT, false) | (JOIN_RIGHT, true) => JOIN_INNER,
         (JOIN_FULL, true) => JOIN_LEFT,
         (JOIN_FULL, false) => JOIN_RIGHT,
         _ => return None,
     };
+    if convert {
+        join.jointype = kept;
+    }
     let mut side = Vec::new();
     relations::collect(if on.in_left { join.larg } else { join.rarg }, &mut side);
     Some(side.into_iter().collect())
@@ -297,7 +310,7 @@ unsafe fn survives(
                     relations::collect(if on.in_left { join.rarg } else { join.larg }, &mut other);
                     side.extend(other);
                 }
-                // Still to be converted: the whole side is null-extended, which is that join's own variant.
+                // The whole side of that join is null-extended then, which is its own group.
                 (JOIN_LEFT, false) | (JOIN_RIGHT, true) => return Ok(None),
                 _ => return Err("a full join above an outer join".into()),
             }
@@ -306,7 +319,7 @@ unsafe fn survives(
     Ok(Some(side))
 }
 
-/// WHERE: a condition that is strict in a null-extended side ends its variant; one that is not is dropped.
+/// WHERE: no row with a side null-extended passes a condition that is strict in it; other conditions on it are dropped.
 unsafe fn drop_conditions(query: *mut pg_sys::Query, sides: &mut Vec<BTreeSet<usize>>) {
     let from = (*query).jointree;
     let flat = ext::flatten_join_aliases(query, (*from).quals);

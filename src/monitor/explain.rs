@@ -57,7 +57,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         out.push(format!("    locks: {}", locks(d)));
         if d.strategy == Strategy::Keyed {
             let _pinned = Pinned::new(tview.owner);
-            let sql = tview.sql(&rel, &BTreeSet::from([*relid]))?;
+            let Some(sql) = tview.sql(&rel, &BTreeSet::from([*relid]))? else { continue };
             if d.sharing == Sharing::ByKey {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps));

@@ -16,8 +16,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Job<'_> {
-    pub(super) fn keyed(&mut self) -> Result<()> {
-        let keys = self.tview.sql(self.rel, self.changed)?;
+    pub(super) fn keyed(&mut self, keys: &KeyedSql) -> Result<()> {
         if locks::needs_keys(self.tview, self.changed) {
             let dirty = {
                 let _snapshot = self.snapshot();
@@ -111,15 +110,20 @@ pub struct KeyedSql {
 }
 
 impl super::Tview {
-    pub fn sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Rc<KeyedSql>> {
+    /// The SQL of a keyed flush, None when these relations together must be recomputed in full.
+    pub fn sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<KeyedSql>>> {
         if let Some(known) = self.keyed_sql.borrow().get(changed) {
-            return Ok(Rc::clone(known));
+            return Ok(known.clone());
         }
-        let dirty = sql::dirty_keys(self, rel, changed)?;
+        let made = self.make_sql(rel, changed)?.map(Rc::new);
+        self.keyed_sql.borrow_mut().insert(changed.clone(), made.clone());
+        Ok(made)
+    }
+
+    fn make_sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
+        let Some(dirty) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
         let one_step = sql::recompute(self, &dirty)?;
         let two_steps = sql::recompute(self, &sql::locked_keys(self)?)?;
-        let made = Rc::new(KeyedSql { dirty, one_step, two_steps });
-        self.keyed_sql.borrow_mut().insert(changed.clone(), Rc::clone(&made));
-        Ok(made)
+        Ok(Some(KeyedSql { dirty, one_step, two_steps }))
     }
 }

@@ -147,13 +147,14 @@ impl Flush {
             keep: self.on_transaction_snapshot,
         };
         let pinned = Pinned::new(tview.owner);
-        if everything {
-            locks::for_full(&tview, &changed);
-            job.full()?;
-        } else {
+        let keyed = if everything { None } else { tview.sql(&rel, &changed)? };
+        if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
             pinned.small();
-            job.keyed()?;
+            job.keyed(&sql)?;
+        } else {
+            locks::for_full(&tview, &changed);
+            job.full()?;
         }
         drop(pinned);
         if lost {

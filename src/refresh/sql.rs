@@ -27,8 +27,9 @@ fn numbered(prefix: &str, n: usize) -> String {
     (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Distinct keys k1, k2 … that changes of `changed` can affect.
-pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<String> {
+/// Distinct keys k1, k2 … that changes of `changed` can affect; None when that cannot be told for these relations
+/// together.
+pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<String>> {
     let key = key_of(tview)?;
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
     let mut selects = Vec::new();
@@ -40,13 +41,13 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
             if atom.relid.is_some_and(|r| changed.contains(&r)) {
                 match dirty::term(&described, &positions, a, changed)? {
                     Ok(term) => selects.extend(term.selects),
-                    Err(why) => return Err(Error::Internal(format!("no dirty keys: {why}"))),
+                    Err(_) => return Ok(None),
                 }
             }
         }
     }
     let names = numbered("k", key.len());
-    Ok(format!("SELECT DISTINCT {names} FROM ({}) x({names})", selects.join(" UNION ALL ")))
+    Ok(Some(format!("SELECT DISTINCT {names} FROM ({}) x({names})", selects.join(" UNION ALL "))))
 }
 
 /// The keys that the flush has locked, read back from the TVIEW's row type.

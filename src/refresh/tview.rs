@@ -45,7 +45,7 @@ pub struct Tview {
     /// Visible columns, then state.
     pub query: String,
     plans: RefCell<HashMap<String, Rc<Plan>>>,
-    pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Rc<super::keyed::KeyedSql>>>,
+    pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::keyed::KeyedSql>>>>,
 }
 
 #[derive(Default)]

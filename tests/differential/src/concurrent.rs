@@ -128,8 +128,7 @@ fn transaction(client: &mut Client, who: &Who, t: &Transaction, gid: &str, found
 
 /// Compares all TVIEWs; the first difference.
 fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -> Option<String> {
-    for (view, v) in case.views.iter().enumerate().filter(|(i, v)| live[*i] && v.is_tview) {
-        let _ = view;
+    for (_, v) in case.views.iter().enumerate().filter(|(i, v)| live[*i] && v.is_tview) {
         let sql = comparison(v, &v.query.sql);
         found.comparisons += 1;
         match oracle::rows(client, &sql) {
