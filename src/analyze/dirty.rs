@@ -437,25 +437,39 @@ unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
     let Some(rel) = Relation::open((*rte).relid, pg_sys::AccessShareLock) else {
         return Err(Error::Internal(format!("relation {table} does not exist")));
     };
-    let columns: Vec<String> = (0..rel.natts())
-        .map(|i| {
-            let att = rel.attribute(i);
-            let label = name::ident(&attname(att));
-            if att.attisdropped {
-                format!("NULL::pg_catalog.int4 AS {label}")
-            } else {
-                label
-            }
-        })
-        .collect();
+    let live = (0..rel.natts()).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped);
+    let columns: Vec<String> = live.map(|a| name::ident(&attname(a))).collect();
     let columns = columns.join(", ");
+    let names = column_names(rte, &rel);
     transplant(
         rte,
         &format!(
             "SELECT 1 FROM (SELECT {columns} FROM {only}{table} \
              UNION ALL SELECT {columns} FROM tviews.deleted(NULL::{table})) x"
         ),
-    )
+    )?;
+    (*(*rte).eref).colnames = names;
+    Ok(())
+}
+
+/// Names by attribute number for a sub-query that stands for a relation. The deparser takes an empty name for a column
+/// that does not exist any more, as it does for the relation itself, and prints names of an alias list.
+unsafe fn column_names(rte: *mut pg_sys::RangeTblEntry, rel: &Relation) -> *mut pg_sys::List {
+    let aliased = !(*rte).alias.is_null() && !(*(*rte).alias).colnames.is_null();
+    let given = (*(*rte).eref).colnames;
+    let mut names: *mut pg_sys::List = std::ptr::null_mut();
+    for i in 0..rel.natts() {
+        let att = rel.attribute(i);
+        let node = if !att.attisdropped && aliased && i < list::len(given) {
+            list::nth::<pg_sys::Node>(given, i)
+        } else {
+            let text = if att.attisdropped { String::new() } else { attname(att) };
+            let text = CString::new(text).unwrap_or_default();
+            pg_sys::makeString(pg_sys::pstrdup(text.as_ptr())).cast()
+        };
+        names = pg_sys::lappend(names, node.cast());
+    }
+    names
 }
 
 fn relation_name(relid: pg_sys::Oid) -> Result<String> {

@@ -165,8 +165,9 @@ pub fn store(relid: pg_sys::Oid, ours: &Options) {
         }
     }
     entries.extend(ours.iter().map(|(n, v)| format!("{n}={v}")));
-    // SAFETY: pg_class is locked; the tuple is copied and written back as ATExecSetRelOptions does.
+    // SAFETY: the relation is locked as ALTER … SET (…) locks it, and pg_class too; the tuple is copied and written back as ATExecSetRelOptions does.
     unsafe {
+        pg_sys::LockRelationOid(relid, pg_sys::ShareUpdateExclusiveLock as i32);
         let class = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as i32);
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relid));
         if !tuple.is_null() {

@@ -146,7 +146,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
     if existing != pg_sys::InvalidOid {
         call.done = true;
-        return replace_query(existing, &Planned { replace: true, ..planned });
+        return replace_query(existing, &Planned { replace: true, ..planned }, call.completion);
     }
     call.after = After::Create(keep(planned));
     Ok(())
@@ -199,16 +199,25 @@ pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()>
     Ok(())
 }
 
-pub unsafe fn after(planned: &Planned) -> Result<()> {
+pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
     pg_sys::CommandCounterIncrement();
     let oid = pg_sys::RangeVarGetRelidExtended(planned.relation, pg_sys::NoLock as i32, 0, None, std::ptr::null_mut());
     options::store(oid, &planned.options);
     adopt(oid)?;
     if planned.populate {
-        populate::populate(oid, planned.persistence, true)?;
+        let rows = populate::populate(oid, planned.persistence, true)?;
+        report(completion, rows);
         explain_full(oid)?;
     }
     Ok(())
+}
+
+/// "SELECT n", as the server says after CREATE MATERIALIZED VIEW with data; SPI relies on it.
+unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
+    if !completion.is_null() {
+        (*completion).commandTag = pg_sys::CommandTag::CMDTAG_SELECT;
+        (*completion).nprocessed = rows;
+    }
 }
 
 /// Makes an existing materialized view of our access method maintained: sources and triggers.
@@ -258,7 +267,7 @@ fn explain_full(oid: pg_sys::Oid) -> Result<()> {
 }
 
 /// CREATE OR REPLACE: same columns, another query, in place.
-unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned) -> Result<()> {
+unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
     debug_assert!(planned.replace);
     if super::life::owns(oid) {
         super::life::lock_sources(&BTreeSet::from([oid.to_u32()]));
@@ -287,7 +296,7 @@ unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned) -> Result<()> {
     options::store(oid, &planned.options);
     adopt(oid)?;
     if planned.populate {
-        populate::populate(oid, planned.persistence, false)?;
+        report(completion, populate::populate(oid, planned.persistence, false)?);
         if graph::current()?.is_read(oid.to_u32()) {
             queue::change_everything(oid);
         }

@@ -104,8 +104,16 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
     }
     // A STABLE function runs with its caller's snapshot, which can be older than a flush within the same statement.
     if done || refresh::is_older((*query).snapshot) {
+        // The query's snapshot is also the active one (execMain.c of 18 insists), and stays so.
+        let active = pg_sys::ActiveSnapshotSet() && pg_sys::GetActiveSnapshot() == (*query).snapshot;
         pg_sys::UnregisterSnapshot((*query).snapshot);
-        (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
+        if active {
+            pg_sys::PopActiveSnapshot();
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+            (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetActiveSnapshot());
+        } else {
+            (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
+        }
     }
 }
 

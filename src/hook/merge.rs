@@ -1,9 +1,10 @@
-//! MERGE that moves rows between partitions: a gap of statement triggers that capture has to fill.
+//! MERGE on a partitioned table: two gaps of its transition tables that capture has to fill.
 //!
-//! A row that an UPDATE action of MERGE moves to another partition is put into the transition tables of DELETE and
+//! After an INSERT action has routed a row, the new image of the next updated row in the transition table is that of the
+//! inserted row (the saved original tuple of execPartition.c is used once too often). And a row that an UPDATE action of MERGE moves to another partition is put into the transition tables of DELETE and
 //! INSERT, but the statement triggers of these events only fire for events that MERGE itself names
-//! (executor/nodeModifyTable.c, fireASTriggers and ExecCrossPartitionUpdate). Invariant: after such a MERGE the relation
-//! counts as changed entirely. MERGE that does not assign partition key columns is not concerned.
+//! (executor/nodeModifyTable.c, fireASTriggers and ExecCrossPartitionUpdate). Invariant: after a MERGE that
+//! updates, and also inserts or assigns partition key columns, the relation counts as changed entirely.
 
 use crate::capture::route;
 use crate::pg::callback::Frame;
@@ -52,12 +53,28 @@ unsafe extern "C-unwind" fn after_finish(plan: *mut pg_sys::PlannedStmt) {
     }
 }
 
+/// Whether MERGE has an INSERT and an UPDATE action.
+unsafe fn actions(modify: &pg_sys::ModifyTable) -> (bool, bool) {
+    let (mut inserts, mut updates) = (false, false);
+    for one in list::iter::<pg_sys::List>(modify.mergeActionLists) {
+        for action in list::iter::<pg_sys::MergeAction>(one) {
+            inserts |= (*action).commandType == pg_sys::CmdType::CMD_INSERT;
+            updates |= (*action).commandType == pg_sys::CmdType::CMD_UPDATE;
+        }
+    }
+    (inserts, updates)
+}
+
 unsafe fn mark(plan: *mut pg_sys::PlannedStmt, node: *mut pg_sys::Node) {
     if !list::is(node, pg_sys::NodeTag::T_ModifyTable) {
         return;
     }
     let modify = &*node.cast::<pg_sys::ModifyTable>();
-    if modify.operation != pg_sys::CmdType::CMD_MERGE || !modify.partColsUpdated || modify.rootRelation == 0 {
+    if modify.operation != pg_sys::CmdType::CMD_MERGE || modify.rootRelation == 0 {
+        return;
+    }
+    let (inserts, updates) = actions(modify);
+    if !updates || !(inserts || modify.partColsUpdated) {
         return;
     }
     let rte = list::nth::<pg_sys::RangeTblEntry>((*plan).rtable, modify.rootRelation as usize - 1);

@@ -65,7 +65,8 @@ fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
         ));
     }
     // Storage that other transactions can see is never written frozen: always new storage.
-    populate::populate(oid, persistence(oid), false)
+    populate::populate(oid, persistence(oid), false)?;
+    Ok(())
 }
 
 /// Storage that the options ask for.

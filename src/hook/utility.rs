@@ -32,6 +32,8 @@ pub struct Call {
     pub after: After,
     /// Keys of TVIEWs that the statement must leave alone; null when it cannot touch any.
     pub keys: *mut keys::Keys,
+    /// What the client is told; may be null.
+    pub completion: *mut pg_sys::QueryCompletion,
 }
 
 /// What to do when the statement has succeeded. Pointers are palloc'd in the statement's memory context.
@@ -73,7 +75,7 @@ unsafe extern "C-unwind" fn process_utility(
     dest: *mut pg_sys::DestReceiver,
     qc: *mut pg_sys::QueryCompletion,
 ) {
-    let mut call = Call { pstmt, done: false, after: After::Nothing, keys: std::ptr::null_mut() };
+    let mut call = Call { pstmt, done: false, after: After::Nothing, keys: std::ptr::null_mut(), completion: qc };
     let mut frame = Frame::new();
     frame.push(source);
     let error = before(&mut call);
@@ -194,7 +196,7 @@ unsafe extern "C-unwind" fn after(call: &mut Call) -> *mut pg_sys::ErrorData {
 unsafe fn finish(call: &mut Call) {
     or_raise(match call.after {
         After::Nothing => Ok(()),
-        After::Create(plan) => create::after(&*plan),
+        After::Create(plan) => create::after(&*plan, call.completion),
         After::Alter(plan) => alter::after(&*plan),
         After::Tree(relids) => life::tree_changed(&*relids),
         After::View(view) => life::view_replaced(view),

@@ -19,8 +19,8 @@ use crate::tam::{bulk::BulkWriter, state, storage};
 use pgrx::pg_sys;
 use tviews_core::model::Shape;
 
-/// Fills a TVIEW. `fresh`: its storage was created by the current command and is empty.
-pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<()> {
+/// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
+pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     flush(Moment::Read);
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         check_source(pg_sys::Oid::from(*source))?;
@@ -35,7 +35,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<()> {
     let rel = open(oid)?;
     let tview = tview::of(&rel)?;
     check_mode(&tview)?;
-    fill(&tview, &rel)?;
+    let rows = fill(&tview, &rel)?;
     // SAFETY: locked; indexes are rebuilt before anybody can use them.
     unsafe {
         storage::rebuild_indexes(oid, persistence);
@@ -44,7 +44,8 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<()> {
     }
     drop(rel);
     sentinel::raise(oid)?;
-    create_key_index(oid)
+    create_key_index(oid)?;
+    Ok(rows)
 }
 
 /// Empties a TVIEW, as REFRESH … WITH NO DATA does.
@@ -138,7 +139,7 @@ fn check_mode(tview: &Tview) -> Result<()> {
     Ok(())
 }
 
-fn fill(tview: &Tview, rel: &Relation) -> Result<()> {
+fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
     let _pinned = Pinned::new(tview.owner);
     let _snapshot = Active::latest();
     let session = Session::open();
@@ -155,9 +156,8 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<()> {
                 writer.insert(&values, &nulls);
             }
         });
-        writer.finish();
+        Ok(writer.finish())
     }
-    Ok(())
 }
 
 /// Creates an index on the derived key unless there is a suitable one.
