@@ -62,7 +62,8 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
         });
     }
     let tview = tview::of(&rel)?;
-    let _pinned = Pinned::new(tview.owner);
+    let pinned = Pinned::new(tview.owner);
+    pinned.search_path(&tview.search_path);
     let _snapshot =
         if snapshot::transaction_keeps_its_snapshot() { Active::of_transaction() } else { Active::latest() };
     let n = tview.columns.len();

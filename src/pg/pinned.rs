@@ -46,6 +46,11 @@ impl Pinned {
         }
     }
 
+    /// The search_path that some SQL of a TVIEW needs, see analyze/operators.rs; for running it, not for deparsing.
+    pub fn search_path(&self, path: &CStr) {
+        set(c"search_path", path);
+    }
+
     /// Settings for a flush of few rows: index paths whatever the statistics of the moment say.
     pub fn small(&self) {
         set(c"enable_seqscan", c"off");

@@ -148,6 +148,7 @@ impl Flush {
         };
         let pinned = Pinned::new(tview.owner);
         let keyed = if everything { None } else { tview.sql(&rel, &changed)? };
+        pinned.search_path(&tview.search_path);
         if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
             pinned.small();

@@ -140,7 +140,8 @@ fn check_mode(tview: &Tview) -> Result<()> {
 }
 
 fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
-    let _pinned = Pinned::new(tview.owner);
+    let pinned = Pinned::new(tview.owner);
+    pinned.search_path(&tview.search_path);
     let _snapshot = Active::latest();
     let session = Session::open();
     let plan = tview.plan(&session, &tview.query)?;

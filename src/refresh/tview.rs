@@ -3,7 +3,7 @@
 //! Worked out from the server's catalogs at first use, forgotten when a relation involved is invalidated. Text is made
 //! under the pinned settings, so every name in it is qualified.
 
-use crate::analyze::{describe, dirty, load, relations, text};
+use crate::analyze::{describe, dirty, load, operators, relations, text};
 use crate::catalog::{cache, options};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -14,6 +14,7 @@ use crate::tam;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::CString;
 use std::rc::Rc;
 use tviews_core::key;
 use tviews_core::model::Shape;
@@ -44,6 +45,8 @@ pub struct Tview {
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
+    /// What the SQL runs with.
+    pub search_path: CString,
     plans: RefCell<HashMap<String, Rc<Plan>>>,
     pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::keyed::KeyedSql>>>>,
 }
@@ -104,6 +107,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             key: plan.key,
             decisions: plan.decisions,
             query: text::with_state(query, &plan.shape)?,
+            search_path: operators::search_path(load::expand(query)?),
             plans: RefCell::new(HashMap::new()),
             keyed_sql: RefCell::new(HashMap::new()),
         })
