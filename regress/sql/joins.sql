@@ -128,4 +128,28 @@ INSERT INTO c VALUES (1, 'uno', 'n');
 SELECT * FROM oracle();
 TABLE natural_join;
 
+-- columns dropped before and after, columns added, on both sides of a join that change together
+CREATE TABLE da (x int, id int PRIMARY KEY, y int, k int, z int);
+CREATE TABLE db (x int, id int PRIMARY KEY, y int, k int, z int);
+ALTER TABLE da DROP x, DROP y, DROP z;
+ALTER TABLE db DROP x, DROP y, DROP z;
+CREATE TVIEW d_left AS SELECT da.id, db.id AS bid FROM da LEFT JOIN db ON da.k = db.k;
+CREATE TVIEW d_natural AS SELECT * FROM da NATURAL JOIN (SELECT k, id AS bid FROM db) x;
+CREATE TVIEW d_using AS SELECT k, da.id, db.id AS bid FROM da FULL JOIN db USING (k);
+INSERT INTO da VALUES (1, 1);
+INSERT INTO db VALUES (1, 1);
+BEGIN;
+INSERT INTO da VALUES (10, 9);
+INSERT INTO db VALUES (10, 9);
+COMMIT;
+SELECT * FROM oracle();
+ALTER TABLE db ADD q int, ADD r text DEFAULT 'x';
+ALTER TABLE db DROP q;
+BEGIN;
+INSERT INTO da VALUES (11, 9);
+UPDATE db SET k = 9;
+DELETE FROM da WHERE id = 10;
+COMMIT;
+SELECT * FROM oracle();
+
 DROP SCHEMA joins CASCADE;
