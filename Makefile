@@ -3,7 +3,7 @@
 PG ?= 18
 SERVER = $(or $(PG_CONFIG),$(PG))
 PROFILE ?= release
-SECONDS ?= 600
+SECONDS ?= 0
 PYTHON ?= python3
 DEV = $(if $(filter dev,$(PROFILE)),--dev)
 export TESTS SEED
@@ -15,7 +15,7 @@ help:
 	@echo 'make check-fast         the same without the two minutes of the differential test'
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
 	@echo 'make bench              benchmarks'
-	@echo 'make fuzz               differential test for SECONDS=600, SEED=…'
+	@echo 'make fuzz               differential test until interrupted, or for SECONDS=…; SEED=…'
 	@echo 'make clean              remove what was built; downloaded servers stay (clean-all removes these too)'
 	@echo
 	@echo 'PG=18 (default) | 16 | 15 | 18-assert: a private copy of that server below target/cache'

@@ -1,25 +1,35 @@
-//! Where a relation stands in the text of a statement: analysed range table entries have lost that.
+//! Where a refused construct stands in the text of a statement: analysed trees have lost that for some.
 //!
-//! The statement's text is parsed once more and searched for the name. Called only when a relation is refused.
+//! The statement's text is parsed once more and searched. Called only when something is refused.
 
 use crate::pg::{ext, list};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{c_char, c_void};
 
+/// What to look for.
+#[derive(Clone, Copy)]
+pub enum Construct {
+    /// The first mention of a relation.
+    Relation(pg_sys::Oid),
+    TableSample,
+    /// The table that FOR UPDATE or FOR SHARE would lock.
+    Locked,
+}
+
 struct Search {
-    relid: pg_sys::Oid,
+    wanted: Construct,
     found: i32,
 }
 
-/// Byte offset of the first mention of `relid` in `source`, or -1.
+/// Byte offset of the construct in `source`, or -1.
 ///
 /// # Safety
 /// `source` is null or the text of the statement being executed.
-pub unsafe fn relation(source: *const c_char, relid: pg_sys::Oid) -> i32 {
+pub unsafe fn find(source: *const c_char, wanted: Construct) -> i32 {
     if source.is_null() {
         return -1;
     }
-    let mut search = Search { relid, found: -1 };
+    let mut search = Search { wanted, found: -1 };
     for raw in list::iter::<pg_sys::RawStmt>(pg_sys::raw_parser(source, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) {
         let statement = (*raw).stmt;
         let query = if list::is(statement, pg_sys::NodeTag::T_CreateTableAsStmt) {
@@ -42,20 +52,41 @@ unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) 
         return false;
     }
     let search = &mut *context.cast::<Search>();
-    if (*node).type_ == pg_sys::NodeTag::T_RangeVar {
-        let var = node.cast::<pg_sys::RangeVar>();
-        let relid = pg_sys::RangeVarGetRelidExtended(
-            var,
-            pg_sys::NoLock as i32,
-            pg_sys::RVROption::RVR_MISSING_OK,
-            None,
-            std::ptr::null_mut(),
-        );
-        if relid == search.relid {
-            search.found = (*var).location;
+    match ((*node).type_, search.wanted) {
+        (pg_sys::NodeTag::T_RangeVar, Construct::Relation(relid)) => {
+            let var = node.cast::<pg_sys::RangeVar>();
+            let flags = pg_sys::RVROption::RVR_MISSING_OK;
+            let lock = pg_sys::NoLock as i32;
+            if pg_sys::RangeVarGetRelidExtended(var, lock, flags, None, std::ptr::null_mut()) == relid {
+                search.found = (*var).location;
+                return true;
+            }
+            return false;
+        }
+        (pg_sys::NodeTag::T_RangeTableSample, Construct::TableSample) => {
+            search.found = (*node.cast::<pg_sys::RangeTableSample>()).location;
             return true;
         }
-        return false;
+        (pg_sys::NodeTag::T_SelectStmt, Construct::Locked) => {
+            let select = node.cast::<pg_sys::SelectStmt>();
+            if !(*select).lockingClause.is_null() {
+                search.found = locked(select);
+                return true;
+            }
+        }
+        (pg_sys::NodeTag::T_RangeVar, _) => return false,
+        _ => {}
     }
     ext::raw_expression_tree_walker(node, Some(step), context)
+}
+
+unsafe fn locked(select: *mut pg_sys::SelectStmt) -> i32 {
+    let clause = list::nth::<pg_sys::LockingClause>((*select).lockingClause, 0);
+    let named = list::iter::<pg_sys::Node>((*clause).lockedRels).chain(list::iter((*select).fromClause));
+    for node in named {
+        if list::is(node, pg_sys::NodeTag::T_RangeVar) {
+            return (*node.cast::<pg_sys::RangeVar>()).location;
+        }
+    }
+    -1
 }

@@ -3,6 +3,7 @@
 //! Invariant: everything that passes here is right later, at worst by full recomputation. Checked on the expanded query
 //! so that constructs inside views are found too (those have no position).
 
+use super::locate::{self, Construct};
 use super::refuse_functions::check_functions;
 use super::relations;
 use crate::pg::error::{Error, Result};
@@ -21,7 +22,7 @@ pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
         let relid = pg_sys::Oid::from(relid);
         if let Err(mut e) = check_relation(relid, &used) {
             if let Error::Unsupported { at, .. } = &mut e {
-                *at = super::locate::relation(callback::source(), relid);
+                *at = locate::find(callback::source(), Construct::Relation(relid));
             }
             return Err(e);
         }
@@ -78,7 +79,7 @@ unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
     if !(*query).rowMarks.is_null() {
         return Err(Error::unsupported(
             "FOR UPDATE and FOR SHARE cannot be maintained",
-            -1,
+            locate::find(callback::source(), Construct::Locked),
             "Leave the locking clause out.",
         ));
     }
@@ -86,7 +87,7 @@ unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
         if !(*rte).tablesample.is_null() {
             return Err(Error::unsupported(
                 "TABLESAMPLE cannot be maintained",
-                -1,
+                locate::find(callback::source(), Construct::TableSample),
                 "A sample is another one each time the query runs.",
             ));
         }

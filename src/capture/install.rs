@@ -227,6 +227,6 @@ pub fn check_privilege(relid: pg_sys::Oid, owner: pg_sys::Oid) -> Result<()> {
     if ok {
         Ok(())
     } else {
-        Err(Error::Privilege(name::bare(relid)))
+        Err(Error::Privilege { name: name::bare(relid), at: -1 })
     }
 }

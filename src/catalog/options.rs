@@ -34,7 +34,7 @@ pub fn is_ours(name: &str) -> bool {
 /// Checks one option and normalises its value.
 fn check(name: &str, value: Option<String>) -> Result<String> {
     let Some((_, kind)) = OPTIONS.iter().find(|(n, _)| *n == name) else {
-        return Err(Error::BadOption(format!("unrecognized TVIEW option \"{name}\""), None));
+        return Err(Error::option(format!("unrecognized TVIEW option \"{name}\""), None));
     };
     let given = value.clone().unwrap_or_else(|| "true".into());
     let boolean = match given.to_ascii_lowercase().as_str() {
@@ -49,7 +49,7 @@ fn check(name: &str, value: Option<String>) -> Result<String> {
         },
         Kind::True => match boolean {
             Some(true) => Ok("true".into()),
-            Some(false) => Err(Error::BadOption(
+            Some(false) => Err(Error::option(
                 format!("option \"{name}\" of a TVIEW cannot be false"),
                 Some("Leave the option out to create an ordinary materialized view.".into()),
             )),
@@ -69,7 +69,7 @@ fn check(name: &str, value: Option<String>) -> Result<String> {
 }
 
 fn invalid(name: &str, value: &str, hint: &str) -> Error {
-    Error::BadOption(format!("invalid value for option \"{name}\": \"{value}\""), Some(hint.into()))
+    Error::option(format!("invalid value for option \"{name}\": \"{value}\""), Some(hint.into()))
 }
 
 /// Takes our options out of a list of `DefElem`: (ours, the rest).
@@ -97,14 +97,24 @@ unsafe fn split_by(
     for def in list::iter::<pg_sys::DefElem>(defs) {
         let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
         if (*def).defnamespace.is_null() && is_ours(&name) {
-            if ours.insert(name.clone(), value(&name, value_of(def))?).is_some() {
-                return Err(Error::BadOption(format!("option \"{name}\" specified more than once"), None));
+            let value = value(&name, value_of(def)).map_err(|e| at(e, def))?;
+            if ours.insert(name.clone(), value).is_some() {
+                let twice = Error::option(format!("option \"{name}\" specified more than once"), None);
+                return Err(at(twice, def));
             }
         } else {
             rest = pg_sys::lappend(rest, def.cast());
         }
     }
     Ok((ours, rest))
+}
+
+/// The error, pointing at the option.
+unsafe fn at(error: Error, def: *mut pg_sys::DefElem) -> Error {
+    match error {
+        Error::BadOption { what, hint, .. } => Error::BadOption { what, hint, at: (*def).location },
+        other => other,
+    }
 }
 
 /// The value of an option as text; None when it has none.

@@ -154,8 +154,8 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
     for (key, value) in given {
         match (key.as_str(), reset) {
             ("incremental", true) => {
-                return Err(Error::BadOption(
-                    "option \"incremental\" of a TVIEW cannot be reset".into(),
+                return Err(Error::option(
+                    "option \"incremental\" of a TVIEW cannot be reset",
                     Some("Use ALTER MATERIALIZED VIEW … SET ACCESS METHOD heap.".into()),
                 ))
             }

@@ -5,6 +5,7 @@
 //! follows in the same command.
 
 use super::utility::{keep, After, Call};
+use crate::analyze::locate::{self, Construct};
 use crate::analyze::{load, refuse, relations};
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
@@ -12,7 +13,7 @@ use crate::catalog::{self, Source};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::{guc, list, name};
+use crate::pg::{callback, guc, list, name};
 use crate::queue;
 use crate::refresh::{graph, populate, tview};
 use pgrx::pg_sys;
@@ -194,7 +195,13 @@ pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()>
     let expanded = load::expand(query)?;
     refuse::check(expanded)?;
     for relid in relations::of(expanded).keys() {
-        install::check_privilege(pg_sys::Oid::from(*relid), owner)?;
+        let relid = pg_sys::Oid::from(*relid);
+        if let Err(mut e) = install::check_privilege(relid, owner) {
+            if let Error::Privilege { at, .. } = &mut e {
+                *at = locate::find(callback::source(), Construct::Relation(relid));
+            }
+            return Err(e);
+        }
     }
     Ok(())
 }

@@ -104,15 +104,15 @@ fn check(
 }
 
 unsafe fn decide(query: &str) -> Result<tview::Decided> {
-    let text = CString::new(query).map_err(|_| Error::BadOption("query has a NUL byte".into(), None))?;
+    let text = CString::new(query).map_err(|_| Error::option("query has a NUL byte", None))?;
     let text = pg_sys::pstrdup(text.as_ptr());
     let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
     if list::len(raw) != 1 {
-        return Err(Error::BadOption("exactly one SELECT is expected".into(), None));
+        return Err(Error::option("exactly one SELECT is expected", None));
     }
     let statement = list::nth::<pg_sys::RawStmt>(raw, 0);
     if !list::is((*statement).stmt, pg_sys::NodeTag::T_SelectStmt) {
-        return Err(Error::BadOption("exactly one SELECT is expected".into(), None));
+        return Err(Error::option("exactly one SELECT is expected", None));
     }
     let analysed = pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
     create::preview(ext::copy(analysed))

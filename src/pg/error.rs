@@ -15,8 +15,8 @@ pub enum Error {
     Unsupported { what: String, detail: Option<String>, hint: Option<String>, at: i32 },
     #[error("\"{0}\" is not a TVIEW")]
     NotATview(String),
-    #[error("{0}")]
-    BadOption(String, Option<String>),
+    #[error("{what}")]
+    BadOption { what: String, hint: Option<String>, at: i32 },
     #[error("{what}")]
     WrongState { what: String, hint: Option<String> },
     #[error("{0}")]
@@ -26,8 +26,8 @@ pub enum Error {
     /// Something that a TVIEW needs would go.
     #[error("{what}")]
     Dependent { what: String, hint: String },
-    #[error("permission denied for table {0}")]
-    Privilege(String),
+    #[error("permission denied for table {name}")]
+    Privilege { name: String, at: i32 },
     #[error("{0}")]
     Internal(String),
 }
@@ -38,16 +38,21 @@ impl Error {
         Error::Unsupported { what: what.into(), detail: None, hint: Some(hint.into()), at }
     }
 
+    /// A bad option or value.
+    pub fn option(what: impl Into<String>, hint: Option<String>) -> Error {
+        Error::BadOption { what: what.into(), hint, at: -1 }
+    }
+
     fn code(&self) -> Code {
         match self {
             Error::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
-            Error::BadOption(..) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
             Error::Serialization => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-            Error::Privilege(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -62,7 +67,10 @@ impl Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Unsupported { hint, .. } | Error::WrongState { hint, .. } => hint.clone(),
-            Error::BadOption(_, hint) | Error::InvalidDefinition(_, hint) => hint.clone(),
+            Error::BadOption { hint, .. } | Error::InvalidDefinition(_, hint) => hint.clone(),
+            Error::Privilege { .. } => {
+                Some("The owner of a TVIEW needs the privileges SELECT and TRIGGER on every table it reads.".into())
+            }
             Error::Dependent { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
             Error::Serialization => Some("The transaction might succeed if retried.".into()),
@@ -72,8 +80,11 @@ impl Error {
 
     /// Raises the error. Unwinds to the nearest guard, which turns it into the server's `ereport(ERROR)`.
     pub fn raise(self) -> ! {
-        if let Error::Unsupported { at, .. } = self {
-            callback::set_error_location(at);
+        match self {
+            Error::Unsupported { at, .. } | Error::Privilege { at, .. } | Error::BadOption { at, .. } => {
+                callback::set_error_location(at);
+            }
+            _ => {}
         }
         let mut report = ErrorReport::new(self.code(), self.to_string(), "pg_tviews");
         if let Some(detail) = self.detail() {

@@ -227,8 +227,8 @@ unsafe fn key_columns(
         let typid = pg_sys::exprType(expr);
         let never_null = d.description.outputs[*p]
             .is_some_and(|c| d.description.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom));
-        let equality = name::equality(typid)
-            .ok_or_else(|| Error::BadOption("a key column has no equality operator".into(), None))?;
+        let equality =
+            name::equality(typid).ok_or_else(|| Error::option("a key column has no equality operator", None))?;
         key.push(KeyColumn {
             at: *p,
             nullable: !never_null,
@@ -252,13 +252,13 @@ fn given_key(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec
             None => word.to_lowercase(),
         };
         let Some(at) = columns.iter().position(|c| *c == wanted) else {
-            return Err(Error::BadOption(
+            return Err(Error::option(
                 format!("invalid value for option \"key\": \"{given}\""),
                 Some(format!("There is no output column \"{wanted}\".")),
             ));
         };
         if !comparable[at] {
-            return Err(Error::BadOption(
+            return Err(Error::option(
                 format!("invalid value for option \"key\": \"{given}\""),
                 Some(format!("The type of column \"{wanted}\" has no equality operator.")),
             ));

@@ -9,6 +9,7 @@ mod header;
 mod rewrite;
 mod scan;
 mod search;
+mod temporary;
 
 use std::ffi::{c_char, CStr};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -126,9 +127,9 @@ unsafe extern "C-unwind" fn convert(text: *const c_char, trees: *mut pg_sys::Lis
     let headers = if prepared.count == 0 { &[] } else { std::slice::from_raw_parts(prepared.headers, prepared.count) };
     for header in headers {
         if let Err(message) = rewrite::statement(trees, header, CStr::from_ptr(text).count_bytes()) {
-            return Complaint { message: message.as_ptr(), offset: header.word as i32 };
+            return Complaint::syntax(message.as_ptr(), header.word as i32);
         }
     }
     rewrite::unlogged_matviews(trees);
-    Complaint { message: std::ptr::null(), offset: 0 }
+    temporary::check(trees)
 }
