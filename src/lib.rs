@@ -23,6 +23,13 @@ mod tam;
 
 pgrx::pg_module_magic!();
 
+// The install script, for `cargo pgrx`; `make install` assembles the same files by sql/parts/order.
+pgrx::extension_sql_file!("../sql/parts/schema.sql", name = "schema", bootstrap);
+pgrx::extension_sql_file!("../sql/parts/access_method.sql", name = "access_method", requires = ["schema"]);
+pgrx::extension_sql_file!("../sql/parts/capture.sql", name = "capture", requires = ["access_method"]);
+pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requires = ["capture"]);
+pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"], finalize);
+
 #[allow(non_snake_case)]
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {

@@ -98,6 +98,29 @@ SELECT differs();
 UPDATE b SET t = 'seen' WHERE id = 10;
 SELECT differs();
 
+-- another tablespace, and another name, schema and owner
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE am_space LOCATION '';
+CREATE ROLE am_owner;
+GRANT CREATE ON TABLESPACE am_space TO am_owner;
+GRANT USAGE, CREATE ON SCHEMA am_test TO am_owner;
+GRANT SELECT, TRIGGER ON b TO am_owner;
+ALTER MATERIALIZED VIEW m SET TABLESPACE am_space;
+ALTER MATERIALIZED VIEW m OWNER TO am_owner;
+ALTER MATERIALIZED VIEW m RENAME TO m2;
+ALTER MATERIALIZED VIEW m2 SET SCHEMA public;
+UPDATE b SET t = 'moved' WHERE id = 12;
+ALTER MATERIALIZED VIEW m2 SET SCHEMA am_test;
+ALTER MATERIALIZED VIEW m2 RENAME TO m;
+SELECT spcname FROM pg_class c JOIN pg_tablespace s ON s.oid = c.reltablespace WHERE c.oid = 'm'::regclass;
+SELECT differs(), aggregates_differ();
+ALTER MATERIALIZED VIEW m SET TABLESPACE pg_default;
+ALTER MATERIALIZED VIEW m OWNER TO CURRENT_USER;
+DROP TABLESPACE am_space;
+DROP OWNED BY am_owner;
+DROP ROLE am_owner;
+SELECT differs();
+
 -- savepoints
 BEGIN;
 SAVEPOINT s;
