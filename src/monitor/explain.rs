@@ -60,9 +60,9 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             let Some(sql) = tview.sql(&rel, &BTreeSet::from([*relid]))? else { continue };
             if d.sharing == Sharing::ByKey {
                 out.push(format!("    keys: {}", sql.dirty));
-                out.push(format!("    rows: {}", sql.two_steps));
+                out.push(format!("    rows: {}", sql.two_steps.by_key));
             } else {
-                out.push(format!("    rows: {}", sql.one_step));
+                out.push(format!("    rows: {}", sql.one_step.by_key));
             }
         }
     }

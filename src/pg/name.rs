@@ -66,3 +66,12 @@ pub fn equality(typid: pg_sys::Oid) -> Option<String> {
         Some(format!("OPERATOR({}.{})", ident(&CStr::from_ptr(schema).to_string_lossy()), name))
     }
 }
+
+/// Whether values of a type can be hashed, also inside a row.
+pub fn is_hashable(typid: pg_sys::Oid) -> bool {
+    // SAFETY: type cache entries live for the whole session.
+    unsafe {
+        let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_EXTENDED_PROC as i32);
+        (*entry).hash_extended_proc != pg_sys::InvalidOid
+    }
+}

@@ -5,7 +5,7 @@
 //! Callers: flush, population, the functions of the interface.
 
 use super::error::{Error, Result};
-use super::original;
+use super::{list, original};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -115,6 +115,23 @@ impl Plan {
             let code = pg_sys::SPI_keepplan(plan);
             assert_eq!(code, 0);
             Ok(Plan { pointer: plan, line: original::spi_line(&text) })
+        }
+    }
+}
+
+impl Plan {
+    /// The planner's estimate for running the plan once; None when the server has no single cached plan for it.
+    pub fn cost(&self) -> Option<f64> {
+        // SAFETY: the cached plan is pinned while it is looked at; a kept plan belongs to the current resource owner.
+        unsafe {
+            let cached = pg_sys::SPI_plan_get_cached_plan(self.pointer);
+            if cached.is_null() {
+                return None;
+            }
+            let mut statements = list::iter::<pg_sys::PlannedStmt>((*cached).stmt_list);
+            let cost = statements.next().map(|s| (*(*s).planTree).total_cost);
+            pg_sys::ReleaseCachedPlan(cached, pg_sys::CurrentResourceOwner);
+            cost
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Invariant: afterwards the stored multiset of rows equals the query's, byte for byte.
 
 use super::apply::Change;
+use super::tview::Size;
 use super::Job;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
@@ -28,7 +29,7 @@ impl Job<'_> {
         let natts = self.rel.natts();
         // SAFETY: the store lives in the SPI procedure context, ended with the session at the latest.
         let missing = unsafe { Missing::new(self.rel) };
-        let plan = self.tview.plan(&session, &self.tview.query)?;
+        let plan = self.tview.plan(&session, &self.tview.query, Size::Large)?;
         let mut values = vec![pg_sys::Datum::from(0usize); natts];
         let mut nulls = vec![true; natts];
         session.stream(&plan, |rows| {

@@ -5,34 +5,36 @@
 //! set of dirty keys itself cannot grow meanwhile, since all relations it was computed from are locked in SHARE.
 
 use super::apply::Change;
+use super::tview::Size;
 use super::{locks, sql, Job};
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
-use crate::pg::spi::{Rows, Session};
+use crate::pg::spi::{Plan, Rows, Session};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_sys, FromDatum};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Job<'_> {
-    pub(super) fn keyed(&mut self, keys: &KeyedSql) -> Result<()> {
+    pub(super) fn keyed(&mut self, keys: &KeyedSql, size: Size) -> Result<()> {
         if locks::needs_keys(self.tview, self.changed) {
             let dirty = {
                 let _snapshot = self.snapshot();
                 let session = Session::open();
-                let plan = self.tview.plan(&session, &keys.dirty)?;
+                let plan = self.tview.plan(&session, &keys.dirty, size)?;
                 self.lock_keys(&session.query(&plan))?
             };
             if dirty.len() == 0 {
                 return Ok(());
             }
+            self.rows = dirty.len();
             srf::offer_dirty(Some(Rc::new(dirty)));
-            let done = self.recompute(&keys.two_steps);
+            let done = self.recompute(&keys.two_steps, size);
             srf::offer_dirty(None);
             done
         } else {
-            self.recompute(&keys.one_step)
+            self.recompute(&keys.one_step, size)
         }
     }
 
@@ -59,10 +61,24 @@ impl Job<'_> {
         Ok(set)
     }
 
-    fn recompute(&mut self, text: &str) -> Result<()> {
+    /// The plan that recomputes key by key, or, for many keys, the one that computes the query once and joins, whichever
+    /// the planner finds cheaper for their number.
+    fn choose(&self, session: &Session, texts: &Texts, size: Size) -> Result<Rc<Plan>> {
+        let by_key = self.tview.plan(session, &texts.by_key, size)?;
+        if size == Size::Small {
+            return Ok(by_key);
+        }
+        let at_once = self.tview.plan(session, &texts.at_once, size)?;
+        match (by_key.cost(), at_once.cost()) {
+            (Some(some), Some(all)) if some / KEYS_PLANNED_FOR * self.rows as f64 > all => Ok(at_once),
+            _ => Ok(by_key),
+        }
+    }
+
+    fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
-        let plan = self.tview.plan(&session, text)?;
+        let plan = self.choose(&session, texts, size)?;
         let rows = session.query(&plan);
         let mut changes = Vec::new();
         for row in 0..rows.len() {
@@ -102,11 +118,20 @@ unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::
     pg_sys::FunctionCall1Coll(&mut (*entry).hash_proc_finfo, collation, value).value() as u32
 }
 
+/// Number of keys that the planner assumes: ROWS of tviews.changed() and tviews.dirty().
+const KEYS_PLANNED_FOR: f64 = 10.0;
+
+/// Two ways to recompute the rows of some keys.
+pub struct Texts {
+    pub by_key: String,
+    pub at_once: String,
+}
+
 /// Texts of a keyed flush for one set of changed relations.
 pub struct KeyedSql {
     pub dirty: String,
-    pub one_step: String,
-    pub two_steps: String,
+    pub one_step: Texts,
+    pub two_steps: Texts,
 }
 
 impl super::Tview {

@@ -26,7 +26,7 @@ use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
-use tview::Tview;
+use tview::{Size, Tview};
 use tviews_core::strategy::Strategy;
 
 /// Why a flush happens.
@@ -145,14 +145,18 @@ impl Flush {
             changed: &changed,
             own: is_read.then(ChangeSet::default),
             keep: self.on_transaction_snapshot,
+            rows: 0,
         };
         let pinned = Pinned::new(tview.owner);
         let keyed = if everything { None } else { tview.sql(&rel, &changed)? };
         pinned.search_path(&tview.search_path);
         if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
-            pinned.small();
-            job.keyed(&sql)?;
+            let size = job.size(&self.changes);
+            if size == Size::Small {
+                pinned.small();
+            }
+            job.keyed(&sql, size)?;
         } else {
             locks::for_full(&tview, &changed);
             job.full()?;
@@ -208,9 +212,22 @@ pub(crate) struct Job<'a> {
     /// Collects what changed in the TVIEW itself, when somebody reads it.
     own: Option<ChangeSet>,
     keep: bool,
+    /// Number of changed rows.
+    rows: usize,
 }
 
 impl Job<'_> {
+    /// Few changed rows, as a transaction of an application has them, or many.
+    fn size(&mut self, changes: &HashMap<u32, Vec<Rc<ChangeSet>>>) -> Size {
+        let sets = self.changed.iter().filter_map(|r| changes.get(r)).flatten();
+        self.rows = sets.map(|s| s.len()).sum();
+        if self.rows > 16 {
+            Size::Large
+        } else {
+            Size::Small
+        }
+    }
+
     fn snapshot(&self) -> Active {
         if self.keep {
             Active::of_transaction()

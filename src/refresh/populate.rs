@@ -5,7 +5,7 @@
 //! triggers were installed first, under a lock that no writer in flight survives.
 //! Called by the DDL hooks.
 
-use super::tview::{self, Tview};
+use super::tview::{self, Size, Tview};
 use super::{flush, graph, recover, Moment};
 use crate::analyze::{describe, load, text};
 use crate::catalog::{options, sentinel};
@@ -144,7 +144,7 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
     pinned.search_path(&tview.search_path);
     let _snapshot = Active::latest();
     let session = Session::open();
-    let plan = tview.plan(&session, &tview.query)?;
+    let plan = tview.plan(&session, &tview.query, Size::Large)?;
     let natts = rel.natts();
     let mut values = vec![pg_sys::Datum::from(0usize); natts];
     let mut nulls = vec![true; natts];

@@ -1,8 +1,10 @@
 //! The SQL that a flush runs: plain text, prepared once per backend and TVIEW, shown by `tviews.explain()`.
 
+use super::keyed::Texts;
 use super::tview::{KeyColumn, Tview};
 use crate::analyze::{describe, dirty, load};
 use crate::pg::error::{Error, Result};
+use crate::pg::name;
 use crate::pg::relation::Relation;
 use std::collections::BTreeSet;
 
@@ -58,21 +60,42 @@ pub fn locked_keys(tview: &Tview) -> Result<String> {
 }
 
 /// For each key of `keys`: ctid of the stored row, whether the query has a row, and that row with its state.
-pub fn recompute(tview: &Tview, keys: &str) -> Result<String> {
+pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
     let key = key_of(tview)?;
     let n = tview.columns.len() + tview.state.len();
     let columns = numbered("c", n);
-    let fresh = conjunction(key, |_, k| format!("q.c{}", k.at + 1));
-    let stored = conjunction(key, |_, k| format!("s.{}", tview.columns[k.at]));
-    Ok(format!(
-        "WITH d({}) AS MATERIALIZED ({keys}) SELECT s.ctid, f.present, {} FROM d \
-         LEFT JOIN LATERAL (SELECT true, q.* FROM ({}) q({columns}) WHERE {fresh} OFFSET 0) f(present, {columns}) ON true \
-         LEFT JOIN {} s ON {stored}",
-        numbered("k", key.len()),
-        (1..=n).map(|i| format!("f.c{i}")).collect::<Vec<_>>().join(", "),
-        tview.query,
-        tview.name,
-    ))
+    let query = &tview.query;
+    let by_key = format!(
+        "LEFT JOIN LATERAL (SELECT true, q.* FROM ({query}) q({columns}) WHERE {} OFFSET 0) f(present, {columns}) ON true",
+        conjunction(key, |_, k| format!("q.c{}", k.at + 1)),
+    );
+    let at_once = format!(
+        "LEFT JOIN (SELECT true, q.* FROM ({query}) q({columns})) f(present, {columns}) ON {}{}",
+        hashes(key),
+        conjunction(key, |_, k| format!("f.c{}", k.at + 1)),
+    );
+    let whole = |join: &str| {
+        format!(
+            "WITH d({}) AS MATERIALIZED ({keys}) SELECT s.ctid, f.present, {} FROM d {join} LEFT JOIN {} s ON {}",
+            numbered("k", key.len()),
+            (1..=n).map(|i| format!("f.c{i}")).collect::<Vec<_>>().join(", "),
+            tview.name,
+            conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
+        )
+    };
+    Ok(Texts { by_key: whole(&by_key), at_once: whole(&at_once) })
+}
+
+/// Null-safe equality cannot be hashed: an equality of hashes goes before it, so that a hash join is possible.
+fn hashes(key: &[KeyColumn]) -> String {
+    if !key.iter().any(|k| k.nullable) || !key.iter().all(|k| name::is_hashable(k.typid)) {
+        return String::new();
+    }
+    let row = |column: &dyn Fn(usize, &KeyColumn) -> String| {
+        let columns: Vec<String> = key.iter().enumerate().map(|(i, k)| column(i, k)).collect();
+        format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
+    };
+    format!("{} = {} AND ", row(&|_, k| format!("f.c{}", k.at + 1)), row(&|i, _| format!("d.k{}", i + 1)))
 }
 
 fn key_of(tview: &Tview) -> Result<&[KeyColumn]> {

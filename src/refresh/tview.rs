@@ -47,8 +47,16 @@ pub struct Tview {
     pub query: String,
     /// What the SQL runs with.
     pub search_path: CString,
-    plans: RefCell<HashMap<String, Rc<Plan>>>,
+    plans: [RefCell<HashMap<String, Rc<Plan>>>; 2],
     pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::keyed::KeyedSql>>>>,
+}
+
+/// How much a flush has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// A few rows: index paths, whatever the statistics of the moment say.
+    Small = 0,
+    Large = 1,
 }
 
 #[derive(Default)]
@@ -108,7 +116,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             decisions: plan.decisions,
             query: text::with_state(query, &plan.shape)?,
             search_path: operators::search_path(load::expand(query)?),
-            plans: RefCell::new(HashMap::new()),
+            plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),
         })
     }
@@ -269,13 +277,14 @@ fn given_key(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec
 }
 
 impl Tview {
-    /// The kept plan for `sql`.
-    pub fn plan(&self, session: &Session, sql: &str) -> Result<Rc<Plan>> {
-        if let Some(plan) = self.plans.borrow().get(sql) {
+    /// The kept plan for `sql`. Few and many changed rows have plans of their own, made under other settings.
+    pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
+        let plans = &self.plans[size as usize];
+        if let Some(plan) = plans.borrow().get(sql) {
             return Ok(Rc::clone(plan));
         }
         let plan = Rc::new(Plan::prepare(session, sql)?);
-        self.plans.borrow_mut().insert(sql.to_string(), Rc::clone(&plan));
+        plans.borrow_mut().insert(sql.to_string(), Rc::clone(&plan));
         Ok(plan)
     }
 }

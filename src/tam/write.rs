@@ -52,16 +52,8 @@ impl Writer {
         Writer { rel, estate, info, written, fetched, closed: false }
     }
 
-    /// Number of attributes, state attributes included; the length of every slice of values.
-    ///
     /// # Safety
-    /// The writer is open.
-    pub unsafe fn natts(&self) -> usize {
-        (*(*self.rel).rd_att).natts as usize
-    }
-
-    /// # Safety
-    /// The slices have [`Self::natts`] elements whose Datums fit the attributes and stay valid during the call.
+    /// The slices have one element per attribute whose Datums fit the attributes and stay valid during the call.
     pub unsafe fn insert(&mut self, values: &[Datum], nulls: &[bool]) {
         self.per_row(|writer| {
             let tuple = writer.form(values, nulls);
@@ -121,7 +113,7 @@ impl Writer {
     /// the pinned page: valid until the next fetch or close. Large values stay TOAST pointers.
     ///
     /// # Safety
-    /// `snapshot` is active or registered; the slices have [`Self::natts`] elements.
+    /// `snapshot` is active or registered; the slices have one element per attribute.
     pub unsafe fn fetch_values(
         &mut self,
         tid: pg_sys::ItemPointerData,
