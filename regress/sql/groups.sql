@@ -108,3 +108,19 @@ SELECT * FROM oracle();
 TABLE joined ORDER BY id;
 
 DROP SCHEMA groups CASCADE;
+
+-- many rows at once: the flush has a plan of its own
+CREATE SCHEMA groups_many;
+SET search_path = groups_many, public;
+CREATE TABLE t (id int PRIMARY KEY, g int, h text);
+INSERT INTO t SELECT i, nullif(i % 50, 0), 'h' || i % 7 FROM generate_series(1, 3000) i;
+CREATE TVIEW by_g AS SELECT g, h, count(*) AS n, max(id) AS last FROM t GROUP BY g, h;
+CREATE TVIEW pairs AS SELECT DISTINCT g, h FROM t;
+CREATE TVIEW rows AS SELECT id, g + 1 AS g1 FROM t;
+UPDATE t SET g = g + 1 WHERE id % 100 = 0;
+SELECT * FROM oracle();
+UPDATE t SET g = NULL WHERE id % 9 = 0;
+DELETE FROM t WHERE id BETWEEN 100 AND 400;
+INSERT INTO t SELECT i, i % 3, NULL FROM generate_series(10000, 10200) i;
+SELECT * FROM oracle();
+SELECT count(*), sum(n) FROM by_g;
