@@ -45,6 +45,7 @@ demo:
 bench:
 	@test -f bench/run.py || { echo 'there are no benchmarks yet'; exit 1; }
 	@$(PYTHON) bench/run.py $(SERVER)
+	@$(PYTHON) bench/syntax.py $(SERVER)
 
 clean:
 	rm -rf target/host target/typecheck target/results target/pg*

@@ -19,7 +19,7 @@ ROOT = HERE.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "regress/t")]
 import build  # noqa: E402
 import toolchain  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import Cluster, SqlError  # noqa: E402
 
 SETTINGS = {"synchronous_commit": "off", "shared_buffers": "512MB", "autovacuum": "off", "full_page_writes": "on", "fsync": "on", "wal_level": "replica", "jit": "off"}
 VARIANTS = ["none", "hand", "tviews"]
@@ -47,9 +47,9 @@ def setup(cluster):
     cluster.sql("CHECKPOINT")
 
 
-def measure(cluster, variant, script):
+def measure(cluster, variant, script, protocol="prepared", median=statistics.median):
     """Median latency of one transaction in microseconds: unlike the average, not moved by checkpoints and other programs."""
-    command = [cluster.bindir / "pgbench", "-n", "-M", "prepared", "-c", "1", "-T", SECONDS, "-l", "--log-prefix", "latency", "-f", script, variant]
+    command = [cluster.bindir / "pgbench", "-n", "-M", protocol, "-c", "1", "-T", SECONDS, "-l", "--log-prefix", "latency", "-f", script, variant]
     done = subprocess.run(list(map(str, command)), env=cluster.env, cwd=script.parent, capture_output=True, text=True)
     logs = list(script.parent.glob("latency.*"))
     latencies = [int(line.split()[2]) for log in logs for line in log.read_text().splitlines()]
@@ -57,7 +57,13 @@ def measure(cluster, variant, script):
         log.unlink()
     if done.returncode or not latencies or "number of failed transactions: 0 " not in done.stdout:
         sys.exit(f"pgbench failed in database {variant}:\n{done.stdout}{done.stderr}")
-    return statistics.median(latencies)
+    return median(latencies)
+
+
+def use_one_core():
+    """One core for client and server: otherwise waking an idle core is most of what is measured."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def rounds(cluster):
@@ -130,8 +136,7 @@ Conditions: {datetime.date.today().isoformat()}, {toolchain.ask(config, "version
 def main():
     pg = (sys.argv[1:] or ["18"])[0]
     config = build.install(pg, "release")
-    if hasattr(os, "sched_setaffinity"):  # one core for client and server: otherwise waking an idle core is most of what is measured
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    use_one_core()
     with Cluster(config, **SETTINGS) as cluster:
         setup(cluster)
         latencies = rounds(cluster)
