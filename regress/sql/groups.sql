@@ -124,3 +124,5 @@ DELETE FROM t WHERE id BETWEEN 100 AND 400;
 INSERT INTO t SELECT i, i % 3, NULL FROM generate_series(10000, 10200) i;
 SELECT * FROM oracle();
 SELECT count(*), sum(n) FROM by_g;
+SET client_min_messages = warning;
+DROP SCHEMA groups_many CASCADE;

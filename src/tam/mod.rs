@@ -9,8 +9,6 @@ mod attver;
 mod build;
 pub mod bulk;
 mod create;
-#[cfg(feature = "pg_test")]
-mod debug;
 mod heap;
 mod reject;
 mod rewrite;

@@ -96,7 +96,11 @@ impl Statement<'_> {
         };
         blanks.for_each(|i| self.blank(i));
         let at = self.tokens[word];
-        self.text[at..at + 5].copy_from_slice(b"TABLE");
+        // The grammar has DEPENDS ON EXTENSION for indexes, not for tables.
+        let depends = kind == Kind::Alter
+            && (0..self.tokens.len())
+                .any(|i| self.is(i, "depends") && self.is(i + 1, "on") && self.is(i + 2, "extension"));
+        self.text[at..at + 5].copy_from_slice(if depends { b"INDEX" } else { b"TABLE" });
         Some(Header { first, word: at, kind })
     }
 

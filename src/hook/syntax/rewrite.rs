@@ -118,6 +118,12 @@ unsafe fn alter(stmt: *mut pg_sys::Node) -> Conversion {
             (*stmt).objectType = OBJECT_MATVIEW;
             mark((*stmt).relation);
         }
+        NodeTag::T_AlterObjectDependsStmt => {
+            (*stmt.cast::<pg_sys::AlterObjectDependsStmt>()).objectType = OBJECT_MATVIEW;
+        }
+        NodeTag::T_AlterTableMoveAllStmt => {
+            (*stmt.cast::<pg_sys::AlterTableMoveAllStmt>()).objtype = OBJECT_MATVIEW;
+        }
         _ => return Err(UNSUPPORTED),
     }
     Ok(())
