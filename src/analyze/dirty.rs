@@ -9,13 +9,12 @@
 //! keys: what the rows are is always recomputed from the real query.
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
 
+use super::change_rows::{add_deleted, drop_whole_rows, replace_by_changes};
 use super::describe::{Block, Described, Item};
 use super::load::outputs;
 use super::relations;
-use crate::capture::install::make;
-use crate::pg::error::{Error, Result};
-use crate::pg::relation::{attname, Relation};
-use crate::pg::{ext, list, name, walk};
+use crate::pg::error::Result;
+use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -335,7 +334,7 @@ unsafe fn drop_conditions(query: *mut pg_sys::Query, sides: &mut Vec<BTreeSet<us
     (*from).quals = conjunction(kept.collect());
 }
 
-unsafe fn conjunction(conditions: Vec<*mut pg_sys::Node>) -> *mut pg_sys::Node {
+pub(super) unsafe fn conjunction(conditions: Vec<*mut pg_sys::Node>) -> *mut pg_sys::Node {
     let mut list: *mut pg_sys::List = std::ptr::null_mut();
     for c in conditions {
         list = pg_sys::lappend(list, c.cast());
@@ -408,100 +407,5 @@ unsafe fn outer_conditions(
     let flat = ext::flatten_join_aliases(query, (*from).quals);
     let kept = list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(flat.cast())).filter(|c| !depends(*c));
     (*from).quals = conjunction(kept.collect());
-    Ok(())
-}
-
-/// A whole-row Var of a relation that becomes a sub-query would change its type: conditions with one are dropped.
-unsafe fn drop_whole_rows(query: *mut pg_sys::Query, index: usize) {
-    let from = (*query).jointree;
-    let has = |condition: *mut pg_sys::Node| {
-        walk::walk(condition, &mut |node| {
-            list::is(node, pg_sys::NodeTag::T_Var)
-                && (*node.cast::<pg_sys::Var>()).varno as usize == index
-                && (*node.cast::<pg_sys::Var>()).varattno <= 0
-        })
-    };
-    let kept = list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit((*from).quals.cast())).filter(|c| !has(*c));
-    (*from).quals = conjunction(kept.collect());
-}
-
-unsafe fn replace_by_changes(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
-    let table = relation_name((*rte).relid)?;
-    transplant(rte, &format!("SELECT 1 FROM tviews.changed(NULL::{table}) x"))
-}
-
-/// The relation and its deleted rows.
-unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
-    let table = relation_name((*rte).relid)?;
-    let only = if (*rte).inh { "" } else { "ONLY " };
-    let Some(rel) = Relation::open((*rte).relid, pg_sys::AccessShareLock) else {
-        return Err(Error::Internal(format!("relation {table} does not exist")));
-    };
-    let live = (0..known(rte, &rel)).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped);
-    let columns: Vec<String> = live.map(|a| name::ident(&attname(a))).collect();
-    let columns = columns.join(", ");
-    let names = column_names(rte, &rel);
-    transplant(
-        rte,
-        &format!(
-            "SELECT 1 FROM (SELECT {columns} FROM {only}{table} \
-             UNION ALL SELECT {columns} FROM tviews.deleted(NULL::{table})) x"
-        ),
-    )?;
-    (*(*rte).eref).colnames = names;
-    Ok(())
-}
-
-/// How many columns the stored query knows: columns added since cannot be read by it, and joins do not list them.
-unsafe fn known(rte: *mut pg_sys::RangeTblEntry, rel: &Relation) -> usize {
-    list::len((*(*rte).eref).colnames).min(rel.natts())
-}
-
-/// Names by attribute number for a sub-query that stands for a relation. The deparser takes an empty name for a column
-/// that does not exist any more, as it does for the relation itself, and prints names of an alias list.
-unsafe fn column_names(rte: *mut pg_sys::RangeTblEntry, rel: &Relation) -> *mut pg_sys::List {
-    let aliased = !(*rte).alias.is_null() && !(*(*rte).alias).colnames.is_null();
-    let given = (*(*rte).eref).colnames;
-    let mut names: *mut pg_sys::List = std::ptr::null_mut();
-    for i in 0..known(rte, rel) {
-        let att = rel.attribute(i);
-        let node = if !att.attisdropped && aliased && i < list::len(given) {
-            list::nth::<pg_sys::Node>(given, i)
-        } else {
-            let text = if att.attisdropped { String::new() } else { attname(att) };
-            let text = CString::new(text).unwrap_or_default();
-            pg_sys::makeString(pg_sys::pstrdup(text.as_ptr())).cast()
-        };
-        names = pg_sys::lappend(names, node.cast());
-    }
-    names
-}
-
-fn relation_name(relid: pg_sys::Oid) -> Result<String> {
-    name::relation(relid).ok_or_else(|| Error::Internal(format!("relation {} does not exist", relid.to_u32())))
-}
-
-/// Overwrites a range table entry with the only one of `sql`, keeping its alias.
-unsafe fn transplant(rte: *mut pg_sys::RangeTblEntry, sql: &str) -> Result<()> {
-    let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
-    let text = pg_sys::pstrdup(text.as_ptr());
-    let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-    let query = pg_sys::parse_analyze_fixedparams(list::nth(raw, 0), text, std::ptr::null(), 0, std::ptr::null_mut());
-    let donor = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, 0);
-    let alias = make::<pg_sys::Alias>(pg_sys::NodeTag::T_Alias);
-    (*alias).aliasname = (*(*rte).eref).aliasname;
-    if !(*rte).alias.is_null() {
-        (*alias).colnames = (*(*rte).alias).colnames;
-    }
-    (*(*donor).eref).aliasname = (*alias).aliasname;
-    let known = list::len((*(*rte).eref).colnames) as i32;
-    (*(*donor).eref).colnames = if !(*rte).alias.is_null() && !(*(*rte).alias).colnames.is_null() {
-        (*(*rte).eref).colnames
-    } else {
-        pg_sys::list_copy_head((*(*donor).eref).colnames, known)
-    };
-    (*donor).alias = alias;
-    (*donor).inFromCl = true;
-    *rte = *donor;
     Ok(())
 }

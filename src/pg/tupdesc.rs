@@ -19,3 +19,15 @@ pub unsafe fn attr(desc: pg_sys::TupleDesc, i: usize) -> *mut pg_sys::FormData_p
         compact.add((*desc).natts as usize).cast::<pg_sys::FormData_pg_attribute>().add(i)
     }
 }
+
+/// Sets or clears the dropped mark, in every copy the descriptor holds.
+///
+/// # Safety
+/// As [`attr`]; nobody else may look at the mark while it differs from the catalog.
+pub unsafe fn set_dropped(desc: pg_sys::TupleDesc, index: usize, dropped: bool) {
+    (*attr(desc, index)).attisdropped = dropped;
+    #[cfg(feature = "pg18")]
+    {
+        (*(*desc).compact_attrs.as_mut_ptr().add(index)).attisdropped = dropped;
+    }
+}

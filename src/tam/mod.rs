@@ -4,7 +4,6 @@
 //! rows are changed through [`write::Writer`] and [`bulk::BulkWriter`] only. See README.md for the picture of the callbacks.
 //! Called by refresh (rows), hook (storage and state), and PostgreSQL itself (callbacks).
 
-mod attribute;
 mod attver;
 mod build;
 pub mod bulk;

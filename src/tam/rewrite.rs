@@ -7,9 +7,9 @@
 
 use pgrx::pg_sys;
 
-use super::attribute::set_dropped;
 use super::heap::heap_callback;
 use super::state::visible_attributes;
+use crate::pg::tupdesc::set_dropped;
 
 pub unsafe extern "C-unwind" fn relation_copy_for_cluster(
     old: pg_sys::Relation,

@@ -10,8 +10,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use smallvec::SmallVec;
 
-use super::attribute::attribute;
 use super::attver;
+use crate::pg::tupdesc::attr as attribute;
 
 /// Attribute numbers (1-based), ascending.
 pub type Attributes = SmallVec<[i16; 2]>;
