@@ -84,7 +84,7 @@ pub unsafe fn term(
 }
 
 /// Removes everything behind the FROM and WHERE clauses.
-unsafe fn strip(query: *mut pg_sys::Query) {
+pub(super) unsafe fn strip(query: *mut pg_sys::Query) {
     let q = &mut *query;
     q.groupClause = std::ptr::null_mut();
     q.groupingSets = std::ptr::null_mut();
@@ -150,7 +150,7 @@ struct Edit<'a> {
 }
 
 /// A join on the way from the top of a FROM clause to an item.
-struct OnPath {
+pub(super) struct OnPath {
     join: *mut pg_sys::JoinExpr,
     in_left: bool,
 }
@@ -232,7 +232,7 @@ impl Edit<'_> {
 }
 
 /// The joins from the top to range table index `index`, outermost first.
-unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> bool {
+pub(super) unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> bool {
     if list::is(node, pg_sys::NodeTag::T_FromExpr) {
         let from = node.cast::<pg_sys::FromExpr>();
         return list::iter::<pg_sys::Node>((*from).fromlist).any(|item| find(item, index, out));
@@ -249,6 +249,12 @@ unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> 
         return false;
     }
     list::is(node, pg_sys::NodeTag::T_RangeTblRef) && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
+}
+
+/// Whether the join can null-extend the item.
+pub(super) unsafe fn is_nullable(on: &OnPath) -> bool {
+    use pg_sys::JoinType::*;
+    matches!(((*on.join).jointype, on.in_left), (JOIN_LEFT, false) | (JOIN_RIGHT, true) | (JOIN_FULL, _))
 }
 
 /// The side of an outer join that holds the item, as range table indexes, when it can be null-extended. `convert` makes

@@ -75,7 +75,7 @@ impl Job<'_> {
         }
     }
 
-    fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {
+    pub(super) fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
         let plan = self.choose(&session, texts, size)?;
@@ -110,7 +110,7 @@ impl Job<'_> {
 }
 
 /// A hash that agrees with the type's default equality; 0 for types that have none.
-unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
+pub(super) unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
     let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);
     if (*entry).hash_proc == pg_sys::InvalidOid {
         return 0;

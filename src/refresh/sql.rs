@@ -59,6 +59,20 @@ pub fn locked_keys(tview: &Tview) -> Result<String> {
     Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
 }
 
+/// Where the stored rows of the keys are that the flush has locked.
+pub fn stored(tview: &Tview) -> Result<String> {
+    let key = key_of(tview)?;
+    if key.is_empty() {
+        return Ok(format!("SELECT s.ctid FROM {} s", tview.name));
+    }
+    Ok(format!(
+        "SELECT s.ctid FROM ({}) d JOIN {} s ON {}",
+        locked_keys(tview)?,
+        tview.name,
+        conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
+    ))
+}
+
 /// For each key of `keys`: ctid of the stored row, whether the query has a row, and that row with its state.
 pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
     let key = key_of(tview)?;
