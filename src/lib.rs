@@ -41,6 +41,9 @@ pub extern "C-unwind" fn _PG_init() {
     queue::init();
     catalog::cache::init();
     hook::init();
+    if preloading {
+        monitor::counters::init();
+    }
     if preloading && pg::guc::NATIVE_SYNTAX.get() {
         hook::syntax::init();
     }
