@@ -37,11 +37,14 @@ pub extern "C-unwind" fn _PG_init() {
     // SAFETY: a plain global.
     let preloading = unsafe { pg_sys::process_shared_preload_libraries_in_progress };
     tam::PRELOADED.store(preloading, Ordering::Relaxed);
-    pg::guc::init();
+    pg::guc::init(preloading);
     tam::init();
     queue::init();
     catalog::cache::init();
     hook::init();
+    if preloading {
+        monitor::counters::init();
+    }
     if preloading && pg::guc::NATIVE_SYNTAX.get() {
         hook::syntax::init();
     }

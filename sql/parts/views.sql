@@ -18,3 +18,12 @@ SELECT n.nspname AS schema,
  WHERE a.amname = 'tview' AND c.relkind = 'm';
 
 GRANT SELECT ON tviews.tviews TO PUBLIC;
+
+CREATE VIEW tviews.stat AS
+SELECT c.oid::regclass AS tview, s.*
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_am a ON a.oid = c.relam
+ CROSS JOIN LATERAL tviews.stat_of(c.oid) s
+ WHERE a.amname = 'tview' AND c.relkind = 'm';
+
+GRANT SELECT ON tviews.stat TO PUBLIC;

@@ -13,6 +13,7 @@ pub mod name;
 pub mod original;
 pub mod pinned;
 pub mod relation;
+pub mod shmem;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;

@@ -29,6 +29,7 @@ impl Job<'_> {
                 return Ok(());
             }
             self.rows = dirty.len();
+            self.done.dirty_keys = dirty.len() as u64;
             srf::offer_dirty(Some(Rc::new(dirty)));
             let done = self.recompute(&keys.two_steps, size);
             srf::offer_dirty(None);
@@ -80,6 +81,8 @@ impl Job<'_> {
         let session = Session::open();
         let plan = self.choose(&session, texts, size)?;
         let rows = session.query(&plan);
+        // One row a key, unless they were counted already.
+        self.done.dirty_keys = self.done.dirty_keys.max(rows.len() as u64);
         let mut changes = Vec::new();
         for row in 0..rows.len() {
             let stored = rows.get(row, 0).map(|d| {

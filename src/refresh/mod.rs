@@ -16,6 +16,8 @@ pub mod tview;
 
 use crate::capture::srf::{self, Offer};
 use crate::catalog::sentinel;
+use crate::monitor::counters::Counters;
+use crate::monitor::stat;
 use crate::pg::callback;
 use crate::pg::error::{or_raise, Result};
 use crate::pg::pinned::Pinned;
@@ -120,7 +122,8 @@ impl Flush {
         for tview in &graph.order {
             let due = self.recompute.contains(tview) || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
             if due {
-                self.maintain(pg_sys::Oid::from(*tview), graph.is_read(*tview))?;
+                let oid = pg_sys::Oid::from(*tview);
+                stat::watched(oid, || self.maintain(oid, graph.is_read(*tview)))?;
             }
         }
         // What was written is visible to the snapshot that the reader takes next.
@@ -133,10 +136,10 @@ impl Flush {
     }
 
     /// Brings one TVIEW up to date. `is_read`: another TVIEW reads it and wants its changes.
-    fn maintain(&mut self, oid: pg_sys::Oid, is_read: bool) -> Result<()> {
-        let Some(rel) = Relation::open(oid, pg_sys::RowExclusiveLock) else { return Ok(()) };
+    fn maintain(&mut self, oid: pg_sys::Oid, is_read: bool) -> Result<Counters> {
+        let Some(rel) = Relation::open(oid, pg_sys::RowExclusiveLock) else { return Ok(Counters::default()) };
         if !rel.class().relispopulated {
-            return Ok(());
+            return Ok(Counters::default());
         }
         let tview = tview::of(&rel)?;
         callback::set_flushing(Some(&tview.name));
@@ -150,22 +153,22 @@ impl Flush {
             own: is_read.then(ChangeSet::default),
             keep: self.on_transaction_snapshot,
             rows: 0,
+            done: Counters { flushes: 1, ..Counters::default() },
         };
         let pinned = Pinned::new(tview.owner);
         let keyed = if everything || !tview.is_keyed(&changed) { None } else { tview.sql(&rel, &changed)? };
         let fold =
             if everything || self.again || !tview.is_fold(&changed) { None } else { tview.fold_sql(&rel, &changed)? };
         pinned.search_path(&tview.search_path);
+        let size = job.size(&self.changes);
         if let Some(sql) = fold {
             locks::for_keyed(&tview, &changed);
-            let size = job.size(&self.changes);
             if size == Size::Small {
                 pinned.small();
             }
             job.fold(&sql, keyed.as_deref(), size)?;
         } else if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
-            let size = job.size(&self.changes);
             if size == Size::Small {
                 pinned.small();
             }
@@ -182,7 +185,7 @@ impl Flush {
             self.publish(oid, own);
         }
         callback::set_flushing(None);
-        Ok(())
+        Ok(job.done)
     }
 
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
@@ -229,6 +232,8 @@ pub(crate) struct Job<'a> {
     keep: bool,
     /// Number of changed rows.
     rows: usize,
+    /// What this flush has done so far.
+    done: Counters,
 }
 
 impl Job<'_> {
@@ -236,6 +241,7 @@ impl Job<'_> {
     fn size(&mut self, changes: &HashMap<u32, Vec<Rc<ChangeSet>>>) -> Size {
         let sets = self.changed.iter().filter_map(|r| changes.get(r)).flatten();
         self.rows = sets.map(|s| s.len()).sum();
+        self.done.changed_rows = self.rows as u64;
         if self.rows > 16 {
             Size::Large
         } else {

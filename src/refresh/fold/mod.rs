@@ -65,6 +65,7 @@ impl Job<'_> {
                 snapshot
             }
         };
+        self.done.dirty_keys += groups.len() as u64;
         self.write_groups(&mut groups, &arena, keyed, snapshot, size)
     }
 
