@@ -70,6 +70,10 @@ unsafe fn linear(query: *mut pg_sys::Query, block: &Block, path: &[usize]) -> st
     if joins.iter().any(|j| is_nullable(j)) {
         return Err("it is on the nullable side of an outer join".into());
     }
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+    if !(*rte).securityQuals.is_null() {
+        return Err("row security hides some of its rows".into());
+    }
     if whole_row(query, index) {
         return Err("a whole row is used".into());
     }

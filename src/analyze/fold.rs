@@ -8,7 +8,7 @@
 use super::load::outputs;
 use crate::pg::aggregate::{facts, state_aggregate, Facts, Moving, Stored};
 use crate::pg::memory::Arena;
-use crate::pg::{ext, list, walk};
+use crate::pg::{ext, list, name, walk};
 use pgrx::pg_sys;
 use tviews_core::model::Shape;
 
@@ -78,6 +78,8 @@ pub struct Fold {
     /// Output position of each grouping column.
     pub positions: Vec<usize>,
     pub key_types: Vec<Type>,
+    /// Whether equal values of a key are the same bytes.
+    pub key_exact: Vec<bool>,
     pub key_nodes: Vec<*mut pg_sys::Node>,
     pub args: Vec<*mut pg_sys::Node>,
     pub filters: Vec<*mut pg_sys::Node>,
@@ -162,6 +164,7 @@ fn empty() -> Fold {
     Fold {
         positions: Vec::new(),
         key_types: Vec::new(),
+        key_exact: Vec::new(),
         key_nodes: Vec::new(),
         args: Vec::new(),
         filters: Vec::new(),
@@ -207,6 +210,7 @@ impl Recogniser {
             let node = self.plain((*outputs(self.query)[position]).expr.cast());
             self.fold.positions.push(position);
             self.fold.key_types.push(type_of(node));
+            self.fold.key_exact.push(name::equal_is_same(&type_of(node)));
             self.fold.key_nodes.push(node);
         }
     }

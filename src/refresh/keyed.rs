@@ -99,12 +99,14 @@ impl Job<'_> {
             }
         }
         let natts = self.rel.natts();
-        if rows.len() > 0 && rows.columns() != natts + 2 {
+        let selected = self.tview.selected;
+        if rows.len() > 0 && rows.columns() != selected + 2 {
             return Err(Error::Internal(format!("{} columns for {natts} attributes", rows.columns())));
         }
         self.apply(changes, &snapshot, &mut |row, values, nulls| {
             for i in 0..natts {
-                let value = rows.get(*row, i + 2);
+                // State attributes that nothing computes any more are NULL.
+                let value = if i < selected { rows.get(*row, i + 2) } else { None };
                 nulls[i] = value.is_none();
                 values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
             }

@@ -76,7 +76,7 @@ pub fn stored(tview: &Tview) -> Result<String> {
 /// For each key of `keys`: ctid of the stored row, whether the query has a row, and that row with its state.
 pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
     let key = key_of(tview)?;
-    let n = tview.columns.len() + tview.state.len();
+    let n = tview.selected;
     let columns = numbered("c", n);
     let query = &tview.query;
     let by_key = format!(

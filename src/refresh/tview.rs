@@ -46,6 +46,8 @@ pub struct Tview {
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
+    /// How many columns that is.
+    pub selected: usize,
     /// What the SQL runs with.
     pub search_path: CString,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; 2],
@@ -115,6 +117,7 @@ fn build(rel: &Relation) -> Result<Tview> {
         if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
             plan.without_state();
         }
+        let states = plan.fold.as_ref().map_or(0, |f| f.states.len() + 1);
         let text = text::with_state(query, &plan.shape, plan.fold.as_ref())?;
         Ok(Tview {
             oid: rel.oid(),
@@ -127,6 +130,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             approximate: options::stored(rel.oid()).get("approximate").map(String::as_str) == Some("true"),
             fold: plan.fold.map(Fold::keep),
             query: text,
+            selected: column_names(rel).len() + states,
             search_path: operators::search_path(load::expand(query)?),
             plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),

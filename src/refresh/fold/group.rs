@@ -4,9 +4,10 @@
 //! those of negative weight, so that no state ever stands for less than nothing.
 
 use super::output::Outputs;
-use super::state::{copy, Cell, Input, States};
+use super::state::{copy, width, Cell, Input, States};
 use super::weight_of;
 use crate::analyze::fold::{Fold, Output};
+use crate::pg::ext;
 use crate::pg::memory::Arena;
 use crate::pg::spi::Rows;
 use crate::refresh::keyed::hash_value;
@@ -33,6 +34,8 @@ pub struct Groups<'a> {
     /// (group, weight, row)
     waiting: Vec<(usize, i64, Input)>,
     equality: Vec<*mut pg_sys::FmgrInfo>,
+    /// Keys for which equal does not mean the same.
+    inexact: Vec<usize>,
 }
 
 impl<'a> Groups<'a> {
@@ -50,6 +53,7 @@ impl<'a> Groups<'a> {
             groups: Vec::new(),
             waiting: Vec::new(),
             equality: equality.collect(),
+            inexact: (0..fold.key_exact.len()).filter(|k| !fold.key_exact[*k]).collect(),
         }
     }
 
@@ -119,7 +123,10 @@ impl<'a> Groups<'a> {
             let arg = |i: usize| rows.get(row, 1 + keys + i).map(|d| batch.enter(|| copy(d, &self.fold.arg_types[i])));
             let filter =
                 |i: usize| rows.get(row, 1 + keys + args + i).and_then(|d| bool::from_datum(d, false)) == Some(true);
-            let input = Input { args: (0..args).map(arg).collect(), filters: (0..filters).map(filter).collect() };
+            let types = &self.fold.key_types;
+            let inexact = self.inexact.iter().map(|k| key[*k].map(|d| batch.enter(|| copy(d, &types[*k])))).collect();
+            let input =
+                Input { args: (0..args).map(arg).collect(), filters: (0..filters).map(filter).collect(), inexact };
             self.waiting.push((group, weight_of(rows, row), input));
         }
     }
@@ -179,13 +186,28 @@ impl<'a> Groups<'a> {
         let waiting = std::mem::take(&mut self.waiting);
         for positive in [true, false] {
             for (g, weight, row) in waiting.iter().filter(|(_, w, _)| (*w > 0) == positive) {
+                let leaves = *weight < 0 && self.is_representative(*g, row);
                 let group = &mut self.groups[*g];
                 group.rows += weight;
+                group.recompute |= leaves;
                 if !group.recompute {
                     group.recompute = !self.states.take(&mut group.cells, row, *weight);
                 }
             }
         }
+    }
+
+    /// Whether a row has the very key that the group shows: when it leaves, the group may have to show another one.
+    unsafe fn is_representative(&self, g: usize, row: &Input) -> bool {
+        let same = |(k, value): (&usize, &Option<Datum>)| match (self.groups[g].key[*k], *value) {
+            (None, None) => true,
+            (Some(a), Some(b)) => {
+                let (by_value, len) = width(&self.fold.key_types[*k]);
+                ext::same_image(a, b, by_value, i32::from(len))
+            }
+            _ => false,
+        };
+        !self.inexact.is_empty() && self.inexact.iter().zip(&row.inexact).all(same)
     }
 
     /// Groups that must be recomputed, with those that share the TVIEW's key with one.

@@ -22,6 +22,8 @@ pub enum Cell {
 pub struct Input {
     pub args: Vec<Option<Datum>>,
     pub filters: Vec<bool>,
+    /// Keys for which equal does not mean the same.
+    pub inexact: Vec<Option<Datum>>,
 }
 
 /// Everything that is needed to work on the states of one TVIEW in one flush. Lives in one memory context.
