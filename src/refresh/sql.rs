@@ -2,7 +2,7 @@
 
 use super::keyed::Texts;
 use super::tview::{KeyColumn, Tview};
-use crate::analyze::{describe, dirty, load};
+use crate::analyze::{dirty, load};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::Relation;
@@ -34,20 +34,14 @@ fn numbered(prefix: &str, n: usize) -> String {
 pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<String>> {
     let key = key_of(tview)?;
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
-    let mut selects = Vec::new();
     // SAFETY: a private copy of the stored query.
-    unsafe {
+    let selects = unsafe {
         let query = load::expand(load::stored(rel)?)?;
-        let described = describe::describe(query, &super::tview::stored_key);
-        for (a, atom) in described.description.atoms.iter().enumerate() {
-            if atom.relid.is_some_and(|r| changed.contains(&r)) {
-                match dirty::term(&described, &positions, a, changed)? {
-                    Ok(term) => selects.extend(term.selects),
-                    Err(_) => return Ok(None),
-                }
-            }
+        match dirty::terms(query, &positions, changed, &super::tview::stored_key)? {
+            Ok(terms) => terms.selects,
+            Err(_) => return Ok(None),
         }
-    }
+    };
     let names = numbered("k", key.len());
     Ok(Some(format!("SELECT DISTINCT {names} FROM ({}) x({names})", selects.join(" UNION ALL "))))
 }

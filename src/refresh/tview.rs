@@ -244,11 +244,6 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
     if matches!(d.description.shape, Shape::Opaque(_)) {
         return Ok(Decision::full(no_key(&d.description.shape)));
     }
-    let atoms: Vec<usize> =
-        (0..d.description.atoms.len()).filter(|a| d.description.atoms[*a].relid == Some(relid)).collect();
-    if atoms.len() < usage.times {
-        return Ok(Decision::full("it is read inside a sub-query"));
-    }
     if usage.only && has_children(relid) {
         return Ok(Decision::full("ONLY of a table that has children"));
     }
@@ -256,19 +251,14 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
         return Ok(Decision::full("a system column is read"));
     }
     let grouped = d.description.shape != Shape::Rows;
-    let mut by_key = grouped;
-    for atom in &atoms {
-        match dirty::term(d, key, *atom, &BTreeSet::from([relid]))? {
-            Err(why) => return Ok(Decision::full(why)),
-            Ok(term) => {
-                by_key |= key.iter().any(|p| match d.description.outputs[*p] {
-                    Some(c) => term.nulled.contains(&c.atom),
-                    None => !term.nulled.is_empty(),
-                });
-            }
+    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), &stored_key)? {
+        Err(why) => return Ok(Decision::full(why)),
+        Ok(terms) if terms.occurrences < usage.times => {
+            return Ok(Decision::full("it is read where its changes cannot be followed"))
         }
-    }
-    let sharing = match (atoms.len(), by_key) {
+        Ok(terms) => terms,
+    };
+    let sharing = match (usage.times, grouped || terms.meet) {
         (2.., _) => Sharing::Alone,
         (_, true) => Sharing::ByKey,
         (_, false) => Sharing::Free,
