@@ -56,7 +56,7 @@ CREATE TVIEW x WITH (fillfactor = 1) AS SELECT id FROM t;
 CREATE TVIEW x WITH (mode, mode = auto) AS SELECT id FROM t;
 CREATE TVIEW x WITH (key = 'nosuch') AS SELECT id FROM t;
 CREATE TVIEW x WITH (key = '') AS SELECT id FROM t;
-CREATE TVIEW x WITH (mode = incremental) AS SELECT v FROM t;
+CREATE TVIEW x WITH (mode = incremental) AS SELECT id, avg(v) OVER () FROM t;
 \echo :SQLSTATE
 SET pg_tviews.nosuch = 1;
 SET pg_tviews.native_syntax = off;

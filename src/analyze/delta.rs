@@ -49,6 +49,11 @@ pub unsafe fn terms(
     Ok(Ok(selects))
 }
 
+/// The output expressions of a query.
+pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
+    outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect()
+}
+
 /// The SELECT of some expressions from the FROM and WHERE clauses of a query.
 unsafe fn select(query: *mut pg_sys::Query, columns: &[*mut pg_sys::Node]) -> String {
     let mut list: *mut pg_sys::List = std::ptr::null_mut();

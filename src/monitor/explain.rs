@@ -24,7 +24,7 @@ fn locks(d: &Decision) -> &'static str {
 
 fn hint(d: &Decision) -> Option<String> {
     match d.strategy {
-        Strategy::Fold | Strategy::Keyed => None,
+        Strategy::Fold | Strategy::Delta | Strategy::Keyed => None,
         Strategy::Full if d.reason.contains("no unique key") => {
             Some("Add the primary key columns of the joined tables to the output.".into())
         }
@@ -61,6 +61,12 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Fold {
             let _pinned = Pinned::new(tview.owner);
             if let Some(sql) = tview.fold_sql(&rel, &changed)? {
+                out.push(format!("    delta: {}", sql.delta));
+            }
+        }
+        if d.strategy == Strategy::Delta {
+            let _pinned = Pinned::new(tview.owner);
+            if let Some(sql) = tview.bag_sql(&rel, &changed)? {
                 out.push(format!("    delta: {}", sql.delta));
             }
         }

@@ -5,6 +5,7 @@
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
 mod apply;
+mod bag;
 mod fold;
 mod full;
 pub mod graph;
@@ -160,6 +161,8 @@ impl Flush {
         let keyed = if everything || !tview.is_keyed(&changed) { None } else { tview.sql(&rel, &changed)? };
         let fold =
             if everything || self.again || !tview.is_fold(&changed) { None } else { tview.fold_sql(&rel, &changed)? };
+        let bag =
+            if everything || self.again || !tview.is_delta(&changed) { None } else { tview.bag_sql(&rel, &changed)? };
         pinned.search_path(&tview.search_path);
         let size = job.size(&self.changes);
         if let Some(sql) = fold {
@@ -168,6 +171,12 @@ impl Flush {
                 pinned.small();
             }
             job.fold(&sql, keyed.as_deref(), size)?;
+        } else if let Some(sql) = bag {
+            locks::for_keyed(&tview, &changed);
+            if size == Size::Small {
+                pinned.small();
+            }
+            job.bag(&sql, size)?;
         } else if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
             if size == Size::Small {

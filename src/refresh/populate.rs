@@ -182,6 +182,9 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
 fn create_key_index(oid: pg_sys::Oid) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
     let tview = tview::of(&rel)?;
+    if tview.decisions.values().any(|d| d.strategy == Strategy::Delta) {
+        return create_hash_index(rel, &tview);
+    }
     let Some(key) = tview.key.as_ref().filter(|k| !k.is_empty()) else { return Ok(()) };
     let used = tview.decisions.values().any(|d| d.strategy != Strategy::Full);
     let wanted: Vec<i16> = key.iter().map(|k| k.at as i16 + 1).collect();
@@ -189,14 +192,34 @@ fn create_key_index(oid: pg_sys::Oid) -> Result<()> {
         return Ok(());
     }
     let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
-    let nulls = if key.iter().any(|k| k.nullable) { " NULLS NOT DISTINCT" } else { "" };
+    // Not UNIQUE NULLS NOT DISTINCT: from 18 on the planner takes such a key to determine the row even where an outer join
+    // null-extends it (remove_useless_groupby_columns), and gives wrong groups.
+    let unique = if key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
     let sql = match index_columns(&rel, &tview) {
-        None => format!("CREATE UNIQUE INDEX ON {} ({}){nulls}", tview.name, columns.join(", ")),
+        None => format!("CREATE {unique}INDEX ON {} ({})", tview.name, columns.join(", ")),
         Some(short) => format!("CREATE INDEX ON {} {short}", tview.name),
     };
     drop(rel);
     let _pinned = Pinned::new(tview.owner);
     Session::open().run(&sql)
+}
+
+/// Creates the index by which rows without a key are found, unless there is an index on an expression like it.
+fn create_hash_index(rel: Relation, tview: &Tview) -> Result<()> {
+    // SAFETY: the relation is open.
+    let present = unsafe {
+        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
+            .into_iter()
+            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+            .any(|index| *(*(*index.raw()).rd_index).indkey.values.as_ptr() == 0)
+    };
+    if present || tview.columns.is_empty() {
+        return Ok(());
+    }
+    let expression = super::bag::hash_expression(&rel, tview, "");
+    drop(rel);
+    let _pinned = Pinned::new(tview.owner);
+    Session::open().run(&format!("CREATE INDEX ON {} (({expression}))", tview.name))
 }
 
 /// A key of DISTINCT over wide columns may not fit into a btree entry: index what does.

@@ -32,8 +32,9 @@ pub fn decisions(oid: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
 fn rank(d: &Decision) -> u8 {
     match d.strategy {
         Strategy::Fold => 0,
-        Strategy::Keyed => 1,
-        Strategy::Full => 2,
+        Strategy::Delta => 1,
+        Strategy::Keyed => 2,
+        Strategy::Full => 3,
     }
 }
 

@@ -59,6 +59,7 @@ pub struct Tview {
     /// How groups are folded, when some change is.
     pub fold: Option<Fold>,
     pub(super) fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::fold::FoldSql>>>>,
+    pub(super) bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::bag::BagSql>>>>,
     pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::keyed::KeyedSql>>>>,
 }
 
@@ -145,6 +146,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),
             fold_sql: RefCell::new(HashMap::new()),
+            bag_sql: RefCell::new(HashMap::new()),
         })
     }
 }
@@ -226,6 +228,9 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
                 decision.reason = format!("{}: {why}", decision.reason);
             }
         }
+        if positions.is_none() && d.shape == Shape::Rows && options.get("mode").map(String::as_str) != Some("full") {
+            consider_delta(&described, *relid, usage, &mut decision)?;
+        }
         decisions.insert(*relid, decision);
     }
     let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
@@ -286,6 +291,28 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
     let reason =
         if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
     Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
+}
+
+/// Makes a decision `delta` when the rows by which the output changes can be told.
+unsafe fn consider_delta(
+    d: &describe::Described,
+    relid: u32,
+    usage: &relations::Use,
+    decision: &mut Decision,
+) -> Result<()> {
+    let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
+    if times < usage.times || (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) {
+        return Ok(());
+    }
+    match delta::terms(d, &delta::outputs_of(d.block.query), &BTreeSet::from([relid]))? {
+        Ok(_) => {
+            let sharing = if times > 1 { Sharing::Alone } else { Sharing::ByKey };
+            let reason = "rows are added and taken away as the changed rows say".into();
+            *decision = Decision { strategy: Strategy::Delta, sharing, reason, fallback: Strategy::Full };
+        }
+        Err(why) => decision.reason = format!("{}: {why}", decision.reason),
+    }
+    Ok(())
 }
 
 /// Makes a decision `fold` when the changes of a relation can be taken into the state of the groups.
@@ -370,6 +397,11 @@ impl Tview {
     /// Whether changes of these relations can be taken into the groups' states.
     pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
         self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
+    }
+
+    /// Whether the rows by which the output changes can be told.
+    pub fn is_delta(&self, changed: &BTreeSet<u32>) -> bool {
+        changed.iter().all(|r| self.decisions[r].strategy == Strategy::Delta)
     }
 
     /// Whether the rows that changes of these relations can affect are known by key.

@@ -9,6 +9,8 @@ use serde::Serialize;
 pub enum Strategy {
     /// Take the weighted change rows into the state of their groups.
     Fold,
+    /// Add and take away the weighted rows by which the output changes.
+    Delta,
     /// Recompute the rows whose key a change can affect.
     Keyed,
     /// Recompute everything, write the difference.
@@ -19,6 +21,7 @@ impl Strategy {
     pub fn as_str(self) -> &'static str {
         match self {
             Strategy::Fold => "fold",
+            Strategy::Delta => "delta",
             Strategy::Keyed => "keyed",
             Strategy::Full => "full",
         }
