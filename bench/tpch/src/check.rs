@@ -76,7 +76,7 @@ impl Run {
             match query.create(&mut self.writer) {
                 Ok(()) => accepted.push(query),
                 Err(error) => {
-                    println!("not ok - {}: refused: {}", query.name, shown(&error));
+                    println!("# {} is refused: {}", query.name, shown(&error));
                     refused.push(query);
                 }
             }
@@ -157,7 +157,7 @@ impl Run {
             }
             found = true;
             *failures += 1;
-            println!("not ok - {} after {when}, seed {}", query.name, self.options.seed);
+            println!("# {} differs after {when}, seed {}", query.name, self.options.seed);
             differences.iter().for_each(|d| println!("#   {d}"));
             client.batch_execute(&format!("SELECT tviews.rebuild('tpch.{}')", query.name))?;
         }
@@ -166,7 +166,7 @@ impl Run {
 
     fn blame(&mut self, error: &postgres::Error, name: &str) {
         let text = shown(error);
-        println!("not ok - {name}, seed {}: {text}", self.options.seed);
+        println!("# error in {name}, seed {}: {text}", self.options.seed);
         let concerned = self.queries.iter().position(|q| text.contains(&format!("TVIEW tpch.{}", q.name)));
         match concerned {
             Some(i) => self.failures[i] += 1,

@@ -3,10 +3,12 @@
 //! `check` compares every TVIEW with its query after every transaction, `bench` measures. Called by `main`.
 
 pub mod bench;
+pub mod changes;
 pub mod check;
 pub mod compare;
 pub mod data;
 pub mod dice;
 pub mod query;
+pub mod report;
 pub mod transaction;
 pub mod values;
