@@ -135,7 +135,7 @@ unsafe fn groups(query: *mut pg_sys::Query) -> Vec<Option<usize>> {
 }
 
 /// Whether a sub-query only joins, filters and projects.
-unsafe fn is_plain(q: &pg_sys::Query) -> bool {
+pub(super) unsafe fn is_plain(q: &pg_sys::Query) -> bool {
     q.commandType == pg_sys::CmdType::CMD_SELECT
         && !q.hasAggs
         && !q.hasWindowFuncs
@@ -194,7 +194,7 @@ unsafe fn describe_from(
     let rte = list::nth::<pg_sys::RangeTblEntry>((*block.query).rtable, index - 1);
     let mut here = path.to_vec();
     here.push(index);
-    if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && !(*rte).lateral && is_plain(&*(*rte).subquery) {
+    if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && is_plain(&*(*rte).subquery) {
         let (sub, join) = describe_block((*rte).subquery, &here, atoms, key_of);
         block.items.insert(index, Item::Sub(sub));
         return join;

@@ -23,7 +23,7 @@ fn locks(d: &Decision) -> &'static str {
 
 fn hint(d: &Decision) -> Option<String> {
     match d.strategy {
-        Strategy::Keyed => None,
+        Strategy::Fold | Strategy::Keyed => None,
         Strategy::Full if d.reason.contains("no unique key") => {
             Some("Add the primary key columns of the joined tables to the output.".into())
         }
@@ -55,9 +55,16 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         let oid = pg_sys::Oid::from(*relid);
         out.push(format!("  {}: {} ({})", name::relation(oid).unwrap_or_default(), d.strategy.as_str(), d.reason));
         out.push(format!("    locks: {}", locks(d)));
+        let changed = BTreeSet::from([*relid]);
+        if d.strategy == Strategy::Fold {
+            let _pinned = Pinned::new(tview.owner);
+            if let Some(sql) = tview.fold_sql(&rel, &changed)? {
+                out.push(format!("    delta: {}", sql.delta));
+            }
+        }
         if d.strategy == Strategy::Keyed {
             let _pinned = Pinned::new(tview.owner);
-            let Some(sql) = tview.sql(&rel, &BTreeSet::from([*relid]))? else { continue };
+            let Some(sql) = tview.sql(&rel, &changed)? else { continue };
             if d.sharing == Sharing::ByKey {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));

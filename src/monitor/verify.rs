@@ -79,7 +79,7 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
         (format!("SELECT FROM ({}) q", tview.query), format!("SELECT FROM {} v", tview.name))
     } else {
         (
-            format!("SELECT {} FROM ({}) q({})", of_query.join(", "), tview.query, all("c", n + tview.state.len())),
+            format!("SELECT {} FROM ({}) q({})", of_query.join(", "), tview.query, all("c", tview.selected)),
             format!("SELECT {} FROM {} v", of_tview.join(", "), tview.name),
         )
     };

@@ -2,11 +2,13 @@
 //!
 //! Called by everyone; calls nothing of ours.
 
+pub mod aggregate;
 pub mod callback;
 pub mod error;
 pub mod ext;
 pub mod guc;
 pub mod list;
+pub mod memory;
 pub mod name;
 pub mod original;
 pub mod pinned;

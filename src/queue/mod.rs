@@ -63,6 +63,11 @@ pub fn is_empty() -> bool {
     QUEUE.with(|q| q.borrow().is_empty())
 }
 
+/// Whether no flush of this transaction has to be done once more at commit.
+pub fn nothing_applied() -> bool {
+    APPLIED.with(|a| a.borrow().is_empty())
+}
+
 /// Whether nothing is left to be done before commit.
 pub fn is_settled() -> bool {
     is_empty() && APPLIED.with(|a| a.borrow().is_empty())

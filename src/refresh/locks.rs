@@ -69,6 +69,11 @@ pub fn needs_keys(tview: &Tview, changed: &BTreeSet<u32>) -> bool {
     changed.iter().any(|r| tview.decisions[r].sharing == Sharing::ByKey)
 }
 
+/// Locks all keys, for a flush that touches too many.
+pub fn all_keys(tview: &Tview) {
+    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+}
+
 /// Locks keys by their hashes, or all of them when there are many.
 pub fn keys(tview: &Tview, hashes: &BTreeSet<u32>) {
     if hashes.len() > crate::pg::guc::LOCK_ESCALATION.get() as usize {

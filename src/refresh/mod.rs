@@ -5,6 +5,7 @@
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
 mod apply;
+mod fold;
 mod full;
 pub mod graph;
 mod keyed;
@@ -81,6 +82,8 @@ pub struct Flush {
     recompute: BTreeSet<u32>,
     /// In the middle of a transaction that keeps its snapshot: read with that one, and do it again at commit.
     on_transaction_snapshot: bool,
+    /// Some changes have been applied before: only strategies that recompute may be followed.
+    again: bool,
 }
 
 /// Brings all affected TVIEWs up to date.
@@ -89,12 +92,13 @@ pub fn flush(moment: Moment) {
         return;
     }
     let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
+    let again = keep || !queue::nothing_applied();
     let pending = if moment == Moment::Commit { queue::take_all() } else { queue::take() };
     if pending.is_empty() {
         return;
     }
     let _guard = Guard::enter();
-    let mut flush = Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep };
+    let mut flush = Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep, again };
     for (subject, sets) in pending {
         if keep {
             queue::applied(subject, &sets);
@@ -152,10 +156,18 @@ impl Flush {
             done: Counters { flushes: 1, ..Counters::default() },
         };
         let pinned = Pinned::new(tview.owner);
-        let keyed = if everything { None } else { tview.sql(&rel, &changed)? };
+        let keyed = if everything || !tview.is_keyed(&changed) { None } else { tview.sql(&rel, &changed)? };
+        let fold =
+            if everything || self.again || !tview.is_fold(&changed) { None } else { tview.fold_sql(&rel, &changed)? };
         pinned.search_path(&tview.search_path);
         let size = job.size(&self.changes);
-        if let Some(sql) = keyed {
+        if let Some(sql) = fold {
+            locks::for_keyed(&tview, &changed);
+            if size == Size::Small {
+                pinned.small();
+            }
+            job.fold(&sql, keyed.as_deref(), size)?;
+        } else if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
             if size == Size::Small {
                 pinned.small();
@@ -192,10 +204,12 @@ impl Flush {
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {
         let mut rows = 0;
+        let mut fold = !self.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
                 return true;
             }
+            fold &= tview.decisions[relid].strategy == Strategy::Fold;
             for set in &self.changes[relid] {
                 if set.is_everything() {
                     return true;
@@ -204,7 +218,7 @@ impl Flush {
             }
         }
         let threshold = crate::pg::guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
-        rows > 1000 && rows as f64 > threshold
+        !fold && rows > 1000 && rows as f64 > threshold
     }
 }
 
@@ -271,8 +285,12 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
         }
     }
     let _guard = Guard::enter();
-    let mut flush =
-        Flush { changes: HashMap::new(), recompute: BTreeSet::from([oid.to_u32()]), on_transaction_snapshot: false };
+    let mut flush = Flush {
+        changes: HashMap::new(),
+        recompute: BTreeSet::from([oid.to_u32()]),
+        on_transaction_snapshot: false,
+        again: true,
+    };
     flush.run()
 }
 

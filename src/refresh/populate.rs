@@ -7,7 +7,7 @@
 
 use super::tview::{self, Size, Tview};
 use super::{flush, graph, recover, Moment};
-use crate::analyze::{describe, load, text};
+use crate::analyze::{describe, load};
 use crate::catalog::{options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
@@ -18,6 +18,7 @@ use crate::pg::{ext, list};
 use crate::tam::{bulk::BulkWriter, state, storage};
 use pgrx::pg_sys;
 use tviews_core::model::Shape;
+use tviews_core::strategy::Strategy;
 
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
@@ -96,24 +97,19 @@ fn check_source(source: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-/// Adds the state attributes that the query's shape needs and the TVIEW lacks.
+/// Gives the TVIEW the state attributes that its strategy needs.
 fn add_state(oid: pg_sys::Oid) -> Result<()> {
     let rel = open(oid)?;
     let owner = rel.class().relowner;
     // SAFETY: a private copy of the stored query; the relation is locked.
     unsafe {
-        let present = state::state_attributes(rel.tupdesc()).len();
         let _pinned = Pinned::new(owner);
-        let query = load::expand(load::stored(&rel)?)?;
-        let wanted = text::state_columns(&describe::describe(query, &super::tview::stored_key).description.shape);
+        let wanted = tview::state_types(&rel)?;
+        let right = state::has_layout(rel.tupdesc(), &wanted);
         drop(rel);
-        if present != wanted {
-            if present > 0 {
-                state::remove_state_attributes(oid);
-            }
-            if wanted > 0 {
-                state::add_state_attributes(oid, wanted);
-            }
+        if !right {
+            state::remove_state_attributes(oid);
+            state::add_state_attributes(oid, &wanted);
             pg_sys::CommandCounterIncrement();
         }
     }
@@ -126,7 +122,7 @@ fn check_mode(tview: &Tview) -> Result<()> {
         return Ok(());
     }
     for (relid, decision) in &tview.decisions {
-        if decision.strategy == tviews_core::strategy::Strategy::Full {
+        if decision.strategy == Strategy::Full {
             let table = crate::pg::name::bare(pg_sys::Oid::from(*relid));
             return Err(Error::Unsupported {
                 what: format!("TVIEW {} cannot be maintained incrementally", tview.name),
@@ -165,8 +161,8 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
 fn create_key_index(oid: pg_sys::Oid) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
     let tview = tview::of(&rel)?;
-    let Some(key) = &tview.key else { return Ok(()) };
-    let used = tview.decisions.values().any(|d| d.strategy == tviews_core::strategy::Strategy::Keyed);
+    let Some(key) = tview.key.as_ref().filter(|k| !k.is_empty()) else { return Ok(()) };
+    let used = tview.decisions.values().any(|d| d.strategy != Strategy::Full);
     let wanted: Vec<i16> = key.iter().map(|k| k.at as i16 + 1).collect();
     if !used || has_index(&rel, &wanted) {
         return Ok(());

@@ -3,7 +3,8 @@
 //! Worked out from the server's catalogs at first use, forgotten when a relation involved is invalidated. Text is made
 //! under the pinned settings, so every name in it is qualified.
 
-use crate::analyze::{describe, dirty, load, operators, relations, text};
+use crate::analyze::fold::{self, Fold};
+use crate::analyze::{delta, describe, dirty, load, operators, relations, text};
 use crate::catalog::{cache, options};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -45,9 +46,15 @@ pub struct Tview {
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
+    /// How many columns that is.
+    pub selected: usize,
     /// What the SQL runs with.
     pub search_path: CString,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; 2],
+    pub approximate: bool,
+    /// How groups are folded, when some change is.
+    pub fold: Option<Fold>,
+    pub(super) fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::fold::FoldSql>>>>,
     pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::keyed::KeyedSql>>>>,
 }
 
@@ -101,11 +108,17 @@ fn build(rel: &Relation) -> Result<Tview> {
         for relid in relations::named(query) {
             cache::watch(pg_sys::Oid::from(relid));
         }
-        let plan = decide(query, &options::stored(rel.oid()), column_names(rel))?;
+        let mut plan = decide(query, &options::stored(rel.oid()), column_names(rel))?;
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
+        let types = plan.fold.as_ref().map(Fold::state_types).unwrap_or_default();
         let state = tam::state::state_attributes(rel.tupdesc());
+        if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
+            plan.without_state();
+        }
+        let states = plan.fold.as_ref().map_or(0, |f| f.states.len() + 1);
+        let text = text::with_state(query, &plan.shape, plan.fold.as_ref())?;
         Ok(Tview {
             oid: rel.oid(),
             name: name::relation(rel.oid()).unwrap_or_default(),
@@ -114,10 +127,14 @@ fn build(rel: &Relation) -> Result<Tview> {
             state: state.into_iter().map(|a| a as usize - 1).collect(),
             key: plan.key,
             decisions: plan.decisions,
-            query: text::with_state(query, &plan.shape)?,
+            approximate: options::stored(rel.oid()).get("approximate").map(String::as_str) == Some("true"),
+            fold: plan.fold.map(Fold::keep),
+            query: text,
+            selected: column_names(rel).len() + states,
             search_path: operators::search_path(load::expand(query)?),
             plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),
+            fold_sql: RefCell::new(HashMap::new()),
         })
     }
 }
@@ -131,6 +148,27 @@ pub struct Decided {
     pub key: Option<Vec<KeyColumn>>,
     pub decisions: BTreeMap<u32, Decision>,
     pub shape: Shape,
+    pub fold: Option<Fold>,
+}
+
+impl Decided {
+    /// The stored rows lack their state: every strategy becomes its fallback.
+    fn without_state(&mut self) {
+        self.fold = None;
+        for d in self.decisions.values_mut().filter(|d| d.strategy == Strategy::Fold) {
+            d.strategy = d.fallback;
+            d.reason = "the rows have lost their state; tviews.rebuild() brings it back".into();
+        }
+    }
+}
+
+/// Types of the state attributes that an open TVIEW needs.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
+    let decided = decide(load::stored(rel)?, &options::stored(rel.oid()), column_names(rel))?;
+    Ok(decided.fold.as_ref().map(Fold::state_types).unwrap_or_default())
 }
 
 /// Decides for a stored (not expanded) query.
@@ -146,17 +184,35 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         Some(given) => Some(given_key(given, &columns, &d.comparable)?),
         None => key::derive(d),
     };
+    let approximate = options.get("approximate").map(String::as_str) == Some("true");
+    let fold = match (&positions, &d.shape) {
+        (None, Shape::Groups(g)) if !g.is_empty() => Err(no_key(&d.shape)),
+        (None, Shape::Distinct) => Err(no_key(&d.shape)),
+        _ => fold::recognise(expanded, &d.shape, approximate).map_err(String::from),
+    };
+    let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
     let mut decisions = BTreeMap::new();
     for (relid, usage) in &used {
-        let decision = match (&positions, options.get("mode").map(String::as_str)) {
+        let mut decision = match (&positions, options.get("mode").map(String::as_str)) {
             (_, Some("full")) => Decision::full("mode = full"),
             (None, _) => Decision::full(no_key(&d.shape)),
+            (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
             (Some(p), _) => decide_one(&described, p, *relid, usage)?,
         };
+        if options.get("mode").map(String::as_str) != Some("full") {
+            if let Ok(fold) = &fold {
+                consider_fold(&described, fold, *relid, usage, &mut decision)?;
+            } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
+                decision.reason = format!("{}: {why}", decision.reason);
+            }
+        }
         decisions.insert(*relid, decision);
     }
+    let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
     let key = positions.map(|p| key_columns(&described, expanded, &p)).transpose()?;
-    Ok(Decided { key, decisions, shape: d.shape.clone() })
+    let shape = d.shape.clone();
+    let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
+    Ok(Decided { key, decisions, shape, fold })
 }
 
 fn no_key(shape: &Shape) -> String {
@@ -188,11 +244,6 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
     if matches!(d.description.shape, Shape::Opaque(_)) {
         return Ok(Decision::full(no_key(&d.description.shape)));
     }
-    let atoms: Vec<usize> =
-        (0..d.description.atoms.len()).filter(|a| d.description.atoms[*a].relid == Some(relid)).collect();
-    if atoms.len() < usage.times {
-        return Ok(Decision::full("it is read inside a sub-query"));
-    }
     if usage.only && has_children(relid) {
         return Ok(Decision::full("ONLY of a table that has children"));
     }
@@ -200,26 +251,45 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
         return Ok(Decision::full("a system column is read"));
     }
     let grouped = d.description.shape != Shape::Rows;
-    let mut by_key = grouped;
-    for atom in &atoms {
-        match dirty::term(d, key, *atom, &BTreeSet::from([relid]))? {
-            Err(why) => return Ok(Decision::full(why)),
-            Ok(term) => {
-                by_key |= key.iter().any(|p| match d.description.outputs[*p] {
-                    Some(c) => term.nulled.contains(&c.atom),
-                    None => !term.nulled.is_empty(),
-                });
-            }
+    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), &stored_key)? {
+        Err(why) => return Ok(Decision::full(why)),
+        Ok(terms) if terms.occurrences < usage.times => {
+            return Ok(Decision::full("it is read where its changes cannot be followed"))
         }
-    }
-    let sharing = match (atoms.len(), by_key) {
+        Ok(terms) => terms,
+    };
+    let sharing = match (usage.times, grouped || terms.meet) {
         (2.., _) => Sharing::Alone,
         (_, true) => Sharing::ByKey,
         (_, false) => Sharing::Free,
     };
     let reason =
         if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
-    Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into() })
+    Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
+}
+
+/// Makes a decision `fold` when the changes of a relation can be taken into the state of the groups.
+unsafe fn consider_fold(
+    d: &describe::Described,
+    fold: &Fold,
+    relid: u32,
+    usage: &relations::Use,
+    decision: &mut Decision,
+) -> Result<()> {
+    let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
+    if times < usage.times || (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) {
+        return Ok(());
+    }
+    match delta::terms(d, &fold.key_nodes, &BTreeSet::from([relid]))? {
+        Ok(_) => {
+            let sharing = if times > 1 { Sharing::Alone } else { Sharing::ByKey };
+            let reason = "changed rows are taken into the state of their groups".into();
+            *decision = Decision { strategy: Strategy::Fold, sharing, reason, fallback: decision.strategy };
+        }
+        Err(why) if decision.strategy == Strategy::Keyed => decision.reason = format!("{}: {why}", decision.reason),
+        Err(_) => {}
+    }
+    Ok(())
 }
 
 unsafe fn key_columns(
@@ -277,6 +347,17 @@ fn given_key(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec
 }
 
 impl Tview {
+    /// Whether changes of these relations can be taken into the groups' states.
+    pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
+        self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
+    }
+
+    /// Whether the rows that changes of these relations can affect are known by key.
+    pub fn is_keyed(&self, changed: &BTreeSet<u32>) -> bool {
+        let keyed = |d: &Decision| d.strategy == Strategy::Keyed || d.fallback == Strategy::Keyed;
+        self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| keyed(&self.decisions[r]))
+    }
+
     /// The kept plan for `sql`. Few and many changed rows have plans of their own, made under other settings.
     pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
         let plans = &self.plans[size as usize];
