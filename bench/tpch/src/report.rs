@@ -9,6 +9,27 @@ const HEAD: &str =
     "| query | changed table | strategies | recomputing | 1 row | ratio | 100 rows | ratio | 1 % | ratio |\n\
                     |---|---|---|--:|--:|--:|--:|--:|--:|--:|";
 
+const INTRODUCTION: &str = "# TPC-H
+
+The 22 queries of TPC-H, each as a TVIEW, with the substitution parameters of the specification's validation runs, ORDER BY and LIMIT
+included; query 15 has its view as a CTE. `make bench-tpch` measures, `make check` compares every TVIEW with its query after random
+transactions over all eight tables.
+
+* **recomputing**: REFRESH of an ordinary materialized view with the same query.
+* **1 row, 100 rows, 1 %**: time of the flush of one transaction that updates that many rows of the changed table, which is the largest one
+  that the query reads (for query 16, `part`, since it reads only keys of `partsupp`). One row and 100 rows are chosen among those that the query uses, 1 % among
+  all; every column is changed that the query computes with.
+* **ratio**: recomputing, divided by that.
+";
+
+const TIES: &str = "
+## Ties
+
+ORDER BY … LIMIT does not say which of several rows with equal sort keys at the end is in the answer. A TVIEW then has one of the answers that
+the query allows; `make check` tests that its sort keys are those of the query's first rows, and that its rows are rows of the query
+without LIMIT. `tviews.verify` runs the query as it is, and may show such rows as different. Add a unique column to the ORDER BY to have one answer.
+";
+
 const SHOWN: [&str; 7] = [
     "autovacuum",
     "effective_cache_size",
@@ -47,20 +68,7 @@ pub fn line(row: &Row) -> String {
 
 /// The whole page.
 pub fn page(client: &mut Client, tables: &[(f64, Vec<Row>)], rounds: usize) -> Result<String> {
-    let mut page = format!(
-        "# TPC-H
-
-The 22 queries of TPC-H, each as a TVIEW, with the substitution parameters of the specification's validation runs, ORDER BY and LIMIT
-included; query 15 has its view as a CTE. `make bench-tpch` measures, `make check` compares every TVIEW with its query after random
-transactions over all eight tables.
-
-* **recomputing**: REFRESH of an ordinary materialized view with the same query.
-* **1 row, 100 rows, 1 %**: time of the flush of one transaction that updates that many rows of the changed table, which is the largest one
-  that the query reads (for query 16, `part`, since it reads only keys of `partsupp`). One row and 100 rows are chosen among those that the query uses, 1 % among
-  all; every column is changed that the query computes with.
-* **ratio**: recomputing, divided by that.
-"
-    );
+    let mut page = INTRODUCTION.to_string();
     for (scale, rows) in tables {
         let n = rows.iter().map(|r| r.changed[2]).max().unwrap_or(0);
         write!(page, "\n## Scale factor {scale}\n\n{HEAD}\n")?;
@@ -69,15 +77,7 @@ transactions over all eight tables.
         }
         writeln!(page, "\n1 % is up to {n} rows.")?;
     }
-    page.push_str(
-        "
-## Ties
-
-ORDER BY … LIMIT does not say which of several rows with equal sort keys at the end is in the answer. A TVIEW then has one of the answers that
-the query allows; `make check` tests that its sort keys are those of the query's first rows, and that its rows are rows of the query
-without LIMIT. `tviews.verify` runs the query as it is, and may show such rows as different. Add a unique column to the ORDER BY to have one answer.
-",
-    );
+    page.push_str(TIES);
     write!(page, "\nConditions: {}\n", conditions(client, rounds)?)?;
     Ok(page)
 }
