@@ -442,7 +442,17 @@ impl Maker<'_> {
     fn geography(&mut self) {
         let nation = self.dice.between(0, 24);
         let region = self.dice.between(0, 4);
-        match self.dice.between(0, 5) {
+        match self.dice.between(0, 7) {
+            6 | 7 => {
+                // as it was at first
+                self.sql("INSERT INTO region TABLE original_region ON CONFLICT (r_regionkey) DO UPDATE SET r_name = excluded.r_name");
+                self.sql(
+                    "INSERT INTO nation TABLE original_nation ON CONFLICT (n_nationkey) \
+                     DO UPDATE SET n_name = excluded.n_name, n_regionkey = excluded.n_regionkey",
+                );
+                self.sql("UPDATE supplier SET s_nationkey = s_suppkey % 25 WHERE s_nationkey IS NULL");
+                self.sql("UPDATE customer SET c_nationkey = c_custkey % 25 WHERE c_nationkey IS NULL");
+            }
             0 => self.sql(format!("UPDATE nation SET n_regionkey = {region} WHERE n_nationkey = {nation}")),
             1 => {
                 let name = present(self.dice, "n_name");
