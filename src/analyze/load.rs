@@ -23,6 +23,21 @@ pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
     }
 }
 
+/// The query that a TVIEW is maintained by: the stored one, or, when it has stages, the expanded one that reads them.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
+    let query = stored(rel)?;
+    let known = crate::catalog::stages::of(rel.oid());
+    if known.is_empty() {
+        return Ok(query);
+    }
+    let mut next = known.iter();
+    let missing = || Error::Internal(format!("TVIEW {} lacks a stage", rel.oid().to_u32()));
+    super::stages::split(expand(query)?, &mut |_| next.next().copied().ok_or_else(missing))
+}
+
 /// A copy of `query` in which views are sub-queries.
 ///
 /// # Safety

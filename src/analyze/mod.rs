@@ -16,4 +16,5 @@ pub mod operators;
 pub mod refuse;
 mod refuse_functions;
 pub mod relations;
+pub mod stages;
 pub mod text;

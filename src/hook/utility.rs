@@ -201,6 +201,7 @@ unsafe fn finish(call: &mut Call) {
         After::Tree(relids) => life::tree_changed(&*relids),
         After::View(view) => life::view_replaced(view),
         After::Names => {
+            super::stages::follow_owners();
             catalog::invalidate_all();
             Ok(())
         }

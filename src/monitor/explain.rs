@@ -1,12 +1,13 @@
 //! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
 
 use super::open;
+use crate::catalog::stages;
 use crate::hook::create;
 use crate::pg::error::{or_raise, Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::{ext, list};
-use crate::refresh::tview::{self, Tview};
+use crate::refresh::{summary, tview};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{name, pg_extern, pg_sys};
 use std::collections::BTreeSet;
@@ -43,7 +44,8 @@ fn explain(tview: pg_sys::Oid) -> SetOfIterator<'static, String> {
 fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
     let rel = open(relid)?;
     let tview = tview::of(&rel)?;
-    let mut out = vec![format!("TVIEW {}", tview.name)];
+    let stage = stages::is_stage(relid);
+    let mut out = vec![format!("{} {}", if stage { "stage" } else { "TVIEW" }, tview.name)];
     match &tview.key {
         Some(key) => {
             let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
@@ -74,6 +76,9 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         }
     }
     out.push(format!("  query: {}", tview.query));
+    for stage in stages::of(relid) {
+        out.extend(lines(stage)?);
+    }
     Ok(out)
 }
 
@@ -82,10 +87,8 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
 fn strategies(
     tview: pg_sys::Oid,
 ) -> TableIterator<'static, (name!(base_table, pg_sys::Oid), name!(strategy, String), name!(reason, String))> {
-    let rel = or_raise(open(tview));
-    let tview: std::rc::Rc<Tview> = or_raise(tview::of(&rel));
-    let rows: Vec<_> = tview
-        .decisions
+    let decisions = or_raise(summary::decisions(or_raise(open(tview)).oid()));
+    let rows: Vec<_> = decisions
         .iter()
         .map(|(r, d)| (pg_sys::Oid::from(*r), d.strategy.as_str().to_string(), d.reason.clone()))
         .collect();

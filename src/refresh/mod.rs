@@ -12,6 +12,7 @@ mod keyed;
 mod locks;
 pub mod populate;
 mod sql;
+pub mod summary;
 pub mod tview;
 
 use crate::capture::srf::{self, Offer};
@@ -127,7 +128,7 @@ impl Flush {
             let due = self.recompute.contains(tview) || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
             if due {
                 let oid = pg_sys::Oid::from(*tview);
-                stat::watched(oid, || self.maintain(oid, graph.is_read(*tview)))?;
+                stat::watched(graph.root(oid), || self.maintain(oid, graph.is_read(*tview)))?;
             }
         }
         // What was written is visible to the snapshot that the reader takes next.
@@ -146,7 +147,7 @@ impl Flush {
             return Ok(Counters::default());
         }
         let tview = tview::of(&rel)?;
-        callback::set_flushing(Some(&tview.name));
+        callback::set_flushing(Some(&tview.title));
         let lost = !sentinel::alive(oid, rel.class());
         let changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
         let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
@@ -185,7 +186,11 @@ impl Flush {
         if lost {
             sentinel::raise(oid)?;
         }
-        if let Some(own) = job.own.take() {
+        if let Some(mut own) = job.own.take() {
+            if lost {
+                // What was there before is not known: the difference is no change.
+                own.set_everything();
+            }
             self.publish(oid, own);
         }
         callback::set_flushing(None);

@@ -8,7 +8,7 @@
 use super::tview::{self, Size, Tview};
 use super::{flush, graph, recover, Moment};
 use crate::analyze::{describe, load};
-use crate::catalog::{options, sentinel};
+use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
@@ -23,6 +23,7 @@ use tviews_core::strategy::Strategy;
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     flush(Moment::Read);
+    populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         check_source(pg_sys::Oid::from(*source))?;
     }
@@ -49,6 +50,22 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     Ok(rows)
 }
 
+/// Populates the stages of a TVIEW that are not.
+pub fn populate_stages(oid: pg_sys::Oid) -> Result<()> {
+    for stage in catalog::stages::of(oid) {
+        if !fresh_enough(stage) {
+            populate(stage, pg_sys::RELPERSISTENCE_UNLOGGED, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a stage is populated and alive: it is exact then.
+fn fresh_enough(stage: pg_sys::Oid) -> bool {
+    Relation::open(stage, pg_sys::AccessShareLock)
+        .is_some_and(|r| r.class().relispopulated && sentinel::alive(stage, r.class()))
+}
+
 /// Empties a TVIEW, as REFRESH … WITH NO DATA does.
 pub fn empty(oid: pg_sys::Oid) -> Result<()> {
     refuse_if_read(oid, "emptied")?;
@@ -67,6 +84,10 @@ pub fn empty_as(oid: pg_sys::Oid, persistence: u8) -> Result<()> {
         pg_sys::CommandCounterIncrement();
     }
     sentinel::lower(oid);
+    drop(rel);
+    for stage in catalog::stages::of(oid) {
+        empty_as(stage, pg_sys::RELPERSISTENCE_UNLOGGED)?;
+    }
     Ok(())
 }
 
@@ -121,7 +142,7 @@ fn check_mode(tview: &Tview) -> Result<()> {
     if options::stored(tview.oid).get("mode").map(String::as_str) != Some("incremental") {
         return Ok(());
     }
-    for (relid, decision) in &tview.decisions {
+    for (relid, decision) in &super::summary::decisions(tview.oid)? {
         if decision.strategy == Strategy::Full {
             let table = crate::pg::name::bare(pg_sys::Oid::from(*relid));
             return Err(Error::Unsupported {
@@ -184,7 +205,7 @@ fn index_columns(rel: &Relation, tview: &Tview) -> Option<String> {
     // SAFETY: a private copy of the stored query.
     let shape = unsafe {
         let _pinned = Pinned::new(tview.owner);
-        let query = load::expand(load::stored(rel).ok()?).ok()?;
+        let query = load::expand(load::maintained(rel).ok()?).ok()?;
         describe::describe(query, &super::tview::stored_key).description.shape
     };
     if shape != Shape::Distinct {

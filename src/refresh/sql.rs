@@ -36,7 +36,7 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
     // SAFETY: a private copy of the stored query.
     let selects = unsafe {
-        let query = load::expand(load::stored(rel)?)?;
+        let query = load::expand(load::maintained(rel)?)?;
         match dirty::terms(query, &positions, changed, &super::tview::stored_key)? {
             Ok(terms) => terms.selects,
             Err(_) => return Ok(None),

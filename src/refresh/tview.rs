@@ -5,7 +5,7 @@
 
 use crate::analyze::fold::{self, Fold};
 use crate::analyze::{delta, describe, dirty, load, operators, relations, text};
-use crate::catalog::{cache, options};
+use crate::catalog::{cache, options, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
@@ -37,6 +37,8 @@ pub struct KeyColumn {
 pub struct Tview {
     pub oid: pg_sys::Oid,
     pub name: String,
+    /// Name of the user's TVIEW: its own, or, for a stage, that of the TVIEW it serves.
+    pub title: String,
     pub owner: pg_sys::Oid,
     /// Quoted visible columns.
     pub columns: Vec<String>,
@@ -46,7 +48,9 @@ pub struct Tview {
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
-    /// How many columns that is.
+    /// The query as its user wrote it, without ORDER BY.
+    pub original: String,
+    /// How many columns `query` has.
     pub selected: usize,
     /// What the SQL runs with.
     pub search_path: CString,
@@ -100,15 +104,18 @@ pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
 }
 
 fn build(rel: &Relation) -> Result<Tview> {
+    let root = stages::root(rel.oid());
     let _pinned = Pinned::new(rel.class().relowner);
-    let query = load::stored(rel)?;
+    // SAFETY: the owner and its settings are pinned.
+    let query = unsafe { load::maintained(rel)? };
     cache::watch(rel.oid());
     // SAFETY: `query` is a private copy; everything made from it lives in the current memory context.
     unsafe {
         for relid in relations::named(query) {
             cache::watch(pg_sys::Oid::from(relid));
         }
-        let mut plan = decide(query, &options::stored(rel.oid()), column_names(rel))?;
+        let options = options_of(rel.oid());
+        let mut plan = decide(query, &options, column_names(rel))?;
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
@@ -118,6 +125,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             plan.without_state();
         }
         let states = plan.fold.as_ref().map_or(0, |f| f.states.len() + 1);
+        let original = text::with_state(load::stored(rel)?, &plan.shape, None)?;
         let text = text::with_state(query, &plan.shape, plan.fold.as_ref())?;
         Ok(Tview {
             oid: rel.oid(),
@@ -127,9 +135,11 @@ fn build(rel: &Relation) -> Result<Tview> {
             state: state.into_iter().map(|a| a as usize - 1).collect(),
             key: plan.key,
             decisions: plan.decisions,
-            approximate: options::stored(rel.oid()).get("approximate").map(String::as_str) == Some("true"),
+            approximate: options.get("approximate").map(String::as_str) == Some("true"),
+            title: name::relation(root).unwrap_or_default(),
             fold: plan.fold.map(Fold::keep),
             query: text,
+            original,
             selected: column_names(rel).len() + states,
             search_path: operators::search_path(load::expand(query)?),
             plans: Default::default(),
@@ -137,6 +147,16 @@ fn build(rel: &Relation) -> Result<Tview> {
             fold_sql: RefCell::new(HashMap::new()),
         })
     }
+}
+
+/// Options in force: a stage follows the TVIEW it serves in what concerns values.
+fn options_of(oid: pg_sys::Oid) -> options::Options {
+    let root = stages::root(oid);
+    let mut all = options::stored(root);
+    if root != oid {
+        all.retain(|k, _| k == "approximate");
+    }
+    all
 }
 
 fn column_names(rel: &Relation) -> Vec<String> {
@@ -167,7 +187,7 @@ impl Decided {
 /// # Safety
 /// Pinned settings are in force.
 pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
-    let decided = decide(load::stored(rel)?, &options::stored(rel.oid()), column_names(rel))?;
+    let decided = decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
     Ok(decided.fold.as_ref().map(Fold::state_types).unwrap_or_default())
 }
 

@@ -253,7 +253,7 @@ impl super::Tview {
         }
         // SAFETY: a private copy of the stored query.
         let terms = unsafe {
-            let query = load::expand(load::stored(rel)?)?;
+            let query = load::expand(load::maintained(rel)?)?;
             let described = describe::describe(query, &super::tview::stored_key);
             let Ok(fold): std::result::Result<Fold, _> =
                 fold::recognise(query, &described.description.shape, self.approximate)
