@@ -45,6 +45,8 @@ pub enum Moment {
 
 thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// Nesting of the sub-transaction that the flush runs in.
+    static LEVEL: Cell<i32> = const { Cell::new(0) };
     /// First command that sees what the last flush of this transaction wrote.
     static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
 }
@@ -66,6 +68,8 @@ struct Guard;
 impl Guard {
     fn enter() -> Guard {
         RUNNING.set(true);
+        // SAFETY: plain getter.
+        LEVEL.set(unsafe { pg_sys::GetCurrentTransactionNestLevel() });
         Guard
     }
 }
@@ -310,10 +314,18 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
 
 pub fn end_of_transaction() {
     LAST.set(0);
-    end_of_subtransaction();
+    end();
 }
 
+/// A sub-transaction inside of a flush, as a function with an exception block begins one, does not end the flush.
 pub fn end_of_subtransaction() {
+    // SAFETY: plain getter.
+    if !running() || unsafe { pg_sys::GetCurrentTransactionNestLevel() } <= LEVEL.get() {
+        end();
+    }
+}
+
+fn end() {
     RUNNING.set(false);
     callback::set_flushing(None);
     sentinel::forget();
