@@ -47,6 +47,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     drop(rel);
     sentinel::raise(oid)?;
     create_key_index(oid)?;
+    super::base::set();
     Ok(rows)
 }
 
