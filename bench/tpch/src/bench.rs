@@ -78,7 +78,11 @@ fn measure(client: &mut Client, query: &Query, rounds: usize) -> Result<Row> {
     let change = changes::of(query);
     let sampled = sample(client, &change)?;
     let recompute = recompute(client, query, rounds)?;
-    query.create(client)?;
+    if let Err(error) = query.create(client) {
+        let strategies = format!("refused: {}", error.as_db_error().map_or("", |e| e.message()));
+        let (flush, changed) = ([f64::NAN; 3], [0; 3]);
+        return Ok(Row { name: query.name.clone(), table: change.table, strategies, flush, changed, recompute });
+    }
     client.batch_execute(&format!("ANALYZE {}", query.name))?;
     let strategies = query.strategies(client)?;
     let sizes = [("relevant", 1), ("relevant", 100), ("sampled", sampled)];
