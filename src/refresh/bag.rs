@@ -194,6 +194,6 @@ impl Tview {
             hash_expression(rel, self, "d."),
             view = self.name,
         );
-        Ok(Some(BagSql { delta: terms.join(" UNION ALL "), lookup }))
+        Ok(Some(BagSql { delta: super::sql::union_all(&terms), lookup }))
     }
 }

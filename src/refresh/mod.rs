@@ -90,6 +90,8 @@ pub struct Flush {
     on_transaction_snapshot: bool,
     /// Some changes have been applied before: only strategies that recompute may be followed.
     again: bool,
+    /// Inside of a statement that writes: what it has written so far is seen, and comes once more as change rows.
+    inside: bool,
 }
 
 /// Brings all affected TVIEWs up to date.
@@ -98,13 +100,15 @@ pub fn flush(moment: Moment) {
         return;
     }
     let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
-    let again = keep || !queue::nothing_applied();
+    let inside = queue::in_flight::any();
+    let again = keep || inside || !queue::nothing_applied();
     let pending = if moment == Moment::Commit { queue::take_all() } else { queue::take() };
     if pending.is_empty() {
         return;
     }
     let _guard = Guard::enter();
-    let mut flush = Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep, again };
+    let mut flush =
+        Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep, again, inside };
     for (subject, sets) in pending {
         if keep {
             queue::applied(subject, &sets);
@@ -190,6 +194,9 @@ impl Flush {
         } else {
             locks::for_full(&tview, &changed);
             job.full()?;
+        }
+        if self.inside && tview.adds_changes() {
+            queue::recompute(oid);
         }
         drop(pinned);
         if lost {
@@ -308,6 +315,7 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
         recompute: BTreeSet::from([oid.to_u32()]),
         on_transaction_snapshot: false,
         again: true,
+        inside: queue::in_flight::any(),
     };
     flush.run()
 }

@@ -275,6 +275,9 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
     if usage.columns.iter().any(|c| *c < 0) {
         return Ok(Decision::full("a system column is read"));
     }
+    if usage.computed {
+        return Ok(Decision::full("a virtual generated column is read"));
+    }
     let grouped = d.description.shape != Shape::Rows;
     let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), &stored_key)? {
         Err(why) => return Ok(Decision::full(why)),
@@ -301,7 +304,11 @@ unsafe fn consider_delta(
     decision: &mut Decision,
 ) -> Result<()> {
     let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
-    if times < usage.times || (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) {
+    if times < usage.times
+        || (usage.only && has_children(relid))
+        || usage.columns.iter().any(|c| *c < 0)
+        || usage.computed
+    {
         return Ok(());
     }
     match delta::terms(d, &delta::outputs_of(d.block.query), &BTreeSet::from([relid]))? {
@@ -324,7 +331,11 @@ unsafe fn consider_fold(
     decision: &mut Decision,
 ) -> Result<()> {
     let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
-    if times < usage.times || (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) {
+    if times < usage.times
+        || (usage.only && has_children(relid))
+        || usage.columns.iter().any(|c| *c < 0)
+        || usage.computed
+    {
         return Ok(());
     }
     match delta::terms(d, &fold.key_nodes, &BTreeSet::from([relid]))? {
@@ -397,6 +408,11 @@ impl Tview {
     /// Whether changes of these relations can be taken into the groups' states.
     pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
         self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
+    }
+
+    /// Whether some changes are added to what is stored, which must then be right to the row.
+    pub fn adds_changes(&self) -> bool {
+        self.decisions.values().any(|d| matches!(d.strategy, Strategy::Fold | Strategy::Delta))
     }
 
     /// Whether the rows by which the output changes can be told.

@@ -269,11 +269,11 @@ impl super::Tview {
             }
         };
         let bulk = if terms.len() > 1 {
-            format!("SELECT * FROM ({}) x ORDER BY 1 DESC", terms.join(" UNION ALL "))
+            format!("SELECT * FROM ({}) x ORDER BY 1 DESC", sql::union_all(&terms))
         } else {
-            terms.join(" UNION ALL ")
+            sql::union_all(&terms)
         };
-        Ok(Some(FoldSql { delta: terms.join(" UNION ALL "), bulk, lookup: sql::stored(self)? }))
+        Ok(Some(FoldSql { delta: sql::union_all(&terms), bulk, lookup: sql::stored(self)? }))
     }
 }
 
