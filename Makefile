@@ -6,15 +6,16 @@ PROFILE ?= release
 SECONDS ?= 0
 PYTHON ?= python3
 DEV = $(if $(filter dev,$(PROFILE)),--dev)
-export TESTS SEED
+export TESTS SEED SCALE ONLY
 
 help:
 	@echo 'make build              compile the extension (PROFILE=release|dev)'
 	@echo 'make install            … and install it into the server'
 	@echo 'make check              all tests; TESTS="tier or test …" runs some of them'
-	@echo 'make check-fast         the same without the two minutes of the differential test'
+	@echo 'make check-fast         the same without the three minutes of the differential test and TPC-H'
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
 	@echo 'make bench              benchmarks'
+	@echo 'make bench-tpch         TPC-H at scale factors 0.1 and 1 (SCALE=0.1, ONLY=3,18: some of it)'
 	@echo 'make fuzz               differential test until interrupted, or for SECONDS=…; SEED=…'
 	@echo 'make clean              remove what was built; downloaded servers stay (clean-all removes these too)'
 	@echo
@@ -47,10 +48,13 @@ bench:
 	@$(PYTHON) bench/run.py $(SERVER)
 	@$(PYTHON) bench/syntax.py $(SERVER)
 
+bench-tpch:
+	@$(PYTHON) bench/tpch/run.py $(SERVER)
+
 clean:
 	rm -rf target/host target/typecheck target/results target/pg*
 
 clean-all:
 	rm -rf target
 
-.PHONY: help build install check check-fast fuzz demo bench clean clean-all
+.PHONY: help build install check check-fast fuzz demo bench bench-tpch clean clean-all

@@ -27,7 +27,8 @@ pgrx::pg_module_magic!();
 pgrx::extension_sql_file!("../sql/parts/schema.sql", name = "schema", bootstrap);
 pgrx::extension_sql_file!("../sql/parts/access_method.sql", name = "access_method", requires = ["schema"]);
 pgrx::extension_sql_file!("../sql/parts/capture.sql", name = "capture", requires = ["access_method"]);
-pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requires = ["capture"]);
+pgrx::extension_sql_file!("../sql/parts/states.sql", name = "states", requires = ["capture"]);
+pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requires = ["states"]);
 pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"], finalize);
 
 #[allow(non_snake_case)]
@@ -36,11 +37,14 @@ pub extern "C-unwind" fn _PG_init() {
     // SAFETY: a plain global.
     let preloading = unsafe { pg_sys::process_shared_preload_libraries_in_progress };
     tam::PRELOADED.store(preloading, Ordering::Relaxed);
-    pg::guc::init();
+    pg::guc::init(preloading);
     tam::init();
     queue::init();
     catalog::cache::init();
     hook::init();
+    if preloading {
+        monitor::counters::init();
+    }
     if preloading && pg::guc::NATIVE_SYNTAX.get() {
         hook::syntax::init();
     }

@@ -1,7 +1,7 @@
 """Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config) or one of format, lint, unit, types:N.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
-$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential) or single tests of them.
+$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential, tpch) or single tests of them.
 Called by `make check` and .ci/run.
 """
 
@@ -26,6 +26,7 @@ RESULT = re.compile(r"^\s*(?:test )?(?:(not ok|ok)\b\s+(?:\d+\s+)?[-+]\s+\S|(?:\
 UNIT = re.compile(r"^test result: .*? (\d+) passed; (\d+) failed")
 SELECTED = os.environ.get("TESTS", "").split()
 SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "120")
+SECONDS_TPCH = os.environ.get("SECONDS_TPCH", "60")
 MINUTES = 20  # for one tier, against tests that hang
 
 
@@ -103,14 +104,14 @@ def host_environment():
 
 
 def unit():
-    headline("unit: crates/core")
+    headline("unit")
     before = total.failed
 
     def count(line):
         if match := UNIT.match(line):
             total.add(*map(int, match.groups()))
 
-    if watch(["cargo", "test", "-p", "tviews_core"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
+    if watch(["cargo", "test", "-p", "tviews_core", "-p", "tviews_tpch"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
         total.add(0, 1)
 
 
@@ -183,6 +184,17 @@ def differential(cluster, where):
     total.add(not failed, failed)
 
 
+def tpch(cluster, where, major):
+    """The 22 queries of TPC-H under random transactions; one server of `make check` is enough for it."""
+    if not wanted("tpch", ["tpch"]) or (not SELECTED and major != "18"):
+        return
+    headline(f"tpch, {where}")
+    cluster.sql("CREATE DATABASE tpch")
+    seed = os.environ.get("SEED", "1")
+    command = ["cargo", "run", "--release", "-p", "tviews_tpch", "--", "check", "--dsn", cluster.dsn("tpch"), "--seconds", SECONDS_TPCH, "--seed", seed]
+    tally(command, "tpch", cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0"))
+
+
 def server(pg, fast):
     """All tiers that need a server."""
     where = toolchain.label(pg)
@@ -196,6 +208,7 @@ def server(pg, fast):
             docs(cluster, where)
             if not fast:
                 differential(cluster, where)
+                tpch(cluster, where, toolchain.major(config))
         scripts(config, where)
     except (SystemExit, Exception) as error:
         print(f"not ok - {where}: {error}")

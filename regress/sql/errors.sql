@@ -56,7 +56,7 @@ CREATE TVIEW x WITH (fillfactor = 1) AS SELECT id FROM t;
 CREATE TVIEW x WITH (mode, mode = auto) AS SELECT id FROM t;
 CREATE TVIEW x WITH (key = 'nosuch') AS SELECT id FROM t;
 CREATE TVIEW x WITH (key = '') AS SELECT id FROM t;
-CREATE TVIEW x WITH (mode = incremental) AS SELECT v FROM t;
+CREATE TVIEW x WITH (mode = incremental) AS SELECT id, avg(v) OVER () FROM t;
 \echo :SQLSTATE
 SET pg_tviews.nosuch = 1;
 SET pg_tviews.native_syntax = off;
@@ -129,6 +129,15 @@ CREATE FUNCTION small(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF
 CREATE TVIEW raising AS SELECT id, errors.small(v) AS s FROM t;
 INSERT INTO t VALUES (5, 101);
 \echo :SQLSTATE
+SELECT * FROM oracle();
+
+-- an error that a function of the query catches is not the flush's; one that comes after it is
+CREATE FUNCTION ratio(a int, b int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN a / b; EXCEPTION WHEN division_by_zero THEN RETURN NULL; END $$;
+CREATE TABLE r (id int PRIMARY KEY, a int, b int);
+CREATE TVIEW caught AS SELECT id, errors.ratio(a, b) AS q, 1 / (a - 5) AS z FROM r;
+INSERT INTO r VALUES (1, 1, 0), (2, 4, 2);
+INSERT INTO r VALUES (3, 5, 0);
+SELECT tview, flushes, last_error FROM tviews.stat WHERE tview = 'caught'::regclass;
 SELECT * FROM oracle();
 
 SET client_min_messages = warning;

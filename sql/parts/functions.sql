@@ -35,6 +35,19 @@ CREATE FUNCTION tviews.health()
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'health_wrapper';
 COMMENT ON FUNCTION tviews.health() IS 'whether everything that TVIEWs need is in place';
 
+CREATE FUNCTION tviews.stat_reset() RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'stat_reset_wrapper';
+REVOKE ALL ON FUNCTION tviews.stat_reset() FROM PUBLIC;
+COMMENT ON FUNCTION tviews.stat_reset() IS 'sets the counters of tviews.stat to zero, for this database';
+
+-- Counters of one TVIEW, for the view tviews.stat.
+CREATE FUNCTION tviews.stat_of(tview oid)
+    RETURNS TABLE (flushes bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, rows_unchanged bigint,
+                   changed_rows bigint, dirty_keys bigint, full_recomputes bigint, flush_time double precision,
+                   lock_wait_time double precision, last_error text, stats_reset timestamptz)
+    LANGUAGE c STRICT ROWS 1 AS 'MODULE_PATHNAME', 'stat_of_wrapper';
+COMMENT ON FUNCTION tviews.stat_of(oid) IS 'counters of one TVIEW';
+
 -- Strategies of one TVIEW, for the view tviews.tviews.
 CREATE FUNCTION tviews.strategies(tview regclass)
     RETURNS TABLE (base_table regclass, strategy text, reason text)

@@ -11,9 +11,20 @@ CREATE TABLE tviews.source (
     columns int2[] NOT NULL
 );
 
+-- Internal TVIEWs that a TVIEW is computed from, in order. They live in a schema that tools take for one of the server's.
+SET LOCAL allow_system_table_mods = on;
+CREATE SCHEMA pg_toast_tviews;
+SET LOCAL allow_system_table_mods = off;
+GRANT USAGE ON SCHEMA pg_toast_tviews TO PUBLIC;
+CREATE TABLE tviews.stage (
+    tview  oid  NOT NULL,
+    number int2 NOT NULL,
+    stage  oid  NOT NULL
+);
+
 -- Unlogged on purpose: a crash empties it together with the unlogged TVIEWs.
 CREATE UNLOGGED TABLE tviews.sentinel (
     tview oid NOT NULL
 );
 
-GRANT SELECT ON tviews.source, tviews.sentinel TO PUBLIC;
+GRANT SELECT ON tviews.source, tviews.stage, tviews.sentinel TO PUBLIC;

@@ -6,15 +6,28 @@ SELECT n.nspname AS schema,
        'commit'::text AS refresh,
        (SELECT pg_catalog.jsonb_object_agg(s.base_table::text, s.strategy ORDER BY s.base_table::text)
           FROM tviews.strategies(c.oid) s) AS strategies,
-       ARRAY(SELECT s.source::regclass FROM tviews.source s WHERE s.tview = c.oid ORDER BY s.source::regclass::text)
-           AS base_tables,
+       ARRAY(SELECT s.base_table FROM tviews.strategies(c.oid) s ORDER BY s.base_table::text) AS base_tables,
        c.relispopulated AS populated,
        c.relpersistence = 'p' AS logged,
        pg_catalog.pg_total_relation_size(c.oid) AS size,
-       0 AS internal_stages
+       (WITH RECURSIVE below AS (
+            SELECT s.stage FROM tviews.stage s WHERE s.tview = c.oid
+            UNION ALL
+            SELECT s.stage FROM below b JOIN tviews.stage s ON s.tview = b.stage)
+        SELECT count(*)::int FROM below) AS internal_stages
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_am a ON a.oid = c.relam
- WHERE a.amname = 'tview' AND c.relkind = 'm';
+ WHERE a.amname = 'tview' AND c.relkind = 'm' AND n.nspname <> 'pg_toast_tviews';
 
 GRANT SELECT ON tviews.tviews TO PUBLIC;
+
+CREATE VIEW tviews.stat AS
+SELECT c.oid::regclass AS tview, s.*
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_am a ON a.oid = c.relam
+ CROSS JOIN LATERAL tviews.stat_of(c.oid) s
+ WHERE a.amname = 'tview' AND c.relkind = 'm'
+   AND c.relnamespace <> 'pg_toast_tviews'::regnamespace;
+
+GRANT SELECT ON tviews.stat TO PUBLIC;

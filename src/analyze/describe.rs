@@ -135,7 +135,7 @@ unsafe fn groups(query: *mut pg_sys::Query) -> Vec<Option<usize>> {
 }
 
 /// Whether a sub-query only joins, filters and projects.
-unsafe fn is_plain(q: &pg_sys::Query) -> bool {
+pub(super) unsafe fn is_plain(q: &pg_sys::Query) -> bool {
     q.commandType == pg_sys::CmdType::CMD_SELECT
         && !q.hasAggs
         && !q.hasWindowFuncs
@@ -194,7 +194,7 @@ unsafe fn describe_from(
     let rte = list::nth::<pg_sys::RangeTblEntry>((*block.query).rtable, index - 1);
     let mut here = path.to_vec();
     here.push(index);
-    if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && !(*rte).lateral && is_plain(&*(*rte).subquery) {
+    if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && is_plain(&*(*rte).subquery) {
         let (sub, join) = describe_block((*rte).subquery, &here, atoms, key_of);
         block.items.insert(index, Item::Sub(sub));
         return join;
@@ -202,11 +202,78 @@ unsafe fn describe_from(
     let atom = if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION {
         base_atom((*rte).relid, (*rte).inh, here, key_of)
     } else {
-        Atom { path: here, ..Atom::default() }
+        computed_atom(rte, block, here)
     };
     atoms.push(atom);
     block.items.insert(index, Item::Atom(atoms.len() - 1));
     Join::Atom(atoms.len() - 1)
+}
+
+/// A sub-query or function of FROM, with the keys that it has by its form.
+unsafe fn computed_atom(rte: *mut pg_sys::RangeTblEntry, block: &Block, path: Vec<usize>) -> Atom {
+    let (node, level, keys): (*mut pg_sys::Node, i32, Vec<Vec<i16>>) = match (*rte).rtekind {
+        pg_sys::RTEKind::RTE_SUBQUERY => ((*rte).subquery.cast(), 1, keys_of((*rte).subquery)),
+        pg_sys::RTEKind::RTE_FUNCTION => ((*rte).functions.cast(), 0, keys_of_functions(rte)),
+        _ => return Atom { path, ..Atom::default() },
+    };
+    // Everything that the item looks at, and all that a join alias may stand for.
+    let looks_at = list::members(pg_sys::pull_varnos_of_level(std::ptr::null_mut(), node, level));
+    let mut depends = BTreeSet::new();
+    for index in looks_at {
+        let below = block.atoms_of(index as usize);
+        if below.is_empty() {
+            depends.extend(block.items.keys().flat_map(|i| block.atoms_of(*i)));
+        }
+        depends.extend(below);
+    }
+    Atom { keys, depends: depends.into_iter().collect(), path, ..Atom::default() }
+}
+
+/// Output columns of a sub-query that no two of its rows share.
+unsafe fn keys_of(sub: *mut pg_sys::Query) -> Vec<Vec<i16>> {
+    let q = &*sub;
+    if !q.groupingSets.is_null() || q.hasTargetSRFs {
+        return Vec::new();
+    }
+    let one = |node: *mut pg_sys::Node| {
+        let node = pg_sys::eval_const_expressions(std::ptr::null_mut(), node);
+        list::is(node, pg_sys::NodeTag::T_Const)
+            && !(*node.cast::<pg_sys::Const>()).constisnull
+            && (*node.cast::<pg_sys::Const>()).constvalue.value() as i64 <= 1
+    };
+    if one(q.limitCount) && q.limitOption != pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES {
+        return vec![Vec::new()];
+    }
+    if !q.setOperations.is_null() {
+        return Vec::new();
+    }
+    let outs = outputs(sub);
+    let columns = |clause: *mut pg_sys::List| -> Option<Vec<i16>> {
+        list::iter::<pg_sys::SortGroupClause>(clause)
+            .map(|c| outs.iter().find(|t| (***t).ressortgroupref == (*c).tleSortGroupRef).map(|t| (**t).resno))
+            .collect()
+    };
+    let mut keys = Vec::new();
+    if !q.distinctClause.is_null() {
+        keys.extend(columns(q.distinctClause));
+    }
+    if q.hasAggs || !q.groupClause.is_null() || !q.havingQual.is_null() {
+        keys.extend(columns(q.groupClause));
+    }
+    keys
+}
+
+unsafe fn keys_of_functions(rte: *mut pg_sys::RangeTblEntry) -> Vec<Vec<i16>> {
+    if (*rte).funcordinality {
+        return vec![vec![list::len((*(*rte).eref).colnames) as i16]];
+    }
+    let sets =
+        list::iter::<pg_sys::RangeTblFunction>((*rte).functions).any(|f| pg_sys::expression_returns_set((*f).funcexpr));
+    if sets {
+        Vec::new()
+    } else {
+        vec![Vec::new()]
+    }
 }
 
 /// Plain equalities of a conjunction whose sides are columns or a column and a constant.

@@ -10,7 +10,8 @@
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
 
 use super::change_rows::{add_deleted, drop_whole_rows, replace_by_changes};
-use super::describe::{Block, Described, Item};
+use super::describe::{describe, Block, Described, Item, KeyOf};
+use super::lift;
 use super::load::outputs;
 use super::relations;
 use crate::pg::error::Result;
@@ -19,8 +20,76 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 
+/// All terms for changes of some relations.
+#[derive(Default)]
+pub struct Terms {
+    pub selects: Vec<String>,
+    /// Places where the relations are read.
+    pub occurrences: usize,
+    /// Whether two writers of one relation can meet in one output row.
+    pub meet: bool,
+}
+
+/// Builds the terms for all places where a query reads one of `changed`.
+///
+/// # Safety
+/// `query` is a valid, expanded query; `key` are output positions.
+pub unsafe fn terms(
+    query: *mut pg_sys::Query,
+    key: &[usize],
+    changed: &BTreeSet<u32>,
+    key_of: KeyOf,
+) -> Result<std::result::Result<Terms, Why>> {
+    let mut out = Terms::default();
+    Ok(collect(query, key, &[], changed, key_of, &mut out)?.map(|()| out))
+}
+
+/// Terms of the relations in the FROM clause at and below `focus`, and of those in sub-queries there.
+unsafe fn collect(
+    query: *mut pg_sys::Query,
+    key: &[usize],
+    focus: &[usize],
+    changed: &BTreeSet<u32>,
+    key_of: KeyOf,
+    out: &mut Terms,
+) -> Result<std::result::Result<(), Why>> {
+    let clean = ext::copy(query);
+    if let Err(why) = lift::drop_changed_conditions(clean, changed) {
+        return Ok(Err(why));
+    }
+    let d = describe(clean, key_of);
+    for (a, atom) in d.description.atoms.iter().enumerate() {
+        if !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| changed.contains(&r)) {
+            continue;
+        }
+        match term(&d, key, a, changed)? {
+            Err(why) => return Ok(Err(why)),
+            Ok(term) => {
+                out.meet |= !focus.is_empty()
+                    || key.iter().any(|p| match d.description.outputs[*p] {
+                        Some(c) => term.nulled.contains(&c.atom),
+                        None => !term.nulled.is_empty(),
+                    });
+                out.occurrences += 1;
+                out.selects.extend(term.selects);
+            }
+        }
+    }
+    for site in lift::sites(query, focus, changed) {
+        let lifted = ext::copy(query);
+        let path = match lift::lift(lifted, &site, key, changed) {
+            Ok(path) => path,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Err(why) = collect(lifted, key, &path, changed, key_of, out)? {
+            return Ok(Err(why));
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// A term's SQL and what it says about concurrency.
-pub struct Term {
+struct Term {
     /// One SELECT per combination of null-extended sides, each with one column per key position.
     pub selects: Vec<String>,
     /// Atoms that can be null-extended.
@@ -34,7 +103,7 @@ pub type Why = String;
 ///
 /// # Safety
 /// `d` was described from `query`, both alive; `key` are output positions.
-pub unsafe fn term(
+unsafe fn term(
     d: &Described,
     key: &[usize],
     atom: usize,
@@ -84,7 +153,7 @@ pub unsafe fn term(
 }
 
 /// Removes everything behind the FROM and WHERE clauses.
-unsafe fn strip(query: *mut pg_sys::Query) {
+pub(super) unsafe fn strip(query: *mut pg_sys::Query) {
     let q = &mut *query;
     q.groupClause = std::ptr::null_mut();
     q.groupingSets = std::ptr::null_mut();
@@ -150,7 +219,7 @@ struct Edit<'a> {
 }
 
 /// A join on the way from the top of a FROM clause to an item.
-struct OnPath {
+pub(super) struct OnPath {
     join: *mut pg_sys::JoinExpr,
     in_left: bool,
 }
@@ -232,7 +301,7 @@ impl Edit<'_> {
 }
 
 /// The joins from the top to range table index `index`, outermost first.
-unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> bool {
+pub(super) unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> bool {
     if list::is(node, pg_sys::NodeTag::T_FromExpr) {
         let from = node.cast::<pg_sys::FromExpr>();
         return list::iter::<pg_sys::Node>((*from).fromlist).any(|item| find(item, index, out));
@@ -249,6 +318,12 @@ unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> 
         return false;
     }
     list::is(node, pg_sys::NodeTag::T_RangeTblRef) && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
+}
+
+/// Whether the join can null-extend the item.
+pub(super) unsafe fn is_nullable(on: &OnPath) -> bool {
+    use pg_sys::JoinType::*;
+    matches!(((*on.join).jointype, on.in_left), (JOIN_LEFT, false) | (JOIN_RIGHT, true) | (JOIN_FULL, _))
 }
 
 /// The side of an outer join that holds the item, as range table indexes, when it can be null-extended. `convert` makes

@@ -23,6 +23,29 @@ pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
     }
 }
 
+/// The query that a TVIEW is maintained by: the stored one, or, when it has stages, the expanded one that reads them.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
+    let query = stored(rel)?;
+    let known = crate::catalog::stages::of(rel.oid());
+    let expanded = expand(query)?;
+    if known.is_empty() && !has_with(expanded) {
+        return Ok(query);
+    }
+    let mut next = known.iter();
+    let missing = || Error::Internal(format!("TVIEW {} lacks a stage", rel.oid().to_u32()));
+    super::stages::split(expanded, &mut |_| next.next().copied().ok_or_else(missing))
+}
+
+/// Whether WITH occurs at the top or in a view: it is put in the place of its references.
+unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
+    crate::pg::walk::walk(query.cast(), &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).cteList.is_null()
+    })
+}
+
 /// A copy of `query` in which views are sub-queries.
 ///
 /// # Safety

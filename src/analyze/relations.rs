@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default, Clone)]
 pub struct Use {
+    /// A virtual generated column is read.
+    pub computed: bool,
     /// In how many places of FROM clauses.
     pub times: usize,
     /// Attribute numbers; 0 is the whole row, negative ones are system columns.
@@ -50,13 +52,37 @@ pub unsafe fn of(query: *mut pg_sys::Query) -> BTreeMap<u32, Use> {
                     entry.times += 1;
                     entry.with_children |= (*rte).inh;
                     entry.only |= !(*rte).inh;
-                    entry.columns.extend(columns(q, rte));
+                    let columns = columns(q, rte);
+                    if columns.iter().any(|c| is_virtual((*rte).relid, *c)) {
+                        entry.computed = true;
+                        // Whatever it is computed from.
+                        entry.columns.insert(0);
+                    }
+                    entry.columns.extend(columns);
                 }
             }
         }
         false
     });
     found
+}
+
+/// Whether a column, or one of the whole row, is computed when it is read: change rows do not have it.
+unsafe fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
+    #[cfg(feature = "pg18")]
+    {
+        let generated = |c: i16| pg_sys::get_attgenerated(relid, c) as u8 == b'v';
+        if column > 0 {
+            return generated(column);
+        }
+        let Some(rel) = crate::pg::relation::Relation::open(relid, pg_sys::AccessShareLock) else { return false };
+        column == 0 && (0..rel.natts()).any(|i| !rel.attribute(i).attisdropped && generated(i as i16 + 1))
+    }
+    #[cfg(not(feature = "pg18"))]
+    {
+        let _ = (relid, column);
+        false
+    }
 }
 
 unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) -> Vec<i16> {

@@ -5,7 +5,8 @@
 
 use super::route::{self, Routes, Target};
 use crate::pg::slot;
-use crate::queue::{self, changes::ChangeSet, Subject};
+use crate::queue::changes::{image_of, ChangeSet, Image};
+use crate::queue::{self, Subject};
 use pgrx::{pg_guard, pg_sys};
 
 #[no_mangle]
@@ -118,14 +119,29 @@ impl ImageBuilder {
         self.values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
     }
 
+    /// The row as an image of its own.
+    ///
+    /// # Safety
+    /// As `add_to`.
+    pub unsafe fn image(&mut self) -> Image {
+        let tuple = self.form();
+        let image = image_of(tuple);
+        pg_sys::pfree(tuple.cast());
+        image
+    }
+
     /// # Safety
     /// The values set so far are valid for the descriptor's types.
     pub unsafe fn add_to(&mut self, set: &mut ChangeSet, weight: i64) {
-        #[cfg(not(feature = "pg18"))]
-        let tuple = pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
-        #[cfg(feature = "pg18")]
-        let tuple = pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_ptr(), self.nulls.as_ptr(), 0);
+        let tuple = self.form();
         set.add(tuple, weight);
         pg_sys::pfree(tuple.cast());
+    }
+
+    unsafe fn form(&mut self) -> pg_sys::MinimalTuple {
+        #[cfg(not(feature = "pg18"))]
+        return pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
+        #[cfg(feature = "pg18")]
+        pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_ptr(), self.nulls.as_ptr(), 0)
     }
 }

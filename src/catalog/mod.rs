@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod options;
 pub mod sentinel;
+pub mod stages;
 pub mod table;
 
 use crate::pg::error::Result;

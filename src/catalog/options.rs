@@ -10,6 +10,7 @@ use std::ffi::CStr;
 
 /// Name and what it takes, for the error message.
 const OPTIONS: &[(&str, Kind)] = &[
+    ("approximate", Kind::Bool),
     ("incremental", Kind::True),
     ("key", Kind::Text),
     ("logged", Kind::Bool),

@@ -201,6 +201,9 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
         options::store(relid, ours);
         catalog::invalidate_all();
     }
+    if planned.owner {
+        super::stages::follow_owners();
+    }
     if planned.owner && planned.becomes.is_none() {
         queue::recompute(relid);
     }
@@ -224,6 +227,7 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
             for source in catalog::unregister(relid) {
                 freed(source);
             }
+            super::stages::drop(relid);
             sentinel::lower(relid);
             state::remove_state_attributes(relid);
             pg_sys::CommandCounterIncrement();

@@ -4,6 +4,7 @@
 //! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
 //! follows in the same command.
 
+use super::stages;
 use super::utility::{keep, After, Call};
 use crate::analyze::locate::{self, Construct};
 use crate::analyze::{load, refuse, relations};
@@ -15,7 +16,7 @@ use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{callback, guc, list, name};
 use crate::queue;
-use crate::refresh::{graph, populate, tview};
+use crate::refresh::{graph, populate, summary, tview};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -231,10 +232,17 @@ unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
 pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
+    let owner = rel.class().relowner;
+    drop(rel);
+    stages::drop(oid);
+    stages::make(oid)?;
+    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
+        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
     let mut sources = Vec::new();
     // SAFETY: a private copy of the stored query.
     unsafe {
-        let expanded = load::expand(load::stored(&rel)?)?;
+        let _pinned = Pinned::new(owner);
+        let expanded = load::expand(load::maintained(&rel)?)?;
         for (relid, usage) in relations::of(expanded) {
             let columns = usage.captured_columns();
             sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
@@ -252,10 +260,8 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
 
 /// What can only be recomputed in full is said at once.
 fn explain_full(oid: pg_sys::Oid) -> Result<()> {
-    let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
-    let tview = tview::of(&rel)?;
     let mut reasons: BTreeSet<(String, String)> = BTreeSet::new();
-    for (relid, d) in &tview.decisions {
+    for (relid, d) in &summary::decisions(oid)? {
         if d.strategy == Strategy::Full && d.reason != "mode = full" {
             reasons.insert((name::bare(pg_sys::Oid::from(*relid)), d.reason.clone()));
         }

@@ -10,10 +10,11 @@ use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
 use crate::pg::relation::Relation;
 use crate::pg::{list, original};
-use crate::queue;
+use crate::queue::{self, in_flight};
 use crate::refresh::{self, flush, graph, Moment};
 use pgrx::{pg_guard, pg_sys};
 
+static mut NEXT_FINISH: pg_sys::ExecutorFinish_hook_type = None;
 static mut NEXT_START: pg_sys::ExecutorStart_hook_type = None;
 static mut NEXT_ANALYZE: pg_sys::post_parse_analyze_hook_type = None;
 
@@ -22,6 +23,8 @@ pub fn init() {
     unsafe {
         NEXT_START = pg_sys::ExecutorStart_hook;
         pg_sys::ExecutorStart_hook = Some(executor_start);
+        NEXT_FINISH = pg_sys::ExecutorFinish_hook;
+        pg_sys::ExecutorFinish_hook = Some(executor_finish);
         NEXT_ANALYZE = pg_sys::post_parse_analyze_hook;
         pg_sys::post_parse_analyze_hook = Some(post_parse_analyze);
     }
@@ -32,6 +35,9 @@ extern "C-unwind" {
     #[link_name = "standard_ExecutorStart"]
     #[allow(improper_ctypes)]
     fn standard_start(query: *mut pg_sys::QueryDesc, eflags: i32);
+    #[link_name = "standard_ExecutorFinish"]
+    #[allow(improper_ctypes)]
+    fn standard_finish(query: *mut pg_sys::QueryDesc);
 }
 
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags: i32) {
@@ -43,11 +49,30 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
         frame.pop();
         original::rethrow(error);
     }
+    if !explain_only && writes(query) {
+        in_flight::begin(query as usize);
+    }
     #[allow(static_mut_refs)]
     match NEXT_START {
         Some(next) => next(query, eflags),
         None => standard_start(query, eflags),
     }
+}
+
+/// The statement's triggers, ours among them, run inside.
+unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
+    #[allow(static_mut_refs)]
+    match NEXT_FINISH {
+        Some(next) => next(query),
+        None => standard_finish(query),
+    }
+    if writes(query) {
+        in_flight::end(query as usize);
+    }
+}
+
+unsafe fn writes(query: *mut pg_sys::QueryDesc) -> bool {
+    (*query).operation != pg_sys::CmdType::CMD_SELECT || (*(*query).plannedstmt).hasModifyingCTE
 }
 
 unsafe extern "C-unwind" fn post_parse_analyze(

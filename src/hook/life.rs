@@ -16,6 +16,7 @@ use crate::pg::syscatalog::{
 };
 use crate::pg::{list, name};
 use crate::queue;
+use crate::refresh::populate;
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -75,6 +76,12 @@ pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
 /// Locks the tables whose triggers will go with these TVIEWs, before the TVIEWs themselves are locked: a writer holds its
 /// table first and wants the TVIEW at commit, so the other order would be a deadlock.
 pub fn lock_sources(tviews: &BTreeSet<u32>) {
+    let mut tviews = tviews.clone();
+    for (stage, _) in catalog::stages::all() {
+        if tviews.contains(&catalog::stages::root(stage).to_u32()) {
+            tviews.insert(stage.to_u32());
+        }
+    }
     let all = catalog::sources(|_| true);
     let still: BTreeSet<u32> =
         all.iter().filter(|s| !tviews.contains(&s.tview.to_u32())).map(|s| s.relid.to_u32()).collect();
@@ -286,7 +293,8 @@ pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
     if view == pg_sys::InvalidOid {
         return Ok(());
     }
-    let tviews: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.tview.to_u32()).collect();
+    let tviews: BTreeSet<u32> =
+        catalog::sources(|s| !catalog::stages::is_stage(s.tview)).into_iter().map(|s| s.tview.to_u32()).collect();
     for oid in tviews {
         let oid = pg_sys::Oid::from(oid);
         let uses = {
@@ -299,6 +307,9 @@ pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
                 freed(relid);
             }
             adopt(oid)?;
+            if Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relispopulated) {
+                populate::populate_stages(oid)?;
+            }
             queue::recompute(oid);
         }
     }

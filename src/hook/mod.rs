@@ -12,6 +12,7 @@ pub mod life;
 pub mod merge;
 pub mod object_access;
 pub mod refresh;
+mod stages;
 pub mod syntax;
 pub mod utility;
 

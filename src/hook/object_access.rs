@@ -51,6 +51,9 @@ unsafe extern "C-unwind" fn on_access(
                 pg_sys::RELKIND_MATVIEW => {
                     let sources = catalog::unregister(object);
                     if !sources.is_empty() {
+                        catalog::stages::unregister(object);
+                    }
+                    if !sources.is_empty() {
                         sentinel::lower(object);
                     }
                     sources.into_iter().for_each(freed);

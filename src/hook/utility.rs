@@ -9,7 +9,7 @@ use crate::catalog;
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
 use crate::pg::{ext, original};
-use crate::queue;
+use crate::queue::{self, in_flight};
 use crate::refresh::{flush, Moment};
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -81,6 +81,10 @@ unsafe extern "C-unwind" fn process_utility(
     let error = before(&mut call);
     frame.pop();
     original::rethrow(error);
+    let copies = is_copy_from((*call.pstmt).utilityStmt);
+    if copies {
+        in_flight::begin(&raw const call as usize);
+    }
     if !call.done {
         let tree = call.pstmt;
         #[allow(static_mut_refs)]
@@ -89,10 +93,18 @@ unsafe extern "C-unwind" fn process_utility(
             None => standard(tree, source, read_only_tree, context, params, env, dest, qc),
         }
     }
+    if copies {
+        in_flight::end(&raw const call as usize);
+    }
     frame.push(source);
     let error = after(&mut call);
     frame.pop();
     original::rethrow(error);
+}
+
+/// COPY writes rows without the executor.
+unsafe fn is_copy_from(tree: *mut pg_sys::Node) -> bool {
+    (*tree).type_ == pg_sys::NodeTag::T_CopyStmt && (*tree.cast::<pg_sys::CopyStmt>()).is_from
 }
 
 extern "C-unwind" {
@@ -201,6 +213,7 @@ unsafe fn finish(call: &mut Call) {
         After::Tree(relids) => life::tree_changed(&*relids),
         After::View(view) => life::view_replaced(view),
         After::Names => {
+            super::stages::follow_owners();
             catalog::invalidate_all();
             Ok(())
         }

@@ -1,12 +1,13 @@
 //! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
 
 use super::open;
+use crate::catalog::stages;
 use crate::hook::create;
 use crate::pg::error::{or_raise, Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::{ext, list};
-use crate::refresh::tview::{self, Tview};
+use crate::refresh::{summary, tview};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{name, pg_extern, pg_sys};
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ fn locks(d: &Decision) -> &'static str {
 
 fn hint(d: &Decision) -> Option<String> {
     match d.strategy {
-        Strategy::Keyed => None,
+        Strategy::Fold | Strategy::Delta | Strategy::Keyed => None,
         Strategy::Full if d.reason.contains("no unique key") => {
             Some("Add the primary key columns of the joined tables to the output.".into())
         }
@@ -43,7 +44,8 @@ fn explain(tview: pg_sys::Oid) -> SetOfIterator<'static, String> {
 fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
     let rel = open(relid)?;
     let tview = tview::of(&rel)?;
-    let mut out = vec![format!("TVIEW {}", tview.name)];
+    let stage = stages::is_stage(relid);
+    let mut out = vec![format!("{} {}", if stage { "stage" } else { "TVIEW" }, tview.name)];
     match &tview.key {
         Some(key) => {
             let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
@@ -55,9 +57,22 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         let oid = pg_sys::Oid::from(*relid);
         out.push(format!("  {}: {} ({})", name::relation(oid).unwrap_or_default(), d.strategy.as_str(), d.reason));
         out.push(format!("    locks: {}", locks(d)));
+        let changed = BTreeSet::from([*relid]);
+        if d.strategy == Strategy::Fold {
+            let _pinned = Pinned::new(tview.owner);
+            if let Some(sql) = tview.fold_sql(&rel, &changed)? {
+                out.push(format!("    delta: {}", sql.delta));
+            }
+        }
+        if d.strategy == Strategy::Delta {
+            let _pinned = Pinned::new(tview.owner);
+            if let Some(sql) = tview.bag_sql(&rel, &changed)? {
+                out.push(format!("    delta: {}", sql.delta));
+            }
+        }
         if d.strategy == Strategy::Keyed {
             let _pinned = Pinned::new(tview.owner);
-            let Some(sql) = tview.sql(&rel, &BTreeSet::from([*relid]))? else { continue };
+            let Some(sql) = tview.sql(&rel, &changed)? else { continue };
             if d.sharing == Sharing::ByKey {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));
@@ -67,6 +82,9 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         }
     }
     out.push(format!("  query: {}", tview.query));
+    for stage in stages::of(relid) {
+        out.extend(lines(stage)?);
+    }
     Ok(out)
 }
 
@@ -75,10 +93,8 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
 fn strategies(
     tview: pg_sys::Oid,
 ) -> TableIterator<'static, (name!(base_table, pg_sys::Oid), name!(strategy, String), name!(reason, String))> {
-    let rel = or_raise(open(tview));
-    let tview: std::rc::Rc<Tview> = or_raise(tview::of(&rel));
-    let rows: Vec<_> = tview
-        .decisions
+    let decisions = or_raise(summary::decisions(or_raise(open(tview)).oid()));
+    let rows: Vec<_> = decisions
         .iter()
         .map(|(r, d)| (pg_sys::Oid::from(*r), d.strategy.as_str().to_string(), d.reason.clone()))
         .collect();

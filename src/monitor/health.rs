@@ -1,10 +1,11 @@
 //! `health`: whether everything that TVIEWs need is in place.
 
+use super::counters::{table, SLOTS};
 use super::verify::tviews;
 use crate::capture::install::{covering, installed};
 use crate::catalog::{self, sentinel};
 use crate::pg::relation::Relation;
-use crate::pg::{list, name};
+use crate::pg::{list, name, shmem};
 use crate::tam;
 use pgrx::iter::TableIterator;
 use pgrx::{name, pg_extern, pg_sys};
@@ -28,6 +29,7 @@ fn health() -> TableIterator<
     rows.push(triggers());
     rows.push(indexes());
     rows.push(contents());
+    rows.push(statistics());
     TableIterator::new(rows)
 }
 
@@ -36,6 +38,21 @@ fn preload() -> Row {
     let detail =
         if good { "pg_tviews is in shared_preload_libraries" } else { "pg_tviews was loaded by this session only" };
     row("preload", good, detail.into(), "Add pg_tviews to shared_preload_libraries and restart the server.")
+}
+
+fn statistics() -> Row {
+    let used = table().used();
+    if used == SLOTS {
+        let hint = "Drop TVIEWs that are not used.";
+        let detail = format!("all {SLOTS} entries of tviews.stat are taken; further TVIEWs are not counted");
+        return ("statistics".into(), "warning".into(), detail, Some(hint.into()));
+    }
+    if shmem::area().is_some() {
+        return row("statistics", true, format!("{used} of {SLOTS} entries of tviews.stat are in use"), "");
+    }
+    let detail = "tviews.stat counts the flushes of this session only";
+    let hint = "Add pg_tviews to shared_preload_libraries and restart the server.";
+    ("statistics".into(), "warning".into(), detail.into(), Some(hint.into()))
 }
 
 fn syntax() -> Row {

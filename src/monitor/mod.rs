@@ -1,10 +1,12 @@
 //! The functions of schema `tviews`: what users ask a TVIEW.
 //!
-//! Each file has the functions of one question. Called from SQL only.
+//! Each file has the functions of one question. Called from SQL only, except for the counters, which the flush feeds.
 
+pub mod counters;
 mod explain;
 mod health;
 mod pending;
+pub mod stat;
 mod verify;
 
 use crate::pg::error::{Error, Result};

@@ -41,6 +41,7 @@ fn verify_all(
 /// All TVIEWs, by name.
 pub fn tviews() -> Vec<pg_sys::Oid> {
     let mut oids: Vec<u32> = catalog::sources(|_| true).into_iter().map(|s| s.tview.to_u32()).collect();
+    oids.retain(|o| !catalog::stages::is_stage(pg_sys::Oid::from(*o)));
     oids.sort_unstable();
     oids.dedup();
     let mut named: Vec<(String, pg_sys::Oid)> = oids
@@ -76,10 +77,10 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
         of_tview.push(format!("v.{column}{cast}"));
     }
     let (query, stored) = if n == 0 {
-        (format!("SELECT FROM ({}) q", tview.query), format!("SELECT FROM {} v", tview.name))
+        (format!("SELECT FROM ({}) q", tview.original), format!("SELECT FROM {} v", tview.name))
     } else {
         (
-            format!("SELECT {} FROM ({}) q({})", of_query.join(", "), tview.query, all("c", n + tview.state.len())),
+            format!("SELECT {} FROM ({}) q({})", of_query.join(", "), tview.original, all("c", n)),
             format!("SELECT {} FROM {} v", of_tview.join(", "), tview.name),
         )
     };

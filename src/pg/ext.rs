@@ -26,6 +26,7 @@ mod raw {
         ) -> *mut std::ffi::c_char;
         // utils/datum.h
         pub fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool;
+        pub fn datumCopy(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum;
         // nodes/nodeFuncs.h
         #[cfg(feature = "pg15")]
         pub fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
@@ -112,6 +113,11 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
 /// Whether two values are the same bytes, after detoasting.
 pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
     guard(|| raw::datum_image_eq(a, b, by_value, len))
+}
+
+/// A copy of a value in the current memory context.
+pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum {
+    guard(|| raw::datumCopy(value, by_value, len))
 }
 
 /// A copy of a node tree.

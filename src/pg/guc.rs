@@ -10,7 +10,7 @@ pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
 pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
 
-pub fn init() {
+pub fn init(preloading: bool) {
     GucRegistry::define_int_guc(
         c"pg_tviews.change_buffer_memory",
         c"Memory for a base table's pending changes before they spill to disk.",
@@ -54,7 +54,8 @@ pub fn init() {
         c"Accept CREATE TVIEW and the other TVIEW statements.",
         c"",
         &NATIVE_SYNTAX,
-        GucContext::Postmaster,
+        // A session that loads the library itself may not define a setting of the server's start.
+        if preloading { GucContext::Postmaster } else { GucContext::Sighup },
         GucFlags::default(),
     );
     GucRegistry::define_bool_guc(

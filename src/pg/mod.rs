@@ -2,15 +2,18 @@
 //!
 //! Called by everyone; calls nothing of ours.
 
+pub mod aggregate;
 pub mod callback;
 pub mod error;
 pub mod ext;
 pub mod guc;
 pub mod list;
+pub mod memory;
 pub mod name;
 pub mod original;
 pub mod pinned;
 pub mod relation;
+pub mod shmem;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;

@@ -67,6 +67,26 @@ pub fn equality(typid: pg_sys::Oid) -> Option<String> {
     }
 }
 
+/// Whether equal values of (type, typmod, collation) are the same bytes, as index deduplication asks. Numeric values of
+/// one declared scale are. Source: access/nbtree/nbtutils.c, _bt_allequalimage.
+pub fn equal_is_same(of: &(pg_sys::Oid, i32, pg_sys::Oid)) -> bool {
+    if of.0 == pg_sys::NUMERICOID {
+        return of.1 >= 0;
+    }
+    // SAFETY: type cache and syscache look-ups; the support function takes an oid.
+    unsafe {
+        let entry = pg_sys::lookup_type_cache(of.0, pg_sys::TYPECACHE_BTREE_OPFAMILY as i32);
+        let family = (*entry).btree_opf;
+        if family == pg_sys::InvalidOid {
+            return false;
+        }
+        let input = (*entry).btree_opintype;
+        let support = pg_sys::get_opfamily_proc(family, input, input, BTEQUALIMAGE_PROC);
+        support != pg_sys::InvalidOid
+            && pg_sys::OidFunctionCall1Coll(support, of.2, pg_sys::Datum::from(input)).value() & 0xff != 0
+    }
+}
+
 /// Whether values of a type can be hashed, also inside a row.
 pub fn is_hashable(typid: pg_sys::Oid) -> bool {
     // SAFETY: type cache entries live for the whole session.
@@ -75,3 +95,6 @@ pub fn is_hashable(typid: pg_sys::Oid) -> bool {
         (*entry).hash_extended_proc != pg_sys::InvalidOid
     }
 }
+
+/// access/nbtree.h.
+const BTEQUALIMAGE_PROC: i16 = 4;

@@ -16,3 +16,14 @@ pub unsafe fn all<'a>(slot: *mut pg_sys::TupleTableSlot) -> (&'a [pg_sys::Datum]
         std::slice::from_raw_parts((*slot).tts_isnull, n as usize),
     )
 }
+
+/// `ExecClearTuple`, which is an inline function in C.
+///
+/// # Safety
+/// `slot` is valid.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub unsafe fn clear(slot: *mut pg_sys::TupleTableSlot) {
+    if let Some(callback) = (*(*slot).tts_ops).clear {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| callback(slot));
+    }
+}

@@ -5,6 +5,7 @@
 //! Called by capture (adds), flush (takes) and the hooks (asks whether something is pending).
 
 pub mod changes;
+pub mod in_flight;
 mod spill;
 
 use crate::pg::callback::Frame;
@@ -61,6 +62,11 @@ pub fn init() {
 
 pub fn is_empty() -> bool {
     QUEUE.with(|q| q.borrow().is_empty())
+}
+
+/// Whether no flush of this transaction has to be done once more at commit.
+pub fn nothing_applied() -> bool {
+    APPLIED.with(|a| a.borrow().is_empty())
 }
 
 /// Whether nothing is left to be done before commit.
@@ -136,6 +142,7 @@ unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) -> *mu
         }
         XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
             reset();
+            in_flight::abort(0);
             refresh::end_of_transaction();
         }
         _ => {}
@@ -159,6 +166,7 @@ unsafe extern "C-unwind" fn subxact_callback(
         SUBXACT_EVENT_ABORT_SUB => {
             QUEUE.with(|q| q.borrow_mut().sub_abort(depth()));
             APPLIED.with(|a| a.borrow_mut().sub_abort(depth()));
+            in_flight::abort(depth() as i32);
             refresh::end_of_subtransaction();
         }
         _ => {}

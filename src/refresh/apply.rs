@@ -54,14 +54,17 @@ impl Job<'_> {
                     Change::Delete(tid) => {
                         self.fetch(&mut writer, tid, snapshot, &mut old)?;
                         self.record(&old, -1);
+                        self.done.rows_deleted += 1;
                         self.check(writer.delete(tid))?;
                     }
                     Change::Update(tid, r) => {
                         self.fetch(&mut writer, tid, snapshot, &mut old)?;
                         load(&r, &mut new.values, &mut new.nulls);
                         if same(self.rel, &old, &new) {
+                            self.done.rows_unchanged += 1;
                             continue;
                         }
+                        self.done.rows_updated += 1;
                         self.record(&old, -1);
                         self.record(&new, 1);
                         if split_updates {
@@ -80,6 +83,7 @@ impl Job<'_> {
             for (r, recorded) in inserts {
                 load(&r, &mut new.values, &mut new.nulls);
                 if !recorded {
+                    self.done.rows_inserted += 1;
                     self.record(&new, 1);
                 }
                 self.insert(&mut writer, &new);

@@ -22,6 +22,7 @@ type Tids = Vec<pg_sys::ItemPointerData>;
 
 impl Job<'_> {
     pub(super) fn full(&mut self) -> Result<()> {
+        self.done.full_recomputes = 1;
         let snapshot = self.snapshot();
         let session = Session::open();
         let hash = RowHash::new(self.rel);
@@ -32,18 +33,21 @@ impl Job<'_> {
         let plan = self.tview.plan(&session, &self.tview.query, Size::Large)?;
         let mut values = vec![pg_sys::Datum::from(0usize); natts];
         let mut nulls = vec![true; natts];
+        let mut unchanged = 0;
         session.stream(&plan, |rows| {
             for row in 0..rows.len() {
                 rows.deform(row, &mut values, &mut nulls);
                 match stored.get_mut(&hash.of(&values, &nulls)) {
                     Some(tids) if !tids.is_empty() => {
                         tids.pop();
+                        unchanged += 1;
                     }
                     // SAFETY: one value per attribute.
                     _ => unsafe { missing.put(&values, &nulls) },
                 }
             }
         });
+        self.done.rows_unchanged = unchanged;
         let surplus: Tids = stored.into_values().flatten().collect();
         self.write_difference(surplus, &missing, &snapshot)
     }

@@ -5,7 +5,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use tviews_core::graph::{order, Sources};
 
@@ -14,9 +14,20 @@ pub struct Graph {
     /// TVIEWs, each after those it reads.
     pub order: Vec<u32>,
     sources: HashSet<u32>,
+    /// Stages: the TVIEWs they serve.
+    roots: HashMap<u32, u32>,
 }
 
 impl Graph {
+    /// The user's TVIEW that a stage serves; the TVIEW itself when it is none.
+    pub fn root(&self, tview: pg_sys::Oid) -> pg_sys::Oid {
+        let mut at = tview.to_u32();
+        while let Some(above) = self.roots.get(&at) {
+            at = *above;
+        }
+        pg_sys::Oid::from(at)
+    }
+
     /// Whether some TVIEW reads this relation.
     pub fn is_read(&self, relid: u32) -> bool {
         self.sources.contains(&relid)
@@ -61,7 +72,8 @@ pub fn current() -> Result<Rc<Graph>> {
     let order = order(&reads).map_err(|t| {
         Error::InvalidDefinition(format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))), None)
     })?;
-    let graph = Rc::new(Graph { reads, order, sources });
+    let roots = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
+    let graph = Rc::new(Graph { reads, order, sources, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
     Ok(graph)
 }

@@ -29,6 +29,7 @@ impl Job<'_> {
                 return Ok(());
             }
             self.rows = dirty.len();
+            self.done.dirty_keys = dirty.len() as u64;
             srf::offer_dirty(Some(Rc::new(dirty)));
             let done = self.recompute(&keys.two_steps, size);
             srf::offer_dirty(None);
@@ -75,11 +76,13 @@ impl Job<'_> {
         }
     }
 
-    fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {
+    pub(super) fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
         let plan = self.choose(&session, texts, size)?;
         let rows = session.query(&plan);
+        // One row a key, unless they were counted already.
+        self.done.dirty_keys = self.done.dirty_keys.max(rows.len() as u64);
         let mut changes = Vec::new();
         for row in 0..rows.len() {
             let stored = rows.get(row, 0).map(|d| {
@@ -96,12 +99,14 @@ impl Job<'_> {
             }
         }
         let natts = self.rel.natts();
-        if rows.len() > 0 && rows.columns() != natts + 2 {
+        let selected = self.tview.selected;
+        if rows.len() > 0 && rows.columns() != selected + 2 {
             return Err(Error::Internal(format!("{} columns for {natts} attributes", rows.columns())));
         }
         self.apply(changes, &snapshot, &mut |row, values, nulls| {
             for i in 0..natts {
-                let value = rows.get(*row, i + 2);
+                // State attributes that nothing computes any more are NULL.
+                let value = if i < selected { rows.get(*row, i + 2) } else { None };
                 nulls[i] = value.is_none();
                 values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
             }
@@ -110,7 +115,7 @@ impl Job<'_> {
 }
 
 /// A hash that agrees with the type's default equality; 0 for types that have none.
-unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
+pub(super) unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
     let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);
     if (*entry).hash_proc == pg_sys::InvalidOid {
         return 0;

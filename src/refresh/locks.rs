@@ -8,8 +8,10 @@
 //! They are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
 
 use super::tview::Tview;
+use crate::monitor::counters;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use std::time::Instant;
 use tviews_core::strategy::Sharing;
 
 /// objsubid in pg_locks.
@@ -28,7 +30,13 @@ fn acquire(tview: pg_sys::Oid, field: u32, class: u16, mode: u32) {
             locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
             locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
         };
-        pg_sys::LockAcquire(&tag, mode as i32, false, false);
+        // The clock is read only by those who wait.
+        let no_wait = pg_sys::LockAcquire(&tag, mode as i32, false, true);
+        if no_wait == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
+            let start = Instant::now();
+            pg_sys::LockAcquire(&tag, mode as i32, false, false);
+            counters::waited(start.elapsed());
+        }
     }
 }
 
@@ -59,6 +67,11 @@ pub fn for_keyed(tview: &Tview, changed: &BTreeSet<u32>) {
 /// Whether a flush of these changes has to lock the keys of the rows it recomputes.
 pub fn needs_keys(tview: &Tview, changed: &BTreeSet<u32>) -> bool {
     changed.iter().any(|r| tview.decisions[r].sharing == Sharing::ByKey)
+}
+
+/// Locks all keys, for a flush that touches too many.
+pub fn all_keys(tview: &Tview) {
+    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
 }
 
 /// Locks keys by their hashes, or all of them when there are many.

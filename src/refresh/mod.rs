@@ -5,16 +5,21 @@
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
 mod apply;
+mod bag;
+mod fold;
 mod full;
 pub mod graph;
 mod keyed;
 mod locks;
 pub mod populate;
 mod sql;
+pub mod summary;
 pub mod tview;
 
 use crate::capture::srf::{self, Offer};
 use crate::catalog::sentinel;
+use crate::monitor::counters::Counters;
+use crate::monitor::stat;
 use crate::pg::callback;
 use crate::pg::error::{or_raise, Result};
 use crate::pg::pinned::Pinned;
@@ -40,6 +45,8 @@ pub enum Moment {
 
 thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// Nesting of the sub-transaction that the flush runs in.
+    static LEVEL: Cell<i32> = const { Cell::new(0) };
     /// First command that sees what the last flush of this transaction wrote.
     static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
 }
@@ -61,6 +68,8 @@ struct Guard;
 impl Guard {
     fn enter() -> Guard {
         RUNNING.set(true);
+        // SAFETY: plain getter.
+        LEVEL.set(unsafe { pg_sys::GetCurrentTransactionNestLevel() });
         Guard
     }
 }
@@ -79,6 +88,10 @@ pub struct Flush {
     recompute: BTreeSet<u32>,
     /// In the middle of a transaction that keeps its snapshot: read with that one, and do it again at commit.
     on_transaction_snapshot: bool,
+    /// Some changes have been applied before: only strategies that recompute may be followed.
+    again: bool,
+    /// Inside of a statement that writes: what it has written so far is seen, and comes once more as change rows.
+    inside: bool,
 }
 
 /// Brings all affected TVIEWs up to date.
@@ -87,12 +100,15 @@ pub fn flush(moment: Moment) {
         return;
     }
     let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
+    let inside = queue::in_flight::any();
+    let again = keep || inside || !queue::nothing_applied();
     let pending = if moment == Moment::Commit { queue::take_all() } else { queue::take() };
     if pending.is_empty() {
         return;
     }
     let _guard = Guard::enter();
-    let mut flush = Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep };
+    let mut flush =
+        Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep, again, inside };
     for (subject, sets) in pending {
         if keep {
             queue::applied(subject, &sets);
@@ -116,7 +132,8 @@ impl Flush {
         for tview in &graph.order {
             let due = self.recompute.contains(tview) || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
             if due {
-                self.maintain(pg_sys::Oid::from(*tview), graph.is_read(*tview))?;
+                let oid = pg_sys::Oid::from(*tview);
+                stat::watched(graph.root(oid), || self.maintain(oid, graph.is_read(*tview)))?;
             }
         }
         // What was written is visible to the snapshot that the reader takes next.
@@ -129,13 +146,13 @@ impl Flush {
     }
 
     /// Brings one TVIEW up to date. `is_read`: another TVIEW reads it and wants its changes.
-    fn maintain(&mut self, oid: pg_sys::Oid, is_read: bool) -> Result<()> {
-        let Some(rel) = Relation::open(oid, pg_sys::RowExclusiveLock) else { return Ok(()) };
+    fn maintain(&mut self, oid: pg_sys::Oid, is_read: bool) -> Result<Counters> {
+        let Some(rel) = Relation::open(oid, pg_sys::RowExclusiveLock) else { return Ok(Counters::default()) };
         if !rel.class().relispopulated {
-            return Ok(());
+            return Ok(Counters::default());
         }
         let tview = tview::of(&rel)?;
-        callback::set_flushing(Some(&tview.name));
+        callback::set_flushing(Some(&tview.title));
         let lost = !sentinel::alive(oid, rel.class());
         let changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
         let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
@@ -146,13 +163,30 @@ impl Flush {
             own: is_read.then(ChangeSet::default),
             keep: self.on_transaction_snapshot,
             rows: 0,
+            done: Counters { flushes: 1, ..Counters::default() },
         };
         let pinned = Pinned::new(tview.owner);
-        let keyed = if everything { None } else { tview.sql(&rel, &changed)? };
+        let keyed = if everything || !tview.is_keyed(&changed) { None } else { tview.sql(&rel, &changed)? };
+        let fold =
+            if everything || self.again || !tview.is_fold(&changed) { None } else { tview.fold_sql(&rel, &changed)? };
+        let bag =
+            if everything || self.again || !tview.is_delta(&changed) { None } else { tview.bag_sql(&rel, &changed)? };
         pinned.search_path(&tview.search_path);
-        if let Some(sql) = keyed {
+        let size = job.size(&self.changes);
+        if let Some(sql) = fold {
             locks::for_keyed(&tview, &changed);
-            let size = job.size(&self.changes);
+            if size == Size::Small {
+                pinned.small();
+            }
+            job.fold(&sql, keyed.as_deref(), size)?;
+        } else if let Some(sql) = bag {
+            locks::for_keyed(&tview, &changed);
+            if size == Size::Small {
+                pinned.small();
+            }
+            job.bag(&sql, size)?;
+        } else if let Some(sql) = keyed {
+            locks::for_keyed(&tview, &changed);
             if size == Size::Small {
                 pinned.small();
             }
@@ -161,15 +195,22 @@ impl Flush {
             locks::for_full(&tview, &changed);
             job.full()?;
         }
+        if self.inside && tview.adds_changes() {
+            queue::recompute(oid);
+        }
         drop(pinned);
         if lost {
             sentinel::raise(oid)?;
         }
-        if let Some(own) = job.own.take() {
+        if let Some(mut own) = job.own.take() {
+            if lost {
+                // What was there before is not known: the difference is no change.
+                own.set_everything();
+            }
             self.publish(oid, own);
         }
         callback::set_flushing(None);
-        Ok(())
+        Ok(job.done)
     }
 
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
@@ -188,10 +229,12 @@ impl Flush {
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {
         let mut rows = 0;
+        let mut fold = !self.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
                 return true;
             }
+            fold &= tview.decisions[relid].strategy == Strategy::Fold;
             for set in &self.changes[relid] {
                 if set.is_everything() {
                     return true;
@@ -200,7 +243,7 @@ impl Flush {
             }
         }
         let threshold = crate::pg::guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
-        rows > 1000 && rows as f64 > threshold
+        !fold && rows > 1000 && rows as f64 > threshold
     }
 }
 
@@ -214,6 +257,8 @@ pub(crate) struct Job<'a> {
     keep: bool,
     /// Number of changed rows.
     rows: usize,
+    /// What this flush has done so far.
+    done: Counters,
 }
 
 impl Job<'_> {
@@ -221,6 +266,7 @@ impl Job<'_> {
     fn size(&mut self, changes: &HashMap<u32, Vec<Rc<ChangeSet>>>) -> Size {
         let sets = self.changed.iter().filter_map(|r| changes.get(r)).flatten();
         self.rows = sets.map(|s| s.len()).sum();
+        self.done.changed_rows = self.rows as u64;
         if self.rows > 16 {
             Size::Large
         } else {
@@ -264,17 +310,30 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
         }
     }
     let _guard = Guard::enter();
-    let mut flush =
-        Flush { changes: HashMap::new(), recompute: BTreeSet::from([oid.to_u32()]), on_transaction_snapshot: false };
+    let mut flush = Flush {
+        changes: HashMap::new(),
+        recompute: BTreeSet::from([oid.to_u32()]),
+        on_transaction_snapshot: false,
+        again: true,
+        inside: queue::in_flight::any(),
+    };
     flush.run()
 }
 
 pub fn end_of_transaction() {
     LAST.set(0);
-    end_of_subtransaction();
+    end();
 }
 
+/// A sub-transaction inside of a flush, as a function with an exception block begins one, does not end the flush.
 pub fn end_of_subtransaction() {
+    // SAFETY: plain getter.
+    if !running() || unsafe { pg_sys::GetCurrentTransactionNestLevel() } <= LEVEL.get() {
+        end();
+    }
+}
+
+fn end() {
     RUNNING.set(false);
     callback::set_flushing(None);
     sentinel::forget();

@@ -7,8 +7,8 @@
 
 use super::tview::{self, Size, Tview};
 use super::{flush, graph, recover, Moment};
-use crate::analyze::{describe, load, text};
-use crate::catalog::{options, sentinel};
+use crate::analyze::{describe, load};
+use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
@@ -18,10 +18,12 @@ use crate::pg::{ext, list};
 use crate::tam::{bulk::BulkWriter, state, storage};
 use pgrx::pg_sys;
 use tviews_core::model::Shape;
+use tviews_core::strategy::Strategy;
 
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     flush(Moment::Read);
+    populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         check_source(pg_sys::Oid::from(*source))?;
     }
@@ -48,6 +50,22 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     Ok(rows)
 }
 
+/// Populates the stages of a TVIEW that are not.
+pub fn populate_stages(oid: pg_sys::Oid) -> Result<()> {
+    for stage in catalog::stages::of(oid) {
+        if !fresh_enough(stage) {
+            populate(stage, pg_sys::RELPERSISTENCE_UNLOGGED, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a stage is populated and alive: it is exact then.
+fn fresh_enough(stage: pg_sys::Oid) -> bool {
+    Relation::open(stage, pg_sys::AccessShareLock)
+        .is_some_and(|r| r.class().relispopulated && sentinel::alive(stage, r.class()))
+}
+
 /// Empties a TVIEW, as REFRESH … WITH NO DATA does.
 pub fn empty(oid: pg_sys::Oid) -> Result<()> {
     refuse_if_read(oid, "emptied")?;
@@ -66,6 +84,10 @@ pub fn empty_as(oid: pg_sys::Oid, persistence: u8) -> Result<()> {
         pg_sys::CommandCounterIncrement();
     }
     sentinel::lower(oid);
+    drop(rel);
+    for stage in catalog::stages::of(oid) {
+        empty_as(stage, pg_sys::RELPERSISTENCE_UNLOGGED)?;
+    }
     Ok(())
 }
 
@@ -96,24 +118,19 @@ fn check_source(source: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-/// Adds the state attributes that the query's shape needs and the TVIEW lacks.
+/// Gives the TVIEW the state attributes that its strategy needs.
 fn add_state(oid: pg_sys::Oid) -> Result<()> {
     let rel = open(oid)?;
     let owner = rel.class().relowner;
     // SAFETY: a private copy of the stored query; the relation is locked.
     unsafe {
-        let present = state::state_attributes(rel.tupdesc()).len();
         let _pinned = Pinned::new(owner);
-        let query = load::expand(load::stored(&rel)?)?;
-        let wanted = text::state_columns(&describe::describe(query, &super::tview::stored_key).description.shape);
+        let wanted = tview::state_types(&rel)?;
+        let right = state::has_layout(rel.tupdesc(), &wanted);
         drop(rel);
-        if present != wanted {
-            if present > 0 {
-                state::remove_state_attributes(oid);
-            }
-            if wanted > 0 {
-                state::add_state_attributes(oid, wanted);
-            }
+        if !right {
+            state::remove_state_attributes(oid);
+            state::add_state_attributes(oid, &wanted);
             pg_sys::CommandCounterIncrement();
         }
     }
@@ -125,8 +142,8 @@ fn check_mode(tview: &Tview) -> Result<()> {
     if options::stored(tview.oid).get("mode").map(String::as_str) != Some("incremental") {
         return Ok(());
     }
-    for (relid, decision) in &tview.decisions {
-        if decision.strategy == tviews_core::strategy::Strategy::Full {
+    for (relid, decision) in &super::summary::decisions(tview.oid)? {
+        if decision.strategy == Strategy::Full {
             let table = crate::pg::name::bare(pg_sys::Oid::from(*relid));
             return Err(Error::Unsupported {
                 what: format!("TVIEW {} cannot be maintained incrementally", tview.name),
@@ -165,21 +182,44 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
 fn create_key_index(oid: pg_sys::Oid) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
     let tview = tview::of(&rel)?;
-    let Some(key) = &tview.key else { return Ok(()) };
-    let used = tview.decisions.values().any(|d| d.strategy == tviews_core::strategy::Strategy::Keyed);
+    if tview.decisions.values().any(|d| d.strategy == Strategy::Delta) {
+        return create_hash_index(rel, &tview);
+    }
+    let Some(key) = tview.key.as_ref().filter(|k| !k.is_empty()) else { return Ok(()) };
+    let used = tview.decisions.values().any(|d| d.strategy != Strategy::Full);
     let wanted: Vec<i16> = key.iter().map(|k| k.at as i16 + 1).collect();
     if !used || has_index(&rel, &wanted) {
         return Ok(());
     }
     let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
-    let nulls = if key.iter().any(|k| k.nullable) { " NULLS NOT DISTINCT" } else { "" };
+    // Not UNIQUE NULLS NOT DISTINCT: from 18 on the planner takes such a key to determine the row even where an outer join
+    // null-extends it (remove_useless_groupby_columns), and gives wrong groups.
+    let unique = if key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
     let sql = match index_columns(&rel, &tview) {
-        None => format!("CREATE UNIQUE INDEX ON {} ({}){nulls}", tview.name, columns.join(", ")),
+        None => format!("CREATE {unique}INDEX ON {} ({})", tview.name, columns.join(", ")),
         Some(short) => format!("CREATE INDEX ON {} {short}", tview.name),
     };
     drop(rel);
     let _pinned = Pinned::new(tview.owner);
     Session::open().run(&sql)
+}
+
+/// Creates the index by which rows without a key are found, unless there is an index on an expression like it.
+fn create_hash_index(rel: Relation, tview: &Tview) -> Result<()> {
+    // SAFETY: the relation is open.
+    let present = unsafe {
+        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
+            .into_iter()
+            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+            .any(|index| *(*(*index.raw()).rd_index).indkey.values.as_ptr() == 0)
+    };
+    if present || tview.columns.is_empty() {
+        return Ok(());
+    }
+    let expression = super::bag::hash_expression(&rel, tview, "");
+    drop(rel);
+    let _pinned = Pinned::new(tview.owner);
+    Session::open().run(&format!("CREATE INDEX ON {} (({expression}))", tview.name))
 }
 
 /// A key of DISTINCT over wide columns may not fit into a btree entry: index what does.
@@ -188,7 +228,7 @@ fn index_columns(rel: &Relation, tview: &Tview) -> Option<String> {
     // SAFETY: a private copy of the stored query.
     let shape = unsafe {
         let _pinned = Pinned::new(tview.owner);
-        let query = load::expand(load::stored(rel).ok()?).ok()?;
+        let query = load::expand(load::maintained(rel).ok()?).ok()?;
         describe::describe(query, &super::tview::stored_key).description.shape
     };
     if shape != Shape::Distinct {

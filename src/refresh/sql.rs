@@ -2,7 +2,7 @@
 
 use super::keyed::Texts;
 use super::tview::{KeyColumn, Tview};
-use crate::analyze::{describe, dirty, load};
+use crate::analyze::{dirty, load};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::Relation;
@@ -34,22 +34,24 @@ fn numbered(prefix: &str, n: usize) -> String {
 pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<String>> {
     let key = key_of(tview)?;
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
-    let mut selects = Vec::new();
     // SAFETY: a private copy of the stored query.
-    unsafe {
-        let query = load::expand(load::stored(rel)?)?;
-        let described = describe::describe(query, &super::tview::stored_key);
-        for (a, atom) in described.description.atoms.iter().enumerate() {
-            if atom.relid.is_some_and(|r| changed.contains(&r)) {
-                match dirty::term(&described, &positions, a, changed)? {
-                    Ok(term) => selects.extend(term.selects),
-                    Err(_) => return Ok(None),
-                }
-            }
+    let selects = unsafe {
+        let query = load::expand(load::maintained(rel)?)?;
+        match dirty::terms(query, &positions, changed, &super::tview::stored_key)? {
+            Ok(terms) => terms.selects,
+            Err(_) => return Ok(None),
         }
-    }
+    };
     let names = numbered("k", key.len());
-    Ok(Some(format!("SELECT DISTINCT {names} FROM ({}) x({names})", selects.join(" UNION ALL "))))
+    Ok(Some(format!("SELECT DISTINCT {names} FROM ({}) x({names})", union_all(&selects))))
+}
+
+/// All rows of some queries, which may have WITH clauses.
+pub fn union_all(selects: &[String]) -> String {
+    match selects {
+        [one] => one.clone(),
+        many => many.iter().map(|s| format!("({s})")).collect::<Vec<_>>().join(" UNION ALL "),
+    }
 }
 
 /// The keys that the flush has locked, read back from the TVIEW's row type.
@@ -59,10 +61,24 @@ pub fn locked_keys(tview: &Tview) -> Result<String> {
     Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
 }
 
+/// Where the stored rows of the keys are that the flush has locked.
+pub fn stored(tview: &Tview) -> Result<String> {
+    let key = key_of(tview)?;
+    if key.is_empty() {
+        return Ok(format!("SELECT s.ctid FROM {} s", tview.name));
+    }
+    Ok(format!(
+        "SELECT s.ctid FROM ({}) d JOIN {} s ON {}",
+        locked_keys(tview)?,
+        tview.name,
+        conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
+    ))
+}
+
 /// For each key of `keys`: ctid of the stored row, whether the query has a row, and that row with its state.
 pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
     let key = key_of(tview)?;
-    let n = tview.columns.len() + tview.state.len();
+    let n = tview.selected;
     let columns = numbered("c", n);
     let query = &tview.query;
     let by_key = format!(

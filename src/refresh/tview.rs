@@ -3,8 +3,9 @@
 //! Worked out from the server's catalogs at first use, forgotten when a relation involved is invalidated. Text is made
 //! under the pinned settings, so every name in it is qualified.
 
-use crate::analyze::{describe, dirty, load, operators, relations, text};
-use crate::catalog::{cache, options};
+use crate::analyze::fold::{self, Fold};
+use crate::analyze::{delta, describe, dirty, load, operators, relations, text};
+use crate::catalog::{cache, options, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
@@ -36,6 +37,8 @@ pub struct KeyColumn {
 pub struct Tview {
     pub oid: pg_sys::Oid,
     pub name: String,
+    /// Name of the user's TVIEW: its own, or, for a stage, that of the TVIEW it serves.
+    pub title: String,
     pub owner: pg_sys::Oid,
     /// Quoted visible columns.
     pub columns: Vec<String>,
@@ -45,9 +48,18 @@ pub struct Tview {
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
+    /// The query as its user wrote it, without ORDER BY.
+    pub original: String,
+    /// How many columns `query` has.
+    pub selected: usize,
     /// What the SQL runs with.
     pub search_path: CString,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; 2],
+    pub approximate: bool,
+    /// How groups are folded, when some change is.
+    pub fold: Option<Fold>,
+    pub(super) fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::fold::FoldSql>>>>,
+    pub(super) bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::bag::BagSql>>>>,
     pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::keyed::KeyedSql>>>>,
 }
 
@@ -93,19 +105,29 @@ pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
 }
 
 fn build(rel: &Relation) -> Result<Tview> {
+    let root = stages::root(rel.oid());
     let _pinned = Pinned::new(rel.class().relowner);
-    let query = load::stored(rel)?;
+    // SAFETY: the owner and its settings are pinned.
+    let query = unsafe { load::maintained(rel)? };
     cache::watch(rel.oid());
     // SAFETY: `query` is a private copy; everything made from it lives in the current memory context.
     unsafe {
         for relid in relations::named(query) {
             cache::watch(pg_sys::Oid::from(relid));
         }
-        let plan = decide(query, &options::stored(rel.oid()), column_names(rel))?;
+        let options = options_of(rel.oid());
+        let mut plan = decide(query, &options, column_names(rel))?;
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
+        let types = plan.fold.as_ref().map(Fold::state_types).unwrap_or_default();
         let state = tam::state::state_attributes(rel.tupdesc());
+        if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
+            plan.without_state();
+        }
+        let states = plan.fold.as_ref().map_or(0, |f| f.states.len() + 1);
+        let original = text::with_state(load::stored(rel)?, &plan.shape, None)?;
+        let text = text::with_state(query, &plan.shape, plan.fold.as_ref())?;
         Ok(Tview {
             oid: rel.oid(),
             name: name::relation(rel.oid()).unwrap_or_default(),
@@ -114,12 +136,29 @@ fn build(rel: &Relation) -> Result<Tview> {
             state: state.into_iter().map(|a| a as usize - 1).collect(),
             key: plan.key,
             decisions: plan.decisions,
-            query: text::with_state(query, &plan.shape)?,
+            approximate: options.get("approximate").map(String::as_str) == Some("true"),
+            title: name::relation(root).unwrap_or_default(),
+            fold: plan.fold.map(Fold::keep),
+            query: text,
+            original,
+            selected: column_names(rel).len() + states,
             search_path: operators::search_path(load::expand(query)?),
             plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),
+            fold_sql: RefCell::new(HashMap::new()),
+            bag_sql: RefCell::new(HashMap::new()),
         })
     }
+}
+
+/// Options in force: a stage follows the TVIEW it serves in what concerns values.
+fn options_of(oid: pg_sys::Oid) -> options::Options {
+    let root = stages::root(oid);
+    let mut all = options::stored(root);
+    if root != oid {
+        all.retain(|k, _| k == "approximate");
+    }
+    all
 }
 
 fn column_names(rel: &Relation) -> Vec<String> {
@@ -131,6 +170,27 @@ pub struct Decided {
     pub key: Option<Vec<KeyColumn>>,
     pub decisions: BTreeMap<u32, Decision>,
     pub shape: Shape,
+    pub fold: Option<Fold>,
+}
+
+impl Decided {
+    /// The stored rows lack their state: every strategy becomes its fallback.
+    fn without_state(&mut self) {
+        self.fold = None;
+        for d in self.decisions.values_mut().filter(|d| d.strategy == Strategy::Fold) {
+            d.strategy = d.fallback;
+            d.reason = "the rows have lost their state; tviews.rebuild() brings it back".into();
+        }
+    }
+}
+
+/// Types of the state attributes that an open TVIEW needs.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
+    let decided = decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
+    Ok(decided.fold.as_ref().map(Fold::state_types).unwrap_or_default())
 }
 
 /// Decides for a stored (not expanded) query.
@@ -146,17 +206,38 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         Some(given) => Some(given_key(given, &columns, &d.comparable)?),
         None => key::derive(d),
     };
+    let approximate = options.get("approximate").map(String::as_str) == Some("true");
+    let fold = match (&positions, &d.shape) {
+        (None, Shape::Groups(g)) if !g.is_empty() => Err(no_key(&d.shape)),
+        (None, Shape::Distinct) => Err(no_key(&d.shape)),
+        _ => fold::recognise(expanded, &d.shape, approximate).map_err(String::from),
+    };
+    let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
     let mut decisions = BTreeMap::new();
     for (relid, usage) in &used {
-        let decision = match (&positions, options.get("mode").map(String::as_str)) {
+        let mut decision = match (&positions, options.get("mode").map(String::as_str)) {
             (_, Some("full")) => Decision::full("mode = full"),
             (None, _) => Decision::full(no_key(&d.shape)),
+            (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
             (Some(p), _) => decide_one(&described, p, *relid, usage)?,
         };
+        if options.get("mode").map(String::as_str) != Some("full") {
+            if let Ok(fold) = &fold {
+                consider_fold(&described, fold, *relid, usage, &mut decision)?;
+            } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
+                decision.reason = format!("{}: {why}", decision.reason);
+            }
+        }
+        if positions.is_none() && d.shape == Shape::Rows && options.get("mode").map(String::as_str) != Some("full") {
+            consider_delta(&described, *relid, usage, &mut decision)?;
+        }
         decisions.insert(*relid, decision);
     }
+    let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
     let key = positions.map(|p| key_columns(&described, expanded, &p)).transpose()?;
-    Ok(Decided { key, decisions, shape: d.shape.clone() })
+    let shape = d.shape.clone();
+    let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
+    Ok(Decided { key, decisions, shape, fold })
 }
 
 fn no_key(shape: &Shape) -> String {
@@ -188,38 +269,85 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
     if matches!(d.description.shape, Shape::Opaque(_)) {
         return Ok(Decision::full(no_key(&d.description.shape)));
     }
-    let atoms: Vec<usize> =
-        (0..d.description.atoms.len()).filter(|a| d.description.atoms[*a].relid == Some(relid)).collect();
-    if atoms.len() < usage.times {
-        return Ok(Decision::full("it is read inside a sub-query"));
-    }
     if usage.only && has_children(relid) {
         return Ok(Decision::full("ONLY of a table that has children"));
     }
     if usage.columns.iter().any(|c| *c < 0) {
         return Ok(Decision::full("a system column is read"));
     }
-    let grouped = d.description.shape != Shape::Rows;
-    let mut by_key = grouped;
-    for atom in &atoms {
-        match dirty::term(d, key, *atom, &BTreeSet::from([relid]))? {
-            Err(why) => return Ok(Decision::full(why)),
-            Ok(term) => {
-                by_key |= key.iter().any(|p| match d.description.outputs[*p] {
-                    Some(c) => term.nulled.contains(&c.atom),
-                    None => !term.nulled.is_empty(),
-                });
-            }
-        }
+    if usage.computed {
+        return Ok(Decision::full("a virtual generated column is read"));
     }
-    let sharing = match (atoms.len(), by_key) {
+    let grouped = d.description.shape != Shape::Rows;
+    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), &stored_key)? {
+        Err(why) => return Ok(Decision::full(why)),
+        Ok(terms) if terms.occurrences < usage.times => {
+            return Ok(Decision::full("it is read where its changes cannot be followed"))
+        }
+        Ok(terms) => terms,
+    };
+    let sharing = match (usage.times, grouped || terms.meet) {
         (2.., _) => Sharing::Alone,
         (_, true) => Sharing::ByKey,
         (_, false) => Sharing::Free,
     };
     let reason =
         if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
-    Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into() })
+    Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
+}
+
+/// Makes a decision `delta` when the rows by which the output changes can be told.
+unsafe fn consider_delta(
+    d: &describe::Described,
+    relid: u32,
+    usage: &relations::Use,
+    decision: &mut Decision,
+) -> Result<()> {
+    let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
+    if times < usage.times
+        || (usage.only && has_children(relid))
+        || usage.columns.iter().any(|c| *c < 0)
+        || usage.computed
+    {
+        return Ok(());
+    }
+    match delta::terms(d, &delta::outputs_of(d.block.query), &BTreeSet::from([relid]))? {
+        Ok(_) => {
+            let sharing = if times > 1 { Sharing::Alone } else { Sharing::ByKey };
+            let reason = "rows are added and taken away as the changed rows say".into();
+            *decision = Decision { strategy: Strategy::Delta, sharing, reason, fallback: Strategy::Full };
+        }
+        Err(why) => decision.reason = format!("{}: {why}", decision.reason),
+    }
+    Ok(())
+}
+
+/// Makes a decision `fold` when the changes of a relation can be taken into the state of the groups.
+unsafe fn consider_fold(
+    d: &describe::Described,
+    fold: &Fold,
+    relid: u32,
+    usage: &relations::Use,
+    decision: &mut Decision,
+) -> Result<()> {
+    let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
+    if times < usage.times
+        || (usage.only && has_children(relid))
+        || usage.columns.iter().any(|c| *c < 0)
+        || usage.computed
+    {
+        return Ok(());
+    }
+    match delta::terms(d, &fold.key_nodes, &BTreeSet::from([relid]))? {
+        Ok(_) => {
+            let sharing = if times > 1 { Sharing::Alone } else { Sharing::ByKey };
+            let reason = "changed rows are taken into the state of their groups".into();
+            *decision = Decision { strategy: Strategy::Fold, sharing, reason, fallback: decision.strategy };
+        }
+        Err(why) if decision.strategy == Strategy::Keyed => decision.reason = format!("{}: {why}", decision.reason),
+        Err(_) => {}
+    }
+    Ok(())
 }
 
 unsafe fn key_columns(
@@ -277,6 +405,27 @@ fn given_key(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec
 }
 
 impl Tview {
+    /// Whether changes of these relations can be taken into the groups' states.
+    pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
+        self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
+    }
+
+    /// Whether some changes are added to what is stored, which must then be right to the row.
+    pub fn adds_changes(&self) -> bool {
+        self.decisions.values().any(|d| matches!(d.strategy, Strategy::Fold | Strategy::Delta))
+    }
+
+    /// Whether the rows by which the output changes can be told.
+    pub fn is_delta(&self, changed: &BTreeSet<u32>) -> bool {
+        changed.iter().all(|r| self.decisions[r].strategy == Strategy::Delta)
+    }
+
+    /// Whether the rows that changes of these relations can affect are known by key.
+    pub fn is_keyed(&self, changed: &BTreeSet<u32>) -> bool {
+        let keyed = |d: &Decision| d.strategy == Strategy::Keyed || d.fallback == Strategy::Keyed;
+        self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| keyed(&self.decisions[r]))
+    }
+
     /// The kept plan for `sql`. Few and many changed rows have plans of their own, made under other settings.
     pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
         let plans = &self.plans[size as usize];

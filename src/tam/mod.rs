@@ -9,6 +9,7 @@ mod build;
 pub mod bulk;
 mod create;
 mod heap;
+pub mod read;
 mod reject;
 mod rewrite;
 mod routine;

@@ -1,7 +1,7 @@
 //! Hidden per-row state in trailing attributes that are marked dropped.
 //!
 //! Invariant: every dropped attribute of a TVIEW is a state attribute of ours (PostgreSQL cannot drop a column of a materialized view), is
-//! eight bytes by value, and comes after all visible columns. `SELECT *`, `\d`, rows and pg_dump skip them; tuples carry them.
+//! has the layout of its state's type, and comes after all visible columns. `SELECT *`, `\d`, rows and pg_dump skip them; tuples carry them.
 //! A row written before the attributes were added reads as NULL state, which means "rebuild".
 //! Called by hook (create, alter) and by refresh (layout of a row).
 
@@ -24,6 +24,21 @@ pub unsafe fn state_attributes(desc: pg_sys::TupleDesc) -> Attributes {
     (visible_attributes(desc)..(*desc).natts as usize).map(|i| i as i16 + 1).collect()
 }
 
+/// Whether the state attributes have the layout of these types.
+///
+/// # Safety
+/// `desc` is valid.
+pub unsafe fn has_layout(desc: pg_sys::TupleDesc, types: &[pg_sys::Oid]) -> bool {
+    let present = state_attributes(desc);
+    present.len() == types.len()
+        && present.iter().zip(types).all(|(number, of)| {
+            let (mut len, mut by_value) = (0, false);
+            pg_sys::get_typlenbyval(*of, &mut len, &mut by_value);
+            let column = attribute(desc, *number as usize - 1);
+            (*column).attlen == len && (*column).attbyval == by_value
+        })
+}
+
 /// Number of attributes before the trailing state attributes.
 ///
 /// # Safety
@@ -32,11 +47,12 @@ pub(super) unsafe fn visible_attributes(desc: pg_sys::TupleDesc) -> usize {
     (0..(*desc).natts as usize).rev().find(|&i| !(*attribute(desc, i)).attisdropped).map_or(0, |i| i + 1)
 }
 
-/// Adds `count` state attributes after the last one; bumps `relnatts`; the change is visible when this returns.
+/// Adds a state attribute for each of `types` after the last one; bumps `relnatts`; the change is visible when this returns.
 ///
 /// # Safety
 /// The caller holds AccessExclusiveLock on the materialized view, whose rule is already stored (a rule refuses dropped columns).
-pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, count: usize) {
+pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) {
+    let count = types.len();
     if count == 0 {
         return;
     }
@@ -57,10 +73,10 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, count: usize) {
     }
 
     let desc = pg_sys::CreateTemplateTupleDesc(count as _);
-    for i in 0..count {
+    for (i, of) in types.iter().enumerate() {
         // As RemoveAttributeById (heap.c) leaves a dropped column: the shape of the type, but neither its oid nor a name of one's own.
         let name = format!("........pg.dropped.{}........\0", first + i + 1);
-        pg_sys::TupleDescInitEntry(desc, i as i16 + 1, name.as_ptr().cast(), pg_sys::INT8OID, -1, 0);
+        pg_sys::TupleDescInitEntry(desc, i as i16 + 1, name.as_ptr().cast(), *of, -1, 0);
         let column = attribute(desc, i);
         (*column).attnum = (first + i + 1) as i16;
         (*column).atttypid = pg_sys::InvalidOid;

@@ -193,11 +193,11 @@ impl Writer {
             summarizing,
         );
         // The tuple is freed with the row's memory.
-        clear(self.written);
+        crate::pg::slot::clear(self.written);
     }
 
     unsafe fn fetch_slot(&mut self, tid: pg_sys::ItemPointerData, snapshot: pg_sys::Snapshot) -> bool {
-        clear(self.fetched);
+        crate::pg::slot::clear(self.fetched);
         let tuple = &raw mut (*self.fetched_buffer_slot()).base.tupdata;
         (*tuple).t_self = tid;
         let mut buffer: pg_sys::Buffer = pg_sys::InvalidBuffer as _;
@@ -229,14 +229,6 @@ pub(super) unsafe fn form_tuple(rel: pg_sys::Relation, values: &[Datum], nulls: 
     let tuple = pg_sys::heap_form_tuple(desc, values.as_ptr() as *mut Datum, nulls.as_ptr() as *mut bool);
     (*tuple).t_tableOid = (*rel).rd_id;
     tuple
-}
-
-/// `ExecClearTuple`, which is an inline function in C.
-#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
-unsafe fn clear(slot: *mut pg_sys::TupleTableSlot) {
-    if let Some(callback) = (*(*slot).tts_ops).clear {
-        pg_sys::ffi::pg_guard_ffi_boundary(|| callback(slot));
-    }
 }
 
 /// Runs `work` with `context` current; on error PostgreSQL resets the current context itself.

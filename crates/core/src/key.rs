@@ -7,7 +7,7 @@
 //! Called by `strategy`.
 
 use crate::fd::{closure, Fd, Item};
-use crate::model::{Description, Equality, Join, OuterKind, Shape};
+use crate::model::{Atom, Col, Description, Equality, Join, OuterKind, Shape};
 
 /// Positions (from 0) of the output columns that form a key, smallest first; `None` when there is none.
 pub fn derive(d: &Description) -> Option<Vec<usize>> {
@@ -74,25 +74,36 @@ fn minimise(d: &Description, fds: &[Fd], start: Vec<usize>, goal: &Goal) -> Vec<
 fn dependencies(d: &Description) -> Vec<Fd> {
     let mut fds = Vec::new();
     for (a, atom) in d.atoms.iter().enumerate() {
-        for key in &atom.keys {
-            let from = key.iter().map(|att| Item::Col(crate::model::Col { atom: a, att: *att }));
-            fds.push(Fd { from: from.collect(), to: vec![Item::Row(a)] });
-        }
+        fds.extend(of_keys(a, atom, true));
     }
-    let (mut joined, constants) = of_join(&d.join, &fds);
+    let (mut joined, constants) = of_join(&d.join, &d.atoms, &fds);
     fds.append(&mut joined);
     fds.extend(constants);
     fds
 }
 
+/// What the keys of an atom determine. `lasting`: those that hold also when the atom can be null-extended. A key that is
+/// not NULL by itself tells a null-extended row from all others; with other keys, or rows that depend on other atoms, it
+/// does not.
+fn of_keys(a: usize, atom: &Atom, lasting: bool) -> Vec<Fd> {
+    let lasts = |key: &Vec<i16>| {
+        !key.is_empty() && atom.depends.is_empty() && key.iter().all(|att| atom.not_null.contains(att))
+    };
+    let fd = |key: &Vec<i16>| {
+        let columns = key.iter().map(|att| Item::Col(Col { atom: a, att: *att }));
+        Fd { from: columns.chain(atom.depends.iter().map(|d| Item::Row(*d))).collect(), to: vec![Item::Row(a)] }
+    };
+    atom.keys.iter().filter(|k| lasts(k) == lasting).map(fd).collect()
+}
+
 /// Dependencies that a join adds: (always valid, valid only where no null-extension is above).
-fn of_join(join: &Join, keys: &[Fd]) -> (Vec<Fd>, Vec<Fd>) {
+fn of_join(join: &Join, atoms: &[Atom], keys: &[Fd]) -> (Vec<Fd>, Vec<Fd>) {
     match join {
-        Join::Atom(_) => (Vec::new(), Vec::new()),
+        Join::Atom(a) => (Vec::new(), of_keys(*a, &atoms[*a], false)),
         Join::Inner(items, equalities) => {
             let (mut fds, mut constants) = (Vec::new(), Vec::new());
             for item in items {
-                let (f, c) = of_join(item, keys);
+                let (f, c) = of_join(item, atoms, keys);
                 fds.extend(f);
                 constants.extend(c);
             }
@@ -102,8 +113,8 @@ fn of_join(join: &Join, keys: &[Fd]) -> (Vec<Fd>, Vec<Fd>) {
             (fds, constants)
         }
         Join::Outer(kind, left, right, equalities) => {
-            let (mut fds, left_constants) = of_join(left, keys);
-            let (right_fds, right_constants) = of_join(right, keys);
+            let (mut fds, left_constants) = of_join(left, atoms, keys);
+            let (right_fds, right_constants) = of_join(right, atoms, keys);
             fds.extend(right_fds.iter().cloned());
             if *kind == OuterKind::Full {
                 return (fds, Vec::new());
@@ -138,7 +149,6 @@ fn of_equalities(equalities: &[Equality]) -> (Vec<Fd>, Vec<Fd>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Atom, Col};
 
     fn col(atom: usize, att: i16) -> Col {
         Col { atom, att }
@@ -146,7 +156,7 @@ mod tests {
 
     /// Two atoms, attribute 1 is the primary key of each.
     fn describe(join: Join, shape: Shape, outputs: &[Option<Col>]) -> Description {
-        let atom = Atom { keys: vec![vec![1]], ..Atom::default() };
+        let atom = Atom { keys: vec![vec![1]], not_null: vec![1], ..Atom::default() };
         Description {
             atoms: vec![atom.clone(), atom],
             join,

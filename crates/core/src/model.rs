@@ -20,8 +20,11 @@ pub struct Atom {
     pub relid: Option<u32>,
     /// Range table indexes from the outermost query block to this atom.
     pub path: Vec<usize>,
-    /// Unique, not-null, immediately checked keys.
+    /// Immediately checked keys: no two rows are equal in all of these columns, NULLs being equal. An empty key means at
+    /// most one row.
     pub keys: Vec<Vec<i16>>,
+    /// Atoms for each of whose rows there are rows of their own: the keys hold among those (LATERAL).
+    pub depends: Vec<usize>,
     /// Attributes that cannot be NULL in the stored row.
     pub not_null: Vec<i16>,
 }

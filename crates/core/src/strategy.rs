@@ -7,6 +7,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
+    /// Take the weighted change rows into the state of their groups.
+    Fold,
+    /// Add and take away the weighted rows by which the output changes.
+    Delta,
     /// Recompute the rows whose key a change can affect.
     Keyed,
     /// Recompute everything, write the difference.
@@ -16,6 +20,8 @@ pub enum Strategy {
 impl Strategy {
     pub fn as_str(self) -> &'static str {
         match self {
+            Strategy::Fold => "fold",
+            Strategy::Delta => "delta",
             Strategy::Keyed => "keyed",
             Strategy::Full => "full",
         }
@@ -40,10 +46,13 @@ pub struct Decision {
     pub strategy: Strategy,
     pub sharing: Sharing,
     pub reason: String,
+    /// What is done when the strategy cannot be followed: for several relations changed together, or for groups whose
+    /// state does not tell.
+    pub fallback: Strategy,
 }
 
 impl Decision {
     pub fn full(reason: impl Into<String>) -> Decision {
-        Decision { strategy: Strategy::Full, sharing: Sharing::Alone, reason: reason.into() }
+        Decision { strategy: Strategy::Full, sharing: Sharing::Alone, reason: reason.into(), fallback: Strategy::Full }
     }
 }

@@ -1,0 +1,34 @@
+//! TPC-H over TVIEWs: `check` and `bench`. The last line of `check` is `N passed, N failed`.
+
+use clap::{Parser, Subcommand};
+use tviews_tpch::{bench, check};
+
+/// TPC-H: its 22 queries as TVIEWs.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Random transactions; every TVIEW is compared with its query after each
+    Check(check::Options),
+    /// What flushes cost, next to recomputing
+    Bench(bench::Options),
+}
+
+fn main() {
+    let done = match Args::parse().what {
+        What::Check(options) => check::run(&options),
+        What::Bench(options) => bench::run(&options),
+    };
+    match done {
+        Ok(true) => {}
+        Ok(false) => std::process::exit(1),
+        Err(error) => {
+            println!("not ok - {error:#}\n0 passed, 1 failed");
+            std::process::exit(1);
+        }
+    }
+}

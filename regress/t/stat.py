@@ -1,0 +1,57 @@
+"""Counters of tviews.stat across sessions and restarts, the time spent waiting, and a server that does not preload the library."""
+
+import subprocess
+import time
+
+from cluster import Cluster, Report, SqlError
+
+FLUSHES = "SELECT flushes FROM tviews.stat"
+
+
+def main():
+    report = Report()
+    with Cluster() as cluster:
+        cluster.sql("""CREATE EXTENSION pg_tviews;
+                       CREATE TABLE a (id int PRIMARY KEY, v int);
+                       CREATE TABLE b (id int PRIMARY KEY, v int);
+                       CREATE TVIEW ab AS SELECT a.id, a.v, b.v AS w FROM a LEFT JOIN b ON a.id = b.id;
+                       INSERT INTO a VALUES (1, 1)""")
+        report.ok(cluster.sql(FLUSHES) == "1", "counters outlive a session", cluster.sql(FLUSHES))
+
+        # the two sides of a join exclude each other between flush and commit
+        with subprocess.Popen(cluster.psql("-f", "-"), stdin=subprocess.PIPE, text=True, env=cluster.env) as first:
+            first.stdin.write("BEGIN; INSERT INTO a VALUES (2, 2); SELECT tviews.flush() \\g /dev/null\nSELECT pg_sleep(1) \\g /dev/null\nCOMMIT;")
+            first.stdin.close()
+            while cluster.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0":
+                time.sleep(0.02)
+            cluster.sql("INSERT INTO b VALUES (2, 2)")
+        times = cluster.sql("SELECT lock_wait_time > 100, lock_wait_time < 1100, flush_time > lock_wait_time, flushes FROM tviews.stat")
+        report.ok(times == "t|t|t|3", "waiting for a lock is counted", times)
+
+        cluster.restart()
+        report.ok(cluster.sql(FLUSHES) == "0", "a restart starts again from zero", cluster.sql(FLUSHES))
+        cluster.sql("UPDATE a SET v = 3")
+        report.ok(cluster.sql(FLUSHES) == "1", "and counts", cluster.sql(FLUSHES))
+        cluster.crash()
+        cluster.start()
+        report.ok(cluster.sql(FLUSHES) == "0", "a crash does as well", cluster.sql(FLUSHES))
+
+        cluster.stop()
+        conf = cluster.data / "postgresql.auto.conf"
+        conf.write_text("".join(line for line in conf.read_text().splitlines(True) if not line.startswith("shared_preload")))
+        cluster.start()
+        health = cluster.sql("LOAD 'pg_tviews'; SELECT \"check\", status FROM tviews.health() WHERE \"check\" IN ('preload', 'statistics') ORDER BY 1")
+        report.ok(health == "preload|error\nstatistics|warning", "health() says that the library is not preloaded", health)
+        own = cluster.sql(f"LOAD 'pg_tviews'; UPDATE a SET v = 4; {FLUSHES}").splitlines()
+        report.ok(own == ["1"], "such a session counts its own flushes", own)
+        report.ok(cluster.sql(FLUSHES) == "0", "and nobody else's", cluster.sql(FLUSHES))
+        try:
+            cluster.sql("CREATE MATERIALIZED VIEW c USING tview AS SELECT * FROM a")
+            report.ok(False, "and cannot create a TVIEW")
+        except SqlError as error:
+            report.ok("not preloaded" in str(error), "and cannot create a TVIEW", error)
+    report.done()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+//! Which internal TVIEWs are the stages of a TVIEW: rows of `tviews.stage`.
+//!
+//! Invariant: rows are written by the DDL that makes or drops the stage, in its transaction.
+
+use super::table::Table;
+use crate::pg::error::Result;
+use pgrx::{pg_sys, FromDatum, IntoDatum};
+use std::ffi::CStr;
+
+/// Where stages live. pg_dump and psql leave schemas alone that start like this.
+pub const SCHEMA: &CStr = c"pg_toast_tviews";
+
+struct Row {
+    tview: pg_sys::Oid,
+    number: i16,
+    stage: pg_sys::Oid,
+}
+
+fn rows(keep: impl Fn(&Row) -> bool) -> Vec<Row> {
+    let mut found = Vec::new();
+    if let Some(table) = Table::open("stage", pg_sys::AccessShareLock) {
+        table.scan(|t| {
+            let row = decode(&table, t);
+            if keep(&row) {
+                found.push(row);
+            }
+        });
+    }
+    found
+}
+
+fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Row {
+    // SAFETY: columns are oid, int2, oid, not null.
+    unsafe {
+        let oid = |n| table.get(tuple, n).and_then(|d| pg_sys::Oid::from_datum(d, false)).unwrap_or(pg_sys::InvalidOid);
+        let number = table.get(tuple, 2).and_then(|d| i16::from_datum(d, false)).unwrap_or(0);
+        Row { tview: oid(1), number, stage: oid(3) }
+    }
+}
+
+/// The stages of a TVIEW, in order.
+pub fn of(tview: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut found = rows(|r| r.tview == tview);
+    found.sort_by_key(|r| r.number);
+    found.into_iter().map(|r| r.stage).collect()
+}
+
+/// The TVIEW that a stage belongs to, if it is one.
+pub fn parent(stage: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    rows(|r| r.stage == stage).pop().map(|r| r.tview)
+}
+
+/// The user's TVIEW at the top, the TVIEW itself when it is no stage.
+pub fn root(tview: pg_sys::Oid) -> pg_sys::Oid {
+    let mut at = tview;
+    while is_stage(at) {
+        let Some(above) = parent(at) else { break };
+        at = above;
+    }
+    at
+}
+
+/// Whether a relation is a stage: they have a schema of their own.
+pub fn is_stage(relid: pg_sys::Oid) -> bool {
+    // SAFETY: syscache look-ups.
+    unsafe {
+        let schema = pg_sys::get_rel_namespace(relid);
+        schema != pg_sys::InvalidOid && schema == pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true)
+    }
+}
+
+pub fn register(tview: pg_sys::Oid, number: i16, stage: pg_sys::Oid) -> Result<()> {
+    let table = Table::required("stage", pg_sys::RowExclusiveLock)?;
+    table.insert(&[tview.into_datum(), number.into_datum(), stage.into_datum()]);
+    table.invalidate();
+    Ok(())
+}
+
+/// Forgets a relation at both ends.
+pub fn unregister(relid: pg_sys::Oid) {
+    if let Some(table) = Table::open("stage", pg_sys::RowExclusiveLock) {
+        let mut any = false;
+        table.delete(|t| {
+            let row = decode(&table, t);
+            let gone = row.tview == relid || row.stage == relid;
+            any |= gone;
+            gone
+        });
+        if any {
+            table.invalidate();
+        }
+    }
+}
+
+/// All (stage, TVIEW it belongs to).
+pub fn all() -> Vec<(pg_sys::Oid, pg_sys::Oid)> {
+    rows(|_| true).into_iter().map(|r| (r.stage, r.tview)).collect()
+}

@@ -1,0 +1,132 @@
+//! Making and dropping the internal TVIEWs that a TVIEW is computed from.
+//!
+//! Invariant: a TVIEW with stages owns them: an internal dependency drops them with it, they have its owner, and nobody
+//! else reads them. Called when a TVIEW is created or when its query, or what its query means, changes.
+
+use crate::analyze::{load, operators, stages};
+use crate::catalog::stages as catalog;
+use crate::pg::error::{Error, Result};
+use crate::pg::name;
+use crate::pg::pinned::{Pinned, Superuser};
+use crate::pg::relation::Relation;
+use crate::pg::spi::Session;
+use pgrx::pg_sys;
+
+/// Makes the stages of a TVIEW that has none; they are not populated.
+pub fn make(tview: pg_sys::Oid) -> Result<()> {
+    let owner = {
+        let Some(rel) = Relation::open(tview, pg_sys::NoLock) else { return Ok(()) };
+        rel.class().relowner
+    };
+    // SAFETY: private copies of the stored query.
+    unsafe {
+        let pinned = Pinned::new(owner);
+        let query = {
+            let Some(rel) = Relation::open(tview, pg_sys::NoLock) else { return Ok(()) };
+            load::expand(load::stored(&rel)?)?
+        };
+        let path = operators::search_path(query);
+        let mut number: i16 = 0;
+        stages::split(query, &mut |text| {
+            number += 1;
+            pinned.search_path(&path);
+            let stage = create(tview, number, text, owner)?;
+            pinned.search_path(c"pg_catalog, pg_temp");
+            Ok(stage)
+        })?;
+    }
+    Ok(())
+}
+
+fn create(tview: pg_sys::Oid, number: i16, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::Oid> {
+    let label = format!("{}_{number}", tview.to_u32());
+    let schema = catalog::SCHEMA.to_string_lossy();
+    // SAFETY: catalog writes inside a transaction; what is made is visible after CommandCounterIncrement.
+    unsafe {
+        let columns = columns(text)?;
+        {
+            let _superuser = Superuser::new();
+            Session::open().run(&format!(
+                "CREATE MATERIALIZED VIEW {schema}.{} ({columns}) USING tview WITH (logged = false) AS {text} WITH NO DATA",
+                name::ident(&label),
+            ))?;
+        }
+        let c_label = std::ffi::CString::new(label).unwrap_or_default();
+        let namespace = pg_sys::get_namespace_oid(catalog::SCHEMA.as_ptr(), false);
+        let stage = pg_sys::get_relname_relid(c_label.as_ptr(), namespace);
+        if stage == pg_sys::InvalidOid {
+            return Err(Error::Internal("a stage was not created".into()));
+        }
+        let address =
+            |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
+        pg_sys::recordDependencyOn(&address(stage), &address(tview), pg_sys::DependencyType::DEPENDENCY_INTERNAL);
+        set_owner(stage, owner);
+        catalog::register(tview, number, stage)?;
+        pg_sys::CommandCounterIncrement();
+        Ok(stage)
+    }
+}
+
+/// Names c1, c2 … for the columns of a query.
+unsafe fn columns(text: &str) -> Result<String> {
+    let text = std::ffi::CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+    let text = pg_sys::pstrdup(text.as_ptr());
+    let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+    let query = pg_sys::parse_analyze_fixedparams(
+        crate::pg::list::nth(raw, 0),
+        text,
+        std::ptr::null(),
+        0,
+        std::ptr::null_mut(),
+    );
+    let n = load::outputs(query).len();
+    Ok((1..=n).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", "))
+}
+
+unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
+    let same = Relation::open(stage, pg_sys::NoLock).is_none_or(|r| r.class().relowner == owner);
+    if !same {
+        let _superuser = Superuser::new();
+        pg_sys::ATExecChangeOwner(stage, owner, true, pg_sys::AccessExclusiveLock as i32);
+        pg_sys::CommandCounterIncrement();
+    }
+}
+
+/// Drops the stages of a TVIEW.
+pub fn drop(tview: pg_sys::Oid) {
+    for stage in catalog::of(tview) {
+        // SAFETY: the dependency that protects the stage goes first.
+        unsafe {
+            pg_sys::deleteDependencyRecordsForSpecific(
+                pg_sys::RelationRelationId,
+                stage,
+                pg_sys::DependencyType::DEPENDENCY_INTERNAL as _,
+                pg_sys::RelationRelationId,
+                tview,
+            );
+            pg_sys::CommandCounterIncrement();
+            let address =
+                pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: stage, objectSubId: 0 };
+            pg_sys::performDeletion(
+                &address,
+                pg_sys::DropBehavior::DROP_CASCADE,
+                pg_sys::PERFORM_DELETION_INTERNAL as i32,
+            );
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+}
+
+/// Gives stages the owner of their TVIEW, after owners have changed.
+pub fn follow_owners() {
+    let mut all = catalog::all();
+    // Outer stages first: an inner one follows its parent.
+    all.sort_by_key(|(_, parent)| parent.to_u32());
+    for (stage, _) in all {
+        let root = catalog::root(stage);
+        if let Some(owner) = Relation::open(root, pg_sys::AccessShareLock).map(|r| r.class().relowner) {
+            // SAFETY: both exist.
+            unsafe { set_owner(stage, owner) };
+        }
+    }
+}

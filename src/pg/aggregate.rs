@@ -1,0 +1,336 @@
+//! Aggregates that the server can run backwards: what `pg_aggregate` says of them, and their transition functions.
+//!
+//! PostgreSQL has an inverse for aggregates over moving window frames. It is exact or says that it cannot (numeric keeps
+//! count of scales, NaN and infinities for it), so it serves as the inverse of a fold too.
+//! Source: executor/nodeWindowAgg.c (advance_windowaggregate, retreat_windowaggregate, finalize_windowaggregate).
+//! Called by analysis (facts) and by refresh/fold (calls).
+
+use super::ext;
+use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard, Datum};
+use pgrx::FromDatum;
+use std::ffi::CStr;
+
+/// A row of pg_aggregate.
+pub struct Facts {
+    pub kind: u8,
+    pub finalfn: pg_sys::Oid,
+    pub combinefn: pg_sys::Oid,
+    pub serialfn: pg_sys::Oid,
+    pub deserialfn: pg_sys::Oid,
+    pub mtransfn: pg_sys::Oid,
+    pub minvtransfn: pg_sys::Oid,
+    pub mfinalfn: pg_sys::Oid,
+    pub mfinalextra: bool,
+    pub sortop: pg_sys::Oid,
+    pub transtype: pg_sys::Oid,
+    pub mtranstype: pg_sys::Oid,
+    pub minitval: Option<String>,
+}
+
+/// Looks an aggregate up. Attribute numbers: catalog/pg_aggregate.h, the same in 15 to 18.
+pub fn facts(aggregate: pg_sys::Oid) -> Option<Facts> {
+    let cache = pg_sys::SysCacheIdentifier::AGGFNOID as i32;
+    // SAFETY: attributes have the types that the header gives them; the tuple is released after they are copied.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, Datum::from(aggregate));
+        if tuple.is_null() {
+            return None;
+        }
+        let get = |n: i16| {
+            let mut null = false;
+            let datum = pg_sys::SysCacheGetAttr(cache, tuple, n, &mut null);
+            (!null).then_some(datum)
+        };
+        let oid = |n| get(n).and_then(|d| pg_sys::Oid::from_datum(d, false)).unwrap_or(pg_sys::InvalidOid);
+        let facts = Facts {
+            kind: get(2).map_or(0, |d| d.value() as u8),
+            finalfn: oid(5),
+            combinefn: oid(6),
+            serialfn: oid(7),
+            deserialfn: oid(8),
+            mtransfn: oid(9),
+            minvtransfn: oid(10),
+            mfinalfn: oid(11),
+            mfinalextra: get(13).is_some_and(|d| d.value() != 0),
+            sortop: oid(16),
+            transtype: oid(17),
+            mtranstype: oid(19),
+            minitval: get(22).and_then(|d| String::from_datum(d, false)),
+        };
+        pg_sys::ReleaseSysCache(tuple);
+        Some(facts)
+    }
+}
+
+/// An aggregate with an inverse, by value: kept with what a backend knows about a TVIEW.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moving {
+    pub mtransfn: pg_sys::Oid,
+    pub minvtransfn: pg_sys::Oid,
+    pub mfinalfn: pg_sys::Oid,
+    pub mfinalextra: bool,
+    pub mtranstype: pg_sys::Oid,
+    /// How a transition value of type `internal` is stored and read back.
+    pub stored: Option<Stored>,
+    pub minitval: Option<String>,
+    pub collation: pg_sys::Oid,
+}
+
+/// Functions of an aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub serialfn: pg_sys::Oid,
+    pub deserialfn: pg_sys::Oid,
+    pub combinefn: pg_sys::Oid,
+}
+
+/// A transition value, and how many values are in it.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    pub value: Option<Datum>,
+    pub count: i64,
+}
+
+/// The count of a state that is never reset by it.
+const UNCOUNTED: i64 = 1 << 40;
+
+/// `Moving`, ready to be called in one memory context.
+pub struct Machine {
+    trans: Function,
+    inverse: Function,
+    last: Option<Function>,
+    extra: bool,
+    serial: Option<[Function; 3]>,
+    strict: bool,
+    inverse_strict: bool,
+    initial: Option<Datum>,
+    by_value: bool,
+    len: i16,
+    /// Where transition values live.
+    home: pg_sys::MemoryContext,
+}
+
+impl Machine {
+    /// # Safety
+    /// `context` is current and outlives the machine.
+    pub unsafe fn new(m: &Moving, context: *mut Context) -> Machine {
+        let function = |oid| Function::new(oid, m.collation, context);
+        let (mut len, mut by_value) = (0, false);
+        pg_sys::get_typlenbyval(m.mtranstype, &mut len, &mut by_value);
+        let initial = m.minitval.as_ref().map(|text| {
+            let (mut input, mut param) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+            pg_sys::getTypeInputInfo(m.mtranstype, &mut input, &mut param);
+            let text = std::ffi::CString::new(text.as_str()).unwrap_or_default();
+            pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), param, -1)
+        });
+        let trans = function(m.mtransfn);
+        let inverse = function(m.minvtransfn);
+        Machine {
+            strict: trans.strict(),
+            inverse_strict: inverse.strict(),
+            trans,
+            inverse,
+            last: (m.mfinalfn != pg_sys::InvalidOid).then(|| function(m.mfinalfn)),
+            extra: m.mfinalextra,
+            serial: m.stored.as_ref().map(|s| [function(s.serialfn), function(s.deserialfn), function(s.combinefn)]),
+            initial,
+            by_value,
+            len,
+            home: (*context).curaggcontext,
+        }
+    }
+
+    pub fn fresh(&self) -> State {
+        let count = if self.counted() { 0 } else { UNCOUNTED };
+        State { value: self.initial.map(|d| self.copy(d)), count }
+    }
+
+    /// Whether the first value becomes the state, so that the number of values must be known to take the last one out.
+    fn counted(&self) -> bool {
+        self.strict && self.initial.is_none()
+    }
+
+    fn copy(&self, value: Datum) -> Datum {
+        // SAFETY: a value of the transition type; `internal` is by value for the server.
+        unsafe {
+            let before = pg_sys::MemoryContextSwitchTo(self.home);
+            let out = ext::copy_datum(value, self.by_value, i32::from(self.len));
+            pg_sys::MemoryContextSwitchTo(before);
+            out
+        }
+    }
+
+    /// Moves a new transition value to where such values live, as advance_windowaggregate does.
+    unsafe fn settle(&self, old: Option<Datum>, new: Option<Datum>) -> Option<Datum> {
+        match (old, new) {
+            (Some(a), Some(b)) if self.by_value || a.value() == b.value() => Some(b),
+            (old, Some(b)) => {
+                let kept = self.copy(b);
+                if let Some(old) = old.filter(|_| !self.by_value) {
+                    pg_sys::pfree(old.cast_mut_ptr());
+                }
+                Some(kept)
+            }
+            (_, None) => None,
+        }
+    }
+
+    /// The state that a stored row has: what `dump` gave.
+    ///
+    /// # Safety
+    /// `stored` is of the state's type; the context is current.
+    pub unsafe fn restore(&mut self, stored: Option<Datum>, count: Option<i64>) -> State {
+        let count = count.unwrap_or(UNCOUNTED);
+        let Some(stored) = stored else { return State { count, ..self.fresh() } };
+        let value = match &mut self.serial {
+            // What is read back is only good for combining: it would not take in squares (numeric_deserialize).
+            Some([_, deserial, combine]) => {
+                let read = deserial.call(&[Some(stored), None]);
+                combine.call(&[None, read])
+            }
+            None => Some(self.copy(stored)),
+        };
+        State { value, count }
+    }
+
+    /// What is to be stored.
+    ///
+    /// # Safety
+    /// The context is current.
+    pub unsafe fn dump(&mut self, state: &State) -> Option<Datum> {
+        match &mut self.serial {
+            Some([serial, ..]) => state.value.and_then(|v| serial.call(&[Some(v)])),
+            None => state.value,
+        }
+    }
+
+    /// Takes one value in.
+    ///
+    /// # Safety
+    /// `arg` is of the argument's type; the context is current.
+    pub unsafe fn advance(&mut self, state: &mut State, arg: Option<Datum>) {
+        if self.strict {
+            let Some(arg) = arg else { return };
+            if state.count == 0 && state.value.is_none() {
+                state.value = Some(self.copy(arg));
+                state.count = 1;
+                return;
+            }
+            if state.value.is_none() {
+                return;
+            }
+        }
+        let value = self.trans.call(&[state.value, arg]);
+        state.value = self.settle(state.value, value);
+        state.count += 1;
+    }
+
+    /// Takes one value out; false when only recomputing can tell what remains.
+    ///
+    /// # Safety
+    /// As `advance`.
+    pub unsafe fn retreat(&mut self, state: &mut State, arg: Option<Datum>) -> bool {
+        if self.inverse_strict && arg.is_none() {
+            return true;
+        }
+        if state.count == 1 {
+            *state = self.fresh();
+            return true;
+        }
+        if state.value.is_none() {
+            return self.inverse_strict;
+        }
+        let value = self.inverse.call(&[state.value, arg]);
+        state.value = self.settle(state.value, value);
+        state.count -= 1;
+        state.value.is_some()
+    }
+
+    /// The aggregate's result.
+    ///
+    /// # Safety
+    /// The context is current.
+    pub unsafe fn result(&mut self, state: &State) -> Option<Datum> {
+        let extra = self.extra;
+        match &mut self.last {
+            None => state.value,
+            Some(last) if last.strict() && (state.value.is_none() || extra) => None,
+            Some(last) if extra => last.call(&[state.value, None]),
+            Some(last) => last.call(&[state.value]),
+        }
+    }
+}
+
+/// What transition functions take for an executor node: it tells them that their state may be changed in place and where
+/// it lives. Source: executor/nodeAgg.c, AggCheckCallContext.
+pub type Context = pg_sys::WindowAggState;
+
+/// A context whose states live in the current memory context.
+pub fn context() -> *mut Context {
+    // SAFETY: a zeroed node with its tag; only `curaggcontext` is looked at.
+    unsafe {
+        let node = pg_sys::palloc0(std::mem::size_of::<Context>()).cast::<Context>();
+        (*node.cast::<pg_sys::Node>()).type_ = pg_sys::NodeTag::T_WindowAggState;
+        (*node).curaggcontext = pg_sys::CurrentMemoryContext;
+        node
+    }
+}
+
+/// A function of up to two arguments, looked up once.
+struct Function {
+    info: *mut pg_sys::FmgrInfo,
+    call: pg_sys::FunctionCallInfo,
+}
+
+impl Function {
+    unsafe fn new(oid: pg_sys::Oid, collation: pg_sys::Oid, context: *mut Context) -> Function {
+        let info = pg_sys::palloc0(std::mem::size_of::<pg_sys::FmgrInfo>()).cast::<pg_sys::FmgrInfo>();
+        pg_sys::fmgr_info(oid, info);
+        let size =
+            std::mem::size_of::<pg_sys::FunctionCallInfoBaseData>() + 2 * std::mem::size_of::<pg_sys::NullableDatum>();
+        let call = pg_sys::palloc0(size).cast::<pg_sys::FunctionCallInfoBaseData>();
+        (*call).flinfo = info;
+        (*call).fncollation = collation;
+        (*call).context = context.cast();
+        Function { info, call }
+    }
+
+    fn strict(&self) -> bool {
+        // SAFETY: looked up by new().
+        unsafe { (*self.info).fn_strict }
+    }
+
+    unsafe fn call(&mut self, args: &[Option<Datum>]) -> Option<Datum> {
+        let call = self.call;
+        (*call).isnull = false;
+        (*call).nargs = args.len() as i16;
+        let slots = (*call).args.as_mut_ptr();
+        for (i, arg) in args.iter().enumerate() {
+            let slot = &mut *slots.add(i);
+            slot.isnull = arg.is_none();
+            slot.value = arg.unwrap_or(Datum::from(0usize));
+        }
+        let address = (*self.info).fn_addr?;
+        #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+        let value = guard(|| address(call));
+        (!(*call).isnull).then_some(value)
+    }
+}
+
+/// The aggregate of schema `tviews` that gives the transition value of `mtransfn` as its result.
+pub fn state_aggregate(mtransfn: pg_sys::Oid, argument: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: catalog look-ups; the list is the server's own form of a qualified name.
+    unsafe {
+        let name = pg_sys::get_func_name(mtransfn);
+        if name.is_null() {
+            return None;
+        }
+        let label = std::ffi::CString::new(format!("state_{}", CStr::from_ptr(name).to_string_lossy())).ok()?;
+        let mut names: *mut pg_sys::List = std::ptr::null_mut();
+        for part in [c"tviews".as_ptr(), label.as_ptr()] {
+            names = pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(part)).cast());
+        }
+        let oid = pg_sys::LookupFuncName(names, 1, &argument, true);
+        (oid != pg_sys::InvalidOid).then_some(oid)
+    }
+}

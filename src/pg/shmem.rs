@@ -1,0 +1,80 @@
+//! One piece of shared memory and one lock, for whoever keeps something across sessions.
+//!
+//! Invariant: the piece is made new when the server starts, also after a crash, and has the same address in every
+//! backend. Without shared_preload_libraries there is none. Source of the protocol: storage/ipc/ipci.c, pg_stat_statements.
+
+use pgrx::pg_sys;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+
+const NAME: &CStr = c"pg_tviews";
+
+static SIZE: AtomicUsize = AtomicUsize::new(0);
+static AREA: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+static LOCK: AtomicPtr<pg_sys::LWLock> = AtomicPtr::new(std::ptr::null_mut());
+static FIRST: OnceLock<unsafe fn(*mut u8)> = OnceLock::new();
+static mut NEXT_REQUEST: pg_sys::shmem_request_hook_type = None;
+static mut NEXT_STARTUP: pg_sys::shmem_startup_hook_type = None;
+
+/// Asks for `size` bytes; `first` fills them in, zeroed before. Called once, while shared_preload_libraries are loaded.
+pub fn init(size: usize, first: unsafe fn(*mut u8)) {
+    SIZE.store(size, Ordering::Relaxed);
+    let _ = FIRST.set(first);
+    // SAFETY: the postmaster has one thread.
+    unsafe {
+        NEXT_REQUEST = pg_sys::shmem_request_hook;
+        pg_sys::shmem_request_hook = Some(request);
+        NEXT_STARTUP = pg_sys::shmem_startup_hook;
+        pg_sys::shmem_startup_hook = Some(startup);
+    }
+}
+
+// Frames without destructors: an error at start passes through them.
+unsafe extern "C-unwind" fn request() {
+    #[allow(static_mut_refs)]
+    if let Some(next) = NEXT_REQUEST {
+        next();
+    }
+    pg_sys::RequestAddinShmemSpace(SIZE.load(Ordering::Relaxed));
+    pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
+}
+
+unsafe extern "C-unwind" fn startup() {
+    #[allow(static_mut_refs)]
+    if let Some(next) = NEXT_STARTUP {
+        next();
+    }
+    // AddinShmemInitLock is for servers whose backends attach one by one; ours inherit what the postmaster made.
+    let mut found = false;
+    let size = SIZE.load(Ordering::Relaxed);
+    let area = pg_sys::ShmemInitStruct(NAME.as_ptr(), size, &mut found).cast::<u8>();
+    if !found {
+        std::ptr::write_bytes(area, 0, size);
+        if let Some(first) = FIRST.get() {
+            first(area);
+        }
+    }
+    LOCK.store(&raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock, Ordering::Relaxed);
+    AREA.store(area, Ordering::Relaxed);
+}
+
+/// The shared memory, or None when the library was not preloaded.
+pub fn area() -> Option<*mut u8> {
+    let area = AREA.load(Ordering::Relaxed);
+    (!area.is_null()).then_some(area)
+}
+
+/// Runs `f` while nobody else is in here; `f` raises no errors. Without shared memory there is nobody else.
+pub fn alone<T>(f: impl FnOnce() -> T) -> T {
+    let lock = LOCK.load(Ordering::Relaxed);
+    if lock.is_null() {
+        return f();
+    }
+    // SAFETY: a lock of the main array; acquired and released in one place.
+    unsafe { pg_sys::LWLockAcquire(lock, pg_sys::LWLockMode::LW_EXCLUSIVE) };
+    let result = f();
+    // SAFETY: held since above.
+    unsafe { pg_sys::LWLockRelease(lock) };
+    result
+}

@@ -1,0 +1,284 @@
+//! Strategy fold: the weighted rows by which the join changes, taken into the stored state of their groups.
+//!
+//! Invariant: a group's stored state is that of the rows which flushes have taken in; flushes of one group follow one
+//! another, because its key is locked before its row is read and until commit. The delta itself needs no such lock: every
+//! relation that it reads is locked in SHARE, and the changed one contributes only our own change rows.
+//! Cost: the changed rows, joined; one row read and written per changed group. Group size does not matter.
+
+mod group;
+mod output;
+mod state;
+
+use super::apply::Change;
+use super::keyed::KeyedSql;
+use super::tview::Size;
+use super::{locks, sql, Job};
+use crate::analyze::fold::Fold;
+use crate::analyze::{delta, describe, fold, load};
+use crate::capture::srf;
+use crate::capture::trigger::ImageBuilder;
+use crate::pg::error::{Error, Result};
+use crate::pg::memory::Arena;
+use crate::pg::relation::Relation;
+use crate::pg::snapshot::Active;
+use crate::pg::spi::{Rows, Session};
+use crate::queue::changes::ChangeSet;
+use group::Groups;
+use output::Outputs;
+use pgrx::{pg_sys, FromDatum, IntoDatum};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// Texts of a fold for one set of changed relations.
+pub struct FoldSql {
+    /// Weight, keys, arguments, conditions.
+    pub delta: String,
+    /// The same for many rows: positive weights first where that matters.
+    pub bulk: String,
+    /// ctid of the stored rows of the keys.
+    pub lookup: String,
+}
+
+impl Job<'_> {
+    pub(super) fn fold(&mut self, sql: &FoldSql, keyed: Option<&KeyedSql>, size: Size) -> Result<()> {
+        let Some(fold) = &self.tview.fold else { return Err(Error::Internal("no fold".into())) };
+        let arena = Arena::current();
+        // SAFETY: the groups live in the arena, which outlives them.
+        let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
+        let snapshot = match size {
+            Size::Small => {
+                self.collect(&mut groups, &arena, &sql.delta)?;
+                if groups.is_empty() {
+                    return Ok(());
+                }
+                locks::keys(self.tview, &groups.lock_hashes(self.key_positions()));
+                let snapshot = self.snapshot();
+                self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
+                // SAFETY: everything the groups hold lives in the arena.
+                arena.enter(|| unsafe { groups.take_in() });
+                snapshot
+            }
+            Size::Large => {
+                locks::all_keys(self.tview);
+                let snapshot = self.snapshot();
+                self.stream(&mut groups, &arena, sql, &snapshot)?;
+                snapshot
+            }
+        };
+        self.done.dirty_keys += groups.len() as u64;
+        self.write_groups(&mut groups, &arena, keyed, snapshot, size)
+    }
+
+    /// Positions of the TVIEW's key among the grouping columns.
+    fn key_positions(&self) -> Vec<usize> {
+        let Some(fold) = &self.tview.fold else { return Vec::new() };
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        key.iter().filter_map(|k| fold.positions.iter().position(|p| *p == k.at)).collect()
+    }
+
+    fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &str) -> Result<()> {
+        let _snapshot = self.snapshot();
+        let session = Session::open();
+        let plan = self.tview.plan(&session, sql, Size::Small)?;
+        let rows = session.query(&plan);
+        // SAFETY: rows are as the text of the delta has them.
+        arena.enter(|| unsafe { groups.add(&rows, arena) });
+        Ok(())
+    }
+
+    /// Batch by batch, so that memory depends on the number of groups and not on that of rows.
+    fn stream(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, snapshot: &Active) -> Result<()> {
+        let session = Session::open();
+        let plan = self.tview.plan(&session, &sql.bulk, Size::Large)?;
+        let mut outcome = Ok(());
+        session.stream(&plan, |rows| {
+            if outcome.is_err() {
+                return;
+            }
+            let batch = Arena::current();
+            // SAFETY: keys and states live in the arena; arguments in the batch, which is dropped when they are in.
+            unsafe {
+                arena.enter(|| groups.add(rows, &batch));
+                outcome = self.look_up(groups, arena, &sql.lookup, snapshot);
+                if outcome.is_ok() {
+                    batch.enter(|| groups.take_in());
+                }
+            }
+        });
+        outcome
+    }
+
+    /// Reads the stored rows of the groups that have not been looked up yet.
+    fn look_up(&mut self, groups: &mut Groups, arena: &Arena, sql: &str, snapshot: &Active) -> Result<()> {
+        let fresh = groups.not_looked_up();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        if !key.is_empty() {
+            let dirty = self.key_rows(groups, &fresh);
+            srf::offer_dirty(Some(Rc::new(dirty)));
+        }
+        let session = Session::open();
+        let size = if fresh.len() > 16 { Size::Large } else { Size::Small };
+        let plan = self.tview.plan(&session, sql, size)?;
+        let found = session.query(&plan);
+        srf::offer_dirty(None);
+        // SAFETY: column 0 is a tid of this relation, seen by the snapshot; the relation is locked.
+        unsafe {
+            let mut reader = crate::tam::read::Reader::open(self.rel.raw());
+            for row in 0..found.len() {
+                let Some(tid) = found.get(row, 0) else { continue };
+                let tid = *tid.cast_mut_ptr::<pg_sys::ItemPointerData>();
+                let (values, nulls) = reader
+                    .fetch(tid, snapshot.raw())
+                    .ok_or_else(|| Error::Internal(format!("row of TVIEW {} vanished", self.tview.name)))?;
+                let datum = |i: usize| (!nulls[i]).then_some(values[i]);
+                let of = |positions: &[usize]| positions.iter().map(|p| datum(*p)).collect::<Vec<_>>();
+                arena.enter(|| groups.found(tid, &of, datum, &self.tview.state));
+            }
+            reader.close();
+        }
+        groups.looked_up();
+        Ok(())
+    }
+
+    /// Rows of the TVIEW's type that carry the keys of some groups.
+    fn key_rows(&self, groups: &Groups, which: &[usize]) -> ChangeSet {
+        let positions = self.key_positions();
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        let mut set = ChangeSet::default();
+        // SAFETY: key values are of the types of the key columns.
+        unsafe {
+            let mut image = ImageBuilder::new(self.rel.tupdesc());
+            for g in which {
+                for (k, p) in key.iter().zip(&positions) {
+                    image.set(k.at, groups.key(*g)[*p]);
+                }
+                image.add_to(&mut set, 1);
+            }
+        }
+        set
+    }
+
+    fn write_groups(
+        &mut self,
+        groups: &mut Groups,
+        arena: &Arena,
+        keyed: Option<&KeyedSql>,
+        snapshot: Active,
+        size: Size,
+    ) -> Result<()> {
+        let positions = self.key_positions();
+        let redo = groups.to_recompute(&positions);
+        let tview = self.tview;
+        let Some(fold) = &tview.fold else { return Ok(()) };
+        let mut changes = Vec::new();
+        for g in 0..groups.len() {
+            if redo.contains(&g) {
+                continue;
+            }
+            if groups.rows(g) < 0 {
+                return Err(Error::Internal(format!(
+                    "a group of TVIEW {} has less than no rows; tviews.rebuild() brings it back",
+                    tview.name
+                )));
+            }
+            match (groups.tid(g), groups.rows(g) > 0 || fold.positions.is_empty()) {
+                (None, false) => {}
+                (None, true) => changes.push(Change::Insert(g)),
+                (Some(tid), false) => changes.push(Change::Delete(tid)),
+                (Some(tid), true) => changes.push(Change::Update(tid, g)),
+            }
+        }
+        // SAFETY: values are made in the arena and copied by the writer; the owner is the current user.
+        unsafe {
+            let mut outputs = arena.enter(|| Outputs::new(fold));
+            let state = tview.state.clone();
+            let columns = output_attributes(self.rel);
+            self.apply(changes, &snapshot, &mut |g, values, nulls| {
+                arena.enter(|| {
+                    let mut put = |i: usize, value: Option<pg_sys::Datum>| {
+                        nulls[i] = value.is_none();
+                        values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
+                    };
+                    groups.compose(*g, outputs.as_mut(), &columns, &mut put);
+                    put(state[0], groups.rows(*g).into_datum());
+                    for (i, value) in groups.dump(*g).into_iter().enumerate() {
+                        put(state[i + 1], value);
+                    }
+                });
+            })?;
+            if let Some(outputs) = outputs {
+                outputs.close();
+            }
+        }
+        drop(snapshot);
+        if redo.is_empty() {
+            return Ok(());
+        }
+        match keyed {
+            Some(keyed) if !positions.is_empty() => {
+                let dirty = self.key_rows(groups, &redo.iter().copied().collect::<Vec<_>>());
+                self.rows = redo.len();
+                srf::offer_dirty(Some(Rc::new(dirty)));
+                let done = self.recompute(&keyed.two_steps, size);
+                srf::offer_dirty(None);
+                done
+            }
+            _ => self.full(),
+        }
+    }
+}
+
+/// Attribute of each output column.
+fn output_attributes(rel: &Relation) -> Vec<usize> {
+    (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped).collect()
+}
+
+impl super::Tview {
+    /// The SQL of a fold, None when these relations together must be maintained by the fallback.
+    pub fn fold_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<FoldSql>>> {
+        if let Some(known) = self.fold_sql.borrow().get(changed) {
+            return Ok(known.clone());
+        }
+        let made = self.make_fold_sql(rel, changed)?.map(Rc::new);
+        self.fold_sql.borrow_mut().insert(changed.clone(), made.clone());
+        Ok(made)
+    }
+
+    fn make_fold_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<FoldSql>> {
+        if self.fold.is_none() {
+            return Ok(None);
+        }
+        // SAFETY: a private copy of the stored query.
+        let terms = unsafe {
+            let query = load::expand(load::maintained(rel)?)?;
+            let described = describe::describe(query, &super::tview::stored_key);
+            let Ok(fold): std::result::Result<Fold, _> =
+                fold::recognise(query, &described.description.shape, self.approximate)
+            else {
+                return Ok(None);
+            };
+            let mut targets = fold.key_nodes.clone();
+            targets.extend(&fold.args);
+            targets.extend(&fold.filters);
+            match delta::terms(&described, &targets, changed)? {
+                Ok(terms) => terms,
+                Err(_) => return Ok(None),
+            }
+        };
+        let bulk = if terms.len() > 1 {
+            format!("SELECT * FROM ({}) x ORDER BY 1 DESC", sql::union_all(&terms))
+        } else {
+            sql::union_all(&terms)
+        };
+        Ok(Some(FoldSql { delta: sql::union_all(&terms), bulk, lookup: sql::stored(self)? }))
+    }
+}
+
+/// The weight of a row of a delta.
+fn weight_of(rows: &Rows, row: usize) -> i64 {
+    // SAFETY: column 0 is bigint.
+    rows.get(row, 0).and_then(|d| unsafe { i64::from_datum(d, false) }).unwrap_or(0)
+}

@@ -1,0 +1,263 @@
+//! The state of one group, and how rows are taken in and out.
+//!
+//! Invariant: after `take` has returned true for every weighted row of a delta, rows with positive weight first, the state
+//! is what the query's state columns would be for the new rows; false means that only recomputing the group can tell.
+
+use crate::analyze::fold::{Aggregate, Fold, StateKind, Type};
+use crate::pg::aggregate::{self, Machine};
+use crate::pg::ext;
+use pgrx::pg_sys::{self, Datum};
+use pgrx::{FromDatum, IntoDatum};
+
+/// One state of one group.
+#[derive(Clone, Copy)]
+pub enum Cell {
+    Count(i64),
+    Extremum(Option<Datum>),
+    Moving(aggregate::State),
+    Sum(f64),
+}
+
+/// Arguments and conditions of one row of the join.
+pub struct Input {
+    pub args: Vec<Option<Datum>>,
+    pub filters: Vec<bool>,
+    /// Keys for which equal does not mean the same.
+    pub inexact: Vec<Option<Datum>>,
+}
+
+/// Everything that is needed to work on the states of one TVIEW in one flush. Lives in one memory context.
+pub struct States<'a> {
+    fold: &'a Fold,
+    machines: Vec<Option<Machine>>,
+    /// For the results of aggregates.
+    results: Vec<Option<Machine>>,
+    order: Vec<Option<*mut pg_sys::FmgrInfo>>,
+    /// Where states live.
+    home: pg_sys::MemoryContext,
+}
+
+impl<'a> States<'a> {
+    /// # Safety
+    /// The current memory context outlives the result.
+    pub unsafe fn new(fold: &'a Fold) -> States<'a> {
+        let context = aggregate::context();
+        let machines = fold.states.iter().map(|s| match &s.kind {
+            StateKind::Moving { moving, .. } => Some(Machine::new(moving, context)),
+            _ => None,
+        });
+        let results = fold.aggregates.iter().map(|a| match a {
+            Aggregate::Moving { moving, .. } => Some(Machine::new(moving, context)),
+            _ => None,
+        });
+        let order = fold.states.iter().map(|s| match &s.kind {
+            StateKind::Extremum { type_, .. } => {
+                let entry = pg_sys::lookup_type_cache(type_.0, pg_sys::TYPECACHE_CMP_PROC_FINFO as i32);
+                Some(&raw mut (*entry).cmp_proc_finfo)
+            }
+            _ => None,
+        });
+        States {
+            fold,
+            machines: machines.collect(),
+            results: results.collect(),
+            order: order.collect(),
+            home: pg_sys::CurrentMemoryContext,
+        }
+    }
+
+    pub fn fresh(&self) -> Vec<Cell> {
+        let of = |(i, s): (usize, &crate::analyze::fold::State)| match &s.kind {
+            StateKind::Count | StateKind::Trues => Cell::Count(0),
+            StateKind::Extremum { .. } => Cell::Extremum(None),
+            StateKind::Moving { .. } => match &self.machines[i] {
+                Some(m) => Cell::Moving(m.fresh()),
+                None => Cell::Count(0),
+            },
+            StateKind::Sum { .. } => Cell::Sum(0.0),
+        };
+        self.fold.states.iter().enumerate().map(of).collect()
+    }
+
+    /// The states of a stored row; `values` are its state attributes after the number of rows.
+    ///
+    /// # Safety
+    /// The values are of the states' types; the context of `new` is current.
+    pub unsafe fn restore(&mut self, values: &[Option<Datum>]) -> Vec<Cell> {
+        let mut cells = Vec::with_capacity(values.len());
+        for (i, s) in self.fold.states.iter().enumerate() {
+            let count = |v: Option<Datum>| v.and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
+            let cell = match &s.kind {
+                StateKind::Count | StateKind::Trues => Cell::Count(count(values[i])),
+                StateKind::Extremum { type_, .. } => Cell::Extremum(values[i].map(|d| copy(d, type_))),
+                StateKind::Sum { short } => Cell::Sum(values[i].map_or(0.0, |d| float(d, *short))),
+                StateKind::Moving { counter, .. } => match &mut self.machines[i] {
+                    Some(m) => Cell::Moving(m.restore(values[i], counter.map(|c| count(values[c])))),
+                    None => Cell::Count(0),
+                },
+            };
+            cells.push(cell);
+        }
+        cells
+    }
+
+    /// Takes a row in (positive weight) or out; false when the group must be recomputed.
+    ///
+    /// # Safety
+    /// As `restore`, but the current context may be a shorter one.
+    pub unsafe fn take(&mut self, cells: &mut [Cell], row: &Input, weight: i64) -> bool {
+        for (i, s) in self.fold.states.iter().enumerate() {
+            if s.filter.is_some_and(|f| !row.filters[f]) {
+                continue;
+            }
+            let arg = s.arg.and_then(|a| row.args[a]);
+            let ok = match &mut cells[i] {
+                Cell::Count(n) => {
+                    let counts = match s.kind {
+                        StateKind::Trues => arg.is_some_and(|d| d.value() & 0xff != 0),
+                        _ => s.arg.is_none() || arg.is_some(),
+                    };
+                    *n += if counts { weight } else { 0 };
+                    true
+                }
+                Cell::Sum(sum) => {
+                    if let (Some(d), StateKind::Sum { short }) = (arg, &s.kind) {
+                        *sum += float(d, *short) * weight as f64;
+                    }
+                    sum.is_finite()
+                }
+                Cell::Extremum(best) => match (arg, &s.kind, self.order[i]) {
+                    (Some(d), StateKind::Extremum { max, type_ }, Some(order)) => {
+                        let before = pg_sys::MemoryContextSwitchTo(self.home);
+                        let ok = extremum(best, d, weight > 0, *max, type_, order);
+                        pg_sys::MemoryContextSwitchTo(before);
+                        ok
+                    }
+                    _ => true,
+                },
+                Cell::Moving(state) => match &mut self.machines[i] {
+                    None => false,
+                    Some(machine) => {
+                        let mut ok = true;
+                        for _ in 0..weight.unsigned_abs() {
+                            if weight > 0 {
+                                machine.advance(state, arg);
+                            } else {
+                                ok &= machine.retreat(state, arg);
+                            }
+                            if !ok {
+                                break;
+                            }
+                        }
+                        ok
+                    }
+                },
+            };
+            if !ok {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The state attributes after the number of rows.
+    ///
+    /// # Safety
+    /// As `restore`.
+    pub unsafe fn dump(&mut self, cells: &[Cell]) -> Vec<Option<Datum>> {
+        let mut out = Vec::with_capacity(cells.len());
+        for (i, cell) in cells.iter().enumerate() {
+            out.push(match (cell, &mut self.machines[i], &self.fold.states[i].kind) {
+                (Cell::Count(n), _, _) => n.into_datum(),
+                (Cell::Extremum(d), _, _) => *d,
+                (Cell::Moving(state), Some(machine), _) => machine.dump(state),
+                (Cell::Sum(sum), _, StateKind::Sum { short: true }) => (*sum as f32).into_datum(),
+                (Cell::Sum(sum), _, _) => sum.into_datum(),
+                _ => None,
+            });
+        }
+        out
+    }
+
+    /// The result of aggregate `a`.
+    ///
+    /// # Safety
+    /// As `restore`.
+    pub unsafe fn result(&mut self, a: usize, rows: i64, cells: &[Cell]) -> Option<Datum> {
+        let count = |i: usize| if let Cell::Count(n) = cells[i] { n } else { 0 };
+        match &self.fold.aggregates[a] {
+            Aggregate::Rows => rows.into_datum(),
+            Aggregate::Count(i) => count(*i).into_datum(),
+            Aggregate::Bool { and, trues, count: n } => match (count(*trues), count(*n)) {
+                (_, 0) => None,
+                (trues, n) => (if *and { trues == n } else { trues > 0 }).into_datum(),
+            },
+            Aggregate::Extremum(i) => match cells[*i] {
+                Cell::Extremum(d) => d,
+                _ => None,
+            },
+            Aggregate::Moving { state, .. } => match (&cells[*state], &mut self.results[a]) {
+                (Cell::Moving(s), Some(machine)) => machine.result(s),
+                _ => None,
+            },
+            Aggregate::Sum { state, count: n, average, short } => match (cells[*state], count(*n)) {
+                (_, 0) => None,
+                (Cell::Sum(sum), n) if *average => (sum / n as f64).into_datum(),
+                (Cell::Sum(sum), _) if *short => (sum as f32).into_datum(),
+                (Cell::Sum(sum), _) => sum.into_datum(),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Length and passing of a type.
+pub fn width(of: &Type) -> (bool, i16) {
+    let (mut len, mut by_value) = (0, false);
+    // SAFETY: syscache look-up.
+    unsafe { pg_sys::get_typlenbyval(of.0, &mut len, &mut by_value) };
+    (by_value, len)
+}
+
+/// A plain copy: toasted values are fetched, so that it outlives its row.
+///
+/// # Safety
+/// `value` is of the type.
+pub unsafe fn copy(value: Datum, of: &Type) -> Datum {
+    let (by_value, len) = width(of);
+    if len == -1 {
+        return pg_sys::pg_detoast_datum_copy(value.cast_mut_ptr()).into();
+    }
+    ext::copy_datum(value, by_value, i32::from(len))
+}
+
+unsafe fn float(d: Datum, short: bool) -> f64 {
+    if short {
+        f32::from_datum(d, false).map_or(0.0, f64::from)
+    } else {
+        f64::from_datum(d, false).unwrap_or(0.0)
+    }
+}
+
+/// A value comes or goes; false when the extremum may have gone.
+unsafe fn extremum(
+    best: &mut Option<Datum>,
+    value: Datum,
+    comes: bool,
+    max: bool,
+    of: &Type,
+    order: *mut pg_sys::FmgrInfo,
+) -> bool {
+    let Some(b) = *best else {
+        if comes {
+            *best = Some(copy(value, of));
+        }
+        return comes;
+    };
+    let compared = pg_sys::FunctionCall2Coll(order, of.2, value, b).value() as i32;
+    let better = if max { compared > 0 } else { compared < 0 };
+    if comes && better {
+        *best = Some(copy(value, of));
+    }
+    comes || (!better && compared != 0)
+}
