@@ -4,7 +4,9 @@
 use crate::dice::Dice;
 use crate::hazards::Hazard;
 use crate::query::{Facts, Gen, Query, Source};
+use crate::run::Mode;
 use crate::schema::Schema;
+use crate::types::Features;
 use crate::{schema, transaction};
 
 #[derive(Clone, Debug)]
@@ -21,17 +23,17 @@ pub struct View {
 }
 
 impl View {
-    pub fn create(&self, baseline: bool) -> String {
+    pub fn create(&self, mode: Mode) -> String {
         let Query { sql, .. } = &self.query;
-        match (self.is_tview, baseline) {
+        match (self.is_tview && !mode.without_tviews, mode.baseline) {
             (false, _) => format!("CREATE VIEW {} AS {sql}", self.name),
             (true, true) => format!("CREATE MATERIALIZED VIEW {} AS {sql}", self.name),
             (true, false) => format!("CREATE TVIEW {}{} AS {sql}", self.name, self.options),
         }
     }
 
-    pub fn drop(&self, baseline: bool) -> String {
-        let what = match (self.is_tview, baseline) {
+    pub fn drop(&self, mode: Mode) -> String {
+        let what = match (self.is_tview && !mode.without_tviews, mode.baseline) {
             (false, _) => "VIEW",
             (true, true) => "MATERIALIZED VIEW",
             (true, false) => "TVIEW",
@@ -51,6 +53,25 @@ pub enum Act {
     },
     /// compare this view with its query, here
     Read(usize),
+    /// compare all
+    ReadAll,
+    /// the same while a data-modifying CTE of the statement writes
+    ReadBeside {
+        view: usize,
+        write: String,
+    },
+    /// compare between writes, in a function that one statement calls
+    ReadInFunction {
+        view: usize,
+        writes: Vec<String>,
+    },
+    /// create a trigger of the user's on this table that compares a view
+    ReadInTrigger {
+        view: usize,
+        table: String,
+        trigger: String,
+        for_each_row: bool,
+    },
     Create(usize),
     Drop(usize),
     Savepoint(String),
@@ -64,6 +85,8 @@ pub struct Step {
     pub hazards: Vec<Hazard>,
     /// steps of one group count their hazards only when all of them changed rows
     pub group: u32,
+    /// the same write without UPDATE
+    pub as_delete_insert: Option<String>,
     /// changes definitions, so the text of queries is asked from the server from now on
     pub is_ddl: bool,
 }
@@ -81,6 +104,8 @@ pub enum End {
 #[derive(Clone, Debug)]
 pub struct Transaction {
     pub isolation: &'static str,
+    /// under session_replication_role = replica
+    pub replica: bool,
     pub steps: Vec<Step>,
     pub end: End,
     /// nothing that a TVIEW shows changes: its rows must be left untouched
@@ -91,17 +116,84 @@ pub struct Transaction {
 pub struct Case {
     pub ddl: Vec<String>,
     pub rows: Vec<String>,
+    /// triggers of the user's, created after the rows
+    pub triggers: Vec<String>,
     pub schema: Schema,
     pub views: Vec<View>,
     pub transactions: Vec<Transaction>,
-    /// the writer's settings are not those under which TVIEWs are computed
-    pub odd_settings: bool,
+    pub conditions: Conditions,
     pub hazards: Vec<Hazard>,
+    /// follow every row of the TVIEWs: which are written, and by which transaction
+    pub watched: bool,
 }
 
-pub fn build(seed: u64) -> Case {
+/// Under which settings and roles a case runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Conditions {
+    /// the writer's settings are not those under which TVIEWs are computed
+    pub odd_settings: bool,
+    /// the writer is no superuser, and may not write TVIEWs
+    pub writer: bool,
+    /// the TVIEWs belong to somebody who is no superuser and does not own the tables
+    pub owner: bool,
+    /// that owner does not see all rows
+    pub row_security: bool,
+}
+
+impl Conditions {
+    fn random(dice: &mut Dice) -> Conditions {
+        let owner = dice.chance(8);
+        Conditions {
+            odd_settings: dice.chance(18),
+            writer: dice.chance(8),
+            owner,
+            row_security: owner && dice.chance(40),
+        }
+    }
+
+    /// What has to be there for the roles, once the tables are.
+    pub fn setup(&self, schema: &Schema) -> Vec<String> {
+        let mut all = vec![];
+        for (role, wanted) in [("fuzz_owner", self.owner), ("fuzz_writer", self.writer)] {
+            if !wanted {
+                continue;
+            }
+            all.push(format!(
+                "DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+            ));
+            all.push(format!("GRANT ALL ON SCHEMA fuzz TO {role}"));
+            all.push(format!("GRANT ALL ON ALL TABLES IN SCHEMA fuzz TO {role}"));
+            all.push(format!("ALTER DEFAULT PRIVILEGES IN SCHEMA fuzz GRANT SELECT ON TABLES TO {role}"));
+        }
+        if self.writer && self.owner {
+            all.push(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE fuzz_owner IN SCHEMA fuzz GRANT SELECT ON TABLES TO fuzz_writer"
+                    .into(),
+            );
+        }
+        if self.writer {
+            all.push("ALTER ROLE fuzz_writer BYPASSRLS".into());
+        }
+        if self.row_security {
+            let t = &schema.tables[0];
+            if let Some(c) = t.columns.iter().find(|c| c.ty == crate::types::Ty::Int) {
+                all.push(format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY", t.name));
+                all.push(format!("CREATE POLICY visible ON {} USING ({} IS DISTINCT FROM 1)", t.name, c.name));
+            }
+        }
+        all
+    }
+}
+
+impl Transaction {
+    pub fn new(steps: Vec<Step>) -> Transaction {
+        Transaction { isolation: "READ COMMITTED", replica: false, steps, end: End::Commit, no_change: false }
+    }
+}
+
+pub fn build(seed: u64, features: Features) -> Case {
     let dice = &mut Dice::new(seed);
-    let built = schema::build(dice);
+    let (schema, built) = schema::build(dice, features);
     let mut views: Vec<View> = vec![];
     let mut sources: Vec<Source> = vec![];
     let plain = if dice.chance(25) { 1 } else { 0 };
@@ -110,8 +202,8 @@ pub fn build(seed: u64) -> Case {
     for number in 0..plain + count + usize::from(late) {
         let is_tview = number >= plain;
         let is_late = late && number == plain + count;
-        let depth = dice.weighted(&[(25, 0), (50, 1), (25, 2)]);
-        let mut gen = Gen::new(dice, &built.schema, &sources);
+        let depth = if schema.large { 1 } else { dice.weighted(&[(16, 0), (42, 1), (27, 2), (15, 3)]) };
+        let mut gen = Gen::new(dice, &schema, &sources);
         let query = gen.query(depth);
         let mut facts = std::mem::take(&mut gen.facts);
         let mut options = String::new();
@@ -127,22 +219,20 @@ pub fn build(seed: u64) -> Case {
         if several.len() >= 2 || several.iter().any(|v| v.facts.tables.intersection(&facts.tables).next().is_some()) {
             facts.hazards.insert(Hazard::Diamond);
         }
-        if !is_late {
-            sources.push(Source { name: name.clone(), columns: query.columns.clone(), is_tview });
+        if depth == 3 {
+            facts.hazards.insert(Hazard::ThreeLevels);
+        }
+        if !is_late && !schema.large {
+            let hazard = Some(if is_tview { Hazard::TviewSource } else { Hazard::ViewSource });
+            sources.push(Source { name: name.clone(), columns: query.columns.clone(), hazard });
         }
         views.push(View { name, is_tview, options, query, facts, late: is_late });
     }
-    let transactions = transaction::plan(dice, &built.schema, &views, true);
-    let odd_settings = dice.chance(20);
-    Case {
-        odd_settings,
-        ddl: built.ddl,
-        rows: built.rows,
-        schema: built.schema,
-        views,
-        transactions,
-        hazards: built.hazards,
-    }
+    let transactions = transaction::plan(dice, &schema, &views, true);
+    let conditions = Conditions::random(dice);
+    let watched = !schema.large && dice.chance(40);
+    let schema::Built { ddl, rows, triggers, hazards } = built;
+    Case { conditions, watched, ddl, rows, triggers, schema, views, transactions, hazards }
 }
 
 /// Other transactions over the schema of a case, for several sessions: without changes of definitions, and without TRUNCATE, after which PostgreSQL
@@ -171,5 +261,18 @@ impl Case {
         }
         case.transactions.retain(|t| !t.steps.is_empty());
         case
+    }
+
+    /// The same work with every UPDATE as DELETE and INSERT, if there is one.
+    pub fn without_updates(&self) -> Option<Case> {
+        let mut case = self.batches(End::Commit);
+        let mut any = false;
+        for step in case.transactions.iter_mut().flat_map(|t| &mut t.steps) {
+            if let Some(sql) = step.as_delete_insert.take() {
+                step.act = Act::Sql(sql);
+                any = true;
+            }
+        }
+        any.then_some(case)
     }
 }

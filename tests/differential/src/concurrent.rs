@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::case::{self, Act, Case, End, Transaction};
 use crate::dice::Dice;
 use crate::oracle::{self, comparison};
-use crate::run::{describe, in_flush, state, Session, SCHEMA};
+use crate::run::{describe, in_flush, state, Mode, Session};
 use anyhow::{Context, Result};
 use postgres::{Client, NoTls};
 use std::collections::BTreeMap;
@@ -27,8 +27,8 @@ struct Found {
 
 fn connect(dsn: &str) -> Result<Client, postgres::Error> {
     let mut client = Client::connect(dsn, NoTls)?;
-    client.batch_execute(oracle::SETTINGS)?;
-    client.batch_execute(&format!("SET search_path = {SCHEMA}, public; SET deadlock_timeout = '200ms'"))?;
+    client.batch_execute(&oracle::settings())?;
+    client.batch_execute("SET deadlock_timeout = '200ms'")?;
     Ok(client)
 }
 
@@ -144,13 +144,13 @@ fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -
 /// One schema, written by all sessions in several rounds.
 fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &mut Found) -> Result<Option<String>> {
     session.clean()?;
-    let case = case::build(seed);
-    for sql in case.ddl.iter().chain([&case.rows.join(";\n")]).filter(|s| !s.is_empty()) {
+    let case = case::build(seed, session.features);
+    for sql in case.ddl.iter().chain([&case.rows.join(";\n")]).chain(&case.triggers).filter(|s| !s.is_empty()) {
         session.client.batch_execute(sql).with_context(|| sql.clone())?;
     }
     let mut live = vec![false; case.views.len()];
     for (i, v) in case.views.iter().enumerate().filter(|(_, v)| !v.late) {
-        live[i] = session.client.batch_execute(&v.create(false)).is_ok();
+        live[i] = session.client.batch_execute(&v.create(Mode::default())).is_ok();
     }
     let log: Log = Arc::new(Mutex::new(vec![]));
     let mut trouble = None;
@@ -227,11 +227,11 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
     }
     if let Some(text) = trouble {
         let mut out = text + "\n\n-- schema\n";
-        for sql in case.ddl.iter().chain(&case.rows) {
+        for sql in case.ddl.iter().chain(&case.rows).chain(&case.triggers) {
             out += &format!("{sql};\n");
         }
         for (v, _) in case.views.iter().zip(&live).filter(|(_, l)| **l) {
-            out += &format!("{};\n", v.create(false));
+            out += &format!("{};\n", v.create(Mode::default()));
         }
         out += "\n-- what the sessions sent\n";
         if let Ok(log) = log.lock() {

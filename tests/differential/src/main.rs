@@ -7,8 +7,10 @@ mod case;
 mod concurrent;
 mod dice;
 mod hazards;
+mod known;
 mod names;
 mod oracle;
+mod properties;
 mod query;
 mod report;
 mod run;
@@ -18,8 +20,9 @@ mod transaction;
 mod types;
 
 use anyhow::{Context, Result};
+use case::{Case, End};
 use clap::Parser;
-use hazards::Hazard;
+use properties::Property;
 use run::{Failure, Mode, Outcome, Session};
 use std::time::{Duration, Instant};
 
@@ -32,32 +35,67 @@ fn case_seed(seed: u64, number: u64) -> u64 {
     (z ^ (z >> 31)) % 1_000_000_000_000_000
 }
 
-fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(case::Case, Outcome)> {
-    let case = case::build(seed);
+/// Runs a case; now and then also in other ways that must come to the same.
+fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(Case, Outcome)> {
+    let case = case::build(seed, session.features);
     let mut outcome = run::run(session, &case, mode)?;
-    if outcome.failure.is_none() && seed.is_multiple_of(12) {
-        // the same work in one transaction each, and statement by statement, must show the same in the end
-        let together = run::run(session, &case.batches(case::End::Commit), mode)?;
-        if together.failure.is_some() {
-            return Ok((case.batches(case::End::Commit), together));
+    if outcome.failure.is_some() || mode.baseline {
+        return Ok((case, outcome));
+    }
+    if seed.is_multiple_of(9) {
+        // the same work in one transaction each, and statement by statement
+        let (together, apart) = (case.batches(End::Commit), case.batches(End::Autocommit));
+        if let Some(failed) = same_end(session, mode, [&together, &apart], Property::Batching, &mut outcome)? {
+            return Ok(failed);
         }
-        let apart = run::run(session, &case.batches(case::End::Autocommit), mode)?;
-        if apart.failure.is_some() {
-            return Ok((case.batches(case::End::Autocommit), apart));
-        }
-        if let (Some(a), Some(b)) = (&together.fingerprints, &apart.fingerprints) {
-            if a.0 == b.0 {
-                outcome.counts.add(Hazard::Batching);
-                if a.1 != b.1 && !mode.baseline {
-                    let detail =
-                        "the same statements in one transaction each and in many leave different contents".to_string();
-                    outcome.failure =
-                        Some(Failure { kind: "batching matters".into(), detail, transaction: case.transactions.len() });
-                }
+    }
+    if seed % 9 == 1 {
+        if let Some(deletes) = case.without_updates() {
+            let updates = case.batches(End::Commit);
+            let pair = [&updates, &deletes];
+            if let Some(failed) = same_end(session, mode, pair, Property::UpdateIsDeleteInsert, &mut outcome)? {
+                return Ok(failed);
             }
         }
     }
+    if seed % 40 == 2 {
+        let again = run::run(session, &case::build(seed, session.features), mode)?;
+        outcome.checks.add(Property::Replay);
+        if again.failure.is_some() || again.script != outcome.script {
+            let detail = "the same seed does something else the second time".to_string();
+            outcome.failure = Some(Failure { kind: "no replay".into(), detail, transaction: 0 });
+        }
+    }
     Ok((case, outcome))
+}
+
+/// Two ways to do the same, which must leave the same in TVIEWs when they leave the same in tables. Returns a failure on one of the ways.
+fn same_end(
+    session: &mut Session,
+    mode: Mode,
+    ways: [&Case; 2],
+    property: Property,
+    outcome: &mut Outcome,
+) -> Result<Option<(Case, Outcome)>> {
+    let mut ends = vec![];
+    for case in ways {
+        let done = run::run(session, case, mode)?;
+        if done.failure.is_some() {
+            return Ok(Some((case.clone(), done)));
+        }
+        ends.push(done.fingerprints);
+    }
+    if let [Some(a), Some(b)] = &ends[..] {
+        if a.0 == b.0 {
+            outcome.checks.add(property);
+            if a.1 != b.1 {
+                let detail = format!("{property:?}: the tables have the same contents, the TVIEWs have not");
+                outcome.failure =
+                    Some(Failure { kind: "other end".into(), detail, transaction: ways[0].transactions.len() });
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn sequential(args: &args::Args) -> Result<bool> {
@@ -95,6 +133,10 @@ fn sequential(args: &args::Args) -> Result<bool> {
             totals.passed += 1;
             continue;
         };
+        if known::is_known(failure) && args.case.is_none() {
+            totals.known += 1;
+            continue;
+        }
         totals.failed += 1;
         println!("not ok - case {seed}: {}\n{}", failure.kind, failure.detail);
         report::failure(&args.out, seed, failure, &outcome.script, "full", args.baseline);
@@ -113,11 +155,18 @@ fn sequential(args: &args::Args) -> Result<bool> {
     }
     let _ = session.clean();
     totals.print();
-    let missing = totals.counts.missing();
+    let rare = totals.counts.missing(number, session.features);
+    let unchecked = totals.checks.missing();
+    if !rare.is_empty() {
+        println!("hardly ever occurred: {}", rare.join("; "));
+    }
+    if !unchecked.is_empty() {
+        println!("never checked: {}", unchecked.join("; "));
+    }
     let long = args.seconds == 0 || args.seconds >= 100;
-    let complete = !long || args.case.is_some() || missing.is_empty() || args.baseline;
-    if !missing.is_empty() {
-        println!("never occurred: {}", missing.join("; "));
+    let complete = !long || args.case.is_some() || args.baseline || rare.is_empty() && unchecked.is_empty();
+    if totals.known > 0 {
+        println!("{} cases failed in a known way", totals.known);
     }
     println!("{number} cases in {:.0} s, seed {}", started.elapsed().as_secs_f64(), args.seed);
     println!("{} passed, {} failed", totals.passed, totals.failed + u64::from(!complete));

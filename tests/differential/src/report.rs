@@ -1,7 +1,8 @@
 //! What a person reads: reproduction scripts and totals. Called by `main`.
 
 use crate::hazards::Counts;
-use crate::oracle::SETTINGS;
+use crate::oracle::settings;
+use crate::properties::Checks;
 use crate::run::{Failure, Outcome, SCHEMA};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,13 +11,15 @@ use std::path::Path;
 pub struct Totals {
     pub passed: u64,
     pub failed: u64,
+    /// failed in a way that is known
+    pub known: u64,
     pub created: u64,
     pub refused: u64,
     pub illegal: u64,
     pub transactions: u64,
     pub comparisons: u64,
-    pub retries: u64,
     pub counts: Counts,
+    pub checks: Checks,
     pub errors: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
     pub strategies: BTreeMap<String, u64>,
@@ -29,8 +32,8 @@ impl Totals {
         self.illegal += o.illegal;
         self.transactions += o.transactions;
         self.comparisons += o.comparisons;
-        self.retries += o.retries;
         self.counts.merge(&o.counts);
+        self.checks.merge(&o.checks);
         for (k, n) in &o.errors {
             *self.errors.entry(k.clone()).or_default() += n;
         }
@@ -44,14 +47,12 @@ impl Totals {
 
     pub fn print(&self) {
         self.counts.print();
+        self.checks.print();
         println!(
             "\n{} TVIEWs created, {} refused, {} queries not legal, {} transactions, {} comparisons",
             self.created, self.refused, self.illegal, self.transactions, self.comparisons
         );
-        println!(
-            "statements that failed on their own account, by SQLSTATE: {:?}; serialization failures: {}",
-            self.errors, self.retries
-        );
+        println!("statements that failed on their own account, by SQLSTATE: {:?}", self.errors);
         println!("base tables of TVIEWs, by strategy: {:?}", self.strategies);
         for (message, n) in &self.refusals {
             println!("refused {n} times: {message}");
@@ -66,7 +67,7 @@ pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) ->
     format!(
         "-- {}\n{comment}-- replay: --case {seed}\n{}{extension}DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;\nCREATE SCHEMA {SCHEMA};\nSET search_path = {SCHEMA}, public;\n\n{}\n",
         failure.kind,
-        SETTINGS.split("; ").map(|s| format!("{};\n", s.trim())).collect::<String>(),
+        settings().split("; ").map(|s| format!("{};\n", s.trim())).collect::<String>(),
         lines.join("\n")
     )
 }

@@ -1,7 +1,7 @@
 //! Makes a failing case smaller while it fails in the same way: transactions, statements, rows, views, definitions.
 //! Invariant: what it returns was run and failed. Called by `main`.
 
-use crate::case::{Act, Case, End};
+use crate::case::{Act, Case, Conditions, End};
 use crate::run::{run, Failure, Mode, Outcome, Session};
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -54,6 +54,7 @@ impl Shrink<'_> {
     fn size(&self) -> usize {
         self.best.ddl.len()
             + self.best.rows.len()
+            + self.best.triggers.len()
             + self.best.views.len()
             + self.best.transactions.iter().map(|t| t.steps.len() + 1).sum::<usize>()
     }
@@ -100,6 +101,9 @@ impl Shrink<'_> {
             candidate.transactions.clear();
             self.attempt(candidate)?;
         }
+        let mut candidate = self.best.clone();
+        candidate.conditions = Conditions::default();
+        self.attempt(candidate)?;
         self.cut(|c| &mut c.transactions)?;
         self.views()?;
         for t in 0..self.best.transactions.len() {
@@ -117,6 +121,7 @@ impl Shrink<'_> {
                 }
             }
         }
+        self.cut(|c| &mut c.triggers)?;
         self.cut(|c| &mut c.rows)?;
         self.cut(|c| &mut c.ddl)
     }

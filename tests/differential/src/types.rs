@@ -4,92 +4,177 @@
 
 use crate::dice::Dice;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Ty {
     Int,
+    Small,
     Big,
     Text,
     Num,
     Float,
+    /// a float8 computed in an order that nobody determines: its last digits mean nothing
+    Approx,
     Bool,
     Uuid,
     Date,
     Stamp,
+    Interval,
+    Money,
     Jsonb,
     Json,
     Ints,
     Texts,
+    Range,
+    Point,
     Char,
     Mood,
     PosInt,
     Pair,
     Varchar,
     Bytea,
+    /// text under a collation that is not deterministic
+    NoCase,
+    Citext,
 }
 use Ty::*;
 
-pub const ALL: &[Ty] = &[
-    Int, Big, Text, Num, Float, Bool, Uuid, Date, Stamp, Jsonb, Json, Ints, Texts, Char, Mood, PosInt, Pair, Varchar,
-    Bytea,
+/// What the server can do that not all can.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Features {
+    /// 15 and so on
+    pub version: u32,
+    pub icu: bool,
+    pub citext: bool,
+}
+
+const ALL: &[Ty] = &[
+    Int, Small, Big, Text, Num, Float, Bool, Uuid, Date, Stamp, Interval, Money, Jsonb, Json, Ints, Texts, Range,
+    Point, Char, Mood, PosInt, Pair, Varchar, Bytea, NoCase, Citext,
 ];
 
-/// Types that the setup of a schema creates.
-pub const CREATE: &[&str] = &[
-    "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')",
-    "CREATE DOMAIN posint AS int CHECK (VALUE >= 0)",
-    "CREATE TYPE pair AS (a int, b text)",
-];
+impl Features {
+    /// Types that columns of tables can have.
+    pub fn types(self) -> Vec<Ty> {
+        ALL.iter().copied().filter(|ty| (*ty != NoCase || self.icu) && (*ty != Citext || self.citext)).collect()
+    }
+
+    /// Types that the setup of a schema creates.
+    pub fn create_types(self) -> Vec<String> {
+        let mut all = vec![
+            "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')",
+            "CREATE DOMAIN posint AS int CHECK (VALUE >= 0)",
+            "CREATE TYPE pair AS (a int, b text)",
+        ];
+        if self.icu {
+            all.push("CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+            all.push("CREATE DOMAIN nocase_text AS text COLLATE nocase");
+        }
+        all.into_iter().map(String::from).collect()
+    }
+}
 
 impl Ty {
     pub fn sql(self) -> &'static str {
         match self {
             Int => "int",
+            Small => "smallint",
             Big => "bigint",
             Text => "text",
             Num => "numeric",
-            Float => "float8",
+            Float | Approx => "float8",
             Bool => "bool",
             Uuid => "uuid",
             Date => "date",
             Stamp => "timestamptz",
+            Interval => "interval",
+            Money => "money",
             Jsonb => "jsonb",
             Json => "json",
             Ints => "int[]",
             Texts => "text[]",
+            Range => "int4range",
+            Point => "point",
             Char => "char(3)",
             Mood => "mood",
             PosInt => "posint",
             Pair => "pair",
             Varchar => "varchar(10)",
             Bytea => "bytea",
+            NoCase => "nocase_text",
+            Citext => "citext",
         }
     }
 
     /// Has `=`, so it can be joined, grouped and compared.
     pub fn has_equality(self) -> bool {
-        self != Json
+        !matches!(self, Json | Point | Approx)
     }
 
     /// Equal values may print differently, so which of several equal ones a query returns is not determined.
     pub fn is_ambiguous(self) -> bool {
-        matches!(self, Num | Float)
+        matches!(self, Num | Float | Interval | NoCase | Citext)
     }
 
     pub fn has_extrema(self) -> bool {
-        matches!(self, Int | Big | Text | Num | Float | Date | Stamp | Mood | Ints)
+        matches!(
+            self,
+            Int | Small
+                | Big
+                | Text
+                | Num
+                | Float
+                | Date
+                | Stamp
+                | Interval
+                | Money
+                | Mood
+                | Ints
+                | Char
+                | PosInt
+                | Varchar
+                | NoCase
+                | Citext
+        )
+    }
+
+    pub fn is_integer(self) -> bool {
+        matches!(self, Int | Small | Big | PosInt)
     }
 
     pub fn is_number(self) -> bool {
-        matches!(self, Int | Big | Num | Float)
+        self.is_integer() || matches!(self, Num | Float)
+    }
+
+    /// The type of sum(), where there is one.
+    pub fn sum(self) -> Option<Ty> {
+        match self {
+            Int | Small | PosInt => Some(Big),
+            Big | Num => Some(Num),
+            Float => Some(Float),
+            Interval => Some(Interval),
+            Money => Some(Money),
+            _ => None,
+        }
+    }
+
+    /// The type of avg(), where there is one.
+    pub fn avg(self) -> Option<Ty> {
+        match self {
+            Int | Small | PosInt | Big | Num => Some(Num),
+            Float => Some(Approx),
+            Interval => Some(Interval),
+            _ => None,
+        }
     }
 
     fn values(self) -> &'static [&'static str] {
         match self {
             Int | PosInt => &["0", "1", "2", "3", "4"],
+            Small => &["0", "1", "2", "3", "-7"],
             Big => &["0", "1", "2", "3", "5000000000"],
             Text => &["a", "b", "", "A b", "ä"],
-            Num => &["1.0", "1.000", "2", "0.5", "-1", "2.50", "NaN"],
-            Float => &["0.5", "1", "-0", "0", "NaN", "2.25", "Infinity"],
+            Num => &["1.0", "1.000", "2", "0.5", "-1", "2.50", "NaN", "Infinity", "-Infinity"],
+            Float | Approx => &["0.5", "1", "-0", "0", "NaN", "2.25", "Infinity", "-Infinity"],
             Bool => &["t", "f"],
             Uuid => &[
                 "00000000-0000-0000-0000-000000000001",
@@ -99,15 +184,20 @@ impl Ty {
             ],
             Date => &["2024-01-01", "2024-02-29", "1999-12-31"],
             Stamp => &["2024-01-01 00:00:00+00", "2024-03-31 01:30:00+00", "2024-07-01 23:59:59.5+00"],
+            Interval => &["1 day", "24 hours", "1 mon", "30 days", "-00:00:30.5", "0"],
+            Money => &["1.00", "2.50", "0", "-0.01"],
             Jsonb => &[r#"{"a": 1}"#, "[1, 2]", "{}", "null", r#""x""#, r#"{"a": 2, "b": [true]}"#],
             Json => &[r#"{"a": 1}"#, r#"{"a":1}"#, "[1, 2]", "{}"],
             Ints => &["{}", "{1}", "{1,2}", "{2,1}", "{NULL}"],
             Texts => &["{}", "{a}", "{a,b}", "{b,a,a}"],
+            Range => &["empty", "[1,3)", "[2,5)", "(,4)", "[1,)"],
+            Point => &["(1,2)", "(0,0)", "(1.5,-1)"],
             Char => &["a", "b", "abc"],
             Mood => &["sad", "ok", "happy"],
             Pair => &["(1,a)", "(1,)", "(2,b)", "(,)"],
             Varchar => &["a", "b", "xyz"],
             Bytea => &["\\x", "\\x00", "\\x01ff"],
+            NoCase | Citext => &["a", "A", "b", "B", "ab", "aB", ""],
         }
     }
 
@@ -115,7 +205,7 @@ impl Ty {
     pub fn raw(self, dice: &mut Dice) -> String {
         // NaN and infinities hide other differences: make them rare
         let raw = *dice.pick(self.values());
-        if matches!(raw, "NaN" | "Infinity") && dice.chance(80) {
+        if matches!(raw, "NaN" | "Infinity" | "-Infinity") && dice.chance(85) {
             return "1".into();
         }
         raw.to_string()
@@ -125,8 +215,9 @@ impl Ty {
     pub fn raw_key(self, dice: &mut Dice) -> String {
         let n = dice.between(1, 14);
         match self {
-            Int | Big | PosInt | Num | Float => n.to_string(),
-            Text | Varchar | Char => format!("k{n}"),
+            Int | Small | Big | PosInt | Num | Float | Money => n.to_string(),
+            Text | Varchar | NoCase | Citext => format!("k{n}"),
+            Char => format!("k{n:x}"),
             Uuid => format!("00000000-0000-0000-0000-0000000000{n:02x}"),
             _ => self.raw(dice),
         }

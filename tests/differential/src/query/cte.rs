@@ -1,18 +1,57 @@
-//! CTEs, used once or twice, and WITH RECURSIVE. Called by `Gen::query`.
+//! CTEs, used once or many times, by each other, in sub-links, and WITH RECURSIVE. Called by `Gen::query`.
 
-use super::{Col, Gen, Query};
+use super::{Col, Gen, Query, Source};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 
+const HOW: &[&str] = &["", "", " MATERIALIZED", " NOT MATERIALIZED"];
+
 impl Gen<'_> {
     pub fn cte(&mut self, depth: u32) -> Query {
+        if self.dice.chance(50) {
+            self.joined_with_itself(depth)
+        } else {
+            self.with_clause(depth)
+        }
+    }
+
+    fn how(&mut self) -> &'static str {
+        let how: &&str = self.dice.pick(HOW);
+        how
+    }
+
+    /// One or two CTEs, and a query that may use them anywhere.
+    fn with_clause(&mut self, depth: u32) -> Query {
+        let before = self.ctes.len();
+        let mut list = vec![];
+        for _ in 0..self.dice.between(1, 2) {
+            let inner = self.query(depth.saturating_sub(1).min(1));
+            let (name, how) = (self.alias(), self.how());
+            list.push(format!("{name} AS{how} ({})", inner.sql));
+            self.ctes.push(Source { name, columns: inner.columns, hazard: None });
+        }
+        let uses = self.cte_uses;
+        let main = match self.dice.below(3) {
+            0 => self.select(depth.saturating_sub(1)),
+            1 => self.grouped(depth.saturating_sub(1)),
+            _ => self.query(depth.saturating_sub(1)),
+        };
+        match self.cte_uses - uses {
+            0 => self.note(Hazard::CteUnused),
+            1 => self.note(Hazard::CteOnce),
+            _ => self.note(Hazard::CteTwice),
+        }
+        self.ctes.truncate(before);
+        Query { sql: format!("WITH {} {}", list.join(", "), main.sql), columns: main.columns }
+    }
+
+    fn joined_with_itself(&mut self, depth: u32) -> Query {
         let inner = self.query(depth.saturating_sub(1));
-        let name = self.alias();
-        let how = *self.dice.pick(&["", "", " MATERIALIZED", " NOT MATERIALIZED"]);
+        let (name, how) = (self.alias(), self.how());
         let with = format!("WITH {name} AS{how} ({}) ", inner.sql);
         let left = self.named(&name, &inner.columns);
         let comparable: Vec<usize> = (0..inner.columns.len()).filter(|&i| inner.columns[i].ty.has_equality()).collect();
-        if comparable.is_empty() || self.dice.chance(45) {
+        if comparable.is_empty() || self.dice.chance(35) {
             self.note(Hazard::CteOnce);
             let rels = [left.clone()];
             let filter = self.filter(&rels, &[], 0, 50);

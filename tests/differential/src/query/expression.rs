@@ -2,6 +2,7 @@
 
 use super::{Expr, Gen, Rel};
 use crate::hazards::Hazard;
+use crate::schema::Kind;
 use crate::types::Ty;
 
 impl Gen<'_> {
@@ -41,13 +42,18 @@ impl Gen<'_> {
         if self.dice.chance(70) {
             return e;
         }
-        let (sql, ty) = match self.dice.below(11) {
+        if self.dice.chance(12) {
+            if let Some(special) = self.special(rels) {
+                return special;
+            }
+        }
+        let (sql, ty) = match self.dice.below(15) {
             0 => (format!("coalesce({}, {})", e.sql, e.ty.literal(self.dice)), e.ty),
             1 => {
                 let condition = self.condition(rels, 0);
                 (format!("CASE WHEN {condition} THEN {} END", e.sql), e.ty)
             }
-            2 if !e.fuzzy => (format!("{}::text", e.sql), Ty::Text),
+            2 if !e.fuzzy => (e.text(), Ty::Text),
             3 if !e.fuzzy => (format!("to_jsonb({})", e.sql), Ty::Jsonb),
             4 if !e.fuzzy => {
                 let f = self.any_column(rels);
@@ -60,7 +66,7 @@ impl Gen<'_> {
             }
             5 => (format!("({} IS NULL)", e.sql), Ty::Bool),
             6 if matches!(e.ty, Ty::Int | Ty::Big) => (format!("({} % 2)", e.sql), e.ty),
-            7 if e.ty.is_number() => (format!("({} + 1)", e.sql), e.ty),
+            7 if e.ty.is_number() && e.ty != Ty::Small && e.ty != Ty::PosInt => (format!("({} + 1)", e.sql), e.ty),
             8 if e.ty.has_equality() => {
                 let literal = e.ty.literal(self.dice);
                 (format!("({} = {literal})", e.sql), Ty::Bool)
@@ -70,11 +76,48 @@ impl Gen<'_> {
                 let literal = e.ty.literal(self.dice);
                 (format!("nullif({}, {literal})", e.sql), e.ty)
             }
+            11 if e.ty == Ty::Int => (format!("ARRAY[{}, 7]", e.sql), Ty::Ints),
+            12..=14 if e.ty == Ty::Int => {
+                self.note(Hazard::OwnFunction);
+                let word = self.dice.pick(&["shade", "tint"]);
+                (format!("{word}({})", e.sql), Ty::Int)
+            }
             _ => (e.sql.clone(), e.ty),
         };
         // char(n), varchar(n) and domains lose their modifier in expressions; comparing by text copes with that
         let keeps = sql == e.sql;
         Expr { sql, ty, fuzzy: e.fuzzy && ty == e.ty, base: if keeps { e.base } else { None } }
+    }
+
+    /// What is about a row as a whole: a row of two columns, the whole row, the table it is in.
+    fn special(&mut self, rels: &[Rel]) -> Option<Expr> {
+        let plain = |sql: String, ty: Ty| Some(Expr { sql, ty, fuzzy: false, base: None });
+        let base: Vec<&Rel> = rels.iter().filter(|r| r.columns.iter().all(|c| c.base.is_some())).collect();
+        let rel = (*self.dice.maybe(&base)?).clone();
+        let (table, _) = rel.columns.first()?.base?;
+        let alias = rel.columns.first()?.sql.split('.').next()?.to_string();
+        match (self.dice.below(3), &self.schema.tables[table].kind) {
+            (0, Kind::Parted { leaves, .. }) => {
+                self.note(Hazard::TableOid);
+                plain(format!("({alias}.tableoid = '{}'::regclass)", leaves[0]), Ty::Bool)
+            }
+            (0, Kind::Parent { child }) => {
+                self.note(Hazard::TableOid);
+                plain(format!("({alias}.tableoid = '{child}'::regclass)"), Ty::Bool)
+            }
+            (1, _) => {
+                let (i, t) = (self.column_of(rels, Ty::Int)?, self.column_of(rels, Ty::Text)?);
+                self.note(Hazard::RowExpression);
+                plain(format!("ROW({}, {})::pair", i.sql, t.sql), Ty::Pair)
+            }
+            (2, _) => {
+                self.note(Hazard::WholeRow);
+                self.facts.whole.insert(table);
+                let wrap = self.dice.pick(&["to_jsonb", "row_to_json"]);
+                plain(format!("{wrap}({alias})"), if *wrap == "to_jsonb" { Ty::Jsonb } else { Ty::Json })
+            }
+            _ => None,
+        }
     }
 
     /// A condition; sub-links are added by `sublink` when `depth` allows.

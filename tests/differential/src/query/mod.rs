@@ -15,7 +15,7 @@ mod window;
 use crate::dice::Dice;
 use crate::hazards::Hazard;
 use crate::schema::Schema;
-use crate::types::Ty;
+use crate::types::{Features, Ty};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
@@ -37,6 +37,25 @@ pub struct Expr {
     pub base: Option<Base>,
 }
 
+impl Expr {
+    /// As text, of which equal ones are the same.
+    pub fn text(&self) -> String {
+        match self.ty {
+            Ty::NoCase | Ty::Citext => format!("{}::text COLLATE \"C\"", self.sql),
+            _ => format!("{}::text", self.sql),
+        }
+    }
+
+    /// Something to order by that does not depend on what is undetermined, and otherwise tells values apart.
+    pub fn order(&self) -> String {
+        match self.ty {
+            Ty::Approx => format!("round({}::numeric, 6)", self.sql),
+            ty if ty.has_equality() && (!ty.is_ambiguous() || self.fuzzy) => self.sql.clone(),
+            _ => self.text(),
+        }
+    }
+}
+
 /// One item of a FROM clause.
 #[derive(Clone, Debug)]
 pub struct Rel {
@@ -49,12 +68,12 @@ pub struct Rel {
     pub key: Vec<usize>,
 }
 
-/// A source that was made before: a plain view or TVIEW, with its columns.
+/// A source that was made before, with its columns: a plain view, a TVIEW, or, without a hazard, a CTE of the query.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub name: String,
     pub columns: Vec<Col>,
-    pub is_tview: bool,
+    pub hazard: Option<Hazard>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,10 +90,15 @@ pub struct Facts {
     pub groups: Vec<Base>,
     pub filters: Vec<Base>,
     pub aggregated: Vec<Base>,
+    pub havings: Vec<Base>,
     pub extrema: Vec<Base>,
     pub partitions: Vec<Base>,
     pub limited: Vec<usize>,
     pub ungrouped: Vec<usize>,
+    /// of two rows with 9 in this column, a sub-query that may return one returns both
+    pub unusual: Vec<Base>,
+    /// all columns of these are used, also those that come later
+    pub whole: BTreeSet<usize>,
     pub tables: BTreeSet<usize>,
     pub sources: BTreeSet<String>,
     pub hazards: BTreeSet<Hazard>,
@@ -87,18 +111,28 @@ pub enum Join {
     Full,
 }
 
+/// Makes a query with so many levels below it.
+type Family<'a> = fn(&mut Gen<'a>, u32) -> Query;
+
 pub struct Gen<'a> {
     pub dice: &'a mut Dice,
     pub schema: &'a Schema,
     pub sources: &'a [Source],
+    pub features: Features,
+    /// tables will have many rows: no joins that multiply them
+    pub large: bool,
     pub facts: Facts,
     aliases: usize,
-    in_aggregate: bool,
+    /// CTEs in scope
+    ctes: Vec<Source>,
+    cte_uses: u32,
 }
 
 impl<'a> Gen<'a> {
     pub fn new(dice: &'a mut Dice, schema: &'a Schema, sources: &'a [Source]) -> Self {
-        Gen { dice, schema, sources, facts: Facts::default(), aliases: 0, in_aggregate: false }
+        let (features, large) = (schema.features, schema.large);
+        let facts = Facts::default();
+        Gen { dice, schema, sources, features, large, facts, aliases: 0, ctes: vec![], cte_uses: 0 }
     }
 
     pub fn note(&mut self, hazard: Hazard) {
@@ -112,36 +146,27 @@ impl<'a> Gen<'a> {
 
     /// A query of any kind. `depth`: how many levels may be below it.
     pub fn query(&mut self, depth: u32) -> Query {
-        let kind = if depth == 0 {
-            self.dice.weighted(&[(4, 0), (3, 1), (1, 4)])
+        let families: &[(u32, Family<'a>)] = if depth == 0 {
+            &[(4, Self::select), (3, Self::grouped), (3, |gen, _| gen.foldable()), (1, Self::distinct)]
         } else {
-            self.dice.weighted(&[
-                (28, 0),
-                (22, 1),
-                (5, 2),
-                (5, 3),
-                (6, 4),
-                (5, 5),
-                (11, 6),
-                (9, 7),
-                (5, 8),
-                (8, 9),
-                (4, 10),
-            ])
+            &[
+                (22, Self::select),
+                (20, |gen, _| gen.foldable()),
+                (14, Self::grouped),
+                (7, Self::layered),
+                (5, Self::ungrouped),
+                (4, Self::grouping_sets),
+                (6, Self::distinct),
+                (5, Self::distinct_on),
+                (9, Self::set_operation),
+                (9, Self::window),
+                (4, Self::top),
+                (8, Self::cte),
+                (3, |gen, _| gen.recursive()),
+            ]
         };
-        match kind {
-            0 => self.select(depth),
-            1 => self.grouped(depth),
-            2 => self.ungrouped(depth),
-            3 => self.grouping_sets(depth),
-            4 => self.distinct(depth),
-            5 => self.distinct_on(depth),
-            6 => self.set_operation(depth),
-            7 => self.window(depth),
-            8 => self.top(depth),
-            9 => self.cte(depth),
-            _ => self.recursive(),
-        }
+        let family = self.dice.weighted(families);
+        family(self, depth)
     }
 
     /// Names of output columns; odd ones now and then.

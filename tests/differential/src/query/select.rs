@@ -7,7 +7,7 @@ impl Gen<'_> {
     /// Output expressions; with keys of the rels, or without.
     fn outputs(&mut self, from: &From, depth: u32) -> Vec<Expr> {
         let mut out = vec![];
-        let keyed = self.dice.chance(60);
+        let keyed = self.dice.chance(50);
         for rel in &from.rels {
             if keyed || self.dice.chance(25) {
                 out.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
@@ -16,7 +16,7 @@ impl Gen<'_> {
             }
         }
         for _ in 0..self.dice.between(1, 4) {
-            if depth > 0 && self.dice.chance(12) {
+            if depth > 0 && self.dice.chance(18) {
                 let e = self.scalar_subquery(&from.rels);
                 out.push(e);
             } else if !from.merged.is_empty() && self.dice.chance(40) {
@@ -32,6 +32,14 @@ impl Gen<'_> {
     pub fn select(&mut self, depth: u32) -> Query {
         let from = self.from(depth);
         let outputs = self.outputs(&from, depth);
+        let mut outputs = outputs;
+        if self.dice.chance(4) {
+            if let Some(c) = self.column_of(&from.rels, crate::types::Ty::Ints) {
+                self.note(Hazard::SetReturningInList);
+                let sql = format!("unnest({})", c.sql);
+                outputs.push(Expr { sql, ty: crate::types::Ty::Int, fuzzy: false, base: None });
+            }
+        }
         let filter = self.filter(&from.rels, &from.conditions, depth.clamp(1, 2), 60);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
@@ -98,7 +106,15 @@ impl Gen<'_> {
         blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
         let order = self.total_order(&from);
-        let limit = *self.dice.pick(&["LIMIT 3", "LIMIT 1", "LIMIT 2 OFFSET 1"]);
+        let limit = *self.dice.pick(&["LIMIT 3", "LIMIT 1", "LIMIT 2 OFFSET 1", "WITH TIES"]);
+        if limit == "WITH TIES" {
+            self.note(Hazard::WithTies);
+            let by = self.comparable(&from.rels);
+            // a position in the list, if it is a number
+            let by = if by.base.is_some() { by.sql } else { format!("({}) IS NULL", by.sql) };
+            let sql = format!("SELECT {list} FROM {}{filter} ORDER BY {by} FETCH FIRST 2 ROWS WITH TIES", from.sql);
+            return Query { sql, columns };
+        }
         Query { sql: format!("SELECT {list} FROM {}{filter} ORDER BY {order} {limit}", from.sql), columns }
     }
 }

@@ -1,10 +1,14 @@
-//! UNION, INTERSECT and EXCEPT, with and without ALL, of overlapping branches. Called by `Gen::query`.
+//! UNION, INTERSECT and EXCEPT, with and without ALL, of overlapping branches, nested. Called by `Gen::query`.
 
 use super::{blur, Expr, Gen, Query};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 
+const WORDS: &[(u32, &str)] =
+    &[(4, "UNION"), (4, "UNION ALL"), (2, "INTERSECT"), (2, "INTERSECT ALL"), (2, "EXCEPT"), (3, "EXCEPT ALL")];
+
 impl Gen<'_> {
+    /// A SELECT of these types without its list, and the list.
     fn branch(&mut self, types: &[Ty], depth: u32) -> (String, Vec<Expr>) {
         let count = self.dice.weighted(&[(75, 1), (25, 2)]);
         let from = self.join_of(depth, count);
@@ -19,6 +23,27 @@ impl Gen<'_> {
         (format!("{}{filter}", from.sql), outputs)
     }
 
+    fn word(&mut self) -> &'static str {
+        let word = self.dice.weighted(WORDS);
+        self.note(match word {
+            "UNION" => Hazard::Union,
+            "UNION ALL" => Hazard::UnionAll,
+            "INTERSECT" | "INTERSECT ALL" => Hazard::Intersect,
+            _ => Hazard::Except,
+        });
+        word
+    }
+
+    /// One more branch as SQL; remembers what it makes undetermined.
+    fn further(&mut self, types: &[Ty], depth: u32, fuzzy: &mut [bool]) -> String {
+        let (from, outputs) = self.branch(types, depth);
+        for (f, o) in fuzzy.iter_mut().zip(&outputs) {
+            *f |= o.fuzzy;
+        }
+        let plain = outputs.iter().map(|e| e.sql.clone()).collect::<Vec<_>>().join(", ");
+        format!("SELECT {plain} FROM {from}")
+    }
+
     pub fn set_operation(&mut self, depth: u32) -> Query {
         let first = self.dice.below(self.schema.tables.len());
         let mut types: Vec<Ty> = vec![Ty::Int];
@@ -28,42 +53,37 @@ impl Gen<'_> {
                 types.push(column);
             }
         }
-        let word = self.dice.weighted(&[
-            (4, "UNION"),
-            (4, "UNION ALL"),
-            (2, "INTERSECT"),
-            (2, "INTERSECT ALL"),
-            (2, "EXCEPT"),
-            (3, "EXCEPT ALL"),
-        ]);
-        self.note(match word {
-            "UNION" => Hazard::Union,
-            "UNION ALL" => Hazard::UnionAll,
-            "INTERSECT" | "INTERSECT ALL" => Hazard::Intersect,
-            _ => Hazard::Except,
-        });
         let below = depth.saturating_sub(1);
         let (left, outputs) = self.branch(&types, below);
-        let (right, others) = self.branch(&types, below);
         let mut columns = self.name_outputs(&outputs);
-        for (c, o) in columns.iter_mut().zip(&others) {
-            c.fuzzy |= o.fuzzy;
-        }
-        if word != "UNION ALL" {
-            blur(&mut columns);
-        }
+        let mut fuzzy = vec![false; types.len()];
+        let right = self.further(&types, below, &mut fuzzy);
         let list = self.render_list(&outputs, &columns);
-        let plain = others.iter().map(|e| e.sql.clone()).collect::<Vec<_>>().join(", ");
-        let mut sql = format!("SELECT {list} FROM {left} {word} SELECT {plain} FROM {right}");
-        if self.dice.chance(15) {
-            let (third, outputs) = self.branch(&types, below);
-            for (c, o) in columns.iter_mut().zip(&outputs) {
-                c.fuzzy |= o.fuzzy;
+        let word = self.word();
+        let mut sql = format!("SELECT {list} FROM {left} {word} {right}");
+        let mut distinct = word != "UNION ALL";
+        match self.dice.below(10) {
+            0 | 1 => {
+                self.note(Hazard::NestedSetOperation);
+                let third = self.further(&types, below, &mut fuzzy);
+                let word = self.word();
+                distinct |= word != "UNION ALL";
+                sql = format!("({sql}) {word} {third}");
             }
+            2 | 3 => {
+                self.note(Hazard::NestedSetOperation);
+                let (third, fourth) = (self.further(&types, 0, &mut fuzzy), self.further(&types, 0, &mut fuzzy));
+                let (outer, inner) = (self.word(), self.word());
+                distinct |= outer != "UNION ALL" || inner != "UNION ALL";
+                sql = format!("({sql}) {outer} ({third} {inner} {fourth})");
+            }
+            _ => {}
+        }
+        for (c, f) in columns.iter_mut().zip(fuzzy) {
+            c.fuzzy |= f;
+        }
+        if distinct {
             blur(&mut columns);
-            let plain = outputs.iter().map(|e| e.sql.clone()).collect::<Vec<_>>().join(", ");
-            let word = self.dice.pick(&["UNION", "UNION ALL", "EXCEPT"]);
-            sql = format!("({sql}) {word} SELECT {plain} FROM {third}");
         }
         Query { sql, columns }
     }

@@ -5,17 +5,6 @@ use crate::hazards::Hazard;
 use crate::types::Ty;
 
 impl Gen<'_> {
-    fn inner(&mut self) -> Rel {
-        if !self.sources.is_empty() && self.dice.chance(15) {
-            let source = self.dice.pick(self.sources).clone();
-            self.note(if source.is_tview { Hazard::TviewSource } else { Hazard::ViewSource });
-            self.facts.sources.insert(source.name.clone());
-            return self.named(&source.name, &source.columns);
-        }
-        let table = self.dice.below(self.schema.tables.len());
-        self.base(table)
-    }
-
     /// Columns of the same type on both sides.
     fn match_up(&mut self, rels: &[Rel], inner: &Rel) -> Option<(Expr, Expr)> {
         let mut pairs = vec![];
@@ -34,7 +23,7 @@ impl Gen<'_> {
     }
 
     pub fn sublink(&mut self, rels: &[Rel], depth: u32) -> String {
-        let inner = self.inner();
+        let inner = self.simple_rel();
         let Some((outer, own)) = self.match_up(rels, &inner) else {
             return "true".into();
         };
@@ -49,7 +38,7 @@ impl Gen<'_> {
             }
             _ => String::new(),
         };
-        let sql = match self.dice.below(10) {
+        let sql = match self.dice.below(13) {
             0 | 1 => {
                 self.note(Hazard::Exists);
                 format!("EXISTS (SELECT 1 FROM {from} WHERE {i} = {o}{extra})")
@@ -81,6 +70,24 @@ impl Gen<'_> {
                     self.dice.pick(&["= 0", "> 1", "< 2"])
                 )
             }
+            9 => {
+                self.note(Hazard::Any);
+                let word = self.dice.pick(&["= ANY", "<> ANY", ">= ALL", "< ANY"]);
+                format!("{o} {word} (SELECT {i} FROM {from} WHERE true{extra})")
+            }
+            10 if own.ty.has_extrema() => {
+                self.note(Hazard::ScalarInWhere);
+                let word = self.dice.pick(&["=", "<", ">="]);
+                let which = self.dice.pick(&["max", "min"]);
+                format!("{o} {word} (SELECT {which}({i}) FROM {from} WHERE true{extra})")
+            }
+            11 => {
+                self.note(Hazard::Exists);
+                self.note(Hazard::ExistsJoin);
+                let other = self.some_base();
+                let condition = self.correlation(scope, &other);
+                format!("EXISTS (SELECT FROM {from} JOIN {} ON {condition} WHERE {i} = {o}{extra})", other.sql)
+            }
             _ => match self.match_up(rels, &inner) {
                 Some((outer2, own2)) => {
                     self.note(Hazard::RowIn);
@@ -109,17 +116,58 @@ impl Gen<'_> {
         }
     }
 
+    /// A scalar sub-query without aggregate or LIMIT: of one row by key, or of none until a column gets an unusual value, and an error after that.
+    fn single_row(&mut self, rels: &[Rel], inner: &Rel, condition: &str) -> Expr {
+        let scope = std::slice::from_ref(inner);
+        let key = inner.key.first().filter(|_| inner.key.len() == 1).map(|&k| inner.columns[k].clone());
+        let outer = key.as_ref().and_then(|k| self.column_of(rels, k.ty));
+        let picked = self.any_column(scope);
+        let condition = match (key, outer, self.column_of(scope, Ty::Int)) {
+            (Some(key), Some(outer), _) if self.dice.chance(65) => {
+                self.note(Hazard::ScalarByKey);
+                format!("{} = {}", key.sql, outer.sql)
+            }
+            (_, _, Some(column)) if column.base.is_some() => {
+                self.facts.unusual.extend(column.base);
+                format!("{condition} AND {} = 9", column.sql)
+            }
+            _ => {
+                return Expr {
+                    sql: format!("(SELECT count(*) FROM {})", inner.sql),
+                    ty: Ty::Big,
+                    fuzzy: false,
+                    base: None,
+                }
+            }
+        };
+        let fuzzy = picked.fuzzy || picked.ty.is_ambiguous();
+        let sql = format!("(SELECT {} FROM {} WHERE {condition})", picked.sql, inner.sql);
+        Expr { sql, ty: picked.ty, fuzzy, base: None }
+    }
+
     /// A scalar sub-query for the select list.
     pub fn scalar_subquery(&mut self, rels: &[Rel]) -> Expr {
-        let inner = self.inner();
+        let inner = self.simple_rel();
         self.note(Hazard::ScalarSubquery);
         let plain = |sql: String, ty: Ty, fuzzy: bool| Expr { sql, ty, fuzzy, base: None };
         let Some((outer, own)) = self.match_up(rels, &inner) else {
             return plain(format!("(SELECT count(*) FROM {})", inner.sql), Ty::Big, false);
         };
         let scope = std::slice::from_ref(&inner);
-        let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql);
-        match self.dice.below(6) {
+        let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
+        match self.dice.below(10) {
+            6 => {
+                self.note(Hazard::ArraySubquery);
+                let text = own.text();
+                plain(format!("ARRAY(SELECT {text} FROM {from} WHERE {i} = {o} ORDER BY {text})"), Ty::Texts, own.fuzzy)
+            }
+            7 => {
+                self.note(Hazard::ScalarNullOrValue);
+                let picked = self.any_column(scope);
+                let text = picked.text();
+                plain(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
+            }
+            8 | 9 => self.single_row(rels, &inner, &format!("{i} = {o}")),
             0 => plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false),
             1 | 2 => {
                 self.note(Hazard::CorrelatedCount);

@@ -1,74 +1,145 @@
-//! Window functions: numbering over a total order, aggregates over partitions and frames. Called by `Gen::query`.
+//! Window functions: numbering over a total order, aggregates over partitions and frames, over grouped queries. Called by `Gen::query`.
+//! Invariant: what depends on the order of rows has a total order; ties get the same value (rank, RANGE frames) otherwise.
 
-use super::{Expr, Gen, Query};
+use super::{from::From, Expr, Gen, Query};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 
 impl Gen<'_> {
+    /// One call, over the definition of a window that it makes up or over one of the named ones.
+    fn window_call(&mut self, from: &From, partitions: &[Expr], order: &str) -> Expr {
+        let by = match self.dice.below(5) {
+            0 => String::new(),
+            _ => format!("PARTITION BY {} ", self.dice.pick(partitions).sql),
+        };
+        let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
+        let total = format!("({by}ORDER BY {order})");
+        let ties = format!("({by}ORDER BY {number})");
+        let mut note = |hazard| self.facts.hazards.insert(hazard);
+        let (sql, ty) = match self.dice.below(16) {
+            0..=2 => {
+                note(Hazard::RowNumber);
+                (format!("row_number() OVER {total}"), Ty::Big)
+            }
+            3 => {
+                note(Hazard::RowNumber);
+                let word = self.dice.pick(&["rank", "dense_rank"]);
+                (format!("{word}() OVER {ties}"), Ty::Big)
+            }
+            4 => {
+                note(Hazard::Distribution);
+                let word = self.dice.pick(&["percent_rank", "cume_dist"]);
+                return Expr { sql: format!("{word}() OVER {ties}"), ty: Ty::Approx, fuzzy: true, base: None };
+            }
+            5 => {
+                note(Hazard::Distribution);
+                (format!("ntile(2) OVER {total}"), Ty::Int)
+            }
+            6 | 7 => {
+                note(Hazard::WindowSum);
+                (format!("sum({number}) OVER ({by})"), Ty::Big)
+            }
+            8 => {
+                note(Hazard::WindowSum);
+                (format!("count(*) OVER {ties}"), Ty::Big)
+            }
+            9 => {
+                note(Hazard::WindowSum);
+                (format!("count(*) FILTER (WHERE {number} > 1) OVER ({by})"), Ty::Big)
+            }
+            10 | 11 => {
+                note(Hazard::WindowFrame);
+                let frame = *self.dice.pick(&[
+                    "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW",
+                    "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW",
+                    "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
+                ]);
+                (format!("sum({number}) OVER ({by}ORDER BY {order} {frame})"), Ty::Big)
+            }
+            12 => {
+                note(Hazard::WindowFrame);
+                let frame = *self.dice.pick(&[
+                    "RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING",
+                    "GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES",
+                    "GROUPS BETWEEN CURRENT ROW AND 1 FOLLOWING EXCLUDE GROUP",
+                ]);
+                // of rows that are equal in the order, EXCLUDE TIES keeps the current one: a sum over them is the same for each
+                (format!("sum({number}) OVER ({by}ORDER BY {number} {frame})"), Ty::Big)
+            }
+            13 => {
+                note(Hazard::WindowValue);
+                let word = self.dice.pick(&["lag", "lead", "first_value", "last_value"]);
+                (format!("{word}({number}) OVER {total}"), Ty::Int)
+            }
+            14 => {
+                note(Hazard::WindowValue);
+                (format!("nth_value({number}, 2) OVER {total}"), Ty::Int)
+            }
+            _ => {
+                note(Hazard::NamedWindow);
+                let word = self.dice.pick(&["row_number()", "count(*)", "max(1)"]);
+                (format!("{word} OVER w{}", self.dice.below(2)), Ty::Big)
+            }
+        };
+        let ty = if sql.starts_with("max(1)") { Ty::Int } else { ty };
+        Expr { sql, ty, fuzzy: false, base: None }
+    }
+
     pub fn window(&mut self, depth: u32) -> Query {
-        let from = self.from(depth.min(1));
+        let from = if depth > 1 && self.dice.chance(20) {
+            self.note(Hazard::WindowOverGroups);
+            let inner = self.foldable();
+            let rel = self.named(&format!("({})", inner.sql), &inner.columns);
+            From::start(rel)
+        } else {
+            self.from(depth.min(1))
+        };
         let order = self.total_order(&from);
-        let partition = self.comparable(&from.rels);
-        self.facts.partitions.extend(partition.base);
-        let mut outputs = vec![];
-        let visible = self.expression(&from.rels);
-        outputs.push(visible);
+        let mut partitions: Vec<Expr> = vec![];
+        for _ in 0..self.dice.between(1, 2) {
+            let e = self.comparable(&from.rels);
+            if let Some(base) = e.base {
+                self.facts.partitions.push(base);
+                if self.nullable(base) {
+                    self.note(Hazard::NullPartition);
+                }
+            }
+            partitions.push(e);
+        }
+        let mut outputs = vec![self.expression(&from.rels)];
         for rel in &from.rels {
             if self.dice.chance(60) {
                 outputs.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
             }
         }
-        for _ in 0..self.dice.between(1, 2) {
-            let by = match self.dice.below(4) {
-                0 => String::new(),
-                1 => {
-                    let other = self.comparable(&from.rels);
-                    format!("PARTITION BY {} ", other.sql)
-                }
-                _ => format!("PARTITION BY {} ", partition.sql),
-            };
-            let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
-            let (sql, ty) = match self.dice.below(7) {
-                0 | 1 => {
-                    self.note(Hazard::RowNumber);
-                    (format!("row_number() OVER ({by}ORDER BY {order})"), Ty::Big)
-                }
-                2 => {
-                    self.note(Hazard::RowNumber);
-                    (format!("rank() OVER ({by}ORDER BY {number})"), Ty::Big)
-                }
-                3 => {
-                    self.note(Hazard::WindowSum);
-                    (format!("sum({number}) OVER ({by})"), Ty::Big)
-                }
-                4 => {
-                    self.note(Hazard::WindowSum);
-                    (format!("count(*) OVER ({by}ORDER BY {number})"), Ty::Big)
-                }
-                5 => {
-                    self.note(Hazard::WindowFrame);
-                    (
-                        format!("sum({number}) OVER ({by}ORDER BY {order} ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"),
-                        Ty::Big,
-                    )
-                }
-                _ => {
-                    self.note(Hazard::WindowFrame);
-                    (format!("lag({number}) OVER ({by}ORDER BY {order})"), Ty::Int)
-                }
-            };
-            outputs.push(Expr { sql, ty, fuzzy: false, base: None });
+        let calls: Vec<Expr> =
+            (0..self.dice.between(1, 3)).map(|_| self.window_call(&from, &partitions, &order)).collect();
+        let used = |p: &Expr| calls.iter().any(|c| c.sql.contains(&format!("PARTITION BY {} ", p.sql)));
+        if partitions.len() == 2 && partitions[0].sql != partitions[1].sql && partitions.iter().all(used) {
+            self.note(Hazard::TwoPartitions);
         }
-        let filter = self.filter(&from.rels, &from.conditions, 0, 30);
+        let named = calls.iter().any(|c| c.sql.contains(" OVER w"));
+        outputs.extend(calls);
+        let mut filter = self.filter(&from.rels, &from.conditions, 0, 30);
+        if named {
+            let last = partitions.last().map(|p| p.sql.clone()).unwrap_or("1".into());
+            filter += &format!(
+                " WINDOW w0 AS (PARTITION BY {} ORDER BY {order}), w1 AS (PARTITION BY {last} ORDER BY {order})",
+                partitions[0].sql
+            );
+        }
         let mut columns = self.name_outputs(&outputs);
         super::blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
         let sql = format!("SELECT {list} FROM {}{filter}", from.sql);
-        if outputs.last().is_some_and(|e| e.sql.starts_with("row_number")) && self.dice.chance(50) {
-            // the best row of each partition
-            let last = columns.last().map(|c| c.name.clone()).unwrap_or_default();
+        let best = outputs.iter().position(|e| e.sql.starts_with("row_number"));
+        if let Some(number) = best.filter(|_| self.dice.chance(50)) {
+            // the best rows of each partition
+            self.note(Hazard::BestRow);
             let alias = self.alias();
-            return Query { sql: format!("SELECT * FROM ({sql}) AS {alias} WHERE {alias}.{last} = 1"), columns };
+            let limit = self.dice.pick(&["= 1", "<= 2"]);
+            let condition = format!("{alias}.{} {limit}", columns[number].name);
+            return Query { sql: format!("SELECT * FROM ({sql}) AS {alias} WHERE {condition}"), columns };
         }
         Query { sql, columns }
     }

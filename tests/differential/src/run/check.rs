@@ -1,25 +1,13 @@
-//! Comparison of all TVIEWs with their queries, from the second session. Called after every transaction.
+//! Comparison of all TVIEWs with their queries, from the second session. Called after every transaction, and before the commit of some.
 
 use super::session::{describe, state};
-use super::{Failure, Run};
+use super::{Failure, Hat, Run};
 use crate::oracle::{self, comparison};
+use crate::properties::Property;
 use anyhow::Result;
 
 impl Run<'_> {
-    pub(super) fn places(&mut self) -> Result<Vec<(String, Vec<String>)>> {
-        if self.mode.baseline {
-            return Ok(vec![]);
-        }
-        let mut all = vec![];
-        for (view, v) in self.case.views.iter().enumerate() {
-            if self.live[view] && v.is_tview && !v.query.columns.iter().any(|c| c.fuzzy) {
-                all.push((v.name.clone(), oracle::places(&mut self.session.checker, &v.name)?));
-            }
-        }
-        Ok(all)
-    }
-
-    pub(super) fn check_all(&mut self) -> Result<Option<Failure>> {
+    pub(super) fn check_all(&mut self, property: Property) -> Result<Option<Failure>> {
         if self.mode.without_tviews {
             return Ok(None);
         }
@@ -33,16 +21,15 @@ impl Run<'_> {
                     oracle::rows(&mut self.session.checker, &sql).map(|rows| (sql, rows))
                 });
                 self.out.comparisons += 1;
+                self.out.checks.add(property);
+                let place = if property == Property::Atomic { " (seen by another session before COMMIT)" } else { "" };
                 match compared {
                     Err(e) => {
-                        let text = format!(
-                            "after the transaction, comparing {}: {}",
-                            self.case.views[view].name,
-                            describe(&e)
-                        );
+                        let name = &self.case.views[view].name;
+                        let text = format!("after the transaction, comparing {name}{place}: {}", describe(&e));
                         return Ok(self.fail(format!("comparison fails with {}", state(&e)), text));
                     }
-                    Ok((sql, rows)) if !rows.is_empty() => return Ok(self.difference(view, "", sql, rows)),
+                    Ok((sql, rows)) if !rows.is_empty() => return Ok(self.difference(view, place, sql, rows)),
                     Ok(_) => {}
                 }
             }
@@ -54,12 +41,13 @@ impl Run<'_> {
         self.log(&sql);
         let shown: Vec<String> = rows.iter().take(20).cloned().collect();
         self.fail(
-            "difference",
+            format!("difference{place}"),
             format!("{}{place}: {} rows differ\n{}", self.case.views[view].name, rows.len(), shown.join("\n")),
         )
     }
 
     pub(super) fn refresh_all(&mut self) -> Result<(), postgres::Error> {
+        self.wear(Hat::Admin)?;
         for (view, v) in self.case.views.iter().enumerate() {
             if self.live[view] && v.is_tview {
                 self.session.client.batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", v.name))?;

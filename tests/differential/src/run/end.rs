@@ -1,62 +1,106 @@
-//! The end of a case: verification by the extension itself, then nothing may be left of the TVIEWs. Called by `whole`.
+//! The end of a case: fresh builds, verification by the extension itself, then nothing may be left of the TVIEWs. Called by `whole`.
 
 use super::session::{describe, state, SCHEMA};
-use super::{Failure, Run};
+use super::{Failure, Hat, Run};
 use crate::oracle;
+use crate::properties::Property;
 use anyhow::Result;
 
 impl Run<'_> {
-    /// Verification by the extension itself, then nothing may be left of the TVIEWs.
     pub(super) fn end(&mut self) -> Result<Option<Failure>> {
         self.at = self.case.transactions.len();
         if self.mode.without_tviews {
             return Ok(None);
         }
-        let mut tables: Vec<String> = oracle::rows(&mut self.session.checker, &format!("SELECT oid::regclass::text FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' ORDER BY relname"))?;
-        let base = oracle::fingerprint(&mut self.session.checker, &tables)?;
-        tables = self
-            .case
-            .views
-            .iter()
-            .zip(&self.live)
-            .filter(|(v, live)| **live && v.is_tview && !v.query.columns.iter().any(|c| c.fuzzy))
-            .map(|(v, _)| v.name.clone())
-            .collect();
-        let shown = oracle::fingerprint(&mut self.session.checker, &tables)?;
-        self.out.fingerprints = Some((base, shown));
+        self.wear(Hat::Admin)?;
+        self.take_fingerprints()?;
         if self.mode.baseline {
             return Ok(None);
         }
         let used = oracle::rows(
-            &mut self.session.checker,
+            &mut self.session.client,
             "SELECT s.value FROM tviews.tviews, jsonb_each_text(strategies::jsonb) AS s",
         )?;
         for strategy in used {
             *self.out.strategies.entry(strategy).or_default() += 1;
         }
         for view in 0..self.case.views.len() {
-            let v = &self.case.views[view];
-            if !self.live[view] || !v.is_tview || v.query.columns.iter().any(|c| c.fuzzy) {
+            if !self.live[view] || !self.case.views[view].is_tview {
                 continue;
             }
-            let sql = format!("SELECT missing, extra, ok FROM tviews.verify('{}')", v.name);
-            self.log(&sql);
-            match oracle::rows(&mut self.session.client, &sql) {
-                Ok(rows) if rows.iter().all(|r| r.ends_with(" t")) && !rows.is_empty() => {}
-                Ok(rows) => return Ok(self.fail("tviews.verify says no", format!("{}: {rows:?}", v.name))),
-                Err(e) => return Ok(self.fail(format!("tviews.verify fails with {}", state(&e)), describe(&e))),
+            if let Some(f) = self.fresh_build(view)? {
+                return Ok(Some(f));
+            }
+            if let Some(f) = self.verified(view)? {
+                return Ok(Some(f));
             }
         }
+        self.nothing_left()
+    }
+
+    fn take_fingerprints(&mut self) -> Result<()> {
+        let client = &mut self.session.client;
+        let tables = oracle::rows(client, &format!("SELECT oid::regclass::text FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' ORDER BY relname"))?;
+        let base = oracle::fingerprint(client, &tables)?;
+        let mut shown = vec![];
+        for (v, live) in self.case.views.iter().zip(&self.live) {
+            if *live && v.is_tview {
+                shown.extend(oracle::view_fingerprint(client, v)?);
+            }
+        }
+        self.out.fingerprints = Some((base, shown));
+        Ok(())
+    }
+
+    /// The same as an ordinary materialized view of the query; and a rebuild finds nothing to write, state included.
+    fn fresh_build(&mut self, view: usize) -> Result<Option<Failure>> {
+        let v = &self.case.views[view];
+        let text = self.query_text(view, false)?;
+        self.wear(Hat::Owner)?;
+        self.sql(&format!("CREATE MATERIALIZED VIEW fuzz_fresh AS {text}"))?;
+        let sql = oracle::against("", v, &format!("{} AS s", v.name), "fuzz_fresh AS w");
+        let rows = oracle::rows(&mut self.session.client, &sql)?;
+        self.sql("DROP MATERIALIZED VIEW fuzz_fresh")?;
+        self.wear(Hat::Admin)?;
+        if !rows.is_empty() {
+            return Ok(self.difference(view, " from a fresh build", sql, rows));
+        }
+        let before = oracle::places(&mut self.session.client, v)?;
+        self.sql(&format!("SELECT tviews.rebuild('{}')", v.name))?;
+        let after = oracle::places(&mut self.session.client, v)?;
+        if before != after && v.query.columns.iter().all(|c| !c.fuzzy) {
+            let detail = format!("{}\nbefore: {before:?}\nafter: {after:?}", v.name);
+            return Ok(self.fail("a rebuild writes rows of an exact TVIEW", detail));
+        }
+        self.out.checks.add(Property::FreshBuild);
+        Ok(None)
+    }
+
+    fn verified(&mut self, view: usize) -> Result<Option<Failure>> {
+        let v = &self.case.views[view];
+        if v.query.columns.iter().any(|c| c.fuzzy) {
+            return Ok(None);
+        }
+        let sql = format!("SELECT missing, extra, ok FROM tviews.verify('{}')", v.name);
+        self.log(&sql);
+        Ok(match oracle::rows(&mut self.session.client, &sql) {
+            Ok(rows) if rows.iter().all(|r| r.ends_with(" t")) && !rows.is_empty() => None,
+            Ok(rows) => self.fail("tviews.verify says no", format!("{}: {rows:?}", v.name)),
+            Err(e) => self.fail(format!("tviews.verify fails with {}", state(&e)), describe(&e)),
+        })
+    }
+
+    fn nothing_left(&mut self) -> Result<Option<Failure>> {
         for view in (0..self.case.views.len()).rev() {
             if self.live[view] {
-                let sql = self.case.views[view].drop(false);
+                let sql = self.case.views[view].drop(self.mode);
                 if let Err(e) = self.sql(&sql) {
                     return Ok(self.fail(format!("DROP fails with {}", state(&e)), describe(&e)));
                 }
             }
         }
         let left = format!(
-            "SELECT tgrelid::regclass || ' ' || tgname FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE relnamespace = '{SCHEMA}'::regnamespace AND tgconstraint = 0 AND tgname <> 'trg'"
+            "SELECT tgrelid::regclass || ' ' || tgname FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE relnamespace = '{SCHEMA}'::regnamespace AND tgconstraint = 0 AND tgname <> 'trg' AND tgname NOT LIKE '%\\_reads\\_%'"
         );
         self.log(&left);
         let rows = oracle::rows(&mut self.session.client, &left)?;

@@ -3,17 +3,22 @@
 
 mod check;
 mod end;
+mod hat;
+mod judge;
 mod session;
 mod step;
 mod transaction;
 mod view;
+mod watch;
 
 pub use session::{describe, in_flush, state, Session, SCHEMA};
 
 use crate::case::Case;
 use crate::hazards::{Counts, Hazard};
 use crate::oracle;
+use crate::properties::{Checks, Property};
 use anyhow::Result;
+use hat::Hat;
 use postgres::SimpleQueryMessage;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,13 +36,13 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     pub script: Vec<String>,
     pub counts: Counts,
+    pub checks: Checks,
     pub created: u64,
     pub refused: u64,
     /// plain SELECT refused too
     pub illegal: u64,
     pub transactions: u64,
     pub comparisons: u64,
-    pub retries: u64,
     /// SQLSTATEs of statements that failed on their own account
     pub errors: BTreeMap<String, u64>,
     /// (transaction, step, SQLSTATE) of every statement that failed
@@ -48,13 +53,16 @@ pub struct Outcome {
     pub fingerprints: Option<(Vec<String>, Vec<String>)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Mode {
     pub baseline: bool,
-    /// run the transactions only: tells whether an error is the statement's own
+    /// plain views instead: tells whether an error is the statement's own, or the query's
     pub without_tviews: bool,
     pub verbose: bool,
 }
+
+/// Instead of the number of a transaction: before the first one.
+const BEFORE: usize = usize::MAX;
 
 struct Run<'a> {
     session: &'a mut Session,
@@ -62,6 +70,11 @@ struct Run<'a> {
     mode: Mode,
     out: Outcome,
     live: Vec<bool>,
+    /// TVIEWs whose rows have nothing but what they show
+    stateless: Vec<bool>,
+    hat: Hat,
+    /// the user's triggers that read TVIEWs, by the name of their function
+    readers: Vec<String>,
     /// definitions as the server prints them, once a definition has changed
     texts: Option<Vec<Option<String>>>,
     at: usize,
@@ -69,8 +82,19 @@ struct Run<'a> {
 
 pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
     session.clean()?;
-    let live = vec![false; case.views.len()];
-    let mut run = Run { session, case, mode, out: Outcome::default(), live, texts: None, at: 0 };
+    let none = vec![false; case.views.len()];
+    let mut run = Run {
+        session,
+        case,
+        mode,
+        out: Outcome::default(),
+        live: none.clone(),
+        stateless: none,
+        hat: Hat::Admin,
+        readers: vec![],
+        texts: None,
+        at: BEFORE,
+    };
     let failure = run.whole()?;
     let mut out = run.out;
     if failure.as_ref().is_some_and(|f| f.kind.contains("closed")) {
@@ -85,6 +109,9 @@ pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
                 if again.failed_steps.iter().any(|(t, _, c)| *t == f.transaction && *c == code) {
                     // then the case ends here: it is not what it was meant to be, but nobody is wrong
                     *out.errors.entry(format!("{code} (case ended)")).or_default() += 1;
+                    if code == "21000" {
+                        out.counts.add(Hazard::ScalarTwoRows);
+                    }
                 } else {
                     out.failure = Some(Failure { kind: format!("error {code} only with TVIEWs"), ..f });
                 }
@@ -125,66 +152,84 @@ impl Run<'_> {
         Ok(changed)
     }
 
+    /// Runs statements of the setup.
+    fn setup(&mut self, statements: &[String]) -> Option<Failure> {
+        for sql in statements {
+            if let Err(e) = self.sql(sql) {
+                return self.fail(format!("setup {}", state(&e)), format!("{sql}\n{}", describe(&e)));
+            }
+        }
+        None
+    }
+
     fn whole(&mut self) -> Result<Option<Failure>> {
-        for ddl in self.case.ddl.clone() {
-            if let Err(e) = self.sql(&ddl) {
-                return Ok(self.fail(format!("setup {}", state(&e)), describe(&e)));
-            }
+        let case = self.case;
+        let mut statements = case.ddl.clone();
+        if !case.rows.is_empty() {
+            statements.push(case.rows.join(";\n"));
         }
-        if !self.case.rows.is_empty() {
-            let rows = self.case.rows.join(";\n");
-            if let Err(e) = self.sql(&rows) {
-                return Ok(self.fail(format!("setup {}", state(&e)), describe(&e)));
-            }
+        statements.extend(case.triggers.clone());
+        statements.extend(case.conditions.setup(&case.schema));
+        if case.conditions.odd_settings {
+            statements.push(oracle::DECOY.into());
         }
-        for view in 0..self.case.views.len() {
-            if self.case.views[view].late {
+        if let Some(f) = self.setup(&statements) {
+            return Ok(Some(f));
+        }
+        if case.conditions.owner {
+            self.session.checker.batch_execute("SET ROLE fuzz_owner")?;
+        }
+        for view in 0..case.views.len() {
+            if case.views[view].late {
                 continue;
             }
             if let Some(f) = self.create(view)? {
                 return Ok(Some(f));
             }
         }
-        if !self.mode.without_tviews
-            && !self.live.iter().zip(&self.case.views).any(|(l, v)| *l && v.is_tview)
-            && !self.case.views.iter().any(|v| v.late)
-        {
+        if !self.live.iter().zip(&case.views).any(|(l, v)| *l && v.is_tview) && !case.views.iter().any(|v| v.late) {
             return Ok(None);
         }
-        if self.case.odd_settings && !self.mode.baseline {
-            self.sql(oracle::ODD_SETTINGS)?;
-        }
-        self.at = usize::MAX;
-        if let Some(f) = self.check_all()? {
+        if let Some(f) = self.check_all(Property::Contents)? {
             return Ok(Some(f));
         }
-        if self.case.odd_settings {
-            self.out.counts.add(Hazard::OtherSettings);
+        self.count_conditions();
+        for (index, transaction) in case.transactions.iter().enumerate() {
+            self.at = index;
+            if let Some(f) = self.drop_readers(transaction)? {
+                return Ok(Some(f));
+            }
+            let before = self.watch(transaction)?;
+            let ended = match self.transaction(transaction)? {
+                Ok(ended) => ended,
+                Err(f) => return Ok(Some(f)),
+            };
+            self.out.transactions += 1;
+            if let Some(f) = self.check_all(Property::Contents)? {
+                return Ok(Some(f));
+            }
+            self.out.checks.add(Property::NoError);
+            if let Some(f) = self.compare_watched(transaction, ended, before)? {
+                return Ok(Some(f));
+            }
+        }
+        self.end()
+    }
+
+    fn count_conditions(&mut self) {
+        let c = self.case.conditions;
+        for (is, hazard) in [
+            (c.odd_settings, Hazard::OtherSettings),
+            (c.writer, Hazard::OtherWriter),
+            (c.owner, Hazard::OtherOwner),
+            (c.row_security, Hazard::RowSecurity),
+        ] {
+            if is {
+                self.out.counts.add(hazard);
+            }
         }
         for hazard in self.case.hazards.iter().copied() {
             self.out.counts.add(hazard);
         }
-        for (index, transaction) in self.case.transactions.iter().enumerate() {
-            self.at = index;
-            let before = if transaction.no_change { self.places()? } else { vec![] };
-            if let Some(f) = self.transaction(transaction)? {
-                return Ok(Some(f));
-            }
-            self.out.transactions += 1;
-            if let Some(f) = self.check_all()? {
-                return Ok(Some(f));
-            }
-            if transaction.no_change && before != self.places()? {
-                let after = self.places()?;
-                let changed: Vec<String> = before
-                    .iter()
-                    .zip(&after)
-                    .filter(|(b, a)| b != a)
-                    .map(|(b, a)| format!("{b:?} became {a:?}"))
-                    .collect();
-                return Ok(self.fail("rows written without a change", changed.join("\n")));
-            }
-        }
-        self.end()
     }
 }

@@ -1,6 +1,7 @@
 //! Connections: one that writes, one that compares, and what errors of the server say. Called by all of `run` and by `concurrent`.
 
 use crate::oracle;
+use crate::types::Features;
 use anyhow::{bail, Context, Result};
 use postgres::{Client, NoTls};
 
@@ -11,18 +12,29 @@ pub struct Session {
     pub dsn: String,
     pub client: Client,
     pub checker: Client,
+    pub features: Features,
+}
+
+/// What the server can do. A type that an extension has is made available on the way.
+fn features(client: &mut Client) -> Result<Features> {
+    let one = |client: &mut Client, sql: &str| -> Result<String> { Ok(oracle::rows(client, sql)?.concat()) };
+    let version: u32 = one(client, "SHOW server_version_num")?.parse()?;
+    let icu = one(client, "SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'")? == "1";
+    let citext = client.batch_execute("CREATE EXTENSION IF NOT EXISTS citext SCHEMA public").is_ok();
+    Ok(Features { version: version / 10_000, icu, citext })
 }
 
 impl Session {
     pub fn connect(dsn: &str) -> Result<Session> {
         let connect = || -> Result<Client> {
             let mut client = Client::connect(dsn, NoTls).context("cannot connect")?;
-            client.batch_execute(oracle::SETTINGS)?;
-            client.batch_execute(&format!("SET search_path = {SCHEMA}, public"))?;
+            client.batch_execute(&oracle::settings())?;
             Ok(client)
         };
-        let (client, checker) = (connect()?, connect()?);
-        Ok(Session { dsn: dsn.to_string(), client, checker })
+        let (mut client, mut checker) = (connect()?, connect()?);
+        checker.batch_execute("SET max_parallel_workers_per_gather = 0")?;
+        let features = features(&mut client)?;
+        Ok(Session { dsn: dsn.to_string(), client, checker, features })
     }
 
     /// A new connection, after a crash or a time-out; waits for the server to recover.
@@ -40,7 +52,9 @@ impl Session {
 
     pub fn clean(&mut self) -> Result<()> {
         let _ = self.client.batch_execute("ROLLBACK");
-        self.client.batch_execute(oracle::SETTINGS)?;
+        self.client.batch_execute("RESET ROLE; RESET session_replication_role")?;
+        self.checker.batch_execute("RESET ROLE")?;
+        self.client.batch_execute(&oracle::settings())?;
         for gid in
             oracle::rows(&mut self.client, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")?
         {

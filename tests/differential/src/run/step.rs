@@ -1,8 +1,9 @@
 //! One step of a transaction, as SQL. Called by `transaction`.
 
-use super::{Failure, Run};
-use crate::case::{Act, Step};
-use crate::oracle::{self, comparison};
+use super::{Failure, Hat, Run};
+use crate::case::{Act, Step, Transaction};
+use crate::oracle;
+use crate::properties::Property;
 use anyhow::Result;
 use std::io::Write;
 
@@ -15,37 +16,39 @@ pub(super) enum Done {
 
 pub(super) fn counts_without_rows(act: &Act) -> bool {
     match act {
-        Act::Sql(sql) => ["TRUNCATE", "DO ", "ALTER", "REFRESH", "SELECT"].iter().any(|w| sql.starts_with(w)),
+        Act::Sql(sql) => ["TRUNCATE", "DO ", "ALTER", "CREATE", "REFRESH", "SELECT"].iter().any(|w| sql.starts_with(w)),
         _ => true,
     }
 }
 
+fn done(r: Result<u64, postgres::Error>, what: &str) -> Done {
+    match r {
+        Ok(n) => Done::Rows(n),
+        Err(e) => Done::Error(Box::new(e), what.to_string()),
+    }
+}
+
+/// Not for writers of rows.
+fn is_for_admin(sql: &str) -> bool {
+    ["ALTER", "CREATE", "DROP", "REFRESH"].iter().any(|word| sql.starts_with(word))
+}
+
 impl Run<'_> {
     pub(super) fn step(&mut self, step: &Step, savepoints: &[String], open: bool) -> Result<Done> {
-        let done = |r: Result<u64, postgres::Error>, what: &str| match r {
-            Ok(n) => Done::Rows(n),
-            Err(e) => Done::Error(Box::new(e), what.to_string()),
-        };
+        let admin = step.is_ddl
+            || matches!(&step.act, Act::Native(_))
+            || matches!(&step.act, Act::Sql(sql) if is_for_admin(sql));
+        self.wear(if admin { Hat::Admin } else { Hat::Writer })?;
         Ok(match &step.act {
             Act::Sql(sql) => {
-                let refreshed = sql.strip_prefix("REFRESH MATERIALIZED VIEW ");
-                if let Some(name) = refreshed {
-                    let there = self.case.views.iter().zip(&self.live).any(|(v, live)| *live && v.name == name);
-                    if !there {
-                        return Ok(Done::Skipped);
-                    }
+                if sql.starts_with("REFRESH") && (self.names_dead_view(sql) || self.mode.without_tviews) {
+                    return Ok(Done::Skipped);
                 }
                 let sql = self.without_dead_views(sql);
                 done(self.sql(&sql), &sql)
             }
             Act::Native(sql) => {
-                let dead = self
-                    .case
-                    .views
-                    .iter()
-                    .zip(&self.live)
-                    .any(|(v, live)| !*live && sql.contains(&format!("'{}'", v.name)));
-                if self.mode.baseline || self.mode.without_tviews || dead {
+                if self.mode.baseline || self.mode.without_tviews || self.names_dead_view(sql) {
                     return Ok(Done::Skipped);
                 }
                 done(self.sql(sql), sql)
@@ -62,45 +65,16 @@ impl Run<'_> {
                 });
                 done(copied, sql)
             }
-            Act::Read(view) => {
-                if !self.live[*view] || self.mode.without_tviews {
-                    return Ok(Done::Skipped);
-                }
-                if self.mode.baseline {
-                    let name = format!("REFRESH MATERIALIZED VIEW {}", self.case.views[*view].name);
-                    for (i, v) in self.case.views.iter().enumerate() {
-                        if self.live[i] && v.is_tview && i <= *view {
-                            if let Err(e) =
-                                self.session.client.batch_execute(&format!("REFRESH MATERIALIZED VIEW {}", v.name))
-                            {
-                                return Ok(Done::Error(Box::new(e), name));
-                            }
-                        }
-                    }
-                }
-                let text = match self.query_text(*view, true) {
-                    Ok(text) => text,
-                    Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
-                };
-                let sql = comparison(&self.case.views[*view], &text);
-                self.out.comparisons += 1;
-                let odd = self.case.odd_settings && !self.mode.baseline;
-                if odd {
-                    self.sql(oracle::SETTINGS)?;
-                }
-                self.log(&sql);
-                let compared = oracle::rows(&mut self.session.client, &sql);
-                if odd && compared.is_ok() {
-                    self.sql(oracle::ODD_SETTINGS)?;
-                }
-                match compared {
-                    Err(e) => Done::Error(Box::new(e), sql),
-                    Ok(rows) if rows.is_empty() => Done::Rows(0),
-                    Ok(rows) => match self.difference(*view, " (read inside the transaction)", sql, rows) {
-                        Some(f) => Done::Failed(Failure { kind: "difference inside a transaction".into(), ..f }),
-                        None => Done::Skipped,
-                    },
-                }
+            Act::Read(view) => self.read(&[*view], "", open)?,
+            Act::ReadAll => {
+                let all: Vec<usize> = (0..self.live.len()).filter(|&i| self.live[i]).collect();
+                self.read(&all, "", open)?
+            }
+            Act::ReadBeside { view, write } => self.read(&[*view], &format!("beside AS ({write}), "), open)?,
+            Act::ReadInFunction { view, writes } => self.read_in_function(*view, writes)?,
+            Act::ReadInTrigger { view, table, trigger, for_each_row } => {
+                let level = if *for_each_row { "ROW" } else { "STATEMENT" };
+                self.read_in_trigger(*view, table, trigger, level)?
             }
             Act::Create(view) => match self.create(*view)? {
                 Some(f) => Done::Failed(f),
@@ -111,7 +85,8 @@ impl Run<'_> {
                 if !self.live[*view] {
                     return Ok(Done::Skipped);
                 }
-                let sql = self.case.views[*view].drop(self.mode.baseline);
+                self.wear(Hat::Admin)?;
+                let sql = self.case.views[*view].drop(self.mode);
                 let r = self.sql(&sql);
                 if r.is_ok() {
                     self.live[*view] = false;
@@ -129,21 +104,138 @@ impl Run<'_> {
         })
     }
 
+    /// Compares TVIEWs within the transaction; `with` is a CTE that writes meanwhile.
+    fn read(&mut self, views: &[usize], with: &str, open: bool) -> Result<Done> {
+        if self.mode.without_tviews {
+            return Ok(if with.is_empty() {
+                self.evaluate_plain();
+                Done::Skipped
+            } else {
+                done(self.sql(&format!("WITH {} SELECT", with.trim_end_matches([',', ' ']))), with)
+            });
+        }
+        let mut read = false;
+        for &view in views.iter().filter(|v| self.case.views[**v].is_tview) {
+            if !self.live[view] {
+                continue;
+            }
+            read = true;
+            if self.mode.baseline {
+                if let Err(e) = self.refresh_all() {
+                    return Ok(Done::Error(Box::new(e), "REFRESH".into()));
+                }
+            }
+            let text = match self.query_text(view, true) {
+                Ok(text) => text,
+                Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
+            };
+            let sql = oracle::comparison_beside(with, &self.case.views[view], &text);
+            self.out.comparisons += 1;
+            if !with.is_empty() && self.case.conditions.row_security {
+                return Ok(Done::Skipped);
+            }
+            self.wear(if with.is_empty() { Hat::Owner } else { Hat::Admin })?;
+            self.log(&sql);
+            match oracle::rows(&mut self.session.client, &sql) {
+                Err(e) => {
+                    if !open {
+                        self.forget_hat();
+                    }
+                    return Ok(Done::Error(Box::new(e), sql));
+                }
+                Ok(rows) if rows.is_empty() => self.out.checks.add(Property::EveryFlush),
+                Ok(rows) => {
+                    let place =
+                        if with.is_empty() { " (read inside the transaction)" } else { " (read beside a write)" };
+                    return Ok(self.difference(view, place, sql, rows).map_or(Done::Skipped, Done::Failed));
+                }
+            }
+        }
+        Ok(if read { Done::Rows(0) } else { Done::Skipped })
+    }
+
+    /// Whether writers see the same as the owner, so that they can compare.
+    fn writers_compare(&self, view: usize) -> bool {
+        self.live[view] && !self.mode.baseline && !self.case.conditions.row_security
+    }
+
+    fn read_in_function(&mut self, view: usize, writes: &[String]) -> Result<Done> {
+        if !self.writers_compare(view) {
+            return Ok(Done::Skipped);
+        }
+        let text = match self.query_text(view, true) {
+            Ok(text) => text,
+            Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
+        };
+        let check = match self.mode.without_tviews {
+            true => format!("    PERFORM md5(string_agg(v::text, '')) FROM {} AS v;\n", self.case.views[view].name),
+            false => oracle::raise_if_different(&self.case.views[view], &text),
+        };
+        let body: String = writes.iter().map(|sql| format!("    {sql};\n{check}")).collect();
+        self.wear(Hat::Admin)?;
+        let create = format!(
+            "CREATE OR REPLACE FUNCTION writes_and_reads() RETURNS void LANGUAGE plpgsql{} AS $act$\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
+            oracle::function_settings()
+        );
+        if let Err(e) = self.sql(&create) {
+            return Ok(Done::Error(Box::new(e), create));
+        }
+        self.wear(Hat::Writer)?;
+        let r = self.sql("SELECT fuzz.writes_and_reads()");
+        if r.is_ok() {
+            self.out.checks.add(Property::EveryFlush);
+        }
+        Ok(done(r, "SELECT fuzz.writes_and_reads()"))
+    }
+
+    fn read_in_trigger(&mut self, view: usize, table: &str, trigger: &str, level: &str) -> Result<Done> {
+        if !self.writers_compare(view) || self.mode.without_tviews {
+            return Ok(Done::Skipped);
+        }
+        let text = match self.query_text(view, true) {
+            Ok(text) => text,
+            Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
+        };
+        let sql = format!(
+            "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",
+            oracle::function_settings(),
+            oracle::raise_if_different(&self.case.views[view], &text)
+        );
+        self.wear(Hat::Admin)?;
+        let r = self.sql(&sql);
+        if r.is_ok() {
+            self.readers.push(trigger.to_string());
+        }
+        Ok(done(r, &sql))
+    }
+
+    /// Triggers that read TVIEWs know names of columns, and that the TVIEWs are there.
+    pub(super) fn drop_readers(&mut self, t: &Transaction) -> Result<Option<Failure>> {
+        let disturbs = |s: &Step| {
+            s.is_ddl
+                || matches!(&s.act, Act::Drop(_))
+                || matches!(&s.act, Act::Native(sql) if sql.contains("NO DATA") || sql.contains("RENAME"))
+        };
+        if self.readers.is_empty() || !t.steps.iter().any(disturbs) {
+            return Ok(None);
+        }
+        self.wear(Hat::Admin)?;
+        for trigger in std::mem::take(&mut self.readers) {
+            self.sql(&format!("DROP FUNCTION IF EXISTS fuzz.{trigger}() CASCADE"))?;
+        }
+        Ok(None)
+    }
+
+    fn names_dead_view(&self, sql: &str) -> bool {
+        self.case.views.iter().zip(&self.live).any(|(v, live)| !*live && sql.contains(&v.name))
+    }
+
     /// DO blocks read a view only while it is there.
     fn without_dead_views(&self, sql: &str) -> String {
         if !sql.starts_with("DO ") {
             return sql.to_string();
         }
-        let dead = |line: &str| {
-            line.trim_start().starts_with("PERFORM count(*) FROM")
-                && (self.mode.without_tviews
-                    || self
-                        .case
-                        .views
-                        .iter()
-                        .zip(&self.live)
-                        .any(|(v, live)| !*live && line.ends_with(&format!("FROM {};", v.name))))
-        };
+        let dead = |line: &str| line.trim_start().starts_with("PERFORM count(*) FROM") && self.names_dead_view(line);
         sql.lines().filter(|l| !dead(l)).collect::<Vec<_>>().join("\n")
     }
 }

@@ -1,176 +1,187 @@
-//! One transaction: its steps, how it ends, what its errors mean, which hazards it counted.
-//! Invariant: a hazard is counted when all steps of its group did something and the transaction was committed. Called by `whole`.
+//! One transaction: its steps, and how it ends. Called by `whole`.
 
-use super::session::{describe, in_flush, state};
+use super::session::state;
 use super::step::{counts_without_rows, Done};
-use super::{Failure, Run};
-use crate::case::{Act, End, Transaction};
+use super::{Failure, Hat, Run};
+use crate::case::{Act, End, Step, Transaction};
 use crate::hazards::Hazard;
+use crate::properties::Property;
 use anyhow::Result;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    Committed,
+    RolledBack,
+}
+
+/// How far a transaction has come.
+pub(super) struct Progress {
+    pub open: bool,
+    pub savepoints: Vec<String>,
+    /// groups of steps that all did something
+    pub good: BTreeMap<u32, bool>,
+    /// largest number of rows that a statement of the group changed
+    pub most: BTreeMap<u32, u64>,
+    changed_ddl: bool,
+    /// a TVIEW was read, so changes have been flushed
+    flushed: bool,
+}
+
+type Stop = std::result::Result<Ended, Failure>;
 
 impl Run<'_> {
-    /// Whose fault an error is: nothing when it may happen.
-    fn judge(&mut self, e: &postgres::Error, what: &str, step: usize) -> Option<Failure> {
-        let code = state(e);
-        let text = format!("{what}\n{}", describe(e));
-        self.out.failed_steps.insert((self.at, step, code.clone()));
-        if self.mode.verbose {
-            println!("-- {}", describe(e));
-        }
-        if code == "closed" {
-            return self.fail("connection closed", text);
-        }
-        if code == "40001" || code == "40P01" {
-            self.out.retries += 1;
-            return None;
-        }
-        if in_flush(e) {
-            return self.fail(format!("flush fails with {code}"), text);
-        }
-        if code.starts_with("XX") || code == "57014" || code == "55P03" {
-            return self.fail(format!("error {code}"), text);
-        }
-        *self.out.errors.entry(code.clone()).or_default() += 1;
-        if code.starts_with("23") || code == "22012" || self.mode.without_tviews {
-            return None;
-        }
-        self.fail(format!("suspicious {code}"), text)
-    }
-
-    pub(super) fn transaction(&mut self, t: &Transaction) -> Result<Option<Failure>> {
-        let mut open = false;
-        if t.end != End::Autocommit {
-            self.sql(&format!("BEGIN ISOLATION LEVEL {}", t.isolation))?;
-            open = true;
-        }
+    pub(super) fn transaction(&mut self, t: &Transaction) -> Result<Stop> {
+        self.wear(Hat::Writer)?;
+        let mut p = Progress {
+            open: t.end != End::Autocommit,
+            savepoints: vec![],
+            good: BTreeMap::new(),
+            most: BTreeMap::new(),
+            changed_ddl: false,
+            flushed: false,
+        };
         let live = self.live.clone();
-        let mut savepoints: Vec<String> = vec![];
-        let mut good: BTreeMap<u32, bool> = BTreeMap::new();
-        let mut changed_ddl = false;
-        let mut aborted = false;
+        if p.open {
+            self.sql(&format!("BEGIN ISOLATION LEVEL {}", t.isolation))?;
+            if t.replica {
+                self.wear(Hat::Admin)?;
+                self.sql("SET LOCAL session_replication_role = replica")?;
+            }
+        }
         for (number, step) in t.steps.iter().enumerate() {
-            let done = self.step(step, &savepoints, open)?;
-            match done {
-                Done::Rows(n) => {
-                    let counts = matches!(step.act, Act::Sql(_) | Act::Copy { .. }) && !step.is_ddl;
-                    let done = !counts || n > 0 || counts_without_rows(&step.act);
-                    let entry = good.entry(step.group).or_insert(true);
-                    *entry &= done;
-                    changed_ddl |= step.is_ddl;
-                    match &step.act {
-                        Act::Savepoint(name) => savepoints.push(name.clone()),
-                        Act::RollbackTo(name) => {
-                            if let Some(at) = savepoints.iter().position(|s| s == name) {
-                                savepoints.truncate(at + 1);
-                            }
-                        }
-                        Act::Release(name) => {
-                            if let Some(at) = savepoints.iter().position(|s| s == name) {
-                                savepoints.truncate(at);
-                            }
-                        }
-                        _ => {}
-                    }
-                }
+            match self.step(step, &p.savepoints, p.open)? {
+                Done::Rows(n) => self.succeeded(step, n, &mut p),
                 Done::Skipped => {
-                    good.insert(step.group, false);
+                    p.good.insert(step.group, false);
                 }
-                Done::Failed(f) => return Ok(Some(f)),
+                Done::Failed(f) => return Ok(Err(f)),
                 Done::Error(e, what) => {
-                    good.insert(step.group, false);
+                    p.good.insert(step.group, false);
+                    self.forget_hat();
                     if let Some(f) = self.judge(&e, &what, number) {
-                        return Ok(Some(f));
+                        return Ok(Err(f));
                     }
-                    if !open {
+                    if !p.open {
                         continue;
                     }
-                    if let Some(name) = savepoints.last().cloned() {
+                    if let Some(name) = p.savepoints.last().cloned() {
                         self.sql(&format!("ROLLBACK TO SAVEPOINT {name}"))?;
                     } else {
                         self.sql("ROLLBACK")?;
                         self.out.counts.add(Hazard::ErrorRollback);
-                        open = false;
-                        aborted = true;
-                        break;
+                        self.live = live;
+                        return Ok(Ok(Ended::RolledBack));
                     }
                 }
             }
+            if !p.open && self.mode.without_tviews {
+                self.evaluate_plain();
+            }
         }
-        let mut committed = !aborted;
-        if open {
-            let gid = format!("fuzz_{}", self.at);
-            let end = match t.end {
-                End::Commit | End::Autocommit => self.sql("COMMIT").map(|_| ()),
-                End::Rollback => {
-                    committed = false;
-                    self.out.counts.add(Hazard::RolledBack);
-                    self.sql("ROLLBACK").map(|_| ())
+        if p.open {
+            if p.flushed && is_calm(t) {
+                if let Some(f) = self.seen_by_others()? {
+                    return Ok(Err(f));
                 }
-                End::PreparedCommit | End::PreparedRollback => self.prepare(t.end, &gid, &mut committed),
-            };
-            if let Err(e) = end {
-                committed = false;
-                let _ = self.session.client.batch_execute("ROLLBACK");
-                if let Some(f) = self.judge(&e, "at the end of the transaction", usize::MAX) {
-                    return Ok(Some(f));
+            }
+            let end = self.end_of(t);
+            if let Ok(Ended::RolledBack) | Err(_) = end {
+                self.forget_hat();
+                self.live = live;
+            }
+            match end {
+                Ok(Ended::Committed) => {}
+                Ok(Ended::RolledBack) => return Ok(Ok(Ended::RolledBack)),
+                Err(e) => {
+                    let _ = self.session.client.batch_execute("ROLLBACK");
+                    if state(&e).starts_with("23") {
+                        self.out.counts.add(Hazard::ErrorAtCommit);
+                    }
+                    return Ok(match self.judge(&e, "at the end of the transaction", usize::MAX) {
+                        Some(f) => Err(f),
+                        None => Ok(Ended::RolledBack),
+                    });
                 }
             }
         }
-        if !committed {
-            self.live = live;
-            return Ok(None);
-        }
-        if changed_ddl {
+        if p.changed_ddl {
             self.texts = Some(vec![None; self.case.views.len()]);
         }
-        if t.isolation != "READ COMMITTED" && good.values().any(|g| *g) {
-            self.out.counts.add(if t.isolation == "SERIALIZABLE" {
-                Hazard::Serializable
-            } else {
-                Hazard::RepeatableRead
-            });
-        }
-        let mut tables: BTreeSet<&str> = BTreeSet::new();
-        for step in &t.steps {
-            if good.get(&step.group) == Some(&true) {
-                if let Act::Sql(sql) = &step.act {
-                    let mut words = sql.split_whitespace();
-                    match words.next() {
-                        Some("UPDATE") => tables.extend(words.next()),
-                        Some("INSERT" | "DELETE") => tables.extend(words.nth(1)),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        if tables.len() >= 3 {
-            self.out.counts.add(Hazard::ManyTables);
-        }
-        let mut last: BTreeMap<u32, usize> = BTreeMap::new();
-        for (i, step) in t.steps.iter().enumerate() {
-            last.insert(step.group, i);
-        }
-        for (group, i) in last {
-            if good.get(&group) == Some(&true) {
-                for hazard in &t.steps[i].hazards {
-                    self.out.counts.add(*hazard);
-                }
-            }
-        }
-        Ok(None)
+        self.count(t, &p);
+        Ok(Ok(Ended::Committed))
     }
 
-    fn prepare(&mut self, end: End, gid: &str, committed: &mut bool) -> Result<(), postgres::Error> {
-        self.sql(&format!("PREPARE TRANSACTION '{gid}'"))?;
-        if end == End::PreparedCommit {
-            self.out.counts.add(Hazard::PreparedCommit);
-            self.sql(&format!("COMMIT PREPARED '{gid}'"))?;
-        } else {
-            *committed = false;
-            self.out.counts.add(Hazard::PreparedRollback);
-            self.sql(&format!("ROLLBACK PREPARED '{gid}'"))?;
+    fn succeeded(&mut self, step: &Step, n: u64, p: &mut Progress) {
+        let counts = matches!(step.act, Act::Sql(_) | Act::Copy { .. }) && !step.is_ddl;
+        let done = !counts || n > 0 || counts_without_rows(&step.act);
+        *p.good.entry(step.group).or_insert(true) &= done;
+        p.changed_ddl |= step.is_ddl;
+        p.flushed |=
+            matches!(step.act, Act::Read(_) | Act::ReadAll | Act::ReadInFunction { .. } | Act::ReadBeside { .. });
+        let most = p.most.entry(step.group).or_default();
+        *most = n.max(*most);
+        match &step.act {
+            Act::Savepoint(name) => p.savepoints.push(name.clone()),
+            Act::RollbackTo(name) => {
+                self.forget_hat();
+                if let Some(at) = p.savepoints.iter().position(|s| s == name) {
+                    p.savepoints.truncate(at + 1);
+                }
+            }
+            Act::Release(name) => {
+                if let Some(at) = p.savepoints.iter().position(|s| s == name) {
+                    p.savepoints.truncate(at);
+                }
+            }
+            _ => {}
         }
-        Ok(())
     }
+
+    /// Another session sees nothing of what has been flushed but not committed.
+    fn seen_by_others(&mut self) -> Result<Option<Failure>> {
+        if !self.case.watched || self.mode.baseline {
+            return Ok(None);
+        }
+        self.check_all(Property::Atomic)
+    }
+
+    fn end_of(&mut self, t: &Transaction) -> Result<Ended, postgres::Error> {
+        if self.mode.without_tviews && t.end != End::Rollback {
+            self.evaluate_plain();
+        }
+        let gid = format!("fuzz_{}", self.at);
+        match t.end {
+            End::Commit | End::Autocommit => {
+                self.sql("COMMIT")?;
+                Ok(Ended::Committed)
+            }
+            End::Rollback => {
+                self.out.counts.add(Hazard::RolledBack);
+                self.sql("ROLLBACK")?;
+                Ok(Ended::RolledBack)
+            }
+            End::PreparedCommit | End::PreparedRollback => {
+                self.sql(&format!("PREPARE TRANSACTION '{gid}'"))?;
+                if t.end == End::PreparedCommit {
+                    self.out.counts.add(Hazard::PreparedCommit);
+                    self.sql(&format!("COMMIT PREPARED '{gid}'"))?;
+                    return Ok(Ended::Committed);
+                }
+                self.out.counts.add(Hazard::PreparedRollback);
+                self.sql(&format!("ROLLBACK PREPARED '{gid}'"))?;
+                Ok(Ended::RolledBack)
+            }
+        }
+    }
+}
+
+/// Takes no lock on tables that another session would wait for.
+fn is_calm(t: &Transaction) -> bool {
+    let calm = |act: &Act| match act {
+        Act::Sql(sql) => !["TRUNCATE", "ALTER", "CREATE", "REFRESH", "DO "].iter().any(|word| sql.starts_with(word)),
+        Act::Native(_) | Act::Create(_) | Act::Drop(_) | Act::ReadInTrigger { .. } => false,
+        _ => true,
+    };
+    t.steps.iter().all(|s| !s.is_ddl && calm(&s.act))
 }

@@ -2,19 +2,17 @@
 //! Invariant: a TVIEW that was created has the columns of its query. Called by `whole` and for `Act::Create`.
 
 use super::session::{describe, state};
-use super::{Failure, Run};
+use super::{Failure, Hat, Run, BEFORE};
 use crate::oracle;
+use crate::properties::Property;
 use anyhow::Result;
 
 impl Run<'_> {
     /// Creates a view, unless its query is not legal or is refused.
     pub(super) fn create(&mut self, view: usize) -> Result<Option<Failure>> {
         let v = &self.case.views[view];
-        if self.mode.without_tviews {
-            // plain views are part of nothing that is written
-            return Ok(None);
-        }
-        let inside = self.at != 0 || !self.out.script.iter().all(|s| !s.starts_with("BEGIN"));
+        self.wear(Hat::Owner)?;
+        let inside = self.at != BEFORE;
         if inside {
             self.session.client.batch_execute("SAVEPOINT creation")?;
         }
@@ -29,55 +27,66 @@ impl Run<'_> {
                     self.fail(format!("plain query {}", state(&e)), format!("{}\n{}", v.query.sql, describe(&e)))
                 );
             }
-            if inside {
-                self.session.client.batch_execute("ROLLBACK TO creation")?;
-            }
-            return Ok(None);
+            return self.not_created(inside);
         }
         if inside {
             self.session.client.batch_execute("RELEASE creation; SAVEPOINT creation")?;
         }
-        let sql = v.create(self.mode.baseline);
+        let sql = v.create(self.mode);
         if let Err(e) = self.sql(&sql) {
             let code = state(&e);
-            if code == "0A000" && v.is_tview {
+            if code == "0A000" && v.is_tview && !self.mode.without_tviews {
                 self.out.refused += 1;
                 let message = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
                 *self.out.refusals.entry(message).or_default() += 1;
-                if inside {
-                    self.session.client.batch_execute("ROLLBACK TO creation")?;
-                }
-                return Ok(None);
+                return self.not_created(inside);
             }
             return Ok(self.fail(format!("CREATE fails with {code}"), format!("{sql}\n{}", describe(&e))));
         }
         self.live[view] = true;
-        self.out.created += u64::from(v.is_tview);
         if v.is_tview {
+            self.out.created += 1;
             for hazard in v.facts.hazards.iter().copied() {
                 self.out.counts.add(hazard);
             }
-            if !inside {
-                return self.same_columns(view);
+            if let (false, false, Some(f)) = (inside, self.mode.without_tviews, self.same_columns(view)?) {
+                return Ok(Some(f));
             }
         }
+        self.wear(Hat::Admin)?;
         Ok(None)
     }
 
-    /// Names and types of the columns are those of the query.
-    pub(super) fn same_columns(&mut self, view: usize) -> Result<Option<Failure>> {
-        let v = &self.case.views[view];
-        let mut shape = |sql: String| -> Result<Vec<(String, u32)>> {
-            let s = self.session.client.prepare(&sql)?;
-            Ok(s.columns().iter().map(|c| (c.name().to_string(), c.type_().oid())).collect())
-        };
-        let stored = shape(format!("SELECT * FROM {}", v.name));
-        let wanted = shape(v.query.sql.clone())?;
-        match stored {
-            Ok(stored) if stored == wanted => Ok(None),
-            Ok(stored) => Ok(self.fail("columns differ", format!("{stored:?}\ninstead of\n{wanted:?}"))),
-            Err(e) => Ok(self.fail("cannot read", e.to_string())),
+    fn not_created(&mut self, inside: bool) -> Result<Option<Failure>> {
+        if inside {
+            self.session.client.batch_execute("ROLLBACK TO creation")?;
         }
+        self.wear(Hat::Admin)?;
+        Ok(None)
+    }
+
+    /// Names, types, lengths and collations of the columns are those that a plain view has. Also notes whether rows have hidden state.
+    fn same_columns(&mut self, view: usize) -> Result<Option<Failure>> {
+        let v = &self.case.views[view];
+        self.session.client.batch_execute(&format!("CREATE TEMP VIEW fuzz_columns AS {}", v.query.sql))?;
+        let mut shape = |name: &str| {
+            let sql = format!(
+                "SELECT string_agg(concat_ws(' ', quote_ident(attname), format_type(atttypid, atttypmod), attcollation::regcollation), E'\\n' ORDER BY attnum), \
+                 (SELECT count(*) FROM pg_attribute d WHERE d.attrelid = '{name}'::regclass AND d.attnum > 0 AND d.attisdropped) \
+                 FROM pg_attribute WHERE attrelid = '{name}'::regclass AND attnum > 0 AND NOT attisdropped"
+            );
+            oracle::rows(&mut self.session.client, &sql).map(|rows| rows.concat())
+        };
+        let (stored, wanted) = (shape(&v.name)?, shape("fuzz_columns")?);
+        self.session.client.batch_execute("DROP VIEW fuzz_columns")?;
+        let (columns, state) = stored.rsplit_once(' ').unwrap_or((&stored, "0"));
+        let (expected, _) = wanted.rsplit_once(' ').unwrap_or((&wanted, "0"));
+        self.stateless[view] = state == "0";
+        if columns != expected {
+            return Ok(self.fail("columns differ", format!("{columns}\ninstead of\n{expected}")));
+        }
+        self.out.checks.add(Property::Columns);
+        Ok(None)
     }
 
     pub(super) fn query_text(&mut self, view: usize, inside: bool) -> Result<String, postgres::Error> {

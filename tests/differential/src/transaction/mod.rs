@@ -1,15 +1,20 @@
 //! Random transactions: what they are made of, and how they end.
 //! Invariant: statements are text fixed in advance; one that fails on its own account only ends its transaction or savepoint.
-//! `statement` has single writes, `scenario` aims several at one hazard of one view, `structure` wraps them. Called by `case`.
+//! `statement` and `writes` have single writes, `scenario` aims several at one hazard of one view, `structure` wraps them, `inside` is about
+//! the TVIEWs themselves, `definition` about tables, `unchanged` writes without effect. Called by `case`.
 
+mod definition;
+mod inside;
 mod scenario;
 mod statement;
 mod structure;
+mod unchanged;
+mod writes;
 
 use crate::case::{Act, End, Step, Transaction, View};
 use crate::dice::Dice;
 use crate::hazards::Hazard;
-use crate::schema::Schema;
+use crate::schema::{self, Schema};
 
 pub struct Writer<'a> {
     pub dice: &'a mut Dice,
@@ -20,7 +25,7 @@ pub struct Writer<'a> {
 }
 
 fn step(act: Act, hazards: &[Hazard], group: u32) -> Step {
-    Step { act, hazards: hazards.to_vec(), group, is_ddl: false }
+    Step { act, hazards: hazards.to_vec(), group, as_delete_insert: None, is_ddl: false }
 }
 
 impl Writer<'_> {
@@ -55,43 +60,65 @@ impl Writer<'_> {
             self.dice.below(self.schema.tables.len())
         }
     }
+
+    /// Some writes, and how they end.
+    fn ordinary(&mut self) -> Vec<Transaction> {
+        let (before, steps) = self.body();
+        let end = self.dice.weighted(&[
+            (70, End::Commit),
+            (8, End::Rollback),
+            (6, End::PreparedCommit),
+            (4, End::PreparedRollback),
+            (12, End::Autocommit),
+        ]);
+        let isolation = self.dice.weighted(&[(70, "READ COMMITTED"), (15, "REPEATABLE READ"), (15, "SERIALIZABLE")]);
+        let replica = end == End::Commit && self.dice.chance(4);
+        let mut all = vec![];
+        if !before.is_empty() {
+            all.push(Transaction::new(before));
+        }
+        all.push(Transaction { isolation, replica, steps, end, no_change: false });
+        all
+    }
+
+    /// More than a thousand rows, in and out again.
+    fn thousands(&mut self) -> Vec<Transaction> {
+        let n = self.dice.between(1001, 1400);
+        let sql = schema::insert_many(self.dice, &self.schema, 0, n, true) + self.schema.tables[0].or_nothing();
+        let insert = self.one(sql, &[]);
+        let t = self.schema.tables[0].clone();
+        let key = t.columns[0].name.clone();
+        let column = *self.dice.pick(&t.writable());
+        let value = schema::value(self.dice, &self.schema, 0, column);
+        let set = format!("UPDATE {} SET {} = {value} WHERE {key} > 1000", t.name, t.columns[column].name);
+        let update = if column == 0 { vec![] } else { self.one(set, &[]) };
+        let predicate = self.dice.pick(&["> 1000", "> 1000 AND {} % 9 <> 0"]).replace("{}", &key);
+        let delete = self.one(format!("DELETE FROM {} WHERE {key} {predicate}", t.name), &[]);
+        [insert, update, delete].into_iter().filter(|s| !s.is_empty()).map(Transaction::new).collect()
+    }
 }
 
 /// `definitions`: also transactions that change definitions, which must run in the order of the plan.
 pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], definitions: bool) -> Vec<Transaction> {
     let mut w = Writer { dice, schema: schema.clone(), views, group: 0, names: 0 };
     let mut all = vec![];
-    let count = w.dice.between(5, 24);
+    let count = w.dice.between(5, if schema.large { 8 } else { 24 });
     let late = views.iter().position(|v| v.late);
     let late_at = count / 3;
+    let mut created = false;
     while all.len() < count {
-        if let Some(view) = late.filter(|_| all.len() == late_at) {
+        if let Some(view) = late.filter(|_| !created && all.len() >= late_at) {
             all.push(w.created_inside(view));
+            created = true;
         }
         match w.dice.below(100) {
             0..=6 if !w.schema.has_trigger => all.push(w.no_change()),
             7..=10 if definitions => all.extend(w.definition()),
-            _ => {
-                let (before, steps) = w.body();
-                if !before.is_empty() {
-                    all.push(Transaction {
-                        isolation: "READ COMMITTED",
-                        steps: before,
-                        end: End::Commit,
-                        no_change: false,
-                    });
-                }
-                let end = w.dice.weighted(&[
-                    (70, End::Commit),
-                    (8, End::Rollback),
-                    (6, End::PreparedCommit),
-                    (4, End::PreparedRollback),
-                    (12, End::Autocommit),
-                ]);
-                let isolation =
-                    w.dice.weighted(&[(70, "READ COMMITTED"), (15, "REPEATABLE READ"), (15, "SERIALIZABLE")]);
-                all.push(Transaction { isolation, steps, end, no_change: false });
-            }
+            11 | 12 if definitions => all.extend(w.routines()),
+            13 if definitions => all.extend(w.emptied()),
+            14 | 15 if definitions => all.extend(w.housekeeping()),
+            16..=40 if schema.large && definitions => all.extend(w.thousands()),
+            _ => all.extend(w.ordinary()),
         }
     }
     if let Some(view) = late.filter(|_| w.dice.chance(70)) {

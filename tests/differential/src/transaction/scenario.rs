@@ -5,6 +5,7 @@ use super::Writer;
 use crate::case::Step;
 use crate::hazards::Hazard;
 use crate::query::{Base, Join};
+use crate::types::Ty;
 
 impl Writer<'_> {
     fn writable(&self, (table, column): Base) -> bool {
@@ -57,12 +58,15 @@ impl Writer<'_> {
         kinds.extend(facts.joins.iter().map(|_| 0));
         kinds.extend(facts.sublinks.iter().map(|_| 1));
         kinds.extend(facts.groups.iter().map(|_| 2));
-        kinds.extend(facts.aggregated.iter().take(1).map(|_| 3));
+        kinds.extend(facts.aggregated.iter().take(2).map(|_| 3));
+        kinds.extend(facts.aggregated.iter().take(3).map(|_| 9));
+        kinds.extend(facts.havings.iter().flat_map(|_| [10; 4]));
         kinds.extend(facts.extrema.iter().flat_map(|_| [4, 4, 4]));
         kinds.extend(facts.filters.iter().take(2).map(|_| 5));
         kinds.extend(facts.partitions.iter().map(|_| 6));
         kinds.extend(facts.limited.iter().map(|_| 7));
         kinds.extend(facts.ungrouped.iter().map(|_| 8));
+        kinds.extend(facts.unusual.iter().filter(|b| self.writable(**b)).flat_map(|_| [11; 4]));
         let Some(&kind) = self.dice.maybe(&kinds) else {
             return (vec![], self.statement());
         };
@@ -134,7 +138,15 @@ impl Writer<'_> {
                 let which = self.schema.tables[base.0].writable();
                 let list = self.schema.tables[base.0].list(&which);
                 let value = self.value_of(base.0, base.1);
-                match self.dice.below(3) {
+                match self.dice.below(4) {
+                    3 => {
+                        // one of two
+                        let v = self.value_of(base.0, base.1);
+                        let (a, b) = (self.put(base, &v), self.put(base, &v));
+                        let before = self.several(vec![a, b], &[]);
+                        let first = format!("DELETE FROM {t} WHERE ctid = (SELECT min(ctid) FROM {t} WHERE {c} = {v})");
+                        (before, self.one(first, &[Hazard::OneOfTwoExtrema]))
+                    }
                     0 => (vec![], self.one(format!("DELETE FROM {t} WHERE {c} = {extremum}"), &[Hazard::ExtremumDeleted])),
                     1 => (vec![], self.one(format!("UPDATE {t} SET {c} = {value} WHERE {c} = {extremum}"), &[Hazard::ExtremumUpdated])),
                     _ => (
@@ -145,6 +157,20 @@ impl Writer<'_> {
                         ),
                     ),
                 }
+            }
+            11 => {
+                let base = *self.dice.pick(&facts.unusual);
+                let predicate = self.predicate(base.0);
+                let (t, c) = self.names(base);
+                (vec![], self.one(format!("UPDATE {t} SET {c} = 9 WHERE {predicate}"), &[]))
+            }
+            9 => {
+                let base = *self.dice.pick(&facts.aggregated);
+                self.aggregated(base)
+            }
+            10 => {
+                let base = *self.dice.pick(&facts.havings);
+                self.having(base)
             }
             7 => {
                 let table = *self.dice.pick(&facts.limited);
@@ -249,5 +275,62 @@ impl Writer<'_> {
                 (before, self.one(sql, &[Hazard::GroupMoves]))
             }
         }
+    }
+
+    /// What sums of changes get wrong: values that cannot be subtracted, scales, averages that stay the same, groups of NULLs.
+    fn aggregated(&mut self, base: Base) -> (Vec<Step>, Vec<Step>) {
+        let column = self.schema.tables[base.0].columns[base.1].clone();
+        let (t, c) = self.names(base);
+        if !self.writable(base) || column.fk.is_some() {
+            return (vec![], self.statement());
+        }
+        let there_and_away = |w: &mut Self, values: &[&str], hazard| {
+            let raw = *w.dice.pick(values);
+            let value = column.ty.quote(raw);
+            let row = w.put(base, &value);
+            let before = w.several(vec![row], &[]);
+            (before, w.one(format!("DELETE FROM {t} WHERE {c}::text = '{raw}'"), &[hazard]))
+        };
+        match (column.ty, self.dice.below(4)) {
+            (Ty::Float, 0 | 1) => there_and_away(self, &["NaN", "Infinity", "-Infinity", "-0"], Hazard::SpecialFloat),
+            (Ty::Num, 0) => there_and_away(self, &["NaN", "Infinity", "-Infinity"], Hazard::SpecialNumeric),
+            (Ty::Num, 1 | 2) => there_and_away(self, &["1.00000", "0.0000", "-3.1250000"], Hazard::ScaleShrinks),
+            (_, 2) if column.nullable => {
+                (vec![], self.one(format!("UPDATE {t} SET {c} = NULL WHERE {c} IS NOT NULL"), &[Hazard::AllNull]))
+            }
+            _ if column.nullable => {
+                let v = self.value_of(base.0, base.1);
+                let (a, b) = (self.put(base, &v), self.put(base, "NULL"));
+                let before = self.several(vec![a, b, format!("UPDATE {t} SET {c} = {v} WHERE {c} IS NOT NULL")], &[]);
+                let sql = if self.dice.chance(50) {
+                    format!("UPDATE {t} SET {c} = {v} WHERE {c} IS NULL")
+                } else {
+                    format!("UPDATE {t} SET {c} = NULL WHERE ctid = (SELECT min(ctid) FROM {t} WHERE {c} = {v})")
+                };
+                (before, self.one(sql, &[Hazard::AverageUnchanged, Hazard::NullAndValue]))
+            }
+            _ => (vec![], self.statement()),
+        }
+    }
+
+    /// A sum that HAVING looks at goes up, down, or becomes unknown.
+    fn having(&mut self, base: Base) -> (Vec<Step>, Vec<Step>) {
+        let column = self.schema.tables[base.0].columns[base.1].clone();
+        if !self.writable(base) || column.fk.is_some() || self.schema.tables[base.0].key.contains(&base.1) {
+            return (vec![], self.statement());
+        }
+        let (t, c) = self.names(base);
+        let (set, hazard) = match self.dice.below(5) {
+            0 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
+            0 | 1 => (format!("{c} + 4"), Hazard::HavingUp),
+            2 | 3 => (format!("{c} - 4"), Hazard::HavingDown),
+            _ => ("0".to_string(), Hazard::HavingDown),
+        };
+        let filter = match self.dice.below(3) {
+            0 => "true".to_string(),
+            1 => format!("ctid = (SELECT max(ctid) FROM {t})"),
+            _ => self.predicate(base.0),
+        };
+        (vec![], self.one(format!("UPDATE {t} SET {c} = {set} WHERE {filter} AND {c} BETWEEN -50 AND 50"), &[hazard]))
     }
 }

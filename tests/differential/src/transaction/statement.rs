@@ -1,4 +1,4 @@
-//! Single statements that write: every way PostgreSQL has to change a table. Called by `structure` and `scenario`.
+//! Single statements that write: INSERT, UPDATE and DELETE of some rows. Called by `structure` and `scenario`.
 
 use super::{step, Writer};
 use crate::case::{Act, Step};
@@ -10,7 +10,7 @@ impl Writer<'_> {
     pub fn insert(&mut self, table: usize) -> String {
         let mut sql = schema::insert_row(self.dice, &self.schema, table);
         if !self.schema.tables[table].key.is_empty() && self.dice.chance(60) {
-            sql += " ON CONFLICT DO NOTHING";
+            sql += self.schema.tables[table].or_nothing();
         }
         sql
     }
@@ -23,7 +23,7 @@ impl Writer<'_> {
             values.push(if i == column { value.to_string() } else { schema::value(self.dice, &self.schema, table, i) });
         }
         let t = &self.schema.tables[table];
-        format!("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING", t.name, t.list(&which), values.join(", "))
+        format!("INSERT INTO {} ({}) VALUES ({}){}", t.name, t.list(&which), values.join(", "), t.or_nothing())
     }
 
     /// A value this column may have, as SQL.
@@ -57,7 +57,7 @@ impl Writer<'_> {
         }
     }
 
-    fn update(&mut self, table: usize) -> Vec<Step> {
+    pub(super) fn update(&mut self, table: usize) -> Vec<Step> {
         let which: Vec<usize> = self.schema.tables[table].writable();
         let column = *self.dice.pick(&which);
         let value = schema::value(self.dice, &self.schema, table, column);
@@ -75,20 +75,40 @@ impl Writer<'_> {
             hazards.push(Hazard::KeyChanged);
         }
         let keyed = t.key.contains(&column) && t.columns[column].ty == Ty::Int && self.dice.chance(60);
-        let sql = if keyed {
-            format!("UPDATE {} SET {name} = {name} + 15 WHERE {predicate} AND {name} < 15", t.name)
+        let mut set = vec![(column, value)];
+        let mut predicate = predicate;
+        if keyed {
+            set[0].1 = format!("{name} + 15");
+            predicate += &format!(" AND {name} < 15");
         } else if self.dice.chance(15) {
             let other = *self.dice.pick(&which);
-            let second = if other == column {
-                String::new()
-            } else {
-                format!(", {} = {}", t.columns[other].name, schema::value(self.dice, &self.schema, table, other))
-            };
-            format!("UPDATE {} SET {name} = {value}{second} WHERE {predicate}", t.name)
-        } else {
-            format!("UPDATE {} SET {name} = {value} WHERE {predicate}", t.name)
-        };
-        self.one(sql, &hazards)
+            if other != column {
+                set.push((other, schema::value(self.dice, &self.schema, table, other)));
+            }
+        }
+        self.update_as(table, &set, &predicate, &hazards)
+    }
+
+    /// An UPDATE that also says what it would be as DELETE and INSERT.
+    fn update_as(&mut self, table: usize, set: &[(usize, String)], predicate: &str, hazards: &[Hazard]) -> Vec<Step> {
+        let t = &self.schema.tables[table];
+        let which = t.writable();
+        let assignments: Vec<String> = set.iter().map(|(c, v)| format!("{} = {v}", t.columns[*c].name)).collect();
+        let sql = format!("UPDATE {} SET {} WHERE {predicate}", t.name, assignments.join(", "));
+        let selected: Vec<String> = which
+            .iter()
+            .map(|i| set.iter().find(|(c, _)| c == i).map_or(t.columns[*i].name.clone(), |(_, v)| v.clone()))
+            .collect();
+        let other = format!(
+            "WITH gone AS (DELETE FROM {name} WHERE {predicate} RETURNING *) INSERT INTO {name} ({list}, {note}) SELECT {selected}, {note} FROM gone",
+            name = t.name,
+            list = t.list(&which),
+            note = t.note,
+            selected = selected.join(", ")
+        );
+        let mut steps = self.one(sql, hazards);
+        steps[0].as_delete_insert = Some(other);
+        steps
     }
 
     /// One random write.
@@ -97,7 +117,7 @@ impl Writer<'_> {
         let t = self.schema.tables[table].clone();
         let which = t.writable();
         let list = t.list(&which);
-        match self.dice.below(36) {
+        match self.dice.below(38) {
             0..=5 => {
                 let sql = self.insert(table);
                 self.one(sql, &[])
@@ -111,16 +131,17 @@ impl Writer<'_> {
                     rows.push(format!("({})", values.join(", ")));
                 }
                 self.one(
-                    format!("INSERT INTO {} ({list}) VALUES {} ON CONFLICT DO NOTHING", t.name, rows.join(", ")),
-                    &[Hazard::OnConflictNothing],
+                    format!("INSERT INTO {} ({list}) VALUES {}{}", t.name, rows.join(", "), t.or_nothing()),
+                    if t.deferrable { &[] } else { &[Hazard::OnConflictNothing] },
                 )
             }
             8 => {
                 let predicate = self.predicate(table);
                 self.one(
                     format!(
-                        "INSERT INTO {0} ({list}) SELECT {list} FROM {0} WHERE {predicate} ON CONFLICT DO NOTHING",
-                        t.name
+                        "INSERT INTO {0} ({list}) SELECT {list} FROM {0} WHERE {predicate}{1}",
+                        t.name,
+                        t.or_nothing()
                     ),
                     &[],
                 )
@@ -130,7 +151,7 @@ impl Writer<'_> {
                 let predicate = self.predicate(table);
                 self.one(format!("DELETE FROM {} WHERE {predicate}", t.name), &[])
             }
-            19 => {
+            19 | 36 => {
                 let group = self.next_group();
                 let delete = self.dice.chance(60);
                 let alias = format!(
@@ -154,7 +175,7 @@ impl Writer<'_> {
             }
             20 => {
                 // make duplicates
-                let row = schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
+                let row = schema::insert_row(self.dice, &self.schema, table) + t.or_nothing();
                 let n = self.dice.between(2, 3);
                 self.several(vec![row; n], &[])
             }
@@ -191,9 +212,10 @@ impl Writer<'_> {
                     .collect();
                 let predicate = self.predicate(table);
                 let sql = format!(
-                    "WITH gone AS (DELETE FROM {0} WHERE {predicate} RETURNING *) INSERT INTO {0} ({list}) SELECT {1} FROM gone ON CONFLICT DO NOTHING",
+                    "WITH gone AS (DELETE FROM {0} WHERE {predicate} RETURNING *) INSERT INTO {0} ({list}) SELECT {1} FROM gone{2}",
                     t.name,
-                    selected.join(", ")
+                    selected.join(", "),
+                    t.or_nothing()
                 );
                 self.one(sql, &[Hazard::UpdateIsDeleteInsert])
             }
@@ -214,225 +236,28 @@ impl Writer<'_> {
                     &[Hazard::InsertAndDelete],
                 )
             }
+            34 => {
+                // more rows than fit the plan for few
+                let n = self.dice.between(17, 40);
+                let sql = schema::insert_many(self.dice, &self.schema, table, n, false);
+                self.one(sql + t.or_nothing(), &[])
+            }
+            35 => {
+                let column = *self.dice.pick(&which);
+                let value = schema::value(self.dice, &self.schema, table, column);
+                self.update_as(table, &[(column, value)], "true", &[])
+            }
             _ => self.update(table),
         }
     }
 
     /// All columns as text: rows equal in it are duplicates.
-    fn text_list(&self, table: usize) -> String {
-        self.schema.tables[table].columns.iter().map(|c| format!("{}::text", c.name)).collect::<Vec<_>>().join(", ")
-    }
-
-    fn on_conflict(&mut self, table: usize) -> Vec<Step> {
-        let t = self.schema.tables[table].clone();
-        let targets: Vec<Vec<usize>> =
-            [t.key.clone()].into_iter().chain(t.unique.iter().map(|&u| vec![u])).filter(|k| !k.is_empty()).collect();
-        let Some(target) = self.dice.maybe(&targets).cloned() else {
-            return self.update(table);
+    pub(super) fn text_list(&self, table: usize) -> String {
+        // under a collation that is not deterministic, rows of one group could be different ones
+        let text = |c: &schema::Column| match c.ty {
+            Ty::NoCase => format!("{}::text COLLATE \"C\"", c.name),
+            _ => format!("{}::text", c.name),
         };
-        let row = schema::insert_row(self.dice, &self.schema, table);
-        let others: Vec<usize> = t.writable().into_iter().filter(|i| !target.contains(i)).collect();
-        let Some(&column) = self.dice.maybe(&others) else {
-            return self.update(table);
-        };
-        let name = &t.columns[column].name;
-        self.one(
-            format!("{row} ON CONFLICT ({}) DO UPDATE SET {name} = excluded.{name}", t.list(&target)),
-            &[Hazard::OnConflictUpdate],
-        )
-    }
-
-    fn merge(&mut self, table: usize) -> Vec<Step> {
-        let t = self.schema.tables[table].clone();
-        let which = t.writable();
-        let on = if t.key.is_empty() { which.clone() } else { t.key.clone() };
-        let Some(&on) = on.iter().find(|&&i| t.columns[i].ty.has_equality() && t.columns[i].fk.is_none()) else {
-            return self.update(table);
-        };
-        let others: Vec<usize> = which.iter().copied().filter(|&i| i != on).collect();
-        let Some(&set) = self.dice.maybe(&others) else {
-            return self.update(table);
-        };
-        let mut rows = vec![];
-        let mut used = vec![];
-        for _ in 0..3 {
-            let raw = t.columns[on].ty.raw_key(self.dice);
-            let raw = if t.key.contains(&on) { raw } else { t.columns[on].ty.raw(self.dice) };
-            if !used.contains(&raw) {
-                rows.push(format!("({})", t.columns[on].ty.quote(&raw)));
-                used.push(raw);
-            }
-        }
-        if t.columns[on].ty.is_ambiguous() {
-            rows.truncate(1);
-        }
-        let value = schema::value(self.dice, &self.schema, table, set);
-        let values: Vec<String> = which
-            .iter()
-            .map(|&i| if i == on { "s.k".into() } else { schema::value(self.dice, &self.schema, table, i) })
-            .collect();
-        let matched = if self.dice.chance(70) {
-            format!("UPDATE SET {} = {value}", t.columns[set].name)
-        } else {
-            "DELETE".into()
-        };
-        let sql = format!(
-            "MERGE INTO {} AS m USING (VALUES {}) AS s(k) ON m.{} = s.k WHEN MATCHED THEN {matched} WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
-            t.name,
-            rows.join(", "),
-            t.columns[on].name,
-            t.list(&which),
-            values.join(", ")
-        );
-        self.one(sql, &[Hazard::Merge])
-    }
-
-    fn truncate(&mut self, table: usize) -> Vec<Step> {
-        let t = self.schema.tables[table].clone();
-        if t.referenced {
-            return self.one(format!("TRUNCATE {} CASCADE", t.name), &[Hazard::TruncateCascade]);
-        }
-        let mut sql = vec![format!("TRUNCATE {}", t.name)];
-        for _ in 0..self.dice.between(1, 3) {
-            sql.push(self.insert(table));
-        }
-        self.several(sql, &[Hazard::TruncateInsert])
-    }
-
-    fn copy(&mut self, table: usize) -> Vec<Step> {
-        let t = self.schema.tables[table].clone();
-        let which: Vec<usize> = t.writable().into_iter().filter(|&i| t.columns[i].fk.is_none()).collect();
-        let mut data = String::new();
-        for _ in 0..self.dice.between(1, 4) {
-            let mut line = vec![];
-            for &i in &which {
-                let c = &t.columns[i];
-                if c.nullable && self.dice.chance(20) {
-                    line.push("\\N".to_string());
-                    continue;
-                }
-                let part = matches!(&t.kind, Kind::Parted { column, .. } if *column == i);
-                let raw = if t.key.contains(&i) && !part { c.ty.raw_key(self.dice) } else { c.ty.raw(self.dice) };
-                line.push(raw.replace('\\', "\\\\"));
-            }
-            data += &line.join("\t");
-            data += "\n";
-        }
-        let group = self.next_group();
-        vec![step(
-            Act::Copy { sql: format!("COPY {} ({}) FROM STDIN", t.name, t.list(&which)), data },
-            &[Hazard::Copy],
-            group,
-        )]
-    }
-
-    fn modifying_cte(&mut self, table: usize) -> Vec<Step> {
-        let other = self.table();
-        let row = self.insert(other);
-        let predicate = self.predicate(table);
-        let t = &self.schema.tables[table];
-        let first = if self.dice.chance(50) {
-            format!("DELETE FROM {} WHERE {predicate}", t.name)
-        } else {
-            format!("UPDATE {} SET {n} = {n} WHERE {predicate}", t.name, n = t.columns[0].name)
-        };
-        let hazards = if other == table { vec![] } else { vec![Hazard::ModifyingCte] };
-        self.one(format!("WITH first AS ({first} RETURNING 1) {row}"), &hazards)
-    }
-
-    fn fk_cascade(&mut self) -> Vec<Step> {
-        let mut found = vec![];
-        for t in &self.schema.tables {
-            for c in &t.columns {
-                if let Some(parent) = c.fk.filter(|_| t.cascades) {
-                    found.push((t.name.clone(), c.name.clone(), parent));
-                }
-            }
-        }
-        let Some((child, column, parent)) = self.dice.maybe(&found).cloned() else {
-            return self.statement();
-        };
-        let p = &self.schema.tables[parent];
-        let key = &p.columns[0].name;
-        self.one(
-            format!("DELETE FROM {} WHERE {key} = (SELECT min({column}) FROM {child})", p.name),
-            &[Hazard::FkCascade],
-        )
-    }
-
-    fn leaf_write(&mut self, table: usize) -> Vec<Step> {
-        let t = self.schema.tables[table].clone();
-        let predicate = self.predicate(table);
-        let which = t.writable();
-        match &t.kind {
-            Kind::Parted { leaves, .. } => {
-                let leaf = self.dice.pick(leaves).clone();
-                if self.dice.chance(50) {
-                    self.one(format!("DELETE FROM {leaf} WHERE {predicate}"), &[Hazard::LeafWrite])
-                } else {
-                    let column = *self.dice.pick(&which);
-                    let value = schema::value(self.dice, &self.schema, table, column);
-                    self.one(
-                        format!("UPDATE {leaf} SET {} = {value} WHERE {predicate}", t.columns[column].name),
-                        &[Hazard::LeafWrite],
-                    )
-                }
-            }
-            Kind::Parent { child } => {
-                let values: Vec<String> =
-                    which.iter().map(|&i| schema::value(self.dice, &self.schema, table, i)).collect();
-                match self.dice.below(3) {
-                    0 => self.one(format!("DELETE FROM {child} WHERE {predicate}"), &[Hazard::LeafWrite]),
-                    _ => self.one(
-                        format!(
-                            "INSERT INTO {child} ({}, child_extra) VALUES ({}, 1)",
-                            t.list(&which),
-                            values.join(", ")
-                        ),
-                        &[Hazard::LeafWrite],
-                    ),
-                }
-            }
-            Kind::Plain => self.update(table),
-        }
-    }
-
-    /// Two keys swapped, or a key deleted and inserted again.
-    fn swap(&mut self, table: usize) -> Vec<Step> {
-        let t = self.schema.tables[table].clone();
-        let [k] = t.key[..] else {
-            return self.update(table);
-        };
-        if t.columns[k].ty != Ty::Int {
-            return self.update(table);
-        }
-        let (name, key, which) = (&t.name, &t.columns[k].name, t.writable());
-        let list = t.list(&which);
-        if self.dice.chance(50) {
-            let (a, b) = (
-                format!("(SELECT min({key}) FROM {name} WHERE {key} > 0)"),
-                format!("(SELECT max({key}) FROM {name})"),
-            );
-            return self.several(
-                vec![
-                    format!("UPDATE {name} SET {key} = -{key} WHERE {key} IN ({a}, {b})"),
-                    format!("UPDATE {name} SET {key} = CASE WHEN {key} = (SELECT min({key}) FROM {name}) THEN -(SELECT max({key}) FROM {name} WHERE {key} < 0) ELSE -(SELECT min({key}) FROM {name}) END WHERE {key} < 0"),
-                ],
-                &[Hazard::KeysSwapped, Hazard::KeyChanged],
-            );
-        }
-        let column = *self.dice.pick(&which);
-        let value = self.value_of(table, column);
-        let selected: Vec<String> = which
-            .iter()
-            .map(|&i| if i == column && i != k { value.clone() } else { t.columns[i].name.clone() })
-            .collect();
-        self.several(
-            vec![format!(
-                "WITH gone AS (DELETE FROM {name} WHERE {key} = (SELECT max({key}) FROM {name}) RETURNING *) INSERT INTO {name} ({list}) SELECT {} FROM gone",
-                selected.join(", ")
-            )],
-            &[Hazard::KeyReinserted],
-        )
+        self.schema.tables[table].columns.iter().map(text).collect::<Vec<_>>().join(", ")
     }
 }

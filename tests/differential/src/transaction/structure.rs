@@ -1,32 +1,60 @@
-//! What surrounds the writes of a transaction: savepoints, reads in the middle, exception blocks, errors, changes of definitions. Called by `plan`.
+//! What surrounds the writes of a transaction: savepoints, reads in the middle, exception blocks, functions, errors. Called by `plan`.
 
 use super::{step, Writer};
-use crate::case::{Act, End, Step, Transaction};
+use crate::case::{Act, Step};
 use crate::hazards::Hazard;
-use crate::schema::{self, Kind};
 
 impl Writer<'_> {
-    fn early_tview(&mut self) -> Option<usize> {
+    pub fn early_tview(&mut self) -> Option<usize> {
         let able: Vec<usize> =
             (0..self.views.len()).filter(|&i| self.views[i].is_tview && !self.views[i].late).collect();
         self.dice.maybe(&able).copied()
     }
 
     fn read(&mut self) -> Vec<Step> {
+        let group = self.next_group();
+        if self.dice.chance(30) {
+            return vec![step(Act::ReadAll, &[Hazard::ReadInside], group)];
+        }
         match self.early_tview() {
-            Some(view) => {
-                let group = self.next_group();
-                vec![step(Act::Read(view), &[Hazard::ReadInside], group)]
-            }
+            Some(view) => vec![step(Act::Read(view), &[Hazard::ReadInside], group)],
             None => vec![],
         }
     }
 
     fn writes(&mut self) -> (Vec<Step>, Vec<Step>) {
-        if self.dice.chance(45) {
-            self.scenario()
-        } else {
-            (vec![], self.statement())
+        match self.dice.below(100) {
+            0..=44 => self.scenario(),
+            45..=52 => (vec![], self.all_tables()),
+            _ => (vec![], self.statement()),
+        }
+    }
+
+    /// One write to each table that a TVIEW reads, in any order.
+    fn all_tables(&mut self) -> Vec<Step> {
+        let Some(view) = self.early_tview() else {
+            return self.statement();
+        };
+        let mut tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
+        if tables.len() < 3 {
+            tables = (0..self.schema.tables.len()).collect();
+        }
+        self.dice.shuffle(&mut tables);
+        tables.into_iter().flat_map(|table| self.simple(table)).collect()
+    }
+
+    /// An INSERT, UPDATE or DELETE of few rows.
+    fn simple(&mut self, table: usize) -> Vec<Step> {
+        match self.dice.below(5) {
+            0 | 1 => {
+                let sql = self.insert(table);
+                self.one(sql, &[])
+            }
+            2 | 3 => self.update(table),
+            _ => {
+                let predicate = self.predicate(table);
+                self.one(format!("DELETE FROM {} WHERE {predicate}", self.schema.tables[table].name), &[])
+            }
         }
     }
 
@@ -44,7 +72,9 @@ impl Writer<'_> {
                     let group = self.next_group();
                     s.push(step(Act::Sql("SELECT 1 / 0".into()), &[], group));
                 }
-                20..=22 => s.extend(self.maintenance()),
+                20..=23 => s.extend(self.maintenance()),
+                24 | 25 => s = self.in_function(s),
+                26 | 27 => s = self.read_beside(s),
                 _ => {}
             }
             steps.extend(s);
@@ -77,32 +107,68 @@ impl Writer<'_> {
         let hazards: &[Hazard] = match (rolled, read) {
             (true, true) => &[Hazard::SavepointRollback, Hazard::SavepointFlush],
             (true, false) => &[Hazard::SavepointRollback],
-            _ => &[Hazard::SavepointRelease],
+            (false, true) => &[Hazard::SavepointRelease, Hazard::SavepointReleaseFlush],
+            (false, false) => &[Hazard::SavepointRelease],
         };
         out.push(step(if rolled { Act::RollbackTo(name) } else { Act::Release(name) }, hazards, group));
         out
     }
 
+    /// The statements of steps that have nothing else, so that they can be put into a function.
+    fn plain_sql(steps: &[Step]) -> Option<Vec<String>> {
+        let sql = |s: &Step| match &s.act {
+            Act::Sql(sql) if !sql.starts_with("DO ") && !sql.starts_with("TRUNCATE") => Some(sql.clone()),
+            _ => None,
+        };
+        steps.iter().map(sql).collect()
+    }
+
     fn exception_block(&mut self, inner: Vec<Step>) -> Vec<Step> {
-        let mut body = String::new();
-        for s in &inner {
-            match &s.act {
-                Act::Sql(sql) => body += &format!("        {sql};\n"),
-                _ => return inner,
-            }
-        }
+        let Some(writes) = Self::plain_sql(&inner) else {
+            return inner;
+        };
+        let body: String = writes.iter().map(|sql| format!("        {sql};\n")).collect();
         let view = self.early_tview().map(|v| self.views[v].name.clone());
-        let read = match view {
-            Some(view) if self.dice.chance(40) => {
-                format!("        PERFORM count(*) FROM {view};\n")
-            }
-            _ => String::new(),
+        let (read, hazards): (String, &[Hazard]) = match view {
+            Some(view) if self.dice.chance(50) => (
+                format!("        PERFORM count(*) FROM {view};\n"),
+                &[Hazard::ExceptionBlock, Hazard::ExceptionAfterRead],
+            ),
+            _ => (String::new(), &[Hazard::ExceptionBlock]),
         };
         let raise = if self.dice.chance(60) { "        RAISE EXCEPTION 'on purpose';\n" } else { "" };
         let after = self.table();
         let after = self.insert(after);
         let sql = format!("DO $do$\nBEGIN\n    BEGIN\n{body}{read}{raise}    EXCEPTION WHEN raise_exception OR integrity_constraint_violation OR data_exception THEN\n        NULL;\n    END;\n    {after};\nEND $do$");
-        self.one(sql, &[Hazard::ExceptionBlock])
+        self.one(sql, hazards)
+    }
+
+    /// The writes in a function that compares a TVIEW between them, all within one statement.
+    fn in_function(&mut self, inner: Vec<Step>) -> Vec<Step> {
+        match (self.early_tview(), Self::plain_sql(&inner)) {
+            (Some(view), Some(writes)) => {
+                let group = self.next_group();
+                vec![step(Act::ReadInFunction { view, writes }, &[Hazard::ReadInFunction], group)]
+            }
+            _ => inner,
+        }
+    }
+
+    /// The first write as a CTE of the statement that compares a TVIEW.
+    fn read_beside(&mut self, inner: Vec<Step>) -> Vec<Step> {
+        let first = inner.first().map(|s| s.act.clone());
+        match (self.early_tview(), first) {
+            (Some(view), Some(Act::Sql(write)))
+                if ["INSERT", "UPDATE", "DELETE"].iter().any(|w| write.starts_with(w)) =>
+            {
+                let group = self.next_group();
+                let act = Act::ReadBeside { view, write: format!("{write} RETURNING 1") };
+                let mut out = vec![step(act, &[Hazard::ReadBesideWrite], group)];
+                out.extend(inner.into_iter().skip(1));
+                out
+            }
+            _ => inner,
+        }
     }
 
     /// A value changed and changed back by the same transaction.
@@ -115,149 +181,10 @@ impl Writer<'_> {
         let (name, column) = (t.name.clone(), c.name.clone());
         self.several(
             vec![
-                format!("UPDATE {name} SET {column} = {column} + 100 WHERE {column} < 100"),
-                format!("UPDATE {name} SET {column} = {column} - 100 WHERE {column} >= 100"),
+                format!("UPDATE {name} SET {column} = {column} + 100000 WHERE {column} < 100000"),
+                format!("UPDATE {name} SET {column} = {column} - 100000 WHERE {column} >= 100000"),
             ],
             &[Hazard::BackToOriginal],
         )
-    }
-
-    fn maintenance(&mut self) -> Vec<Step> {
-        let Some(view) = self.early_tview() else {
-            return vec![];
-        };
-        let name = self.views[view].name.clone();
-        let group = self.next_group();
-        match self.dice.below(3) {
-            0 => vec![step(Act::Native(format!("SELECT tviews.rebuild('{name}')")), &[Hazard::Rebuild], group)],
-            1 => vec![step(Act::Sql(format!("REFRESH MATERIALIZED VIEW {name}")), &[Hazard::Refresh], group)],
-            _ => vec![step(Act::Native("SELECT tviews.flush()".into()), &[], group)],
-        }
-    }
-
-    /// A transaction after which no TVIEW may have been written.
-    pub fn no_change(&mut self) -> Transaction {
-        let table = self.table();
-        let t = self.schema.tables[table].clone();
-        let predicate = self.predicate(table);
-        let which = t.writable();
-        let plain: Vec<usize> = which.iter().copied().filter(|&i| t.columns[i].ty.has_equality()).collect();
-        let steps = match self.dice.below(3) {
-            0 => self.one(
-                format!("UPDATE {} SET {n} = coalesce({n}, 0) + 1 WHERE {predicate}", t.name, n = t.note),
-                &[Hazard::UnusedColumn, Hazard::Untouched],
-            ),
-            1 => {
-                let column = &t.columns[*self.dice.pick(&which)].name;
-                self.one(
-                    format!("UPDATE {} SET {column} = {column} WHERE {predicate}", t.name),
-                    &[Hazard::NoOpUpdate, Hazard::Untouched],
-                )
-            }
-            _ if !plain.is_empty() && t.columns.iter().all(|c| c.fk.is_none()) && !t.referenced => {
-                let list = t.list(&which);
-                let sql = format!("WITH gone AS (DELETE FROM {0} WHERE {predicate} RETURNING *) INSERT INTO {0} ({list}) SELECT {list} FROM gone", t.name);
-                self.one(sql, &[Hazard::UpdateIsDeleteInsert, Hazard::Untouched])
-            }
-            _ => self.one(
-                format!("UPDATE {} SET {n} = 0 WHERE {predicate}", t.name, n = t.note),
-                &[Hazard::UnusedColumn, Hazard::Untouched],
-            ),
-        };
-        Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: true }
-    }
-
-    /// Changes of the definition of a table. The model follows, for these transactions commit.
-    pub fn definition(&mut self) -> Vec<Transaction> {
-        let table = self.table();
-        let t = self.schema.tables[table].clone();
-        let commit =
-            |steps: Vec<Step>| Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: false };
-        let more = self.statement();
-        let mut steps = if self.dice.chance(50) { more } else { vec![] };
-        let kind = match &t.kind {
-            Kind::Parted { .. } => self.dice.below(4),
-            _ => self.dice.below(2),
-        };
-        let (sql, hazard): (Vec<String>, Hazard) = match (kind, &t.kind) {
-            (2 | 3, Kind::Parted { leaves, bounds, .. }) => {
-                let i = self.dice.below(leaves.len());
-                let (leaf, bound) = (&leaves[i], &bounds[i]);
-                let detach = format!("ALTER TABLE {} DETACH PARTITION {leaf}", t.name);
-                let attach = format!("ALTER TABLE {} ATTACH PARTITION {leaf} {bound}", t.name);
-                let row = format!("UPDATE {leaf} SET {n} = {n} + 1", n = t.note);
-                if kind == 2 {
-                    (vec![detach, row, attach], Hazard::AttachDetach)
-                } else {
-                    let mut first = self.several(vec![detach], &[Hazard::DetachOnly]);
-                    first.iter_mut().for_each(|s| s.is_ddl = true);
-                    let mut second =
-                        self.several(vec![format!("DELETE FROM {leaf} WHERE {} IS NULL", t.note), attach], &[]);
-                    second.iter_mut().for_each(|s| s.is_ddl = true);
-                    return vec![commit(first), commit(second)];
-                }
-            }
-            (0, _) => {
-                let name = self.fresh("added_");
-                (vec![format!("ALTER TABLE {} ADD COLUMN {name} int DEFAULT 5", t.name)], Hazard::AddColumn)
-            }
-            _ => {
-                let able: Vec<usize> = (0..t.columns.len()).filter(|&i| t.columns[i].fk.is_none()).collect();
-                let Some(&column) = self.dice.maybe(&able) else {
-                    return vec![];
-                };
-                let name = self.fresh("renamed_");
-                let sql = format!("ALTER TABLE {} RENAME COLUMN {} TO {name}", t.name, t.columns[column].name);
-                self.schema.tables[table].columns[column].name = name;
-                (vec![sql], Hazard::RenameColumn)
-            }
-        };
-        let mut ddl = self.several(sql, &[hazard]);
-        ddl.iter_mut().for_each(|s| s.is_ddl = true);
-        // in a transaction of their own: a failing write must not take the definition along, for the model follows it
-        steps.iter_mut().for_each(|s| s.hazards.clear());
-        if steps.is_empty() || !self.dice.chance(30) {
-            return vec![commit(steps), commit(ddl)].into_iter().filter(|t| !t.steps.is_empty()).collect();
-        }
-        let name = self.fresh("s");
-        let group = self.next_group();
-        let mut all = vec![step(Act::Savepoint(name.clone()), &[], group)];
-        all.extend(steps);
-        all.push(step(Act::RollbackTo(name), &[], group));
-        all.extend(ddl);
-        vec![commit(all)]
-    }
-
-    pub fn created_inside(&mut self, view: usize) -> Transaction {
-        let group = self.next_group();
-        let mut steps = self.statement();
-        steps.push(step(Act::Create(view), &[], group));
-        let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
-        if let Some(&table) = self.dice.maybe(&tables) {
-            let row = schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
-            steps.push(step(Act::Sql(row), &[], group));
-        }
-        if self.dice.chance(50) {
-            steps.push(step(Act::Read(view), &[], group));
-        }
-        if let Some(last) = steps.last_mut() {
-            last.hazards.push(Hazard::CreatedInside);
-        }
-        Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: false }
-    }
-
-    pub fn dropped_inside(&mut self, view: usize) -> Transaction {
-        let group = self.next_group();
-        let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
-        let mut steps = vec![];
-        if let Some(&table) = self.dice.maybe(&tables) {
-            let row = schema::insert_row(self.dice, &self.schema, table) + " ON CONFLICT DO NOTHING";
-            steps.push(step(Act::Sql(row), &[], group));
-        }
-        if self.dice.chance(50) {
-            steps.push(step(Act::Read(view), &[], group));
-        }
-        steps.push(step(Act::Drop(view), &[Hazard::DroppedInside], group));
-        Transaction { isolation: "READ COMMITTED", steps, end: End::Commit, no_change: false }
     }
 }

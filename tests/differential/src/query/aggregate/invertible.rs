@@ -1,0 +1,94 @@
+//! Aggregates that a sum of changes can maintain: count, sum and avg of every type they have, over columns, products of columns of two
+//! tables, CASE. Called by `aggregate` and by the family that is only about them.
+
+use super::call::plain;
+use crate::hazards::Hazard;
+use crate::query::{from::From, Expr, Gen};
+use crate::types::Ty;
+
+impl Gen<'_> {
+    pub fn invertible(&mut self, from: &From) -> Expr {
+        let call = match self.dice.below(12) {
+            0 | 1 => plain("count(*)".into(), Ty::Big),
+            2 | 3 => {
+                let column = self.any_column(&from.rels);
+                self.aggregated(&column);
+                plain(format!("count({})", column.sql), Ty::Big)
+            }
+            4 => return self.conditional_sum(from),
+            5 => self.product(from),
+            6 | 7 => self.average(from),
+            _ => self.sum(from),
+        };
+        self.filtered(call, from)
+    }
+
+    /// Says which type is summed.
+    fn note_summed(&mut self, ty: Ty) {
+        let hazard = match ty {
+            Ty::Float => Hazard::FloatAggregate,
+            Ty::Num => Hazard::NumericScale,
+            Ty::Interval => Hazard::IntervalAggregate,
+            Ty::Money => Hazard::MoneyAggregate,
+            Ty::Small => Hazard::SmallintAggregate,
+            Ty::Big => Hazard::BigintAggregate,
+            _ => return,
+        };
+        self.note(hazard);
+    }
+
+    fn sum(&mut self, from: &From) -> Expr {
+        let Some(column) = self.some_column(from, |e| e.ty.sum().is_some()) else {
+            return plain("count(*)".into(), Ty::Big);
+        };
+        self.aggregated(&column);
+        self.note_summed(column.ty);
+        let ty = column.ty.sum().unwrap_or(Ty::Num);
+        let argument = match self.dice.below(8) {
+            0 if column.ty.is_number() => format!("coalesce({}, 0)", column.sql),
+            1 if !matches!(column.ty, Ty::PosInt | Ty::Money) => format!("-{}", column.sql),
+            _ => column.sql,
+        };
+        Expr { sql: format!("sum({argument})"), ty, fuzzy: column.fuzzy || ty == Ty::Float, base: None }
+    }
+
+    fn average(&mut self, from: &From) -> Expr {
+        let Some(column) = self.some_column(from, |e| e.ty.avg().is_some()) else {
+            return plain("count(*)".into(), Ty::Big);
+        };
+        self.aggregated(&column);
+        self.note_summed(column.ty);
+        self.note(Hazard::Average);
+        let ty = column.ty.avg().unwrap_or(Ty::Num);
+        Expr { sql: format!("avg({})", column.sql), ty, fuzzy: column.fuzzy || ty == Ty::Approx, base: None }
+    }
+
+    /// A sum over a product, of two tables where there are two.
+    fn product(&mut self, from: &From) -> Expr {
+        let integer = |e: &Expr| matches!(e.ty, Ty::Int | Ty::PosInt);
+        let Some(l) = self.some_column(from, integer) else {
+            return self.sum(from);
+        };
+        let right: Vec<Expr> =
+            from.rels.last().map(|r| r.columns.iter().filter(|e| integer(e)).cloned().collect()).unwrap_or_default();
+        let r = self.dice.maybe(&right).cloned().unwrap_or_else(|| l.clone());
+        self.aggregated(&l);
+        self.aggregated(&r);
+        if from.rels.len() > 1 && l.sql != r.sql {
+            self.note(Hazard::SumOfProduct);
+        }
+        plain(format!("sum({} * {})", l.sql, r.sql), Ty::Big)
+    }
+
+    fn conditional_sum(&mut self, from: &From) -> Expr {
+        self.note(Hazard::FilteredAggregate);
+        let condition = self.condition(&from.rels, 0);
+        match self.some_column(from, |e| e.ty == Ty::Int) {
+            Some(column) if self.dice.chance(50) => {
+                self.aggregated(&column);
+                plain(format!("sum(CASE WHEN {condition} THEN {} END)", column.sql), Ty::Big)
+            }
+            _ => plain(format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"), Ty::Big),
+        }
+    }
+}

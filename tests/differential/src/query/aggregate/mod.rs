@@ -1,0 +1,187 @@
+//! GROUP BY, aggregates without GROUP BY, GROUPING SETS. Called by `Gen::query`.
+//! `call` makes one aggregate of any kind, `over` expressions over them and HAVING, `invertible`, `lists` and `statistics` are the kinds.
+
+mod call;
+mod invertible;
+mod lists;
+mod over;
+mod statistics;
+
+use super::{from::From, Expr, Gen, Query};
+use crate::hazards::Hazard;
+use crate::types::Ty;
+
+impl Gen<'_> {
+    fn group_key(&mut self, from: &From) -> Expr {
+        if from.rels.len() >= 2 && self.dice.chance(15) {
+            let l = self.comparable(&from.rels[..1]);
+            if let Some(r) = self.column_of(&from.rels[1..], l.ty) {
+                self.note(Hazard::CoalesceKey);
+                self.facts.groups.extend(l.base);
+                let fuzzy = l.ty.is_ambiguous() || l.fuzzy || r.fuzzy;
+                return Expr { sql: format!("coalesce({}, {})", l.sql, r.sql), ty: l.ty, fuzzy, base: None };
+            }
+        }
+        let all: Vec<Expr> = self.columns_of(&from.rels).into_iter().filter(|e| e.ty.has_equality()).collect();
+        // small domains make groups of several rows
+        let small: Vec<Expr> =
+            all.iter().filter(|e| matches!(e.ty, Ty::Int | Ty::Bool | Ty::Text | Ty::Mood)).cloned().collect();
+        let pool = if small.is_empty() || self.dice.chance(40) { all } else { small };
+        let Some(e) = self.dice.maybe(&pool).cloned() else {
+            return Expr { sql: "(1 + 1)".into(), ty: Ty::Int, fuzzy: false, base: None };
+        };
+        if let Some(base) = e.base {
+            self.facts.groups.push(base);
+            if self.nullable(base) {
+                self.note(Hazard::NullGroup);
+            }
+        }
+        if self.dice.chance(20) {
+            self.note(Hazard::ExpressionKey);
+            return match e.ty {
+                Ty::Int | Ty::Big => Expr { sql: format!("({} % 2)", e.sql), base: None, ..e },
+                Ty::Text => Expr { sql: format!("upper({})", e.sql), base: None, ..e },
+                _ => Expr { sql: format!("({} IS NULL)", e.sql), ty: Ty::Bool, fuzzy: false, base: None },
+            };
+        }
+        let fuzzy = e.fuzzy || e.ty.is_ambiguous();
+        Expr { fuzzy, ..e }
+    }
+
+    fn group_keys(&mut self, from: &From, counts: &[(u32, usize)]) -> Vec<Expr> {
+        let mut keys: Vec<Expr> = vec![];
+        for _ in 0..self.dice.weighted(counts) {
+            let key = self.group_key(from);
+            if keys.iter().all(|k| k.sql != key.sql) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    fn aggregates(&mut self, from: &From, make: fn(&mut Self, &From) -> Expr) -> Vec<Expr> {
+        if from.sql.contains("GROUP BY") {
+            self.note(Hazard::AggregateOfAggregate);
+        }
+        if from.sql.contains("SELECT DISTINCT") {
+            self.note(Hazard::DistinctBelow);
+        }
+        let count = self.dice.between(1, 4);
+        (0..count)
+            .map(|_| if self.dice.chance(18) { self.over_aggregates(from, make) } else { make(self, from) })
+            .collect()
+    }
+
+    /// The outputs: keys, of which some may be left out, and aggregates.
+    fn grouped_outputs(&mut self, keys: Vec<Expr>, from: &From, make: fn(&mut Self, &From) -> Expr) -> Vec<Expr> {
+        let mut outputs = keys;
+        if self.dice.chance(15) {
+            self.note(Hazard::KeyNotInOutput);
+            let keep = if self.dice.chance(50) { 0 } else { outputs.len().saturating_sub(1) };
+            outputs.truncate(keep);
+        }
+        outputs.extend(self.aggregates(from, make));
+        if self.dice.chance(4) {
+            self.note(Hazard::WindowOverAggregates);
+            let sql = *self.dice.pick(&["rank() OVER (ORDER BY count(*))", "sum(count(*)) OVER ()"]);
+            let ty = if sql.starts_with("rank") { Ty::Big } else { Ty::Num };
+            outputs.push(call::plain(sql.into(), ty));
+        }
+        outputs
+    }
+
+    fn grouped_query(&mut self, from: &From, keys: Vec<Expr>, outputs: &[Expr], filter: &str, having: &str) -> Query {
+        let group = keys.iter().map(|k| k.sql.clone()).collect::<Vec<_>>().join(", ");
+        let columns = self.name_outputs(outputs);
+        let list = self.render_list(outputs, &columns);
+        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {group}{having}", from.sql), columns }
+    }
+
+    pub fn grouped(&mut self, depth: u32) -> Query {
+        self.note(Hazard::Grouped);
+        let from = self.from(depth);
+        let keys = self.group_keys(&from, &[(60, 1), (32, 2), (8, 3)]);
+        let outputs = self.grouped_outputs(keys.clone(), &from, Self::aggregate);
+        let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 35);
+        let having = if self.dice.chance(25) { self.having(&from) } else { String::new() };
+        self.grouped_query(&from, keys, &outputs, &filter, &having)
+    }
+
+    /// Only what a sum of changes can maintain: base tables, inner and left joins on equality, invertible aggregates.
+    pub fn foldable(&mut self) -> Query {
+        self.note(Hazard::Grouped);
+        self.note(Hazard::Foldable);
+        let from = self.plain_joins();
+        let keys = self.group_keys(&from, &[(6, 0), (60, 1), (28, 2), (6, 3)]);
+        let filter = self.filter(&from.rels, &from.conditions, 0, 35);
+        if keys.is_empty() {
+            return self.without_groups(&from, Self::invertible, &filter);
+        }
+        let outputs = self.grouped_outputs(keys.clone(), &from, Self::invertible);
+        let having = if self.dice.chance(20) { self.having(&from) } else { String::new() };
+        self.grouped_query(&from, keys, &outputs, &filter, &having)
+    }
+
+    /// A grouped sub-query joined and grouped again.
+    pub fn layered(&mut self, depth: u32) -> Query {
+        self.note(Hazard::Grouped);
+        self.note(Hazard::GroupedJoinedGrouped);
+        let inner = match self.dice.below(3) {
+            0 => self.foldable(),
+            1 => self.grouped(depth.saturating_sub(1).min(1)),
+            _ => self.distinct(0),
+        };
+        let first = self.named(&format!("({})", inner.sql), &inner.columns);
+        let mut from = From::start(first);
+        let count = self.dice.between(0, 2);
+        self.add_joins(&mut from, depth.saturating_sub(1), count);
+        let keys = self.group_keys(&from, &[(70, 1), (30, 2)]);
+        let make = if self.dice.chance(60) { Self::invertible } else { Self::aggregate };
+        let outputs = self.grouped_outputs(keys.clone(), &from, make);
+        let filter = self.filter(&from.rels, &from.conditions, 0, 25);
+        let having = if self.dice.chance(15) { self.having(&from) } else { String::new() };
+        self.grouped_query(&from, keys, &outputs, &filter, &having)
+    }
+
+    pub fn ungrouped(&mut self, depth: u32) -> Query {
+        let from = self.from(depth);
+        let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 35);
+        self.without_groups(&from, Self::aggregate, &filter)
+    }
+
+    fn without_groups(&mut self, from: &From, make: fn(&mut Self, &From) -> Expr, filter: &str) -> Query {
+        self.note(Hazard::NoGroupBy);
+        let outputs = self.aggregates(from, make);
+        if let Some((table, _)) = from.rels[0].columns.first().and_then(|c| c.base) {
+            self.facts.ungrouped.push(table);
+        }
+        let having = if self.dice.chance(15) { self.having(from) } else { String::new() };
+        let columns = self.name_outputs(&outputs);
+        let list = self.render_list(&outputs, &columns);
+        Query { sql: format!("SELECT {list} FROM {}{filter}{having}", from.sql), columns }
+    }
+
+    pub fn grouping_sets(&mut self, depth: u32) -> Query {
+        self.note(Hazard::GroupingSets);
+        let from = self.from(depth.min(1));
+        let (a, b) = (self.group_key(&from), self.group_key(&from));
+        if a.sql == b.sql {
+            return self.grouped(depth);
+        }
+        let sets = match self.dice.below(4) {
+            0 => format!("ROLLUP ({}, {})", a.sql, b.sql),
+            1 => format!("CUBE ({}, {})", a.sql, b.sql),
+            2 => format!("GROUPING SETS (({}), ({}))", a.sql, b.sql),
+            _ => format!("GROUPING SETS (({}, {}), ({}), ())", a.sql, b.sql, b.sql),
+        };
+        let mut outputs = vec![a.clone(), b.clone()];
+        if self.dice.chance(50) {
+            outputs.push(call::plain(format!("grouping({}, {})", a.sql, b.sql), Ty::Int));
+        }
+        outputs.extend(self.aggregates(&from, Self::aggregate));
+        let filter = self.filter(&from.rels, &from.conditions, 0, 30);
+        let columns = self.name_outputs(&outputs);
+        let list = self.render_list(&outputs, &columns);
+        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {sets}", from.sql), columns }
+    }
+}

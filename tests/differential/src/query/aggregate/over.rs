@@ -1,0 +1,79 @@
+//! Expressions over aggregates, HAVING. Called by the grouped families.
+
+use super::call::plain;
+use crate::hazards::Hazard;
+use crate::query::{from::From, Expr, Gen};
+use crate::types::Ty;
+
+impl Gen<'_> {
+    /// An expression over one or more aggregates, each made by `make`.
+    pub fn over_aggregates(&mut self, from: &From, make: fn(&mut Self, &From) -> Expr) -> Expr {
+        self.note(Hazard::OverAggregates);
+        let a = make(self, from);
+        let b = make(self, from);
+        match self.dice.below(6) {
+            0..=2 if !a.fuzzy && !b.fuzzy => {
+                self.note(Hazard::AggregateDocument);
+                plain(format!("jsonb_build_object('n', count(*), 'a', {}, 'b', {})", a.sql, b.sql), Ty::Jsonb)
+            }
+            3 if a.ty.is_integer() && b.ty.is_integer() => {
+                plain(format!("({}::numeric / nullif({}, 0))", a.sql, b.sql), Ty::Num)
+            }
+            4 if a.ty.is_number() && a.ty != Ty::Float => {
+                let fuzzy = a.fuzzy;
+                Expr { sql: format!("(coalesce({}, 0) + count(*))", a.sql), ty: self.widened(a.ty), fuzzy, base: None }
+            }
+            5 if !a.fuzzy => plain(format!("concat_ws(':', {}, {})", a.text(), "count(*)"), Ty::Text),
+            _ => Expr { sql: format!("CASE WHEN count(*) > 1 THEN {} END", a.sql), ..a },
+        }
+    }
+
+    fn widened(&self, ty: Ty) -> Ty {
+        if ty == Ty::Num {
+            Ty::Num
+        } else {
+            Ty::Big
+        }
+    }
+
+    /// ` HAVING …`: crossed upwards and downwards by single rows, and unknown for NULL.
+    pub fn having(&mut self, from: &From) -> String {
+        self.note(Hazard::Having);
+        let summed = self.some_column(from, |e| e.ty.is_integer());
+        let other = self.any_column(&from.rels);
+        let limit = self.dice.below(5);
+        let condition = match (self.dice.below(10), summed) {
+            (9, _) => {
+                self.note(Hazard::SublinkInHaving);
+                let inner = self.simple_rel();
+                format!("count(*) <= (SELECT count(*) FROM {})", inner.sql)
+            }
+            (0 | 1, Some(column)) => {
+                self.note(Hazard::HavingNull);
+                self.facts.havings.extend(column.base);
+                format!("sum({}) {} {limit}", column.sql, self.dice.pick(&[">", "<=", "<>"]))
+            }
+            (2, Some(column)) => {
+                self.facts.havings.extend(column.base);
+                format!("avg({}) >= {limit}", column.sql)
+            }
+            (3, Some(column)) => {
+                self.note(Hazard::HavingNull);
+                self.facts.havings.extend(column.base);
+                format!("max({}) > {limit}", column.sql)
+            }
+            (4, Some(column)) => {
+                self.note(Hazard::HavingNull);
+                format!("(sum({}) > {limit}) IS NOT FALSE", column.sql)
+            }
+            (5, _) if other.ty.has_equality() => format!("count(DISTINCT {}) > 1", other.sql),
+            (6, _) => format!("count({}) >= 1", other.sql),
+            (7, _) => {
+                let condition = self.condition(&from.rels, 0);
+                format!("bool_or({condition}) AND count(*) > 0")
+            }
+            _ => format!("count(*) {} {}", self.dice.pick(&[">", "<=", "="]), self.dice.between(1, 2)),
+        };
+        format!(" HAVING {condition}")
+    }
+}

@@ -1,0 +1,242 @@
+//! Joins of all kinds. Called by `Gen::from` and the families that build their FROM clause themselves.
+
+use super::From;
+use crate::hazards::Hazard;
+use crate::query::{Base, Expr, Gen, Join, Rel};
+
+/// A join condition: its SQL, whether it is an equality, and what it compares.
+struct On {
+    sql: String,
+    equal: bool,
+    bases: Option<(Base, Base)>,
+}
+
+impl Gen<'_> {
+    /// Columns that can be compared, the more alike the more often.
+    fn pairs(&self, left: &[Rel], right: &Rel) -> Vec<(Expr, Expr)> {
+        let mut pairs = vec![];
+        for l in self.columns_of(left) {
+            for r in &right.columns {
+                let same = l.ty == r.ty || l.ty.is_integer() && r.ty.is_integer();
+                if same && l.ty.has_equality() {
+                    let named = l.sql.split('.').next_back() == r.sql.split('.').next_back();
+                    let times = if named || l.ty.is_integer() { 2 } else { 1 };
+                    pairs.extend(std::iter::repeat_n((l.clone(), r.clone()), times));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// A join condition between what is there and a new rel.
+    fn on(&mut self, left: &[Rel], right: &Rel, must_equal: bool) -> On {
+        let pairs = self.pairs(left, right);
+        let Some((l, r)) = self.dice.maybe(&pairs).cloned() else {
+            return On { sql: "true".into(), equal: false, bases: None };
+        };
+        let bases = l.base.zip(r.base);
+        let other = |sql: String| On { sql, equal: false, bases };
+        let equality = format!("{} = {}", l.sql, r.sql);
+        let all = || -> Vec<Rel> { left.iter().cloned().chain([right.clone()]).collect() };
+        match self.dice.below(17) {
+            0 => {
+                // a second equality
+                let (l, r) = self.dice.pick(&pairs).clone();
+                On { sql: format!("{equality} AND {} = {}", l.sql, r.sql), equal: true, bases }
+            }
+            1 if !must_equal && !self.large => {
+                self.note(Hazard::NonEqui);
+                other(format!("{} {} {}", l.sql, self.dice.pick(&["<", "<>", ">="]), r.sql))
+            }
+            2 if !must_equal => {
+                self.note(Hazard::NullSafeJoin);
+                other(format!("{} IS NOT DISTINCT FROM {}", l.sql, r.sql))
+            }
+            3 if !must_equal => {
+                let more = self.condition(&all(), 0);
+                On { sql: format!("{equality} AND {more}"), equal: true, bases }
+            }
+            4 if !must_equal => {
+                self.note(Hazard::SublinkInOn);
+                let more = self.sublink(&all(), 0);
+                On { sql: format!("{equality} AND {more}"), equal: true, bases }
+            }
+            _ => On { sql: equality, equal: true, bases },
+        }
+    }
+
+    pub fn from(&mut self, depth: u32) -> From {
+        let count = self.dice.weighted(&[(38, 1), (36, 2), (19, 3), (7, 4)]);
+        self.join_of(depth, count)
+    }
+
+    pub fn join_of(&mut self, depth: u32, count: usize) -> From {
+        let first = self.rel(depth);
+        let mut from = From::start(first);
+        self.add_joins(&mut from, depth, count - 1);
+        from
+    }
+
+    /// Inner and left joins of base tables on equality.
+    pub fn plain_joins(&mut self) -> From {
+        let first = self.some_base();
+        let mut from = From::start(first);
+        for _ in 0..self.dice.weighted(&[(35, 0), (42, 1), (23, 2)]) {
+            let right = self.some_base();
+            let on = self.on(&from.rels, &right, true);
+            if !on.equal {
+                break;
+            }
+            let left = self.dice.chance(35);
+            if left {
+                self.note(Hazard::LeftJoin);
+                self.note(Hazard::FoldOverLeftJoin);
+            }
+            self.join_fact(on.bases, if left { Join::Outer } else { Join::Inner });
+            from.sql = format!("{} {} {} ON {}", from.sql, if left { "LEFT JOIN" } else { "JOIN" }, right.sql, on.sql);
+            from.rels.push(right);
+        }
+        from
+    }
+
+    pub fn add_joins(&mut self, from: &mut From, depth: u32, count: usize) {
+        let (mut outer, mut cross) = (false, false);
+        for number in 0..count {
+            if self.dice.chance(12) && self.lateral(from) {
+                continue;
+            }
+            let kind = self.dice.weighted(&[
+                (34, "JOIN"),
+                (26, "LEFT JOIN"),
+                (6, "RIGHT JOIN"),
+                (9, "FULL JOIN"),
+                (if self.large { 0 } else { 4 }, "CROSS JOIN"),
+                (12, ","),
+                (9, "USING"),
+            ]);
+            if kind.ends_with("JOIN") && kind != "CROSS JOIN" && self.dice.chance(7) {
+                outer |= self.nested(from, kind);
+                continue;
+            }
+            let right = self.rel(depth);
+            if kind == "USING" && number == 0 && from.rels.len() == 1 {
+                self.using(from, right);
+                continue;
+            }
+            let kind = if kind == "USING" { "JOIN" } else { kind };
+            match kind {
+                "CROSS JOIN" => {
+                    from.sql = format!("{} CROSS JOIN {}", from.sql, right.sql);
+                    cross = true;
+                }
+                "," => {
+                    let on = self.on(&from.rels, &right, false);
+                    from.conditions.push(on.sql);
+                    self.join_fact(on.bases, Join::Inner);
+                    from.sql = format!("{}, {}", from.sql, right.sql);
+                    self.note(Hazard::CommaJoin);
+                    cross = true;
+                    // what follows could not see the rels before the comma in ON: keep the clause legal by ending here
+                    from.rels.push(right);
+                    break;
+                }
+                _ => outer |= self.join(from, kind, right.sql.clone(), std::slice::from_ref(&right)),
+            }
+            if !matches!(kind, "JOIN" | "LEFT JOIN" | "RIGHT JOIN" | "FULL JOIN") {
+                from.rels.push(right);
+            }
+        }
+        if outer && cross {
+            self.note(Hazard::MixedJoin);
+        }
+    }
+
+    /// Joins `sql`, which has the rels of `right`; whether it is an outer join.
+    fn join(&mut self, from: &mut From, kind: &str, sql: String, right: &[Rel]) -> bool {
+        let meet = self.dice.pick(right).clone();
+        let on = self.on(&from.rels, &meet, kind == "FULL JOIN");
+        let kind = if kind == "FULL JOIN" && !on.equal { "LEFT JOIN" } else { kind };
+        let class = match kind {
+            "JOIN" => Join::Inner,
+            "FULL JOIN" => Join::Full,
+            _ => Join::Outer,
+        };
+        if class != Join::Inner {
+            self.note(if class == Join::Full { Hazard::FullJoin } else { Hazard::LeftJoin });
+        }
+        self.join_fact(on.bases, class);
+        from.sql = format!("{} {kind} {sql} ON {}", from.sql, on.sql);
+        from.rels.extend(right.iter().cloned());
+        class != Join::Inner
+    }
+
+    /// Joins a join: `a LEFT JOIN (b JOIN c ON …) ON …`.
+    fn nested(&mut self, from: &mut From, kind: &str) -> bool {
+        self.note(Hazard::NestedJoin);
+        let first = self.some_base();
+        let mut inner = From::start(first);
+        let right = self.some_base();
+        let word = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
+        self.join(&mut inner, word, right.sql.clone(), &[right]);
+        self.join(from, kind, format!("({})", inner.sql), &inner.rels)
+    }
+
+    pub fn join_fact(&mut self, bases: Option<(Base, Base)>, class: Join) {
+        if let Some((l, r)) = bases {
+            self.facts.joins.push((l, r, class));
+        }
+    }
+
+    /// A join condition for a sub-query that looks at the rels before it.
+    pub fn correlation(&mut self, left: &[Rel], right: &Rel) -> String {
+        let on = self.on(left, right, false);
+        self.join_fact(on.bases, Join::Outer);
+        on.sql
+    }
+
+    fn using(&mut self, from: &mut From, right: Rel) {
+        let left = from.rels[0].clone();
+        let common: Vec<usize> = (0..left.names.len())
+            .filter(|&i| {
+                right
+                    .names
+                    .iter()
+                    .enumerate()
+                    .any(|(j, n)| *n == left.names[i] && right.columns[j].ty == left.columns[i].ty)
+            })
+            .collect();
+        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
+        let joinable: Vec<usize> = common.iter().copied().filter(|&i| left.columns[i].ty.has_equality()).collect();
+        let natural = joinable.len() == common.len() && common.len() == 1 && self.dice.chance(40);
+        let Some(&i) = self.dice.maybe(&joinable) else {
+            from.sql = format!("{} CROSS JOIN {}", from.sql, right.sql);
+            from.rels.push(right);
+            return;
+        };
+        self.note(Hazard::NaturalUsing);
+        let name = &left.names[i];
+        from.sql = if natural {
+            format!("{} NATURAL {kind} {}", from.sql, right.sql)
+        } else {
+            format!("{} {kind} {} USING ({name})", from.sql, right.sql)
+        };
+        let j = right.names.iter().position(|n| n == name).unwrap_or(0);
+        let class = match kind {
+            "FULL JOIN" => Join::Full,
+            "LEFT JOIN" => Join::Outer,
+            _ => Join::Inner,
+        };
+        if class == Join::Full {
+            self.note(Hazard::FullJoin);
+        }
+        self.join_fact(left.columns[i].base.zip(right.columns[j].base), class);
+        let ty = left.columns[i].ty;
+        from.merged.push(Expr {
+            sql: name.clone(),
+            ty,
+            fuzzy: left.columns[i].fuzzy || right.columns[j].fuzzy || ty.is_ambiguous(),
+            base: None,
+        });
+        from.rels.push(right);
+    }
+}

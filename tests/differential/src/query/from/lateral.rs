@@ -1,0 +1,125 @@
+//! Items of FROM that look at those before them: set-returning functions, JSON_TABLE, LATERAL sub-queries. Called by `add_joins`.
+
+use super::From;
+use crate::hazards::Hazard;
+use crate::query::{Expr, Gen, Rel};
+use crate::types::Ty;
+
+/// A rel of these columns, which have no key.
+fn item(alias: &str, sql: String, columns: &[(&str, Ty, bool)]) -> Rel {
+    let exprs: Vec<Expr> = columns
+        .iter()
+        .map(|(name, ty, fuzzy)| Expr { sql: format!("{alias}.{name}"), ty: *ty, fuzzy: *fuzzy, base: None })
+        .collect();
+    Rel {
+        sql,
+        order: exprs.iter().map(Expr::order).collect(),
+        columns: exprs,
+        names: columns.iter().map(|c| c.0.to_string()).collect(),
+        key: vec![],
+    }
+}
+
+impl Gen<'_> {
+    /// Adds a LATERAL sub-query or a set-returning function, if there is something to call it with.
+    pub fn lateral(&mut self, from: &mut From) -> bool {
+        let rel = match self.dice.below(10) {
+            0..=4 => self.function(&from.rels),
+            5 | 6 if self.features.version >= 17 => self.json_table(&from.rels),
+            _ => None,
+        };
+        let rel = rel.unwrap_or_else(|| self.lateral_query(&from.rels));
+        from.sql = if self.dice.chance(40) {
+            format!("{} LEFT JOIN {} ON true", from.sql, rel.sql)
+        } else {
+            format!("{} CROSS JOIN {}", from.sql, rel.sql)
+        };
+        from.rels.push(rel);
+        true
+    }
+
+    fn function(&mut self, rels: &[Rel]) -> Option<Rel> {
+        let alias = self.alias();
+        let ints = self.column_of(rels, Ty::Ints);
+        let texts = self.column_of(rels, Ty::Texts);
+        let int = self.column_of(rels, Ty::Int);
+        let json = self.column_of(rels, Ty::Jsonb);
+        let (call, ty) = match (self.dice.below(5), ints, texts, int, json) {
+            (0 | 1, Some(c), ..) => (format!("unnest({})", c.sql), Ty::Int),
+            (0..=2, _, Some(c), ..) => (format!("unnest({})", c.sql), Ty::Text),
+            (3, .., Some(c)) => {
+                let object = format!("CASE WHEN jsonb_typeof({0}) = 'object' THEN {0} END", c.sql);
+                (format!("jsonb_object_keys({object})"), Ty::Text)
+            }
+            (.., Some(c)) => {
+                let array = format!("CASE WHEN jsonb_typeof({0}) = 'array' THEN {0} END", c.sql);
+                (format!("jsonb_array_elements({array})"), Ty::Jsonb)
+            }
+            (_, _, _, Some(c), _) => (format!("generate_series(1, least({}, 3))", c.sql), Ty::Int),
+            _ => return None,
+        };
+        self.note(Hazard::SetReturning);
+        Some(match self.dice.below(4) {
+            0 => {
+                self.note(Hazard::Ordinality);
+                let sql = format!("{call} WITH ORDINALITY AS {alias}(v, nr)");
+                item(&alias, sql, &[("v", ty, false), ("nr", Ty::Big, false)])
+            }
+            1 => {
+                self.note(Hazard::RowsFrom);
+                let sql = format!("ROWS FROM ({call}, generate_series(1, 2)) WITH ORDINALITY AS {alias}(v, w, nr)");
+                item(&alias, sql, &[("v", ty, false), ("w", Ty::Int, false), ("nr", Ty::Big, false)])
+            }
+            _ => item(&alias, format!("LATERAL {call} AS {alias}(v)"), &[("v", ty, false)]),
+        })
+    }
+
+    fn json_table(&mut self, rels: &[Rel]) -> Option<Rel> {
+        let column = self.column_of(rels, Ty::Jsonb)?;
+        self.note(Hazard::JsonTable);
+        let alias = self.alias();
+        let sql = format!(
+            "JSON_TABLE({}, '$[*]' COLUMNS (nr FOR ORDINALITY, v int PATH '$', w jsonb PATH '$.a')) AS {alias}",
+            column.sql
+        );
+        Some(item(&alias, sql, &[("nr", Ty::Int, false), ("v", Ty::Int, false), ("w", Ty::Jsonb, false)]))
+    }
+
+    /// An aggregate, or the first rows, of another table for each row.
+    fn lateral_query(&mut self, rels: &[Rel]) -> Rel {
+        self.note(Hazard::Lateral);
+        let alias = self.alias();
+        let inner = self.some_base();
+        let condition = self.correlation(rels, &inner);
+        let picked = self.any_column(std::slice::from_ref(&inner));
+        let order = inner.order.join(", ");
+        let ambiguous = picked.fuzzy || picked.ty.is_ambiguous();
+        match self.dice.below(4) {
+            0 => {
+                let text = picked.text();
+                let sql = format!(
+                    "LATERAL (SELECT count(*) AS v, max({text}) AS w FROM {} WHERE {condition}) AS {alias}",
+                    inner.sql
+                );
+                item(&alias, sql, &[("v", Ty::Big, false), ("w", Ty::Text, false)])
+            }
+            1 if picked.ty.has_equality() => {
+                self.note(Hazard::GroupedSubquery);
+                let sql = format!(
+                    "LATERAL (SELECT {0} AS v, count(*) AS w FROM {1} WHERE {condition} GROUP BY {0}) AS {alias}",
+                    picked.sql, inner.sql
+                );
+                item(&alias, sql, &[("v", picked.ty, ambiguous), ("w", Ty::Big, false)])
+            }
+            _ => {
+                self.note(Hazard::TopNPerKey);
+                let limit = self.dice.between(1, 2);
+                let sql = format!(
+                    "LATERAL (SELECT {} AS v FROM {} WHERE {condition} ORDER BY {order} LIMIT {limit}) AS {alias}",
+                    picked.sql, inner.sql
+                );
+                item(&alias, sql, &[("v", picked.ty, picked.fuzzy)])
+            }
+        }
+    }
+}
