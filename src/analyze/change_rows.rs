@@ -4,7 +4,7 @@
 //! Invariant: attribute numbers of the stored query keep their meaning, whatever columns were added or dropped since.
 //! Called by dirty.
 
-use super::dirty::conjunction;
+use super::dirty::{conjunction, Beside};
 use crate::capture::install::make;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{attname, Relation};
@@ -31,8 +31,9 @@ pub(super) unsafe fn replace_by_changes(rte: *mut pg_sys::RangeTblEntry) -> Resu
     transplant(rte, &format!("SELECT 1 FROM tviews.changed(NULL::{table}) x"))
 }
 
-/// The relation and its deleted rows.
-pub(super) unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
+/// The relation and its deleted rows, or all change rows.
+pub(super) unsafe fn add_beside(rte: *mut pg_sys::RangeTblEntry, beside: Beside) -> Result<()> {
+    let function = if beside == Beside::Deleted { "deleted" } else { "changed" };
     let table = relation_name((*rte).relid)?;
     let only = if (*rte).inh { "" } else { "ONLY " };
     let columns = live_columns(rte)?.join(", ");
@@ -41,7 +42,7 @@ pub(super) unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> 
         rte,
         &format!(
             "SELECT 1 FROM (SELECT {columns} FROM {only}{table} \
-             UNION ALL SELECT {columns} FROM tviews.deleted(NULL::{table})) x"
+             UNION ALL SELECT {columns} FROM tviews.{function}(NULL::{table})) x"
         ),
     )?;
     (*(*rte).eref).colnames = names;

@@ -37,7 +37,7 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
     // SAFETY: a private copy of the stored query.
     let selects = unsafe {
         let query = load::expand(load::maintained(rel)?)?;
-        match dirty::terms(query, &positions, changed, &super::tview::stored_key)? {
+        match dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &super::tview::stored_key)? {
             Ok(terms) => terms.selects,
             Err(_) => return Ok(None),
         }

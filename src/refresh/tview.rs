@@ -320,7 +320,7 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
         return Ok(Decision::full("a virtual generated column is read"));
     }
     let grouped = d.description.shape != Shape::Rows;
-    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), &stored_key)? {
+    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), dirty::Beside::Deleted, &stored_key)? {
         Err(why) => return Ok(Decision::full(why)),
         Ok(terms) if terms.occurrences < usage.times => {
             return Ok(Decision::full("it is read where its changes cannot be followed"))
