@@ -88,7 +88,7 @@ impl Run<'_> {
         }
         let mut found: Option<&str> = None;
         for step in &t.steps {
-            let Act::Sql(sql) = &step.act else {
+            let (Act::Sql(sql) | Act::Copy { sql, .. }) = &step.act else {
                 continue;
             };
             let table = self.case.schema.written(sql)?;

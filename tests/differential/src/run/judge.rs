@@ -70,7 +70,7 @@ impl Run<'_> {
         }
         let mut tables: BTreeSet<&str> = BTreeSet::new();
         for step in t.steps.iter().filter(|s| is_good(&s.group)) {
-            if let Act::Sql(sql) = &step.act {
+            if let Act::Sql(sql) | Act::Copy { sql, .. } = &step.act {
                 tables.extend(self.case.schema.written(sql).map(|t| t.name.as_str()));
             }
         }

@@ -175,7 +175,7 @@ impl Run<'_> {
         let body: String = writes.iter().map(|sql| format!("    {sql};\n{check}")).collect();
         self.wear(Hat::Admin)?;
         let create = format!(
-            "CREATE OR REPLACE FUNCTION writes_and_reads() RETURNS void LANGUAGE plpgsql{} AS $act$\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
+            "CREATE OR REPLACE FUNCTION writes_and_reads() RETURNS void LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
             oracle::function_settings()
         );
         if let Err(e) = self.sql(&create) {
@@ -215,7 +215,7 @@ impl Run<'_> {
             Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
         };
         let sql = format!(
-            "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",
+            "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",
             oracle::function_settings(),
             if early { format!("    PERFORM count(*) FROM {};\n", self.case.views[view].name) } else { oracle::raise_if_different(&self.case.views[view], &text) }
         );

@@ -111,9 +111,10 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// The table that an INSERT, UPDATE or DELETE names, as long as it has its first name.
+    /// The table that an INSERT, UPDATE, DELETE or COPY names, as long as it has its first name.
     pub fn written(&self, sql: &str) -> Option<&Table> {
-        let rest = ["INSERT INTO ", "UPDATE ", "DELETE FROM "].iter().find_map(|word| sql.strip_prefix(word))?;
+        let rest =
+            ["INSERT INTO ", "UPDATE ", "DELETE FROM ", "COPY "].iter().find_map(|word| sql.strip_prefix(word))?;
         self.tables.iter().find(|t| rest.strip_prefix(&t.name).is_some_and(|r| r.starts_with(' ')))
     }
 }
