@@ -4,6 +4,9 @@
 //! side that an outer join can null-extend and in no sub-query. Then, for changed relations T1 … Tn (each occurrence is
 //! one of them), the delta is the sum over i of the block with Ti replaced by ΔTi, T1 … Ti-1 by their old state and
 //! the others as they are now; the old state of T is T minus ΔT, a multiset with weights, and weights multiply.
+//! One T on the nullable side of an outer join L ⟕ R may be among them, the last in that order: its delta is that of the
+//! rows with a partner (L ⋈ R, linear), plus the rows of L that have no partner now, minus those that had none before,
+//! looked for among the rows of L that the change rows of T are partners of.
 //! Invariant: exact, so it is either made or refused with a reason; simultaneous changes are neither lost nor counted
 //! twice. Called by refresh/fold and refresh/delta.
 
@@ -11,6 +14,7 @@ use super::change_rows::{old_with_weight, weighted_changes};
 use super::describe::{Block, Described, Item};
 use super::dirty::{find, is_nullable};
 use super::load::outputs;
+use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
@@ -19,7 +23,18 @@ use std::ffi::{CStr, CString};
 
 pub type Why = String;
 
-/// One SELECT per changed occurrence: weight, then `targets` (expressions of the described query).
+/// The SELECTs of a delta: weight, then targets.
+#[derive(Default, Clone)]
+pub struct Terms {
+    /// To be run with the state after the changes.
+    pub now: Vec<String>,
+    /// To be run with the state before the changes.
+    pub before: Vec<String>,
+    /// Atoms that a change can null-extend or bring back: two writers can be blind to each other there.
+    pub flips: BTreeSet<usize>,
+}
+
+/// One term per changed occurrence; `targets` are expressions of the described query.
 ///
 /// # Safety
 /// `d` was described from a query that is alive; `targets` belong to it.
@@ -27,37 +42,209 @@ pub unsafe fn terms(
     d: &Described,
     targets: &[*mut pg_sys::Node],
     changed: &BTreeSet<u32>,
-) -> Result<std::result::Result<Vec<String>, Why>> {
+) -> Result<std::result::Result<Terms, Why>> {
     let atoms = &d.description.atoms;
-    let occurrences: Vec<usize> =
-        (0..atoms.len()).filter(|a| atoms[*a].relid.is_some_and(|r| changed.contains(&r))).collect();
-    for atom in &occurrences {
-        if let Err(why) = linear(d.block.query, &d.block, &atoms[*atom].path) {
+    let of_changed = |a: &usize| atoms[*a].relid.is_some_and(|r| changed.contains(&r));
+    let (mut linear, mut optional) = (Vec::new(), Vec::new());
+    for atom in (0..atoms.len()).filter(of_changed) {
+        let mut places = Vec::new();
+        if let Err(why) = nullable_places(d.block.query, &d.block, &atoms[atom].path, &[], &mut places) {
             return Ok(Err(why));
         }
+        match places.len() {
+            0 => linear.push(atom),
+            1 => optional.push((atom, places.remove(0))),
+            _ => return Ok(Err("it is on the nullable side of two outer joins".into())),
+        }
     }
-    let mut selects = Vec::new();
-    for (i, atom) in occurrences.iter().enumerate() {
+    if optional.len() > 1 {
+        return Ok(Err("several nullable sides of outer joins change together".into()));
+    }
+    let mut out = Terms::default();
+    for (i, atom) in linear.iter().enumerate() {
         let query = ext::copy(d.block.query);
-        let roles = Roles { delta: *atom, old: occurrences[..i].to_vec() };
+        let roles = Roles { delta: Some(*atom), old: linear[..i].to_vec() };
         let Some(weight) = roles.put(query, &d.block)? else { continue };
-        super::dirty::strip(query);
-        let mut columns = vec![weight];
-        columns.extend(targets);
-        selects.push(select(query, &columns));
+        out.now.push(select(query, weight, targets));
     }
-    Ok(Ok(selects))
+    if let Some((atom, place)) = optional.pop() {
+        if place.side.iter().any(|a| linear.contains(a)) {
+            return Ok(Err("both sides of a join inside an outer join change together".into()));
+        }
+        // Rows with a partner: linear, once the join keeps only those. All other relations as they were.
+        let query = ext::copy(d.block.query);
+        let join = place.find(query);
+        place.keep_partners(join);
+        let roles = Roles { delta: Some(atom), old: Vec::new() };
+        if let Some(weight) = roles.put(query, &d.block)? {
+            out.before.push(select(query, weight, targets));
+        }
+        // Rows that have lost their last partner, or have found the first one.
+        for now in [true, false] {
+            let query = ext::copy(d.block.query);
+            if let Err(why) = place.without_partner(query, d, atom)? {
+                return Ok(Err(why));
+            }
+            let roles = Roles { delta: None, old: if now { linear.clone() } else { Vec::new() } };
+            let sign = constant(if now { 1 } else { -1 });
+            let weight = match roles.put(query, &d.block)? {
+                Some(w) => times(w, sign),
+                None => sign,
+            };
+            let sql = select(query, weight, targets);
+            if now {
+                out.now.push(sql);
+            } else {
+                out.before.push(sql);
+            }
+        }
+        out.flips = place.side;
+    }
+    Ok(Ok(out))
 }
 
-/// The output expressions of a query.
-pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
-    outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect()
+/// An outer join whose nullable side has the changed relation.
+struct Place {
+    /// Path of the block that the join is in.
+    block: Vec<usize>,
+    /// Range table index by which the join is found: that of the item of the changed relation.
+    index: usize,
+    /// Which of the joins above it, outermost first.
+    nth: usize,
+    in_left: bool,
+    /// Atoms of the nullable side.
+    side: BTreeSet<usize>,
 }
 
-/// The SELECT of some expressions from the FROM and WHERE clauses of a query.
-unsafe fn select(query: *mut pg_sys::Query, columns: &[*mut pg_sys::Node]) -> String {
+impl Place {
+    unsafe fn block_of(&self, query: *mut pg_sys::Query) -> *mut pg_sys::Query {
+        super::lift::block_at(query, &self.block)
+    }
+
+    unsafe fn find(&self, query: *mut pg_sys::Query) -> *mut pg_sys::JoinExpr {
+        let mut joins = Vec::new();
+        find((*self.block_of(query)).jointree.cast(), self.index, &mut joins);
+        joins[self.nth].join
+    }
+
+    /// The join keeps only rows in which the nullable side is there.
+    unsafe fn keep_partners(&self, join: *mut pg_sys::JoinExpr) {
+        use pg_sys::JoinType::*;
+        (*join).jointype = match ((*join).jointype, self.in_left) {
+            (JOIN_FULL, true) => JOIN_LEFT,
+            (JOIN_FULL, false) => JOIN_RIGHT,
+            _ => JOIN_INNER,
+        };
+    }
+
+    /// Restricts the query to rows of the other side for which the change rows are partners, but which have none.
+    unsafe fn without_partner(
+        &self,
+        query: *mut pg_sys::Query,
+        d: &Described,
+        atom: usize,
+    ) -> Result<std::result::Result<(), Why>> {
+        let block = self.block_of(query);
+        let join = self.find(query);
+        let side = if self.in_left { (*join).larg } else { (*join).rarg };
+        let mut inside = Vec::new();
+        super::relations::collect(side, &mut inside);
+        let inside: BTreeSet<usize> = inside.into_iter().collect();
+        let on = ext::flatten_join_aliases(block, (*join).quals);
+        if !on.is_null() && pg_sys::checkExprHasSubLink(on) {
+            return Ok(Err("a sub-query in the condition of an outer join".into()));
+        }
+        let lateral = |i: &usize| (*list::nth::<pg_sys::RangeTblEntry>((*block).rtable, i - 1)).lateral;
+        if inside.iter().any(lateral) {
+            return Ok(Err("LATERAL on the nullable side of an outer join".into()));
+        }
+        let partners = |changes: bool| -> Result<*mut pg_sys::Node> {
+            let sub = make::<pg_sys::Query>(pg_sys::NodeTag::T_Query);
+            (*sub).commandType = pg_sys::CmdType::CMD_SELECT;
+            (*sub).canSetTag = true;
+            (*sub).rtable = ext::copy((*block).rtable);
+            blank_others((*sub).rtable, side, &inside);
+            let from = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
+            (*from).fromlist = pg_sys::lappend(std::ptr::null_mut(), ext::copy(side).cast());
+            (*from).quals = outward(ext::copy(on), &inside);
+            (*sub).jointree = from;
+            let one = pg_sys::makeTargetEntry(constant(1).cast(), 1, pg_sys::pstrdup(c"one".as_ptr()), false);
+            (*sub).targetList = pg_sys::lappend(std::ptr::null_mut(), one.cast());
+            if changes {
+                let path = &d.description.atoms[atom].path[self.block.len()..];
+                let last = super::lift::block_at(sub, &path[..path.len() - 1]);
+                let rte = list::nth::<pg_sys::RangeTblEntry>((*last).rtable, path[path.len() - 1] - 1);
+                super::change_rows::replace_by_changes(rte)?;
+            }
+            let link = make::<pg_sys::SubLink>(pg_sys::NodeTag::T_SubLink);
+            (*link).subLinkType = pg_sys::SubLinkType::EXISTS_SUBLINK;
+            (*link).subselect = sub.cast();
+            (*link).location = -1;
+            Ok(link.cast())
+        };
+        let (changed, present) = (partners(true)?, partners(false)?);
+        let absent = make::<pg_sys::BoolExpr>(pg_sys::NodeTag::T_BoolExpr);
+        (*absent).boolop = pg_sys::BoolExprType::NOT_EXPR;
+        (*absent).args = pg_sys::lappend(std::ptr::null_mut(), present.cast());
+        (*absent).location = -1;
+        (*join).jointype = if self.in_left { pg_sys::JoinType::JOIN_RIGHT } else { pg_sys::JoinType::JOIN_LEFT };
+        if !(*join).usingClause.is_null() {
+            return Ok(Err("USING of an outer join".into()));
+        }
+        (*join).quals = pg_sys::makeBoolConst(false, false);
+        let from = (*block).jointree;
+        let mut all: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit((*from).quals.cast())).collect();
+        all.extend([changed, absent.cast()]);
+        (*from).quals = super::dirty::conjunction(all);
+        (*block).hasSubLinks = true;
+        Ok(Ok(()))
+    }
+}
+
+/// Makes range table entries that are not below `side` empty ones: the deparser looks at all joins of a range table.
+unsafe fn blank_others(rtable: *mut pg_sys::List, side: *mut pg_sys::Node, inside: &BTreeSet<usize>) {
+    let mut kept = inside.clone();
+    joins_below(side, &mut kept);
+    for (i, rte) in list::iter::<pg_sys::RangeTblEntry>(rtable).enumerate() {
+        if !kept.contains(&(i + 1)) {
+            let empty = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
+            (*empty).rtekind = pg_sys::RTEKind::RTE_RESULT;
+            (*empty).eref = pg_sys::makeAlias(c"none".as_ptr(), std::ptr::null_mut());
+            *rte = *empty;
+        }
+    }
+}
+
+unsafe fn joins_below(node: *mut pg_sys::Node, out: &mut BTreeSet<usize>) {
+    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        out.insert((*join).rtindex as usize);
+        joins_below((*join).larg, out);
+        joins_below((*join).rarg, out);
+    }
+}
+
+/// A condition for use inside a sub-query that has the relations `inside` itself.
+unsafe fn outward(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> *mut pg_sys::Node {
+    walk::rewrite(condition, &mut |node| {
+        if !list::is(node, pg_sys::NodeTag::T_Var) {
+            return None;
+        }
+        let var = node.cast::<pg_sys::Var>();
+        if inside.contains(&((*var).varno as usize)) {
+            return None;
+        }
+        let out = ext::copy(var);
+        (*out).varlevelsup += 1;
+        Some(out.cast())
+    })
+}
+
+/// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
+unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> String {
+    super::dirty::strip(query);
     let mut list: *mut pg_sys::List = std::ptr::null_mut();
-    for (i, node) in columns.iter().enumerate() {
+    for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {
         let label = CString::new(format!("c{i}")).unwrap_or_default();
         let tle =
             pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
@@ -67,13 +254,24 @@ unsafe fn select(query: *mut pg_sys::Query, columns: &[*mut pg_sys::Node]) -> St
     CStr::from_ptr(pg_sys::pg_get_querydef(query, false)).to_string_lossy().into_owned()
 }
 
-/// Whether the block is linear in the relation at `path`.
-unsafe fn linear(query: *mut pg_sys::Query, block: &Block, path: &[usize]) -> std::result::Result<(), Why> {
+/// The joins on the way to an atom that can null-extend it.
+unsafe fn nullable_places(
+    query: *mut pg_sys::Query,
+    block: &Block,
+    path: &[usize],
+    above: &[usize],
+    out: &mut Vec<Place>,
+) -> std::result::Result<(), Why> {
     let index = path[0];
     let mut joins = Vec::new();
     find((*query).jointree.cast(), index, &mut joins);
-    if joins.iter().any(|j| is_nullable(j)) {
-        return Err("it is on the nullable side of an outer join".into());
+    for (nth, on) in joins.iter().enumerate() {
+        if is_nullable(on) {
+            let mut side = Vec::new();
+            super::relations::collect(if on.in_left { (*on.join).larg } else { (*on.join).rarg }, &mut side);
+            let side = side.into_iter().flat_map(|i| block.atoms_of(i)).collect();
+            out.push(Place { block: above.to_vec(), index, nth, in_left: on.in_left, side });
+        }
     }
     let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
     if !(*rte).securityQuals.is_null() {
@@ -83,9 +281,25 @@ unsafe fn linear(query: *mut pg_sys::Query, block: &Block, path: &[usize]) -> st
         return Err("a whole row is used".into());
     }
     if let Some(Item::Sub(sub)) = block.items.get(&index) {
-        return linear(sub.query, sub, &path[1..]);
+        let mut below = above.to_vec();
+        below.push(index);
+        return nullable_places(sub.query, sub, &path[1..], &below, out);
     }
     Ok(())
+}
+
+/// The output expressions of a query.
+pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
+    outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect()
+}
+
+/// Whether an expression of the described query depends on one of these atoms.
+pub unsafe fn mentions_any(d: &Described, node: *mut pg_sys::Node, atoms: &BTreeSet<usize>) -> bool {
+    !atoms.is_empty()
+        && walk::walk(node, &mut |n| {
+            list::is(n, pg_sys::NodeTag::T_Var)
+                && !d.block.atoms_of((*n.cast::<pg_sys::Var>()).varno as usize).is_disjoint(atoms)
+        })
 }
 
 /// Whether a whole-row Var of this level's relation `index` occurs.
@@ -99,7 +313,7 @@ unsafe fn whole_row(query: *mut pg_sys::Query, index: usize) -> bool {
 
 /// What stands in the place of the changed occurrences in one term.
 struct Roles {
-    delta: usize,
+    delta: Option<usize>,
     old: Vec<usize>,
 }
 
@@ -112,7 +326,7 @@ impl Roles {
         for i in indexes {
             let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
             let weight = match &block.items[i] {
-                Item::Atom(a) if *a == self.delta => Some(weighted_changes(rte)?),
+                Item::Atom(a) if Some(*a) == self.delta => Some(weighted_changes(rte)?),
                 Item::Atom(a) if self.old.contains(a) => Some(old_with_weight(rte)?),
                 Item::Atom(_) => None,
                 Item::Sub(sub) => self.put((*rte).subquery, sub)?.map(|w| export(rte, w)),
@@ -137,8 +351,13 @@ unsafe fn export(rte: *mut pg_sys::RangeTblEntry, weight: *mut pg_sys::Node) -> 
     att
 }
 
+unsafe fn constant(value: i64) -> *mut pg_sys::Node {
+    let len = std::mem::size_of::<i64>() as i32;
+    pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, len, pg_sys::Datum::from(value), false, true).cast()
+}
+
 unsafe fn times(a: *mut pg_sys::Node, b: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    let op = crate::capture::install::make::<pg_sys::OpExpr>(pg_sys::NodeTag::T_OpExpr);
+    let op = make::<pg_sys::OpExpr>(pg_sys::NodeTag::T_OpExpr);
     (*op).opno = pg_sys::Oid::from(INT8_MULTIPLY);
     (*op).opfuncid = pg_sys::Oid::from(pg_sys::F_INT8MUL);
     (*op).opresulttype = pg_sys::INT8OID;

@@ -220,8 +220,8 @@ struct Edit<'a> {
 
 /// A join on the way from the top of a FROM clause to an item.
 pub(super) struct OnPath {
-    join: *mut pg_sys::JoinExpr,
-    in_left: bool,
+    pub(super) join: *mut pg_sys::JoinExpr,
+    pub(super) in_left: bool,
 }
 
 impl Edit<'_> {

@@ -123,6 +123,10 @@ unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) -> *mut 
 }
 
 unsafe fn start(query: *mut pg_sys::QueryDesc) {
+    // A flush chooses its snapshots itself.
+    if refresh::running() {
+        return;
+    }
     let done = make_current((*(*query).plannedstmt).rtable);
     if (*query).snapshot.is_null() {
         return;

@@ -61,13 +61,15 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Fold {
             let _pinned = Pinned::new(tview.owner);
             if let Some(sql) = tview.fold_sql(&rel, &changed)? {
-                out.push(format!("    delta: {}", sql.delta));
+                out.extend(sql.delta.iter().map(|t| format!("    delta: {t}")));
+                out.extend(sql.before.iter().map(|t| format!("    before: {t}")));
             }
         }
         if d.strategy == Strategy::Delta {
             let _pinned = Pinned::new(tview.owner);
             if let Some(sql) = tview.bag_sql(&rel, &changed)? {
-                out.push(format!("    delta: {}", sql.delta));
+                out.extend(sql.delta.iter().map(|t| format!("    delta: {t}")));
+                out.extend(sql.before.iter().map(|t| format!("    before: {t}")));
             }
         }
         if d.strategy == Strategy::Keyed {

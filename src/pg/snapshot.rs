@@ -19,6 +19,19 @@ impl Active {
         Active(())
     }
 
+    /// Pushes the latest snapshot as it was before command `first` of this transaction: what the transaction itself has
+    /// written since is not seen, what others have committed is. Source: access/heap/heapam_visibility.c, curcid.
+    pub fn before(first: pg_sys::CommandId) -> Active {
+        // SAFETY: the snapshot is the server's own static one, of which PushActiveSnapshot makes a copy.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            let snapshot = pg_sys::GetLatestSnapshot();
+            (*snapshot).curcid = first;
+            pg_sys::PushActiveSnapshot(snapshot);
+        }
+        Active(())
+    }
+
     /// Makes our own writes visible and pushes the transaction's own snapshot.
     pub fn of_transaction() -> Active {
         // SAFETY: as above; the command id moves with CommandCounterIncrement.

@@ -162,11 +162,13 @@ unsafe extern "C-unwind" fn subxact_callback(
         SUBXACT_EVENT_COMMIT_SUB => {
             QUEUE.with(|q| q.borrow_mut().sub_commit(depth()));
             APPLIED.with(|a| a.borrow_mut().sub_commit(depth()));
+            refresh::base::sub_commit(depth() as i32);
         }
         SUBXACT_EVENT_ABORT_SUB => {
             QUEUE.with(|q| q.borrow_mut().sub_abort(depth()));
             APPLIED.with(|a| a.borrow_mut().sub_abort(depth()));
             in_flight::abort(depth() as i32);
+            refresh::base::sub_abort(depth() as i32);
             refresh::end_of_subtransaction();
         }
         _ => {}

@@ -26,7 +26,9 @@ use tviews_core::zset::ZSet;
 /// Texts for one set of changed relations.
 pub struct BagSql {
     /// Weight, then the output columns.
-    pub delta: String,
+    pub delta: Option<String>,
+    /// What has to be computed with the state before the changes.
+    pub before: Option<String>,
     /// ctid of stored rows with the hash of a row that goes.
     pub lookup: String,
 }
@@ -35,10 +37,11 @@ impl Job<'_> {
     pub(super) fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {
         let arena = Arena::current();
         let mut rows: ZSet<Image> = ZSet::default();
-        {
-            let _snapshot = self.snapshot();
+        for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
+            let Some(text) = text else { continue };
+            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
-            let plan = self.tview.plan(&session, &sql.delta, size)?;
+            let plan = self.tview.plan(&session, text, size)?;
             let rel = self.rel;
             session.stream(&plan, |batch| collect(rel, batch, &arena, &mut rows));
         }
@@ -194,6 +197,7 @@ impl Tview {
             hash_expression(rel, self, "d."),
             view = self.name,
         );
-        Ok(Some(BagSql { delta: super::sql::union_all(&terms), lookup }))
+        let union = |selects: &[String]| (!selects.is_empty()).then(|| super::sql::union_all(selects));
+        Ok(Some(BagSql { delta: union(&terms.now), before: union(&terms.before), lookup }))
     }
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod bag;
+pub mod base;
 mod fold;
 mod full;
 pub mod graph;
@@ -141,6 +142,9 @@ impl Flush {
         unsafe {
             pg_sys::CommandCounterIncrement();
             LAST.set(pg_sys::GetCurrentCommandId(false));
+            if !self.inside {
+                base::set();
+            }
         }
         Ok(())
     }
@@ -274,6 +278,11 @@ impl Job<'_> {
         }
     }
 
+    /// As everything was before the changes.
+    fn snapshot_before(&self) -> Active {
+        Active::before(base::first())
+    }
+
     fn snapshot(&self) -> Active {
         if self.keep {
             Active::of_transaction()
@@ -322,6 +331,7 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
 
 pub fn end_of_transaction() {
     LAST.set(0);
+    base::reset();
     end();
 }
 

@@ -312,8 +312,8 @@ unsafe fn consider_delta(
         return Ok(());
     }
     match delta::terms(d, &delta::outputs_of(d.block.query), &BTreeSet::from([relid]))? {
-        Ok(_) => {
-            let sharing = if times > 1 { Sharing::Alone } else { Sharing::ByKey };
+        Ok(terms) => {
+            let sharing = if times > 1 || !terms.flips.is_empty() { Sharing::Alone } else { Sharing::ByKey };
             let reason = "rows are added and taken away as the changed rows say".into();
             *decision = Decision { strategy: Strategy::Delta, sharing, reason, fallback: Strategy::Full };
         }
@@ -339,8 +339,10 @@ unsafe fn consider_fold(
         return Ok(());
     }
     match delta::terms(d, &fold.key_nodes, &BTreeSet::from([relid]))? {
-        Ok(_) => {
-            let sharing = if times > 1 { Sharing::Alone } else { Sharing::ByKey };
+        Ok(terms) => {
+            // The groups of a row with its partners and without are the same, and locked, when keys are of other atoms.
+            let apart = fold.key_nodes.iter().any(|k| delta::mentions_any(d, *k, &terms.flips));
+            let sharing = if times > 1 || apart { Sharing::Alone } else { Sharing::ByKey };
             let reason = "changed rows are taken into the state of their groups".into();
             *decision = Decision { strategy: Strategy::Fold, sharing, reason, fallback: decision.strategy };
         }

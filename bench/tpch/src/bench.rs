@@ -76,9 +76,13 @@ pub fn run(options: &Options) -> Result<bool> {
 
 fn measure(client: &mut Client, query: &Query, rounds: usize) -> Result<Row> {
     let change = changes::of(query);
-    let sampled = sample(client, &change)?;
+    let sampled = sample(client, &change, query.number)?;
     let recompute = recompute(client, query, rounds)?;
-    query.create(client)?;
+    if let Err(error) = query.create(client) {
+        let strategies = format!("refused: {}", error.as_db_error().map_or("", |e| e.message()));
+        let (flush, changed) = ([f64::NAN; 3], [0; 3]);
+        return Ok(Row { name: query.name.clone(), table: change.table, strategies, flush, changed, recompute });
+    }
     client.batch_execute(&format!("ANALYZE {}", query.name))?;
     let strategies = query.strategies(client)?;
     let sizes = [("relevant", 1), ("relevant", 100), ("sampled", sampled)];
@@ -105,13 +109,14 @@ fn measure(client: &mut Client, query: &Query, rounds: usize) -> Result<Row> {
 }
 
 /// Chooses rows to change: 2000 of those that the query uses, and 1 % of the table. Returns the number of the latter.
-fn sample(client: &mut Client, change: &Change) -> Result<i64> {
+/// A seed chooses places in the table: the same one again would miss the rows that have been updated since.
+fn sample(client: &mut Client, change: &Change, seed: usize) -> Result<i64> {
     let Change { table, key, relevant, .. } = change;
     client.batch_execute(&format!(
         "DROP TABLE IF EXISTS relevant, sampled;
          CREATE TEMP TABLE relevant AS SELECT row_number() OVER () - 1 AS number, * FROM
              (SELECT DISTINCT {key}, hashint8extended(hash_array(ARRAY[{key}]), 1) AS h {relevant} ORDER BY h, {key} LIMIT 2000) r;
-         CREATE TEMP TABLE sampled AS SELECT row_number() OVER () - 1 AS number, {key} FROM {table} TABLESAMPLE BERNOULLI (1) REPEATABLE (1);
+         CREATE TEMP TABLE sampled AS SELECT row_number() OVER () - 1 AS number, {key} FROM {table} TABLESAMPLE BERNOULLI (1) REPEATABLE ({seed});
          ANALYZE relevant; ANALYZE sampled"
     ))?;
     Ok(client.query_one("SELECT count(*) FROM sampled", &[])?.get(0))

@@ -32,8 +32,10 @@ use std::rc::Rc;
 /// Texts of a fold for one set of changed relations.
 pub struct FoldSql {
     /// Weight, keys, arguments, conditions.
-    pub delta: String,
-    /// The same for many rows: positive weights first where that matters.
+    pub delta: Option<String>,
+    /// What has to be computed with the state before the changes.
+    pub before: Option<String>,
+    /// For many rows: positive weights first where that matters.
     pub bulk: String,
     /// ctid of the stored rows of the keys.
     pub lookup: String,
@@ -47,14 +49,29 @@ impl Job<'_> {
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = match size {
             Size::Small => {
-                self.collect(&mut groups, &arena, &sql.delta)?;
+                self.collect(&mut groups, &arena, sql, size)?;
                 if groups.is_empty() {
                     return Ok(());
                 }
                 locks::keys(self.tview, &groups.lock_hashes(self.key_positions()));
+                if sql.before.is_some() {
+                    // Another writer of the relation may have been ahead of us: what has lost or found its partners is
+                    // told again, now that nobody else can change these groups.
+                    groups.forget();
+                    self.collect(&mut groups, &arena, sql, size)?;
+                }
                 let snapshot = self.snapshot();
                 self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
                 // SAFETY: everything the groups hold lives in the arena.
+                arena.enter(|| unsafe { groups.take_in() });
+                snapshot
+            }
+            Size::Large if sql.before.is_some() => {
+                locks::all_keys(self.tview);
+                self.collect(&mut groups, &arena, sql, size)?;
+                let snapshot = self.snapshot();
+                self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
+                // SAFETY: as above.
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
             }
@@ -76,13 +93,16 @@ impl Job<'_> {
         key.iter().filter_map(|k| fold.positions.iter().position(|p| *p == k.at)).collect()
     }
 
-    fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &str) -> Result<()> {
-        let _snapshot = self.snapshot();
-        let session = Session::open();
-        let plan = self.tview.plan(&session, sql, Size::Small)?;
-        let rows = session.query(&plan);
-        // SAFETY: rows are as the text of the delta has them.
-        arena.enter(|| unsafe { groups.add(&rows, arena) });
+    fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<()> {
+        for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
+            let Some(text) = text else { continue };
+            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
+            let session = Session::open();
+            let plan = self.tview.plan(&session, text, size)?;
+            let rows = session.query(&plan);
+            // SAFETY: rows are as the text of the delta has them.
+            arena.enter(|| unsafe { groups.add(&rows, arena) });
+        }
         Ok(())
     }
 
@@ -268,12 +288,13 @@ impl super::Tview {
                 Err(_) => return Ok(None),
             }
         };
-        let bulk = if terms.len() > 1 {
-            format!("SELECT * FROM ({}) x ORDER BY 1 DESC", sql::union_all(&terms))
-        } else {
-            sql::union_all(&terms)
+        let union = |selects: &[String]| (!selects.is_empty()).then(|| sql::union_all(selects));
+        let delta = union(&terms.now);
+        let bulk = match &delta {
+            Some(all) if terms.now.len() > 1 => format!("SELECT * FROM ({all}) x ORDER BY 1 DESC"),
+            other => other.clone().unwrap_or_default(),
         };
-        Ok(Some(FoldSql { delta: sql::union_all(&terms), bulk, lookup: sql::stored(self)? }))
+        Ok(Some(FoldSql { delta, before: union(&terms.before), bulk, lookup: sql::stored(self)? }))
     }
 }
 
