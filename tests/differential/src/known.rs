@@ -1,19 +1,25 @@
 //! What the extension is known not to hold yet, so that a run looks for what is new.
-//! Invariant: every line says what is wrong; it is removed together with the mistake. Called by the generators and by `main`.
+//! Invariant: every line says what is wrong; it is removed together with the mistake. Called by `main`.
 
 use crate::run::Failure;
 
-/// Failures by kind and by a part of their text.
-const FAILURES: &[(&str, &str)] = &[
-    // stages can only be read by their creator
-    ("CREATE fails with 42501", "pg_toast_tviews"),
-    ("CREATE fails with 42501", "permission denied for materialized view"),
-    // JSON_ARRAYAGG and JSON_OBJECTAGG in stages and states
-    ("CREATE fails with XX000", "JSON aggregate constructor"),
+/// Failures by kind, by a part of their text, and by a part of the script.
+const FAILURES: &[(&str, &str, &str)] = &[
     // a statement that is two (MERGE, ON CONFLICT, data-modifying CTEs) runs a trigger of the first before its second is captured
-    ("difference within a statement", "_reads_"),
+    ("difference within a statement", "_reads_", ""),
+    // verify computes the query of a TVIEW with stages under the search_path of its outermost part
+    ("tviews.verify says no", "", "citext"),
+    // states that changes were folded into are not the same as those of a fresh build
+    ("a rebuild writes rows of an exact TVIEW", "", ""),
+    // a whole row is another one after ADD COLUMN with a default
+    ("difference", "added_", "ADD COLUMN"),
+    ("difference", "short_lived_", "ADD COLUMN"),
 ];
 
-pub fn is_known(failure: &Failure) -> bool {
-    FAILURES.iter().any(|(kind, text)| failure.kind.starts_with(kind) && failure.detail.contains(text))
+pub fn is_known(failure: &Failure, script: &[String]) -> bool {
+    FAILURES.iter().any(|(kind, text, line)| {
+        failure.kind.starts_with(kind)
+            && failure.detail.contains(text)
+            && (line.is_empty() || script.iter().any(|l| l.contains(line)))
+    })
 }
