@@ -65,12 +65,19 @@ pub enum Act {
         view: usize,
         writes: Vec<String>,
     },
-    /// create a trigger of the user's on this table that compares a view
+    /// a write that calls `fuzz.peek()`, which reads a view
+    PeekInWrite {
+        view: usize,
+        write: String,
+    },
+    /// create a trigger of the user's on this table that reads a view
     ReadInTrigger {
         view: usize,
         table: String,
         trigger: String,
         for_each_row: bool,
+        /// it can run before the rows of its statement are captured, and then compares nothing
+        early: bool,
     },
     Create(usize),
     Drop(usize),

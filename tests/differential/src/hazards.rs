@@ -3,7 +3,6 @@
 //! when a TVIEW of that shape was there while transactions ran). In long runs a class that hardly ever occurred fails the run.
 //! Used by all generators (which name the class), `run` (which counts) and `report`.
 
-use crate::known;
 use crate::types::Features;
 use std::collections::BTreeMap;
 
@@ -184,6 +183,8 @@ hazards! {
     Inherit "capture" "NO INHERIT and INHERIT",
     UserTrigger "capture" "user's trigger writes a base table",
     ReadInTrigger "capture" "user's trigger reads a TVIEW",
+    EarlyTrigger "capture" "user's trigger reads a TVIEW before the statement is captured",
+    PeekInWrite "capture" "statement that writes calls a function that reads a TVIEW",
     TriggersOff "capture" "write while triggers are disabled",
     Replica "capture" "write under session_replication_role = replica",
     GeneratedColumn "capture" "generated column",
@@ -276,7 +277,7 @@ impl Counts {
         let possible = |h: Hazard| match h {
             Hazard::SqlJsonAggregate => features.version >= 16,
             Hazard::JsonTable => features.version >= 17,
-            Hazard::VirtualColumn => known::VIRTUAL_COLUMNS_CAPTURED && features.version >= 18,
+            Hazard::VirtualColumn => features.version >= 18,
             Hazard::CaseInsensitive => features.icu || features.citext,
             _ => true,
         };

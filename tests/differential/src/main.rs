@@ -133,7 +133,7 @@ fn sequential(args: &args::Args) -> Result<bool> {
             totals.passed += 1;
             continue;
         };
-        if known::is_known(failure) && args.case.is_none() {
+        if known::is_known(failure, &outcome.script) && args.case.is_none() {
             totals.known += 1;
             continue;
         }

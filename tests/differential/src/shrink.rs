@@ -63,7 +63,14 @@ impl Shrink<'_> {
         if Instant::now() > self.until {
             return Ok(false);
         }
-        let outcome = run(self.session, &candidate, self.mode)?;
+        let outcome = match run(self.session, &candidate, self.mode) {
+            Ok(outcome) => outcome,
+            // what is left is no longer something that this program can follow
+            Err(_) => {
+                self.session.reconnect()?;
+                return Ok(false);
+            }
+        };
         match outcome.failure {
             Some(f) if f.kind == self.kind => {
                 self.best = candidate;

@@ -33,7 +33,7 @@ impl Gen<'_> {
         let from = self.from(depth);
         let outputs = self.outputs(&from, depth);
         let mut outputs = outputs;
-        if self.dice.chance(4) {
+        if self.dice.chance(9) {
             if let Some(c) = self.column_of(&from.rels, crate::types::Ty::Ints) {
                 self.note(Hazard::SetReturningInList);
                 let sql = format!("unnest({})", c.sql);

@@ -129,7 +129,8 @@ impl Gen<'_> {
             }
             (_, _, Some(column)) if column.base.is_some() => {
                 self.facts.unusual.extend(column.base);
-                format!("{condition} AND {} = 9", column.sql)
+                let alone = self.dice.chance(60);
+                format!("{}{} = 9", if alone { String::new() } else { format!("{condition} AND ") }, column.sql)
             }
             _ => {
                 return Expr {

@@ -65,10 +65,12 @@ impl Run<'_> {
         if !rows.is_empty() {
             return Ok(self.difference(view, " from a fresh build", sql, rows));
         }
+        // under another mode, state is not kept up
         let before = oracle::places(&mut self.session.client, v)?;
         self.sql(&format!("SELECT tviews.rebuild('{}')", v.name))?;
         let after = oracle::places(&mut self.session.client, v)?;
-        if before != after && v.query.columns.iter().all(|c| !c.fuzzy) {
+        let mode_changed = self.out.script.iter().any(|sql| sql.contains("(mode"));
+        if before != after && !mode_changed && v.query.columns.iter().all(|c| !c.fuzzy) {
             let detail = format!("{}\nbefore: {before:?}\nafter: {after:?}", v.name);
             return Ok(self.fail("a rebuild writes rows of an exact TVIEW", detail));
         }

@@ -70,13 +70,8 @@ impl Run<'_> {
         }
         let mut tables: BTreeSet<&str> = BTreeSet::new();
         for step in t.steps.iter().filter(|s| is_good(&s.group)) {
-            if let Act::Sql(sql) = &step.act {
-                let mut words = sql.split_whitespace();
-                match words.next() {
-                    Some("UPDATE") => tables.extend(words.next()),
-                    Some("INSERT" | "DELETE") => tables.extend(words.nth(1)),
-                    _ => {}
-                }
+            if let Act::Sql(sql) | Act::Copy { sql, .. } = &step.act {
+                tables.extend(self.case.schema.written(sql).map(|t| t.name.as_str()));
             }
         }
         for (n, hazard) in [(2, Hazard::TwoTables), (3, Hazard::ManyTables), (4, Hazard::FourTables)] {

@@ -4,6 +4,7 @@
 mod check;
 mod end;
 mod hat;
+mod incremental;
 mod judge;
 mod session;
 mod step;
@@ -199,7 +200,7 @@ impl Run<'_> {
             if let Some(f) = self.drop_readers(transaction)? {
                 return Ok(Some(f));
             }
-            let before = self.watch(transaction)?;
+            let (before, counted) = (self.watch(transaction)?, self.counters(transaction)?);
             let ended = match self.transaction(transaction)? {
                 Ok(ended) => ended,
                 Err(f) => return Ok(Some(f)),
@@ -210,6 +211,9 @@ impl Run<'_> {
             }
             self.out.checks.add(Property::NoError);
             if let Some(f) = self.compare_watched(transaction, ended, before)? {
+                return Ok(Some(f));
+            }
+            if let Some(f) = self.compare_counters(transaction, ended, counted)? {
                 return Ok(Some(f));
             }
         }

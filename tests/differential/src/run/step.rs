@@ -72,9 +72,10 @@ impl Run<'_> {
             }
             Act::ReadBeside { view, write } => self.read(&[*view], &format!("beside AS ({write}), "), open)?,
             Act::ReadInFunction { view, writes } => self.read_in_function(*view, writes)?,
-            Act::ReadInTrigger { view, table, trigger, for_each_row } => {
+            Act::PeekInWrite { view, write } => self.peek_in_write(*view, write)?,
+            Act::ReadInTrigger { view, table, trigger, for_each_row, early } => {
                 let level = if *for_each_row { "ROW" } else { "STATEMENT" };
-                self.read_in_trigger(*view, table, trigger, level)?
+                self.read_in_trigger(*view, table, trigger, level, *early)?
             }
             Act::Create(view) => match self.create(*view)? {
                 Some(f) => Done::Failed(f),
@@ -174,7 +175,7 @@ impl Run<'_> {
         let body: String = writes.iter().map(|sql| format!("    {sql};\n{check}")).collect();
         self.wear(Hat::Admin)?;
         let create = format!(
-            "CREATE OR REPLACE FUNCTION writes_and_reads() RETURNS void LANGUAGE plpgsql{} AS $act$\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
+            "CREATE OR REPLACE FUNCTION writes_and_reads() RETURNS void LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
             oracle::function_settings()
         );
         if let Err(e) = self.sql(&create) {
@@ -188,7 +189,24 @@ impl Run<'_> {
         Ok(done(r, "SELECT fuzz.writes_and_reads()"))
     }
 
-    fn read_in_trigger(&mut self, view: usize, table: &str, trigger: &str, level: &str) -> Result<Done> {
+    /// The function is called for every row, while some have been written and others not.
+    fn peek_in_write(&mut self, view: usize, write: &str) -> Result<Done> {
+        if !self.writers_compare(view) {
+            return Ok(Done::Skipped);
+        }
+        self.wear(Hat::Admin)?;
+        let create = format!(
+            "CREATE OR REPLACE FUNCTION fuzz.peek() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM count(*) FROM fuzz.{}; RETURN 0; END'",
+            self.case.views[view].name
+        );
+        if let Err(e) = self.sql(&create) {
+            return Ok(Done::Error(Box::new(e), create));
+        }
+        self.wear(Hat::Writer)?;
+        Ok(done(self.sql(write), write))
+    }
+
+    fn read_in_trigger(&mut self, view: usize, table: &str, trigger: &str, level: &str, early: bool) -> Result<Done> {
         if !self.writers_compare(view) || self.mode.without_tviews {
             return Ok(Done::Skipped);
         }
@@ -197,9 +215,9 @@ impl Run<'_> {
             Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
         };
         let sql = format!(
-            "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",
+            "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",
             oracle::function_settings(),
-            oracle::raise_if_different(&self.case.views[view], &text)
+            if early { format!("    PERFORM count(*) FROM {};\n", self.case.views[view].name) } else { oracle::raise_if_different(&self.case.views[view], &text) }
         );
         self.wear(Hat::Admin)?;
         let r = self.sql(&sql);

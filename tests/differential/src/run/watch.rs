@@ -112,7 +112,7 @@ fn differing(before: &[Placed], after: &[Placed]) -> Vec<String> {
 }
 
 /// Whether a transaction flushes once, at its end, by the rows that it changed.
-fn is_one_flush(t: &Transaction) -> bool {
+pub(super) fn is_one_flush(t: &Transaction) -> bool {
     let quiet = |act: &Act| match act {
         Act::Sql(sql) => {
             let word = sql.split_whitespace().next().unwrap_or("");

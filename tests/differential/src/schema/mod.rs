@@ -110,6 +110,15 @@ pub struct Schema {
     pub has_trigger: bool,
 }
 
+impl Schema {
+    /// The table that an INSERT, UPDATE, DELETE or COPY names, as long as it has its first name.
+    pub fn written(&self, sql: &str) -> Option<&Table> {
+        let rest =
+            ["INSERT INTO ", "UPDATE ", "DELETE FROM ", "COPY "].iter().find_map(|word| sql.strip_prefix(word))?;
+        self.tables.iter().find(|t| rest.strip_prefix(&t.name).is_some_and(|r| r.starts_with(' ')))
+    }
+}
+
 #[derive(Default)]
 pub struct Built {
     pub ddl: Vec<String>,

@@ -3,7 +3,6 @@
 use super::{Built, Column, Kind, Table};
 use crate::dice::Dice;
 use crate::hazards::Hazard;
-use crate::known;
 use crate::names::ident;
 use crate::types::{Features, Ty};
 
@@ -220,7 +219,7 @@ impl Maker<'_> {
         if self.dice.chance(15) {
             extra.generated = "STORED".into();
             let mut hazard = Hazard::GeneratedColumn;
-            if known::VIRTUAL_COLUMNS_CAPTURED && self.features.version >= 18 && self.dice.chance(40) {
+            if self.features.version >= 18 && self.dice.chance(40) {
                 extra.generated = "VIRTUAL".into();
                 hazard = Hazard::VirtualColumn;
             }

@@ -3,7 +3,6 @@
 use super::{step, Writer};
 use crate::case::{Act, Step, Transaction};
 use crate::hazards::Hazard;
-use crate::known;
 use crate::schema;
 
 impl Writer<'_> {
@@ -136,14 +135,11 @@ impl Writer<'_> {
             let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
             let table = *self.dice.maybe(&tables)?;
             let table = self.schema.tables[table].name.clone();
-            let early = known::CAPTURED_BEFORE_TRIGGERS && self.dice.chance(50);
-            let for_each_row = known::CAPTURED_BEFORE_TRIGGERS && self.dice.chance(50);
+            let (early, for_each_row) = (self.dice.chance(30), self.dice.chance(30));
             let trigger = format!("{}{}", if early { "AAA" } else { "zzz" }, self.fresh("_reads_"));
-            steps.push(step(
-                Act::ReadInTrigger { view, table, trigger, for_each_row },
-                &[Hazard::ReadInTrigger],
-                group,
-            ));
+            let early = early || for_each_row;
+            let hazard = if early { Hazard::EarlyTrigger } else { Hazard::ReadInTrigger };
+            steps.push(step(Act::ReadInTrigger { view, table, trigger, for_each_row, early }, &[hazard], group));
         }
         Some(Transaction::new(steps))
     }

@@ -60,7 +60,7 @@ impl Writer<'_> {
         kinds.extend(facts.groups.iter().map(|_| 2));
         kinds.extend(facts.aggregated.iter().take(2).map(|_| 3));
         kinds.extend(facts.aggregated.iter().take(3).map(|_| 9));
-        kinds.extend(facts.havings.iter().flat_map(|_| [10; 4]));
+        kinds.extend(facts.havings.iter().flat_map(|_| [10; 6]));
         kinds.extend(facts.extrema.iter().flat_map(|_| [4, 4, 4]));
         kinds.extend(facts.filters.iter().take(2).map(|_| 5));
         kinds.extend(facts.partitions.iter().map(|_| 6));
@@ -160,7 +160,7 @@ impl Writer<'_> {
             }
             11 => {
                 let base = *self.dice.pick(&facts.unusual);
-                let predicate = self.predicate(base.0);
+                let predicate = if self.dice.chance(50) { "true".to_string() } else { self.predicate(base.0) };
                 let (t, c) = self.names(base);
                 (vec![], self.one(format!("UPDATE {t} SET {c} = 9 WHERE {predicate}"), &[]))
             }

@@ -3,6 +3,7 @@
 use super::{step, Writer};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
+use crate::types::Ty;
 
 impl Writer<'_> {
     pub fn early_tview(&mut self) -> Option<usize> {
@@ -75,6 +76,7 @@ impl Writer<'_> {
                 20..=23 => s.extend(self.maintenance()),
                 24 | 25 => s = self.in_function(s),
                 26 | 27 => s = self.read_beside(s),
+                28 | 29 => s.extend(self.peek_in_write()),
                 _ => {}
             }
             steps.extend(s);
@@ -171,11 +173,36 @@ impl Writer<'_> {
         }
     }
 
+    /// An UPDATE or INSERT that reads a TVIEW for each of its rows.
+    fn peek_in_write(&mut self) -> Vec<Step> {
+        let Some(view) = self.early_tview() else {
+            return vec![];
+        };
+        let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
+        let table = self.dice.maybe(&tables).copied().unwrap_or(0);
+        let t = &self.schema.tables[table];
+        let Some(c) = t.columns.iter().find(|c| c.ty == Ty::Int && !c.generated && c.fk.is_none()) else {
+            return vec![];
+        };
+        let (name, column, which) = (t.name.clone(), c.name.clone(), t.writable());
+        let list = t.list(&which);
+        let or_nothing = t.or_nothing();
+        let predicate = self.predicate(table);
+        let write = if self.dice.chance(70) || self.schema.tables[table].columns[0].name == column {
+            format!("UPDATE {name} SET {column} = {column} + 1 + fuzz.peek() WHERE {predicate}")
+        } else {
+            let selected = list.replace(&column, &format!("{column} + fuzz.peek()"));
+            format!("INSERT INTO {name} ({list}) SELECT {selected} FROM {name} WHERE {predicate}{or_nothing}")
+        };
+        let group = self.next_group();
+        vec![step(Act::PeekInWrite { view, write }, &[Hazard::PeekInWrite], group)]
+    }
+
     /// A value changed and changed back by the same transaction.
     fn back_and_forth(&mut self) -> Vec<Step> {
         let table = self.table();
         let t = &self.schema.tables[table];
-        let Some(c) = t.columns.iter().find(|c| c.ty == crate::types::Ty::Int && !c.generated && c.fk.is_none()) else {
+        let Some(c) = t.columns.iter().find(|c| c.ty == Ty::Int && !c.generated && c.fk.is_none()) else {
             return self.statement();
         };
         let (name, column) = (t.name.clone(), c.name.clone());

@@ -24,8 +24,8 @@ impl Gen<'_> {
     /// Adds a LATERAL sub-query or a set-returning function, if there is something to call it with.
     pub fn lateral(&mut self, from: &mut From) -> bool {
         let rel = match self.dice.below(10) {
-            0..=4 => self.function(&from.rels),
-            5 | 6 if self.features.version >= 17 => self.json_table(&from.rels),
+            0..=3 => self.function(&from.rels),
+            4..=6 if self.features.version >= 17 => self.json_table(&from.rels),
             _ => None,
         };
         let rel = rel.unwrap_or_else(|| self.lateral_query(&from.rels));
