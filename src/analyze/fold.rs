@@ -210,7 +210,7 @@ impl Recogniser {
             let node = self.plain((*outputs(self.query)[position]).expr.cast());
             self.fold.positions.push(position);
             self.fold.key_types.push(type_of(node));
-            self.fold.key_exact.push(name::equal_is_same(&type_of(node)));
+            self.fold.key_exact.push(name::equal_is_same(&type_of(node)) || is_extract(node));
             self.fold.key_nodes.push(node);
         }
     }
@@ -427,6 +427,23 @@ unsafe fn count_of(agg: *mut pg_sys::Aggref) -> *mut pg_sys::Aggref {
     (*count).aggcollid = pg_sys::InvalidOid;
     (*count).inputcollid = pg_sys::InvalidOid;
     count
+}
+
+/// extract(field from date or time): numeric of one scale for each field.
+unsafe fn is_extract(node: *mut pg_sys::Node) -> bool {
+    if !list::is(node, pg_sys::NodeTag::T_FuncExpr) {
+        return false;
+    }
+    let call = &*node.cast::<pg_sys::FuncExpr>();
+    let functions = [
+        pg_sys::F_EXTRACT_TEXT_DATE,
+        pg_sys::F_EXTRACT_TEXT_TIMESTAMP,
+        pg_sys::F_EXTRACT_TEXT_TIMESTAMPTZ,
+        pg_sys::F_EXTRACT_TEXT_TIME,
+        pg_sys::F_EXTRACT_TEXT_TIMETZ,
+    ];
+    functions.contains(&call.funcid.to_u32())
+        && list::is(list::nth::<pg_sys::Node>(call.args, 0), pg_sys::NodeTag::T_Const)
 }
 
 unsafe fn index_of<T>(nodes: &mut Vec<*mut T>, node: *mut T) -> usize {

@@ -52,6 +52,10 @@ pub unsafe fn of(query: *mut pg_sys::Query) -> BTreeMap<u32, Use> {
                     entry.times += 1;
                     entry.with_children |= (*rte).inh;
                     entry.only |= !(*rte).inh;
+                    if !(*rte).securityQuals.is_null() {
+                        // Policies look at columns that the query does not.
+                        entry.columns.insert(0);
+                    }
                     let columns = columns(q, rte);
                     if columns.iter().any(|c| is_virtual((*rte).relid, *c)) {
                         entry.computed = true;

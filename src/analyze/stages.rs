@@ -164,7 +164,7 @@ impl Splitter<'_> {
                 let found = columns.iter().position(|(c, _)| pg_sys::equal((*c).cast(), n.cast()));
                 let at = match found {
                     Some(at) => at,
-                    None if list::is(n, pg_sys::NodeTag::T_Aggref) => {
+                    None if is_aggregate(n) => {
                         if pg_sys::checkExprHasSubLink(n) {
                             possible = false;
                         }
@@ -303,6 +303,15 @@ impl Splitter<'_> {
         (*outer).limitOption = (*query).limitOption;
         Ok(outer)
     }
+}
+
+/// An aggregate, or a JSON constructor around one (16 and later).
+unsafe fn is_aggregate(node: *mut pg_sys::Node) -> bool {
+    #[cfg(not(feature = "pg15"))]
+    if list::is(node, pg_sys::NodeTag::T_JsonConstructorExpr) {
+        return list::is((*node.cast::<pg_sys::JsonConstructorExpr>()).func, pg_sys::NodeTag::T_Aggref);
+    }
+    list::is(node, pg_sys::NodeTag::T_Aggref)
 }
 
 /// One relation, with nothing but a projection: storing it once more would not help.
@@ -516,6 +525,8 @@ unsafe fn replace_cte(query: *mut pg_sys::Query, label: &CStr, body: *mut pg_sys
             pg_sys::IncrementVarSublevelsUp(own.cast(), level as i32, 1);
             (*rte).rtekind = pg_sys::RTEKind::RTE_SUBQUERY;
             (*rte).subquery = own;
+            // Columns have the names of WITH, not those of its query.
+            (*rte).alias = pg_sys::makeAlias((*(*rte).eref).aliasname, (*(*rte).eref).colnames);
             (*rte).ctename = std::ptr::null_mut();
             (*rte).ctelevelsup = 0;
             (*rte).coltypes = std::ptr::null_mut();

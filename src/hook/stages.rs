@@ -83,7 +83,11 @@ unsafe fn columns(text: &str) -> Result<String> {
     Ok((1..=n).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", "))
 }
 
+/// Also of the stages below, which were made while the stage was still ours.
 unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
+    for below in catalog::of(stage) {
+        set_owner(below, owner);
+    }
     let same = Relation::open(stage, pg_sys::NoLock).is_none_or(|r| r.class().relowner == owner);
     if !same {
         let _superuser = Superuser::new();
@@ -119,10 +123,7 @@ pub fn drop(tview: pg_sys::Oid) {
 
 /// Gives stages the owner of their TVIEW, after owners have changed.
 pub fn follow_owners() {
-    let mut all = catalog::all();
-    // Outer stages first: an inner one follows its parent.
-    all.sort_by_key(|(_, parent)| parent.to_u32());
-    for (stage, _) in all {
+    for (stage, _) in catalog::all() {
         let root = catalog::root(stage);
         if let Some(owner) = Relation::open(root, pg_sys::AccessShareLock).map(|r| r.class().relowner) {
             // SAFETY: both exist.

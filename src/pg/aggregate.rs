@@ -106,6 +106,8 @@ pub struct Machine {
     initial: Option<Datum>,
     by_value: bool,
     len: i16,
+    /// How many sums a stored numeric state has.
+    sums: Option<u32>,
     /// Where transition values live.
     home: pg_sys::MemoryContext,
 }
@@ -136,6 +138,11 @@ impl Machine {
             initial,
             by_value,
             len,
+            sums: m.stored.as_ref().and_then(|s| match s.serialfn.to_u32() {
+                pg_sys::F_NUMERIC_AVG_SERIALIZE => Some(1),
+                pg_sys::F_NUMERIC_SERIALIZE => Some(2),
+                _ => None,
+            }),
             home: (*context).curaggcontext,
         }
     }
@@ -199,7 +206,13 @@ impl Machine {
     /// The context is current.
     pub unsafe fn dump(&mut self, state: &State) -> Option<Datum> {
         match &mut self.serial {
-            Some([serial, ..]) => state.value.and_then(|v| serial.call(&[Some(v)])),
+            Some([serial, ..]) => {
+                let stored = state.value.and_then(|v| serial.call(&[Some(v)]))?;
+                if let Some(sums) = self.sums {
+                    canonical(stored, sums);
+                }
+                Some(stored)
+            }
             None => state.value,
         }
     }
@@ -257,6 +270,32 @@ impl Machine {
             Some(last) if last.strict() && (state.value.is_none() || extra) => None,
             Some(last) if extra => last.call(&[state.value, None]),
             Some(last) => last.call(&[state.value]),
+        }
+    }
+}
+
+/// Brings a stored numeric state to the form that it has when it is computed afresh: sums have the scale of the values
+/// that are in them, not of those that once were. Source: utils/adt/numeric.c, numeric_serialize, numericvar_serialize.
+unsafe fn canonical(stored: Datum, sums: u32) {
+    let varlena = stored.cast_mut_ptr::<pg_sys::varlena>();
+    let len = pgrx::varsize_any_exhdr(varlena);
+    let bytes = std::slice::from_raw_parts_mut(pgrx::vardata_any(varlena).cast_mut().cast::<u8>(), len);
+    let int = |bytes: &[u8], at: usize| -> Option<u32> {
+        bytes.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+    };
+    // N; then per sum: number of digits, weight, sign, scale, digits; then the greatest scale.
+    let mut at = 8;
+    let mut scales = Vec::new();
+    for _ in 0..sums {
+        let Some(digits) = int(bytes, at) else { return };
+        scales.push(at + 12);
+        at += 16 + 2 * digits as usize;
+    }
+    let Some(greatest) = int(bytes, at) else { return };
+    for (i, scale) in scales.into_iter().enumerate() {
+        let value = greatest * (i as u32 + 1);
+        if let Some(place) = bytes.get_mut(scale..scale + 4) {
+            place.copy_from_slice(&value.to_be_bytes());
         }
     }
 }

@@ -70,6 +70,27 @@ impl Drop for Pinned {
     }
 }
 
+/// Within `small`: plans that are made here may take any path.
+pub struct AnyPath(i32);
+
+impl AnyPath {
+    pub fn new() -> AnyPath {
+        // SAFETY: undone on drop, or by the server's abort.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        set(c"enable_seqscan", c"on");
+        AnyPath(level)
+    }
+}
+
+impl Drop for AnyPath {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the level of new().
+            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+        }
+    }
+}
+
 /// Catalog changes of our own that the owner of a TVIEW has no right to.
 pub struct Superuser {
     user: pg_sys::Oid,

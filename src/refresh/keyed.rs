@@ -10,6 +10,7 @@ use super::{locks, sql, Job};
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
+use crate::pg::pinned::AnyPath;
 use crate::pg::spi::{Plan, Rows, Session};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_sys, FromDatum};
@@ -66,9 +67,12 @@ impl Job<'_> {
     /// the planner finds cheaper for their number.
     fn choose(&self, session: &Session, texts: &Texts, size: Size) -> Result<Rc<Plan>> {
         let by_key = self.tview.plan(session, &texts.by_key, size)?;
-        if size == Size::Small {
+        if size == Size::Small && !by_key.is_forced() {
             return Ok(by_key);
         }
+        // No index leads from a key to the rows it is computed from.
+        let _planning = AnyPath::new();
+        let by_key = self.tview.plan(session, &texts.by_key, Size::Large)?;
         let at_once = self.tview.plan(session, &texts.at_once, size)?;
         match (by_key.cost(), at_once.cost()) {
             (Some(some), Some(all)) if some / KEYS_PLANNED_FOR * self.rows as f64 > all => Ok(at_once),

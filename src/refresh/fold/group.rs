@@ -22,6 +22,8 @@ struct Group {
     rows: i64,
     cells: Vec<Cell>,
     looked_up: bool,
+    /// How many more rows have the very key that the group shows.
+    shown: i64,
     /// Only recomputing can tell.
     recompute: bool,
 }
@@ -135,7 +137,7 @@ impl<'a> Groups<'a> {
         let types = &self.fold.key_types;
         let key = key.iter().zip(types).map(|(v, t)| v.map(|d| copy(d, t))).collect();
         let cells = self.states.fresh();
-        self.groups.push(Group { key, tid: None, rows: 0, cells, looked_up: false, recompute: false });
+        self.groups.push(Group { key, tid: None, rows: 0, cells, looked_up: false, shown: 0, recompute: false });
         self.by_hash.entry(hash).or_default().push(self.groups.len() - 1);
         self.groups.len() - 1
     }
@@ -193,10 +195,10 @@ impl<'a> Groups<'a> {
         let waiting = std::mem::take(&mut self.waiting);
         for positive in [true, false] {
             for (g, weight, row) in waiting.iter().filter(|(_, w, _)| (*w > 0) == positive) {
-                let leaves = *weight < 0 && self.is_representative(*g, row);
+                let shown = self.is_representative(*g, row);
                 let group = &mut self.groups[*g];
                 group.rows += weight;
-                group.recompute |= leaves;
+                group.shown += if shown { *weight } else { 0 };
                 if !group.recompute {
                     group.recompute = !self.states.take(&mut group.cells, row, *weight);
                 }
@@ -204,7 +206,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether a row has the very key that the group shows: when it leaves, the group may have to show another one.
+    /// Whether a row has the very key that the group shows: when rows with it leave, it may have to show another one.
     unsafe fn is_representative(&self, g: usize, row: &Input) -> bool {
         let same = |(k, value): (&usize, &Option<Datum>)| match (self.groups[g].key[*k], *value) {
             (None, None) => true,
@@ -220,7 +222,8 @@ impl<'a> Groups<'a> {
     /// Groups that must be recomputed, with those that share the TVIEW's key with one.
     pub fn to_recompute(&self, positions: &[usize]) -> BTreeSet<usize> {
         // A group without rows is gone, whatever its state says.
-        let marked = |g: &Group| g.recompute && (g.rows != 0 || g.tid.is_none() || positions.is_empty());
+        let marked =
+            |g: &Group| (g.recompute || g.shown < 0) && (g.rows != 0 || g.tid.is_none() || positions.is_empty());
         // SAFETY: values of the key types.
         let hash = |g: &Group| unsafe { self.lock_hash(g, positions) };
         let hashes: BTreeSet<u32> = self.groups.iter().filter(|g| marked(g)).map(hash).collect();
