@@ -66,8 +66,10 @@ DELETE FROM item WHERE grp = 13 AND id > 60;
 SELECT grp, s, a, hi FROM spans WHERE grp = 13;
 SELECT * FROM cost('spans');
 
--- 1.5 and 1.50 are one group, which shows one of them
-INSERT INTO item (id, grp, price) VALUES (5000, 14, 7000.5), (5001, 14, 7000.50);
+-- 1.5 and 1.50 are one group, which shows one that is there
+INSERT INTO item (id, grp, price) VALUES (5000, 14, 7000.5);
+INSERT INTO item (id, grp, price) VALUES (5001, 14, 7000.50);
+SELECT * FROM by_price WHERE price = 7000.5;
 SELECT * FROM cost('by_price');
 DELETE FROM item WHERE id = 5000;
 SELECT * FROM by_price WHERE price = 7000.5;
