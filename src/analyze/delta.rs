@@ -32,6 +32,8 @@ pub struct Terms {
     pub before: Vec<String>,
     /// Atoms that a change can null-extend or bring back: two writers can be blind to each other there.
     pub flips: BTreeSet<usize>,
+    /// Made by `anchor`, which needs keys in the change rows.
+    pub anchored: bool,
 }
 
 /// One term per changed occurrence; `targets` are expressions of the described query.
@@ -291,15 +293,6 @@ unsafe fn nullable_places(
 /// The output expressions of a query.
 pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
     outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect()
-}
-
-/// Whether an expression of the described query depends on one of these atoms.
-pub unsafe fn mentions_any(d: &Described, node: *mut pg_sys::Node, atoms: &BTreeSet<usize>) -> bool {
-    !atoms.is_empty()
-        && walk::walk(node, &mut |n| {
-            list::is(n, pg_sys::NodeTag::T_Var)
-                && !d.block.atoms_of((*n.cast::<pg_sys::Var>()).varno as usize).is_disjoint(atoms)
-        })
 }
 
 /// Whether a whole-row Var of this level's relation `index` occurs.

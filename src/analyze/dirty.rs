@@ -88,6 +88,14 @@ unsafe fn collect(
     Ok(Ok(()))
 }
 
+/// All rows of some queries, which may have WITH clauses.
+pub fn union_all(selects: &[String]) -> String {
+    match selects {
+        [one] => one.clone(),
+        many => many.iter().map(|s| format!("({s})")).collect::<Vec<_>>().join(" UNION ALL "),
+    }
+}
+
 /// A term's SQL and what it says about concurrency.
 struct Term {
     /// One SELECT per combination of null-extended sides, each with one column per key position.

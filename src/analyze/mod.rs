@@ -4,6 +4,7 @@
 //! operators: the search_path that text needs · locate: where a refused construct stands · describe: the description · dirty: the query for the keys that a change can affect · lift: sub-queries in it · change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · fold: state and outputs of grouped queries · text: SQL of the whole query.
 //! Called by the DDL hooks (at creation, with error positions) and by refresh (once per TVIEW and backend).
 
+pub mod anchor;
 mod change_rows;
 pub mod delta;
 pub mod describe;

@@ -255,6 +255,31 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     catalog::register(&sources)?;
     // Refuses a cycle.
     graph::current()?;
+    capture_keys(oid, owner, sources)
+}
+
+/// Adds key columns to what is captured, where strategies need them.
+fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) -> Result<()> {
+    let keys = {
+        let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
+        let _pinned = Pinned::new(owner);
+        // SAFETY: the owner and its settings are pinned.
+        unsafe { tview::keys_to_capture(&rel)? }
+    };
+    let mut more = false;
+    for s in &mut sources {
+        for column in keys.get(&s.relid.to_u32()).into_iter().flatten() {
+            if !s.columns.contains(column) && !s.columns.contains(&0) {
+                s.columns.push(*column);
+                more = true;
+            }
+        }
+        s.columns.sort_unstable();
+    }
+    if more {
+        catalog::unregister(oid);
+        catalog::register(&sources)?;
+    }
     Ok(())
 }
 

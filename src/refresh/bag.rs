@@ -5,6 +5,7 @@
 //! away equal rows follow one another, because the hash is locked.
 
 use super::apply::Change;
+use super::tview::weighted;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
 use crate::analyze::{delta, describe, load};
@@ -186,7 +187,7 @@ impl Tview {
         let terms = unsafe {
             let query = load::expand(load::maintained(rel)?)?;
             let described = describe::describe(query, &super::tview::stored_key);
-            match delta::terms(&described, &delta::outputs_of(query), changed)? {
+            match weighted(&described, &delta::outputs_of(query), changed, &super::tview::captured(self.oid))? {
                 Ok(terms) => terms,
                 Err(_) => return Ok(None),
             }
@@ -197,7 +198,7 @@ impl Tview {
             hash_expression(rel, self, "d."),
             view = self.name,
         );
-        let union = |selects: &[String]| (!selects.is_empty()).then(|| super::sql::union_all(selects));
+        let union = |selects: &[String]| (!selects.is_empty()).then(|| crate::analyze::dirty::union_all(selects));
         Ok(Some(BagSql { delta: union(&terms.now), before: union(&terms.before), lookup }))
     }
 }

@@ -43,15 +43,7 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
         }
     };
     let names = numbered("k", key.len());
-    Ok(Some(format!("SELECT DISTINCT {names} FROM ({}) x({names})", union_all(&selects))))
-}
-
-/// All rows of some queries, which may have WITH clauses.
-pub fn union_all(selects: &[String]) -> String {
-    match selects {
-        [one] => one.clone(),
-        many => many.iter().map(|s| format!("({s})")).collect::<Vec<_>>().join(" UNION ALL "),
-    }
+    Ok(Some(format!("SELECT DISTINCT {names} FROM ({}) x({names})", dirty::union_all(&selects))))
 }
 
 /// The keys that the flush has locked, read back from the TVIEW's row type.

@@ -4,7 +4,7 @@
 //! under the pinned settings, so every name in it is qualified.
 
 use crate::analyze::fold::{self, Fold};
-use crate::analyze::{delta, describe, dirty, load, operators, relations, text};
+use crate::analyze::{anchor, delta, describe, dirty, load, operators, relations, text};
 use crate::catalog::{cache, options, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -171,6 +171,8 @@ pub struct Decided {
     pub decisions: BTreeMap<u32, Decision>,
     pub shape: Shape,
     pub fold: Option<Fold>,
+    /// Key columns of base relations that change rows must have beside the columns the query reads.
+    pub keys: BTreeMap<u32, BTreeSet<i16>>,
 }
 
 impl Decided {
@@ -181,6 +183,28 @@ impl Decided {
             d.strategy = d.fallback;
             d.reason = "the rows have lost their state; tviews.rebuild() brings it back".into();
         }
+    }
+}
+
+/// Key columns by relation that must be captured for an open TVIEW.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
+    Ok(decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?.keys)
+}
+
+/// Whether the change rows of relations have some columns, as an existing TVIEW had them captured. Rows of a TVIEW have all.
+pub fn captured(tview: pg_sys::Oid) -> impl Fn(u32, &[i16]) -> bool {
+    let sources = crate::catalog::sources(|s| s.tview == tview);
+    move |relid, columns| {
+        sources.iter().any(|s| {
+            s.relid.to_u32() == relid
+                && (s.columns.contains(&0)
+                    || columns.iter().all(|c| s.columns.contains(c))
+                    // SAFETY: syscache look-up.
+                    || unsafe { tam::is_tview(s.relid) })
+        })
     }
 }
 
@@ -214,6 +238,7 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
     };
     let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
     let mut decisions = BTreeMap::new();
+    let mut anchored = false;
     for (relid, usage) in &used {
         let mut decision = match (&positions, options.get("mode").map(String::as_str)) {
             (_, Some("full")) => Decision::full("mode = full"),
@@ -223,13 +248,17 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         };
         if options.get("mode").map(String::as_str) != Some("full") {
             if let Ok(fold) = &fold {
-                consider_fold(&described, fold, *relid, usage, &mut decision)?;
+                let mut targets = fold.key_nodes.clone();
+                targets.extend(&fold.args);
+                targets.extend(&fold.filters);
+                anchored |= consider(&described, &targets, Strategy::Fold, *relid, usage, &mut decision)?;
             } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
                 decision.reason = format!("{}: {why}", decision.reason);
             }
         }
         if positions.is_none() && d.shape == Shape::Rows && options.get("mode").map(String::as_str) != Some("full") {
-            consider_delta(&described, *relid, usage, &mut decision)?;
+            let targets = delta::outputs_of(described.block.query);
+            anchored |= consider(&described, &targets, Strategy::Delta, *relid, usage, &mut decision)?;
         }
         decisions.insert(*relid, decision);
     }
@@ -237,7 +266,15 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
     let key = positions.map(|p| key_columns(&described, expanded, &p)).transpose()?;
     let shape = d.shape.clone();
     let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
-    Ok(Decided { key, decisions, shape, fold })
+    let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
+    if anchored {
+        for atom in &d.atoms {
+            if let Some(relid) = atom.relid {
+                keys.entry(relid).or_default().extend(atom.keys.iter().flatten());
+            }
+        }
+    }
+    Ok(Decided { key, decisions, shape, fold, keys })
 }
 
 fn no_key(shape: &Shape) -> String {
@@ -296,60 +333,59 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
     Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
 }
 
-/// Makes a decision `delta` when the rows by which the output changes can be told.
-unsafe fn consider_delta(
+/// The weighted rows by which the described query changes: linear terms, or now minus before.
+///
+/// # Safety
+/// `targets` are expressions of the described query.
+pub unsafe fn weighted(
     d: &describe::Described,
+    targets: &[*mut pg_sys::Node],
+    changed: &BTreeSet<u32>,
+    captured: anchor::Captured,
+) -> Result<std::result::Result<delta::Terms, String>> {
+    let atoms = &d.description.atoms;
+    let used = relations::of(d.block.query);
+    let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
+    if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times)) {
+        if let Ok(terms) = delta::terms(d, targets, changed)? {
+            return Ok(Ok(terms));
+        }
+    }
+    anchor::terms(d, targets, changed, &stored_key, captured)
+}
+
+/// Makes a decision `strategy` (fold or delta) when the weighted rows by which the query changes can be told. Returns
+/// whether that takes the keys of base relations.
+unsafe fn consider(
+    d: &describe::Described,
+    targets: &[*mut pg_sys::Node],
+    strategy: Strategy,
     relid: u32,
     usage: &relations::Use,
     decision: &mut Decision,
-) -> Result<()> {
-    let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
-    if times < usage.times
-        || (usage.only && has_children(relid))
-        || usage.columns.iter().any(|c| *c < 0)
-        || usage.computed
-    {
-        return Ok(());
+) -> Result<bool> {
+    if (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed {
+        return Ok(false);
     }
-    match delta::terms(d, &delta::outputs_of(d.block.query), &BTreeSet::from([relid]))? {
+    let fallback = if decision.strategy == Strategy::Keyed { Strategy::Keyed } else { Strategy::Full };
+    match weighted(d, targets, &BTreeSet::from([relid]), &|_, _| true)? {
         Ok(terms) => {
-            let sharing = if times > 1 || !terms.flips.is_empty() { Sharing::Alone } else { Sharing::ByKey };
-            let reason = "rows are added and taken away as the changed rows say".into();
-            *decision = Decision { strategy: Strategy::Delta, sharing, reason, fallback: Strategy::Full };
+            let alone = usage.times > 1 || !terms.flips.is_empty();
+            let reason = match (strategy, terms.flips.is_empty()) {
+                (Strategy::Fold, true) => "changed rows are taken into the state of their groups",
+                (Strategy::Fold, false) => {
+                    "the rows that a change affects, now and before, are taken into their groups"
+                }
+                (_, true) => "rows are added and taken away as the changed rows say",
+                (_, false) => "the rows that a change affects, now and before, are added and taken away",
+            };
+            let sharing = if alone { Sharing::Alone } else { Sharing::ByKey };
+            *decision = Decision { strategy, sharing, reason: reason.into(), fallback };
+            return Ok(terms.anchored);
         }
         Err(why) => decision.reason = format!("{}: {why}", decision.reason),
     }
-    Ok(())
-}
-
-/// Makes a decision `fold` when the changes of a relation can be taken into the state of the groups.
-unsafe fn consider_fold(
-    d: &describe::Described,
-    fold: &Fold,
-    relid: u32,
-    usage: &relations::Use,
-    decision: &mut Decision,
-) -> Result<()> {
-    let times = d.description.atoms.iter().filter(|a| a.relid == Some(relid)).count();
-    if times < usage.times
-        || (usage.only && has_children(relid))
-        || usage.columns.iter().any(|c| *c < 0)
-        || usage.computed
-    {
-        return Ok(());
-    }
-    match delta::terms(d, &fold.key_nodes, &BTreeSet::from([relid]))? {
-        Ok(terms) => {
-            // The groups of a row with its partners and without are the same, and locked, when keys are of other atoms.
-            let apart = fold.key_nodes.iter().any(|k| delta::mentions_any(d, *k, &terms.flips));
-            let sharing = if times > 1 || apart { Sharing::Alone } else { Sharing::ByKey };
-            let reason = "changed rows are taken into the state of their groups".into();
-            *decision = Decision { strategy: Strategy::Fold, sharing, reason, fallback: decision.strategy };
-        }
-        Err(why) if decision.strategy == Strategy::Keyed => decision.reason = format!("{}: {why}", decision.reason),
-        Err(_) => {}
-    }
-    Ok(())
+    Ok(false)
 }
 
 unsafe fn key_columns(

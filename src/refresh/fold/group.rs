@@ -142,13 +142,6 @@ impl<'a> Groups<'a> {
         self.groups.len() - 1
     }
 
-    /// Forgets rows and groups.
-    pub fn forget(&mut self) {
-        self.by_hash.clear();
-        self.groups.clear();
-        self.waiting.clear();
-    }
-
     pub fn not_looked_up(&self) -> Vec<usize> {
         (0..self.groups.len()).filter(|g| !self.groups[*g].looked_up).collect()
     }

@@ -14,7 +14,7 @@ use super::keyed::KeyedSql;
 use super::tview::Size;
 use super::{locks, sql, Job};
 use crate::analyze::fold::Fold;
-use crate::analyze::{delta, describe, fold, load};
+use crate::analyze::{describe, dirty, fold, load};
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -54,12 +54,6 @@ impl Job<'_> {
                     return Ok(());
                 }
                 locks::keys(self.tview, &groups.lock_hashes(self.key_positions()));
-                if sql.before.is_some() {
-                    // Another writer of the relation may have been ahead of us: what has lost or found its partners is
-                    // told again, now that nobody else can change these groups.
-                    groups.forget();
-                    self.collect(&mut groups, &arena, sql, size)?;
-                }
                 let snapshot = self.snapshot();
                 self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
                 // SAFETY: everything the groups hold lives in the arena.
@@ -283,12 +277,12 @@ impl super::Tview {
             let mut targets = fold.key_nodes.clone();
             targets.extend(&fold.args);
             targets.extend(&fold.filters);
-            match delta::terms(&described, &targets, changed)? {
+            match super::tview::weighted(&described, &targets, changed, &super::tview::captured(self.oid))? {
                 Ok(terms) => terms,
                 Err(_) => return Ok(None),
             }
         };
-        let union = |selects: &[String]| (!selects.is_empty()).then(|| sql::union_all(selects));
+        let union = |selects: &[String]| (!selects.is_empty()).then(|| dirty::union_all(selects));
         let delta = union(&terms.now);
         let bulk = match &delta {
             Some(all) if terms.now.len() > 1 => format!("SELECT * FROM ({all}) x ORDER BY 1 DESC"),
