@@ -33,9 +33,13 @@ CREATE TVIEW k_ordered_set AS SELECT grp, mode() WITHIN GROUP (ORDER BY n) AS m,
 CREATE TVIEW k_own AS SELECT grp, longest(word ORDER BY id) AS l FROM item GROUP BY grp;
 CREATE TVIEW k_mixed AS SELECT grp, count(*) AS c, sum(n) AS s, string_agg(word, '' ORDER BY id) AS w FROM item GROUP BY grp;
 -- JSON_ARRAYAGG and JSON_OBJECTAGG exist since 16
-SELECT CASE WHEN current_setting('server_version_num')::int >= 160000
-            THEN 'CREATE TVIEW k_sql_json AS SELECT grp, JSON_ARRAYAGG(word ORDER BY id) AS a, JSON_OBJECTAGG(id: word) AS o FROM item GROUP BY grp'
-            ELSE 'CREATE TVIEW k_sql_json AS SELECT grp, json_agg(word ORDER BY id) AS a FROM item GROUP BY grp' END \gexec
+DO $$ BEGIN
+    IF current_setting('server_version_num')::int >= 160000 THEN
+        EXECUTE 'CREATE TVIEW k_sql_json AS SELECT grp, JSON_ARRAYAGG(word ORDER BY id) AS a, JSON_OBJECTAGG(id: word) AS o FROM item GROUP BY grp';
+    ELSE
+        CREATE TVIEW k_sql_json AS SELECT grp, json_agg(word ORDER BY id) AS a FROM item GROUP BY grp;
+    END IF;
+END $$;
 SELECT name, strategies FROM tviews.tviews WHERE schema = 'aggregates' ORDER BY name;
 SELECT * FROM cost();
 

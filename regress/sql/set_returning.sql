@@ -15,9 +15,13 @@ CREATE TVIEW series AS SELECT t.id, g FROM t, generate_series(1, t.n) AS g;
 CREATE TVIEW split AS SELECT t.id, w FROM t, regexp_split_to_table(t.words, ' ') AS w;
 CREATE TVIEW counted AS SELECT e, count(*) AS c FROM t, unnest(t.arr) AS e GROUP BY e;
 CREATE TVIEW in_list AS SELECT id, unnest(arr) AS e, generate_series(1, n) AS s FROM t;
-SELECT CASE WHEN current_setting('server_version_num')::int >= 170000
-            THEN $$CREATE TVIEW json_table_ AS SELECT t.id, j.v FROM t, JSON_TABLE(t.doc, '$.list[*]' COLUMNS (v int PATH '$')) AS j$$
-            ELSE $$CREATE TVIEW json_table_ AS SELECT t.id, j.v::int FROM t, jsonb_array_elements(t.doc -> 'list') AS j (v)$$ END \gexec
+DO $$ BEGIN
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        EXECUTE $q$CREATE TVIEW json_table_ AS SELECT t.id, j.v FROM t, JSON_TABLE(t.doc, '$.list[*]' COLUMNS (v int PATH '$')) AS j$q$;
+    ELSE
+        CREATE TVIEW json_table_ AS SELECT t.id, j.v::int FROM t, jsonb_array_elements(t.doc -> 'list') AS j (v);
+    END IF;
+END $$;
 SELECT name, strategies FROM tviews.tviews WHERE schema = 'set_returning' ORDER BY name;
 SELECT * FROM cost();
 
