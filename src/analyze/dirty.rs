@@ -134,6 +134,9 @@ unsafe fn term(
         Ok(combinations) => combinations,
         Err(why) => return Ok(Err(why)),
     };
+    if edit.whole_rows(query, &d.block) {
+        return Ok(Err("a whole row is used".into()));
+    }
     edit.replace(query, &d.block)?;
     let mut keys: Vec<*mut pg_sys::Node> = Vec::new();
     let outs = outputs(query);
@@ -270,6 +273,26 @@ impl Edit<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether outputs have whole rows of other changed relations, which change rows would make incomplete.
+    unsafe fn whole_rows(&self, query: *mut pg_sys::Query, block: &Block) -> bool {
+        block.items.iter().any(|(i, item)| {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
+            match item {
+                Item::Sub(sub) => self.whole_rows((*rte).subquery, sub),
+                Item::Atom(a) if *a == self.atom => false,
+                Item::Atom(_) => {
+                    (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION
+                        && self.changed.contains(&(*rte).relid.to_u32())
+                        && walk::walk((*query).targetList.cast(), &mut |node| {
+                            list::is(node, pg_sys::NodeTag::T_Var)
+                                && (*node.cast::<pg_sys::Var>()).varno as usize == *i
+                                && (*node.cast::<pg_sys::Var>()).varattno <= 0
+                        })
+                }
+            }
+        })
     }
 
     /// Puts change rows in the place of the changed atom, and deleted rows beside every other changed relation.
@@ -467,8 +490,14 @@ unsafe fn outer_conditions(
         if pg_sys::checkExprHasSubLink(condition) {
             return true;
         }
-        let flags = (pg_sys::PVC_RECURSE_AGGREGATES | pg_sys::PVC_RECURSE_PLACEHOLDERS) as i32;
-        list::iter::<pg_sys::Var>(pg_sys::pull_var_clause(condition, flags)).any(|var| {
+        let mut vars: Vec<*mut pg_sys::Var> = Vec::new();
+        walk::walk(condition, &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varlevelsup == 0 {
+                vars.push(n.cast());
+            }
+            false
+        });
+        vars.into_iter().any(|var| {
             if (*var).varno as usize != index {
                 return false;
             }

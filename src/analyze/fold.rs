@@ -6,6 +6,7 @@
 //! Called by refresh (facts of a TVIEW, SQL of its flush) and by `text` (state columns of the query).
 
 use super::load::outputs;
+use crate::capture::install::make;
 use crate::pg::aggregate::{facts, state_aggregate, Facts, Moving, Stored};
 use crate::pg::memory::Arena;
 use crate::pg::{ext, list, name, walk};
@@ -340,6 +341,19 @@ impl Recogniser {
             (*node).aggfnoid = state;
             (*node).aggtype = pg_sys::get_func_rettype(state);
             (*node).aggcollid = pg_sys::InvalidOid;
+        }
+        if internal {
+            // NULLs leave such a state as it is; without them there is none when there are no values.
+            let argument = (*list::nth::<pg_sys::TargetEntry>((*node).args, 0)).expr;
+            let test = make::<pg_sys::NullTest>(pg_sys::NodeTag::T_NullTest);
+            (*test).arg = ext::copy(argument);
+            (*test).nulltesttype = pg_sys::NullTestType::IS_NOT_NULL;
+            (*test).location = -1;
+            (*node).aggfilter = if (*node).aggfilter.is_null() {
+                test.cast()
+            } else {
+                pg_sys::make_and_qual((*node).aggfilter.cast(), test.cast()).cast()
+            };
         }
         if internal && (facts.serialfn == pg_sys::InvalidOid || facts.transtype != pg_sys::INTERNALOID) {
             return Err("an aggregate whose state cannot be kept");

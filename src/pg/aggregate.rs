@@ -211,7 +211,7 @@ impl Machine {
                 if let Some(sums) = self.sums {
                     canonical(stored, sums);
                 }
-                Some(stored)
+                (!is_nothing(stored)).then_some(stored)
             }
             None => state.value,
         }
@@ -222,6 +222,9 @@ impl Machine {
     /// # Safety
     /// `arg` is of the argument's type; the context is current.
     pub unsafe fn advance(&mut self, state: &mut State, arg: Option<Datum>) {
+        if self.serial.is_some() && arg.is_none() {
+            return;
+        }
         if self.strict {
             let Some(arg) = arg else { return };
             if state.count == 0 && state.value.is_none() {
@@ -243,7 +246,7 @@ impl Machine {
     /// # Safety
     /// As `advance`.
     pub unsafe fn retreat(&mut self, state: &mut State, arg: Option<Datum>) -> bool {
-        if self.inverse_strict && arg.is_none() {
+        if (self.inverse_strict || self.serial.is_some()) && arg.is_none() {
             return true;
         }
         if state.count == 1 {
@@ -272,6 +275,13 @@ impl Machine {
             Some(last) => last.call(&[state.value]),
         }
     }
+}
+
+/// Whether a stored state is that of no values.
+unsafe fn is_nothing(stored: Datum) -> bool {
+    let varlena = stored.cast_mut_ptr::<pg_sys::varlena>();
+    let len = pgrx::varsize_any_exhdr(varlena);
+    std::slice::from_raw_parts(pgrx::vardata_any(varlena).cast::<u8>(), len).iter().all(|b| *b == 0)
 }
 
 /// Brings a stored numeric state to the form that it has when it is computed afresh: sums have the scale of the values

@@ -142,7 +142,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             query: text,
             original,
             selected: column_names(rel).len() + states,
-            search_path: operators::search_path(load::expand(query)?),
+            search_path: operators::search_path(load::expand(load::stored(rel)?)?),
             plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),
             fold_sql: RefCell::new(HashMap::new()),
