@@ -75,7 +75,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Keyed {
             let _pinned = Pinned::new(tview.owner);
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };
-            if d.sharing == Sharing::ByKey {
+            if d.sharing == Sharing::ByKey || tview.region {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));
             } else {

@@ -94,6 +94,21 @@ pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
     Ok(Texts { by_key: whole(&by_key), at_once: whole(&at_once) })
 }
 
+/// All rows of the query with the locked keys, with their state.
+pub fn rows_of(tview: &Tview) -> Result<Texts> {
+    let key = key_of(tview)?;
+    let columns = numbered("c", tview.selected);
+    let (query, keys) = (&tview.query, locked_keys(tview)?);
+    let d = format!("WITH d({}) AS MATERIALIZED ({keys})", numbered("k", key.len()));
+    let same = conjunction(key, |_, k| format!("f.c{}", k.at + 1));
+    Ok(Texts {
+        by_key: format!(
+            "{d} SELECT q.* FROM d, LATERAL (SELECT * FROM ({query}) f({columns}) WHERE {same} OFFSET 0) q"
+        ),
+        at_once: format!("{d} SELECT f.* FROM d JOIN ({query}) f({columns}) ON {}{same}", hashes(key)),
+    })
+}
+
 /// Null-safe equality cannot be hashed: an equality of hashes goes before it, so that a hash join is possible.
 fn hashes(key: &[KeyColumn]) -> String {
     if !key.iter().any(|k| k.nullable) || !key.iter().all(|k| name::is_hashable(k.typid)) {

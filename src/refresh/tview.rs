@@ -45,6 +45,8 @@ pub struct Tview {
     /// Attributes of the stored row that carry state, from 0; always the last ones.
     pub state: Vec<usize>,
     pub key: Option<Vec<KeyColumn>>,
+    /// The key names all rows of a window partition, not one.
+    pub region: bool,
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
@@ -135,6 +137,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             columns: column_names(rel).iter().map(|c| name::ident(c)).collect(),
             state: state.into_iter().map(|a| a as usize - 1).collect(),
             key: plan.key,
+            region: matches!(plan.shape, Shape::Partitions(_)),
             decisions: plan.decisions,
             approximate: options.get("approximate").map(String::as_str) == Some("true"),
             title: name::relation(root).unwrap_or_default(),
@@ -227,8 +230,8 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
     let described = describe::describe(expanded, &stored_key);
     let d = &described.description;
     let positions = match options.get("key") {
-        Some(given) => Some(given_key(given, &columns, &d.comparable)?),
-        None => key::derive(d),
+        Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
+        _ => key::derive(d),
     };
     let approximate = options.get("approximate").map(String::as_str) == Some("true");
     let fold = match (&positions, &d.shape) {
@@ -283,6 +286,7 @@ fn no_key(shape: &Shape) -> String {
         Shape::Groups(g) if g.is_empty() => "an aggregate without GROUP BY depends on all rows".into(),
         Shape::Groups(_) => "a grouping expression is not among the output columns".into(),
         Shape::Rows => "no unique key of the output can be derived".into(),
+        Shape::Partitions(_) => "a column that windows are partitioned by has no equality operator".into(),
         Shape::Distinct => "a column of the output has no equality operator".into(),
     }
 }
@@ -295,7 +299,7 @@ fn has_children(relid: u32) -> bool {
 /// The key of a TVIEW that is read by another one.
 pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     let tview = of(rel).ok()?;
-    let key = tview.key.as_ref()?;
+    let key = tview.key.as_ref().filter(|_| !tview.region)?;
     Some(describe::StoredKey {
         columns: key.iter().map(|k| k.at as i16 + 1).collect(),
         not_null: key.iter().filter(|k| !k.nullable).map(|k| k.at as i16 + 1).collect(),
@@ -328,8 +332,13 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
         (_, true) => Sharing::ByKey,
         (_, false) => Sharing::Free,
     };
-    let reason =
-        if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
+    let reason = if matches!(d.description.shape, Shape::Partitions(_)) {
+        "the partitions of changed rows are recomputed"
+    } else if grouped {
+        "the groups of changed rows are recomputed"
+    } else {
+        "the rows of changed keys are recomputed"
+    };
     Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
 }
 
