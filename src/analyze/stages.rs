@@ -30,6 +30,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut 
         return Ok(copy);
     }
     inline_ctes(copy);
+    let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
     let mut cx = Splitter { known: Vec::new(), resolve };
     let copy = cx.core(copy)?;
     cx.block(copy, 0)?;
@@ -130,6 +131,9 @@ impl Splitter<'_> {
     /// Makes the grouped or unlimited core of a query a stage, when more is done to it.
     unsafe fn core(&mut self, query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
         let q = &*query;
+        if !q.setOperations.is_null() && (!q.limitCount.is_null() || !q.limitOffset.is_null()) {
+            return self.exposed(query);
+        }
         if !q.setOperations.is_null() || !q.groupingSets.is_null() || q.hasTargetSRFs {
             return Ok(query);
         }

@@ -4,7 +4,7 @@
 //! under the pinned settings, so every name in it is qualified.
 
 use crate::analyze::fold::{self, Fold};
-use crate::analyze::{anchor, delta, describe, dirty, load, operators, relations, text};
+use crate::analyze::{anchor, delta, describe, dirty, load, operators, relations, set_operations, text};
 use crate::catalog::{cache, options, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -254,14 +254,19 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
                 let mut targets = fold.key_nodes.clone();
                 targets.extend(&fold.args);
                 targets.extend(&fold.filters);
-                anchored |= consider(&described, &targets, Strategy::Fold, *relid, usage, &mut decision)?;
+                let terms = weighted(&described, &targets, &BTreeSet::from([*relid]), &|_, _| true)?;
+                anchored |= consider(terms, Strategy::Fold, usage, *relid, &mut decision)?;
             } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
                 decision.reason = format!("{}: {why}", decision.reason);
             }
         }
-        if positions.is_none() && d.shape == Shape::Rows && options.get("mode").map(String::as_str) != Some("full") {
-            let targets = delta::outputs_of(described.block.query);
-            anchored |= consider(&described, &targets, Strategy::Delta, *relid, usage, &mut decision)?;
+        let sum = set_operations::branches(expanded).is_some();
+        if positions.is_none()
+            && (d.shape == Shape::Rows || sum)
+            && options.get("mode").map(String::as_str) != Some("full")
+        {
+            let terms = bag_terms(expanded, &BTreeSet::from([*relid]), &|_, _| !sum)?;
+            anchored |= consider(terms, Strategy::Delta, usage, *relid, &mut decision)?;
         }
         decisions.insert(*relid, decision);
     }
@@ -363,21 +368,58 @@ pub unsafe fn weighted(
     anchor::terms(d, targets, changed, &stored_key, captured)
 }
 
+/// The weighted rows by which the output of an expanded query without key changes.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn bag_terms(
+    query: *mut pg_sys::Query,
+    changed: &BTreeSet<u32>,
+    captured: anchor::Captured,
+) -> Result<std::result::Result<delta::Terms, String>> {
+    let Some(branches) = set_operations::branches(query) else {
+        let described = describe::describe(query, &stored_key);
+        return weighted(&described, &delta::outputs_of(query), changed, captured);
+    };
+    let mut all = delta::Terms::default();
+    for branch in branches {
+        if relations::of(branch).keys().all(|r| !changed.contains(r)) {
+            continue;
+        }
+        let described = describe::describe(branch, &stored_key);
+        if described.description.shape != Shape::Rows {
+            return Ok(Err("a branch of UNION ALL is not plain".into()));
+        }
+        let Some(targets) = set_operations::outputs_of(query, branch) else {
+            return Ok(Err("UNION ALL of different types".into()));
+        };
+        match weighted(&described, &targets, changed, captured)? {
+            Err(why) => return Ok(Err(why)),
+            Ok(terms) => {
+                all.now.extend(terms.now);
+                all.before.extend(terms.before);
+                all.flips.extend(terms.flips);
+                all.anchored |= terms.anchored;
+            }
+        }
+    }
+    Ok(Ok(all))
+}
+
 /// Makes a decision `strategy` (fold or delta) when the weighted rows by which the query changes can be told. Returns
 /// whether that takes the keys of base relations.
-unsafe fn consider(
-    d: &describe::Described,
-    targets: &[*mut pg_sys::Node],
+fn consider(
+    terms: std::result::Result<delta::Terms, String>,
     strategy: Strategy,
-    relid: u32,
     usage: &relations::Use,
+    relid: u32,
     decision: &mut Decision,
 ) -> Result<bool> {
     if (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed {
         return Ok(false);
     }
     let fallback = if decision.strategy == Strategy::Keyed { Strategy::Keyed } else { Strategy::Full };
-    match weighted(d, targets, &BTreeSet::from([relid]), &|_, _| true)? {
+    match terms {
         Ok(terms) => {
             let alone = usage.times > 1 || !terms.flips.is_empty();
             let reason = match (strategy, terms.flips.is_empty()) {
