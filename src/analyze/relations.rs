@@ -52,10 +52,13 @@ pub unsafe fn of(query: *mut pg_sys::Query) -> BTreeMap<u32, Use> {
                     entry.times += 1;
                     entry.with_children |= (*rte).inh;
                     entry.only |= !(*rte).inh;
-                    if !(*rte).securityQuals.is_null() {
-                        // Policies look at columns that the query does not.
-                        entry.columns.insert(0);
-                    }
+                    // Policies look at columns that the query does not.
+                    walk::walk((*rte).securityQuals.cast(), &mut |n| {
+                        if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varno as usize == index {
+                            entry.columns.insert((*n.cast::<pg_sys::Var>()).varattno);
+                        }
+                        false
+                    });
                     let columns = columns(q, rte);
                     if columns.iter().any(|c| is_virtual((*rte).relid, *c)) {
                         entry.computed = true;

@@ -249,24 +249,23 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
             (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
             (Some(p), _) => decide_one(&described, p, *relid, usage)?,
         };
-        if options.get("mode").map(String::as_str) != Some("full") {
+        let hidden = (usage.only && has_children(*relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed;
+        let followed = !hidden && options.get("mode").map(String::as_str) != Some("full");
+        if followed {
             if let Ok(fold) = &fold {
                 let mut targets = fold.key_nodes.clone();
                 targets.extend(&fold.args);
                 targets.extend(&fold.filters);
                 let terms = weighted(&described, &targets, &BTreeSet::from([*relid]), &|_, _| true)?;
-                anchored |= consider(terms, Strategy::Fold, usage, *relid, &mut decision)?;
+                anchored |= consider(terms, Strategy::Fold, usage, &mut decision)?;
             } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
                 decision.reason = format!("{}: {why}", decision.reason);
             }
         }
         let sum = set_operations::branches(expanded).is_some();
-        if positions.is_none()
-            && (d.shape == Shape::Rows || sum)
-            && options.get("mode").map(String::as_str) != Some("full")
-        {
+        if positions.is_none() && (d.shape == Shape::Rows || sum) && followed {
             let terms = bag_terms(expanded, &BTreeSet::from([*relid]), &|_, _| !sum)?;
-            anchored |= consider(terms, Strategy::Delta, usage, *relid, &mut decision)?;
+            anchored |= consider(terms, Strategy::Delta, usage, &mut decision)?;
         }
         decisions.insert(*relid, decision);
     }
@@ -412,12 +411,8 @@ fn consider(
     terms: std::result::Result<delta::Terms, String>,
     strategy: Strategy,
     usage: &relations::Use,
-    relid: u32,
     decision: &mut Decision,
 ) -> Result<bool> {
-    if (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed {
-        return Ok(false);
-    }
     let fallback = if decision.strategy == Strategy::Keyed { Strategy::Keyed } else { Strategy::Full };
     match terms {
         Ok(terms) => {
