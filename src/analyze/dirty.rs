@@ -9,7 +9,7 @@
 //! keys: what the rows are is always recomputed from the real query.
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
 
-use super::change_rows::{add_beside, drop_whole_rows, replace_by_changes};
+use super::change_rows::{add_beside, drop_whole_rows, replace_by};
 use super::describe::{describe, Block, Described, Item, KeyOf};
 use super::lift;
 use super::load::outputs;
@@ -323,7 +323,7 @@ impl Edit<'_> {
             let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
             match item {
                 Item::Sub(sub) => self.replace((*rte).subquery, sub)?,
-                Item::Atom(a) if *a == self.atom => replace_by_changes(rte)?,
+                Item::Atom(a) if *a == self.atom => replace_by(rte, "changed")?,
                 Item::Atom(_) => {
                     let relation = (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION;
                     if relation && self.changed.contains(&(*rte).relid.to_u32()) {

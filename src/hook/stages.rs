@@ -118,7 +118,7 @@ unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
     for below in catalog::of(stage) {
         set_owner(below, owner);
     }
-    let same = Relation::open(stage, pg_sys::NoLock).is_none_or(|r| r.class().relowner == owner);
+    let same = Relation::open(stage, pg_sys::AccessShareLock).is_none_or(|r| r.class().relowner == owner);
     if !same {
         let _superuser = Superuser::new();
         pg_sys::ATExecChangeOwner(stage, owner, true, pg_sys::AccessExclusiveLock as i32);

@@ -285,7 +285,7 @@ impl super::Tview {
         let union = |selects: &[String]| (!selects.is_empty()).then(|| dirty::union_all(selects));
         let delta = union(&terms.now);
         let bulk = match &delta {
-            Some(all) if terms.now.len() > 1 => format!("SELECT * FROM ({all}) x ORDER BY 1 DESC"),
+            Some(all) if terms.now.len() > 2 => format!("SELECT * FROM ({all}) x ORDER BY 1 DESC"),
             other => other.clone().unwrap_or_default(),
         };
         Ok(Some(FoldSql { delta, before: union(&terms.before), bulk, lookup: sql::stored(self)? }))
