@@ -240,7 +240,12 @@ impl Job<'_> {
                 srf::offer_dirty(None);
                 done
             }
-            _ => self.full(),
+            // The only group: recomputing it is recomputing everything, but for the same reason as any group.
+            _ => {
+                self.full()?;
+                self.done.full_recomputes = 0;
+                Ok(())
+            }
         }
     }
 }
