@@ -16,6 +16,7 @@ use super::dirty::{find, is_nullable};
 use super::load::outputs;
 use crate::capture::install::make;
 use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -65,7 +66,8 @@ pub unsafe fn terms(
     let mut out = Terms::default();
     for (i, atom) in linear.iter().enumerate() {
         let query = ext::copy(d.block.query);
-        let roles = Roles { delta: Some(*atom), old: linear[..i].to_vec() };
+        let before = if fault::on(Fault::CountTogetherTwice) { 0 } else { i };
+        let roles = Roles { delta: Some(*atom), old: linear[..before].to_vec() };
         let Some(weight) = roles.put(query, &d.block)? else { continue };
         out.now.push(select(query, weight, targets));
     }
@@ -83,6 +85,9 @@ pub unsafe fn terms(
         }
         // Rows that have lost their last partner, or have found the first one.
         for now in [true, false] {
+            if fault::on(Fault::SkipPartners) {
+                continue;
+            }
             let query = ext::copy(d.block.query);
             if let Err(why) = place.without_partner(query, d, atom)? {
                 return Ok(Err(why));

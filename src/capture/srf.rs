@@ -5,6 +5,7 @@
 //! read the table. Called by plans of refresh/.
 
 use crate::pg::error::Error;
+use crate::pg::fault::{self, Fault};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -90,6 +91,7 @@ unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum 
         set.each(|tuple, weight| {
             if which == Which::Weights {
                 crate::pg::slot::clear(slot);
+                let weight = if fault::on(Fault::WrongSign) { weight.abs() } else { weight };
                 *(*slot).tts_values = pg_sys::Datum::from(weight);
                 *(*slot).tts_isnull = false;
                 pg_sys::ExecStoreVirtualTuple(slot);
