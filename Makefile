@@ -16,6 +16,7 @@ help:
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
 	@echo 'make bench              benchmarks'
 	@echo 'make bench-tpch         TPC-H at scale factors 0.1 and 1 (SCALE=0.1, ONLY=3,18: some of it)'
+	@echo 'make faults             breaks rules of maintenance one at a time: the differential test must notice'
 	@echo 'make fuzz               differential test until interrupted, or for SECONDS=…; SEED=…'
 	@echo 'make clean              remove what was built; downloaded servers stay (clean-all removes these too)'
 	@echo
@@ -37,6 +38,9 @@ check:
 check-fast:
 	@$(CHECK_PROFILE) $(PYTHON) tools/check.py --fast unit $(SERVER)
 
+faults:
+	@$(PYTHON) tools/check.py faults
+
 fuzz:
 	@$(CHECK_PROFILE) TESTS=differential SECONDS_DIFFERENTIAL=$(SECONDS) $(PYTHON) tools/check.py $(SERVER)
 
@@ -57,4 +61,4 @@ clean:
 clean-all:
 	rm -rf target
 
-.PHONY: help build install check check-fast fuzz demo bench bench-tpch clean clean-all
+.PHONY: help build install check check-fast faults fuzz demo bench bench-tpch clean clean-all

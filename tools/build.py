@@ -35,15 +35,15 @@ def cargo(*arguments, env=None):
         toolchain.fail(" ".join(command) + " failed")
 
 
-def features(major):
-    return ["--no-default-features", "--features", f"pg{major}"]
+def features(major, more=()):
+    return ["--no-default-features", "--features", ",".join([f"pg{major}", *more])]
 
 
-def build(pg, profile):
-    """Compiles the library and returns its path."""
+def build(pg, profile, more=()):
+    """Compiles the library, with more features than usual, and returns its path."""
     config = toolchain.pg_config(pg)
     env = environment(pg, config)
-    cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *features(toolchain.major(config)), env=env)
+    cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *features(toolchain.major(config), more), env=env)
     return Path(env["CARGO_TARGET_DIR"]) / ("debug" if profile == "dev" else profile) / "libpg_tviews.so"
 
 
@@ -73,9 +73,9 @@ def put(source, directory, name=None):
         toolchain.fail(f"cannot write {final}: run `make install` as a user who may")
 
 
-def install(pg, profile):
+def install(pg, profile, more=()):
     """Builds and installs; returns the pg_config of the server."""
-    library = build(pg, profile)
+    library = build(pg, profile, more)
     config = toolchain.pg_config(pg)
     libdir, sharedir = toolchain.ask(config, "pkglibdir", "sharedir")
     put(library, libdir, "pg_tviews.so")

@@ -1,7 +1,8 @@
-"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config) or one of format, lint, unit, types:N.
+"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config) or one of format, lint, unit, types:N,
+faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
-$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential, tpch) or single tests of them.
+$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential, tpch, faults) or single tests of them.
 Called by `make check` and .ci/run.
 """
 
@@ -184,6 +185,25 @@ def differential(cluster, where):
     total.add(not failed, failed)
 
 
+def faults():
+    """Breaks one rule of maintenance at a time in a build made for it: the differential test must notice. The server gets its ordinary build back."""
+    if not wanted("faults", ["faults"]):
+        return
+    headline("faults")
+    profile = os.environ.get("PROFILE", "dev")
+    try:
+        config = build.install("18", profile, ["faults"])
+        with Cluster(config) as cluster:
+            cluster.sql("CREATE DATABASE faults")
+            command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--faults", "--dsn", cluster.dsn("faults")]
+            tally(command, "faults", cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0"))
+    except (SystemExit, Exception) as error:
+        print(f"not ok - faults: {error}")
+        total.add(0, 1)
+    finally:
+        build.install("18", profile)
+
+
 def tpch(cluster, where, major):
     """The 22 queries of TPC-H under random transactions; one server of `make check` is enough for it."""
     if not wanted("tpch", ["tpch"]) or (not SELECTED and major != "18"):
@@ -228,6 +248,8 @@ def main():
         elif stage == "unit":
             if wanted("unit", ["unit"]):
                 unit()
+        elif stage == "faults":
+            faults()
         elif stage.startswith("types:"):
             version = stage.partition(":")[2]
             headline(f"type-check for PostgreSQL {version}")

@@ -18,6 +18,7 @@ use super::dirty::{find, is_nullable};
 use super::load::outputs;
 use crate::capture::install::make;
 use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,11 +77,12 @@ pub unsafe fn terms(
     for (i, atom) in linear.iter().enumerate() {
         for (sign, part) in CHANGES {
             // The last one sees all others as they were.
-            if i > 0 && i + 1 == linear.len() && optional.is_empty() {
+            let twice = fault::on(Fault::CountTogetherTwice);
+            if i > 0 && i + 1 == linear.len() && optional.is_empty() && !twice {
                 out.before.push(term(&Parts::from([(*atom, part)]), sign)?);
                 continue;
             }
-            for (weight, mut parts) in old_states(&linear[..i]) {
+            for (weight, mut parts) in old_states(if twice { &[] } else { &linear[..i] }) {
                 parts.insert(*atom, part);
                 out.now.push(term(&parts, sign * weight)?);
             }
@@ -99,6 +101,9 @@ pub unsafe fn terms(
         }
         // Rows that have lost their last partner, or have found the first one.
         for now in [true, false] {
+            if fault::on(Fault::SkipPartners) {
+                continue;
+            }
             let others = if now { old_states(&linear) } else { old_states(&[]) };
             for (weight, parts) in others {
                 let query = ext::copy(d.block.query);

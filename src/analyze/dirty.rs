@@ -15,6 +15,7 @@ use super::lift;
 use super::load::outputs;
 use super::relations;
 use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -326,6 +327,7 @@ impl Edit<'_> {
                 Item::Atom(a) if *a == self.atom => replace_by(rte, "changed")?,
                 Item::Atom(_) => {
                     let relation = (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION;
+                    let relation = relation && !fault::on(Fault::SkipDeletedOfOthers);
                     if relation && self.changed.contains(&(*rte).relid.to_u32()) {
                         drop_whole_rows(query, *i);
                         add_beside(rte, self.beside)?;
@@ -342,7 +344,8 @@ impl Edit<'_> {
             return Err("too many outer joins can change together".into());
         }
         let mut out: Vec<BTreeSet<usize>> = Vec::new();
-        for bits in 0..1usize << self.groups.len() {
+        let count = if fault::on(Fault::SkipNullExtension) { 0 } else { self.groups.len() };
+        for bits in 0..1usize << count {
             let chosen = self.groups.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0);
             let atoms = chosen.flat_map(|(_, g)| g.iter().copied()).collect();
             if !out.contains(&atoms) {

@@ -5,6 +5,7 @@
 //! read the table. Called by plans of refresh/.
 
 use crate::pg::error::Error;
+use crate::pg::fault::{self, Fault};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -89,6 +90,8 @@ unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum 
     for set in sets {
         set.each(|tuple, weight| {
             let copies = match which {
+                Which::Deleted if fault::on(Fault::WrongSign) => 0,
+                Which::Inserted if fault::on(Fault::WrongSign) => weight.abs(),
                 Which::Deleted => -weight,
                 Which::Inserted => weight,
                 Which::Changed | Which::Dirty => 1,

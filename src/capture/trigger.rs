@@ -4,6 +4,7 @@
 //! restricted to columns that some TVIEW uses. Called by the server after each statement on a captured table.
 
 use super::route::{self, Routes, Target};
+use crate::pg::fault::{self, Fault};
 use crate::pg::slot;
 use crate::queue::changes::{image_of, ChangeSet, Image};
 use crate::queue::{self, Subject};
@@ -37,6 +38,9 @@ pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo)
 }
 
 fn truncate(routes: &Routes) {
+    if fault::on(Fault::IgnoreTruncate) {
+        return;
+    }
     let targets = routes.targets.iter().map(|t| t.relid);
     targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
 }
@@ -65,6 +69,16 @@ unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
     count(data.tg_oldtable) + count(data.tg_newtable) > 0
 }
 
+/// Rows that injected faults leave out.
+fn ignored(data: &pg_sys::TriggerData, weight: i64) -> bool {
+    match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+        pg_sys::TRIGGER_EVENT_INSERT => fault::on(Fault::IgnoreInserts),
+        pg_sys::TRIGGER_EVENT_DELETE => fault::on(Fault::IgnoreDeletes),
+        _ if weight < 0 => fault::on(Fault::IgnoreOldImages),
+        _ => fault::on(Fault::IgnoreNewImages),
+    }
+}
+
 /// Adds one transition table to a change set with a weight; returns whether it had rows.
 unsafe fn store(
     data: &pg_sys::TriggerData,
@@ -73,7 +87,7 @@ unsafe fn store(
     set: &mut ChangeSet,
     weight: i64,
 ) -> bool {
-    if table.is_null() || pg_sys::tuplestore_tuple_count(table) == 0 {
+    if table.is_null() || pg_sys::tuplestore_tuple_count(table) == 0 || ignored(data, weight) {
         return false;
     }
     let base = pg_sys::RelationIdGetRelation(target.relid);
@@ -85,8 +99,11 @@ unsafe fn store(
         if target.identical {
             let mut free = false;
             let tuple = pg_sys::ExecFetchSlotMinimalTuple(row, &mut free);
-            set.add(tuple, weight);
-            continue;
+            // A row from before ADD COLUMN is shorter than it reads.
+            if i32::from((*tuple).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16) == (*desc).natts {
+                set.add(tuple, weight);
+                continue;
+            }
         }
         let (values, nulls) = slot::all(row);
         for (i, from) in target.from.iter().enumerate() {

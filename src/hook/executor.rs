@@ -8,6 +8,7 @@
 use crate::catalog::{self, sentinel};
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
+use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::{list, original};
 use crate::queue::{self, in_flight};
@@ -157,7 +158,7 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
         if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION || !graph.is_tview((*rte).relid.to_u32()) {
             continue;
         }
-        if !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32()) {
+        if !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32()) {
             flush(Moment::Read);
             done = true;
         }

@@ -10,6 +10,7 @@ use crate::analyze::{load, relations};
 use crate::capture::{install, route};
 use crate::catalog;
 use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{
     DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_OBJECT, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
@@ -266,6 +267,9 @@ pub fn tree_changed(relids: &BTreeSet<u32>) -> Result<()> {
     unsafe { pg_sys::CommandCounterIncrement() };
     for base in bases_around(relids) {
         install::install(pg_sys::Oid::from(base))?;
+        if fault::on(Fault::IgnoreTrees) {
+            continue;
+        }
         queue::change_everything(pg_sys::Oid::from(base));
     }
     for relid in relids {
@@ -319,6 +323,9 @@ pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
 /// A function was created, replaced or altered: TVIEWs that call it are recomputed. A query's dependencies belong to its
 /// rule.
 pub fn function_changed(function: pg_sys::Oid) {
+    if fault::on(Fault::IgnoreFunctions) {
+        return;
+    }
     let found = DEPEND_BY_REFERENCE
         .find(&[pg_sys::ProcedureRelationId, function], &[DEPEND_CLASS, DEPEND_OBJECT])
         .into_iter()

@@ -66,6 +66,7 @@ pub fn init(preloading: bool) {
         GucContext::Userset,
         GucFlags::default(),
     );
+    super::fault::init();
     // SAFETY: the prefix is a static string.
     unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"pg_tviews".as_ptr()) };
 }

@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod callback;
 pub mod error;
 pub mod ext;
+pub mod fault;
 pub mod guc;
 pub mod list;
 pub mod memory;

@@ -3,6 +3,7 @@
 //! Invariant: user, security context and settings are back to what they were when the guard is dropped; when an error
 //! unwinds, the server's own (sub)transaction abort restores them (xact.c, AbortSubTransaction).
 
+use super::fault::{self, Fault};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -39,7 +40,8 @@ impl Pinned {
             pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
             pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
             let nest_level = pg_sys::NewGUCNestLevel();
-            for (name, value) in SETTINGS {
+            let count = if fault::on(Fault::WritersSettings) { 1 } else { SETTINGS.len() };
+            for (name, value) in &SETTINGS[..count] {
                 set(name, value);
             }
             Pinned { nest_level, user, context }

@@ -6,6 +6,7 @@
 //! Invariant: an entry is there from before the first row is written until after the statement's triggers have run.
 //! Called by the executor and utility hooks, by transaction callbacks, and read by refresh.
 
+use crate::pg::fault::{self, Fault};
 use std::cell::RefCell;
 
 thread_local! {
@@ -30,7 +31,7 @@ pub fn end(statement: usize) {
 
 /// Whether a statement that writes is under way.
 pub fn any() -> bool {
-    OPEN.with(|o| !o.borrow().is_empty())
+    OPEN.with(|o| !o.borrow().is_empty()) && !fault::on(Fault::IgnoreInFlight)
 }
 
 /// A (sub)transaction at this nest level has been rolled back.

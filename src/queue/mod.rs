@@ -9,6 +9,7 @@ pub mod in_flight;
 mod spill;
 
 use crate::pg::callback::Frame;
+use crate::pg::fault::{self, Fault};
 use crate::pg::original;
 use crate::refresh;
 use changes::ChangeSet;
@@ -91,7 +92,8 @@ pub fn recompute(tview: pg_sys::Oid) {
 
 /// Takes everything that is pending.
 pub fn take() -> Pending {
-    QUEUE.with(|q| q.borrow_mut().take(depth()))
+    let depth = if fault::on(Fault::LoseWhatAFlushConsumed) { 1 } else { depth() };
+    QUEUE.with(|q| q.borrow_mut().take(depth))
 }
 
 /// Remembers changes that have been applied under the transaction's own snapshot.
@@ -137,6 +139,7 @@ unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: 
 unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) -> *mut pg_sys::ErrorData {
     use pg_sys::XactEvent::*;
     match event {
+        XACT_EVENT_PRE_PREPARE if fault::on(Fault::LosePrepared) => {}
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE if !is_settled() => {
             return original::shield(|| refresh::flush(refresh::Moment::Commit));
         }
@@ -165,6 +168,9 @@ unsafe extern "C-unwind" fn subxact_callback(
             refresh::base::sub_commit(depth() as i32);
         }
         SUBXACT_EVENT_ABORT_SUB => {
+            if fault::on(Fault::KeepRolledBack) {
+                QUEUE.with(|q| q.borrow_mut().sub_commit(depth()));
+            }
             QUEUE.with(|q| q.borrow_mut().sub_abort(depth()));
             APPLIED.with(|a| a.borrow_mut().sub_abort(depth()));
             in_flight::abort(depth() as i32);

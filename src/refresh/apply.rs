@@ -6,6 +6,7 @@
 use super::Job;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::{ext, list};
@@ -51,6 +52,7 @@ impl Job<'_> {
             for change in changes {
                 match change {
                     Change::Insert(r) => inserts.push((r, false)),
+                    Change::Delete(_) if fault::on(Fault::KeepRows) => {}
                     Change::Delete(tid) => {
                         self.fetch(&mut writer, tid, snapshot, &mut old)?;
                         self.record(&old, -1);
@@ -144,6 +146,9 @@ impl Job<'_> {
 
 /// Whether two rows are the same to the byte (after detoasting). Source: utils/adt/datum.c, datum_image_eq.
 unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
+    if fault::on(Fault::WriteEqual) {
+        return false;
+    }
     (0..rel.natts()).all(|i| {
         let att = rel.attribute(i);
         match (a.nulls[i], b.nulls[i]) {

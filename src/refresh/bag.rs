@@ -11,6 +11,7 @@ use crate::analyze::load;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::memory::Arena;
 use crate::pg::name;
 use crate::pg::relation::Relation;
@@ -38,7 +39,7 @@ impl Job<'_> {
         let arena = Arena::current();
         let mut rows: ZSet<Image> = ZSet::default();
         for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
-            let Some(text) = text else { continue };
+            let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
             let plan = self.tview.plan(&session, text, size)?;
@@ -50,6 +51,7 @@ impl Job<'_> {
         let mut coming: Vec<Image> = Vec::new();
         for (image, weight) in rows.iter() {
             if weight < 0 {
+                let weight = if fault::on(Fault::RemoveOneOfSeveral) { -1 } else { weight };
                 going.insert(image.clone(), -weight);
             } else {
                 coming.extend((0..weight).map(|_| image.clone()));

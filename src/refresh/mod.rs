@@ -23,6 +23,7 @@ use crate::monitor::counters::Counters;
 use crate::monitor::stat;
 use crate::pg::callback;
 use crate::pg::error::{or_raise, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active};
@@ -158,7 +159,11 @@ impl Flush {
         let tview = tview::of(&rel)?;
         callback::set_flushing(Some(&tview.title));
         let lost = !sentinel::alive(oid, rel.class());
-        let changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
+        let mut changed: BTreeSet<u32> =
+            tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
+        if fault::on(Fault::SkipSecondRelation) {
+            changed = changed.into_iter().take(1).collect();
+        }
         let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
         let mut job = Job {
             tview: &tview,
@@ -220,7 +225,7 @@ impl Flush {
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
     fn publish(&mut self, oid: pg_sys::Oid, own: ChangeSet) {
         use tviews_core::queue::Absorb;
-        if own.is_empty() {
+        if own.is_empty() || fault::on(Fault::SkipCascade) {
             return;
         }
         let own = Rc::new(own);

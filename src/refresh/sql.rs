@@ -4,13 +4,16 @@ use super::keyed::Texts;
 use super::tview::{KeyColumn, Tview};
 use crate::analyze::{dirty, load};
 use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::name;
 use crate::pg::relation::Relation;
 use std::collections::BTreeSet;
 
 /// `a = b`, or the null-safe form an index can still use.
 fn same(k: &KeyColumn, a: &str, b: &str) -> String {
-    if k.nullable && k.composite {
+    if fault::on(Fault::NullKeysDiffer) {
+        format!("{a} {op} {b}", op = k.equality)
+    } else if k.nullable && k.composite {
         format!("NOT ({a} IS DISTINCT FROM {b})")
     } else if k.nullable {
         format!("({a} {op} {b} OR ({a} IS NULL AND {b} IS NULL))", op = k.equality)

@@ -8,6 +8,7 @@ use super::state::{copy, width, Cell, Input, States};
 use super::weight_of;
 use crate::analyze::fold::{Fold, Output};
 use crate::pg::ext;
+use crate::pg::fault::{self, Fault};
 use crate::pg::memory::Arena;
 use crate::pg::spi::Rows;
 use crate::refresh::keyed::hash_value;
@@ -191,7 +192,7 @@ impl<'a> Groups<'a> {
                 let shown = self.is_representative(*g, row);
                 let group = &mut self.groups[*g];
                 group.rows += weight;
-                group.shown += if shown { *weight } else { 0 };
+                group.shown += if shown && !fault::on(Fault::KeepRepresentative) { *weight } else { 0 };
                 if !group.recompute {
                     group.recompute = !self.states.take(&mut group.cells, row, *weight);
                 }

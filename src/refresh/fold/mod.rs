@@ -18,6 +18,7 @@ use crate::analyze::{describe, dirty, fold, load};
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::memory::Arena;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
@@ -89,7 +90,7 @@ impl Job<'_> {
 
     fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<()> {
         for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
-            let Some(text) = text else { continue };
+            let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
             let plan = self.tview.plan(&session, text, size)?;
@@ -201,6 +202,7 @@ impl Job<'_> {
             match (groups.tid(g), groups.rows(g) > 0 || fold.positions.is_empty()) {
                 (None, false) => {}
                 (None, true) => changes.push(Change::Insert(g)),
+                (Some(_), false) if fault::on(Fault::KeepEmptyGroups) => {}
                 (Some(tid), false) => changes.push(Change::Delete(tid)),
                 (Some(tid), true) => changes.push(Change::Update(tid, g)),
             }

@@ -6,6 +6,7 @@
 use crate::analyze::fold::{Aggregate, Fold, StateKind, Type};
 use crate::pg::aggregate::{self, Machine};
 use crate::pg::ext;
+use crate::pg::fault::{self, Fault};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{FromDatum, IntoDatum};
 
@@ -107,7 +108,7 @@ impl<'a> States<'a> {
     /// As `restore`, but the current context may be a shorter one.
     pub unsafe fn take(&mut self, cells: &mut [Cell], row: &Input, weight: i64) -> bool {
         for (i, s) in self.fold.states.iter().enumerate() {
-            if s.filter.is_some_and(|f| !row.filters[f]) {
+            if s.filter.is_some_and(|f| !row.filters[f]) && !fault::on(Fault::IgnoreFilters) {
                 continue;
             }
             let arg = s.arg.and_then(|a| row.args[a]);
@@ -115,7 +116,7 @@ impl<'a> States<'a> {
                 Cell::Count(n) => {
                     let counts = match s.kind {
                         StateKind::Trues => arg.is_some_and(|d| d.value() & 0xff != 0),
-                        _ => s.arg.is_none() || arg.is_some(),
+                        _ => s.arg.is_none() || arg.is_some() || fault::on(Fault::CountNulls),
                     };
                     *n += if counts { weight } else { 0 };
                     true
@@ -259,5 +260,5 @@ unsafe fn extremum(
     if comes && better {
         *best = Some(copy(value, of));
     }
-    comes || (!better && compared != 0)
+    comes || (!better && compared != 0) || fault::on(Fault::KeepExtremum)
 }

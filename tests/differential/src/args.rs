@@ -35,6 +35,15 @@ pub struct Args {
     /// report failures without making them smaller
     #[arg(long)]
     pub no_shrink: bool,
+    /// break every rule that the server's build can break, one at a time, until it is noticed
+    #[arg(long)]
+    pub faults: bool,
+    /// only this one
+    #[arg(long)]
+    pub fault: Option<String>,
+    /// how long to look for a case that notices
+    #[arg(long, default_value_t = 40)]
+    pub seconds_per_fault: u64,
     /// this many sessions write at the same time to one schema, instead of the sequential test
     #[arg(long, default_value_t = 0)]
     pub concurrent: usize,

@@ -65,7 +65,7 @@ pub enum Act {
         view: usize,
         writes: Vec<String>,
     },
-    /// a write that calls `fuzz.peek()`, which reads a view
+    /// a write that calls `fuzz.peek_N(when)`, which reads a view
     PeekInWrite {
         view: usize,
         write: String,

@@ -106,6 +106,7 @@ hazards! {
     AggregateDocument "aggregates" "jsonb_build_object over aggregates",
     KeyNotInOutput "aggregates" "group key not in the output",
     NullGroup "aggregates" "group key that may be NULL",
+    RepresentativeLeaves "aggregates" "of equal keys that are not the same, one leaves",
     Having "aggregates" "HAVING",
     HavingUp "aggregates" "HAVING crossed upwards",
     HavingDown "aggregates" "HAVING crossed downwards",

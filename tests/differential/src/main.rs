@@ -6,6 +6,7 @@ mod args;
 mod case;
 mod concurrent;
 mod dice;
+mod faults;
 mod hazards;
 mod known;
 mod names;
@@ -36,11 +37,10 @@ fn case_seed(seed: u64, number: u64) -> u64 {
 }
 
 /// Runs a case; now and then also in other ways that must come to the same.
-fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(Case, Outcome)> {
-    let case = case::build(seed, session.features);
-    let mut outcome = run::run(session, &case, mode)?;
+fn one(session: &mut Session, case: &Case, seed: u64, mode: Mode) -> Result<(Case, Outcome)> {
+    let mut outcome = run::run(session, case, mode)?;
     if outcome.failure.is_some() || mode.baseline {
-        return Ok((case, outcome));
+        return Ok((case.clone(), outcome));
     }
     if seed.is_multiple_of(9) {
         // the same work in one transaction each, and statement by statement
@@ -59,14 +59,14 @@ fn one(session: &mut Session, seed: u64, mode: Mode) -> Result<(Case, Outcome)> 
         }
     }
     if seed % 40 == 2 {
-        let again = run::run(session, &case::build(seed, session.features), mode)?;
+        let again = run::run(session, case, mode)?;
         outcome.checks.add(Property::Replay);
         if again.failure.is_some() || again.script != outcome.script {
             let detail = "the same seed does something else the second time".to_string();
             outcome.failure = Some(Failure { kind: "no replay".into(), detail, transaction: 0 });
         }
     }
-    Ok((case, outcome))
+    Ok((case.clone(), outcome))
 }
 
 /// Two ways to do the same, which must leave the same in TVIEWs when they leave the same in tables. Returns a failure on one of the ways.
@@ -119,7 +119,8 @@ fn sequential(args: &args::Args) -> Result<bool> {
     while !over(totals.failed, number) {
         let seed = args.case.unwrap_or_else(|| case_seed(args.seed, number));
         number += 1;
-        let (case, outcome) = match one(&mut session, seed, mode) {
+        let built = case::build(seed, session.features);
+        let (case, outcome) = match one(&mut session, &built, seed, mode) {
             Ok(done) => done,
             Err(e) => {
                 println!("not ok - case {seed}: {e:#}");
@@ -178,7 +179,11 @@ const LONG: u64 = 2000;
 
 fn main() {
     let args = args::Args::parse();
-    let done = if args.concurrent > 0 { concurrent::run(&args) } else { sequential(&args) };
+    let done = match (args.concurrent, args.faults) {
+        (1.., _) => concurrent::run(&args),
+        (_, true) => faults::run(&args),
+        _ => sequential(&args),
+    };
     match done {
         Ok(true) => {}
         Ok(false) => std::process::exit(1),

@@ -92,7 +92,7 @@ impl Gen<'_> {
             "WITH RECURSIVE {name}(v, n) AS (SELECT {}, 0 FROM {} WHERE {} = {} {word} SELECT {}, {step} FROM {name} w JOIN {} ON {} = w.v WHERE true{bound}) SELECT v, n FROM {name}",
             a.columns[to].sql, a.sql, a.columns[from].sql, self.dice.below(3), b.columns[to].sql, b.sql, b.columns[from].sql
         );
-        let column = |name: &str| Col { name: name.into(), ty: Ty::Int, fuzzy: false };
+        let column = |name: &str| Col { name: name.into(), ty: Ty::Int, fuzzy: false, origin: None };
         Query { sql, columns: vec![column("v"), column("n")] }
     }
 }

@@ -24,6 +24,8 @@ pub struct Col {
     pub name: String,
     pub ty: Ty,
     pub fuzzy: bool,
+    /// the column of a table whose values it shows, if it is nothing but a group key
+    pub origin: Option<Base>,
 }
 
 /// A column of a base table: table and column number.
@@ -179,7 +181,7 @@ impl<'a> Gen<'a> {
             .enumerate()
             .map(|(i, e)| {
                 let name = if odd && i < names.len() { std::mem::take(&mut names[i]) } else { format!("o{}", i + 1) };
-                Col { name: crate::names::ident(&name), ty: e.ty, fuzzy: e.fuzzy }
+                Col { name: crate::names::ident(&name), ty: e.ty, fuzzy: e.fuzzy, origin: None }
             })
             .collect()
     }

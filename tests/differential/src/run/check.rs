@@ -32,6 +32,37 @@ impl Run<'_> {
                     Ok((sql, rows)) if !rows.is_empty() => return Ok(self.difference(view, place, sql, rows)),
                     Ok(_) => {}
                 }
+                if let Some(f) = self.representatives(view)? {
+                    return Ok(Some(f));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Of several values that are equal, a group shows one that is there.
+    fn representatives(&mut self, view: usize) -> Result<Option<Failure>> {
+        let v = &self.case.views[view];
+        if self.texts.is_some() {
+            return Ok(None);
+        }
+        for column in v.query.columns.iter().filter(|c| c.fuzzy) {
+            let Some((t, c)) = column.origin else {
+                continue;
+            };
+            let table = &self.case.schema.tables[t];
+            let text = |name: &str| format!("{name}::text COLLATE \"C\"");
+            let sql = format!(
+                "SELECT {} FROM {} WHERE {} IS NOT NULL EXCEPT SELECT {} FROM {}",
+                text(&column.name),
+                v.name,
+                column.name,
+                text(&table.columns[c].name),
+                table.name
+            );
+            let rows = oracle::rows(&mut self.session.checker, &sql)?;
+            if !rows.is_empty() {
+                return Ok(self.difference(view, " of representatives", sql, rows));
             }
         }
         Ok(None)

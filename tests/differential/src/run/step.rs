@@ -34,7 +34,7 @@ fn is_for_admin(sql: &str) -> bool {
 }
 
 impl Run<'_> {
-    pub(super) fn step(&mut self, step: &Step, savepoints: &[String], open: bool) -> Result<Done> {
+    pub(super) fn step(&mut self, step: &Step, number: usize, savepoints: &[String], open: bool) -> Result<Done> {
         let admin = step.is_ddl
             || matches!(&step.act, Act::Native(_))
             || matches!(&step.act, Act::Sql(sql) if is_for_admin(sql));
@@ -71,7 +71,7 @@ impl Run<'_> {
                 self.read(&all, "", open)?
             }
             Act::ReadBeside { view, write } => self.read(&[*view], &format!("beside AS ({write}), "), open)?,
-            Act::ReadInFunction { view, writes } => self.read_in_function(*view, writes)?,
+            Act::ReadInFunction { view, .. } => self.read_in_function(*view, number)?,
             Act::PeekInWrite { view, write } => self.peek_in_write(*view, write)?,
             Act::ReadInTrigger { view, table, trigger, for_each_row, early } => {
                 let level = if *for_each_row { "ROW" } else { "STATEMENT" };
@@ -160,49 +160,51 @@ impl Run<'_> {
         self.live[view] && !self.mode.baseline && !self.case.conditions.row_security
     }
 
-    fn read_in_function(&mut self, view: usize, writes: &[String]) -> Result<Done> {
+    /// Creates the functions that steps of a transaction call, before it: definitions flush what is pending.
+    pub(super) fn create_functions(&mut self, t: &Transaction) -> Result<(), postgres::Error> {
+        for (number, step) in t.steps.iter().enumerate() {
+            let create = match &step.act {
+                Act::ReadInFunction { view, writes } if self.writers_compare(*view) => {
+                    let text = self.query_text(*view, false)?;
+                    let check = match self.mode.without_tviews {
+                        true => format!("    PERFORM md5(string_agg(v::text, '')) FROM {} AS v;\n", self.case.views[*view].name),
+                        false => oracle::raise_if_different(&self.case.views[*view], &text),
+                    };
+                    let body: String = writes.iter().map(|sql| format!("    {sql};\n{check}")).collect();
+                    format!(
+                        "CREATE OR REPLACE FUNCTION fuzz.step_{number}() RETURNS void LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
+                        oracle::function_settings()
+                    )
+                }
+                Act::PeekInWrite { view, .. } if self.writers_compare(*view) => format!(
+                    "CREATE OR REPLACE FUNCTION fuzz.peek_{view}(bool) RETURNS int LANGUAGE plpgsql AS 'BEGIN IF $1 THEN PERFORM count(*) FROM fuzz.{}; END IF; RETURN 0; END'",
+                    self.case.views[*view].name
+                ),
+                _ => continue,
+            };
+            self.wear(Hat::Admin)?;
+            self.sql(&create)?;
+        }
+        Ok(())
+    }
+
+    fn read_in_function(&mut self, view: usize, number: usize) -> Result<Done> {
         if !self.writers_compare(view) {
             return Ok(Done::Skipped);
         }
-        let text = match self.query_text(view, true) {
-            Ok(text) => text,
-            Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
-        };
-        let check = match self.mode.without_tviews {
-            true => format!("    PERFORM md5(string_agg(v::text, '')) FROM {} AS v;\n", self.case.views[view].name),
-            false => oracle::raise_if_different(&self.case.views[view], &text),
-        };
-        let body: String = writes.iter().map(|sql| format!("    {sql};\n{check}")).collect();
-        self.wear(Hat::Admin)?;
-        let create = format!(
-            "CREATE OR REPLACE FUNCTION writes_and_reads() RETURNS void LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
-            oracle::function_settings()
-        );
-        if let Err(e) = self.sql(&create) {
-            return Ok(Done::Error(Box::new(e), create));
-        }
-        self.wear(Hat::Writer)?;
-        let r = self.sql("SELECT fuzz.writes_and_reads()");
+        let call = format!("SELECT fuzz.step_{number}()");
+        let r = self.sql(&call);
         if r.is_ok() {
             self.out.checks.add(Property::EveryFlush);
         }
-        Ok(done(r, "SELECT fuzz.writes_and_reads()"))
+        Ok(done(r, &call))
     }
 
-    /// The function is called for every row, while some have been written and others not.
+    /// The function is called for every row, and reads for the last one, when others have been written.
     fn peek_in_write(&mut self, view: usize, write: &str) -> Result<Done> {
         if !self.writers_compare(view) {
             return Ok(Done::Skipped);
         }
-        self.wear(Hat::Admin)?;
-        let create = format!(
-            "CREATE OR REPLACE FUNCTION fuzz.peek() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM count(*) FROM fuzz.{}; RETURN 0; END'",
-            self.case.views[view].name
-        );
-        if let Err(e) = self.sql(&create) {
-            return Ok(Done::Error(Box::new(e), create));
-        }
-        self.wear(Hat::Writer)?;
         Ok(done(self.sql(write), write))
     }
 

@@ -32,6 +32,7 @@ type Stop = std::result::Result<Ended, Failure>;
 
 impl Run<'_> {
     pub(super) fn transaction(&mut self, t: &Transaction) -> Result<Stop> {
+        self.create_functions(t)?;
         self.wear(Hat::Writer)?;
         let mut p = Progress {
             open: t.end != End::Autocommit,
@@ -50,7 +51,7 @@ impl Run<'_> {
             }
         }
         for (number, step) in t.steps.iter().enumerate() {
-            match self.step(step, &p.savepoints, p.open)? {
+            match self.step(step, number, &p.savepoints, p.open)? {
                 Done::Rows(n) => self.succeeded(step, n, &mut p),
                 Done::Skipped => {
                     p.good.insert(step.group, false);

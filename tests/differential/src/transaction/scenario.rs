@@ -253,9 +253,32 @@ impl Writer<'_> {
         }
     }
 
+    /// Of two equal values that are not the same, one leaves.
+    fn representative(&mut self, base: Base) -> Option<(Vec<Step>, Vec<Step>)> {
+        let column = self.schema.tables[base.0].columns[base.1].clone();
+        let pair = *self.dice.pick(match column.ty {
+            Ty::Num => &[("1.0", "1.000"), ("2", "2.0")],
+            Ty::Float => &[("0", "-0")],
+            Ty::Interval => &[("1 day", "24:00:00"), ("1 mon", "30 days")],
+            Ty::NoCase | Ty::Citext => &[("a", "A"), ("ab", "aB")],
+            _ => return None,
+        });
+        let (a, b) = if self.dice.chance(50) { pair } else { (pair.1, pair.0) };
+        let (first, second) = (self.put(base, &column.ty.quote(a)), self.put(base, &column.ty.quote(b)));
+        let before = self.several(vec![first, second], &[]);
+        let (t, c) = self.names(base);
+        let gone = format!("DELETE FROM {t} WHERE {c}::text COLLATE \"C\" = '{a}'");
+        Some((before, self.one(gone, &[Hazard::RepresentativeLeaves])))
+    }
+
     fn group(&mut self, base: Base) -> (Vec<Step>, Vec<Step>) {
         if !self.writable(base) {
             return (vec![], self.statement());
+        }
+        if self.dice.chance(60) {
+            if let Some(both) = self.representative(base) {
+                return both;
+            }
         }
         let (v, other) = self.two(base);
         let row = self.put(base, &v);

@@ -3,6 +3,7 @@
 use super::{step, Writer};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
+use crate::query::Base;
 use crate::types::Ty;
 
 impl Writer<'_> {
@@ -173,29 +174,44 @@ impl Writer<'_> {
         }
     }
 
-    /// An UPDATE or INSERT that reads a TVIEW for each of its rows.
+    /// An UPDATE or INSERT that reads a TVIEW for the last of its rows, while a partner of them is pending.
     fn peek_in_write(&mut self) -> Vec<Step> {
-        let Some(view) = self.early_tview() else {
+        let mut joins = vec![];
+        for (i, v) in self.views.iter().enumerate().filter(|(_, v)| v.is_tview && !v.late) {
+            joins.extend(v.facts.joins.iter().filter(|(l, r, _)| l.0 != r.0).map(|(l, r, _)| (i, *l, *r)));
+        }
+        let integer = |w: &Self, (t, c): Base| {
+            let column = &w.schema.tables[t].columns[c];
+            column.ty == Ty::Int && !column.generated && column.fk.is_none()
+        };
+        joins.retain(|(_, l, r)| integer(self, *l) && integer(self, *r));
+        let Some((view, left, right)) = self.dice.maybe(&joins).copied() else {
             return vec![];
         };
-        let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
-        let table = self.dice.maybe(&tables).copied().unwrap_or(0);
-        let t = &self.schema.tables[table];
-        let Some(c) = t.columns.iter().find(|c| c.ty == Ty::Int && !c.generated && c.fk.is_none()) else {
-            return vec![];
-        };
-        let (name, column, which) = (t.name.clone(), c.name.clone(), t.writable());
-        let list = t.list(&which);
-        let or_nothing = t.or_nothing();
-        let predicate = self.predicate(table);
-        let write = if self.dice.chance(70) || self.schema.tables[table].columns[0].name == column {
-            format!("UPDATE {name} SET {column} = {column} + 1 + fuzz.peek() WHERE {predicate}")
+        let (left, right) = if self.dice.chance(50) { (left, right) } else { (right, left) };
+        let value = self.value_of(left.0, left.1);
+        let mut steps = vec![];
+        for base in [right, right, left] {
+            let row = self.insert_with(base.0, base.1, &value);
+            steps.extend(self.one(row, &[]));
+        }
+        let t = &self.schema.tables[right.0];
+        let (name, column, which) = (t.name.clone(), t.columns[right.1].name.clone(), t.writable());
+        let (list, or_nothing) = (t.list(&which), t.or_nothing());
+        // when some rows are written and others not
+        let peek = format!("fuzz.peek_{view}(ctid = (SELECT max(ctid) FROM {name}))");
+        let write = if self.dice.chance(75) {
+            format!("UPDATE {name} SET {column} = {column} + 1 + {peek}")
         } else {
-            let selected = list.replace(&column, &format!("{column} + fuzz.peek()"));
-            format!("INSERT INTO {name} ({list}) SELECT {selected} FROM {name} WHERE {predicate}{or_nothing}")
+            let selected: Vec<String> = which
+                .iter()
+                .map(|&i| if i == right.1 { format!("{column} + {peek}") } else { t.columns[i].name.clone() })
+                .collect();
+            format!("INSERT INTO {name} ({list}) SELECT {} FROM {name}{or_nothing}", selected.join(", "))
         };
         let group = self.next_group();
-        vec![step(Act::PeekInWrite { view, write }, &[Hazard::PeekInWrite], group)]
+        steps.push(step(Act::PeekInWrite { view, write }, &[Hazard::PeekInWrite], group));
+        steps
     }
 
     /// A value changed and changed back by the same transaction.

@@ -92,8 +92,11 @@ impl Gen<'_> {
 
     fn grouped_query(&mut self, from: &From, keys: Vec<Expr>, outputs: &[Expr], filter: &str, having: &str) -> Query {
         let group = keys.iter().map(|k| k.sql.clone()).collect::<Vec<_>>().join(", ");
-        let columns = self.name_outputs(outputs);
+        let mut columns = self.name_outputs(outputs);
         let list = self.render_list(outputs, &columns);
+        for (column, output) in columns.iter_mut().zip(outputs) {
+            column.origin = output.base;
+        }
         Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {group}{having}", from.sql), columns }
     }
 
