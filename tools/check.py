@@ -26,7 +26,7 @@ from cluster import Cluster  # noqa: E402
 RESULT = re.compile(r"^\s*(?:test )?(?:(not ok|ok)\b\s+(?:\d+\s+)?[-+]\s+\S|(?:\S+ +)?\.\.\. (FAILED|failed|ok)\b)")
 UNIT = re.compile(r"^test result: .*? (\d+) passed; (\d+) failed")
 SELECTED = os.environ.get("TESTS", "").split()
-SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "120")
+SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "45")
 SECONDS_TPCH = os.environ.get("SECONDS_TPCH", "60")
 MINUTES = 20  # for one tier, against tests that hang
 

@@ -5,6 +5,8 @@ use crate::run::Failure;
 
 /// Failures by kind, by a part of their text, and by a part of the script.
 const FAILURES: &[(&str, &str, &str)] = &[
+    // reading a TVIEW whose query has no answer at that moment: the query would fail too, which the test does not try
+    ("error 21000 only with TVIEWs", "", ""),
     // a statement that is two (MERGE, ON CONFLICT, data-modifying CTEs) runs a trigger of the first before its second is captured
     ("difference within a statement", "_reads_", ""),
     // verify computes the query of a TVIEW with stages under the search_path of its outermost part

@@ -1,6 +1,6 @@
 //! Differential test of pg_tviews: runs random cases until its time is over.
-//! Invariant: the last line is `N passed, N failed` (one case each), and the exit status is not zero when a case failed or, in long runs
-//! and more, when a class of hazards never occurred. Called by tools/check.py and by hand.
+//! Invariant: the last line is `N passed, N failed` (one case each), and the exit status is not zero when a case failed or, in long
+//! runs, when a class of hazards never occurred. Called by tools/check.py and by hand.
 
 mod args;
 mod case;
