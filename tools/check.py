@@ -210,7 +210,7 @@ def tpch(cluster, where, major):
         return
     headline(f"tpch, {where}")
     cluster.sql("CREATE DATABASE tpch")
-    seed = os.environ.get("SEED", "1")
+    seed = os.environ.get("SEED") or "1"
     command = ["cargo", "run", "--release", "-p", "tviews_tpch", "--", "check", "--dsn", cluster.dsn("tpch"), "--seconds", SECONDS_TPCH, "--seed", seed]
     tally(command, "tpch", cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0"))
 

@@ -152,9 +152,11 @@ def source_server(major):
         build.mkdir()
         say(f"building PostgreSQL {major} with assertions (about five minutes)")
         run(source, f"--prefix={prefix}", "--enable-cassert", "--enable-debug", "--without-readline", "--without-icu", "CFLAGS=-O1 -g", cwd=build)
-        run("make", "-s", "-j2", cwd=build)
+        # PROFILE is a variable of our Makefile, and another one of PostgreSQL's
+        clean = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS")}
+        run("make", "-s", "-j2", cwd=build, env=clean)
         for part in (".", "src/test/isolation", "src/test/regress", "contrib/citext"):
-            run("make", "-s", "-C", part, "install", f"DESTDIR={work}/out", cwd=build)
+            run("make", "-s", "-C", part, "install", f"DESTDIR={work}/out", cwd=build, env=clean)
         for entry in Path(f"{work}/out{prefix}").iterdir():
             entry.rename(directory / entry.name)
         shutil.rmtree(work)

@@ -1,9 +1,11 @@
--- What every test of the suite finds: the extension, and the oracle (regress/oracle.sql).
+-- What every test of the suite finds: the extension, the oracle (regress/oracle.sql), and cost() (regress/cost.sql).
 CREATE EXTENSION pg_tviews;
 \getenv srcdir PG_ABS_SRCDIR
 \set oracle :srcdir /oracle.sql
+\set cost :srcdir /cost.sql
 \set ECHO none
 \i :oracle
+\i :cost
 \set ECHO all
 
 -- An ordinary matview agrees with its query until its table changes: the oracle sees both.

@@ -5,9 +5,8 @@ COMMENT ON FUNCTION tviews.capture() IS 'captures the rows that a statement chan
 -- Read by the SQL of a flush; they answer only while one runs.
 CREATE FUNCTION tviews.changed(anyelement) RETURNS SETOF anyelement
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tviews_changed';
--- The weights of the rows of tviews.changed(), in the same order.
-CREATE FUNCTION tviews.weights(anyelement) RETURNS SETOF bigint
-    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tviews_weights';
+CREATE FUNCTION tviews.inserted(anyelement) RETURNS SETOF anyelement
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tviews_inserted';
 CREATE FUNCTION tviews.deleted(anyelement) RETURNS SETOF anyelement
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tviews_deleted';
 CREATE FUNCTION tviews.dirty(anyelement) RETURNS SETOF anyelement

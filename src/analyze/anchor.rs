@@ -118,7 +118,7 @@ unsafe fn anchored(
     }
     (*block).targetList = list;
     let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
-    let terms = match dirty::terms(block, &positions, changed, key_of)? {
+    let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
         Ok(terms) if terms.occurrences >= times => terms,
         Ok(_) => return Ok(Err("it is read where its changes cannot be followed".into())),
         Err(why) => return Ok(Err(why)),

@@ -4,7 +4,7 @@
 //! Invariant: attribute numbers of the stored query keep their meaning, whatever columns were added or dropped since.
 //! Called by dirty.
 
-use super::dirty::conjunction;
+use super::dirty::{conjunction, Beside};
 use crate::capture::install::make;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{attname, Relation};
@@ -26,13 +26,15 @@ pub(super) unsafe fn drop_whole_rows(query: *mut pg_sys::Query, index: usize) {
     (*from).quals = conjunction(kept.collect());
 }
 
-pub(super) unsafe fn replace_by_changes(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
+/// Change rows by one of the functions of capture/srf.rs: changed, inserted, deleted.
+pub(super) unsafe fn replace_by(rte: *mut pg_sys::RangeTblEntry, function: &str) -> Result<()> {
     let table = relation_name((*rte).relid)?;
-    transplant(rte, &format!("SELECT 1 FROM tviews.changed(NULL::{table}) x"))
+    transplant(rte, &format!("SELECT 1 FROM tviews.{function}(NULL::{table}) x"))
 }
 
-/// The relation and its deleted rows.
-pub(super) unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> {
+/// The relation and its deleted rows, or all change rows.
+pub(super) unsafe fn add_beside(rte: *mut pg_sys::RangeTblEntry, beside: Beside) -> Result<()> {
+    let function = if beside == Beside::Deleted { "deleted" } else { "changed" };
     let table = relation_name((*rte).relid)?;
     let only = if (*rte).inh { "" } else { "ONLY " };
     let columns = live_columns(rte)?.join(", ");
@@ -41,47 +43,11 @@ pub(super) unsafe fn add_deleted(rte: *mut pg_sys::RangeTblEntry) -> Result<()> 
         rte,
         &format!(
             "SELECT 1 FROM (SELECT {columns} FROM {only}{table} \
-             UNION ALL SELECT {columns} FROM tviews.deleted(NULL::{table})) x"
+             UNION ALL SELECT {columns} FROM tviews.{function}(NULL::{table})) x"
         ),
     )?;
     (*(*rte).eref).colnames = names;
     Ok(())
-}
-
-/// The change rows of a relation with their weights; returns the attribute of the weight.
-pub(super) unsafe fn weighted_changes(rte: *mut pg_sys::RangeTblEntry) -> Result<i16> {
-    let rows = weighted_rows(rte, "")?;
-    with_weight(rte, &format!("SELECT 1 FROM ({rows}) x"))
-}
-
-/// The relation before the changes: its rows, and the change rows taken back; returns the attribute of the weight.
-pub(super) unsafe fn old_with_weight(rte: *mut pg_sys::RangeTblEntry) -> Result<i16> {
-    let table = relation_name((*rte).relid)?;
-    let only = if (*rte).inh { "" } else { "ONLY " };
-    let columns = live_columns(rte)?.iter().map(|c| format!("{c}, ")).collect::<String>();
-    let rows = weighted_rows(rte, "-")?;
-    let text = format!(
-        "SELECT {columns}1::pg_catalog.int8 AS {} FROM {only}{table} UNION ALL {rows}",
-        weight_name(&live_columns(rte)?)
-    );
-    with_weight(rte, &format!("SELECT 1 FROM ({text}) x"))
-}
-
-/// SELECT of the live columns of the change rows, and of `sign` times their weight.
-unsafe fn weighted_rows(rte: *mut pg_sys::RangeTblEntry, sign: &str) -> Result<String> {
-    let table = relation_name((*rte).relid)?;
-    let all = {
-        let rel = open(rte)?;
-        (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped).count()
-    };
-    let names = |n: usize| (1..=n).map(|i| format!("c{i}, ")).collect::<String>();
-    let known = live_columns(rte)?;
-    let weight = weight_name(&known);
-    let known: String = known.iter().enumerate().map(|(i, c)| format!("c{} AS {c}, ", i + 1)).collect();
-    Ok(format!(
-        "SELECT {known}{sign}w AS {weight} FROM ROWS FROM (tviews.changed(NULL::{table}), tviews.weights(NULL::{table})) AS c({}w)",
-        names(all),
-    ))
 }
 
 unsafe fn open(rte: *mut pg_sys::RangeTblEntry) -> Result<Relation> {
@@ -93,35 +59,6 @@ unsafe fn live_columns(rte: *mut pg_sys::RangeTblEntry) -> Result<Vec<String>> {
     let rel = open(rte)?;
     let live = (0..known(rte, &rel)).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped);
     Ok(live.map(|a| name::ident(&attname(a))).collect())
-}
-
-unsafe fn with_weight(rte: *mut pg_sys::RangeTblEntry, sql: &str) -> Result<i16> {
-    let names = column_names(rte, &open(rte)?);
-    let weight = CString::new(weight_name(&live_columns(rte)?)).unwrap_or_default();
-    transplant(rte, sql)?;
-    (*(*rte).eref).colnames = names;
-    add_name(rte, &weight);
-    Ok(list::len((*(*rte).eref).colnames) as i16)
-}
-
-/// A name for the weight that no column has.
-fn weight_name(columns: &[String]) -> String {
-    let mut label = "tviews_weight".to_string();
-    while columns.contains(&label) {
-        label.push('_');
-    }
-    label
-}
-
-/// Adds a column name behind the others of a range table entry.
-pub(super) unsafe fn add_name(rte: *mut pg_sys::RangeTblEntry, label: &std::ffi::CStr) {
-    let eref = (*rte).eref;
-    let shared = !(*rte).alias.is_null() && (*(*rte).alias).colnames == (*eref).colnames;
-    let node = pg_sys::makeString(pg_sys::pstrdup(label.as_ptr()));
-    (*eref).colnames = pg_sys::lappend(pg_sys::list_copy((*eref).colnames), node.cast());
-    if shared && !(*(*rte).alias).colnames.is_null() {
-        (*(*rte).alias).colnames = (*eref).colnames;
-    }
 }
 
 /// How many columns the stored query knows: columns added since cannot be read by it, and joins do not list them.

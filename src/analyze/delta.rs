@@ -3,14 +3,16 @@
 //! Semantics: a query block below its GROUP BY is a multiset of rows, linear in a relation when that relation is on no
 //! side that an outer join can null-extend and in no sub-query. Then, for changed relations T1 … Tn (each occurrence is
 //! one of them), the delta is the sum over i of the block with Ti replaced by ΔTi, T1 … Ti-1 by their old state and
-//! the others as they are now; the old state of T is T minus ΔT, a multiset with weights, and weights multiply.
+//! the others as they are now; the old state of T is T minus ΔT, a multiset with weights, and weights multiply. Change rows
+//! come by sign, inserted and deleted ones, each as often as its weight says, so that every SELECT has one weight: a column
+//! for it would be unknown to the joins above (ruleutils.c counts the columns of what it joins).
 //! One T on the nullable side of an outer join L ⟕ R may be among them, the last in that order: its delta is that of the
 //! rows with a partner (L ⋈ R, linear), plus the rows of L that have no partner now, minus those that had none before,
 //! looked for among the rows of L that the change rows of T are partners of.
 //! Invariant: exact, so it is either made or refused with a reason; simultaneous changes are neither lost nor counted
 //! twice. Called by refresh/fold and refresh/delta.
 
-use super::change_rows::{old_with_weight, weighted_changes};
+use super::change_rows::replace_by;
 use super::describe::{Block, Described, Item};
 use super::dirty::{find, is_nullable};
 use super::load::outputs;
@@ -19,7 +21,7 @@ use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 
 pub type Why = String;
@@ -63,46 +65,58 @@ pub unsafe fn terms(
     if optional.len() > 1 {
         return Ok(Err("several nullable sides of outer joins change together".into()));
     }
+    if linear.len() > 4 {
+        return Ok(Err("more than four relations change together".into()));
+    }
     let mut out = Terms::default();
-    for (i, atom) in linear.iter().enumerate() {
+    let term = |parts: &Parts, sign: i64| -> Result<String> {
         let query = ext::copy(d.block.query);
-        let before = if fault::on(Fault::CountTogetherTwice) { 0 } else { i };
-        let roles = Roles { delta: Some(*atom), old: linear[..before].to_vec() };
-        let Some(weight) = roles.put(query, &d.block)? else { continue };
-        out.now.push(select(query, weight, targets));
+        put(query, &d.block, parts)?;
+        Ok(select(query, constant(sign), targets))
+    };
+    for (i, atom) in linear.iter().enumerate() {
+        let i = if fault::on(Fault::CountTogetherTwice) { 0 } else { i };
+        for (sign, part) in CHANGES {
+            let sign = if fault::on(Fault::WrongSign) { 1 } else { sign };
+            // The last one sees all others as they were.
+            if i > 0 && i + 1 == linear.len() && optional.is_empty() {
+                out.before.push(term(&Parts::from([(*atom, part)]), sign)?);
+                continue;
+            }
+            for (weight, mut parts) in old_states(&linear[..i]) {
+                parts.insert(*atom, part);
+                out.now.push(term(&parts, sign * weight)?);
+            }
+        }
     }
     if let Some((atom, place)) = optional.pop() {
         if place.side.iter().any(|a| linear.contains(a)) {
             return Ok(Err("both sides of a join inside an outer join change together".into()));
         }
         // Rows with a partner: linear, once the join keeps only those. All other relations as they were.
-        let query = ext::copy(d.block.query);
-        let join = place.find(query);
-        place.keep_partners(join);
-        let roles = Roles { delta: Some(atom), old: Vec::new() };
-        if let Some(weight) = roles.put(query, &d.block)? {
-            out.before.push(select(query, weight, targets));
+        for (sign, part) in CHANGES {
+            let query = ext::copy(d.block.query);
+            place.keep_partners(place.find(query));
+            put(query, &d.block, &Parts::from([(atom, part)]))?;
+            out.before.push(select(query, constant(sign), targets));
         }
         // Rows that have lost their last partner, or have found the first one.
         for now in [true, false] {
             if fault::on(Fault::SkipPartners) {
                 continue;
             }
-            let query = ext::copy(d.block.query);
-            if let Err(why) = place.without_partner(query, d, atom)? {
-                return Ok(Err(why));
-            }
-            let roles = Roles { delta: None, old: if now { linear.clone() } else { Vec::new() } };
-            let sign = constant(if now { 1 } else { -1 });
-            let weight = match roles.put(query, &d.block)? {
-                Some(w) => times(w, sign),
-                None => sign,
-            };
-            let sql = select(query, weight, targets);
-            if now {
-                out.now.push(sql);
-            } else {
-                out.before.push(sql);
+            let others = if now { old_states(&linear) } else { old_states(&[]) };
+            for (weight, parts) in others {
+                let query = ext::copy(d.block.query);
+                if let Err(why) = place.without_partner(query, d, atom)? {
+                    return Ok(Err(why));
+                }
+                put(query, &d.block, &parts)?;
+                if now {
+                    out.now.push(select(query, constant(weight), targets));
+                } else {
+                    out.before.push(select(query, constant(-weight), targets));
+                }
             }
         }
         out.flips = place.side;
@@ -181,7 +195,7 @@ impl Place {
                 let path = &d.description.atoms[atom].path[self.block.len()..];
                 let last = super::lift::block_at(sub, &path[..path.len() - 1]);
                 let rte = list::nth::<pg_sys::RangeTblEntry>((*last).rtable, path[path.len() - 1] - 1);
-                super::change_rows::replace_by_changes(rte)?;
+                replace_by(rte, "changed")?;
             }
             let link = make::<pg_sys::SubLink>(pg_sys::NodeTag::T_SubLink);
             (*link).subLinkType = pg_sys::SubLinkType::EXISTS_SUBLINK;
@@ -309,60 +323,51 @@ unsafe fn whole_row(query: *mut pg_sys::Query, index: usize) -> bool {
     })
 }
 
-/// What stands in the place of the changed occurrences in one term.
-struct Roles {
-    delta: Option<usize>,
-    old: Vec<usize>,
+/// Change rows in the place of some occurrences.
+type Parts = BTreeMap<usize, Part>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Inserted,
+    Deleted,
 }
 
-impl Roles {
-    /// Replaces the occurrences in `query`, which mirrors `block`; returns the product of the weights, if any.
-    unsafe fn put(&self, query: *mut pg_sys::Query, block: &Block) -> Result<Option<*mut pg_sys::Node>> {
-        let mut product: Option<*mut pg_sys::Node> = None;
-        let mut indexes: Vec<&usize> = block.items.keys().collect();
-        indexes.sort_unstable();
-        for i in indexes {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-            let weight = match &block.items[i] {
-                Item::Atom(a) if Some(*a) == self.delta => Some(weighted_changes(rte)?),
-                Item::Atom(a) if self.old.contains(a) => Some(old_with_weight(rte)?),
-                Item::Atom(_) => None,
-                Item::Sub(sub) => self.put((*rte).subquery, sub)?.map(|w| export(rte, w)),
-            };
-            if let Some(att) = weight {
-                let var: *mut pg_sys::Node =
-                    pg_sys::makeVar(*i as i32, att, pg_sys::INT8OID, -1, pg_sys::InvalidOid, 0).cast();
-                product = Some(product.map_or(var, |p| times(p, var)));
-            }
-        }
-        Ok(product)
+const CHANGES: [(i64, Part); 2] = [(1, Part::Inserted), (-1, Part::Deleted)];
+
+/// The old state of some occurrences as a sum: each is its rows, plus the deleted ones, minus the inserted ones.
+fn old_states(atoms: &[usize]) -> Vec<(i64, Parts)> {
+    let mut out = vec![(1, Parts::new())];
+    for atom in atoms {
+        let taken_back = CHANGES.iter().flat_map(|(sign, part)| {
+            out.iter().map(move |(weight, parts)| {
+                let mut parts = parts.clone();
+                parts.insert(*atom, *part);
+                (-sign * weight, parts)
+            })
+        });
+        let taken_back: Vec<_> = taken_back.collect();
+        out.extend(taken_back);
     }
+    out
 }
 
-/// Adds the weight of a sub-query to its outputs; returns its attribute number.
-unsafe fn export(rte: *mut pg_sys::RangeTblEntry, weight: *mut pg_sys::Node) -> i16 {
-    let sub = (*rte).subquery;
-    let att = outputs(sub).len() as i16 + 1;
-    let tle = pg_sys::makeTargetEntry(weight.cast(), att, pg_sys::pstrdup(c"tviews_weight".as_ptr()), false);
-    (*sub).targetList = pg_sys::lappend((*sub).targetList, tle.cast());
-    super::change_rows::add_name(rte, c"tviews_weight");
-    att
+/// Replaces the occurrences in `query`, which mirrors `block`.
+unsafe fn put(query: *mut pg_sys::Query, block: &Block, parts: &Parts) -> Result<()> {
+    for (i, item) in &block.items {
+        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
+        match item {
+            Item::Atom(a) => match parts.get(a) {
+                Some(Part::Inserted) => replace_by(rte, "inserted")?,
+                Some(Part::Deleted) => replace_by(rte, "deleted")?,
+                None => {}
+            },
+            Item::Sub(sub) => put((*rte).subquery, sub, parts)?,
+        }
+    }
+    Ok(())
 }
 
 unsafe fn constant(value: i64) -> *mut pg_sys::Node {
     let len = std::mem::size_of::<i64>() as i32;
     pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, len, pg_sys::Datum::from(value), false, true).cast()
 }
-
-unsafe fn times(a: *mut pg_sys::Node, b: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    let op = make::<pg_sys::OpExpr>(pg_sys::NodeTag::T_OpExpr);
-    (*op).opno = pg_sys::Oid::from(INT8_MULTIPLY);
-    (*op).opfuncid = pg_sys::Oid::from(pg_sys::F_INT8MUL);
-    (*op).opresulttype = pg_sys::INT8OID;
-    (*op).args = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), a.cast()), b.cast());
-    (*op).location = -1;
-    op.cast()
-}
-
-/// `*(int8, int8)`, catalog/pg_operator.dat.
-const INT8_MULTIPLY: u32 = 686;

@@ -108,9 +108,7 @@ unsafe fn shape(query: *mut pg_sys::Query) -> Shape {
     let opaque = [
         (!q.setOperations.is_null(), "set operation"),
         (!q.groupingSets.is_null(), "grouping sets"),
-        (q.hasWindowFuncs, "window function"),
         (q.hasTargetSRFs, "set-returning function in the select list"),
-        (q.hasDistinctOn, "DISTINCT ON"),
         (!q.limitCount.is_null() || !q.limitOffset.is_null(), "LIMIT"),
     ];
     if let Some((_, what)) = opaque.iter().find(|(is, _)| *is) {
@@ -118,18 +116,42 @@ unsafe fn shape(query: *mut pg_sys::Query) -> Shape {
     }
     let grouped = !q.groupClause.is_null() || q.hasAggs || !q.havingQual.is_null();
     let distinct = !q.distinctClause.is_null();
+    if q.hasWindowFuncs {
+        let columns = partition_columns(query);
+        if grouped || distinct || columns.is_empty() {
+            return Shape::Opaque("a window over all rows");
+        }
+        return Shape::Partitions(columns);
+    }
+    if q.hasDistinctOn && !grouped {
+        // The first row of each group is shown.
+        return Shape::Groups(positions(query, q.distinctClause));
+    }
     match (grouped, distinct) {
         (true, true) => Shape::Opaque("DISTINCT over GROUP BY"),
         (false, true) => Shape::Distinct,
         (false, false) => Shape::Rows,
-        (true, false) => Shape::Groups(groups(query)),
+        (true, false) => Shape::Groups(positions(query, q.groupClause)),
     }
 }
 
-/// Output position of each grouping expression.
-unsafe fn groups(query: *mut pg_sys::Query) -> Vec<Option<usize>> {
+/// Output columns by which all windows of a query are partitioned.
+pub(super) unsafe fn partition_columns(query: *mut pg_sys::Query) -> Vec<usize> {
+    let mut common: Option<BTreeSet<usize>> = None;
+    for window in list::iter::<pg_sys::WindowClause>((*query).windowClause) {
+        let these: BTreeSet<usize> = positions(query, (*window).partitionClause).into_iter().flatten().collect();
+        common = Some(match common {
+            None => these,
+            Some(before) => before.intersection(&these).copied().collect(),
+        });
+    }
+    common.unwrap_or_default().into_iter().collect()
+}
+
+/// Output position of each expression of a grouping clause.
+unsafe fn positions(query: *mut pg_sys::Query, clause: *mut pg_sys::List) -> Vec<Option<usize>> {
     let outs = outputs(query);
-    list::iter::<pg_sys::SortGroupClause>((*query).groupClause)
+    list::iter::<pg_sys::SortGroupClause>(clause)
         .map(|c| outs.iter().position(|t| (**t).ressortgroupref == (*c).tleSortGroupRef))
         .collect()
 }

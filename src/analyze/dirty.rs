@@ -9,7 +9,7 @@
 //! keys: what the rows are is always recomputed from the real query.
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
 
-use super::change_rows::{add_deleted, drop_whole_rows, replace_by_changes};
+use super::change_rows::{add_beside, drop_whole_rows, replace_by};
 use super::describe::{describe, Block, Described, Item, KeyOf};
 use super::lift;
 use super::load::outputs;
@@ -39,54 +39,74 @@ pub unsafe fn terms(
     query: *mut pg_sys::Query,
     key: &[usize],
     changed: &BTreeSet<u32>,
+    beside: Beside,
     key_of: KeyOf,
 ) -> Result<std::result::Result<Terms, Why>> {
     let mut out = Terms::default();
-    Ok(collect(query, key, &[], changed, key_of, &mut out)?.map(|()| out))
+    let cx = Collect { key, changed, beside, key_of };
+    Ok(cx.collect(query, &[], &mut out)?.map(|()| out))
 }
 
-/// Terms of the relations in the FROM clause at and below `focus`, and of those in sub-queries there.
-unsafe fn collect(
-    query: *mut pg_sys::Query,
-    key: &[usize],
-    focus: &[usize],
-    changed: &BTreeSet<u32>,
-    key_of: KeyOf,
-    out: &mut Terms,
-) -> Result<std::result::Result<(), Why>> {
-    let clean = ext::copy(query);
-    if let Err(why) = lift::drop_changed_conditions(clean, changed) {
-        return Ok(Err(why));
-    }
-    let d = describe(clean, key_of);
-    for (a, atom) in d.description.atoms.iter().enumerate() {
-        if !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| changed.contains(&r)) {
-            continue;
-        }
-        match term(&d, key, a, changed)? {
-            Err(why) => return Ok(Err(why)),
-            Ok(term) => {
-                out.meet |= !focus.is_empty()
-                    || key.iter().any(|p| match d.description.outputs[*p] {
-                        Some(c) => term.nulled.contains(&c.atom),
-                        None => !term.nulled.is_empty(),
-                    });
-                out.occurrences += 1;
-                out.selects.extend(term.selects);
-            }
-        }
-    }
-    for site in lift::sites(query, focus, changed) {
-        let lifted = ext::copy(query);
-        let path = match lift::lift(lifted, &site, key, changed) {
-            Ok(path) => path,
-            Err(why) => return Ok(Err(why)),
-        };
-        if let Err(why) = collect(lifted, key, &path, changed, key_of, out)? {
+/// What stands beside the other changed relations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Their deleted rows: enough for a statement that sees the state after the changes.
+    Deleted,
+    /// All change rows: the same rows with the state before and after.
+    Changed,
+}
+
+struct Collect<'a> {
+    key: &'a [usize],
+    changed: &'a BTreeSet<u32>,
+    beside: Beside,
+    key_of: KeyOf<'a>,
+}
+
+impl Collect<'_> {
+    /// Terms of the relations in the FROM clause at and below `focus`, and of those in sub-queries there.
+    unsafe fn collect(
+        &self,
+        query: *mut pg_sys::Query,
+        focus: &[usize],
+        out: &mut Terms,
+    ) -> Result<std::result::Result<(), Why>> {
+        let clean = ext::copy(query);
+        let relaxed = lift::drop_changed_conditions(clean, self.changed)
+            .and_then(|()| lift::forget_items(clean, self.key, self.changed));
+        if let Err(why) = relaxed {
             return Ok(Err(why));
         }
+        let d = describe(clean, self.key_of);
+        for (a, atom) in d.description.atoms.iter().enumerate() {
+            if !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
+                continue;
+            }
+            match term(&d, self.key, a, self.changed, self.beside)? {
+                Err(why) => return Ok(Err(why)),
+                Ok(term) => {
+                    out.meet |= !focus.is_empty()
+                        || self.key.iter().any(|p| match d.description.outputs[*p] {
+                            Some(c) => term.nulled.contains(&c.atom),
+                            None => !term.nulled.is_empty(),
+                        });
+                    out.occurrences += 1;
+                    out.selects.extend(term.selects);
+                }
+            }
+        }
+        for site in lift::sites(query, focus, self.changed) {
+            let lifted = ext::copy(query);
+            let path = match lift::lift(lifted, &site, self.key, self.changed) {
+                Ok(path) => path,
+                Err(why) => return Ok(Err(why)),
+            };
+            if let Err(why) = self.collect(lifted, &path, out)? {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
     }
-    Ok(Ok(()))
 }
 
 /// All rows of some queries, which may have WITH clauses.
@@ -117,10 +137,11 @@ unsafe fn term(
     key: &[usize],
     atom: usize,
     changed: &BTreeSet<u32>,
+    beside: Beside,
 ) -> Result<std::result::Result<Term, Why>> {
     let query = ext::copy(d.block.query);
     let atoms = &d.description.atoms;
-    let mut edit = Edit { atom, changed, groups: Vec::new() };
+    let mut edit = Edit { atom, changed, beside, groups: Vec::new() };
     if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, true) {
         return Ok(Err(why));
     }
@@ -226,6 +247,7 @@ unsafe fn null_extend(block: &Block, key: *mut pg_sys::Node, group: &BTreeSet<us
 struct Edit<'a> {
     atom: usize,
     changed: &'a BTreeSet<u32>,
+    beside: Beside,
     /// Sets of atoms that can be null-extended together because of the changes.
     groups: Vec<BTreeSet<usize>>,
 }
@@ -302,13 +324,13 @@ impl Edit<'_> {
             let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
             match item {
                 Item::Sub(sub) => self.replace((*rte).subquery, sub)?,
-                Item::Atom(a) if *a == self.atom => replace_by_changes(rte)?,
+                Item::Atom(a) if *a == self.atom => replace_by(rte, "changed")?,
                 Item::Atom(_) => {
                     let relation = (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION;
                     let relation = relation && !fault::on(Fault::SkipDeletedOfOthers);
                     if relation && self.changed.contains(&(*rte).relid.to_u32()) {
                         drop_whole_rows(query, *i);
-                        add_deleted(rte)?;
+                        add_beside(rte, self.beside)?;
                     }
                 }
             }

@@ -134,6 +134,9 @@ pub unsafe fn recognise(query: *mut pg_sys::Query, shape: &Shape, approximate: b
     if !q.havingQual.is_null() {
         return Err("HAVING");
     }
+    if q.hasDistinctOn {
+        return Err("DISTINCT ON");
+    }
     let mut cx = Recogniser { query, approximate, fold: empty() };
     match shape {
         Shape::Groups(positions) => {

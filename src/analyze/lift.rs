@@ -380,6 +380,52 @@ unsafe fn mentions(node: *mut pg_sys::Node, index: usize, columns: &BTreeSet<i16
     })
 }
 
+/// Forgets FROM items that are not plain and read what changes: their rows differ between the old and the new state, so any
+/// row may be theirs. (Changes inside of them have terms of their own, in which they are lifted and plain.)
+pub unsafe fn forget_items(query: *mut pg_sys::Query, key: &[usize], changed: &BTreeSet<u32>) -> Result<(), Why> {
+    forget_items_of(query, changed)?;
+    let gone = list::iter::<pg_sys::TargetEntry>((*query).targetList)
+        .any(|t| is_forgotten((*t).expr.cast()) && key.contains(&((*t).resno as usize - 1)));
+    if gone {
+        return Err("a key column is computed by a sub-query".into());
+    }
+    Ok(())
+}
+
+unsafe fn forget_items_of(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Why> {
+    for index in relations::in_from(query) {
+        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+        if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY || !reads((*rte).subquery.cast(), changed) {
+            continue;
+        }
+        let sub = (*rte).subquery;
+        if is_plain(&*sub) {
+            forget_items_of(sub, changed)?;
+            let unknown: BTreeSet<i16> = list::iter::<pg_sys::TargetEntry>((*sub).targetList)
+                .filter(|t| is_forgotten((**t).expr.cast()))
+                .map(|t| (*t).resno)
+                .collect();
+            forget(query, index, &unknown)?;
+            continue;
+        }
+        let any = make::<pg_sys::Query>(pg_sys::NodeTag::T_Query);
+        (*any).commandType = pg_sys::CmdType::CMD_SELECT;
+        (*any).canSetTag = true;
+        (*any).jointree = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
+        let mut all = BTreeSet::new();
+        for tle in super::load::outputs(sub) {
+            let entry =
+                pg_sys::makeTargetEntry(forgotten((*tle).expr.cast()).cast(), (*tle).resno, (*tle).resname, false);
+            (*any).targetList = pg_sys::lappend((*any).targetList, entry.cast());
+            all.insert((*tle).resno);
+        }
+        (*rte).subquery = any;
+        (*rte).lateral = false;
+        forget(query, index, &all)?;
+    }
+    Ok(())
+}
+
 /// Drops WHERE and inner join conditions with sub-links over what changes: they can differ between the old and the new
 /// state. Outer joins with such conditions cannot be followed.
 pub unsafe fn drop_changed_conditions(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Why> {

@@ -31,7 +31,7 @@ pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
     let query = stored(rel)?;
     let known = crate::catalog::stages::of(rel.oid());
     let expanded = expand(query)?;
-    if known.is_empty() && !has_with(expanded) {
+    if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
         return Ok(query);
     }
     let mut next = known.iter();

@@ -17,5 +17,6 @@ pub mod operators;
 pub mod refuse;
 mod refuse_functions;
 pub mod relations;
+pub mod set_operations;
 pub mod stages;
 pub mod text;

@@ -52,15 +52,17 @@ pub unsafe fn of(query: *mut pg_sys::Query) -> BTreeMap<u32, Use> {
                     entry.times += 1;
                     entry.with_children |= (*rte).inh;
                     entry.only |= !(*rte).inh;
-                    if !(*rte).securityQuals.is_null() {
-                        // Policies look at columns that the query does not.
-                        entry.columns.insert(0);
-                    }
+                    // Policies look at columns that the query does not.
+                    walk::walk((*rte).securityQuals.cast(), &mut |n| {
+                        if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varno as usize == index {
+                            entry.columns.insert((*n.cast::<pg_sys::Var>()).varattno);
+                        }
+                        false
+                    });
                     let columns = columns(q, rte);
                     if columns.iter().any(|c| is_virtual((*rte).relid, *c)) {
                         entry.computed = true;
-                        // Whatever it is computed from.
-                        entry.columns.insert(0);
+                        entry.columns.extend(columns.iter().flat_map(|c| computed_from((*rte).relid, *c)));
                     }
                     entry.columns.extend(columns);
                 }
@@ -87,6 +89,24 @@ unsafe fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
         let _ = (relid, column);
         false
     }
+}
+
+/// The columns that a virtual generated column is computed from.
+unsafe fn computed_from(relid: pg_sys::Oid, column: i16) -> Vec<i16> {
+    let mut found = Vec::new();
+    #[cfg(feature = "pg18")]
+    if column > 0 && is_virtual(relid, column) {
+        if let Some(rel) = crate::pg::relation::Relation::open(relid, pg_sys::AccessShareLock) {
+            walk::walk(pg_sys::build_generation_expression(rel.raw(), i32::from(column)), &mut |n| {
+                if list::is(n, pg_sys::NodeTag::T_Var) {
+                    found.push((*n.cast::<pg_sys::Var>()).varattno);
+                }
+                false
+            });
+        }
+    }
+    let _ = (relid, column, &mut found);
+    found
 }
 
 unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) -> Vec<i16> {

@@ -30,6 +30,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut 
         return Ok(copy);
     }
     inline_ctes(copy);
+    let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
     let mut cx = Splitter { known: Vec::new(), resolve };
     let copy = cx.core(copy)?;
     cx.block(copy, 0)?;
@@ -87,6 +88,7 @@ impl Splitter<'_> {
             }
             let sub = (*rte).subquery;
             if is_stage(sub) {
+                blank_unused(query, index, sub);
                 let oid = self.relation(sub)?;
                 become_relation(rte, oid)?;
             } else if !(*sub).setOperations.is_null() {
@@ -129,6 +131,9 @@ impl Splitter<'_> {
     /// Makes the grouped or unlimited core of a query a stage, when more is done to it.
     unsafe fn core(&mut self, query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
         let q = &*query;
+        if !q.setOperations.is_null() && (!q.limitCount.is_null() || !q.limitOffset.is_null()) {
+            return self.exposed(query);
+        }
         if !q.setOperations.is_null() || !q.groupingSets.is_null() || q.hasTargetSRFs {
             return Ok(query);
         }
@@ -141,8 +146,9 @@ impl Splitter<'_> {
             }
             return Ok(query);
         }
-        if limited {
-            return self.below_limit(query);
+        let windows = q.hasWindowFuncs;
+        if limited || (windows && (distinct || super::describe::partition_columns(query).is_empty())) {
+            return self.exposed(query);
         }
         Ok(query)
     }
@@ -265,14 +271,21 @@ impl Splitter<'_> {
         Ok(Some(outer))
     }
 
-    /// The query without LIMIT as a stage.
-    unsafe fn below_limit(&mut self, query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
-        if (*query).sortClause.is_null() || looks_simple(query) {
+    /// The query without LIMIT, and without DISTINCT over windows, as a stage that shows all columns it sorts and
+    /// partitions by.
+    unsafe fn exposed(&mut self, query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
+        let limited = !(*query).limitCount.is_null() || !(*query).limitOffset.is_null();
+        if limited && ((*query).sortClause.is_null() || looks_simple(query)) || !limited && !has_partitions(query) {
             return Ok(query);
         }
         let inner = ext::copy(query);
         (*inner).limitCount = std::ptr::null_mut();
         (*inner).limitOffset = std::ptr::null_mut();
+        let distinct_above = (*query).hasWindowFuncs && !(*query).distinctClause.is_null();
+        if distinct_above {
+            (*inner).distinctClause = std::ptr::null_mut();
+            (*inner).hasDistinctOn = false;
+        }
         if !(*inner).hasDistinctOn {
             (*inner).sortClause = std::ptr::null_mut();
         }
@@ -298,6 +311,10 @@ impl Splitter<'_> {
         }
         (*outer).targetList = targetlist;
         (*outer).sortClause = (*query).sortClause;
+        if distinct_above {
+            (*outer).distinctClause = (*query).distinctClause;
+            (*outer).hasDistinctOn = (*query).hasDistinctOn;
+        }
         (*outer).limitCount = (*query).limitCount;
         (*outer).limitOffset = (*query).limitOffset;
         (*outer).limitOption = (*query).limitOption;
@@ -312,6 +329,20 @@ unsafe fn is_aggregate(node: *mut pg_sys::Node) -> bool {
         return list::is((*node.cast::<pg_sys::JsonConstructorExpr>()).func, pg_sys::NodeTag::T_Aggref);
     }
     list::is(node, pg_sys::NodeTag::T_Aggref)
+}
+
+/// Whether all windows of a query are partitioned by something in common.
+unsafe fn has_partitions(query: *mut pg_sys::Query) -> bool {
+    let mut common: Option<BTreeSet<u32>> = None;
+    for window in list::iter::<pg_sys::WindowClause>((*query).windowClause) {
+        let these: BTreeSet<u32> =
+            list::iter::<pg_sys::SortGroupClause>((*window).partitionClause).map(|c| (*c).tleSortGroupRef).collect();
+        common = Some(match common {
+            None => these,
+            Some(before) => before.intersection(&these).copied().collect(),
+        });
+    }
+    common.is_some_and(|c| !c.is_empty())
 }
 
 /// One relation, with nothing but a projection: storing it once more would not help.
@@ -416,6 +447,48 @@ unsafe fn links(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::SubLink> {
         .collect();
     found.retain(|l| !inner.contains(&(*l as usize)));
     found
+}
+
+/// Makes outputs of a grouped sub-query NULL that its query does not look at: computing them could fail where the query
+/// itself would not.
+unsafe fn blank_unused(query: *mut pg_sys::Query, index: usize, sub: *mut pg_sys::Query) {
+    let s = &*sub;
+    // An aggregate without GROUP BY must stay one.
+    let lone = s.hasAggs && s.groupClause.is_null();
+    if lone || !s.setOperations.is_null() || !s.distinctClause.is_null() || s.hasTargetSRFs {
+        return;
+    }
+    let mut used = BTreeSet::new();
+    let mut note = |node: *mut pg_sys::Node| {
+        walk::walk(node, &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varno as usize == index {
+                used.insert((*n.cast::<pg_sys::Var>()).varattno);
+            }
+            false
+        });
+    };
+    let targets = ext::flatten_groups(query, (*query).targetList.cast());
+    let roots: [*mut pg_sys::Node; 3] = [targets, (*query).jointree.cast(), (*query).havingQual];
+    for root in roots {
+        note(ext::flatten_join_aliases(query, root));
+    }
+    for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+        note((*rte).subquery.cast());
+        note((*rte).functions.cast());
+        note((*rte).values_lists.cast());
+        note((*rte).tablefunc.cast());
+    }
+    if used.iter().any(|a| *a <= 0) {
+        return;
+    }
+    for tle in outputs(sub) {
+        if !used.contains(&(*tle).resno) && (*tle).ressortgroupref == 0 {
+            let expr: *mut pg_sys::Node = (*tle).expr.cast();
+            let null =
+                pg_sys::makeNullConst(pg_sys::exprType(expr), pg_sys::exprTypmod(expr), pg_sys::exprCollation(expr));
+            (*tle).expr = null.cast();
+        }
+    }
 }
 
 /// Turns a sub-query of FROM into a relation, keeping its alias.

@@ -104,7 +104,9 @@ fn target(from: pg_sys::Oid, base: pg_sys::Oid, columns: &BTreeSet<i16>) -> Opti
     let mut map = Vec::new();
     for i in 0..wanted.natts() {
         let att = wanted.attribute(i);
-        let keep = !att.attisdropped && (whole || columns.contains(&att.attnum));
+        // A virtual generated column (18) is computed when it is read: rows do not have it.
+        let stored = att.attgenerated as u8 != b'v';
+        let keep = !att.attisdropped && stored && (whole || columns.contains(&att.attnum));
         map.push(if keep { position(&captured, &attname(att)) } else { None });
     }
     let identical = from == base && (0..wanted.natts()).all(|i| map[i] == Some(i));

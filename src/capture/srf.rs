@@ -1,11 +1,10 @@
-//! `tviews.changed(NULL::t)`, `tviews.weights(NULL::t)`, `tviews.deleted(NULL::t)` and `tviews.dirty(NULL::t)`: the rows that the SQL of a flush
+//! `tviews.changed(NULL::t)`, `tviews.inserted(NULL::t)`, `tviews.deleted(NULL::t)` and `tviews.dirty(NULL::t)`: the rows that the SQL of a flush
 //! reads, as set-returning functions over the backend's change sets, of row type t so that attribute numbers line up.
 //!
 //! Invariant: they answer only while a flush of this backend runs; otherwise they would show rows to users who may not
 //! read the table. Called by plans of refresh/.
 
 use crate::pg::error::Error;
-use crate::pg::fault::{self, Fault};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -42,7 +41,7 @@ enum Which {
     Changed,
     Deleted,
     Dirty,
-    Weights,
+    Inserted,
 }
 
 macro_rules! set_returning {
@@ -63,7 +62,7 @@ macro_rules! set_returning {
 
 set_returning!(tviews_changed, pg_finfo_tviews_changed, Which::Changed);
 set_returning!(tviews_deleted, pg_finfo_tviews_deleted, Which::Deleted);
-set_returning!(tviews_weights, pg_finfo_tviews_weights, Which::Weights);
+set_returning!(tviews_inserted, pg_finfo_tviews_inserted, Which::Inserted);
 set_returning!(tviews_dirty, pg_finfo_tviews_dirty, Which::Dirty);
 
 /// Materialises the rows. Source of the protocol: utils/fmgr/README, "Functions Accepting or Returning Sets".
@@ -89,19 +88,11 @@ unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum 
     let slot = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsMinimalTuple);
     for set in sets {
         set.each(|tuple, weight| {
-            if which == Which::Weights {
-                crate::pg::slot::clear(slot);
-                let weight = if fault::on(Fault::WrongSign) { weight.abs() } else { weight };
-                *(*slot).tts_values = pg_sys::Datum::from(weight);
-                *(*slot).tts_isnull = false;
-                pg_sys::ExecStoreVirtualTuple(slot);
-                pg_sys::tuplestore_puttupleslot((*info).setResult, slot);
-                return;
-            }
-            if which == Which::Deleted && weight > 0 {
-                return;
-            }
-            let copies = if which == Which::Deleted { -weight } else { 1 };
+            let copies = match which {
+                Which::Deleted => -weight,
+                Which::Inserted => weight,
+                Which::Changed | Which::Dirty => 1,
+            };
             for _ in 0..copies {
                 pg_sys::ExecStoreMinimalTuple(tuple, slot, false);
                 pg_sys::tuplestore_puttupleslot((*info).setResult, slot);

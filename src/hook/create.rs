@@ -7,7 +7,7 @@
 use super::stages;
 use super::utility::{keep, After, Call};
 use crate::analyze::locate::{self, Construct};
-use crate::analyze::{load, refuse, relations};
+use crate::analyze::{load, operators, refuse, relations};
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, Source};
@@ -18,9 +18,9 @@ use crate::pg::{callback, guc, list, name};
 use crate::queue;
 use crate::refresh::{graph, populate, summary, tview};
 use pgrx::pg_sys;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
-use tviews_core::strategy::Strategy;
+use tviews_core::strategy::{Decision, Strategy};
 
 /// What is to be done when the server has created the materialized view.
 pub struct Planned {
@@ -369,8 +369,14 @@ unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> 
 }
 
 /// Strategies of a query that is not a TVIEW yet; for `tviews.check`.
-pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<tview::Decided> {
-    check(query, pg_sys::GetUserId())?;
-    let _pinned = Pinned::new(pg_sys::GetUserId());
-    tview::decide(query, &Options::new(), Vec::new())
+pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decision>> {
+    let user = pg_sys::GetUserId();
+    check(query, user)?;
+    let _pinned = Pinned::new(user);
+    if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
+        return Ok(tview::decide(query, &Options::new(), Vec::new())?.decisions);
+    }
+    let text = CStr::from_ptr(pg_sys::pg_get_querydef(crate::pg::ext::copy(query), false));
+    let path = operators::search_path(load::expand(query)?);
+    stages::trial(&text.to_string_lossy(), &path, user)
 }

@@ -4,13 +4,18 @@
 //! else reads them. Called when a TVIEW is created or when its query, or what its query means, changes.
 
 use crate::analyze::{load, operators, stages};
+use crate::capture::install;
 use crate::catalog::stages as catalog;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::{Pinned, Superuser};
 use crate::pg::relation::Relation;
 use crate::pg::spi::Session;
+use crate::refresh::summary;
 use pgrx::pg_sys;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use tviews_core::strategy::Decision;
 
 /// Makes the stages of a TVIEW that has none; they are not populated.
 pub fn make(tview: pg_sys::Oid) -> Result<()> {
@@ -59,12 +64,37 @@ fn create(tview: pg_sys::Oid, number: i16, text: &str, owner: pg_sys::Oid) -> Re
         }
         let address =
             |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
-        pg_sys::recordDependencyOn(&address(stage), &address(tview), pg_sys::DependencyType::DEPENDENCY_INTERNAL);
         set_owner(stage, owner);
-        catalog::register(tview, number, stage)?;
+        if tview != pg_sys::InvalidOid {
+            let kind = pg_sys::DependencyType::DEPENDENCY_INTERNAL;
+            pg_sys::recordDependencyOn(&address(stage), &address(tview), kind);
+            catalog::register(tview, number, stage)?;
+        }
         pg_sys::CommandCounterIncrement();
         Ok(stage)
     }
+}
+
+/// The strategies that a TVIEW of this query would have: it is made, without contents and without triggers on its tables,
+/// looked at, and rolled back.
+///
+/// # Safety
+/// `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
+/// transaction.
+pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
+    let (context, resources) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+    pg_sys::BeginInternalSubTransaction(std::ptr::null());
+    pg_sys::MemoryContextSwitchTo(context);
+    let decisions = {
+        let _trial = install::Trial::new();
+        let pinned = Pinned::new(owner);
+        pinned.search_path(path);
+        create(pg_sys::InvalidOid, 0, text, owner).and_then(summary::decisions)
+    };
+    pg_sys::RollbackAndReleaseCurrentSubTransaction();
+    pg_sys::MemoryContextSwitchTo(context);
+    pg_sys::CurrentResourceOwner = resources;
+    decisions
 }
 
 /// Names c1, c2 … for the columns of a query.
@@ -88,7 +118,7 @@ unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
     for below in catalog::of(stage) {
         set_owner(below, owner);
     }
-    let same = Relation::open(stage, pg_sys::NoLock).is_none_or(|r| r.class().relowner == owner);
+    let same = Relation::open(stage, pg_sys::AccessShareLock).is_none_or(|r| r.class().relowner == owner);
     if !same {
         let _superuser = Superuser::new();
         pg_sys::ATExecChangeOwner(stage, owner, true, pg_sys::AccessExclusiveLock as i32);

@@ -10,7 +10,7 @@ use crate::pg::{ext, list};
 use crate::refresh::{summary, tview};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{name, pg_extern, pg_sys};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
@@ -75,7 +75,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Keyed {
             let _pinned = Pinned::new(tview.owner);
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };
-            if d.sharing == Sharing::ByKey {
+            if d.sharing == Sharing::ByKey || tview.region {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));
             } else {
@@ -114,14 +114,13 @@ fn check(
     // SAFETY: the text is parsed and analysed by the server itself.
     let decided = or_raise(unsafe { decide(query) });
     let rows: Vec<_> = decided
-        .decisions
         .iter()
         .map(|(r, d)| (pg_sys::Oid::from(*r), d.strategy.as_str().to_string(), d.reason.clone(), hint(d)))
         .collect();
     TableIterator::new(rows)
 }
 
-unsafe fn decide(query: &str) -> Result<tview::Decided> {
+unsafe fn decide(query: &str) -> Result<BTreeMap<u32, Decision>> {
     let text = CString::new(query).map_err(|_| Error::option("query has a NUL byte", None))?;
     let text = pg_sys::pstrdup(text.as_ptr());
     let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);

@@ -93,6 +93,27 @@ impl Drop for AnyPath {
     }
 }
 
+/// Another search_path for a while.
+pub struct Path(i32);
+
+impl Path {
+    pub fn new(path: &CStr) -> Path {
+        // SAFETY: undone on drop, or by the server's abort.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        set(c"search_path", path);
+        Path(level)
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the level of new().
+            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+        }
+    }
+}
+
 /// Catalog changes of our own that the owner of a TVIEW has no right to.
 pub struct Superuser {
     user: pg_sys::Oid,

@@ -5,10 +5,9 @@
 //! away equal rows follow one another, because the hash is locked.
 
 use super::apply::Change;
-use super::tview::weighted;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
-use crate::analyze::{delta, describe, load};
+use crate::analyze::load;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -188,8 +187,7 @@ impl Tview {
         // SAFETY: a private copy of the stored query.
         let terms = unsafe {
             let query = load::expand(load::maintained(rel)?)?;
-            let described = describe::describe(query, &super::tview::stored_key);
-            match weighted(&described, &delta::outputs_of(query), changed, &super::tview::captured(self.oid))? {
+            match super::tview::bag_terms(query, changed, &super::tview::captured(self.oid))? {
                 Ok(terms) => terms,
                 Err(_) => return Ok(None),
             }

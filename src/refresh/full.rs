@@ -25,7 +25,7 @@ impl Job<'_> {
         self.done.full_recomputes = 1;
         let snapshot = self.snapshot();
         let session = Session::open();
-        let hash = RowHash::new(self.rel);
+        let hash = RowHash::new(self.rel, self.tview.selected);
         let mut stored = stored_rows(self.rel, &snapshot, &hash);
         let natts = self.rel.natts();
         // SAFETY: the store lives in the SPI procedure context, ended with the session at the latest.
@@ -76,19 +76,21 @@ impl Job<'_> {
 }
 
 /// Hash of a row's bytes.
-struct RowHash {
+pub(super) struct RowHash {
     attributes: Vec<(bool, i16)>,
     hasher: SipHasher13,
 }
 
 impl RowHash {
-    fn new(rel: &Relation) -> RowHash {
+    /// Of the first `selected` attributes: state that nothing computes any more does not matter.
+    pub(super) fn new(rel: &Relation, selected: usize) -> RowHash {
         let random = std::collections::hash_map::RandomState::new();
-        let attributes = (0..rel.natts()).map(|i| rel.attribute(i)).map(|a| (a.attbyval, a.attlen)).collect();
+        let attributes =
+            (0..rel.natts().min(selected)).map(|i| rel.attribute(i)).map(|a| (a.attbyval, a.attlen)).collect();
         RowHash { attributes, hasher: SipHasher13::new_with_keys(random.hash_one(0u8), random.hash_one(1u8)) }
     }
 
-    fn of(&self, values: &[pg_sys::Datum], nulls: &[bool]) -> u128 {
+    pub(super) fn of(&self, values: &[pg_sys::Datum], nulls: &[bool]) -> u128 {
         let mut h = self.hasher;
         for (i, (byval, len)) in self.attributes.iter().enumerate() {
             h.write_u8(u8::from(nulls[i]));

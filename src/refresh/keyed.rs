@@ -5,6 +5,7 @@
 //! set of dirty keys itself cannot grow meanwhile, since all relations it was computed from are locked in SHARE.
 
 use super::apply::Change;
+use super::full::RowHash;
 use super::tview::Size;
 use super::{locks, sql, Job};
 use crate::capture::srf;
@@ -14,12 +15,12 @@ use crate::pg::pinned::AnyPath;
 use crate::pg::spi::{Plan, Rows, Session};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_sys, FromDatum};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 impl Job<'_> {
     pub(super) fn keyed(&mut self, keys: &KeyedSql, size: Size) -> Result<()> {
-        if locks::needs_keys(self.tview, self.changed) {
+        if self.tview.region || locks::needs_keys(self.tview, self.changed) {
             let dirty = {
                 let _snapshot = self.snapshot();
                 let session = Session::open();
@@ -32,7 +33,10 @@ impl Job<'_> {
             self.rows = dirty.len();
             self.done.dirty_keys = dirty.len() as u64;
             srf::offer_dirty(Some(Rc::new(dirty)));
-            let done = self.recompute(&keys.two_steps, size);
+            let done = match &keys.stored {
+                Some(stored) => self.recompute_region(&keys.two_steps, stored, size),
+                None => self.recompute(&keys.two_steps, size),
+            };
             srf::offer_dirty(None);
             done
         } else {
@@ -118,6 +122,55 @@ impl Job<'_> {
     }
 }
 
+impl Job<'_> {
+    /// Replaces the rows of whole partitions by what the query has for them, as far as they differ.
+    fn recompute_region(&mut self, texts: &Texts, stored: &str, size: Size) -> Result<()> {
+        let snapshot = self.snapshot();
+        let session = Session::open();
+        let hash = RowHash::new(self.rel, self.tview.selected);
+        let mut present: HashMap<u128, Vec<pg_sys::ItemPointerData>> = HashMap::new();
+        {
+            let inner = Session::open();
+            let plan = self.tview.plan(&inner, stored, size)?;
+            let found = inner.query(&plan);
+            // SAFETY: column 0 is a tid of this relation, seen by the snapshot.
+            unsafe {
+                let mut reader = crate::tam::read::Reader::open(self.rel.raw());
+                for row in 0..found.len() {
+                    let Some(tid) = found.get(row, 0) else { continue };
+                    let tid = *tid.cast_mut_ptr::<pg_sys::ItemPointerData>();
+                    if let Some((values, nulls)) = reader.fetch(tid, snapshot.raw()) {
+                        present.entry(hash.of(values, nulls)).or_default().push(tid);
+                    }
+                }
+                reader.close();
+            }
+        }
+        let plan = self.choose(&session, texts, size)?;
+        let rows = session.query(&plan);
+        let natts = self.rel.natts();
+        let selected = self.tview.selected;
+        let mut values = vec![pg_sys::Datum::from(0usize); natts];
+        let mut nulls = vec![true; natts];
+        let mut changes = Vec::new();
+        for row in 0..rows.len() {
+            rows.deform(row, &mut values, &mut nulls);
+            match present.get_mut(&hash.of(&values, &nulls)).and_then(Vec::pop) {
+                Some(_) => self.done.rows_unchanged += 1,
+                None => changes.push(Change::Insert(row)),
+            }
+        }
+        changes.extend(present.into_values().flatten().map(Change::Delete));
+        self.apply(changes, &snapshot, &mut |row, values, nulls| {
+            for i in 0..natts {
+                let value = if i < selected { rows.get(*row, i) } else { None };
+                nulls[i] = value.is_none();
+                values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
+            }
+        })
+    }
+}
+
 /// A hash that agrees with the type's default equality; 0 for types that have none.
 pub(super) unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
     let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);
@@ -141,6 +194,8 @@ pub struct KeyedSql {
     pub dirty: String,
     pub one_step: Texts,
     pub two_steps: Texts,
+    /// For keys that name whole partitions: where their stored rows are.
+    pub stored: Option<String>,
 }
 
 impl super::Tview {
@@ -157,7 +212,11 @@ impl super::Tview {
     fn make_sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
         let Some(dirty) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
         let one_step = sql::recompute(self, &dirty)?;
+        if self.region {
+            let two_steps = sql::rows_of(self)?;
+            return Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: Some(sql::stored(self)?) }));
+        }
         let two_steps = sql::recompute(self, &sql::locked_keys(self)?)?;
-        Ok(Some(KeyedSql { dirty, one_step, two_steps }))
+        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None }))
     }
 }

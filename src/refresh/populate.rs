@@ -195,7 +195,7 @@ fn create_key_index(oid: pg_sys::Oid) -> Result<()> {
     let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
     // Not UNIQUE NULLS NOT DISTINCT: from 18 on the planner takes such a key to determine the row even where an outer join
     // null-extends it (remove_useless_groupby_columns), and gives wrong groups.
-    let unique = if key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
+    let unique = if tview.region || key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
     let sql = match index_columns(&rel, &tview) {
         None => format!("CREATE {unique}INDEX ON {} ({})", tview.name, columns.join(", ")),
         Some(short) => format!("CREATE INDEX ON {} {short}", tview.name),

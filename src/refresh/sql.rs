@@ -40,7 +40,7 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
     // SAFETY: a private copy of the stored query.
     let selects = unsafe {
         let query = load::expand(load::maintained(rel)?)?;
-        match dirty::terms(query, &positions, changed, &super::tview::stored_key)? {
+        match dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &super::tview::stored_key)? {
             Ok(terms) => terms.selects,
             Err(_) => return Ok(None),
         }
@@ -95,6 +95,21 @@ pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
         )
     };
     Ok(Texts { by_key: whole(&by_key), at_once: whole(&at_once) })
+}
+
+/// All rows of the query with the locked keys, with their state.
+pub fn rows_of(tview: &Tview) -> Result<Texts> {
+    let key = key_of(tview)?;
+    let columns = numbered("c", tview.selected);
+    let (query, keys) = (&tview.query, locked_keys(tview)?);
+    let d = format!("WITH d({}) AS MATERIALIZED ({keys})", numbered("k", key.len()));
+    let same = conjunction(key, |_, k| format!("f.c{}", k.at + 1));
+    Ok(Texts {
+        by_key: format!(
+            "{d} SELECT q.* FROM d, LATERAL (SELECT * FROM ({query}) f({columns}) WHERE {same} OFFSET 0) q"
+        ),
+        at_once: format!("{d} SELECT f.* FROM d JOIN ({query}) f({columns}) ON {}{same}", hashes(key)),
+    })
 }
 
 /// Null-safe equality cannot be hashed: an equality of hashes goes before it, so that a hash join is possible.

@@ -4,7 +4,7 @@
 //! under the pinned settings, so every name in it is qualified.
 
 use crate::analyze::fold::{self, Fold};
-use crate::analyze::{anchor, delta, describe, dirty, load, operators, relations, text};
+use crate::analyze::{anchor, delta, describe, dirty, load, operators, relations, set_operations, text};
 use crate::catalog::{cache, options, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -45,6 +45,8 @@ pub struct Tview {
     /// Attributes of the stored row that carry state, from 0; always the last ones.
     pub state: Vec<usize>,
     pub key: Option<Vec<KeyColumn>>,
+    /// The key names all rows of a window partition, not one.
+    pub region: bool,
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
@@ -135,6 +137,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             columns: column_names(rel).iter().map(|c| name::ident(c)).collect(),
             state: state.into_iter().map(|a| a as usize - 1).collect(),
             key: plan.key,
+            region: matches!(plan.shape, Shape::Partitions(_)),
             decisions: plan.decisions,
             approximate: options.get("approximate").map(String::as_str) == Some("true"),
             title: name::relation(root).unwrap_or_default(),
@@ -227,8 +230,8 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
     let described = describe::describe(expanded, &stored_key);
     let d = &described.description;
     let positions = match options.get("key") {
-        Some(given) => Some(given_key(given, &columns, &d.comparable)?),
-        None => key::derive(d),
+        Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
+        _ => key::derive(d),
     };
     let approximate = options.get("approximate").map(String::as_str) == Some("true");
     let fold = match (&positions, &d.shape) {
@@ -246,19 +249,23 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
             (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
             (Some(p), _) => decide_one(&described, p, *relid, usage)?,
         };
-        if options.get("mode").map(String::as_str) != Some("full") {
+        let hidden = (usage.only && has_children(*relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed;
+        let followed = !hidden && options.get("mode").map(String::as_str) != Some("full");
+        if followed {
             if let Ok(fold) = &fold {
                 let mut targets = fold.key_nodes.clone();
                 targets.extend(&fold.args);
                 targets.extend(&fold.filters);
-                anchored |= consider(&described, &targets, Strategy::Fold, *relid, usage, &mut decision)?;
+                let terms = weighted(&described, &targets, &BTreeSet::from([*relid]), &|_, _| true)?;
+                anchored |= consider(terms, Strategy::Fold, usage, &mut decision)?;
             } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
                 decision.reason = format!("{}: {why}", decision.reason);
             }
         }
-        if positions.is_none() && d.shape == Shape::Rows && options.get("mode").map(String::as_str) != Some("full") {
-            let targets = delta::outputs_of(described.block.query);
-            anchored |= consider(&described, &targets, Strategy::Delta, *relid, usage, &mut decision)?;
+        let sum = set_operations::branches(expanded).is_some();
+        if positions.is_none() && (d.shape == Shape::Rows || sum) && followed {
+            let terms = bag_terms(expanded, &BTreeSet::from([*relid]), &|_, _| !sum)?;
+            anchored |= consider(terms, Strategy::Delta, usage, &mut decision)?;
         }
         decisions.insert(*relid, decision);
     }
@@ -283,6 +290,7 @@ fn no_key(shape: &Shape) -> String {
         Shape::Groups(g) if g.is_empty() => "an aggregate without GROUP BY depends on all rows".into(),
         Shape::Groups(_) => "a grouping expression is not among the output columns".into(),
         Shape::Rows => "no unique key of the output can be derived".into(),
+        Shape::Partitions(_) => "a column that windows are partitioned by has no equality operator".into(),
         Shape::Distinct => "a column of the output has no equality operator".into(),
     }
 }
@@ -295,7 +303,7 @@ fn has_children(relid: u32) -> bool {
 /// The key of a TVIEW that is read by another one.
 pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     let tview = of(rel).ok()?;
-    let key = tview.key.as_ref()?;
+    let key = tview.key.as_ref().filter(|_| !tview.region)?;
     Some(describe::StoredKey {
         columns: key.iter().map(|k| k.at as i16 + 1).collect(),
         not_null: key.iter().filter(|k| !k.nullable).map(|k| k.at as i16 + 1).collect(),
@@ -316,7 +324,7 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
         return Ok(Decision::full("a virtual generated column is read"));
     }
     let grouped = d.description.shape != Shape::Rows;
-    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), &stored_key)? {
+    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), dirty::Beside::Deleted, &stored_key)? {
         Err(why) => return Ok(Decision::full(why)),
         Ok(terms) if terms.occurrences < usage.times => {
             return Ok(Decision::full("it is read where its changes cannot be followed"))
@@ -328,8 +336,13 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
         (_, true) => Sharing::ByKey,
         (_, false) => Sharing::Free,
     };
-    let reason =
-        if grouped { "the groups of changed rows are recomputed" } else { "the rows of changed keys are recomputed" };
+    let reason = if matches!(d.description.shape, Shape::Partitions(_)) {
+        "the partitions of changed rows are recomputed"
+    } else if grouped {
+        "the groups of changed rows are recomputed"
+    } else {
+        "the rows of changed keys are recomputed"
+    };
     Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
 }
 
@@ -354,21 +367,54 @@ pub unsafe fn weighted(
     anchor::terms(d, targets, changed, &stored_key, captured)
 }
 
+/// The weighted rows by which the output of an expanded query without key changes.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn bag_terms(
+    query: *mut pg_sys::Query,
+    changed: &BTreeSet<u32>,
+    captured: anchor::Captured,
+) -> Result<std::result::Result<delta::Terms, String>> {
+    let Some(branches) = set_operations::branches(query) else {
+        let described = describe::describe(query, &stored_key);
+        return weighted(&described, &delta::outputs_of(query), changed, captured);
+    };
+    let mut all = delta::Terms::default();
+    for branch in branches {
+        if relations::of(branch).keys().all(|r| !changed.contains(r)) {
+            continue;
+        }
+        let described = describe::describe(branch, &stored_key);
+        if described.description.shape != Shape::Rows {
+            return Ok(Err("a branch of UNION ALL is not plain".into()));
+        }
+        let Some(targets) = set_operations::outputs_of(query, branch) else {
+            return Ok(Err("UNION ALL of different types".into()));
+        };
+        match weighted(&described, &targets, changed, captured)? {
+            Err(why) => return Ok(Err(why)),
+            Ok(terms) => {
+                all.now.extend(terms.now);
+                all.before.extend(terms.before);
+                all.flips.extend(terms.flips);
+                all.anchored |= terms.anchored;
+            }
+        }
+    }
+    Ok(Ok(all))
+}
+
 /// Makes a decision `strategy` (fold or delta) when the weighted rows by which the query changes can be told. Returns
 /// whether that takes the keys of base relations.
-unsafe fn consider(
-    d: &describe::Described,
-    targets: &[*mut pg_sys::Node],
+fn consider(
+    terms: std::result::Result<delta::Terms, String>,
     strategy: Strategy,
-    relid: u32,
     usage: &relations::Use,
     decision: &mut Decision,
 ) -> Result<bool> {
-    if (usage.only && has_children(relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed {
-        return Ok(false);
-    }
     let fallback = if decision.strategy == Strategy::Keyed { Strategy::Keyed } else { Strategy::Full };
-    match weighted(d, targets, &BTreeSet::from([relid]), &|_, _| true)? {
+    match terms {
         Ok(terms) => {
             let alone = usage.times > 1 || !terms.flips.is_empty();
             let reason = match (strategy, terms.flips.is_empty()) {

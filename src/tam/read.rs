@@ -21,11 +21,11 @@ impl Reader {
     /// # Safety
     /// `snapshot` is active or registered.
     #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
-    pub unsafe fn fetch<'a>(
-        &'a mut self,
+    pub unsafe fn fetch(
+        &mut self,
         mut tid: pg_sys::ItemPointerData,
         snapshot: pg_sys::Snapshot,
-    ) -> Option<(&'a [pg_sys::Datum], &'a [bool])> {
+    ) -> Option<(&[pg_sys::Datum], &[bool])> {
         let fetch = (*(*self.rel).rd_tableam).tuple_fetch_row_version?;
         let (rel, slot) = (self.rel, self.slot);
         let found = guard(|| fetch(rel, &mut tid, snapshot, slot));

@@ -14,6 +14,7 @@ pub fn derive(d: &Description) -> Option<Vec<usize>> {
     let fds = dependencies(d);
     let (start, goal): (Vec<usize>, Goal) = match &d.shape {
         Shape::Opaque(_) => return None,
+        Shape::Partitions(columns) => return columns.iter().all(|p| d.comparable[*p]).then(|| columns.clone()),
         Shape::Rows => {
             let plain = (0..d.outputs.len()).filter(|i| d.outputs[*i].is_some() && d.comparable[*i]);
             (plain.collect(), Goal::Rows)

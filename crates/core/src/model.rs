@@ -78,7 +78,10 @@ pub enum Shape {
     Groups(Vec<Option<usize>>),
     /// Duplicates removed: every output column is a grouping expression.
     Distinct,
-    /// Set operations, windows, LIMIT, grouping sets …: nothing is known.
+    /// One output row for each row of the join, computed from all rows that share these output columns: the columns by
+    /// which all windows are partitioned. They are not a unique key.
+    Partitions(Vec<usize>),
+    /// Set operations, LIMIT, grouping sets …: nothing is known.
     Opaque(&'static str),
 }
 

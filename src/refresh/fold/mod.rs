@@ -242,7 +242,12 @@ impl Job<'_> {
                 srf::offer_dirty(None);
                 done
             }
-            _ => self.full(),
+            // The only group: recomputing it is recomputing everything, but for the same reason as any group.
+            _ => {
+                self.full()?;
+                self.done.full_recomputes = 0;
+                Ok(())
+            }
         }
     }
 }
@@ -287,7 +292,7 @@ impl super::Tview {
         let union = |selects: &[String]| (!selects.is_empty()).then(|| dirty::union_all(selects));
         let delta = union(&terms.now);
         let bulk = match &delta {
-            Some(all) if terms.now.len() > 1 => format!("SELECT * FROM ({all}) x ORDER BY 1 DESC"),
+            Some(all) if terms.now.len() > 2 => format!("SELECT * FROM ({all}) x ORDER BY 1 DESC"),
             other => other.clone().unwrap_or_default(),
         };
         Ok(Some(FoldSql { delta, before: union(&terms.before), bulk, lookup: sql::stored(self)? }))

@@ -1,0 +1,61 @@
+-- Window functions, DISTINCT ON, and the first rows of partitions.
+CREATE SCHEMA windows;
+SET search_path = windows, public;
+SET client_min_messages = warning;
+CREATE TABLE t (id int PRIMARY KEY, p int, q int, n int, v numeric);
+CREATE TABLE name (p int PRIMARY KEY, label text);
+INSERT INTO t SELECT i, i % 50, i % 7, (i * 37) % 101, i FROM generate_series(1, 1000) i;
+INSERT INTO name SELECT i, 'part ' || i FROM generate_series(0, 49) i;
+CREATE INDEX ON t (p);
+CREATE INDEX ON t (q);
+CREATE TVIEW ranks AS SELECT id, p, row_number() OVER w AS rn, rank() OVER w AS r, dense_rank() OVER w AS d, percent_rank() OVER w AS pr, ntile(4) OVER w AS quartile
+  FROM t WINDOW w AS (PARTITION BY p ORDER BY n, id);
+CREATE TVIEW neighbours AS SELECT id, p, lag(v) OVER w AS before, lead(v, 2, 0) OVER w AS after, first_value(id) OVER w AS f, last_value(id) OVER w AS l, nth_value(id, 2) OVER w AS n2
+  FROM t WINDOW w AS (PARTITION BY p ORDER BY id);
+CREATE TVIEW sums AS SELECT id, p, sum(v) OVER (PARTITION BY p) AS s, sum(v) OVER (PARTITION BY p ORDER BY id) AS running, count(*) FILTER (WHERE n > 50) OVER (PARTITION BY p) AS c FROM t;
+CREATE TVIEW frames AS SELECT id, p, avg(v) OVER (PARTITION BY p ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS a,
+  max(n) OVER (PARTITION BY p ORDER BY n RANGE BETWEEN 5 PRECEDING AND CURRENT ROW EXCLUDE TIES) AS m,
+  sum(n) OVER (PARTITION BY p ORDER BY n GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS g FROM t;
+CREATE TVIEW two_partitions AS SELECT id, p, q, rank() OVER (PARTITION BY p ORDER BY n) AS rp, rank() OVER (PARTITION BY q ORDER BY n) AS rq FROM t;
+CREATE TVIEW no_partition AS SELECT id, rank() OVER (ORDER BY n) AS r FROM t WHERE id <= 200;
+CREATE TVIEW joined AS SELECT t.id, name.label, rank() OVER (PARTITION BY t.p ORDER BY t.n, t.id) AS r FROM t JOIN name ON name.p = t.p;
+CREATE TVIEW first_of AS SELECT * FROM (SELECT id, p, n, row_number() OVER (PARTITION BY p ORDER BY n DESC, id) AS rn FROM t) x WHERE rn = 1;
+CREATE TVIEW first_three AS SELECT * FROM (SELECT id, p, n, row_number() OVER (PARTITION BY p ORDER BY n DESC, id) AS rn FROM t) x WHERE rn <= 3;
+CREATE TVIEW distinct_on AS SELECT DISTINCT ON (p) p, id, n FROM t ORDER BY p, n DESC, id;
+CREATE TVIEW distinct_on_join AS SELECT DISTINCT ON (name.label) name.label, t.id FROM t JOIN name ON name.p = t.p ORDER BY name.label, t.v DESC;
+CREATE TVIEW over_groups AS SELECT p, sum(v) AS s, rank() OVER (ORDER BY sum(v) DESC) AS r FROM t GROUP BY p;
+CREATE TVIEW share AS SELECT p, q, sum(v) AS s, sum(v) / sum(sum(v)) OVER (PARTITION BY p) AS share FROM t GROUP BY p, q;
+CREATE TVIEW group_of_window AS SELECT p, max(gap) AS gap FROM (SELECT p, v - lag(v) OVER (PARTITION BY p ORDER BY id) AS gap FROM t) x GROUP BY p;
+SELECT name, strategies FROM tviews.tviews WHERE schema = 'windows' ORDER BY name;
+SELECT * FROM cost();
+
+-- one row comes, changes its place in the partition, its partition, goes
+INSERT INTO t VALUES (2000, 7, 3, 1000, 5);
+SELECT * FROM cost();
+UPDATE t SET n = -1 WHERE id = 2000;
+SELECT * FROM cost();
+UPDATE t SET p = 8 WHERE id = 2000;
+SELECT * FROM cost();
+DELETE FROM t WHERE id = 2000;
+SELECT * FROM cost();
+-- the winner goes; two rows are equal; a partition comes, is NULL, becomes empty
+DELETE FROM t WHERE id = (SELECT id FROM first_of WHERE p = 9);
+SELECT * FROM cost();
+UPDATE t SET n = 7 WHERE p = 10;
+SELECT * FROM cost();
+INSERT INTO t VALUES (2001, NULL, NULL, 1, 1), (2002, NULL, 3, NULL, NULL);
+SELECT * FROM cost();
+DELETE FROM t WHERE p IS NULL;
+DELETE FROM t WHERE p = 11;
+SELECT * FROM cost();
+UPDATE name SET label = 'other' WHERE p = 12;
+SELECT * FROM cost();
+-- several partitions in one transaction, with a read between
+BEGIN;
+UPDATE t SET p = 14 WHERE id = 63;
+SELECT count(*) FROM ranks WHERE p = 14;
+UPDATE t SET p = 13, n = 50 WHERE id = 64;
+COMMIT;
+SELECT * FROM cost();
+
+DROP SCHEMA windows CASCADE;
