@@ -253,6 +253,7 @@ hazards! {
     OtherOwner "names and types" "owner who is no superuser",
     RowSecurity "names and types" "row security on a base table",
     LoggedOption "names and types" "WITH (logged)",
+    ApproximateOption "names and types" "WITH (approximate)",
     FullMode "names and types" "WITH (mode = full)",
 }
 
