@@ -217,6 +217,9 @@ pub fn build(seed: u64, features: Features) -> Case {
         if is_tview && dice.chance(12) {
             options = " WITH (logged)".into();
             facts.hazards.insert(Hazard::LoggedOption);
+        } else if is_tview && dice.chance(8) {
+            options = " WITH (approximate)".into();
+            facts.hazards.insert(Hazard::ApproximateOption);
         } else if is_tview && dice.chance(6) {
             options = " WITH (mode = full)".into();
             facts.hazards.insert(Hazard::FullMode);

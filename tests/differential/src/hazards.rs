@@ -93,6 +93,8 @@ hazards! {
     ExtremumUpdated "aggregates" "extremum updated",
     ExtremumBack "aggregates" "extremum deleted and inserted again",
     FilteredAggregate "aggregates" "FILTER or SUM(CASE)",
+    GuardedArgument "aggregates" "argument that only rows behind the FILTER can have",
+    PartialExpression "aggregates" "argument that some pairs of rows cannot have",
     DistinctAggregate "aggregates" "DISTINCT in an aggregate",
     OrderedAggregate "aggregates" "ORDER BY in an aggregate",
     LogicalAggregate "aggregates" "bool_and, bool_or, bit_and, bit_or, bit_xor",
@@ -251,6 +253,7 @@ hazards! {
     OtherOwner "names and types" "owner who is no superuser",
     RowSecurity "names and types" "row security on a base table",
     LoggedOption "names and types" "WITH (logged)",
+    ApproximateOption "names and types" "WITH (approximate)",
     FullMode "names and types" "WITH (mode = full)",
 }
 

@@ -9,8 +9,12 @@ const FAILURES: &[(&str, &str, &str)] = &[
     ("error 21000 only with TVIEWs", "", ""),
     // a statement that is two (MERGE, ON CONFLICT, data-modifying CTEs) runs a trigger of the first before its second is captured
     ("difference within a statement", "_reads_", ""),
-    // verify computes the query of a TVIEW with stages under the search_path of its outermost part
-    ("tviews.verify says no", "", "citext"),
+    // arguments are computed before FILTER, and for old rows of one table with new rows of another
+    ("error 22012 only with TVIEWs", "flush of TVIEW", ""),
+    ("error 22003 only with TVIEWs", "flush of TVIEW", ""),
+    // a flush within a statement by a row trigger
+    ("difference", "", "FOR EACH ROW EXECUTE FUNCTION zzz_reads"),
+    ("difference", "", "FOR EACH ROW EXECUTE FUNCTION AAA_reads"),
     // a TVIEW that looks at tableoid makes every change of its table one of everything, for all TVIEWs
     ("not incremental", "", "tableoid"),
 ];

@@ -77,7 +77,8 @@ impl Run<'_> {
 
     /// Whether some TVIEW looks at which table of a tree a row is in: then every change is one of everything.
     fn tells_tables_apart(&self) -> bool {
-        let apart = [Hazard::TableOid, Hazard::Only];
+        // a whole row is another image after ADD COLUMN
+        let apart = [Hazard::TableOid, Hazard::Only, Hazard::WholeRow];
         self.case.views.iter().any(|v| apart.iter().any(|h| v.facts.hazards.contains(h)))
     }
 

@@ -8,6 +8,9 @@ use crate::types::Ty;
 
 impl Gen<'_> {
     pub fn invertible(&mut self, from: &From) -> Expr {
+        if self.dice.chance(6) {
+            return self.partial(from);
+        }
         let call = match self.dice.below(12) {
             0 | 1 => plain("count(*)".into(), Ty::Big),
             2 | 3 => {
@@ -78,6 +81,21 @@ impl Gen<'_> {
             self.note(Hazard::SumOfProduct);
         }
         plain(format!("sum({} * {})", l.sql, r.sql), Ty::Big)
+    }
+
+    /// A sum of what cannot be computed for all values: behind a FILTER that leaves these out, or of two columns that seldom have them.
+    fn partial(&mut self, from: &From) -> Expr {
+        let integer = |e: &Expr| e.ty == Ty::Int && e.base.is_some();
+        let (Some(l), Some(r)) = (self.some_column(from, integer), self.some_column(from, integer)) else {
+            return self.sum(from);
+        };
+        self.aggregated(&l);
+        if self.dice.chance(60) || l.sql == r.sql {
+            self.note(Hazard::GuardedArgument);
+            return plain(format!("sum(12 / {0}) FILTER (WHERE {0} <> 0)", l.sql), Ty::Big);
+        }
+        self.note(Hazard::PartialExpression);
+        plain(format!("sum(12 / (2 * {} - {} + 17))", l.sql, r.sql), Ty::Big)
     }
 
     fn conditional_sum(&mut self, from: &From) -> Expr {

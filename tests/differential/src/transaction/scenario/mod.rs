@@ -1,11 +1,13 @@
 //! Writes aimed at one hazard of one view, found through the facts its generator left. Each returns the statements of a transaction before it
 //! (so that there is something to break) and those of the hazard itself. Called by `structure`.
 
+mod groups;
+mod joins;
+
 use super::Writer;
 use crate::case::Step;
 use crate::hazards::Hazard;
-use crate::query::{Base, Join};
-use crate::types::Ty;
+use crate::query::Base;
 
 impl Writer<'_> {
     fn writable(&self, (table, column): Base) -> bool {
@@ -186,174 +188,5 @@ impl Writer<'_> {
                 (vec![], self.one(sql, &[Hazard::NoGroupByEmpty]))
             }
         }
-    }
-
-    fn join(&mut self, l: Base, r: Base, class: Join) -> (Vec<Step>, Vec<Step>) {
-        let (v, other) = self.two(l);
-        let (left, right) = (self.put(l, &v), self.put(r, &v));
-        let mut kinds = vec![0, 1, 2, 3];
-        match class {
-            Join::Outer => kinds.extend([4, 5, 6, 7, 4, 5, 6, 7]),
-            Join::Full => kinds.extend([4, 5, 6, 8, 8]),
-            Join::Inner => {}
-        }
-        let both = |w: &mut Self| w.several(vec![left.clone(), right.clone()], &[]);
-        match *self.dice.pick(&kinds) {
-            0 => {
-                let before = both(self);
-                let sql = vec![self.delete(r, &v), self.set(l, &other, &v)];
-                (before, self.several(sql, &[Hazard::JoinKeyAndPartner]))
-            }
-            1 => (vec![], self.several(vec![left.clone(), right.clone()], &[Hazard::BothInserted])),
-            2 => {
-                let before = both(self);
-                let sql = vec![self.delete(l, &v), self.delete(r, &v)];
-                (before, self.several(sql, &[Hazard::BothDeleted]))
-            }
-            3 => {
-                let (base, before) = if self.dice.chance(50) { (l, left.clone()) } else { (r, right.clone()) };
-                let (t, c) = self.names(base);
-                if !self.schema.tables[base.0].columns[base.1].nullable {
-                    return (vec![], self.statement());
-                }
-                let before = self.several(vec![before], &[]);
-                let sql = if self.dice.chance(50) {
-                    format!("UPDATE {t} SET {c} = NULL WHERE {c} = {v}")
-                } else {
-                    format!("UPDATE {t} SET {c} = {other} WHERE {c} IS NULL")
-                };
-                (before, self.one(sql, &[Hazard::NullJoinKey]))
-            }
-            4 => {
-                let sql = vec![self.delete(r, &v), left.clone()];
-                let before = self.several(sql, &[]);
-                (before, self.several(vec![right.clone()], &[Hazard::FirstMatch]))
-            }
-            5 => {
-                let before = both(self);
-                let sql = self.delete(r, &v);
-                (before, self.one(sql, &[Hazard::LastMatch]))
-            }
-            6 => {
-                let before = both(self);
-                let again = self.put(r, &v);
-                let sql = vec![self.delete(r, &v), again];
-                (before, self.several(sql, &[Hazard::MatchReplaced]))
-            }
-            7 => {
-                let before = both(self);
-                let sql = vec![self.set(l, &other, &v), self.delete(r, &v)];
-                (before, self.several(sql, &[Hazard::LeftRowAndMatch]))
-            }
-            _ => {
-                let before = both(self);
-                let sql = vec![self.set(l, &other, &v), self.set(r, &other, &v)];
-                (before, self.several(sql, &[Hazard::FullJoinBoth]))
-            }
-        }
-    }
-
-    /// Of two equal values that are not the same, one leaves.
-    fn representative(&mut self, base: Base) -> Option<(Vec<Step>, Vec<Step>)> {
-        let column = self.schema.tables[base.0].columns[base.1].clone();
-        let pair = *self.dice.pick(match column.ty {
-            Ty::Num => &[("1.0", "1.000"), ("2", "2.0")],
-            Ty::Float => &[("0", "-0")],
-            Ty::Interval => &[("1 day", "24:00:00"), ("1 mon", "30 days")],
-            Ty::NoCase | Ty::Citext => &[("a", "A"), ("ab", "aB")],
-            _ => return None,
-        });
-        let (a, b) = if self.dice.chance(50) { pair } else { (pair.1, pair.0) };
-        let (first, second) = (self.put(base, &column.ty.quote(a)), self.put(base, &column.ty.quote(b)));
-        let before = self.several(vec![first, second], &[]);
-        let (t, c) = self.names(base);
-        let gone = format!("DELETE FROM {t} WHERE {c}::text COLLATE \"C\" = '{a}'");
-        Some((before, self.one(gone, &[Hazard::RepresentativeLeaves])))
-    }
-
-    fn group(&mut self, base: Base) -> (Vec<Step>, Vec<Step>) {
-        if !self.writable(base) {
-            return (vec![], self.statement());
-        }
-        if self.dice.chance(60) {
-            if let Some(both) = self.representative(base) {
-                return both;
-            }
-        }
-        let (v, other) = self.two(base);
-        let row = self.put(base, &v);
-        let before = self.several(vec![row], &[]);
-        match self.dice.below(3) {
-            0 => {
-                let sql = self.delete(base, &v);
-                (before, self.one(sql, &[Hazard::GroupLeaves]))
-            }
-            1 => {
-                let again = self.put(base, &v);
-                let sql = vec![self.delete(base, &v), again];
-                (before, self.several(sql, &[Hazard::GroupReappears]))
-            }
-            _ => {
-                let sql = self.set(base, &other, &v);
-                (before, self.one(sql, &[Hazard::GroupMoves]))
-            }
-        }
-    }
-
-    /// What sums of changes get wrong: values that cannot be subtracted, scales, averages that stay the same, groups of NULLs.
-    fn aggregated(&mut self, base: Base) -> (Vec<Step>, Vec<Step>) {
-        let column = self.schema.tables[base.0].columns[base.1].clone();
-        let (t, c) = self.names(base);
-        if !self.writable(base) || column.fk.is_some() {
-            return (vec![], self.statement());
-        }
-        let there_and_away = |w: &mut Self, values: &[&str], hazard| {
-            let raw = *w.dice.pick(values);
-            let value = column.ty.quote(raw);
-            let row = w.put(base, &value);
-            let before = w.several(vec![row], &[]);
-            (before, w.one(format!("DELETE FROM {t} WHERE {c}::text = '{raw}'"), &[hazard]))
-        };
-        match (column.ty, self.dice.below(4)) {
-            (Ty::Float, 0 | 1) => there_and_away(self, &["NaN", "Infinity", "-Infinity", "-0"], Hazard::SpecialFloat),
-            (Ty::Num, 0) => there_and_away(self, &["NaN", "Infinity", "-Infinity"], Hazard::SpecialNumeric),
-            (Ty::Num, 1 | 2) => there_and_away(self, &["1.00000", "0.0000", "-3.1250000"], Hazard::ScaleShrinks),
-            (_, 2) if column.nullable => {
-                (vec![], self.one(format!("UPDATE {t} SET {c} = NULL WHERE {c} IS NOT NULL"), &[Hazard::AllNull]))
-            }
-            _ if column.nullable => {
-                let v = self.value_of(base.0, base.1);
-                let (a, b) = (self.put(base, &v), self.put(base, "NULL"));
-                let before = self.several(vec![a, b, format!("UPDATE {t} SET {c} = {v} WHERE {c} IS NOT NULL")], &[]);
-                let sql = if self.dice.chance(50) {
-                    format!("UPDATE {t} SET {c} = {v} WHERE {c} IS NULL")
-                } else {
-                    format!("UPDATE {t} SET {c} = NULL WHERE ctid = (SELECT min(ctid) FROM {t} WHERE {c} = {v})")
-                };
-                (before, self.one(sql, &[Hazard::AverageUnchanged, Hazard::NullAndValue]))
-            }
-            _ => (vec![], self.statement()),
-        }
-    }
-
-    /// A sum that HAVING looks at goes up, down, or becomes unknown.
-    fn having(&mut self, base: Base) -> (Vec<Step>, Vec<Step>) {
-        let column = self.schema.tables[base.0].columns[base.1].clone();
-        if !self.writable(base) || column.fk.is_some() || self.schema.tables[base.0].key.contains(&base.1) {
-            return (vec![], self.statement());
-        }
-        let (t, c) = self.names(base);
-        let (set, hazard) = match self.dice.below(5) {
-            0 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
-            0 | 1 => (format!("{c} + 4"), Hazard::HavingUp),
-            2 | 3 => (format!("{c} - 4"), Hazard::HavingDown),
-            _ => ("0".to_string(), Hazard::HavingDown),
-        };
-        let filter = match self.dice.below(3) {
-            0 => "true".to_string(),
-            1 => format!("ctid = (SELECT max(ctid) FROM {t})"),
-            _ => self.predicate(base.0),
-        };
-        (vec![], self.one(format!("UPDATE {t} SET {c} = {set} WHERE {filter} AND {c} BETWEEN -50 AND 50"), &[hazard]))
     }
 }

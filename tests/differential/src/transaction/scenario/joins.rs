@@ -1,0 +1,73 @@
+//! Writes aimed at the two sides of a join. Called by `scenario`.
+
+use super::super::Writer;
+use crate::case::Step;
+use crate::hazards::Hazard;
+use crate::query::{Base, Join};
+
+impl Writer<'_> {
+    pub(super) fn join(&mut self, l: Base, r: Base, class: Join) -> (Vec<Step>, Vec<Step>) {
+        let (v, other) = self.two(l);
+        let (left, right) = (self.put(l, &v), self.put(r, &v));
+        let mut kinds = vec![0, 1, 2, 3];
+        match class {
+            Join::Outer => kinds.extend([4, 5, 6, 7, 4, 5, 6, 7]),
+            Join::Full => kinds.extend([4, 5, 6, 8, 8]),
+            Join::Inner => {}
+        }
+        let both = |w: &mut Self| w.several(vec![left.clone(), right.clone()], &[]);
+        match *self.dice.pick(&kinds) {
+            0 => {
+                let before = both(self);
+                let sql = vec![self.delete(r, &v), self.set(l, &other, &v)];
+                (before, self.several(sql, &[Hazard::JoinKeyAndPartner]))
+            }
+            1 => (vec![], self.several(vec![left.clone(), right.clone()], &[Hazard::BothInserted])),
+            2 => {
+                let before = both(self);
+                let sql = vec![self.delete(l, &v), self.delete(r, &v)];
+                (before, self.several(sql, &[Hazard::BothDeleted]))
+            }
+            3 => {
+                let (base, before) = if self.dice.chance(50) { (l, left.clone()) } else { (r, right.clone()) };
+                let (t, c) = self.names(base);
+                if !self.schema.tables[base.0].columns[base.1].nullable {
+                    return (vec![], self.statement());
+                }
+                let before = self.several(vec![before], &[]);
+                let sql = if self.dice.chance(50) {
+                    format!("UPDATE {t} SET {c} = NULL WHERE {c} = {v}")
+                } else {
+                    format!("UPDATE {t} SET {c} = {other} WHERE {c} IS NULL")
+                };
+                (before, self.one(sql, &[Hazard::NullJoinKey]))
+            }
+            4 => {
+                let sql = vec![self.delete(r, &v), left.clone()];
+                let before = self.several(sql, &[]);
+                (before, self.several(vec![right.clone()], &[Hazard::FirstMatch]))
+            }
+            5 => {
+                let before = both(self);
+                let sql = self.delete(r, &v);
+                (before, self.one(sql, &[Hazard::LastMatch]))
+            }
+            6 => {
+                let before = both(self);
+                let again = self.put(r, &v);
+                let sql = vec![self.delete(r, &v), again];
+                (before, self.several(sql, &[Hazard::MatchReplaced]))
+            }
+            7 => {
+                let before = both(self);
+                let sql = vec![self.set(l, &other, &v), self.delete(r, &v)];
+                (before, self.several(sql, &[Hazard::LeftRowAndMatch]))
+            }
+            _ => {
+                let before = both(self);
+                let sql = vec![self.set(l, &other, &v), self.set(r, &other, &v)];
+                (before, self.several(sql, &[Hazard::FullJoinBoth]))
+            }
+        }
+    }
+}
