@@ -75,9 +75,7 @@ pub unsafe fn terms(
         Ok(select(query, constant(sign), targets))
     };
     for (i, atom) in linear.iter().enumerate() {
-        let i = if fault::on(Fault::CountTogetherTwice) { 0 } else { i };
         for (sign, part) in CHANGES {
-            let sign = if fault::on(Fault::WrongSign) { 1 } else { sign };
             // The last one sees all others as they were.
             let twice = fault::on(Fault::CountTogetherTwice);
             if i > 0 && i + 1 == linear.len() && optional.is_empty() && !twice {
