@@ -112,4 +112,22 @@ SELECT * FROM oracle();
 TRUNCATE parent;
 SELECT * FROM oracle();
 
+-- A TVIEW that tells the tables of a tree apart is recomputed, also when only the table of a row changes; others on the same tree are not.
+CREATE TABLE tree (k int, a int) PARTITION BY LIST (k);
+CREATE TABLE tree_0 PARTITION OF tree FOR VALUES IN (0);
+CREATE TABLE tree_1 PARTITION OF tree DEFAULT;
+CREATE TVIEW per_a AS SELECT a, count(*) AS n FROM tree GROUP BY a;
+CREATE TVIEW by_table AS SELECT a, tableoid = 'tree_0'::regclass AS first FROM tree;
+CREATE TVIEW in_first AS SELECT count(*) AS n FROM by_table WHERE first;
+SELECT name, strategies FROM tviews.tviews WHERE schema = 'partitions' AND name IN ('per_a', 'by_table') ORDER BY 1;
+SELECT tviews.stat_reset();
+INSERT INTO tree VALUES (0, 1), (1, 1);
+SELECT * FROM oracle();
+UPDATE tree SET k = 5 WHERE k = 0;
+SELECT * FROM in_first;
+TRUNCATE tree_1;
+INSERT INTO tree_0 VALUES (0, 2);
+SELECT * FROM oracle();
+SELECT tview, s.flushes, s.full_recomputes FROM tviews.stat s WHERE tview::text IN ('per_a', 'by_table') ORDER BY 1;
+
 DROP SCHEMA partitions CASCADE;

@@ -2,7 +2,8 @@
 //!
 //! A table that a TVIEW reads gets its own rows; a partition or child also feeds the relations above it, mapped to
 //! their row type by column name; a table above a base relation cannot tell its rows apart, so a write through it marks
-//! the base relation as changed entirely. Cached per backend until a relation involved is invalidated.
+//! the base relation as changed entirely. A TVIEW that tells the tables of a tree apart is recomputed after every write to
+//! it, and it alone. Cached per backend until a relation involved is invalidated.
 
 use crate::analyze::relations::TABLEOID;
 use crate::catalog::{self, cache};
@@ -12,7 +13,7 @@ use crate::pg::syscatalog::{INHERITS_BY_CHILD, INHERITS_PARENT};
 use crate::pg::{ext, relation};
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// For one base relation: which of its attributes are kept, and where each comes from in the captured row.
@@ -28,6 +29,8 @@ pub struct Routes {
     pub targets: Vec<Target>,
     /// Base relations below the named table.
     pub everything: Vec<pg_sys::Oid>,
+    /// TVIEWs that look at which table of a tree a row is in: rows cannot tell them what has changed.
+    pub recompute: Vec<pg_sys::Oid>,
 }
 
 #[derive(Default)]
@@ -68,28 +71,30 @@ pub fn of(rel: pg_sys::Relation) -> Rc<Routes> {
 
 fn build(relid: pg_sys::Oid) -> Routes {
     catalog::watch_sources();
-    let mut used: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
-    for s in catalog::sources(|_| true) {
-        used.entry(s.relid.to_u32()).or_default().extend(s.columns);
-    }
+    let sources = catalog::sources(|_| true);
+    let read: BTreeSet<u32> = sources.iter().map(|s| s.relid.to_u32()).collect();
     let mut targets = Vec::new();
     let mut everything = Vec::new();
+    let mut recompute = Vec::new();
     let above = if fault::on(Fault::IgnoreAncestors) { Vec::new() } else { ancestors(relid) };
-    for base in std::iter::once(relid).chain(above) {
-        if let Some(columns) = used.get(&base.to_u32()) {
-            cache::watch(base);
+    for base in std::iter::once(relid).chain(above).filter(|r| read.contains(&r.to_u32())) {
+        cache::watch(base);
+        let is_tree = has_children(base);
+        let mut columns: Option<BTreeSet<i16>> = None;
+        for s in sources.iter().filter(|s| s.relid == base) {
             // A row that moves from one table of the tree to another would cancel out, and yet be another one.
-            if columns.contains(&TABLEOID) && has_children(base) {
-                everything.push(base);
+            if is_tree && s.columns.contains(&TABLEOID) {
+                recompute.push(s.tview);
             } else {
-                targets.extend(target(relid, base, columns));
+                columns.get_or_insert_default().extend(&s.columns);
             }
         }
+        targets.extend(columns.and_then(|c| target(relid, base, &c)));
     }
     // SAFETY: plain catalog look-up; no locks are taken, the tree is only read.
     let below = unsafe { ext::find_all_inheritors(relid, pg_sys::NoLock as i32) };
-    everything.extend(below.into_iter().filter(|r| *r != relid && used.contains_key(&r.to_u32())));
-    Routes { targets, everything }
+    everything.extend(below.into_iter().filter(|r| *r != relid && read.contains(&r.to_u32())));
+    Routes { targets, everything, recompute }
 }
 
 fn has_children(relid: pg_sys::Oid) -> bool {

@@ -43,6 +43,7 @@ fn truncate(routes: &Routes) {
     }
     let targets = routes.targets.iter().map(|t| t.relid);
     targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
+    routes.recompute.iter().copied().for_each(queue::recompute);
 }
 
 unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
@@ -53,8 +54,10 @@ unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
             any |= store(data, data.tg_newtable, target, set, 1);
         });
     }
-    if !routes.everything.is_empty() && (any || has_rows(data)) {
+    let coarse = !routes.everything.is_empty() || !routes.recompute.is_empty();
+    if coarse && (any || has_rows(data)) {
         routes.everything.iter().copied().for_each(queue::change_everything);
+        routes.recompute.iter().copied().for_each(queue::recompute);
     }
 }
 

@@ -11,8 +11,8 @@ use std::path::Path;
 pub struct Totals {
     pub passed: u64,
     pub failed: u64,
-    /// failed in a way that is known
-    pub known: u64,
+    /// failed in a way that is known: how often, and the first cases
+    pub known: BTreeMap<String, (u64, Vec<u64>)>,
     pub created: u64,
     pub refused: u64,
     pub illegal: u64,
@@ -45,6 +45,14 @@ impl Totals {
         }
     }
 
+    pub fn known(&mut self, what: &str, seed: u64) {
+        let (n, cases) = self.known.entry(what.to_string()).or_default();
+        *n += 1;
+        if cases.len() < 3 {
+            cases.push(seed);
+        }
+    }
+
     pub fn print(&self) {
         self.counts.print();
         self.checks.print();
@@ -56,6 +64,9 @@ impl Totals {
         println!("base tables of TVIEWs, by strategy: {:?}", self.strategies);
         for (message, n) in &self.refusals {
             println!("refused {n} times: {message}");
+        }
+        for (what, (n, cases)) in &self.known {
+            println!("known, {n} times: {what}, as in {cases:?}");
         }
     }
 }
