@@ -65,5 +65,15 @@ SELECT * FROM cost();
 DELETE FROM item WHERE id >= 5000;
 SELECT * FROM cost();
 
+-- an argument that only rows behind the FILTER can have
+CREATE TABLE rate (id int PRIMARY KEY, grp int, n int);
+CREATE TVIEW guarded AS SELECT grp, sum(100 / n) FILTER (WHERE n <> 0) AS s, count(*) AS rows FROM rate GROUP BY grp;
+INSERT INTO rate VALUES (1, 1, 4), (2, 1, 0), (3, 2, 0);
+TABLE guarded ORDER BY grp;
+UPDATE rate SET n = CASE n WHEN 0 THEN 5 ELSE 0 END WHERE grp = 1;
+TABLE guarded ORDER BY grp;
+DELETE FROM rate WHERE n = 0;
+SELECT * FROM oracle('guarded');
+
 SET client_min_messages = warning;
 DROP SCHEMA fold CASCADE;

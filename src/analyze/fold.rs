@@ -270,6 +270,7 @@ impl Recogniser {
             return Err("a sub-query inside an aggregate");
         }
         let arg = argument.map(|n| {
+            let n = if a.aggfilter.is_null() { n } else { guarded(n, self.plain(a.aggfilter.cast())) };
             let i = index_of(&mut self.fold.args, n);
             if i == self.fold.arg_types.len() {
                 self.fold.arg_types.push(type_of(n));
@@ -434,6 +435,25 @@ struct Input {
     argument: Option<*mut pg_sys::Node>,
     arg: Option<usize>,
     filter: Option<usize>,
+}
+
+/// An argument that is computed only for rows that pass the FILTER, as in the aggregate: it may fail for others.
+unsafe fn guarded(argument: *mut pg_sys::Node, filter: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    if list::is(argument, pg_sys::NodeTag::T_Var) || list::is(argument, pg_sys::NodeTag::T_Const) {
+        return argument;
+    }
+    let of = type_of(argument);
+    let when = make::<pg_sys::CaseWhen>(pg_sys::NodeTag::T_CaseWhen);
+    (*when).expr = ext::copy(filter).cast();
+    (*when).result = ext::copy(argument).cast();
+    (*when).location = -1;
+    let case = make::<pg_sys::CaseExpr>(pg_sys::NodeTag::T_CaseExpr);
+    (*case).casetype = of.0;
+    (*case).casecollid = of.2;
+    (*case).args = pg_sys::lappend(std::ptr::null_mut(), when.cast());
+    (*case).defresult = pg_sys::makeNullConst(of.0, of.1, of.2).cast();
+    (*case).location = -1;
+    case.cast()
 }
 
 /// `count(x)` over the argument and condition of an aggregate.
