@@ -52,4 +52,13 @@ SELECT * FROM cost();
 TRUNCATE b;
 SELECT * FROM oracle();
 
+-- types that have another name without a length
+CREATE TABLE code (id int PRIMARY KEY, c char(3), b bit(3));
+CREATE TVIEW codes AS SELECT c, b FROM code UNION SELECT 'abc'::char(3), b'101' FROM code WHERE id > 1;
+CREATE TVIEW no_codes AS SELECT c, b FROM code EXCEPT ALL SELECT 'abc'::char(3), b'101' FROM code WHERE id > 1;
+INSERT INTO code VALUES (1, 'xyz', b'110'), (2, 'abc', b'101'), (3, 'abc', b'101');
+SELECT c, b, pg_typeof(c) FROM codes ORDER BY c;
+SELECT * FROM oracle('codes');
+SELECT * FROM oracle('no_codes');
+
 DROP SCHEMA set_operations CASCADE;

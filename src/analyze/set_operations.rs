@@ -108,11 +108,9 @@ unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {
         .iter()
         .enumerate()
         .map(|(i, t)| {
-            let of = CStr::from_ptr(pg_sys::format_type_extended(
-                *t,
-                -1,
-                pg_sys::FORMAT_TYPE_FORCE_QUALIFY as pg_sys::bits16,
-            ));
+            // "character" and "bit" would be those of length one: without a length they have other names.
+            let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
+            let of = CStr::from_ptr(pg_sys::format_type_extended(*t, -1, flags as pg_sys::bits16));
             format!("c{}::{}", i + 1, of.to_string_lossy())
         })
         .collect();
