@@ -46,7 +46,7 @@ UPDATE computed SET n = 3 WHERE id = 1;
 SELECT * FROM of_computed ORDER BY id;
 SELECT * FROM cost('of_computed');
 
--- full_refresh_threshold: a change of many rows is recomputed in full, and only what differs is written; groups are folded all the same
+-- full_refresh_threshold: keyed, a change of many rows is recomputed in full, and only what differs is written. fold and delta compare costs.
 UPDATE t SET v = v + 1 WHERE id <= 700;
 SELECT * FROM cost('keyed', 'bag', 'folded');
 SET pg_tviews.full_refresh_threshold = 1;

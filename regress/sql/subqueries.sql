@@ -76,6 +76,13 @@ UPDATE t SET n = 4 WHERE id = 4;
 SELECT * FROM cost('uncorrelated');
 UPDATE u SET n = n + 1 WHERE id = 4;
 SELECT * FROM cost('uncorrelated');
+-- The key by which changes are followed need not be an output of a sub-query in FROM.
+CREATE TVIEW hidden_key AS SELECT kind, count(*) AS n, sum(s.n) AS total FROM (SELECT t.n, t.n % 3 AS kind FROM t
+  WHERE NOT EXISTS (SELECT FROM u WHERE u.t = t.id)) s GROUP BY kind;
+SELECT strategies FROM tviews.tviews WHERE name = 'hidden_key';
+DELETE FROM u WHERE t = 7;
+INSERT INTO u VALUES (7001, 7, 1, 1), (7002, 8, 1, 1);
+SELECT * FROM cost('hidden_key');
 -- Two rows of a scalar sub-query fail the statement, as they would fail the query.
 CREATE TVIEW one_row AS SELECT id, (SELECT u.n FROM u WHERE u.t = -t.id) AS n FROM t;
 INSERT INTO u VALUES (6000, -1, 5, 5);

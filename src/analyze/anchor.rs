@@ -11,7 +11,7 @@ use super::describe::{Block, Described, Item, KeyOf};
 use super::texts::Texts;
 use super::{dirty, relations};
 use crate::pg::error::Result;
-use crate::pg::{ext, list, name};
+use crate::pg::{ext, list, name, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -52,9 +52,8 @@ pub unsafe fn terms(
                 why = "a key that it would need is not captured".into();
                 continue;
             }
-            let vars: Option<Vec<_>> = key.iter().map(|att| exported(&d.block, Col { atom, att: *att })).collect();
-            let Some(vars) = vars else { continue };
-            match anchored(d, targets, &vars, changed, times, key_of)? {
+            let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
+            match anchored(d, targets, &key, changed, times, key_of)? {
                 Ok(terms) => return Ok(Ok(terms)),
                 Err(reason) => why = reason,
             }
@@ -63,55 +62,71 @@ pub unsafe fn terms(
     Ok(Err(why))
 }
 
-/// A Var of the block that is a column of one of its atoms.
-unsafe fn exported(block: &Block, col: Col) -> Option<*mut pg_sys::Node> {
-    for (index, item) in &block.items {
-        let rte = list::nth::<pg_sys::RangeTblEntry>((*block.query).rtable, index - 1);
-        match item {
-            Item::Atom(a) if *a == col.atom => {
-                let (mut typid, mut typmod, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
-                pg_sys::get_atttypetypmodcoll((*rte).relid, col.att, &mut typid, &mut typmod, &mut collation);
-                return Some(pg_sys::makeVar(*index as i32, col.att, typid, typmod, collation, 0).cast());
-            }
-            Item::Atom(_) => {}
-            Item::Sub(sub) => {
-                if !block.atoms_of(*index).contains(&col.atom) {
-                    continue;
-                }
-                for tle in super::load::outputs((*rte).subquery) {
-                    let expr = ext::flatten_join_aliases(sub.query, (*tle).expr.cast());
-                    if sub.resolve_expr(expr) == Some(col) {
-                        let node: *mut pg_sys::Node = (*tle).expr.cast();
-                        let var = pg_sys::makeVar(
-                            *index as i32,
-                            (*tle).resno,
-                            pg_sys::exprType(node),
-                            pg_sys::exprTypmod(node),
-                            pg_sys::exprCollation(node),
-                            0,
-                        );
-                        return Some(var.cast());
-                    }
-                }
-                return None;
-            }
+/// A Var of `query`, which mirrors `block`, for a column of one of its atoms. Sub-queries get it as one more output where
+/// they do not show it.
+unsafe fn expose(query: *mut pg_sys::Query, block: &Block, col: Col) -> Option<*mut pg_sys::Node> {
+    let (index, item) = block.items.iter().find(|(i, _)| block.atoms_of(**i).contains(&col.atom))?;
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+    let Item::Sub(sub) = item else {
+        let (mut typid, mut typmod, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
+        pg_sys::get_atttypetypmodcoll((*rte).relid, col.att, &mut typid, &mut typmod, &mut collation);
+        return Some(pg_sys::makeVar(*index as i32, col.att, typid, typmod, collation, 0).cast());
+    };
+    let below = (*rte).subquery;
+    let mut shown = std::ptr::null_mut::<pg_sys::TargetEntry>();
+    for tle in super::load::outputs(below) {
+        let expr = ext::flatten_join_aliases(below, (*tle).expr.cast());
+        if sub.resolve_expr(expr) == Some(col) {
+            shown = tle;
         }
     }
-    None
+    if shown.is_null() {
+        if !can_grow(query, *index) {
+            return None;
+        }
+        let expr = expose(below, sub, col)?;
+        let number = list::len((*below).targetList) + 1;
+        let label = CString::new(format!("tviews_key_{number}")).unwrap_or_default();
+        shown = pg_sys::makeTargetEntry(expr.cast(), number as i16, pg_sys::pstrdup(label.as_ptr()), false);
+        (*below).targetList = pg_sys::lappend((*below).targetList, shown.cast());
+        let label = pg_sys::makeString(pg_sys::pstrdup(label.as_ptr()));
+        (*(*rte).eref).colnames = pg_sys::lappend((*(*rte).eref).colnames, label.cast());
+    }
+    let node: *mut pg_sys::Node = (*shown).expr.cast();
+    let (typid, typmod, collation) = (pg_sys::exprType(node), pg_sys::exprTypmod(node), pg_sys::exprCollation(node));
+    Some(pg_sys::makeVar(*index as i32, (*shown).resno, typid, typmod, collation, 0).cast())
+}
+
+/// Whether a sub-query of FROM can have one more output: joins know the number of columns that they join, and whole
+/// rows would be others. Outputs for ORDER BY only come last.
+unsafe fn can_grow(query: *mut pg_sys::Query, index: usize) -> bool {
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+    let mut joins = Vec::new();
+    dirty::find((*query).jointree.cast(), index, &mut joins);
+    let whole_row = walk::walk(query.cast(), &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_Var)
+            && (*n.cast::<pg_sys::Var>()).varno as usize == index
+            && (*n.cast::<pg_sys::Var>()).varattno <= 0
+    });
+    let below = (*rte).subquery;
+    let hidden = list::iter::<pg_sys::TargetEntry>((*below).targetList).any(|t| (*t).resjunk);
+    joins.is_empty() && !whole_row && !hidden && (*below).setOperations.is_null()
 }
 
 unsafe fn anchored(
     d: &Described,
     targets: &[*mut pg_sys::Node],
-    anchor: &[*mut pg_sys::Node],
+    key: &[Col],
     changed: &BTreeSet<u32>,
     times: usize,
     key_of: KeyOf,
 ) -> Result<std::result::Result<Terms, Why>> {
     let block = ext::copy(d.block.query);
     dirty::strip(block);
+    let anchor: Option<Vec<_>> = key.iter().map(|col| expose(block, &d.block, *col)).collect();
+    let Some(anchor) = anchor else { return Ok(Err("a key that it would need is not visible".into())) };
     let mut list: *mut pg_sys::List = std::ptr::null_mut();
-    for (i, node) in targets.iter().chain(anchor).enumerate() {
+    for (i, node) in targets.iter().chain(&anchor).enumerate() {
         let label = CString::new(format!("c{}", i + 1)).unwrap_or_default();
         let tle =
             pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
@@ -151,5 +166,8 @@ unsafe fn anchored(
         at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
     };
     let flips = (0..d.description.atoms.len()).collect();
-    Ok(Ok(Terms { now: vec![select(1)], before: vec![select(-1)], flips, anchored: true }))
+    // Where the changes are read in one place, what they affect does not depend on what others change.
+    let alone = times != 1;
+    let locks = if alone { Vec::new() } else { vec![format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")] };
+    Ok(Ok(Terms { now: vec![select(1)], before: vec![select(-1)], flips, locks, alone, anchored: true }))
 }

@@ -14,13 +14,12 @@
 
 use super::change_rows::replace_by;
 use super::describe::{Block, Described, Item};
-use super::dirty::{find, is_nullable};
 use super::load::outputs;
+use super::outer::nullable_places;
 use super::texts::Texts;
-use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{ext, list, walk};
+use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
@@ -36,6 +35,10 @@ pub struct Terms {
     pub before: Vec<Texts>,
     /// Atoms that a change can null-extend or bring back: two writers can be blind to each other there.
     pub flips: BTreeSet<usize>,
+    /// SELECTs of values: writers that have locked those of their changes are not blind to each other.
+    pub locks: Vec<String>,
+    /// Nothing less than one writer at a time will do.
+    pub alone: bool,
     /// Made by `anchor`, which needs keys in the change rows.
     pub anchored: bool,
 }
@@ -119,146 +122,12 @@ pub unsafe fn terms(
                 }
             }
         }
+        let values = if linear.is_empty() { place.partner_values(d, atom)? } else { None };
+        out.alone = values.is_none();
+        out.locks.extend(values);
         out.flips = place.side;
     }
     Ok(Ok(out))
-}
-
-/// An outer join whose nullable side has the changed relation.
-struct Place {
-    /// Path of the block that the join is in.
-    block: Vec<usize>,
-    /// Range table index by which the join is found: that of the item of the changed relation.
-    index: usize,
-    /// Which of the joins above it, outermost first.
-    nth: usize,
-    in_left: bool,
-    /// Atoms of the nullable side.
-    side: BTreeSet<usize>,
-}
-
-impl Place {
-    unsafe fn block_of(&self, query: *mut pg_sys::Query) -> *mut pg_sys::Query {
-        super::lift::block_at(query, &self.block)
-    }
-
-    unsafe fn find(&self, query: *mut pg_sys::Query) -> *mut pg_sys::JoinExpr {
-        let mut joins = Vec::new();
-        find((*self.block_of(query)).jointree.cast(), self.index, &mut joins);
-        joins[self.nth].join
-    }
-
-    /// The join keeps only rows in which the nullable side is there.
-    unsafe fn keep_partners(&self, join: *mut pg_sys::JoinExpr) {
-        use pg_sys::JoinType::*;
-        (*join).jointype = match ((*join).jointype, self.in_left) {
-            (JOIN_FULL, true) => JOIN_LEFT,
-            (JOIN_FULL, false) => JOIN_RIGHT,
-            _ => JOIN_INNER,
-        };
-    }
-
-    /// Restricts the query to rows of the other side for which the change rows are partners, but which have none.
-    unsafe fn without_partner(
-        &self,
-        query: *mut pg_sys::Query,
-        d: &Described,
-        atom: usize,
-    ) -> Result<std::result::Result<(), Why>> {
-        let block = self.block_of(query);
-        let join = self.find(query);
-        let side = if self.in_left { (*join).larg } else { (*join).rarg };
-        let mut inside = Vec::new();
-        super::relations::collect(side, &mut inside);
-        let inside: BTreeSet<usize> = inside.into_iter().collect();
-        let on = ext::flatten_join_aliases(block, (*join).quals);
-        if !on.is_null() && pg_sys::checkExprHasSubLink(on) {
-            return Ok(Err("a sub-query in the condition of an outer join".into()));
-        }
-        let lateral = |i: &usize| (*list::nth::<pg_sys::RangeTblEntry>((*block).rtable, i - 1)).lateral;
-        if inside.iter().any(lateral) {
-            return Ok(Err("LATERAL on the nullable side of an outer join".into()));
-        }
-        let partners = |changes: bool| -> Result<*mut pg_sys::Node> {
-            let sub = make::<pg_sys::Query>(pg_sys::NodeTag::T_Query);
-            (*sub).commandType = pg_sys::CmdType::CMD_SELECT;
-            (*sub).canSetTag = true;
-            (*sub).rtable = ext::copy((*block).rtable);
-            blank_others((*sub).rtable, side, &inside);
-            let from = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
-            (*from).fromlist = pg_sys::lappend(std::ptr::null_mut(), ext::copy(side).cast());
-            (*from).quals = outward(ext::copy(on), &inside);
-            (*sub).jointree = from;
-            let one = pg_sys::makeTargetEntry(constant(1).cast(), 1, pg_sys::pstrdup(c"one".as_ptr()), false);
-            (*sub).targetList = pg_sys::lappend(std::ptr::null_mut(), one.cast());
-            if changes {
-                let path = &d.description.atoms[atom].path[self.block.len()..];
-                let last = super::lift::block_at(sub, &path[..path.len() - 1]);
-                let rte = list::nth::<pg_sys::RangeTblEntry>((*last).rtable, path[path.len() - 1] - 1);
-                replace_by(rte, "changed")?;
-            }
-            let link = make::<pg_sys::SubLink>(pg_sys::NodeTag::T_SubLink);
-            (*link).subLinkType = pg_sys::SubLinkType::EXISTS_SUBLINK;
-            (*link).subselect = sub.cast();
-            (*link).location = -1;
-            Ok(link.cast())
-        };
-        let (changed, present) = (partners(true)?, partners(false)?);
-        let absent = make::<pg_sys::BoolExpr>(pg_sys::NodeTag::T_BoolExpr);
-        (*absent).boolop = pg_sys::BoolExprType::NOT_EXPR;
-        (*absent).args = pg_sys::lappend(std::ptr::null_mut(), present.cast());
-        (*absent).location = -1;
-        (*join).jointype = if self.in_left { pg_sys::JoinType::JOIN_RIGHT } else { pg_sys::JoinType::JOIN_LEFT };
-        if !(*join).usingClause.is_null() {
-            return Ok(Err("USING of an outer join".into()));
-        }
-        (*join).quals = pg_sys::makeBoolConst(false, false);
-        let from = (*block).jointree;
-        let mut all: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit((*from).quals.cast())).collect();
-        all.extend([changed, absent.cast()]);
-        (*from).quals = super::dirty::conjunction(all);
-        (*block).hasSubLinks = true;
-        Ok(Ok(()))
-    }
-}
-
-/// Makes range table entries that are not below `side` empty ones: the deparser looks at all joins of a range table.
-unsafe fn blank_others(rtable: *mut pg_sys::List, side: *mut pg_sys::Node, inside: &BTreeSet<usize>) {
-    let mut kept = inside.clone();
-    joins_below(side, &mut kept);
-    for (i, rte) in list::iter::<pg_sys::RangeTblEntry>(rtable).enumerate() {
-        if !kept.contains(&(i + 1)) {
-            let empty = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
-            (*empty).rtekind = pg_sys::RTEKind::RTE_RESULT;
-            (*empty).eref = pg_sys::makeAlias(c"none".as_ptr(), std::ptr::null_mut());
-            *rte = *empty;
-        }
-    }
-}
-
-unsafe fn joins_below(node: *mut pg_sys::Node, out: &mut BTreeSet<usize>) {
-    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
-        let join = node.cast::<pg_sys::JoinExpr>();
-        out.insert((*join).rtindex as usize);
-        joins_below((*join).larg, out);
-        joins_below((*join).rarg, out);
-    }
-}
-
-/// A condition for use inside a sub-query that has the relations `inside` itself.
-unsafe fn outward(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> *mut pg_sys::Node {
-    walk::rewrite(condition, &mut |node| {
-        if !list::is(node, pg_sys::NodeTag::T_Var) {
-            return None;
-        }
-        let var = node.cast::<pg_sys::Var>();
-        if inside.contains(&((*var).varno as usize)) {
-            return None;
-        }
-        let out = ext::copy(var);
-        (*out).varlevelsup += 1;
-        Some(out.cast())
-    })
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
@@ -275,52 +144,9 @@ unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: 
     Texts::plain(CStr::from_ptr(pg_sys::pg_get_querydef(query, false)).to_string_lossy().into_owned())
 }
 
-/// The joins on the way to an atom that can null-extend it.
-unsafe fn nullable_places(
-    query: *mut pg_sys::Query,
-    block: &Block,
-    path: &[usize],
-    above: &[usize],
-    out: &mut Vec<Place>,
-) -> std::result::Result<(), Why> {
-    let index = path[0];
-    let mut joins = Vec::new();
-    find((*query).jointree.cast(), index, &mut joins);
-    for (nth, on) in joins.iter().enumerate() {
-        if is_nullable(on) {
-            let mut side = Vec::new();
-            super::relations::collect(if on.in_left { (*on.join).larg } else { (*on.join).rarg }, &mut side);
-            let side = side.into_iter().flat_map(|i| block.atoms_of(i)).collect();
-            out.push(Place { block: above.to_vec(), index, nth, in_left: on.in_left, side });
-        }
-    }
-    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-    if !(*rte).securityQuals.is_null() {
-        return Err("row security hides some of its rows".into());
-    }
-    if whole_row(query, index) {
-        return Err("a whole row is used".into());
-    }
-    if let Some(Item::Sub(sub)) = block.items.get(&index) {
-        let mut below = above.to_vec();
-        below.push(index);
-        return nullable_places(sub.query, sub, &path[1..], &below, out);
-    }
-    Ok(())
-}
-
 /// The output expressions of a query.
 pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
     outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect()
-}
-
-/// Whether a whole-row Var of this level's relation `index` occurs.
-unsafe fn whole_row(query: *mut pg_sys::Query, index: usize) -> bool {
-    walk::walk(query.cast(), &mut |node| {
-        list::is(node, pg_sys::NodeTag::T_Var)
-            && (*node.cast::<pg_sys::Var>()).varno as usize == index
-            && (*node.cast::<pg_sys::Var>()).varattno <= 0
-    })
 }
 
 /// Change rows in the place of some occurrences.
@@ -367,7 +193,7 @@ unsafe fn put(query: *mut pg_sys::Query, block: &Block, parts: &Parts) -> Result
     Ok(())
 }
 
-unsafe fn constant(value: i64) -> *mut pg_sys::Node {
+pub(super) unsafe fn constant(value: i64) -> *mut pg_sys::Node {
     let len = std::mem::size_of::<i64>() as i32;
     pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, len, pg_sys::Datum::from(value), false, true).cast()
 }

@@ -14,6 +14,7 @@ mod lift;
 pub mod load;
 pub mod locate;
 pub mod operators;
+mod outer;
 pub mod refuse;
 mod refuse_functions;
 pub mod relations;

@@ -17,7 +17,7 @@ use tviews_core::strategy::{Decision, Sharing, Strategy};
 fn locks(d: &Decision) -> &'static str {
     match d.sharing {
         Sharing::Free => "ROW EXCLUSIVE on the relation",
-        Sharing::ByKey => "ROW EXCLUSIVE on the relation, and the keys of recomputed rows",
+        Sharing::ByKey => "ROW EXCLUSIVE on the relation, and the keys of written rows",
         Sharing::Alone => "SHARE ROW EXCLUSIVE on the relation",
     }
 }
@@ -63,6 +63,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             if let Some(sql) = tview.fold_sql(&rel, &changed)? {
                 out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
                 out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
+                out.extend(sql.locks.iter().map(|t| format!("    locked values: {t}")));
             }
         }
         if d.strategy == Strategy::Delta {
@@ -70,6 +71,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             if let Some(sql) = tview.bag_sql(&rel, &changed)? {
                 out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
                 out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
+                out.extend(sql.locks.iter().map(|t| format!("    locked values: {t}")));
             }
         }
         if d.strategy == Strategy::Keyed {

@@ -197,6 +197,16 @@ impl Rows {
         }
     }
 
+    /// Type and collation of a column (from 0).
+    pub fn type_of(&self, col: usize) -> (pg_sys::Oid, pg_sys::Oid) {
+        assert!(col < self.columns());
+        // SAFETY: in bounds; the attributes of an executor's descriptor are filled in.
+        unsafe {
+            let attribute = &*super::tupdesc::attr((*self.table).tupdesc, col);
+            (attribute.atttypid, attribute.attcollation)
+        }
+    }
+
     pub fn columns(&self) -> usize {
         // SAFETY: valid while the session is.
         unsafe { (*(*self.table).tupdesc).natts as usize }

@@ -33,11 +33,14 @@ pub struct BagSql {
     pub before: Option<Texts>,
     /// ctid of stored rows with the hash of a row that goes.
     pub lookup: String,
+    /// Values to be locked first.
+    pub locks: Vec<String>,
 }
 
 impl Job<'_> {
     pub(super) fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {
         let arena = Arena::current();
+        self.lock_values(&sql.locks, size)?;
         let mut rows: ZSet<Image> = ZSet::default();
         for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
@@ -206,6 +209,6 @@ impl Tview {
             view = self.name,
         );
         let (delta, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
-        Ok(Some(BagSql { delta, before, lookup }))
+        Ok(Some(BagSql { delta, before, lookup, locks: terms.locks }))
     }
 }

@@ -154,6 +154,33 @@ impl Job<'_> {
     }
 }
 
+impl Job<'_> {
+    /// Locks the rows of some SELECTs, as values.
+    pub(super) fn lock_values(&self, selects: &[String], size: Size) -> Result<()> {
+        let mut hashes = BTreeSet::new();
+        for (number, text) in selects.iter().enumerate() {
+            let _snapshot = self.snapshot();
+            let session = Session::open();
+            let plan = self.tview.plan(&session, text, size)?;
+            let rows = session.query(&plan);
+            for row in 0..rows.len() {
+                let mut hash = number as u32;
+                for column in 0..rows.columns() {
+                    let (typid, collation) = rows.type_of(column);
+                    // SAFETY: the value is of the column's type.
+                    let own = rows.get(row, column).map_or(0, |v| unsafe { hash_value(typid, collation, v) });
+                    hash = hash.rotate_left(1) ^ own;
+                }
+                hashes.insert(hash);
+            }
+        }
+        if !hashes.is_empty() {
+            locks::values(self.tview, &hashes);
+        }
+        Ok(())
+    }
+}
+
 /// A hash that agrees with the type's default equality; 0 for types that have none.
 pub(super) unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
     let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);

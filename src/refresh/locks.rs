@@ -3,8 +3,9 @@
 //! Two modes per (TVIEW, base relation): ROW EXCLUSIVE "I changed rows of it", SHARE "I computed rows from it". They
 //! conflict with each other but not with themselves, so two writers of the two sides of a join wait for each other, and
 //! two writers of one relation do not. Where two writers of one relation can meet in one view row, the key of that row
-//! is locked, or the relation in SHARE ROW EXCLUSIVE.
-//! Order: TVIEWs in flush order, relations by oid, then the keys' gate, then keys by hash: the same in every backend.
+//! is locked, or the values by which change rows find their partners, or the relation in SHARE ROW EXCLUSIVE.
+//! Order: TVIEWs in flush order, relations by oid, then the keys' gate, then values, then keys, by hash: the same in every
+//! backend.
 //! They are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
 
 use super::tview::Tview;
@@ -18,6 +19,7 @@ use tviews_core::strategy::Sharing;
 const OF_RELATION: u16 = 0x7401;
 const OF_KEY: u16 = 0x7402;
 const OF_ALL_KEYS: u16 = 0x7403;
+const OF_VALUE: u16 = 0x7404;
 
 fn acquire(tview: pg_sys::Oid, field: u32, class: u16, mode: u32) {
     // SAFETY: a well-formed tag of the user lock method, as lockfuncs.c builds it.
@@ -76,12 +78,21 @@ pub fn all_keys(tview: &Tview) {
 
 /// Locks keys by their hashes, or all of them when there are many.
 pub fn keys(tview: &Tview, hashes: &BTreeSet<u32>) {
+    hashed(tview, hashes, OF_KEY);
+}
+
+/// Locks values that change rows find their partners by, or everything when there are many.
+pub fn values(tview: &Tview, hashes: &BTreeSet<u32>) {
+    hashed(tview, hashes, OF_VALUE);
+}
+
+fn hashed(tview: &Tview, hashes: &BTreeSet<u32>, class: u16) {
     if hashes.len() > crate::pg::guc::LOCK_ESCALATION.get() as usize {
         acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
         return;
     }
     acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::RowExclusiveLock);
     for hash in hashes {
-        acquire(tview.oid, *hash, OF_KEY, pg_sys::ExclusiveLock);
+        acquire(tview.oid, *hash, class, pg_sys::ExclusiveLock);
     }
 }

@@ -177,10 +177,13 @@ impl Flush {
         };
         let pinned = Pinned::new(tview.owner);
         let keyed = if everything || !tview.is_keyed(&changed) { None } else { tview.sql(&rel, &changed)? };
-        let fold =
-            if everything || self.again || !tview.is_fold(&changed) { None } else { tview.fold_sql(&rel, &changed)? };
-        let bag =
-            if everything || self.again || !tview.is_delta(&changed) { None } else { tview.bag_sql(&rel, &changed)? };
+        let mut fold = if everything || !tview.is_fold(&changed) { None } else { tview.fold_sql(&rel, &changed)? };
+        let mut bag = if everything || !tview.is_delta(&changed) { None } else { tview.bag_sql(&rel, &changed)? };
+        // Those who recompute instead of adding have to follow those who add.
+        let values = fold.as_ref().map(|f| f.locks.clone()).or(bag.as_ref().map(|b| b.locks.clone()));
+        if self.again {
+            (fold, bag) = (None, None);
+        }
         pinned.search_path(&tview.search_path);
         let size = job.size(&self.changes);
         if size.is_few() {
@@ -202,6 +205,7 @@ impl Flush {
             job.bag(&sql, size)?;
         } else if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
+            job.lock_values(&values.unwrap_or_default(), size)?;
             job.keyed(&sql, size)?;
         } else {
             locks::for_full(&tview, &changed);
@@ -241,12 +245,13 @@ impl Flush {
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {
         let mut rows = 0;
-        let mut fold = !self.again;
+        // Those compare costs.
+        let mut adds = !self.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
                 return true;
             }
-            fold &= tview.decisions[relid].strategy == Strategy::Fold;
+            adds &= matches!(tview.decisions[relid].strategy, Strategy::Fold | Strategy::Delta);
             for set in &self.changes[relid] {
                 if set.is_everything() {
                     return true;
@@ -255,7 +260,7 @@ impl Flush {
             }
         }
         let threshold = crate::pg::guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
-        !fold && rows > 1000 && rows as f64 > threshold
+        !adds && rows > 1000 && rows as f64 > threshold
     }
 }
 

@@ -421,6 +421,8 @@ pub unsafe fn bag_terms(
                 all.now.extend(terms.now);
                 all.before.extend(terms.before);
                 all.flips.extend(terms.flips);
+                all.locks.extend(terms.locks);
+                all.alone |= terms.alone;
                 all.anchored |= terms.anchored;
             }
         }
@@ -439,7 +441,7 @@ fn consider(
     let fallback = if decision.strategy == Strategy::Keyed { Strategy::Keyed } else { Strategy::Full };
     match terms {
         Ok(terms) => {
-            let alone = usage.times > 1 || !terms.flips.is_empty();
+            let alone = usage.times > 1 || terms.alone;
             let reason = match (strategy, terms.flips.is_empty()) {
                 (Strategy::Fold, true) => "changed rows are taken into the state of their groups",
                 (Strategy::Fold, false) => {

@@ -41,6 +41,8 @@ pub struct FoldSql {
     pub bulk: Option<Texts>,
     /// ctid of the stored rows of the keys.
     pub lookup: String,
+    /// Values to be locked first.
+    pub locks: Vec<String>,
 }
 
 impl Job<'_> {
@@ -51,6 +53,7 @@ impl Job<'_> {
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = match size {
             Size::FEW => {
+                self.lock_values(&sql.locks, size)?;
                 self.collect(&mut groups, &arena, sql, size)?;
                 if groups.is_empty() {
                     return Ok(());
@@ -311,7 +314,8 @@ impl super::Tview {
             Some(all) if terms.now.len() > 2 => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
             other => other.clone(),
         };
-        Ok(Some(FoldSql { delta, before: Texts::union_all(&terms.before), bulk, lookup: sql::stored(self)? }))
+        let (before, lookup) = (Texts::union_all(&terms.before), sql::stored(self)?);
+        Ok(Some(FoldSql { delta, before, bulk, lookup, locks: terms.locks }))
     }
 }
 
