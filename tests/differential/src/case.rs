@@ -223,14 +223,14 @@ pub fn build(seed: u64, features: Features) -> Case {
         } else if is_tview && dice.chance(6) {
             options = " WITH (mode = full)".into();
             facts.hazards.insert(Hazard::FullMode);
+        } else if is_tview && dice.chance(3) {
+            options = " WITH (mode = incremental)".into();
+            facts.hazards.insert(Hazard::IncrementalMode);
         }
         let name = if dice.chance(10) { format!("\"Odd view {number}\"") } else { format!("tv_{number}") };
         let several: Vec<&View> = views.iter().filter(|v| v.is_tview && facts.sources.contains(&v.name)).collect();
         if several.len() >= 2 || several.iter().any(|v| v.facts.tables.intersection(&facts.tables).next().is_some()) {
             facts.hazards.insert(Hazard::Diamond);
-        }
-        if depth == 3 {
-            facts.hazards.insert(Hazard::ThreeLevels);
         }
         if !is_late && !schema.large {
             let hazard = Some(if is_tview { Hazard::TviewSource } else { Hazard::ViewSource });

@@ -7,7 +7,7 @@ use crate::types::Features;
 use std::collections::BTreeMap;
 
 /// Every class occurs at least once in this number of cases, or it is a mistake of the generators.
-const PER_CLASS: u64 = 300;
+pub const PER_CLASS: u64 = 300;
 
 macro_rules! hazards {
     ($($name:ident $section:literal $text:literal),* $(,)?) => {
@@ -44,8 +44,8 @@ hazards! {
     TopNPerKey "joins" "first rows per key through LATERAL",
     NullJoinKey "joins" "join key set to or from NULL",
     SublinkInOn "joins" "sub-link in a join condition",
+    FunctionRow "joins" "function of one row in FROM",
     ValuesList "joins" "VALUES as source",
-    ThreeLevels "sub-queries" "query of up to three levels",
     Exists "sub-queries" "EXISTS / NOT EXISTS",
     ExistsBoth "sub-queries" "both sides of a sub-link changed together",
     ExistsGrouped "sub-queries" "EXISTS over GROUP BY and HAVING",
@@ -60,9 +60,12 @@ hazards! {
     ScalarNullOrValue "sub-queries" "scalar sub-query that becomes empty or not",
     ScalarTwoRows "sub-queries" "scalar sub-query with two rows, which is an error",
     ScalarInWhere "sub-queries" "scalar sub-query in WHERE",
+    Unconnected "sub-queries" "sub-query without connection to the row",
+    InnerList "sub-queries" "sub-query in the select list or an aggregate of a sub-query",
     ArraySubquery "sub-queries" "ARRAY(sub-query)",
     CorrelatedCount "sub-queries" "correlated count",
     SublinkBelow "sub-queries" "sub-link under OR, NOT, CASE",
+    BesideAggregates "sub-queries" "sub-query beside aggregates",
     SublinkInHaving "sub-queries" "sub-query in HAVING",
     LimitInside "sub-queries" "LIMIT in a sub-query",
     DistinctOnInside "sub-queries" "DISTINCT ON in a sub-query",
@@ -118,7 +121,8 @@ hazards! {
     GroupingSets "aggregates" "GROUPING SETS, ROLLUP or CUBE",
     AggregateOfAggregate "aggregates" "aggregate of aggregate",
     FloatAggregate "aggregates" "aggregate of float8",
-    SpecialFloat "aggregates" "NaN, Infinity or -0 of float8 comes and goes",
+    RealAggregate "aggregates" "aggregate of real",
+    SpecialFloat "aggregates" "NaN, Infinity or -0 of float8 or real comes and goes",
     NumericScale "aggregates" "numeric of different scale",
     ScaleShrinks "aggregates" "the numeric with most digits leaves",
     SpecialNumeric "aggregates" "NaN or Infinity of numeric comes and goes",
@@ -128,6 +132,7 @@ hazards! {
     BigintAggregate "aggregates" "sum or avg of bigint",
     Distinct "sets and windows" "DISTINCT",
     DistinctBelow "sets and windows" "DISTINCT under an aggregate",
+    DistinctOverGroups "sets and windows" "DISTINCT over GROUP BY",
     DistinctOn "sets and windows" "DISTINCT ON",
     Union "sets and windows" "UNION",
     UnionAll "sets and windows" "UNION ALL",
@@ -143,9 +148,11 @@ hazards! {
     NamedWindow "sets and windows" "named window",
     TwoPartitions "sets and windows" "two partitions in one query",
     NullPartition "sets and windows" "partition by a column that may be NULL",
+    WindowOverAll "sets and windows" "window over all rows",
     WindowOverGroups "sets and windows" "window over a grouped sub-query",
     WindowOverAggregates "sets and windows" "window over aggregates of the same level",
     PartitionMove "sets and windows" "rows moved between window partitions",
+    OrderBy "sets and windows" "ORDER BY without LIMIT",
     TopN "sets and windows" "LIMIT over a total order",
     WithTies "sets and windows" "FETCH FIRST … WITH TIES",
     TopNDelete "sets and windows" "first rows deleted under a LIMIT",
@@ -235,8 +242,9 @@ hazards! {
     EnumDomain "names and types" "enum or domain column",
     RangeColumn "names and types" "range column",
     StampColumn "names and types" "timestamptz column",
+    BitColumn "names and types" "bit(n) column",
     ByteaColumn "names and types" "bytea column",
-    MinusZero "names and types" "float8 column, with -0 and NaN",
+    MinusZero "names and types" "float8 or real column, with -0 and NaN",
     CaseInsensitive "names and types" "citext or non-deterministic collation",
     RowExpression "names and types" "ROW(…)",
     WholeRow "names and types" "whole-row reference",
@@ -245,15 +253,18 @@ hazards! {
     SubPartition "names and types" "partitions of partitions",
     Inheritance "names and types" "inheritance tree",
     Grandchild "names and types" "inheritance of two levels",
+    Leaf "names and types" "partition or child as source",
     Only "names and types" "ONLY",
     OwnFunction "names and types" "user's function in a query",
     BodyReplaced "names and types" "function body replaced",
     OtherSettings "names and types" "writer under another TimeZone, DateStyle, bytea_output, search_path",
     OtherWriter "names and types" "writer who is no superuser",
+    OwnerChanged "names and types" "owner changed while changes are pending",
     OtherOwner "names and types" "owner who is no superuser",
     RowSecurity "names and types" "row security on a base table",
     LoggedOption "names and types" "WITH (logged)",
     ApproximateOption "names and types" "WITH (approximate)",
+    IncrementalMode "names and types" "WITH (mode = incremental)",
     FullMode "names and types" "WITH (mode = full)",
 }
 

@@ -156,7 +156,8 @@ fn sequential(args: &args::Args) -> Result<bool> {
     }
     let _ = session.clean();
     totals.print();
-    let rare = totals.counts.missing(number, session.features);
+    let mut rare = totals.counts.missing(number, session.features);
+    rare.extend(totals.nesting.missing(number, hazards::PER_CLASS));
     let unchecked = totals.checks.missing();
     if !rare.is_empty() {
         println!("hardly ever occurred: {}", rare.join("; "));

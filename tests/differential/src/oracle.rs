@@ -55,7 +55,7 @@ fn shown(column: &Col, name: &str) -> String {
     match (column.ty, column.fuzzy) {
         (Ty::Approx, _) => format!("round({name}::numeric, 6)::text"),
         (Ty::Num, true) => format!("trim_scale({name})::text"),
-        (Ty::Float, true) => format!("({name} + 0)::text"),
+        (Ty::Float | Ty::Real, true) => format!("({name} + 0)::text"),
         (Ty::Interval, true) => format!("justify_interval({name})::text"),
         (Ty::NoCase | Ty::Citext, true) => format!("lower({name}::text COLLATE \"C\")"),
         (Ty::NoCase | Ty::Citext, false) => format!("{name}::text COLLATE \"C\""),

@@ -3,6 +3,7 @@
 use crate::hazards::Counts;
 use crate::oracle::settings;
 use crate::properties::Checks;
+use crate::query::Nesting;
 use crate::run::{Failure, Outcome, SCHEMA};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub struct Totals {
     pub transactions: u64,
     pub comparisons: u64,
     pub counts: Counts,
+    pub nesting: Nesting,
     pub checks: Checks,
     pub errors: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
@@ -33,6 +35,7 @@ impl Totals {
         self.transactions += o.transactions;
         self.comparisons += o.comparisons;
         self.counts.merge(&o.counts);
+        self.nesting.merge(&o.nesting);
         self.checks.merge(&o.checks);
         for (k, n) in &o.errors {
             *self.errors.entry(k.clone()).or_default() += n;
@@ -55,6 +58,7 @@ impl Totals {
 
     pub fn print(&self) {
         self.counts.print();
+        self.nesting.print();
         self.checks.print();
         println!(
             "\n{} TVIEWs created, {} refused, {} queries not legal, {} transactions, {} comparisons",

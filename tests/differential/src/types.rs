@@ -12,6 +12,7 @@ pub enum Ty {
     Text,
     Num,
     Float,
+    Real,
     /// a float8 computed in an order that nobody determines: its last digits mean nothing
     Approx,
     Bool,
@@ -32,6 +33,7 @@ pub enum Ty {
     Pair,
     Varchar,
     Bytea,
+    Bits,
     /// text under a collation that is not deterministic
     NoCase,
     Citext,
@@ -48,8 +50,8 @@ pub struct Features {
 }
 
 const ALL: &[Ty] = &[
-    Int, Small, Big, Text, Num, Float, Bool, Uuid, Date, Stamp, Interval, Money, Jsonb, Json, Ints, Texts, Range,
-    Point, Char, Mood, PosInt, Pair, Varchar, Bytea, NoCase, Citext,
+    Int, Small, Big, Text, Num, Float, Real, Bool, Uuid, Date, Stamp, Interval, Money, Jsonb, Json, Ints, Texts, Range,
+    Point, Char, Mood, PosInt, Pair, Varchar, Bytea, Bits, NoCase, Citext,
 ];
 
 impl Features {
@@ -82,6 +84,7 @@ impl Ty {
             Text => "text",
             Num => "numeric",
             Float | Approx => "float8",
+            Real => "real",
             Bool => "bool",
             Uuid => "uuid",
             Date => "date",
@@ -100,6 +103,7 @@ impl Ty {
             Pair => "pair",
             Varchar => "varchar(10)",
             Bytea => "bytea",
+            Bits => "bit(3)",
             NoCase => "nocase_text",
             Citext => "citext",
         }
@@ -112,7 +116,7 @@ impl Ty {
 
     /// Equal values may print differently, so which of several equal ones a query returns is not determined.
     pub fn is_ambiguous(self) -> bool {
-        matches!(self, Num | Float | Interval | NoCase | Citext)
+        matches!(self, Num | Float | Real | Interval | NoCase | Citext)
     }
 
     pub fn has_extrema(self) -> bool {
@@ -123,6 +127,7 @@ impl Ty {
                 | Text
                 | Num
                 | Float
+                | Real
                 | Date
                 | Stamp
                 | Interval
@@ -142,7 +147,7 @@ impl Ty {
     }
 
     pub fn is_number(self) -> bool {
-        self.is_integer() || matches!(self, Num | Float)
+        self.is_integer() || matches!(self, Num | Float | Real)
     }
 
     /// The type of sum(), where there is one.
@@ -151,6 +156,7 @@ impl Ty {
             Int | Small | PosInt => Some(Big),
             Big | Num => Some(Num),
             Float => Some(Float),
+            Real => Some(Real),
             Interval => Some(Interval),
             Money => Some(Money),
             _ => None,
@@ -161,7 +167,7 @@ impl Ty {
     pub fn avg(self) -> Option<Ty> {
         match self {
             Int | Small | PosInt | Big | Num => Some(Num),
-            Float => Some(Approx),
+            Float | Real => Some(Approx),
             Interval => Some(Interval),
             _ => None,
         }
@@ -174,7 +180,7 @@ impl Ty {
             Big => &["0", "1", "2", "3", "5000000000"],
             Text => &["a", "b", "", "A b", "ä"],
             Num => &["1.0", "1.000", "2", "0.5", "-1", "2.50", "NaN", "Infinity", "-Infinity"],
-            Float | Approx => &["0.5", "1", "-0", "0", "NaN", "2.25", "Infinity", "-Infinity"],
+            Float | Real | Approx => &["0.5", "1", "-0", "0", "NaN", "2.25", "Infinity", "-Infinity"],
             Bool => &["t", "f"],
             Uuid => &[
                 "00000000-0000-0000-0000-000000000001",
@@ -197,6 +203,7 @@ impl Ty {
             Pair => &["(1,a)", "(1,)", "(2,b)", "(,)"],
             Varchar => &["a", "b", "xyz"],
             Bytea => &["\\x", "\\x00", "\\x01ff"],
+            Bits => &["000", "101", "110"],
             NoCase | Citext => &["a", "A", "b", "B", "ab", "aB", ""],
         }
     }
@@ -215,7 +222,7 @@ impl Ty {
     pub fn raw_key(self, dice: &mut Dice) -> String {
         let n = dice.between(1, 14);
         match self {
-            Int | Small | Big | PosInt | Num | Float | Money => n.to_string(),
+            Int | Small | Big | PosInt | Num | Float | Real | Money => n.to_string(),
             Text | Varchar | NoCase | Citext => format!("k{n}"),
             Char => format!("k{n:x}"),
             Uuid => format!("00000000-0000-0000-0000-0000000000{n:02x}"),

@@ -7,10 +7,13 @@ mod aggregate;
 mod cte;
 mod expression;
 mod from;
+mod levels;
 mod select;
 mod setop;
 mod sublink;
 mod window;
+
+pub use levels::Nesting;
 
 use crate::dice::Dice;
 use crate::hazards::Hazard;

@@ -43,7 +43,14 @@ impl Gen<'_> {
         let filter = self.filter(&from.rels, &from.conditions, depth.clamp(1, 2), 60);
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
-        Query { sql: format!("SELECT {list} FROM {}{filter}", from.sql), columns }
+        let mut order = String::new();
+        if self.dice.chance(6) {
+            self.note(Hazard::OrderBy);
+            let by = self.comparable(&from.rels);
+            // a number would be a position in the list
+            order = format!(" ORDER BY ({}){}", by.sql, if by.base.is_some() { " DESC" } else { " IS NULL" });
+        }
+        Query { sql: format!("SELECT {list} FROM {}{filter}{order}", from.sql), columns }
     }
 
     pub fn distinct(&mut self, depth: u32) -> Query {

@@ -156,7 +156,7 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(10) {
+        match self.dice.below(11) {
             6 => {
                 self.note(Hazard::ArraySubquery);
                 let text = own.text();
@@ -169,7 +169,19 @@ impl Gen<'_> {
                 plain(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
             8 | 9 => self.single_row(rels, &inner, &format!("{i} = {o}")),
-            0 => plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false),
+            0 => {
+                self.note(Hazard::Unconnected);
+                plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false)
+            }
+            10 => {
+                self.note(Hazard::InnerList);
+                let below = self.some_base();
+                let on = self.correlation(scope, &below);
+                let count = format!("(SELECT count(*) FROM {} WHERE {on})", below.sql);
+                let list = self.dice.pick(&["max({})", "sum({})", "count(DISTINCT {})"]).replace("{}", &count);
+                let ty = if list.starts_with("sum") { Ty::Num } else { Ty::Big };
+                plain(format!("(SELECT {list} FROM {from} WHERE {i} = {o})"), ty, false)
+            }
             1 | 2 => {
                 self.note(Hazard::CorrelatedCount);
                 plain(format!("(SELECT count(*) FROM {from} WHERE {i} = {o})"), Ty::Big, false)

@@ -9,7 +9,10 @@ impl Gen<'_> {
     /// One call, over the definition of a window that it makes up or over one of the named ones.
     fn window_call(&mut self, from: &From, partitions: &[Expr], order: &str) -> Expr {
         let by = match self.dice.below(5) {
-            0 => String::new(),
+            0 => {
+                self.note(Hazard::WindowOverAll);
+                String::new()
+            }
             _ => format!("PARTITION BY {} ", self.dice.pick(partitions).sql),
         };
         let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());

@@ -18,6 +18,7 @@ use crate::case::Case;
 use crate::hazards::{Counts, Hazard};
 use crate::oracle;
 use crate::properties::{Checks, Property};
+use crate::query::Nesting;
 use anyhow::Result;
 use hat::Hat;
 use postgres::SimpleQueryMessage;
@@ -44,6 +45,7 @@ pub struct Outcome {
     pub illegal: u64,
     pub transactions: u64,
     pub comparisons: u64,
+    pub nesting: Nesting,
     /// SQLSTATEs of statements that failed on their own account
     pub errors: BTreeMap<String, u64>,
     /// (transaction, step, SQLSTATE) of every statement that failed

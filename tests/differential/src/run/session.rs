@@ -15,11 +15,14 @@ pub struct Session {
     pub features: Features,
 }
 
-/// What the server can do. A type that an extension has is made available on the way.
+/// What the server can do. What all cases need beside their schema is made on the way: the type of an extension, a role.
 fn features(client: &mut Client) -> Result<Features> {
     let one = |client: &mut Client, sql: &str| -> Result<String> { Ok(oracle::rows(client, sql)?.concat()) };
     let version: u32 = one(client, "SHOW server_version_num")?.parse()?;
     let icu = one(client, "SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'")? == "1";
+    client.batch_execute(
+        "DO $$ BEGIN CREATE ROLE fuzz_other; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
+    )?;
     let citext = client.batch_execute("CREATE EXTENSION IF NOT EXISTS citext SCHEMA public").is_ok();
     Ok(Features { version: version / 10_000, icu, citext })
 }

@@ -46,6 +46,7 @@ impl Run<'_> {
         self.live[view] = true;
         if v.is_tview {
             self.out.created += 1;
+            self.out.nesting.add(&v.query.sql);
             for hazard in v.facts.hazards.iter().copied() {
                 self.out.counts.add(hazard);
             }

@@ -171,7 +171,7 @@ fn pool(dice: &mut Dice, features: Features) -> Vec<(String, Ty)> {
         let ty = match i {
             0..=2 => Ty::Int,
             3 => Ty::Text,
-            4 => *dice.pick(&[Ty::Num, Ty::Float, Ty::Big]),
+            4 => *dice.pick(&[Ty::Num, Ty::Num, Ty::Float, Ty::Float, Ty::Real, Ty::Big, Ty::Big]),
             5 => *dice.pick(&[Ty::Num, Ty::Float, Ty::Big, Ty::Small, Ty::Interval, Ty::Money]),
             6 => *dice.pick(&[Ty::Ints, Ty::Texts, Ty::Jsonb, Ty::Bool]),
             _ => *dice.pick(&types),

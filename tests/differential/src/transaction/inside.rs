@@ -30,6 +30,16 @@ impl Writer<'_> {
         let group = self.next_group();
         let native = |sql: String| step(Act::Native(sql), &[], group);
         let other = self.fresh("other_name_");
+        if self.dice.chance(14) {
+            let sql = [
+                "GRANT ALL ON SCHEMA fuzz TO fuzz_other".to_string(),
+                format!("GRANT ALL ON ALL TABLES IN SCHEMA fuzz TO fuzz_other; GRANT SELECT ON {name} TO PUBLIC"),
+                format!("ALTER TVIEW {name} OWNER TO fuzz_other"),
+            ];
+            let mut steps: Vec<Step> = sql.map(native).into();
+            steps[2].hazards = vec![Hazard::OwnerChanged];
+            return steps;
+        }
         let mut steps = match self.dice.below(6) {
             0 => vec![native(format!("ALTER TVIEW {name} SET (mode = full)"))],
             1 => vec![native(format!("ALTER TVIEW {name} RESET (mode)"))],

@@ -30,6 +30,7 @@ impl Gen<'_> {
     fn note_summed(&mut self, ty: Ty) {
         let hazard = match ty {
             Ty::Float => Hazard::FloatAggregate,
+            Ty::Real => Hazard::RealAggregate,
             Ty::Num => Hazard::NumericScale,
             Ty::Interval => Hazard::IntervalAggregate,
             Ty::Money => Hazard::MoneyAggregate,
@@ -52,7 +53,12 @@ impl Gen<'_> {
             1 if !matches!(column.ty, Ty::PosInt | Ty::Money) => format!("-{}", column.sql),
             _ => column.sql,
         };
-        Expr { sql: format!("sum({argument})"), ty, fuzzy: column.fuzzy || ty == Ty::Float, base: None }
+        Expr {
+            sql: format!("sum({argument})"),
+            ty,
+            fuzzy: column.fuzzy || matches!(ty, Ty::Float | Ty::Real),
+            base: None,
+        }
     }
 
     fn average(&mut self, from: &From) -> Expr {

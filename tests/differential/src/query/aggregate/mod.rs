@@ -80,7 +80,14 @@ impl Gen<'_> {
             let keep = if self.dice.chance(50) { 0 } else { outputs.len().saturating_sub(1) };
             outputs.truncate(keep);
         }
+        let plain: Vec<Expr> = outputs.iter().filter(|e| e.base.is_some()).cloned().collect();
         outputs.extend(self.aggregates(from, make));
+        if self.dice.chance(6) {
+            self.note(Hazard::BesideAggregates);
+            let keys = super::Rel { sql: String::new(), order: vec![], columns: plain, names: vec![], key: vec![] };
+            let sublink = self.scalar_subquery(&[keys]);
+            outputs.push(sublink);
+        }
         if self.dice.chance(4) {
             self.note(Hazard::WindowOverAggregates);
             let sql = *self.dice.pick(&["rank() OVER (ORDER BY count(*))", "sum(count(*)) OVER ()"]);
@@ -97,7 +104,13 @@ impl Gen<'_> {
         for (column, output) in columns.iter_mut().zip(outputs) {
             column.origin = output.base;
         }
-        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {group}{having}", from.sql), columns }
+        let mut distinct = "";
+        if self.dice.chance(7) && outputs.iter().all(|e| e.ty.has_equality()) {
+            self.note(Hazard::DistinctOverGroups);
+            distinct = "DISTINCT ";
+            super::blur(&mut columns);
+        }
+        Query { sql: format!("SELECT {distinct}{list} FROM {}{filter} GROUP BY {group}{having}", from.sql), columns }
     }
 
     pub fn grouped(&mut self, depth: u32) -> Query {

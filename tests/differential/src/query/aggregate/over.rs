@@ -19,7 +19,7 @@ impl Gen<'_> {
             3 if a.ty.is_integer() && b.ty.is_integer() => {
                 plain(format!("({}::numeric / nullif({}, 0))", a.sql, b.sql), Ty::Num)
             }
-            4 if a.ty.is_number() && a.ty != Ty::Float => {
+            4 if a.ty.is_number() && !matches!(a.ty, Ty::Float | Ty::Real) => {
                 let fuzzy = a.fuzzy;
                 Expr { sql: format!("(coalesce({}, 0) + count(*))", a.sql), ty: self.widened(a.ty), fuzzy, base: None }
             }
@@ -45,6 +45,7 @@ impl Gen<'_> {
         let condition = match (self.dice.below(10), summed) {
             (9, _) => {
                 self.note(Hazard::SublinkInHaving);
+                self.note(Hazard::Unconnected);
                 let inner = self.simple_rel();
                 format!("count(*) <= (SELECT count(*) FROM {})", inner.sql)
             }

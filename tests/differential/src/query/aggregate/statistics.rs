@@ -20,13 +20,13 @@ impl Gen<'_> {
         let word = self.dice.pick(&["stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp"]);
         let sql = format!("{word}({})", column.sql);
         match column.ty {
-            Ty::Float => approximate(sql),
+            Ty::Float | Ty::Real => approximate(sql),
             _ => Expr { sql, ty: Ty::Num, fuzzy: column.fuzzy, base: None },
         }
     }
 
     pub fn regression(&mut self, from: &From) -> Expr {
-        let able = |e: &Expr| e.ty.is_integer() || e.ty == Ty::Float;
+        let able = |e: &Expr| e.ty.is_integer() || matches!(e.ty, Ty::Float | Ty::Real);
         let (Some(x), Some(y)) = (self.some_column(from, able), self.some_column(from, able)) else {
             return plain("count(*)".into(), Ty::Big);
         };

@@ -23,7 +23,8 @@ fn item(alias: &str, sql: String, columns: &[(&str, Ty, bool)]) -> Rel {
 impl Gen<'_> {
     /// Adds a LATERAL sub-query or a set-returning function, if there is something to call it with.
     pub fn lateral(&mut self, from: &mut From) -> bool {
-        let rel = match self.dice.below(10) {
+        let rel = match self.dice.below(11) {
+            10 => self.function_row(&from.rels),
             0..=3 => self.function(&from.rels),
             4..=6 if self.features.version >= 17 => self.json_table(&from.rels),
             _ => None,
@@ -72,6 +73,18 @@ impl Gen<'_> {
             }
             _ => item(&alias, format!("LATERAL {call} AS {alias}(v)"), &[("v", ty, false)]),
         })
+    }
+
+    /// A function that returns one row.
+    fn function_row(&mut self, rels: &[Rel]) -> Option<Rel> {
+        let alias = self.alias();
+        let (call, ty) = match (self.dice.below(2), self.column_of(rels, Ty::Int), self.column_of(rels, Ty::Text)) {
+            (0, _, Some(c)) => (format!("upper({})", c.sql), Ty::Text),
+            (_, Some(c), _) => (format!("{}({})", self.dice.pick(&["abs", "shade"]), c.sql), Ty::Int),
+            _ => return None,
+        };
+        self.note(Hazard::FunctionRow);
+        Some(item(&alias, format!("{call} AS {alias}(v)"), &[("v", ty, false)]))
     }
 
     fn json_table(&mut self, rels: &[Rel]) -> Option<Rel> {

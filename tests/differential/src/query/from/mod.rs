@@ -56,7 +56,8 @@ impl Gen<'_> {
                 Ty::NoCase | Ty::Citext => Some(Hazard::CaseInsensitive),
                 Ty::Stamp => Some(Hazard::StampColumn),
                 Ty::Bytea => Some(Hazard::ByteaColumn),
-                Ty::Float => Some(Hazard::MinusZero),
+                Ty::Float | Ty::Real => Some(Hazard::MinusZero),
+                Ty::Bits => Some(Hazard::BitColumn),
                 _ => None,
             });
             if c.name.starts_with('"') || c.name.len() > 60 {
@@ -74,8 +75,16 @@ impl Gen<'_> {
             .enumerate()
             .map(|(i, c)| Expr { sql: format!("{alias}.{}", c.name), ty: c.ty, fuzzy: false, base: Some((table, i)) })
             .collect();
+        let leaf = match &t.kind {
+            Kind::Parted { leaves, .. } if self.dice.chance(12) => Some(self.dice.pick(leaves).clone()),
+            Kind::Parent { child } if !only && self.dice.chance(12) => Some(child.clone()),
+            _ => None,
+        };
+        if leaf.is_some() {
+            self.facts.hazards.insert(Hazard::Leaf);
+        }
         Rel {
-            sql: format!("{}{} AS {alias}", if only { "ONLY " } else { "" }, t.name),
+            sql: format!("{}{} AS {alias}", if only { "ONLY " } else { "" }, leaf.as_ref().unwrap_or(&t.name)),
             columns,
             names: t.columns.iter().map(|c| c.name.clone()).collect(),
             order: t.total_order(&alias),

@@ -41,7 +41,7 @@ impl Writer<'_> {
         let column = self.schema.tables[base.0].columns[base.1].clone();
         let pair = *self.dice.pick(match column.ty {
             Ty::Num => &[("1.0", "1.000"), ("2", "2.0")],
-            Ty::Float => &[("0", "-0")],
+            Ty::Float | Ty::Real => &[("0", "-0")],
             Ty::Interval => &[("1 day", "24:00:00"), ("1 mon", "30 days")],
             Ty::NoCase | Ty::Citext => &[("a", "A"), ("ab", "aB")],
             _ => return None,
@@ -69,7 +69,9 @@ impl Writer<'_> {
             (before, w.one(format!("DELETE FROM {t} WHERE {c}::text = '{raw}'"), &[hazard]))
         };
         match (column.ty, self.dice.below(4)) {
-            (Ty::Float, 0 | 1) => there_and_away(self, &["NaN", "Infinity", "-Infinity", "-0"], Hazard::SpecialFloat),
+            (Ty::Float | Ty::Real, 0 | 1) => {
+                there_and_away(self, &["NaN", "Infinity", "-Infinity", "-0"], Hazard::SpecialFloat)
+            }
             (Ty::Num, 0) => there_and_away(self, &["NaN", "Infinity", "-Infinity"], Hazard::SpecialNumeric),
             (Ty::Num, 1 | 2) => there_and_away(self, &["1.00000", "0.0000", "-3.1250000"], Hazard::ScaleShrinks),
             (_, 2) if column.nullable => {
