@@ -13,6 +13,7 @@ mod full;
 pub mod graph;
 mod keyed;
 mod locks;
+mod pairs;
 pub mod populate;
 mod sql;
 pub mod summary;
@@ -211,7 +212,7 @@ impl Flush {
             locks::for_full(&tview, &changed);
             job.full()?;
         }
-        if self.inside && tview.adds_changes() {
+        if self.inside && (tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
         }
         drop(pinned);
