@@ -5,6 +5,7 @@
 //! read the table. Called by plans of refresh/.
 
 use crate::pg::error::Error;
+use crate::pg::fault::{self, Fault};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
