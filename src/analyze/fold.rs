@@ -149,7 +149,11 @@ pub unsafe fn recognise(query: *mut pg_sys::Query, shape: &Shape, approximate: b
     }
     for (p, tle) in outputs(query).into_iter().enumerate() {
         // A column that depends on the grouping columns may be one of them.
-        if list::is(cx.plain((*tle).expr.cast()), pg_sys::NodeTag::T_Var) {
+        let expr = cx.plain((*tle).expr.cast());
+        if list::is(expr, pg_sys::NodeTag::T_Var) {
+            if name::equality(pg_sys::exprType(expr)).is_none() {
+                return Err("a column without equality depends on the groups");
+            }
             cx.key(p);
         }
     }
