@@ -186,7 +186,7 @@ fn empty() -> Fold {
     }
 }
 
-unsafe fn type_of(node: *mut pg_sys::Node) -> Type {
+pub(super) unsafe fn type_of(node: *mut pg_sys::Node) -> Type {
     (pg_sys::exprType(node), pg_sys::exprTypmod(node), pg_sys::exprCollation(node))
 }
 
@@ -451,7 +451,7 @@ unsafe fn count_of(agg: *mut pg_sys::Aggref) -> *mut pg_sys::Aggref {
 }
 
 /// extract(field from date or time): numeric of one scale for each field.
-unsafe fn is_extract(node: *mut pg_sys::Node) -> bool {
+pub(super) unsafe fn is_extract(node: *mut pg_sys::Node) -> bool {
     if !list::is(node, pg_sys::NodeTag::T_FuncExpr) {
         return false;
     }

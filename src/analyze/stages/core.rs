@@ -32,6 +32,9 @@ impl Splitter<'_> {
             }
             return Ok(query);
         }
+        if grouped {
+            return Ok(self.distinct_aggregates(query)?.unwrap_or(query));
+        }
         let windows = q.hasWindowFuncs;
         if limited || (windows && (distinct || partition_columns(query).is_empty())) {
             return self.exposed(query);

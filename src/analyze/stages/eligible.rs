@@ -69,3 +69,15 @@ unsafe fn has_outer_cte(query: *mut pg_sys::Node) -> bool {
                 .any(|r| (*r).rtekind == pg_sys::RTEKind::RTE_CTE)
     })
 }
+
+/// Whether an expression is a column of a table, which can be read without an error.
+pub(super) unsafe fn is_table_column(query: *mut pg_sys::Query, mut node: *mut pg_sys::Node) -> bool {
+    while list::is(node, pg_sys::NodeTag::T_RelabelType) {
+        node = (*node.cast::<pg_sys::RelabelType>()).arg.cast();
+    }
+    if !list::is(node, pg_sys::NodeTag::T_Var) || (*node.cast::<pg_sys::Var>()).varlevelsup > 0 {
+        return false;
+    }
+    let index = (*node.cast::<pg_sys::Var>()).varno as usize;
+    (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).rtekind == pg_sys::RTEKind::RTE_RELATION
+}

@@ -7,13 +7,16 @@
 //! Invariant: the same query always splits into the same stages in the same order, equal sub-queries being one stage.
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
-//! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups · unused: outputs
+//! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
+//! distinct, parts: aggregates with DISTINCT · unused: outputs
 //! that nobody looks at · relation: how a stage is read.
 
 mod core;
 mod ctes;
+mod distinct;
 mod eligible;
 mod groups;
+mod parts;
 mod relation;
 mod unused;
 
