@@ -8,6 +8,7 @@
 
 use super::delta::{Terms, Why};
 use super::describe::{Block, Described, Item, KeyOf};
+use super::texts::Texts;
 use super::{dirty, relations};
 use crate::pg::error::Result;
 use crate::pg::{ext, list, name};
@@ -136,12 +137,18 @@ unsafe fn anchored(
     let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
     let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(block), false)).to_string_lossy().into_owned();
     let dirty = dirty::union_all(&terms.selects);
-    let select = |weight: i32| {
-        format!(
-            "SELECT {weight}::pg_catalog.int8{} FROM (SELECT DISTINCT {keys} FROM ({dirty}) x({keys})) d JOIN ({text}) q({all}) ON {}",
-            columns.iter().map(|c| format!(", q.{c}")).collect::<String>(),
-            on.join(" AND "),
-        )
+    let found = format!("(SELECT DISTINCT {keys} FROM ({dirty}) x({keys})) d");
+    let on = on.join(" AND ");
+    let shown = |weight: i32| {
+        let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
+        format!("SELECT {weight}::pg_catalog.int8{list}")
+    };
+    let select = |weight: i32| Texts {
+        by_key: format!(
+            "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
+            shown(weight)
+        ),
+        at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
     };
     let flips = (0..d.description.atoms.len()).collect();
     Ok(Ok(Terms { now: vec![select(1)], before: vec![select(-1)], flips, anchored: true }))

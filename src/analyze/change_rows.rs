@@ -32,7 +32,8 @@ pub(super) unsafe fn replace_by(rte: *mut pg_sys::RangeTblEntry, function: &str)
     transplant(rte, &format!("SELECT 1 FROM tviews.{function}(NULL::{table}) x"))
 }
 
-/// The relation and its deleted rows, or all change rows.
+/// The relation and its deleted rows, or all change rows. OFFSET 0 keeps them a sub-query: rows looked up for each row of
+/// another relation can come from a sub-query in an Append, but not from a function (reparameterize_path in pathnode.c).
 pub(super) unsafe fn add_beside(rte: *mut pg_sys::RangeTblEntry, beside: Beside) -> Result<()> {
     let function = if beside == Beside::Deleted { "deleted" } else { "changed" };
     let table = relation_name((*rte).relid)?;
@@ -43,7 +44,7 @@ pub(super) unsafe fn add_beside(rte: *mut pg_sys::RangeTblEntry, beside: Beside)
         rte,
         &format!(
             "SELECT 1 FROM (SELECT {columns} FROM {only}{table} \
-             UNION ALL SELECT {columns} FROM tviews.{function}(NULL::{table})) x"
+             UNION ALL (SELECT {columns} FROM tviews.{function}(NULL::{table}) OFFSET 0)) x"
         ),
     )?;
     (*(*rte).eref).colnames = names;

@@ -16,6 +16,7 @@ use super::change_rows::replace_by;
 use super::describe::{Block, Described, Item};
 use super::dirty::{find, is_nullable};
 use super::load::outputs;
+use super::texts::Texts;
 use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
@@ -30,9 +31,9 @@ pub type Why = String;
 #[derive(Default, Clone)]
 pub struct Terms {
     /// To be run with the state after the changes.
-    pub now: Vec<String>,
+    pub now: Vec<Texts>,
     /// To be run with the state before the changes.
-    pub before: Vec<String>,
+    pub before: Vec<Texts>,
     /// Atoms that a change can null-extend or bring back: two writers can be blind to each other there.
     pub flips: BTreeSet<usize>,
     /// Made by `anchor`, which needs keys in the change rows.
@@ -69,15 +70,13 @@ pub unsafe fn terms(
         return Ok(Err("more than four relations change together".into()));
     }
     let mut out = Terms::default();
-    let term = |parts: &Parts, sign: i64| -> Result<String> {
+    let term = |parts: &Parts, sign: i64| -> Result<Texts> {
         let query = ext::copy(d.block.query);
         put(query, &d.block, parts)?;
         Ok(select(query, constant(sign), targets))
     };
     for (i, atom) in linear.iter().enumerate() {
-        let i = if fault::on(Fault::CountTogetherTwice) { 0 } else { i };
         for (sign, part) in CHANGES {
-            let sign = if fault::on(Fault::WrongSign) { 1 } else { sign };
             // The last one sees all others as they were.
             let twice = fault::on(Fault::CountTogetherTwice);
             if i > 0 && i + 1 == linear.len() && optional.is_empty() && !twice {
@@ -263,7 +262,7 @@ unsafe fn outward(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> *mu
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
-unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> String {
+unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> Texts {
     super::dirty::strip(query);
     let mut list: *mut pg_sys::List = std::ptr::null_mut();
     for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {
@@ -273,7 +272,7 @@ unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: 
         list = pg_sys::lappend(list, tle.cast());
     }
     (*query).targetList = list;
-    CStr::from_ptr(pg_sys::pg_get_querydef(query, false)).to_string_lossy().into_owned()
+    Texts::plain(CStr::from_ptr(pg_sys::pg_get_querydef(query, false)).to_string_lossy().into_owned())
 }
 
 /// The joins on the way to an atom that can null-extend it.

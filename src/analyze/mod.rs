@@ -20,3 +20,4 @@ pub mod relations;
 pub mod set_operations;
 pub mod stages;
 pub mod text;
+pub mod texts;

@@ -6,6 +6,7 @@
 
 use crate::pg::error::Error;
 use crate::pg::fault::{self, Fault};
+use crate::pg::list;
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -65,6 +66,38 @@ set_returning!(tviews_changed, pg_finfo_tviews_changed, Which::Changed);
 set_returning!(tviews_deleted, pg_finfo_tviews_deleted, Which::Deleted);
 set_returning!(tviews_inserted, pg_finfo_tviews_inserted, Which::Inserted);
 set_returning!(tviews_dirty, pg_finfo_tviews_dirty, Which::Dirty);
+
+#[no_mangle]
+pub extern "C" fn pg_finfo_tviews_rows_support() -> &'static pg_sys::Pg_finfo_record {
+    const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &RECORD
+}
+
+/// Planner support: how many rows the functions have at the moment. Source of the protocol: nodes/supportnodes.h.
+#[no_mangle]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn tviews_rows_support(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    let request: *mut pg_sys::Node = (*fcinfo).args.as_slice(1)[0].value.cast_mut_ptr();
+    let none = pg_sys::Datum::from(0usize);
+    if !list::is(request, pg_sys::NodeTag::T_SupportRequestRows) {
+        return none;
+    }
+    let request = request.cast::<pg_sys::SupportRequestRows>();
+    if !list::is((*request).node, pg_sys::NodeTag::T_FuncExpr) {
+        return none;
+    }
+    let call = (*request).node.cast::<pg_sys::FuncExpr>();
+    let relid = pg_sys::get_typ_typrelid(pg_sys::exprType(list::nth((*call).args, 0))).to_u32();
+    let rows = OFFER.with(|o| {
+        o.borrow().as_ref().map(|offer| match offer.changes.get(&relid) {
+            Some(sets) => sets.iter().map(|s| s.len()).sum::<usize>(),
+            None => offer.dirty.as_ref().map_or(0, |d| d.len()),
+        })
+    });
+    let Some(rows) = rows else { return none };
+    (*request).rows = rows.max(1) as f64;
+    pg_sys::Datum::from(request)
+}
 
 /// Materialises the rows. Source of the protocol: utils/fmgr/README, "Functions Accepting or Returning Sets".
 unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum {

@@ -61,15 +61,15 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Fold {
             let _pinned = Pinned::new(tview.owner);
             if let Some(sql) = tview.fold_sql(&rel, &changed)? {
-                out.extend(sql.delta.iter().map(|t| format!("    delta: {t}")));
-                out.extend(sql.before.iter().map(|t| format!("    before: {t}")));
+                out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
+                out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
             }
         }
         if d.strategy == Strategy::Delta {
             let _pinned = Pinned::new(tview.owner);
             if let Some(sql) = tview.bag_sql(&rel, &changed)? {
-                out.extend(sql.delta.iter().map(|t| format!("    delta: {t}")));
-                out.extend(sql.before.iter().map(|t| format!("    before: {t}")));
+                out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
+                out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
             }
         }
         if d.strategy == Strategy::Keyed {

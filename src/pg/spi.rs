@@ -95,6 +95,23 @@ fn c_text(sql: &str) -> Result<CString> {
     CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))
 }
 
+/// The planner's estimate for a plan.
+pub struct Cost {
+    pub total: f64,
+    /// Whether the plan has to do what settings have switched off, such as a sequential scan.
+    pub forced: bool,
+}
+
+impl Cost {
+    fn of(tree: &pg_sys::Plan) -> Cost {
+        #[cfg(feature = "pg18")]
+        let forced = tree.disabled_nodes > 0;
+        #[cfg(not(feature = "pg18"))]
+        let forced = tree.total_cost >= 1.0e10;
+        Cost { total: tree.total_cost, forced }
+    }
+}
+
 /// A kept plan without parameters.
 pub struct Plan {
     pointer: pg_sys::SPIPlanPtr,
@@ -120,23 +137,8 @@ impl Plan {
 }
 
 impl Plan {
-    /// Whether the plan has to do what settings have switched off, such as a sequential scan.
-    pub fn is_forced(&self) -> bool {
-        self.look(|tree| {
-            #[cfg(feature = "pg18")]
-            return tree.disabled_nodes > 0;
-            #[cfg(not(feature = "pg18"))]
-            return tree.total_cost >= 1.0e10;
-        })
-        .unwrap_or(false)
-    }
-
     /// The planner's estimate for running the plan once; None when the server has no single cached plan for it.
-    pub fn cost(&self) -> Option<f64> {
-        self.look(|tree| tree.total_cost)
-    }
-
-    fn look<T>(&self, f: impl Fn(&pg_sys::Plan) -> T) -> Option<T> {
+    pub fn cost(&self) -> Option<Cost> {
         // SAFETY: the cached plan is pinned while it is looked at; a kept plan belongs to the current resource owner.
         unsafe {
             let cached = pg_sys::SPI_plan_get_cached_plan(self.pointer);
@@ -144,7 +146,7 @@ impl Plan {
                 return None;
             }
             let mut statements = list::iter::<pg_sys::PlannedStmt>((*cached).stmt_list);
-            let cost = statements.next().map(|s| f(&*(*s).planTree));
+            let cost = statements.next().map(|s| Cost::of(&*(*s).planTree));
             pg_sys::ReleaseCachedPlan(cached, pg_sys::CurrentResourceOwner);
             cost
         }

@@ -8,6 +8,7 @@ use super::apply::Change;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
 use crate::analyze::load;
+use crate::analyze::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -27,9 +28,9 @@ use tviews_core::zset::ZSet;
 /// Texts for one set of changed relations.
 pub struct BagSql {
     /// Weight, then the output columns.
-    pub delta: Option<String>,
+    pub delta: Option<Texts>,
     /// What has to be computed with the state before the changes.
-    pub before: Option<String>,
+    pub before: Option<Texts>,
     /// ctid of stored rows with the hash of a row that goes.
     pub lookup: String,
 }
@@ -42,7 +43,7 @@ impl Job<'_> {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
-            let plan = self.tview.plan(&session, text, size)?;
+            let plan = self.choose(&session, text, size)?.plan;
             let rel = self.rel;
             session.stream(&plan, |batch| collect(rel, batch, &arena, &mut rows));
         }
@@ -172,6 +173,12 @@ pub fn hash_expression(rel: &Relation, tview: &Tview, prefix: &str) -> String {
     format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
 }
 
+impl BagSql {
+    pub fn texts(&self) -> Vec<&Texts> {
+        [&self.delta, &self.before].into_iter().flatten().collect()
+    }
+}
+
 impl Tview {
     /// The SQL of strategy delta, None when these relations together must be maintained otherwise.
     pub fn bag_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<BagSql>>> {
@@ -198,7 +205,7 @@ impl Tview {
             hash_expression(rel, self, "d."),
             view = self.name,
         );
-        let union = |selects: &[String]| (!selects.is_empty()).then(|| crate::analyze::dirty::union_all(selects));
-        Ok(Some(BagSql { delta: union(&terms.now), before: union(&terms.before), lookup }))
+        let (delta, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
+        Ok(Some(BagSql { delta, before, lookup }))
     }
 }

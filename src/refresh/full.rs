@@ -9,6 +9,7 @@ use super::apply::Change;
 use super::tview::Size;
 use super::Job;
 use crate::pg::error::Result;
+use crate::pg::pinned::AnyPath;
 use crate::pg::relation::Relation;
 use crate::pg::slot;
 use crate::pg::snapshot::Active;
@@ -30,7 +31,8 @@ impl Job<'_> {
         let natts = self.rel.natts();
         // SAFETY: the store lives in the SPI procedure context, ended with the session at the latest.
         let missing = unsafe { Missing::new(self.rel) };
-        let plan = self.tview.plan(&session, &self.tview.query, Size::Large)?;
+        let _planning = AnyPath::new();
+        let plan = self.tview.plan(&session, &self.tview.query, Size::WHOLE)?;
         let mut values = vec![pg_sys::Datum::from(0usize); natts];
         let mut nulls = vec![true; natts];
         let mut unchanged = 0;

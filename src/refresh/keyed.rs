@@ -8,11 +8,11 @@ use super::apply::Change;
 use super::full::RowHash;
 use super::tview::Size;
 use super::{locks, sql, Job};
+use crate::analyze::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
-use crate::pg::pinned::AnyPath;
-use crate::pg::spi::{Plan, Rows, Session};
+use crate::pg::spi::{Rows, Session};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_sys, FromDatum};
 use std::collections::{BTreeSet, HashMap};
@@ -67,27 +67,10 @@ impl Job<'_> {
         Ok(set)
     }
 
-    /// The plan that recomputes key by key, or, for many keys, the one that computes the query once and joins, whichever
-    /// the planner finds cheaper for their number.
-    fn choose(&self, session: &Session, texts: &Texts, size: Size) -> Result<Rc<Plan>> {
-        let by_key = self.tview.plan(session, &texts.by_key, size)?;
-        if size == Size::Small && !by_key.is_forced() {
-            return Ok(by_key);
-        }
-        // No index leads from a key to the rows it is computed from.
-        let _planning = AnyPath::new();
-        let by_key = self.tview.plan(session, &texts.by_key, Size::Large)?;
-        let at_once = self.tview.plan(session, &texts.at_once, size)?;
-        match (by_key.cost(), at_once.cost()) {
-            (Some(some), Some(all)) if some / KEYS_PLANNED_FOR * self.rows as f64 > all => Ok(at_once),
-            _ => Ok(by_key),
-        }
-    }
-
     pub(super) fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
-        let plan = self.choose(&session, texts, size)?;
+        let plan = self.choose(&session, texts, size)?.plan;
         let rows = session.query(&plan);
         // One row a key, unless they were counted already.
         self.done.dirty_keys = self.done.dirty_keys.max(rows.len() as u64);
@@ -146,7 +129,7 @@ impl Job<'_> {
                 reader.close();
             }
         }
-        let plan = self.choose(&session, texts, size)?;
+        let plan = self.choose(&session, texts, size)?.plan;
         let rows = session.query(&plan);
         let natts = self.rel.natts();
         let selected = self.tview.selected;
@@ -178,15 +161,6 @@ pub(super) unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, valu
         return 0;
     }
     pg_sys::FunctionCall1Coll(&mut (*entry).hash_proc_finfo, collation, value).value() as u32
-}
-
-/// Number of keys that the planner assumes: ROWS of tviews.changed() and tviews.dirty().
-const KEYS_PLANNED_FOR: f64 = 10.0;
-
-/// Two ways to recompute the rows of some keys.
-pub struct Texts {
-    pub by_key: String,
-    pub at_once: String,
 }
 
 /// Texts of a keyed flush for one set of changed relations.

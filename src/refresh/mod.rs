@@ -7,6 +7,7 @@
 mod apply;
 mod bag;
 pub mod base;
+mod choice;
 mod fold;
 mod full;
 pub mod graph;
@@ -182,23 +183,25 @@ impl Flush {
             if everything || self.again || !tview.is_delta(&changed) { None } else { tview.bag_sql(&rel, &changed)? };
         pinned.search_path(&tview.search_path);
         let size = job.size(&self.changes);
-        if let Some(sql) = fold {
+        if size.is_few() {
+            pinned.small();
+        }
+        let texts = match (&fold, &bag) {
+            (Some(sql), _) => sql.texts(size),
+            (_, Some(sql)) => sql.texts(),
+            _ => Vec::new(),
+        };
+        if everything || job.prefers_whole(&texts, size)? {
+            locks::for_full(&tview, &changed);
+            job.full()?;
+        } else if let Some(sql) = fold {
             locks::for_keyed(&tview, &changed);
-            if size == Size::Small {
-                pinned.small();
-            }
             job.fold(&sql, keyed.as_deref(), size)?;
         } else if let Some(sql) = bag {
             locks::for_keyed(&tview, &changed);
-            if size == Size::Small {
-                pinned.small();
-            }
             job.bag(&sql, size)?;
         } else if let Some(sql) = keyed {
             locks::for_keyed(&tview, &changed);
-            if size == Size::Small {
-                pinned.small();
-            }
             job.keyed(&sql, size)?;
         } else {
             locks::for_full(&tview, &changed);
@@ -276,11 +279,7 @@ impl Job<'_> {
         let sets = self.changed.iter().filter_map(|r| changes.get(r)).flatten();
         self.rows = sets.map(|s| s.len()).sum();
         self.done.changed_rows = self.rows as u64;
-        if self.rows > 16 {
-            Size::Large
-        } else {
-            Size::Small
-        }
+        Size::of(self.rows)
     }
 
     /// As everything was before the changes.

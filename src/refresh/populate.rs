@@ -162,7 +162,7 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
     pinned.search_path(&tview.search_path);
     let _snapshot = Active::latest();
     let session = Session::open();
-    let plan = tview.plan(&session, &tview.query, Size::Large)?;
+    let plan = tview.plan(&session, &tview.query, Size::WHOLE)?;
     let natts = rel.natts();
     let mut values = vec![pg_sys::Datum::from(0usize); natts];
     let mut nulls = vec![true; natts];

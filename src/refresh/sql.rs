@@ -1,7 +1,7 @@
 //! The SQL that a flush runs: plain text, prepared once per backend and TVIEW, shown by `tviews.explain()`.
 
-use super::keyed::Texts;
 use super::tview::{KeyColumn, Tview};
+use crate::analyze::texts::Texts;
 use crate::analyze::{dirty, load};
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};

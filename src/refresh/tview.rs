@@ -56,7 +56,7 @@ pub struct Tview {
     pub selected: usize,
     /// What the SQL runs with.
     pub search_path: CString,
-    plans: [RefCell<HashMap<String, Rc<Plan>>>; 2],
+    plans: [RefCell<HashMap<String, Rc<Plan>>>; SIZES],
     pub approximate: bool,
     /// How groups are folded, when some change is.
     pub fold: Option<Fold>,
@@ -65,13 +65,36 @@ pub struct Tview {
     pub(super) keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<super::keyed::KeyedSql>>>>,
 }
 
-/// How much a flush has to do.
+/// How much a flush has to do. Each size has plans of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
+pub struct Size(usize);
+
+impl Size {
     /// A few rows: index paths, whatever the statistics of the moment say.
-    Small = 0,
-    Large = 1,
+    pub const FEW: Size = Size(0);
+    /// The query itself.
+    pub const WHOLE: Size = Size(SIZES - 1);
+
+    pub fn of(rows: usize) -> Size {
+        if rows <= 16 {
+            Size::FEW
+        } else {
+            Size::many(rows)
+        }
+    }
+
+    /// Any path: plans for this number of rows, to a factor of four.
+    pub fn many(rows: usize) -> Size {
+        let magnitude = (rows.max(1).ilog2() / 2) as usize;
+        Size(1 + magnitude.min(SIZES - 3))
+    }
+
+    pub fn is_few(self) -> bool {
+        self == Size::FEW
+    }
 }
+
+const SIZES: usize = 14;
 
 #[derive(Default)]
 struct Cache {
@@ -510,9 +533,9 @@ impl Tview {
         self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| keyed(&self.decisions[r]))
     }
 
-    /// The kept plan for `sql`. Few and many changed rows have plans of their own, made under other settings.
+    /// The kept plan for `sql`. Each size has plans of its own, those for few rows made under other settings.
     pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
-        let plans = &self.plans[size as usize];
+        let plans = &self.plans[size.0];
         if let Some(plan) = plans.borrow().get(sql) {
             return Ok(Rc::clone(plan));
         }

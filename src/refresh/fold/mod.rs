@@ -14,7 +14,8 @@ use super::keyed::KeyedSql;
 use super::tview::Size;
 use super::{locks, sql, Job};
 use crate::analyze::fold::Fold;
-use crate::analyze::{describe, dirty, fold, load};
+use crate::analyze::texts::Texts;
+use crate::analyze::{describe, fold, load};
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -33,11 +34,11 @@ use std::rc::Rc;
 /// Texts of a fold for one set of changed relations.
 pub struct FoldSql {
     /// Weight, keys, arguments, conditions.
-    pub delta: Option<String>,
+    pub delta: Option<Texts>,
     /// What has to be computed with the state before the changes.
-    pub before: Option<String>,
+    pub before: Option<Texts>,
     /// For many rows: positive weights first where that matters.
-    pub bulk: String,
+    pub bulk: Option<Texts>,
     /// ctid of the stored rows of the keys.
     pub lookup: String,
 }
@@ -49,7 +50,7 @@ impl Job<'_> {
         // SAFETY: the groups live in the arena, which outlives them.
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = match size {
-            Size::Small => {
+            Size::FEW => {
                 self.collect(&mut groups, &arena, sql, size)?;
                 if groups.is_empty() {
                     return Ok(());
@@ -61,7 +62,7 @@ impl Job<'_> {
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
             }
-            Size::Large if sql.before.is_some() => {
+            _ if sql.before.is_some() => {
                 locks::all_keys(self.tview);
                 self.collect(&mut groups, &arena, sql, size)?;
                 let snapshot = self.snapshot();
@@ -70,10 +71,10 @@ impl Job<'_> {
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
             }
-            Size::Large => {
+            _ => {
                 locks::all_keys(self.tview);
                 let snapshot = self.snapshot();
-                self.stream(&mut groups, &arena, sql, &snapshot)?;
+                self.stream(&mut groups, &arena, sql, &snapshot, size)?;
                 snapshot
             }
         };
@@ -93,7 +94,7 @@ impl Job<'_> {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
-            let plan = self.tview.plan(&session, text, size)?;
+            let plan = self.choose(&session, text, size)?.plan;
             let rows = session.query(&plan);
             // SAFETY: rows are as the text of the delta has them.
             arena.enter(|| unsafe { groups.add(&rows, arena) });
@@ -102,9 +103,17 @@ impl Job<'_> {
     }
 
     /// Batch by batch, so that memory depends on the number of groups and not on that of rows.
-    fn stream(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, snapshot: &Active) -> Result<()> {
+    fn stream(
+        &mut self,
+        groups: &mut Groups,
+        arena: &Arena,
+        sql: &FoldSql,
+        snapshot: &Active,
+        size: Size,
+    ) -> Result<()> {
+        let Some(bulk) = &sql.bulk else { return Ok(()) };
         let session = Session::open();
-        let plan = self.tview.plan(&session, &sql.bulk, Size::Large)?;
+        let plan = self.choose(&session, bulk, size)?.plan;
         let mut outcome = Ok(());
         session.stream(&plan, |rows| {
             if outcome.is_err() {
@@ -135,7 +144,7 @@ impl Job<'_> {
             srf::offer_dirty(Some(Rc::new(dirty)));
         }
         let session = Session::open();
-        let size = if fresh.len() > 16 { Size::Large } else { Size::Small };
+        let size = Size::of(fresh.len());
         let plan = self.tview.plan(&session, sql, size)?;
         let found = session.query(&plan);
         srf::offer_dirty(None);
@@ -257,6 +266,14 @@ fn output_attributes(rel: &Relation) -> Vec<usize> {
     (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped).collect()
 }
 
+impl FoldSql {
+    /// What a flush of this size computes.
+    pub fn texts(&self, size: Size) -> Vec<&Texts> {
+        let many = !size.is_few() && self.before.is_none();
+        [if many { &self.bulk } else { &self.delta }, &self.before].into_iter().flatten().collect()
+    }
+}
+
 impl super::Tview {
     /// The SQL of a fold, None when these relations together must be maintained by the fallback.
     pub fn fold_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<FoldSql>>> {
@@ -289,13 +306,12 @@ impl super::Tview {
                 Err(_) => return Ok(None),
             }
         };
-        let union = |selects: &[String]| (!selects.is_empty()).then(|| dirty::union_all(selects));
-        let delta = union(&terms.now);
+        let delta = Texts::union_all(&terms.now);
         let bulk = match &delta {
-            Some(all) if terms.now.len() > 2 => format!("SELECT * FROM ({all}) x ORDER BY 1 DESC"),
-            other => other.clone().unwrap_or_default(),
+            Some(all) if terms.now.len() > 2 => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
+            other => other.clone(),
         };
-        Ok(Some(FoldSql { delta, before: union(&terms.before), bulk, lookup: sql::stored(self)? }))
+        Ok(Some(FoldSql { delta, before: Texts::union_all(&terms.before), bulk, lookup: sql::stored(self)? }))
     }
 }
 
