@@ -126,3 +126,20 @@ SELECT * FROM oracle();
 SELECT count(*), sum(n) FROM by_g;
 SET client_min_messages = warning;
 DROP SCHEMA groups_many CASCADE;
+
+-- a column that depends on the grouping columns, with and without equality
+CREATE SCHEMA groups_dependent;
+SET search_path = groups_dependent, public;
+CREATE TABLE t (id int PRIMARY KEY, j json, w text);
+INSERT INTO t SELECT i, '{}', 'w' || i FROM generate_series(1, 1000) i;
+CREATE TVIEW shown AS SELECT id, j, w, count(*) AS c FROM t GROUP BY id;
+CREATE TVIEW text_shown AS SELECT id, w, count(*) AS c FROM t GROUP BY id;
+CREATE TVIEW above AS SELECT id, j::text || '+' AS s, count(*) AS c FROM t GROUP BY id HAVING count(*) > 0;
+SELECT name, strategies FROM tviews.tviews WHERE schema = 'groups_dependent' ORDER BY name;
+SELECT * FROM cost();
+UPDATE t SET j = '{"a": 1}', w = 'v' WHERE id = 3;
+INSERT INTO t VALUES (2000, '[]', 'x');
+DELETE FROM t WHERE id = 4;
+SELECT * FROM cost();
+SET client_min_messages = warning;
+DROP SCHEMA groups_dependent CASCADE;

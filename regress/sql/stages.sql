@@ -96,6 +96,16 @@ CREATE OR REPLACE TVIEW weighted AS SELECT g, 1::bigint AS s FROM t WHERE id < 1
 SELECT internal_stages FROM tviews.tviews WHERE name = 'weighted';
 UPDATE t SET g = 1 WHERE id = 2;
 SELECT * FROM oracle('weighted');
+-- WITH is read from everywhere in a query
+CREATE TVIEW with_in_from AS WITH x AS (SELECT count(*)::int AS c FROM name) SELECT name.g, i FROM name, generate_series(1, (SELECT c FROM x) / 25) i, (VALUES ((SELECT c FROM x)), (7)) v;
+CREATE TVIEW with_in_limit AS WITH x AS (SELECT g, count(*) AS c FROM name GROUP BY g) SELECT g FROM name ORDER BY g LIMIT (SELECT sum(c) / 10 FROM x);
+CREATE TVIEW with_in_window AS WITH x AS (SELECT count(*) / 25 AS c FROM name)
+  SELECT g, count(*) OVER (ORDER BY g ROWS BETWEEN (SELECT c FROM x) PRECEDING AND CURRENT ROW) AS c FROM name;
+CREATE TVIEW with_in_group AS WITH x AS (SELECT max(g) AS m FROM name) SELECT (SELECT m FROM x) AS m, n, count(*) AS c FROM t WHERE (SELECT m FROM x) IN (SELECT g FROM name) GROUP BY 1, 2;
+INSERT INTO name SELECT i, 'more' FROM generate_series(60, 85) i;
+SELECT * FROM oracle();
+DELETE FROM name WHERE g >= 70;
+SELECT * FROM oracle();
 -- an error in a stage names the TVIEW
 CREATE TVIEW quotients AS SELECT g, s FROM (SELECT g, sum(100 / (v - 77)) AS s FROM t WHERE id < 20 GROUP BY g) x WHERE s > 0;
 UPDATE t SET v = 77 WHERE id = 3;

@@ -149,7 +149,11 @@ pub unsafe fn recognise(query: *mut pg_sys::Query, shape: &Shape, approximate: b
     }
     for (p, tle) in outputs(query).into_iter().enumerate() {
         // A column that depends on the grouping columns may be one of them.
-        if list::is(cx.plain((*tle).expr.cast()), pg_sys::NodeTag::T_Var) {
+        let expr = cx.plain((*tle).expr.cast());
+        if list::is(expr, pg_sys::NodeTag::T_Var) {
+            if name::equality(pg_sys::exprType(expr)).is_none() {
+                return Err("a column without equality depends on the groups");
+            }
             cx.key(p);
         }
     }
@@ -182,7 +186,7 @@ fn empty() -> Fold {
     }
 }
 
-unsafe fn type_of(node: *mut pg_sys::Node) -> Type {
+pub(super) unsafe fn type_of(node: *mut pg_sys::Node) -> Type {
     (pg_sys::exprType(node), pg_sys::exprTypmod(node), pg_sys::exprCollation(node))
 }
 
@@ -467,7 +471,7 @@ unsafe fn count_of(agg: *mut pg_sys::Aggref) -> *mut pg_sys::Aggref {
 }
 
 /// extract(field from date or time): numeric of one scale for each field.
-unsafe fn is_extract(node: *mut pg_sys::Node) -> bool {
+pub(super) unsafe fn is_extract(node: *mut pg_sys::Node) -> bool {
     if !list::is(node, pg_sys::NodeTag::T_FuncExpr) {
         return false;
     }

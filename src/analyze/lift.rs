@@ -58,7 +58,7 @@ pub unsafe fn sites(query: *mut pg_sys::Query, below: &[usize], changed: &BTreeS
 }
 
 unsafe fn find_sites(query: *mut pg_sys::Query, path: &[usize], changed: &BTreeSet<u32>, out: &mut Vec<Site>) {
-    for (n, link) in links(query).into_iter().enumerate() {
+    for (n, link) in walk::links(query).into_iter().enumerate() {
         if reads((*link).subselect, changed) {
             out.push(Site { block: path.to_vec(), what: What::Link(n) });
         }
@@ -76,22 +76,6 @@ unsafe fn find_sites(query: *mut pg_sys::Query, path: &[usize], changed: &BTreeS
             out.push(Site { block: path.to_vec(), what: What::Item(index) });
         }
     }
-}
-
-/// Sub-links of a block's own expressions, in a fixed order.
-unsafe fn links(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::SubLink> {
-    let mut found = Vec::new();
-    let roots: [*mut pg_sys::Node; 3] = [(*query).jointree.cast(), (*query).targetList.cast(), (*query).havingQual];
-    for root in roots {
-        walk::rewrite(root, &mut |n| {
-            if list::is(n, pg_sys::NodeTag::T_SubLink) {
-                found.push(n.cast());
-                return Some(n);
-            }
-            None
-        });
-    }
-    found
 }
 
 /// Lifts a sub-query of `query`, in place; returns the path of the FROM item in which its relations are now.
@@ -149,7 +133,7 @@ unsafe fn has_link(node: *mut pg_sys::Node) -> bool {
 /// Makes the n-th sub-link of a block a LATERAL item of its FROM clause.
 unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
     use pg_sys::SubLinkType::*;
-    let link = links(block)[n];
+    let link = walk::links(block)[n];
     let positive = conditions((*(*block).jointree).quals).iter().any(|c| (*c).cast() == link);
     let sub: *mut pg_sys::Query = ext::copy(ext::flatten_groups(block, (*link).subselect)).cast();
     let unknown = reduce(sub)?;

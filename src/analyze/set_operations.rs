@@ -1,7 +1,7 @@
 //! Set operations as grouping.
 //!
 //! UNION is DISTINCT over UNION ALL; INTERSECT and EXCEPT count, for each row, how often it comes from the left and from
-//! the right. Written as text, which the server analyses: the grouped parts become stages (stages.rs), and UNION ALL is
+//! the right. Written as text, which the server analyses: the grouped parts become stages (stages/), and UNION ALL is
 //! a sum of its branches, for rows and for their changes alike.
 //! Invariant: the same rows, each as often, as the set operation gives. Source: executor/nodeSetOp.c.
 

@@ -2,7 +2,7 @@
 //!
 //! Callers: analysis, which looks at every node of a query.
 
-use super::ext;
+use super::{ext, list};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
 
@@ -33,6 +33,49 @@ unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) 
     } else {
         ext::expression_tree_walker(node, Some(step), context)
     }
+}
+
+/// The queries directly below a query: in FROM, in WITH, and of the sub-links anywhere in its expressions.
+///
+/// # Safety
+/// `query` is a valid query.
+pub unsafe fn below(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Query> {
+    let mut found: Vec<*mut pg_sys::Query> = Vec::new();
+    ext::query_tree_walker(query, Some(collect), (&mut found as *mut Vec<*mut pg_sys::Query>).cast(), 0);
+    found
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn collect(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    if list::is(node, pg_sys::NodeTag::T_Query) {
+        (*context.cast::<Vec<*mut pg_sys::Query>>()).push(node.cast());
+        return false;
+    }
+    !node.is_null() && ext::expression_tree_walker(node, Some(collect), context)
+}
+
+/// Sub-links of a block's own expressions, in a fixed order; those that another one compares its rows with included.
+///
+/// # Safety
+/// `query` is a valid query.
+pub unsafe fn links(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::SubLink> {
+    let mut found = Vec::new();
+    for root in [(*query).jointree.cast(), (*query).targetList.cast(), (*query).havingQual] {
+        links_of(root, &mut found);
+    }
+    found
+}
+
+unsafe fn links_of(root: *mut pg_sys::Node, found: &mut Vec<*mut pg_sys::SubLink>) {
+    rewrite(root, &mut |n| {
+        if !list::is(n, pg_sys::NodeTag::T_SubLink) {
+            return None;
+        }
+        let link = n.cast::<pg_sys::SubLink>();
+        found.push(link);
+        links_of((*link).testexpr, found);
+        Some(n)
+    });
 }
 
 struct Rewrite<'a> {

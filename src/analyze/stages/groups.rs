@@ -1,0 +1,187 @@
+//! The groups of a query as a stage, when more is done to them than to show them.
+//!
+//! Invariant: the stage has one row for each group, with its keys and with every aggregate that is looked at.
+
+use super::eligible::{can_be_stored, looks_up};
+use super::relation::{column, label, over};
+use super::Splitter;
+use crate::analyze::load::outputs;
+use crate::capture::install::make;
+use crate::pg::error::Result;
+use crate::pg::{ext, list, name, walk};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+
+/// A column of a stage that groups.
+pub(super) struct Column {
+    pub node: *mut pg_sys::Node,
+    /// How it is grouped by; None for what is computed from the group.
+    pub by: Option<pg_sys::SortGroupClause>,
+}
+
+impl Splitter<'_> {
+    /// `SELECT groups, aggregates … GROUP BY` as a stage, and what is computed from it.
+    pub(super) unsafe fn above_groups(&mut self, query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Query>> {
+        let mut cx = Lowering { query, columns: keys(query), possible: true };
+        let groups = cx.columns.len();
+        let targets: Vec<*mut pg_sys::Node> = list::iter::<pg_sys::TargetEntry>((*query).targetList)
+            .map(|t| if is_group_only(query, t) { std::ptr::null_mut() } else { cx.lower((*t).expr.cast(), groups) })
+            .collect();
+        let having = cx.lower((*query).havingQual, groups);
+        let windows: Vec<[*mut pg_sys::Node; 2]> = list::iter::<pg_sys::WindowClause>((*query).windowClause)
+            .map(|w| [cx.lower((*w).startOffset, groups), cx.lower((*w).endOffset, groups)])
+            .collect();
+        if !cx.possible || cx.columns.iter().any(|c| !can_be_stored(c.node)) || cx.columns.is_empty() {
+            return Ok(None);
+        }
+        let inner = grouped(query, &cx.columns);
+        let oid = self.relation(inner)?;
+        let outer = over(inner, oid)?;
+        (*outer).targetList = with_targets((*query).targetList, &targets);
+        (*(*outer).jointree).quals = having;
+        (*outer).sortClause = (*query).sortClause;
+        (*outer).distinctClause = (*query).distinctClause;
+        (*outer).hasDistinctOn = (*query).hasDistinctOn;
+        (*outer).hasWindowFuncs = (*query).hasWindowFuncs;
+        (*outer).windowClause = ext::copy((*query).windowClause);
+        for (w, offsets) in list::iter::<pg_sys::WindowClause>((*outer).windowClause).zip(windows) {
+            [(*w).startOffset, (*w).endOffset] = offsets;
+        }
+        (*outer).limitCount = (*query).limitCount;
+        (*outer).limitOffset = (*query).limitOffset;
+        (*outer).limitOption = (*query).limitOption;
+        (*outer).hasSubLinks = (*query).hasSubLinks;
+        Ok(Some(outer))
+    }
+}
+
+/// An expression of the query, without aliases of joins and groups.
+pub(super) unsafe fn plain(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    ext::flatten_join_aliases(query, ext::flatten_groups(query, node))
+}
+
+/// The grouping columns of a query.
+pub(super) unsafe fn keys(query: *mut pg_sys::Query) -> Vec<Column> {
+    list::iter::<pg_sys::SortGroupClause>((*query).groupClause)
+        .map(|clause| {
+            let tle = pg_sys::get_sortgroupref_tle((*clause).tleSortGroupRef, (*query).targetList);
+            Column { node: plain(query, (*tle).expr.cast()), by: Some(*clause) }
+        })
+        .collect()
+}
+
+/// Replaces what a stage computes by its columns, which it collects.
+struct Lowering {
+    query: *mut pg_sys::Query,
+    columns: Vec<Column>,
+    possible: bool,
+}
+
+impl Lowering {
+    unsafe fn lower(&mut self, node: *mut pg_sys::Node, groups: usize) -> *mut pg_sys::Node {
+        walk::rewrite(plain(self.query, node), &mut |n| self.replace(n, groups))
+    }
+
+    unsafe fn replace(&mut self, n: *mut pg_sys::Node, groups: usize) -> Option<*mut pg_sys::Node> {
+        if let Some(at) = self.columns.iter().position(|c| pg_sys::equal(c.node.cast(), n.cast())) {
+            return Some(column(at, n));
+        }
+        if is_aggregate(n) {
+            self.possible &= !pg_sys::checkExprHasSubLink(n);
+            return Some(self.push(n, None));
+        }
+        if list::is(n, pg_sys::NodeTag::T_Var) && groups > 0 {
+            // Depends on the grouping columns.
+            let var = &*n.cast::<pg_sys::Var>();
+            self.possible &= var.varlevelsup == 0 && var.varattno > 0;
+            let by = name::equality(var.vartype)
+                .map(|_| *make::<pg_sys::SortGroupClause>(pg_sys::NodeTag::T_SortGroupClause));
+            return Some(self.push(n, by));
+        }
+        if list::is(n, pg_sys::NodeTag::T_SubLink) {
+            let link = &*n.cast::<pg_sys::SubLink>();
+            self.possible &= !looks_up(link.subselect) && link.testexpr.is_null();
+            return Some(n);
+        }
+        if list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
+            self.possible = false;
+            return Some(n);
+        }
+        None
+    }
+
+    unsafe fn push(&mut self, node: *mut pg_sys::Node, by: Option<pg_sys::SortGroupClause>) -> *mut pg_sys::Node {
+        self.columns.push(Column { node, by });
+        column(self.columns.len() - 1, node)
+    }
+}
+
+/// The FROM and WHERE clauses of a query, grouped, with these columns and nothing else.
+pub(super) unsafe fn grouped(query: *mut pg_sys::Query, columns: &[Column]) -> *mut pg_sys::Query {
+    let inner = ext::copy(query);
+    (*inner).havingQual = std::ptr::null_mut();
+    (*inner).distinctClause = std::ptr::null_mut();
+    (*inner).sortClause = std::ptr::null_mut();
+    (*inner).windowClause = std::ptr::null_mut();
+    (*inner).limitCount = std::ptr::null_mut();
+    (*inner).limitOffset = std::ptr::null_mut();
+    (*inner).hasWindowFuncs = false;
+    (*inner).hasDistinctOn = false;
+    #[cfg(feature = "pg18")]
+    {
+        (*inner).hasGroupRTE = false;
+    }
+    (*inner).groupClause = std::ptr::null_mut();
+    (*inner).targetList = std::ptr::null_mut();
+    for (i, of) in columns.iter().enumerate() {
+        let tle = pg_sys::makeTargetEntry(ext::copy(of.node).cast(), i as i16 + 1, label(i), false);
+        if let Some(by) = of.by {
+            (*tle).ressortgroupref = i as u32 + 1;
+            let clause = make::<pg_sys::SortGroupClause>(pg_sys::NodeTag::T_SortGroupClause);
+            *clause = by;
+            (*clause).tleSortGroupRef = i as u32 + 1;
+            (*inner).groupClause = pg_sys::lappend((*inner).groupClause, clause.cast());
+        }
+        (*inner).targetList = pg_sys::lappend((*inner).targetList, tle.cast());
+    }
+    inner
+}
+
+/// Target entries with other expressions; those for which there is none are left out.
+pub(super) unsafe fn with_targets(entries: *mut pg_sys::List, exprs: &[*mut pg_sys::Node]) -> *mut pg_sys::List {
+    let mut targets: *mut pg_sys::List = std::ptr::null_mut();
+    for (tle, expr) in list::iter::<pg_sys::TargetEntry>(entries).zip(exprs) {
+        if !expr.is_null() {
+            let own = ext::copy(tle);
+            (*own).expr = expr.cast();
+            targets = pg_sys::lappend(targets, own.cast());
+        }
+    }
+    targets
+}
+
+/// Whether all grouping expressions are outputs, and outputs have no sub-query beside aggregates.
+pub(super) unsafe fn shows_groups(query: *mut pg_sys::Query) -> bool {
+    let shown: BTreeSet<u32> = outputs(query).into_iter().map(|t| (*t).ressortgroupref).collect();
+    list::iter::<pg_sys::SortGroupClause>((*query).groupClause).all(|c| shown.contains(&(*c).tleSortGroupRef))
+        && !outputs(query).into_iter().any(|t| pg_sys::checkExprHasSubLink((*t).expr.cast()))
+}
+
+/// An aggregate, or a JSON constructor around one (16 and later).
+unsafe fn is_aggregate(node: *mut pg_sys::Node) -> bool {
+    #[cfg(not(feature = "pg15"))]
+    if list::is(node, pg_sys::NodeTag::T_JsonConstructorExpr) {
+        return list::is((*node.cast::<pg_sys::JsonConstructorExpr>()).func, pg_sys::NodeTag::T_Aggref);
+    }
+    list::is(node, pg_sys::NodeTag::T_Aggref)
+}
+
+/// Whether a target entry is only there to be grouped by.
+unsafe fn is_group_only(query: *mut pg_sys::Query, tle: *mut pg_sys::TargetEntry) -> bool {
+    let sorted = |clause: *mut pg_sys::List| {
+        list::iter::<pg_sys::SortGroupClause>(clause).any(|c| (*c).tleSortGroupRef == (*tle).ressortgroupref)
+    };
+    let windowed = list::iter::<pg_sys::WindowClause>((*query).windowClause)
+        .any(|w| sorted((*w).partitionClause) || sorted((*w).orderClause));
+    (*tle).resjunk && !sorted((*query).sortClause) && !sorted((*query).distinctClause) && !windowed
+}

@@ -1,0 +1,115 @@
+//! A complex query as a graph of simple stages.
+//!
+//! Sub-queries that group, remove duplicates, limit, have windows or combine sets, and that do not depend on the rows
+//! around them, are stages: internal TVIEWs with storage of their own. So is the grouped core of a query that does more
+//! to its groups than show them (HAVING, windows, DISTINCT, LIMIT …). What remains reads the stages as relations.
+//! A stage may have stages itself; each level splits only its outermost sub-queries.
+//! Invariant: the same query always splits into the same stages in the same order, equal sub-queries being one stage.
+//! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
+//!
+//! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
+//! distinct, parts: aggregates with DISTINCT · unused: outputs
+//! that nobody looks at · relation: how a stage is read.
+
+mod core;
+mod ctes;
+mod distinct;
+mod eligible;
+mod groups;
+mod parts;
+mod relation;
+mod unused;
+
+use self::eligible::{can_split, is_stage};
+use self::relation::{become_relation, select_all};
+use super::relations;
+use crate::pg::error::Result;
+use crate::pg::{ext, list, walk};
+use pgrx::pg_sys;
+use std::ffi::CStr;
+
+/// Gives the relation of a stage, from its SQL text.
+pub type Resolve<'a> = &'a mut dyn FnMut(&str) -> Result<pg_sys::Oid>;
+
+/// The query with its stages as relations. The expanded query is not changed.
+///
+/// # Safety
+/// `query` is a valid, expanded query.
+pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut pg_sys::Query> {
+    let copy = ext::copy(query);
+    if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
+        return Ok(copy);
+    }
+    ctes::inline(copy);
+    let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
+    let mut cx = Splitter { known: Vec::new(), resolve };
+    let copy = cx.core(copy)?;
+    cx.block(copy, 0)?;
+    Ok(copy)
+}
+
+struct Splitter<'a> {
+    known: Vec<(String, pg_sys::Oid)>,
+    resolve: Resolve<'a>,
+}
+
+impl Splitter<'_> {
+    unsafe fn relation(&mut self, query: *mut pg_sys::Query) -> Result<pg_sys::Oid> {
+        let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(query), false)).to_string_lossy().into_owned();
+        if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
+            return Ok(*oid);
+        }
+        let oid = (self.resolve)(&text)?;
+        self.known.push((text, oid));
+        Ok(oid)
+    }
+
+    /// Replaces the stages of a block and of the plain blocks below it. `depth`: how many blocks are above.
+    unsafe fn block(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
+        for index in relations::in_from(query) {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+            if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
+                continue;
+            }
+            let sub = (*rte).subquery;
+            if is_stage(sub) {
+                unused::blank(query, index, sub);
+                let oid = self.relation(sub)?;
+                become_relation(rte, oid)?;
+            } else if !(*sub).setOperations.is_null() {
+                self.branches(sub, depth + 1)?;
+            } else {
+                self.block(sub, depth + 1)?;
+            }
+        }
+        if !(*query).setOperations.is_null() {
+            return self.branches(query, depth);
+        }
+        for link in walk::links(query) {
+            let sub = (*link).subselect.cast::<pg_sys::Query>();
+            if is_stage(sub) {
+                let oid = self.relation(sub)?;
+                (*link).subselect = select_all(sub, oid)?.cast();
+            } else {
+                self.block(sub, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Branches of a set operation.
+    unsafe fn branches(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
+        for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+            if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
+                continue;
+            }
+            if is_stage((*rte).subquery) {
+                let oid = self.relation((*rte).subquery)?;
+                (*rte).subquery = select_all((*rte).subquery, oid)?;
+            } else {
+                self.block((*rte).subquery, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
