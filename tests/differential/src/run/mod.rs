@@ -233,13 +233,9 @@ impl Run<'_> {
     /// Statistics of TVIEWs and their stages.
     fn analyze_stored(&mut self) -> Result<()> {
         self.wear(Hat::Admin)?;
-        let all = oracle::rows(
-            &mut self.session.client,
-            "SELECT oid::regclass FROM pg_class WHERE relkind = 'm' ORDER BY oid",
+        self.sql(
+            "DO $$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relkind = 'm' LOOP EXECUTE 'ANALYZE ' || r; END LOOP; END $$",
         )?;
-        for name in all {
-            self.sql(&format!("ANALYZE {name}"))?;
-        }
         Ok(())
     }
 
