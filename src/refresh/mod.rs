@@ -14,6 +14,7 @@ mod full;
 pub mod graph;
 mod keyed;
 mod locks;
+mod pairs;
 pub mod populate;
 mod sql;
 pub mod summary;
@@ -186,7 +187,7 @@ impl Flush {
             pinned.small();
         }
         job.follow(&ways, size, self.again)?;
-        if self.inside && tview.adds_changes() {
+        if self.inside && (tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
         }
         drop(pinned);

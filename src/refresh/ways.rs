@@ -61,9 +61,11 @@ impl Job<'_> {
         if adds && self.prefers_whole(&finding, size)? {
             return self.instead();
         }
-        let found = self.find_anchors(anchors, size)?;
+        let Some(found) = self.lead(|job| job.find_anchors(anchors, size))? else { return self.without_lead() };
         if !adds {
-            self.lock_values(&found, values, size)?;
+            if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+                return self.without_lead();
+            }
             return match &ways.keyed {
                 Some(sql) => self.keyed(sql, size),
                 None => Ok(()),
@@ -81,8 +83,8 @@ impl Job<'_> {
         }
         if !size.is_few() && !(anchors.is_empty() && values.is_empty()) {
             locks::all_keys(self.tview);
-        } else {
-            self.lock_values(&found, values, size)?;
+        } else if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+            return self.without_lead();
         }
         match (&ways.fold, &ways.bag) {
             (Some(sql), _) => self.fold(sql, ways.keyed.as_deref(), size),
