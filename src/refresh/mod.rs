@@ -11,6 +11,7 @@ mod choice;
 mod fold;
 mod full;
 pub mod graph;
+mod indexes;
 mod keyed;
 mod locks;
 pub mod populate;
