@@ -3,13 +3,16 @@
 //! A btree on the key finds rows whose key has no NULL and no long values. Values that may be too long for an entry of a
 //! btree, and columns whose NULLs have to be found beside other columns, are looked up by a hash of them.
 //! Invariant: no value that the query can give is too large for an index made here; SQL that looks rows up (`found_by`)
-//! has the expression that is indexed. Called by population, after the rows are there.
+//! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order.
+//! Called by population, after the rows are there.
 
 use super::tview::{self, KeyColumn, Tview};
+use crate::analyze::load;
+use crate::analyze::stages::order;
 use crate::catalog;
 use crate::pg::error::Result;
 use crate::pg::pinned::{Pinned, Superuser};
-use crate::pg::relation::Relation;
+use crate::pg::relation::{attname, Relation};
 use crate::pg::spi::Session;
 use crate::pg::{list, name};
 use pgrx::pg_sys;
@@ -25,16 +28,48 @@ pub fn create(oid: pg_sys::Oid) -> Result<()> {
     } else if tview.decisions.values().any(|d| d.strategy != Strategy::Full) {
         wanted.extend(key(&rel, &tview));
     }
+    let below = first_rows(&rel, &tview)?;
     drop(rel);
-    wanted.iter().try_for_each(|sql| run(&tview, sql))
+    wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
+    below.map_or(Ok(()), |(stage, sql)| run(stage, &tview, &sql))
 }
 
 /// As the owner, who may create nothing in the schema of stages: those get theirs from us. Expressions are evaluated as the
 /// owner in any case (index_build).
-fn run(tview: &Tview, sql: &str) -> Result<()> {
+fn run(indexed: pg_sys::Oid, tview: &Tview, sql: &str) -> Result<()> {
     let _pinned = Pinned::new(tview.owner);
-    let _superuser = catalog::stages::is_stage(tview.oid).then(Superuser::new);
+    let _superuser = catalog::stages::is_stage(indexed).then(Superuser::new);
     Session::open().run(sql)
+}
+
+/// The index by which a query with LIMIT reads the first rows of its stage.
+fn first_rows(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>> {
+    if catalog::stages::of(rel.oid()).is_empty() {
+        return Ok(None);
+    }
+    // SAFETY: a private copy of the stored query; the owner and its settings are pinned.
+    let order = unsafe {
+        let _pinned = Pinned::new(tview.owner);
+        order::of(load::maintained(rel)?)
+    };
+    let Some((oid, mut columns)) = order.filter(|(oid, _)| catalog::stages::is_stage(*oid)) else { return Ok(None) };
+    let Some(stage) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(None) };
+    let long = columns.iter().position(|c| is_wide(stage.attribute(c.attribute as usize - 1).atttypid));
+    columns.truncate(long.unwrap_or(columns.len()));
+    let numbers: Vec<i16> = columns.iter().map(|c| c.attribute).collect();
+    if columns.is_empty() || columns_of_indexes(&stage).contains(&numbers) {
+        return Ok(None);
+    }
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|c| {
+            let label = name::ident(&attname(stage.attribute(c.attribute as usize - 1)));
+            let direction = if c.descending { "DESC" } else { "ASC" };
+            format!("{label} {direction} NULLS {}", if c.nulls_first { "FIRST" } else { "LAST" })
+        })
+        .collect();
+    let stage = name::relation(oid).unwrap_or_default();
+    Ok(Some((oid, format!("CREATE INDEX ON {stage} ({})", columns.join(", ")))))
 }
 
 /// The index by which rows without a key are found, unless there is an index on an expression like it.
