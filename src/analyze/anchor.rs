@@ -3,14 +3,15 @@
 //! Where a block is not linear in what changed (sub-queries, several outer joins …), its delta is the block now minus the
 //! block before, both restricted to the rows of one relation, the anchor, that the changes can affect. Those are dirty
 //! keys like any others (dirty.rs), the anchor's key being the key.
-//! Invariant: rows of the block with other anchors are the same before and after. Two writers can be blind to each other,
-//! so one at a time. Called by refresh/fold and refresh/bag when `delta` has no terms.
+//! Invariant: rows of the block with other anchors are the same before and after. Two writers can be blind to each other:
+//! they lock the anchors, or, where what they change is read twice, follow one another. Called by refresh/fold and refresh/bag when `delta` has no terms.
 
-use super::delta::{Terms, Why};
+use super::delta::{Anchors, Terms, Why};
 use super::describe::{Block, Described, Item, KeyOf};
 use super::texts::Texts;
 use super::{dirty, relations};
-use crate::pg::error::Result;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::{attname, Relation};
 use crate::pg::{ext, list, name, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -40,6 +41,7 @@ pub unsafe fn terms(
     candidates.sort_by_key(|a| !atoms[*a].relid.is_some_and(|r| changed.contains(&r)));
     let mut why = Why::from("no relation of it has a key");
     for atom in candidates {
+        let Some(relid) = atoms[atom].relid else { continue };
         for key in &atoms[atom].keys {
             if key.is_empty()
                 || !atoms[atom].depends.is_empty()
@@ -48,12 +50,12 @@ pub unsafe fn terms(
                 continue;
             }
             // Change rows have no other columns.
-            if atoms[atom].relid.is_some_and(|r| changed.contains(&r) && !captured(r, key)) {
+            if changed.contains(&relid) && !captured(relid, key) {
                 why = "a key that it would need is not captured".into();
                 continue;
             }
             let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
-            match anchored(d, targets, &key, changed, times, key_of)? {
+            match anchored(d, targets, relid, &key, changed, times, key_of)? {
                 Ok(terms) => return Ok(Ok(terms)),
                 Err(reason) => why = reason,
             }
@@ -116,6 +118,7 @@ unsafe fn can_grow(query: *mut pg_sys::Query, index: usize) -> bool {
 unsafe fn anchored(
     d: &Described,
     targets: &[*mut pg_sys::Node],
+    relid: u32,
     key: &[Col],
     changed: &BTreeSet<u32>,
     times: usize,
@@ -151,8 +154,15 @@ unsafe fn anchored(
     let columns = names("c", targets.len());
     let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
     let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(block), false)).to_string_lossy().into_owned();
+    let found = found_keys(relid, key)?;
     let dirty = dirty::union_all(&terms.selects);
-    let found = format!("(SELECT DISTINCT {keys} FROM ({dirty}) x({keys})) d");
+    let anchors = Anchors {
+        relid,
+        columns: key.iter().map(|c| c.att).collect(),
+        select: format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})"),
+        // Where the changes are read in one place, what they affect does not depend on what others change.
+        lock: times == 1,
+    };
     let on = on.join(" AND ");
     let shown = |weight: i32| {
         let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
@@ -166,8 +176,26 @@ unsafe fn anchored(
         at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
     };
     let flips = (0..d.description.atoms.len()).collect();
-    // Where the changes are read in one place, what they affect does not depend on what others change.
-    let alone = times != 1;
-    let locks = if alone { Vec::new() } else { vec![format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")] };
-    Ok(Ok(Terms { now: vec![select(1)], before: vec![select(-1)], flips, locks, alone, anchored: true }))
+    Ok(Ok(Terms {
+        now: vec![select(1)],
+        before: vec![select(-1)],
+        flips,
+        alone: !anchors.lock,
+        anchors: vec![anchors],
+        locks: Vec::new(),
+    }))
+}
+
+/// The keys that the flush has found, read back from the relation's row type.
+unsafe fn found_keys(relid: u32, key: &[Col]) -> Result<String> {
+    let oid = pg_sys::Oid::from(relid);
+    let missing = || Error::Internal(format!("relation {relid} does not exist"));
+    let rel = Relation::open(oid, pg_sys::AccessShareLock).ok_or_else(missing)?;
+    let columns: Vec<String> = key
+        .iter()
+        .enumerate()
+        .map(|(i, c)| format!("v.{} AS k{}", name::ident(&attname(rel.attribute(c.att as usize - 1))), i + 1))
+        .collect();
+    let table = name::relation(oid).ok_or_else(missing)?;
+    Ok(format!("(SELECT {} FROM tviews.dirty(NULL::{table}) v) d", columns.join(", ")))
 }

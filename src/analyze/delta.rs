@@ -35,12 +35,24 @@ pub struct Terms {
     pub before: Vec<Texts>,
     /// Atoms that a change can null-extend or bring back: two writers can be blind to each other there.
     pub flips: BTreeSet<usize>,
+    /// Keys of rows that must be found first.
+    pub anchors: Vec<Anchors>,
     /// SELECTs of values: writers that have locked those of their changes are not blind to each other.
     pub locks: Vec<String>,
     /// Nothing less than one writer at a time will do.
     pub alone: bool,
-    /// Made by `anchor`, which needs keys in the change rows.
-    pub anchored: bool,
+}
+
+/// The keys of rows of a relation by which the SELECTs are restricted: they read them from tviews.dirty().
+#[derive(Debug, Clone)]
+pub struct Anchors {
+    pub relid: u32,
+    /// Key columns.
+    pub columns: Vec<i16>,
+    /// Finds the keys.
+    pub select: String,
+    /// Writers that have locked their keys are not blind to each other.
+    pub lock: bool,
 }
 
 /// One term per changed occurrence; `targets` are expressions of the described query.

@@ -11,6 +11,7 @@ use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::rc::Rc;
 
 /// What a running flush offers to its SQL.
@@ -18,8 +19,8 @@ use std::rc::Rc;
 pub struct Offer {
     /// Change sets by relation.
     pub changes: HashMap<u32, Vec<Rc<ChangeSet>>>,
-    /// Rows of the TVIEW's row type that carry dirty keys.
-    pub dirty: Option<Rc<ChangeSet>>,
+    /// Rows that carry dirty keys, by the relation whose row type they have: the TVIEW, or a base relation.
+    pub dirty: HashMap<u32, Rc<ChangeSet>>,
 }
 
 thread_local! {
@@ -30,12 +31,28 @@ pub fn offer(offer: Option<Offer>) {
     OFFER.with(|o| *o.borrow_mut() = offer);
 }
 
-pub fn offer_dirty(dirty: Option<Rc<ChangeSet>>) {
+/// Offers dirty keys until what is returned is dropped.
+#[must_use]
+pub fn offer_dirty(relid: pg_sys::Oid, dirty: ChangeSet) -> DirtyOffer {
+    let relid = relid.to_u32();
     OFFER.with(|o| {
         if let Some(offer) = o.borrow_mut().as_mut() {
-            offer.dirty = dirty;
+            offer.dirty.insert(relid, Rc::new(dirty));
         }
     });
+    DirtyOffer(relid)
+}
+
+pub struct DirtyOffer(u32);
+
+impl Drop for DirtyOffer {
+    fn drop(&mut self) {
+        OFFER.with(|o| {
+            if let Some(offer) = o.borrow_mut().as_mut() {
+                offer.dirty.remove(&self.0);
+            }
+        });
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -88,10 +105,12 @@ pub unsafe extern "C-unwind" fn tviews_rows_support(fcinfo: pg_sys::FunctionCall
     }
     let call = (*request).node.cast::<pg_sys::FuncExpr>();
     let relid = pg_sys::get_typ_typrelid(pg_sys::exprType(list::nth((*call).args, 0))).to_u32();
+    let label = pg_sys::get_func_name((*call).funcid);
+    let of_keys = !label.is_null() && CStr::from_ptr(label) == c"dirty";
     let rows = OFFER.with(|o| {
-        o.borrow().as_ref().map(|offer| match offer.changes.get(&relid) {
-            Some(sets) => sets.iter().map(|s| s.len()).sum::<usize>(),
-            None => offer.dirty.as_ref().map_or(0, |d| d.len()),
+        o.borrow().as_ref().map(|offer| match of_keys {
+            true => offer.dirty.get(&relid).map_or(0, |d| d.len()),
+            false => offer.changes.get(&relid).map_or(0, |sets| sets.iter().map(|s| s.len()).sum()),
         })
     });
     let Some(rows) = rows else { return none };
@@ -105,7 +124,7 @@ unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum 
     let relid = pg_sys::get_typ_typrelid(rowtype).to_u32();
     let sets = OFFER.with(|o| {
         o.borrow().as_ref().map(|offer| match which {
-            Which::Dirty => offer.dirty.iter().cloned().collect(),
+            Which::Dirty => offer.dirty.get(&relid).cloned().into_iter().collect(),
             _ => offer.changes.get(&relid).cloned().unwrap_or_default(),
         })
     });

@@ -7,6 +7,7 @@
 use super::apply::Change;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
+use crate::analyze::delta::Anchors;
 use crate::analyze::load;
 use crate::analyze::texts::Texts;
 use crate::capture::srf;
@@ -33,6 +34,8 @@ pub struct BagSql {
     pub before: Option<Texts>,
     /// ctid of stored rows with the hash of a row that goes.
     pub lookup: String,
+    /// Keys to be found first.
+    pub anchors: Vec<Anchors>,
     /// Values to be locked first.
     pub locks: Vec<String>,
 }
@@ -40,7 +43,6 @@ pub struct BagSql {
 impl Job<'_> {
     pub(super) fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {
         let arena = Arena::current();
-        self.lock_values(&sql.locks, size)?;
         let mut rows: ZSet<Image> = ZSet::default();
         for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
@@ -99,11 +101,11 @@ impl Job<'_> {
             // SAFETY: an image is a minimal tuple.
             unsafe { dirty.add(image.as_ptr().cast_mut().cast(), 1) };
         }
-        srf::offer_dirty(Some(Rc::new(dirty)));
+        let offer = srf::offer_dirty(self.tview.oid, dirty);
         let session = Session::open();
         let plan = self.tview.plan(&session, sql, size)?;
         let found = session.query(&plan);
-        srf::offer_dirty(None);
+        drop(offer);
         let mut seen: HashSet<(u32, u16)> = HashSet::new();
         // SAFETY: column 0 is a tid of this relation, seen by the snapshot.
         unsafe {
@@ -209,6 +211,6 @@ impl Tview {
             view = self.name,
         );
         let (delta, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
-        Ok(Some(BagSql { delta, before, lookup, locks: terms.locks }))
+        Ok(Some(BagSql { delta, before, lookup, anchors: terms.anchors, locks: terms.locks }))
     }
 }

@@ -32,13 +32,11 @@ impl Job<'_> {
             }
             self.rows = dirty.len();
             self.done.dirty_keys = dirty.len() as u64;
-            srf::offer_dirty(Some(Rc::new(dirty)));
-            let done = match &keys.stored {
+            let _offer = srf::offer_dirty(self.tview.oid, dirty);
+            match &keys.stored {
                 Some(stored) => self.recompute_region(&keys.two_steps, stored, size),
                 None => self.recompute(&keys.two_steps, size),
-            };
-            srf::offer_dirty(None);
-            done
+            }
         } else {
             self.recompute(&keys.one_step, size)
         }
@@ -151,33 +149,6 @@ impl Job<'_> {
                 values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
             }
         })
-    }
-}
-
-impl Job<'_> {
-    /// Locks the rows of some SELECTs, as values.
-    pub(super) fn lock_values(&self, selects: &[String], size: Size) -> Result<()> {
-        let mut hashes = BTreeSet::new();
-        for (number, text) in selects.iter().enumerate() {
-            let _snapshot = self.snapshot();
-            let session = Session::open();
-            let plan = self.tview.plan(&session, text, size)?;
-            let rows = session.query(&plan);
-            for row in 0..rows.len() {
-                let mut hash = number as u32;
-                for column in 0..rows.columns() {
-                    let (typid, collation) = rows.type_of(column);
-                    // SAFETY: the value is of the column's type.
-                    let own = rows.get(row, column).map_or(0, |v| unsafe { hash_value(typid, collation, v) });
-                    hash = hash.rotate_left(1) ^ own;
-                }
-                hashes.insert(hash);
-            }
-        }
-        if !hashes.is_empty() {
-            locks::values(self.tview, &hashes);
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! under the latest snapshot, with locks held that keep it so until the transaction ends. See README.md here.
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
+mod anchors;
 mod apply;
 mod bag;
 pub mod base;
@@ -18,6 +19,7 @@ pub mod populate;
 mod sql;
 pub mod summary;
 pub mod tview;
+mod ways;
 
 use crate::capture::srf::{self, Offer};
 use crate::catalog::sentinel;
@@ -37,6 +39,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use tview::{Size, Tview};
 use tviews_core::strategy::Strategy;
+use ways::Ways;
 
 /// Why a flush happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +135,7 @@ pub fn flush(moment: Moment) {
 impl Flush {
     fn run(&mut self) -> Result<()> {
         let graph = graph::current()?;
-        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: None }));
+        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: HashMap::new() }));
         for tview in &graph.order {
             let due = self.recompute.contains(tview) || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
             if due {
@@ -177,41 +180,13 @@ impl Flush {
             done: Counters { flushes: 1, ..Counters::default() },
         };
         let pinned = Pinned::new(tview.owner);
-        let keyed = if everything || !tview.is_keyed(&changed) { None } else { tview.sql(&rel, &changed)? };
-        let mut fold = if everything || !tview.is_fold(&changed) { None } else { tview.fold_sql(&rel, &changed)? };
-        let mut bag = if everything || !tview.is_delta(&changed) { None } else { tview.bag_sql(&rel, &changed)? };
-        // Those who recompute instead of adding have to follow those who add.
-        let values = fold.as_ref().map(|f| f.locks.clone()).or(bag.as_ref().map(|b| b.locks.clone()));
-        if self.again {
-            (fold, bag) = (None, None);
-        }
+        let ways = if everything { Ways::default() } else { Ways::of(&tview, &rel, &changed)? };
         pinned.search_path(&tview.search_path);
         let size = job.size(&self.changes);
         if size.is_few() {
             pinned.small();
         }
-        let texts = match (&fold, &bag) {
-            (Some(sql), _) => sql.texts(size),
-            (_, Some(sql)) => sql.texts(),
-            _ => Vec::new(),
-        };
-        if everything || job.prefers_whole(&texts, size)? {
-            locks::for_full(&tview, &changed);
-            job.full()?;
-        } else if let Some(sql) = fold {
-            locks::for_keyed(&tview, &changed);
-            job.fold(&sql, keyed.as_deref(), size)?;
-        } else if let Some(sql) = bag {
-            locks::for_keyed(&tview, &changed);
-            job.bag(&sql, size)?;
-        } else if let Some(sql) = keyed {
-            locks::for_keyed(&tview, &changed);
-            job.lock_values(&values.unwrap_or_default(), size)?;
-            job.keyed(&sql, size)?;
-        } else {
-            locks::for_full(&tview, &changed);
-            job.full()?;
-        }
+        job.follow(&ways, size, self.again)?;
         if self.inside && tview.adds_changes() {
             queue::recompute(oid);
         }
@@ -241,7 +216,7 @@ impl Flush {
             queue::applied(Subject::Relation(oid.to_u32()), std::slice::from_ref(&own));
         }
         self.changes.entry(oid.to_u32()).or_default().push(own);
-        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: None }));
+        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: HashMap::new() }));
     }
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {

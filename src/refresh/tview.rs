@@ -68,7 +68,7 @@ pub struct Tview {
 }
 
 /// How much a flush has to do. Each size has plans of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(usize);
 
 impl Size {
@@ -427,7 +427,7 @@ pub unsafe fn bag_terms(
                 all.flips.extend(terms.flips);
                 all.locks.extend(terms.locks);
                 all.alone |= terms.alone;
-                all.anchored |= terms.anchored;
+                all.anchors.extend(terms.anchors);
             }
         }
     }
@@ -456,7 +456,7 @@ fn consider(
             };
             let sharing = if alone { Sharing::Alone } else { Sharing::ByKey };
             *decision = Decision { strategy, sharing, reason: reason.into(), fallback };
-            return Ok(terms.anchored);
+            return Ok(!terms.anchors.is_empty());
         }
         Err(why) => decision.reason = format!("{}: {why}", decision.reason),
     }

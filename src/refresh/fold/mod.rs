@@ -13,6 +13,7 @@ use super::apply::Change;
 use super::keyed::KeyedSql;
 use super::tview::Size;
 use super::{locks, sql, Job};
+use crate::analyze::delta::Anchors;
 use crate::analyze::fold::Fold;
 use crate::analyze::texts::Texts;
 use crate::analyze::{describe, fold, load};
@@ -41,6 +42,8 @@ pub struct FoldSql {
     pub bulk: Option<Texts>,
     /// ctid of the stored rows of the keys.
     pub lookup: String,
+    /// Keys to be found first.
+    pub anchors: Vec<Anchors>,
     /// Values to be locked first.
     pub locks: Vec<String>,
 }
@@ -53,7 +56,6 @@ impl Job<'_> {
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = match size {
             Size::FEW => {
-                self.lock_values(&sql.locks, size)?;
                 self.collect(&mut groups, &arena, sql, size)?;
                 if groups.is_empty() {
                     return Ok(());
@@ -142,15 +144,12 @@ impl Job<'_> {
             return Ok(());
         }
         let key = self.tview.key.as_deref().unwrap_or_default();
-        if !key.is_empty() {
-            let dirty = self.key_rows(groups, &fresh);
-            srf::offer_dirty(Some(Rc::new(dirty)));
-        }
+        let offer = (!key.is_empty()).then(|| srf::offer_dirty(self.tview.oid, self.key_rows(groups, &fresh)));
         let session = Session::open();
         let size = Size::of(fresh.len());
         let plan = self.tview.plan(&session, sql, size)?;
         let found = session.query(&plan);
-        srf::offer_dirty(None);
+        drop(offer);
         // SAFETY: column 0 is a tid of this relation, seen by the snapshot; the relation is locked.
         unsafe {
             let mut reader = crate::tam::read::Reader::open(self.rel.raw());
@@ -249,10 +248,8 @@ impl Job<'_> {
             Some(keyed) if !positions.is_empty() => {
                 let dirty = self.key_rows(groups, &redo.iter().copied().collect::<Vec<_>>());
                 self.rows = redo.len();
-                srf::offer_dirty(Some(Rc::new(dirty)));
-                let done = self.recompute(&keyed.two_steps, size);
-                srf::offer_dirty(None);
-                done
+                let _offer = srf::offer_dirty(self.tview.oid, dirty);
+                self.recompute(&keyed.two_steps, size)
             }
             // The only group: recomputing it is recomputing everything, but for the same reason as any group.
             _ => {
@@ -315,7 +312,7 @@ impl super::Tview {
             other => other.clone(),
         };
         let (before, lookup) = (Texts::union_all(&terms.before), sql::stored(self)?);
-        Ok(Some(FoldSql { delta, before, bulk, lookup, locks: terms.locks }))
+        Ok(Some(FoldSql { delta, before, bulk, lookup, anchors: terms.anchors, locks: terms.locks }))
     }
 }
 

@@ -1,0 +1,89 @@
+//! The ways in which one flush of a TVIEW can follow its changes, and which one is taken.
+//!
+//! Invariant: relations are locked before anything is looked at; values before the snapshot that is computed with. Who
+//! recomputes everything because that is cheaper holds all keys: others that add to the TVIEW come before or after.
+//! Called by the flush for each TVIEW.
+
+use super::bag::BagSql;
+use super::fold::FoldSql;
+use super::keyed::KeyedSql;
+use super::tview::{Size, Tview};
+use super::{locks, Job};
+use crate::analyze::delta::Anchors;
+use crate::pg::error::Result;
+use crate::pg::relation::Relation;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// What can be followed; nothing: everything is recomputed.
+#[derive(Default)]
+pub(super) struct Ways {
+    fold: Option<Rc<FoldSql>>,
+    bag: Option<Rc<BagSql>>,
+    keyed: Option<Rc<KeyedSql>>,
+}
+
+impl Ways {
+    pub fn of(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Ways> {
+        Ok(Ways {
+            fold: if tview.is_fold(changed) { tview.fold_sql(rel, changed)? } else { None },
+            bag: if tview.is_delta(changed) { tview.bag_sql(rel, changed)? } else { None },
+            keyed: if tview.is_keyed(changed) { tview.sql(rel, changed)? } else { None },
+        })
+    }
+
+    fn adds(&self) -> bool {
+        self.fold.is_some() || self.bag.is_some()
+    }
+
+    /// What those who add to the TVIEW have to find and to lock. Those who recompute instead have to follow them.
+    fn values(&self) -> (&[Anchors], &[String]) {
+        match (&self.fold, &self.bag) {
+            (Some(sql), _) => (&sql.anchors, &sql.locks),
+            (_, Some(sql)) => (&sql.anchors, &sql.locks),
+            _ => (&[], &[]),
+        }
+    }
+}
+
+impl Job<'_> {
+    /// `again`: some changes have been applied before, so that only what recomputes may be followed.
+    pub(super) fn follow(&mut self, ways: &Ways, size: Size, again: bool) -> Result<()> {
+        let adds = ways.adds() && !again;
+        if !adds && ways.keyed.is_none() {
+            locks::for_full(self.tview, self.changed);
+            return self.full();
+        }
+        locks::for_keyed(self.tview, self.changed);
+        let (anchors, values) = ways.values();
+        let found = self.find_anchors(anchors, size)?;
+        if !adds {
+            self.lock_values(&found, values, size)?;
+            return match &ways.keyed {
+                Some(sql) => self.keyed(sql, size),
+                None => Ok(()),
+            };
+        }
+        self.rows = self.rows.max(found.rows);
+        let size = size.max(Size::of(found.rows));
+        let texts = match (&ways.fold, &ways.bag) {
+            (Some(sql), _) => sql.texts(size),
+            (_, Some(sql)) => sql.texts(),
+            _ => Vec::new(),
+        };
+        if self.prefers_whole(&texts, size)? {
+            locks::all_keys(self.tview);
+            return self.full();
+        }
+        if !size.is_few() && !(anchors.is_empty() && values.is_empty()) {
+            locks::all_keys(self.tview);
+        } else {
+            self.lock_values(&found, values, size)?;
+        }
+        match (&ways.fold, &ways.bag) {
+            (Some(sql), _) => self.fold(sql, ways.keyed.as_deref(), size),
+            (_, Some(sql)) => self.bag(sql, size),
+            _ => Ok(()),
+        }
+    }
+}
