@@ -33,4 +33,34 @@ INSERT INTO u VALUES (3000, 5, 1);
 UPDATE u SET n = 9000 WHERE id = 3000;
 SELECT * FROM cost();
 
+-- A stage below LIMIT has an index in the order of the query: its first rows are read, not all of them. Not on text, whose values may be too
+-- long, nor on expressions.
+CREATE TVIEW nulls_first AS SELECT g, max(n) AS hi, min(n) AS lo FROM t GROUP BY g ORDER BY max(n) DESC, min(n) NULLS FIRST, g LIMIT 4 OFFSET 2;
+CREATE TVIEW with_text AS SELECT g, max(n) AS hi, string_agg(id::text, ',' ORDER BY id) AS ids FROM t GROUP BY g ORDER BY max(n) DESC, 3, g FETCH FIRST 2 ROWS WITH TIES;
+CREATE TVIEW by_expression AS SELECT g, sum(n) AS s FROM t GROUP BY g ORDER BY sum(n) % 7, g LIMIT 3;
+CREATE TVIEW above_having AS SELECT g, sum(n) AS s FROM t GROUP BY g HAVING count(*) > 3 ORDER BY s, g LIMIT 3;
+CREATE FUNCTION indexes(regclass) RETURNS SETOF text LANGUAGE sql AS $$
+  SELECT regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING', 'USING') FROM pg_index i JOIN pg_depend d ON d.objid = i.indrelid AND d.refobjid = $1 AND d.deptype = 'i'
+   JOIN pg_class c ON c.oid = i.indrelid AND c.relkind = 'm'
+   ORDER BY i.indkey::text COLLATE "C" $$;
+SELECT c.relname, x AS of_stage FROM pg_class c, indexes(c.oid) x WHERE c.relnamespace = 'limits'::regnamespace AND c.relkind = 'm' ORDER BY c.relname, x COLLATE "C";
+CREATE FUNCTION plan(tview regclass) RETURNS SETOF text LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET enable_indexonlyscan = off AS $$
+DECLARE line text; query text;
+BEGIN
+    SELECT substr(l, 9) INTO query FROM tviews.explain(tview) l WHERE l LIKE '  query:%' LIMIT 1;
+    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+        RETURN NEXT regexp_replace(line, '"\d+_', '"N_', 'g');
+    END LOOP;
+END $$;
+SELECT plan('top_groups');
+SELECT plan('nulls_first');
+UPDATE t SET n = n + 10 WHERE id % 100 = 7;
+SELECT * FROM cost();
+UPDATE t SET n = NULL WHERE g IN (3, 4);
+DELETE FROM t WHERE g = 5;
+SELECT * FROM cost();
+-- they stay when the TVIEW is filled again
+REFRESH MATERIALIZED VIEW top_groups;
+SELECT indexes('top_groups');
+
 DROP SCHEMA limits CASCADE;

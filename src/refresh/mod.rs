@@ -12,6 +12,7 @@ mod choice;
 mod fold;
 mod full;
 pub mod graph;
+mod indexes;
 mod keyed;
 mod locks;
 mod pairs;

@@ -6,18 +6,16 @@
 //! Called by the DDL hooks.
 
 use super::tview::{self, Size, Tview};
-use super::{flush, graph, recover, Moment};
-use crate::analyze::{describe, load};
+use super::{flush, graph, indexes, recover, Moment};
 use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
-use crate::pg::pinned::{Pinned, Superuser};
+use crate::pg::ext;
+use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::Session;
-use crate::pg::{ext, list};
 use crate::tam::{bulk::BulkWriter, state, storage};
 use pgrx::pg_sys;
-use tviews_core::model::Shape;
 use tviews_core::strategy::Strategy;
 
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
@@ -46,7 +44,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     }
     drop(rel);
     sentinel::raise(oid)?;
-    create_key_index(oid)?;
+    indexes::create(oid)?;
     super::base::set();
     Ok(rows)
 }
@@ -176,106 +174,5 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
             }
         });
         Ok(writer.finish())
-    }
-}
-
-/// Creates an index on the derived key unless there is a suitable one.
-fn create_key_index(oid: pg_sys::Oid) -> Result<()> {
-    let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
-    let tview = tview::of(&rel)?;
-    if tview.decisions.values().any(|d| d.strategy == Strategy::Delta) {
-        return create_hash_index(rel, &tview);
-    }
-    let Some(key) = tview.key.as_ref().filter(|k| !k.is_empty()) else { return Ok(()) };
-    let used = tview.decisions.values().any(|d| d.strategy != Strategy::Full);
-    let wanted: Vec<i16> = key.iter().map(|k| k.at as i16 + 1).collect();
-    if !used || has_index(&rel, &wanted) {
-        return Ok(());
-    }
-    let columns: Vec<&str> = key.iter().map(|k| tview.columns[k.at].as_str()).collect();
-    // Not UNIQUE NULLS NOT DISTINCT: from 18 on the planner takes such a key to determine the row even where an outer join
-    // null-extends it (remove_useless_groupby_columns), and gives wrong groups.
-    let unique = if tview.region || key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
-    let sql = match index_columns(&rel, &tview) {
-        None => format!("CREATE {unique}INDEX ON {} ({})", tview.name, columns.join(", ")),
-        Some(short) => format!("CREATE INDEX ON {} {short}", tview.name),
-    };
-    drop(rel);
-    create_index(&tview, &sql)
-}
-
-/// As the owner, who may create nothing in the schema of stages: those get theirs from us. Expressions are evaluated as the
-/// owner in any case (index_build).
-fn create_index(tview: &Tview, sql: &str) -> Result<()> {
-    let _pinned = Pinned::new(tview.owner);
-    let _superuser = catalog::stages::is_stage(tview.oid).then(Superuser::new);
-    Session::open().run(sql)
-}
-
-/// Creates the index by which rows without a key are found, unless there is an index on an expression like it.
-fn create_hash_index(rel: Relation, tview: &Tview) -> Result<()> {
-    // SAFETY: the relation is open.
-    let present = unsafe {
-        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
-            .into_iter()
-            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
-            .any(|index| *(*(*index.raw()).rd_index).indkey.values.as_ptr() == 0)
-    };
-    if present || tview.columns.is_empty() {
-        return Ok(());
-    }
-    let expression = super::bag::hash_expression(&rel, tview, "");
-    drop(rel);
-    create_index(tview, &format!("CREATE INDEX ON {} (({expression}))", tview.name))
-}
-
-/// A key of DISTINCT over wide columns may not fit into a btree entry: index what does.
-fn index_columns(rel: &Relation, tview: &Tview) -> Option<String> {
-    let key = tview.key.as_ref()?;
-    // SAFETY: a private copy of the stored query.
-    let shape = unsafe {
-        let _pinned = Pinned::new(tview.owner);
-        let query = load::expand(load::maintained(rel).ok()?).ok()?;
-        describe::describe(query, &super::tview::stored_key).description.shape
-    };
-    if shape != Shape::Distinct {
-        return None;
-    }
-    let fixed: Vec<&str> = key
-        .iter()
-        .filter(|k| rel.attribute(k.at).attlen > 0 || rel.attribute(k.at).atttypid == pg_sys::NUMERICOID)
-        .map(|k| tview.columns[k.at].as_str())
-        .collect();
-    if fixed.len() == key.len() {
-        None
-    } else if fixed.is_empty() {
-        let first = &key[0];
-        // SAFETY: type cache look-up.
-        let hashable = unsafe {
-            let entry = pg_sys::lookup_type_cache(first.typid, pg_sys::TYPECACHE_HASH_PROC as i32);
-            (*entry).hash_proc != pg_sys::InvalidOid
-        };
-        hashable.then(|| format!("USING hash ({})", tview.columns[first.at]))
-    } else {
-        Some(format!("({})", fixed.join(", ")))
-    }
-}
-
-/// Whether an index can find rows by exactly these columns.
-fn has_index(rel: &Relation, wanted: &[i16]) -> bool {
-    // SAFETY: the relation is open.
-    unsafe {
-        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
-            .into_iter()
-            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
-            .any(|index| {
-                let form = &*(*index.raw()).rd_index;
-                let mut columns: Vec<i16> =
-                    (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect();
-                let mut wanted = wanted.to_vec();
-                columns.sort_unstable();
-                wanted.sort_unstable();
-                form.indisvalid && columns == wanted && pg_sys::RelationGetIndexPredicate(index.raw()).is_null()
-            })
     }
 }

@@ -63,9 +63,10 @@ pub fn stored(tview: &Tview) -> Result<String> {
         return Ok(format!("SELECT s.ctid FROM {} s", tview.name));
     }
     Ok(format!(
-        "SELECT s.ctid FROM ({}) d JOIN {} s ON {}",
+        "SELECT s.ctid FROM ({}) d JOIN {} s ON {}{}",
         locked_keys(tview)?,
         tview.name,
+        super::indexes::found_by(tview, key),
         conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
     ))
 }
@@ -87,10 +88,11 @@ pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
     );
     let whole = |join: &str| {
         format!(
-            "WITH d({}) AS MATERIALIZED ({keys}) SELECT s.ctid, f.present, {} FROM d {join} LEFT JOIN {} s ON {}",
+            "WITH d({}) AS MATERIALIZED ({keys}) SELECT s.ctid, f.present, {} FROM d {join} LEFT JOIN {} s ON {}{}",
             numbered("k", key.len()),
             (1..=n).map(|i| format!("f.c{i}")).collect::<Vec<_>>().join(", "),
             tview.name,
+            super::indexes::found_by(tview, key),
             conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
         )
     };

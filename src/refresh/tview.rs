@@ -28,6 +28,8 @@ pub struct KeyColumn {
     pub nullable: bool,
     /// IS NULL is true for a row of NULLs, which is not the same as NULL.
     pub composite: bool,
+    /// Values may be too long for an index.
+    pub wide: bool,
     /// `OPERATOR(schema.=)`.
     pub equality: String,
     pub typid: pg_sys::Oid,
@@ -293,7 +295,9 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         decisions.insert(*relid, decision);
     }
     let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
-    let key = positions.map(|p| key_columns(&described, expanded, &p)).transpose()?;
+    // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
+    let wide = d.shape != Shape::Rows && !options.contains_key("key");
+    let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
     let shape = d.shape.clone();
     let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
     let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
@@ -463,6 +467,7 @@ unsafe fn key_columns(
     d: &describe::Described,
     query: *mut pg_sys::Query,
     positions: &[usize],
+    wide: bool,
 ) -> Result<Vec<KeyColumn>> {
     let nullable = d.description.join.nullable();
     let outs = load::outputs(query);
@@ -480,6 +485,7 @@ unsafe fn key_columns(
             composite: pg_sys::get_typtype(pg_sys::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
                 || typid == pg_sys::RECORDOID,
             equality,
+            wide: wide && super::indexes::is_wide(typid),
             typid,
             collation: pg_sys::exprCollation(expr),
         });

@@ -10,6 +10,7 @@ use super::keyed::KeyedSql;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
 use crate::analyze::delta::Anchors;
+use crate::analyze::texts::Texts;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use std::collections::BTreeSet;
@@ -56,6 +57,10 @@ impl Job<'_> {
         }
         locks::for_keyed(self.tview, self.changed);
         let (anchors, values) = ways.values();
+        let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
+        if adds && self.prefers_whole(&finding, size)? {
+            return self.instead();
+        }
         let Some(found) = self.lead(|job| job.find_anchors(anchors, size))? else { return self.without_lead() };
         if !adds {
             if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
@@ -74,8 +79,7 @@ impl Job<'_> {
             _ => Vec::new(),
         };
         if self.prefers_whole(&texts, size)? {
-            locks::all_keys(self.tview);
-            return self.full();
+            return self.instead();
         }
         if !size.is_few() && !(anchors.is_empty() && values.is_empty()) {
             locks::all_keys(self.tview);
@@ -87,5 +91,11 @@ impl Job<'_> {
             (_, Some(sql)) => self.bag(sql, size),
             _ => Ok(()),
         }
+    }
+
+    /// Recomputes everything, with the relations locked as for adding.
+    fn instead(&mut self) -> Result<()> {
+        locks::all_keys(self.tview);
+        self.full()
     }
 }

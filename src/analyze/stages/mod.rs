@@ -9,13 +9,15 @@
 //!
 //! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
 //! distinct, parts: aggregates with DISTINCT · unused: outputs
-//! that nobody looks at · relation: how a stage is read.
+//! that nobody looks at · relation, order: how a stage is
+//! read.
 
 mod core;
 mod ctes;
 mod distinct;
 mod eligible;
 mod groups;
+pub mod order;
 mod parts;
 mod relation;
 mod unused;

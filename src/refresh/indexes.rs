@@ -1,0 +1,174 @@
+//! The indexes that a TVIEW gets by itself: by them a flush finds the rows that it is about to change.
+//!
+//! A btree on the key finds rows whose key has no NULL and no long values. Values that may be too long for an entry of a
+//! btree, and columns whose NULLs have to be found beside other columns, are looked up by a hash of them.
+//! Invariant: no value that the query can give is too large for an index made here; SQL that looks rows up (`found_by`)
+//! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order.
+//! Called by population, after the rows are there.
+
+use super::tview::{self, KeyColumn, Tview};
+use crate::analyze::load;
+use crate::analyze::stages::order;
+use crate::catalog;
+use crate::pg::error::Result;
+use crate::pg::pinned::{Pinned, Superuser};
+use crate::pg::relation::{attname, Relation};
+use crate::pg::spi::Session;
+use crate::pg::{list, name};
+use pgrx::pg_sys;
+use tviews_core::strategy::Strategy;
+
+/// Creates what a flush needs, unless there are suitable indexes.
+pub fn create(oid: pg_sys::Oid) -> Result<()> {
+    let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
+    let tview = tview::of(&rel)?;
+    let mut wanted = Vec::new();
+    if tview.decisions.values().any(|d| d.strategy == Strategy::Delta) {
+        wanted.extend(whole_row(&rel, &tview));
+    } else if tview.decisions.values().any(|d| d.strategy != Strategy::Full) {
+        wanted.extend(key(&rel, &tview));
+    }
+    let below = first_rows(&rel, &tview)?;
+    drop(rel);
+    wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
+    below.map_or(Ok(()), |(stage, sql)| run(stage, &tview, &sql))
+}
+
+/// As the owner, who may create nothing in the schema of stages: those get theirs from us. Expressions are evaluated as the
+/// owner in any case (index_build).
+fn run(indexed: pg_sys::Oid, tview: &Tview, sql: &str) -> Result<()> {
+    let _pinned = Pinned::new(tview.owner);
+    let _superuser = catalog::stages::is_stage(indexed).then(Superuser::new);
+    Session::open().run(sql)
+}
+
+/// The index by which a query with LIMIT reads the first rows of its stage.
+fn first_rows(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>> {
+    if catalog::stages::of(rel.oid()).is_empty() {
+        return Ok(None);
+    }
+    // SAFETY: a private copy of the stored query; the owner and its settings are pinned.
+    let order = unsafe {
+        let _pinned = Pinned::new(tview.owner);
+        order::of(load::maintained(rel)?)
+    };
+    let Some((oid, mut columns)) = order.filter(|(oid, _)| catalog::stages::is_stage(*oid)) else { return Ok(None) };
+    let Some(stage) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(None) };
+    let long = columns.iter().position(|c| is_wide(stage.attribute(c.attribute as usize - 1).atttypid));
+    columns.truncate(long.unwrap_or(columns.len()));
+    let numbers: Vec<i16> = columns.iter().map(|c| c.attribute).collect();
+    if columns.is_empty() || columns_of_indexes(&stage).contains(&numbers) {
+        return Ok(None);
+    }
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|c| {
+            let label = name::ident(&attname(stage.attribute(c.attribute as usize - 1)));
+            let direction = if c.descending { "DESC" } else { "ASC" };
+            format!("{label} {direction} NULLS {}", if c.nulls_first { "FIRST" } else { "LAST" })
+        })
+        .collect();
+    let stage = name::relation(oid).unwrap_or_default();
+    Ok(Some((oid, format!("CREATE INDEX ON {stage} ({})", columns.join(", ")))))
+}
+
+/// The index by which rows without a key are found, unless there is an index on an expression like it.
+fn whole_row(rel: &Relation, tview: &Tview) -> Option<String> {
+    if tview.columns.is_empty() || columns_of_indexes(rel).iter().any(|c| c.first() == Some(&0)) {
+        return None;
+    }
+    Some(format!("CREATE INDEX ON {} (({}))", tview.name, super::bag::hash_expression(rel, tview, "")))
+}
+
+/// The indexes on the key.
+fn key(rel: &Relation, tview: &Tview) -> Vec<String> {
+    let key = tview.key.as_deref().unwrap_or_default();
+    let mut present = columns_of_indexes(rel);
+    present.iter_mut().for_each(|columns| columns.sort_unstable());
+    let number = |k: &KeyColumn| k.at as i16 + 1;
+    let is_there = |columns: &[i16]| {
+        let mut columns = columns.to_vec();
+        columns.sort_unstable();
+        present.contains(&columns)
+    };
+    if key.is_empty() || is_there(&key.iter().map(number).collect::<Vec<_>>()) {
+        return Vec::new();
+    }
+    let names = |these: &[&KeyColumn]| these.iter().map(|k| tview.columns[k.at].clone()).collect::<Vec<_>>();
+    let hashed = hashed(key);
+    if hashed.is_empty() {
+        // Not UNIQUE NULLS NOT DISTINCT: from 18 on the planner takes such a key to determine the row even where an outer
+        // join null-extends it (remove_useless_groupby_columns), and gives wrong groups.
+        let unique = if tview.region || key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
+        let all: Vec<&KeyColumn> = key.iter().collect();
+        return vec![format!("CREATE {unique}INDEX ON {} ({})", tview.name, names(&all).join(", "))];
+    }
+    let plain: Vec<&KeyColumn> = key.iter().filter(|k| !k.nullable && !k.wide).collect();
+    let mut wanted = Vec::new();
+    let mut numbers: Vec<i16> = plain.iter().map(|k| number(k)).collect();
+    numbers.push(0);
+    if !is_there(&numbers) {
+        let mut columns = names(&plain);
+        columns.push(format!("({})", hash(&hashed, |k| tview.columns[key[k].at].clone())));
+        wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, columns.join(", ")));
+    }
+    // For those who look for the first columns.
+    let short: Vec<&KeyColumn> = key.iter().take_while(|k| !k.wide).collect();
+    if plain.is_empty() && !short.is_empty() && !is_there(&short.iter().map(|k| number(k)).collect::<Vec<_>>()) {
+        wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, names(&short).join(", ")));
+    }
+    wanted
+}
+
+/// Columns of a key that are looked up by a hash of all of them.
+fn hashed(key: &[KeyColumn]) -> Vec<usize> {
+    let these: Vec<usize> = (0..key.len()).filter(|i| key[*i].wide || (key[*i].nullable && key.len() > 1)).collect();
+    if these.iter().all(|i| name::is_hashable(key[*i].typid)) {
+        these
+    } else {
+        Vec::new()
+    }
+}
+
+fn hash(these: &[usize], column: impl Fn(usize) -> String) -> String {
+    let columns: Vec<String> = these.iter().map(|i| column(*i)).collect();
+    format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
+}
+
+/// The condition by which stored rows `s` of keys `d` are found, to stand before their equality.
+pub fn found_by(tview: &Tview, key: &[KeyColumn]) -> String {
+    let these = hashed(key);
+    if these.is_empty() {
+        return String::new();
+    }
+    let stored = hash(&these, |k| format!("s.{}", tview.columns[key[k].at]));
+    let wanted = hash(&these, |k| format!("d.k{}", k + 1));
+    format!("{stored} = {wanted} AND ")
+}
+
+/// Whether values of a type can be too long for an entry of a btree.
+pub fn is_wide(typid: pg_sys::Oid) -> bool {
+    // SAFETY: syscache look-ups.
+    unsafe {
+        let base = pg_sys::getBaseType(typid);
+        pg_sys::get_typlen(base) < 0 && base != pg_sys::NUMERICOID
+    }
+}
+
+/// The columns of each index that finds all rows; 0 is an expression.
+fn columns_of_indexes(rel: &Relation) -> Vec<Vec<i16>> {
+    // SAFETY: the relation is open.
+    unsafe {
+        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
+            .into_iter()
+            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+            .filter(|index| {
+                (*(*index.raw()).rd_index).indisvalid && pg_sys::RelationGetIndexPredicate(index.raw()).is_null()
+            })
+            .map(|index| {
+                let form = &*(*index.raw()).rd_index;
+                (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect()
+            })
+            .collect()
+    }
+}
