@@ -12,7 +12,7 @@ mod transaction;
 mod view;
 mod watch;
 
-pub use session::{describe, in_flush, state, Session, SCHEMA};
+pub use session::{describe, in_flush, server_version, state, Session, SCHEMA};
 
 use crate::case::Case;
 use crate::hazards::{Counts, Hazard};
