@@ -157,4 +157,17 @@ UPDATE big SET pad = pad || '.';
 SELECT * FROM oracle();
 RESET pg_tviews.change_buffer_memory;
 
+-- a row trigger that reads makes a flush within its statement, before the statement's rows are collected
+CREATE TABLE chain (f int, s int, c int);
+INSERT INTO chain VALUES (1, NULL, 3), (3, 5, 1);
+CREATE TVIEW linked AS SELECT DISTINCT a.f AS a, b.f AS b, b.s, b.c FROM chain a FULL JOIN chain b ON a.f = b.c;
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM count(*) FROM linked; RETURN NULL; END $$;
+CREATE TRIGGER look AFTER UPDATE ON chain FOR EACH ROW EXECUTE FUNCTION look();
+BEGIN;
+UPDATE chain SET f = 2 WHERE f = 3;
+UPDATE chain SET c = 2 WHERE c = 3;
+COMMIT;
+TABLE linked ORDER BY 1, 2;
+SELECT * FROM oracle('linked');
+
 DROP SCHEMA capture CASCADE;

@@ -159,7 +159,7 @@ unsafe fn anchored(
     let anchors = Anchors {
         relid,
         columns: key.iter().map(|c| c.att).collect(),
-        select: format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})"),
+        select: Texts::plain(format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")),
         // Where the changes are read in one place, what they affect does not depend on what others change.
         lock: times == 1,
     };

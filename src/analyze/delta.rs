@@ -50,7 +50,7 @@ pub struct Anchors {
     /// Key columns.
     pub columns: Vec<i16>,
     /// Finds the keys.
-    pub select: String,
+    pub select: Texts,
     /// Writers that have locked their keys are not blind to each other.
     pub lock: bool,
 }

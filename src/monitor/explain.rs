@@ -61,7 +61,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Fold {
             let _pinned = Pinned::new(tview.owner);
             if let Some(sql) = tview.fold_sql(&rel, &changed)? {
-                out.extend(sql.anchors.iter().map(|a| format!("    anchors: {}", a.select)));
+                out.extend(sql.anchors.iter().map(|a| format!("    anchors: {}", a.select.by_key)));
                 out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
                 out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
                 out.extend(sql.locks.iter().map(|t| format!("    locked values: {t}")));
@@ -70,7 +70,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Delta {
             let _pinned = Pinned::new(tview.owner);
             if let Some(sql) = tview.bag_sql(&rel, &changed)? {
-                out.extend(sql.anchors.iter().map(|a| format!("    anchors: {}", a.select)));
+                out.extend(sql.anchors.iter().map(|a| format!("    anchors: {}", a.select.by_key)));
                 out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
                 out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
                 out.extend(sql.locks.iter().map(|t| format!("    locked values: {t}")));

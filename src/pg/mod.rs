@@ -18,6 +18,7 @@ pub mod shmem;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod subtransaction;
 pub mod syscatalog;
 pub mod tupdesc;
 pub mod walk;

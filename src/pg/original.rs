@@ -90,6 +90,26 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
     }
 }
 
+/// The error that was kept last, or null; it is the caller's.
+pub fn take() -> *mut pg_sys::ErrorData {
+    KEPT.replace(std::ptr::null_mut())
+}
+
+/// For the next shield that the panic reaches.
+pub fn put_back(error: *mut pg_sys::ErrorData) {
+    KEPT.set(error);
+}
+
+/// Whether an error says that an expression has no value for some row: data exceptions, cardinality violations, and what users' functions raise.
+///
+/// # Safety
+/// `error` is null or a kept error.
+pub unsafe fn is_of_expression(error: *const pg_sys::ErrorData) -> bool {
+    // Five characters of six bits, the first one lowest. Source: utils/elog.h, MAKE_SQLSTATE.
+    let class = |code: &[u8; 2]| i32::from(code[0] - b'0') + (i32::from(code[1] - b'0') << 6);
+    !error.is_null() && [b"21", b"22", b"38", b"39", b"P0"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c))
+}
+
 /// Raises a kept error again, exactly as it was; does nothing for null.
 ///
 /// # Safety

@@ -33,7 +33,7 @@ impl Job<'_> {
         for wanted in anchors {
             let _snapshot = self.snapshot();
             let session = Session::open();
-            let plan = self.tview.plan(&session, &wanted.select, size)?;
+            let plan = self.choose(&session, &wanted.select, size)?.plan;
             let rows = session.query(&plan);
             found.rows += rows.len();
             if wanted.lock {

@@ -44,13 +44,8 @@ impl Job<'_> {
     pub(super) fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {
         let arena = Arena::current();
         let mut rows: ZSet<Image> = ZSet::default();
-        for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
-            let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
-            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
-            let session = Session::open();
-            let plan = self.choose(&session, text, size)?.plan;
-            let rel = self.rel;
-            session.stream(&plan, |batch| collect(rel, batch, &arena, &mut rows));
+        if self.lead(|job| job.weigh(&mut rows, &arena, sql, size))?.is_none() {
+            return self.without_lead();
         }
         self.done.dirty_keys += rows.len() as u64;
         let mut going: HashMap<Image, i64> = HashMap::new();
@@ -84,6 +79,19 @@ impl Job<'_> {
         })?;
         // SAFETY: ours.
         unsafe { pg_sys::ExecDropSingleTupleTableSlot(slot) };
+        Ok(())
+    }
+
+    /// The rows by which the output changes.
+    fn weigh(&mut self, rows: &mut ZSet<Image>, arena: &Arena, sql: &BagSql, size: Size) -> Result<()> {
+        for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
+            let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
+            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
+            let session = Session::open();
+            let plan = self.choose(&session, text, size)?.plan;
+            let rel = self.rel;
+            session.stream(&plan, |batch| collect(rel, batch, arena, rows));
+        }
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::analyze::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
-use crate::pg::spi::{Rows, Session};
+use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_sys, FromDatum};
 use std::collections::{BTreeSet, HashMap};
@@ -20,13 +20,11 @@ use std::rc::Rc;
 
 impl Job<'_> {
     pub(super) fn keyed(&mut self, keys: &KeyedSql, size: Size) -> Result<()> {
-        if self.tview.region || locks::needs_keys(self.tview, self.changed) {
-            let dirty = {
-                let _snapshot = self.snapshot();
-                let session = Session::open();
-                let plan = self.tview.plan(&session, &keys.dirty, size)?;
-                self.lock_keys(&session.query(&plan))?
+        if self.tview.region || locks::needs_keys(self.tview, self.changed) || self.pairs() {
+            let Some((dirty, hashes)) = self.lead(|job| job.dirty_keys(&keys.dirty, size))? else {
+                return self.without_lead();
             };
+            locks::keys(self.tview, &hashes);
             if dirty.len() == 0 {
                 return Ok(());
             }
@@ -42,8 +40,12 @@ impl Job<'_> {
         }
     }
 
-    /// Locks the keys of a result and turns them into rows of the TVIEW's row type.
-    fn lock_keys(&self, rows: &Rows) -> Result<ChangeSet> {
+    /// The keys that the changes lead to, as rows of the TVIEW's row type, and their hashes.
+    fn dirty_keys(&self, sql: &str, size: Size) -> Result<(ChangeSet, BTreeSet<u32>)> {
+        let _snapshot = self.snapshot();
+        let session = Session::open();
+        let plan = self.tview.plan(&session, sql, size)?;
+        let rows = session.query(&plan);
         let key = self.tview.key.as_deref().unwrap_or_default();
         let mut hashes = BTreeSet::new();
         let mut set = ChangeSet::default();
@@ -61,8 +63,7 @@ impl Job<'_> {
                 hashes.insert(hash);
             }
         }
-        locks::keys(self.tview, &hashes);
-        Ok(set)
+        Ok((set, hashes))
     }
 
     pub(super) fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {

@@ -15,6 +15,7 @@ pub mod graph;
 mod indexes;
 mod keyed;
 mod locks;
+mod pairs;
 pub mod populate;
 mod sql;
 pub mod summary;
@@ -187,7 +188,7 @@ impl Flush {
             pinned.small();
         }
         job.follow(&ways, size, self.again)?;
-        if self.inside && tview.adds_changes() {
+        if self.inside && (tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
         }
         drop(pinned);

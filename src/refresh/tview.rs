@@ -530,6 +530,11 @@ impl Tview {
         self.decisions.values().any(|d| matches!(d.strategy, Strategy::Fold | Strategy::Delta))
     }
 
+    /// Whether change rows lead to keys through rows beside them.
+    pub fn joins(&self) -> bool {
+        self.decisions.len() > 1 || self.decisions.values().any(|d| d.sharing == Sharing::Alone)
+    }
+
     /// Whether the rows by which the output changes can be told.
     pub fn is_delta(&self, changed: &BTreeSet<u32>) -> bool {
         changed.iter().all(|r| self.decisions[r].strategy == Strategy::Delta)

@@ -10,6 +10,7 @@ use super::keyed::KeyedSql;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
 use crate::analyze::delta::Anchors;
+use crate::analyze::texts::Texts;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use std::collections::BTreeSet;
@@ -56,9 +57,15 @@ impl Job<'_> {
         }
         locks::for_keyed(self.tview, self.changed);
         let (anchors, values) = ways.values();
-        let found = self.find_anchors(anchors, size)?;
+        let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
+        if adds && self.prefers_whole(&finding, size)? {
+            return self.instead();
+        }
+        let Some(found) = self.lead(|job| job.find_anchors(anchors, size))? else { return self.without_lead() };
         if !adds {
-            self.lock_values(&found, values, size)?;
+            if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+                return self.without_lead();
+            }
             return match &ways.keyed {
                 Some(sql) => self.keyed(sql, size),
                 None => Ok(()),
@@ -72,18 +79,23 @@ impl Job<'_> {
             _ => Vec::new(),
         };
         if self.prefers_whole(&texts, size)? {
-            locks::all_keys(self.tview);
-            return self.full();
+            return self.instead();
         }
         if !size.is_few() && !(anchors.is_empty() && values.is_empty()) {
             locks::all_keys(self.tview);
-        } else {
-            self.lock_values(&found, values, size)?;
+        } else if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+            return self.without_lead();
         }
         match (&ways.fold, &ways.bag) {
             (Some(sql), _) => self.fold(sql, ways.keyed.as_deref(), size),
             (_, Some(sql)) => self.bag(sql, size),
             _ => Ok(()),
         }
+    }
+
+    /// Recomputes everything, with the relations locked as for adding.
+    fn instead(&mut self) -> Result<()> {
+        locks::all_keys(self.tview);
+        self.full()
     }
 }

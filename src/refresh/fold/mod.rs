@@ -56,7 +56,9 @@ impl Job<'_> {
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = match size {
             Size::FEW => {
-                self.collect(&mut groups, &arena, sql, size)?;
+                if self.lead(|job| job.collect(&mut groups, &arena, sql, size))?.is_none() {
+                    return self.without_lead();
+                }
                 if groups.is_empty() {
                     return Ok(());
                 }
@@ -69,7 +71,9 @@ impl Job<'_> {
             }
             _ if sql.before.is_some() => {
                 locks::all_keys(self.tview);
-                self.collect(&mut groups, &arena, sql, size)?;
+                if self.lead(|job| job.collect(&mut groups, &arena, sql, size))?.is_none() {
+                    return self.without_lead();
+                }
                 let snapshot = self.snapshot();
                 self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
                 // SAFETY: as above.
@@ -79,7 +83,10 @@ impl Job<'_> {
             _ => {
                 locks::all_keys(self.tview);
                 let snapshot = self.snapshot();
-                self.stream(&mut groups, &arena, sql, &snapshot, size)?;
+                if self.lead(|job| job.stream(&mut groups, &arena, sql, &snapshot, size))?.is_none() {
+                    drop(snapshot);
+                    return self.without_lead();
+                }
                 snapshot
             }
         };

@@ -134,8 +134,8 @@ fn sequential(args: &args::Args) -> Result<bool> {
             totals.passed += 1;
             continue;
         };
-        if let Some(what) = known::known(failure, &outcome.script).filter(|_| args.case.is_none()) {
-            totals.known(&what, seed);
+        if let Some(what) = known::known(failure).filter(|_| args.case.is_none()) {
+            totals.known(what, seed);
             continue;
         }
         totals.failed += 1;

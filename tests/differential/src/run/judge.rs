@@ -41,6 +41,14 @@ impl Run<'_> {
         self.fail(format!("suspicious {code}"), text)
     }
 
+    /// The same without consequences for an open transaction.
+    pub(super) fn evaluate_plain_now(&mut self, open: bool) -> Result<(), postgres::Error> {
+        let wrap = |run: &mut Self, sql| if open { run.session.client.batch_execute(sql) } else { Ok(()) };
+        wrap(self, "SAVEPOINT plain")?;
+        self.evaluate_plain();
+        wrap(self, "ROLLBACK TO SAVEPOINT plain; RELEASE SAVEPOINT plain")
+    }
+
     /// Computes all views, which are plain ones: the errors are those of their queries.
     pub(super) fn evaluate_plain(&mut self) {
         for (view, v) in self.case.views.iter().enumerate() {

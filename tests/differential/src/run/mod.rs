@@ -201,6 +201,9 @@ impl Run<'_> {
         if let Some(f) = self.check_all(Property::Contents)? {
             return Ok(Some(f));
         }
+        if case.watched && !self.mode.without_tviews {
+            self.analyze_stored()?;
+        }
         self.count_conditions();
         for (index, transaction) in case.transactions.iter().enumerate() {
             self.at = index;
@@ -225,6 +228,19 @@ impl Run<'_> {
             }
         }
         self.end()
+    }
+
+    /// Statistics of TVIEWs and their stages.
+    fn analyze_stored(&mut self) -> Result<()> {
+        self.wear(Hat::Admin)?;
+        let all = oracle::rows(
+            &mut self.session.client,
+            "SELECT oid::regclass FROM pg_class WHERE relkind = 'm' ORDER BY oid",
+        )?;
+        for name in all {
+            self.sql(&format!("ANALYZE {name}"))?;
+        }
+        Ok(())
     }
 
     fn count_conditions(&mut self) {

@@ -76,8 +76,8 @@ impl Run<'_> {
                     }
                 }
             }
-            if !p.open && self.mode.without_tviews {
-                self.evaluate_plain();
+            if self.mode.without_tviews {
+                self.evaluate_plain_now(p.open)?;
             }
         }
         if p.open {
