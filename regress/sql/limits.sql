@@ -39,6 +39,8 @@ CREATE TVIEW nulls_first AS SELECT g, max(n) AS hi, min(n) AS lo FROM t GROUP BY
 CREATE TVIEW with_text AS SELECT g, max(n) AS hi, string_agg(id::text, ',' ORDER BY id) AS ids FROM t GROUP BY g ORDER BY max(n) DESC, 3, g FETCH FIRST 2 ROWS WITH TIES;
 CREATE TVIEW by_expression AS SELECT g, sum(n) AS s FROM t GROUP BY g ORDER BY sum(n) % 7, g LIMIT 3;
 CREATE TVIEW above_having AS SELECT g, sum(n) AS s FROM t GROUP BY g HAVING count(*) > 3 ORDER BY s, g LIMIT 3;
+CREATE TVIEW by_key AS SELECT g, count(*) AS c FROM t WHERE g > 2 GROUP BY g HAVING count(*) > 3 ORDER BY g DESC LIMIT 3;
+CREATE TVIEW by_key_with_nulls AS SELECT g, count(*) AS c FROM t GROUP BY g HAVING count(*) > 3 ORDER BY g DESC NULLS LAST LIMIT 3;
 CREATE FUNCTION indexes(regclass) RETURNS SETOF text LANGUAGE sql AS $$
   SELECT regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING', 'USING') FROM pg_index i JOIN pg_depend d ON d.objid = i.indrelid AND d.refobjid = $1 AND d.deptype = 'i'
    JOIN pg_class c ON c.oid = i.indrelid AND c.relkind = 'm'

@@ -56,8 +56,7 @@ fn first_rows(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, Stri
     let Some(stage) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(None) };
     let long = columns.iter().position(|c| is_wide(stage.attribute(c.attribute as usize - 1).atttypid));
     columns.truncate(long.unwrap_or(columns.len()));
-    let numbers: Vec<i16> = columns.iter().map(|c| c.attribute).collect();
-    if columns.is_empty() || columns_of_indexes(&stage).contains(&numbers) {
+    if columns.is_empty() || gives_order(&stage, &columns) {
         return Ok(None);
     }
     let columns: Vec<String> = columns
@@ -157,6 +156,40 @@ pub fn is_wide(typid: pg_sys::Oid) -> bool {
 
 /// The columns of each index that finds all rows; 0 is an expression.
 fn columns_of_indexes(rel: &Relation) -> Vec<Vec<i16>> {
+    // SAFETY: an open index has as many columns as it says.
+    each_index(rel, |index| unsafe {
+        let form = &*(*index.raw()).rd_index;
+        (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect()
+    })
+}
+
+/// Whether some index, read forwards or backwards, begins with these columns in their order.
+fn gives_order(rel: &Relation, columns: &[order::Ordered]) -> bool {
+    let wanted: Vec<u32> = columns
+        .iter()
+        .map(|c| {
+            let descending = if c.descending { pg_sys::INDOPTION_DESC } else { 0 };
+            descending | if c.nulls_first { pg_sys::INDOPTION_NULLS_FIRST } else { 0 }
+        })
+        .collect();
+    let backwards = pg_sys::INDOPTION_DESC | pg_sys::INDOPTION_NULLS_FIRST;
+    // SAFETY: an open index has as many columns and options as it says.
+    let found = each_index(rel, |index| unsafe {
+        let form = &*(*index.raw()).rd_index;
+        if (form.indnkeyatts as usize) < columns.len() || (*(*index.raw()).rd_rel).relam != pg_sys::BTREE_AM_OID.into()
+        {
+            return false;
+        }
+        let option = |i: usize| *(*index.raw()).rd_indoption.add(i) as u32;
+        let same = |change: u32| wanted.iter().enumerate().all(|(i, w)| option(i) == w ^ change);
+        let at = |i: usize| *form.indkey.values.as_ptr().add(i);
+        columns.iter().enumerate().all(|(i, c)| at(i) == c.attribute) && (same(0) || same(backwards))
+    });
+    found.contains(&true)
+}
+
+/// Asks each index that finds all rows.
+fn each_index<T>(rel: &Relation, ask: impl Fn(&Relation) -> T) -> Vec<T> {
     // SAFETY: the relation is open.
     unsafe {
         list::oids(pg_sys::RelationGetIndexList(rel.raw()))
@@ -165,10 +198,7 @@ fn columns_of_indexes(rel: &Relation) -> Vec<Vec<i16>> {
             .filter(|index| {
                 (*(*index.raw()).rd_index).indisvalid && pg_sys::RelationGetIndexPredicate(index.raw()).is_null()
             })
-            .map(|index| {
-                let form = &*(*index.raw()).rd_index;
-                (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect()
-            })
+            .map(|index| ask(&index))
             .collect()
     }
 }

@@ -105,7 +105,7 @@ pub fn refuse_if_read(oid: pg_sys::Oid, what: &str) -> Result<()> {
             what: format!("TVIEW \"{}\" cannot be {what}", crate::pg::name::bare(oid)),
             hint: Some(format!(
                 "TVIEW \"{}\" reads it; drop that one first.",
-                crate::pg::name::bare(pg_sys::Oid::from(*reader))
+                crate::pg::name::bare(catalog::stages::root(pg_sys::Oid::from(*reader)))
             )),
         }),
     }
