@@ -26,9 +26,8 @@ use self::eligible::{can_split, is_stage};
 use self::relation::{become_relation, select_all};
 use super::relations;
 use crate::pg::error::Result;
-use crate::pg::{ext, list, walk};
+use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
-use std::ffi::CStr;
 
 /// Gives the relation of a stage, from its SQL text.
 pub type Resolve<'a> = &'a mut dyn FnMut(&str) -> Result<pg_sys::Oid>;
@@ -58,7 +57,7 @@ struct Splitter<'a> {
 
 impl Splitter<'_> {
     unsafe fn relation(&mut self, query: *mut pg_sys::Query) -> Result<pg_sys::Oid> {
-        let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(query), false)).to_string_lossy().into_owned();
+        let text = deparse::text(query);
         if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
             return Ok(*oid);
         }
