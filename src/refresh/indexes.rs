@@ -176,8 +176,7 @@ fn gives_order(rel: &Relation, columns: &[order::Ordered]) -> bool {
     // SAFETY: an open index has as many columns and options as it says.
     let found = each_index(rel, |index| unsafe {
         let form = &*(*index.raw()).rd_index;
-        if (form.indnkeyatts as usize) < columns.len() || (*(*index.raw()).rd_rel).relam != pg_sys::BTREE_AM_OID
-        {
+        if (form.indnkeyatts as usize) < columns.len() || (*(*index.raw()).rd_rel).relam != pg_sys::BTREE_AM_OID {
             return false;
         }
         let option = |i: usize| *(*index.raw()).rd_indoption.add(i) as u32;
