@@ -46,11 +46,11 @@ def headline(text):
     print(f"\n== {text} ==", flush=True)
 
 
-def watch(command, count, **options):
+def watch(command, count, minutes=MINUTES, **options):
     """Runs a program, shows what it prints, and lets `count(line)` judge each line. Returns the exit status."""
     process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, errors="replace", start_new_session=True, **options)
-    timer = threading.Timer(MINUTES * 60, end, [process])
+    timer = threading.Timer(minutes * 60, end, [process])
     timer.start()
     try:
         for line in process.stdout:
@@ -180,7 +180,8 @@ def differential(cluster, where):
     fresh = str(int(time.time())) if "SECONDS_DIFFERENTIAL" in os.environ else "1"
     seed = os.environ.get("SEED") or fresh
     command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--dsn", cluster.dsn("differential"), "--seconds", SECONDS, "--seed", seed]
-    failed = watch(command, lambda line: None, cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0")) != 0
+    minutes = MINUTES + int(SECONDS) // 60 if int(SECONDS) else 60 * 24 * 365  # 0: until interrupted
+    failed = watch(command, lambda line: None, minutes, cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0")) != 0
     print(f"{'not ok' if failed else 'ok'} - differential, seed {seed}")
     total.add(not failed, failed)
 

@@ -9,6 +9,13 @@ CREATE TVIEW sets AS SELECT a, b, count(*) AS c, grouping(a, b) AS g FROM t GROU
 CREATE TVIEW cube AS SELECT a, b, sum(v) AS s, grouping(a) AS ga, grouping(b) AS gb FROM t GROUP BY CUBE (a, b);
 CREATE TVIEW rollup AS SELECT a, b, sum(v) AS s, count(*) AS c FROM t GROUP BY ROLLUP (a, b);
 CREATE TVIEW rollup_having AS SELECT a, b, sum(v) AS s FROM t GROUP BY ROLLUP (a, b) HAVING count(*) > 40;
+-- expressions over grouping columns and GROUPING(), sets named twice, columns of USING, a column that is grouped and aggregated
+CREATE TVIEW labels AS SELECT CASE WHEN grouping(a) = 1 THEN 'all' ELSE coalesce(a::text, 'none') END AS label, b || '!' AS b, sum(a) AS s
+  FROM t JOIN t AS u USING (id, a, b) GROUP BY ROLLUP (a), CUBE (b) HAVING grouping(b) = 0 OR count(*) > 0;
+CREATE TVIEW twice AS SELECT a % 2 AS k, count(*) FROM t GROUP BY GROUPING SETS ((a % 2), (a % 2), ());
+CREATE TVIEW once AS SELECT a % 2 AS k, count(*) FROM t GROUP BY DISTINCT ROLLUP (a % 2), ROLLUP (a % 2);
+-- no aggregate: the grand total is a row only when it is grouped, which takes the whole query
+CREATE TVIEW bare AS SELECT a FROM t GROUP BY GROUPING SETS ((a), ());
 SELECT name, strategies FROM tviews.tviews WHERE schema = 'grouping_sets' ORDER BY name;
 SELECT * FROM cost();
 

@@ -10,6 +10,7 @@ pub mod delta;
 pub mod describe;
 pub mod dirty;
 pub mod fold;
+mod grouping_sets;
 mod lift;
 pub mod load;
 pub mod locate;

@@ -79,8 +79,12 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
     if q.setOperations.is_null() || limited || branches(query).is_some() {
         return Ok(None);
     }
-    let text =
-        CString::new(text(query, q.setOperations)).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+    analysed(query, text(query, q.setOperations)).map(Some)
+}
+
+/// The query that a text is, with the output names of the one it is made from.
+pub(super) unsafe fn analysed(query: *mut pg_sys::Query, text: String) -> Result<*mut pg_sys::Query> {
+    let text = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
     let text = pg_sys::pstrdup(text.as_ptr());
     // Names are qualified; operators that cannot be are found by this path.
     let _path = Path::new(&super::operators::search_path(query));
@@ -92,7 +96,7 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
             (*tle).resname = label;
         }
     }
-    Ok(Some(made))
+    Ok(made)
 }
 
 unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {

@@ -19,6 +19,8 @@ mod raw {
             lockmode: pg_sys::LOCKMODE,
             parents: *mut *mut pg_sys::List,
         ) -> *mut pg_sys::List;
+        // parser/parse_agg.h
+        pub fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool, limit: i32) -> *mut pg_sys::List;
         // utils/ruleutils.h
         pub fn quote_qualified_identifier(
             qualifier: *const std::ffi::c_char,
@@ -67,6 +69,11 @@ pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_
     }
     let list = guard(|| raw::find_all_inheritors(parent, lockmode, std::ptr::null_mut()));
     super::list::oids(list)
+}
+
+/// The grouping sets of a query one by one, as lists of sort references.
+pub unsafe fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool) -> *mut pg_sys::List {
+    guard(|| raw::expand_grouping_sets(sets, distinct, -1))
 }
 
 pub unsafe fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool {

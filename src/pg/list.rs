@@ -42,6 +42,15 @@ pub unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
     (0..n).map(|i| (*(*list).elements.add(i)).oid_value).collect()
 }
 
+/// The integers of an integer list.
+///
+/// # Safety
+/// `list` is null or a valid integer list.
+pub unsafe fn ints(list: *mut pg_sys::List) -> Vec<i32> {
+    let n = len(list);
+    (0..n).map(|i| (*(*list).elements.add(i)).int_value).collect()
+}
+
 /// The members of a bitmapset, ascending.
 ///
 /// # Safety

@@ -8,23 +8,28 @@ use pgrx::pg_sys;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 /// What `f` gives; None when an expression in it failed. Other errors go on.
+///
+/// Two levels: when the inner one is rolled back while the transaction commits, its parent must be a sub-transaction. That is what
+/// RollbackAndReleaseCurrentSubTransaction asserts, though BeginInternalSubTransaction (xact.c) allows more.
 pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
     // SAFETY: inside a transaction; what was current is put back.
     let (context, owner) = unsafe {
         let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::CurrentMemoryContext = before.0;
         before
     };
     let done = catch_unwind(AssertUnwindSafe(f));
     let error = if done.is_err() { original::take() } else { std::ptr::null_mut() };
-    // SAFETY: the sub-transaction is the one begun above: whatever `f` began within it has ended or is rolled back with it.
+    // SAFETY: the sub-transactions are those begun above: whatever `f` began within them has ended or is rolled back with them.
     unsafe {
         if done.is_ok() {
             pg_sys::ReleaseCurrentSubTransaction();
         } else {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
         }
+        pg_sys::ReleaseCurrentSubTransaction();
         pg_sys::CurrentMemoryContext = context;
         pg_sys::CurrentResourceOwner = owner;
     }

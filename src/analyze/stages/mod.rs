@@ -43,6 +43,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut 
         return Ok(copy);
     }
     ctes::inline(copy);
+    let copy = super::grouping_sets::rewrite(copy)?.unwrap_or(copy);
     let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
     let mut cx = Splitter { known: Vec::new(), resolve };
     let copy = cx.core(copy)?;

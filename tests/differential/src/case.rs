@@ -209,7 +209,7 @@ pub fn build(seed: u64, features: Features) -> Case {
     for number in 0..plain + count + usize::from(late) {
         let is_tview = number >= plain;
         let is_late = late && number == plain + count;
-        let depth = if schema.large { 1 } else { dice.weighted(&[(16, 0), (42, 1), (27, 2), (15, 3)]) };
+        let depth = if schema.large { 1 } else { dice.weighted(&[(14, 0), (34, 1), (27, 2), (25, 3)]) };
         let mut gen = Gen::new(dice, &schema, &sources);
         let query = gen.query(depth);
         let mut facts = std::mem::take(&mut gen.facts);

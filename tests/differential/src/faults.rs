@@ -3,7 +3,7 @@
 //! Called by `main` for `--faults`.
 
 use crate::args::Args;
-use crate::case::{Act, Case};
+use crate::case::{Act, Case, End};
 use crate::hazards::Hazard;
 use crate::run::{Mode, Session};
 use crate::{case, case_seed, one, oracle};
@@ -18,6 +18,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "capture_unused" => &[Hazard::UnusedColumn],
         "keep_rolled_back" => &[Hazard::SavepointRollback, Hazard::ExceptionBlock],
         "lose_what_a_flush_consumed" => &[Hazard::SavepointFlush, Hazard::ExceptionAfterRead],
+        "lose_prepared" => &[Hazard::PreparedCommit],
         "ignore_in_flight" => &[Hazard::PeekInWrite],
         "ignore_trees" => &[Hazard::DetachOnly, Hazard::Inherit, Hazard::TriggersOff],
         "ignore_functions" => &[Hazard::BodyReplaced],
@@ -39,9 +40,12 @@ fn has_any(case: &Case, wanted: &[Hazard]) -> bool {
         let mut steps = case.transactions.iter().flat_map(|t| &t.steps);
         steps.any(|s| s.hazards.iter().any(|h| wanted.contains(h)))
     };
+    let prepared =
+        wanted.contains(&Hazard::PreparedCommit) && case.transactions.iter().any(|t| t.end == End::PreparedCommit);
     let settings = case.conditions.odd_settings && wanted.contains(&Hazard::OtherSettings);
     wanted.is_empty()
         || settings
+        || prepared
         || case.views.iter().any(|v| v.facts.hazards.iter().any(|h| wanted.contains(h)))
         || case.hazards.iter().any(|h| wanted.contains(h))
         || in_steps()
@@ -71,7 +75,8 @@ fn caught(args: &Args, fault: &str, seconds: u64) -> Result<(u64, Option<(u64, S
         }
         let seed = args.case.unwrap_or_else(|| case_seed(args.seed, number));
         let built = case::build(seed, broken.features);
-        let Some(case) = brief(built).filter(|c| has_any(c, shows_in(fault))) else {
+        let Some(case) = brief(built).filter(|c| has_any(c, shows_in(fault)) && (c.watched || fault != "write_equal"))
+        else {
             continue;
         };
         tried += 1;

@@ -167,7 +167,12 @@ fn sequential(args: &args::Args) -> Result<bool> {
     }
     let long = number >= LONG;
     let complete = !long || args.case.is_some() || args.baseline || rare.is_empty() && unchecked.is_empty();
-    println!("{number} cases in {:.0} s, seed {}", started.elapsed().as_secs_f64(), args.seed);
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{number} cases in {seconds:.0} s, seed {}", args.seed);
+    if args.case.is_none() && !args.baseline {
+        let version = run::server_version(&mut session)?;
+        report::summary(&args.out, &version, args.seed, seconds, number, &totals);
+    }
     println!("{} passed, {} failed", totals.passed, totals.failed + u64::from(!complete));
     Ok(totals.failed == 0 && complete)
 }

@@ -75,6 +75,22 @@ impl Totals {
     }
 }
 
+/// Writes the figures of a run, as a row of the table in docs/internals/verification.md.
+pub fn summary(out: &Path, version: &str, seed: u64, seconds: f64, cases: u64, totals: &Totals) {
+    let known: u64 = totals.known.values().map(|(n, _)| n).sum();
+    let minutes = seconds / 60.0;
+    let text = format!(
+        "| server | seed | minutes | cases | TVIEWs | transactions | comparisons | failures | known limits |\n|---|---|---|---|---|---|---|---|---|\n\
+         | {version} | {seed} | {minutes:.0} | {cases} | {} | {} | {} | {} | {known} |\n",
+        totals.created, totals.transactions, totals.comparisons, totals.failed
+    );
+    let file = out.join(format!("run-{version}-{seed}.md"));
+    match std::fs::create_dir_all(out).and_then(|()| std::fs::write(&file, text)) {
+        Ok(()) => println!("figures in {}", file.display()),
+        Err(e) => println!("cannot write {}: {e}", file.display()),
+    }
+}
+
 /// The script of a failure: runs in psql on an empty database.
 pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) -> String {
     let comment: String = failure.detail.lines().map(|l| format!("--   {l}\n")).collect();

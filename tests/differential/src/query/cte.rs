@@ -25,7 +25,7 @@ impl Gen<'_> {
         let before = self.ctes.len();
         let mut list = vec![];
         for _ in 0..self.dice.between(1, 2) {
-            let inner = self.query(depth.saturating_sub(1).min(1));
+            let inner = self.query(depth.saturating_sub(1));
             let (name, how) = (self.alias(), self.how());
             list.push(format!("{name} AS{how} ({})", inner.sql));
             self.ctes.push(Source { name, columns: inner.columns, hazard: None });

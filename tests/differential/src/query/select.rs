@@ -61,7 +61,7 @@ impl Gen<'_> {
         if outputs.is_empty() {
             outputs.push(self.comparable(&from.rels));
         }
-        let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 40);
+        let filter = self.filter(&from.rels, &from.conditions, depth.min(2), 40);
         let mut columns = self.name_outputs(&outputs);
         blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
@@ -75,7 +75,7 @@ impl Gen<'_> {
 
     pub fn distinct_on(&mut self, depth: u32) -> Query {
         self.note(Hazard::DistinctOn);
-        let from = self.from(depth.min(1));
+        let from = self.from(depth.min(2));
         let on = self.comparable(&from.rels);
         let on = if on.sql.starts_with('\'') || on.sql.parse::<i64>().is_ok() {
             format!("({})::text", on.sql)
@@ -101,7 +101,7 @@ impl Gen<'_> {
 
     pub fn top(&mut self, depth: u32) -> Query {
         self.note(Hazard::TopN);
-        let from = self.from(depth.min(1));
+        let from = self.from(depth.min(2));
         let outputs = self.outputs(&from, 0);
         for rel in from.rels.iter() {
             if let Some((table, _)) = rel.columns.first().and_then(|c| c.base) {

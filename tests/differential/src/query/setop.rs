@@ -5,7 +5,7 @@ use crate::hazards::Hazard;
 use crate::types::Ty;
 
 const WORDS: &[(u32, &str)] =
-    &[(4, "UNION"), (4, "UNION ALL"), (2, "INTERSECT"), (2, "INTERSECT ALL"), (2, "EXCEPT"), (3, "EXCEPT ALL")];
+    &[(4, "UNION"), (4, "UNION ALL"), (3, "INTERSECT"), (3, "INTERSECT ALL"), (2, "EXCEPT"), (3, "EXCEPT ALL")];
 
 impl Gen<'_> {
     /// A SELECT of these types without its list, and the list.
@@ -19,7 +19,7 @@ impl Gen<'_> {
                 None => Expr { sql: ty.literal_or_null(self.dice), ty, fuzzy: false, base: None },
             })
             .collect();
-        let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 40);
+        let filter = self.filter(&from.rels, &from.conditions, depth.min(2), 40);
         (format!("{}{filter}", from.sql), outputs)
     }
 

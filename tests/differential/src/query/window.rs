@@ -95,7 +95,7 @@ impl Gen<'_> {
             let rel = self.named(&format!("({})", inner.sql), &inner.columns);
             From::start(rel)
         } else {
-            self.from(depth.min(1))
+            self.from(depth.min(2))
         };
         let order = self.total_order(&from);
         let mut partitions: Vec<Expr> = vec![];

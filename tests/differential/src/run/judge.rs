@@ -43,14 +43,17 @@ impl Run<'_> {
 
     /// The same without consequences for an open transaction.
     pub(super) fn evaluate_plain_now(&mut self, open: bool) -> Result<(), postgres::Error> {
-        let wrap = |run: &mut Self, sql| if open { run.session.client.batch_execute(sql) } else { Ok(()) };
-        wrap(self, "SAVEPOINT plain")?;
+        if !open {
+            self.evaluate_plain();
+            return Ok(());
+        }
+        self.session.client.batch_execute("SAVEPOINT plain")?;
         self.evaluate_plain();
-        wrap(self, "ROLLBACK TO SAVEPOINT plain; RELEASE SAVEPOINT plain")
+        self.session.client.batch_execute("ROLLBACK TO SAVEPOINT plain; RELEASE SAVEPOINT plain")
     }
 
     /// Computes all views, which are plain ones: the errors are those of their queries.
-    pub(super) fn evaluate_plain(&mut self) {
+    fn evaluate_plain(&mut self) {
         for (view, v) in self.case.views.iter().enumerate() {
             if self.live[view] {
                 let sql = format!("SELECT md5(string_agg(v::text, '')) FROM {} AS v", v.name);

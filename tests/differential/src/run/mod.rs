@@ -12,7 +12,7 @@ mod transaction;
 mod view;
 mod watch;
 
-pub use session::{describe, in_flush, state, Session, SCHEMA};
+pub use session::{describe, in_flush, server_version, state, Session, SCHEMA};
 
 use crate::case::Case;
 use crate::hazards::{Counts, Hazard};
@@ -233,13 +233,9 @@ impl Run<'_> {
     /// Statistics of TVIEWs and their stages.
     fn analyze_stored(&mut self) -> Result<()> {
         self.wear(Hat::Admin)?;
-        let all = oracle::rows(
-            &mut self.session.client,
-            "SELECT oid::regclass FROM pg_class WHERE relkind = 'm' ORDER BY oid",
+        self.sql(
+            "DO $$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relkind = 'm' LOOP EXECUTE 'ANALYZE ' || r; END LOOP; END $$",
         )?;
-        for name in all {
-            self.sql(&format!("ANALYZE {name}"))?;
-        }
         Ok(())
     }
 

@@ -27,6 +27,12 @@ fn features(client: &mut Client) -> Result<Features> {
     Ok(Features { version: version / 10_000, icu, citext })
 }
 
+/// As people write it: 18.6.
+pub fn server_version(session: &mut Session) -> Result<String> {
+    let shown = oracle::rows(&mut session.client, "SHOW server_version")?.concat();
+    Ok(shown.split(' ').next().unwrap_or_default().to_string())
+}
+
 impl Session {
     pub fn connect(dsn: &str) -> Result<Session> {
         let connect = || -> Result<Client> {

@@ -109,7 +109,7 @@ impl Run<'_> {
     fn read(&mut self, views: &[usize], with: &str, open: bool) -> Result<Done> {
         if self.mode.without_tviews {
             return Ok(if with.is_empty() {
-                self.evaluate_plain();
+                self.evaluate_plain_now(open)?;
                 Done::Skipped
             } else {
                 done(self.sql(&format!("WITH {} SELECT", with.trim_end_matches([',', ' ']))), with)

@@ -149,7 +149,7 @@ impl Run<'_> {
 
     fn end_of(&mut self, t: &Transaction) -> Result<Ended, postgres::Error> {
         if self.mode.without_tviews && t.end != End::Rollback {
-            self.evaluate_plain();
+            self.evaluate_plain_now(true)?;
         }
         let gid = format!("fuzz_{}", self.at);
         match t.end {

@@ -39,7 +39,7 @@ pub fn insert_many(dice: &mut Dice, schema: &Schema, table: usize, n: usize, wid
     let t = &schema.tables[table];
     let which = t.writable();
     // products of two of them are integers still
-    let start = dice.between(1, 4) * 10_000;
+    let start = dice.between(1, 4) * 3_000;
     let mut values = vec![];
     for &i in &which {
         let c = &t.columns[i];

@@ -118,7 +118,7 @@ impl Gen<'_> {
         let from = self.from(depth);
         let keys = self.group_keys(&from, &[(60, 1), (32, 2), (8, 3)]);
         let outputs = self.grouped_outputs(keys.clone(), &from, Self::aggregate);
-        let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 35);
+        let filter = self.filter(&from.rels, &from.conditions, depth.min(2), 35);
         let having = if self.dice.chance(25) { self.having(&from) } else { String::new() };
         self.grouped_query(&from, keys, &outputs, &filter, &having)
     }
@@ -161,7 +161,7 @@ impl Gen<'_> {
 
     pub fn ungrouped(&mut self, depth: u32) -> Query {
         let from = self.from(depth);
-        let filter = self.filter(&from.rels, &from.conditions, depth.min(1), 35);
+        let filter = self.filter(&from.rels, &from.conditions, depth.min(2), 35);
         self.without_groups(&from, Self::aggregate, &filter)
     }
 
@@ -179,7 +179,7 @@ impl Gen<'_> {
 
     pub fn grouping_sets(&mut self, depth: u32) -> Query {
         self.note(Hazard::GroupingSets);
-        let from = self.from(depth.min(1));
+        let from = self.from(depth.min(2));
         let (a, b) = (self.group_key(&from), self.group_key(&from));
         if a.sql == b.sql {
             return self.grouped(depth);

@@ -135,7 +135,8 @@ impl Gen<'_> {
 
     /// One item of FROM.
     pub fn rel(&mut self, depth: u32) -> Rel {
-        if depth > 0 && self.dice.chance(22) {
+        let percent = if depth > 1 { 40 } else { 22 };
+        if depth > 0 && self.dice.chance(percent) {
             return self.sub_query(depth - 1);
         }
         let sources = self.sources();
@@ -160,12 +161,12 @@ impl Gen<'_> {
     }
 
     pub fn sub_query(&mut self, depth: u32) -> Rel {
-        let query = match self.dice.below(12) {
+        let query = match self.dice.below(13) {
             0..=2 => self.foldable(),
-            3 => self.grouped(depth.min(1)),
-            4 => self.distinct(depth.min(1)),
-            5 => self.distinct_on(depth.min(1)),
-            6 => self.set_operation(depth.min(1)),
+            3 => self.grouped(depth),
+            4 => self.distinct(depth),
+            5 => self.distinct_on(depth),
+            6 | 7 => self.set_operation(depth),
             _ => self.query(depth),
         };
         for (word, hazard) in [

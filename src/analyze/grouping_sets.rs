@@ -1,0 +1,118 @@
+//! GROUPING SETS, CUBE and ROLLUP as a sum of groupings.
+//!
+//! Each grouping set is a grouped query of its own, in which the grouping expressions of the others are NULL and GROUPING()
+//! is a constant. They become stages (stages/), and UNION ALL is the sum of their rows.
+//! Invariant: the same rows, each as often. Source: parser/parse_agg.c, expand_grouping_sets.
+
+use super::load::outputs;
+use super::set_operations::analysed;
+use crate::pg::error::Result;
+use crate::pg::{ext, list, walk};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+
+/// More of them are not worth a stage each.
+const MOST: usize = 32;
+
+type Set = BTreeSet<u32>;
+
+/// The query as UNION ALL of its grouping sets; None when it has none, or does more to them than HAVING.
+///
+/// # Safety
+/// `query` is valid; the settings that its text needs are in force.
+pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Query>> {
+    let q = &*query;
+    let more = q.hasWindowFuncs
+        || q.hasTargetSRFs
+        || !q.distinctClause.is_null()
+        || !q.limitCount.is_null()
+        || !q.limitOffset.is_null()
+        || !q.cteList.is_null();
+    if q.groupingSets.is_null() || more || has_sub_links(query) {
+        return Ok(None);
+    }
+    let sets: Vec<Set> = list::iter::<pg_sys::List>(ext::expand_grouping_sets(q.groupingSets, q.groupDistinct))
+        .map(|l| list::ints(l).into_iter().map(|i| i as u32).collect())
+        .collect();
+    // Without an aggregate, no GROUP BY is no grouping.
+    if sets.is_empty() || sets.len() > MOST || (!q.hasAggs && sets.iter().any(|s| s.is_empty())) {
+        return Ok(None);
+    }
+    let branches: Vec<String> = sets
+        .iter()
+        .map(|set| {
+            let text = CStr::from_ptr(pg_sys::pg_get_querydef(branch(query, set), false));
+            format!("({})", text.to_string_lossy())
+        })
+        .collect();
+    analysed(query, branches.join(" UNION ALL ")).map(Some)
+}
+
+unsafe fn has_sub_links(query: *mut pg_sys::Query) -> bool {
+    pg_sys::checkExprHasSubLink((*query).targetList.cast()) || pg_sys::checkExprHasSubLink((*query).havingQual)
+}
+
+/// The query for one grouping set.
+unsafe fn branch(query: *mut pg_sys::Query, set: &Set) -> *mut pg_sys::Query {
+    let plain = |node: *mut pg_sys::Node| ext::flatten_join_aliases(query, ext::flatten_groups(query, node));
+    let absent: Vec<*mut pg_sys::Node> = list::iter::<pg_sys::SortGroupClause>((*query).groupClause)
+        .filter(|c| !set.contains(&(**c).tleSortGroupRef))
+        .map(|c| {
+            let tle = pg_sys::get_sortgroupref_tle((*c).tleSortGroupRef, (*query).targetList);
+            plain((*tle).expr.cast())
+        })
+        .collect();
+    let of_set = |node: *mut pg_sys::Node| {
+        walk::rewrite(plain(node), &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
+                return Some(grouping(n.cast(), set));
+            }
+            if absent.iter().any(|a| pg_sys::equal((*a).cast(), n.cast())) {
+                let (of, typmod, collation) = (pg_sys::exprType(n), pg_sys::exprTypmod(n), pg_sys::exprCollation(n));
+                return Some(pg_sys::makeNullConst(of, typmod, collation).cast());
+            }
+            // Its arguments are the rows', not the groups'.
+            list::is(n, pg_sys::NodeTag::T_Aggref).then_some(n)
+        })
+    };
+    let copy = ext::copy(query);
+    let out = &mut *copy;
+    let mut targets: *mut pg_sys::List = std::ptr::null_mut();
+    for tle in list::iter::<pg_sys::TargetEntry>(out.targetList) {
+        let grouped = set.contains(&(*tle).ressortgroupref);
+        if (*tle).resjunk && !grouped {
+            continue;
+        }
+        (*tle).expr = of_set((*tle).expr.cast()).cast();
+        if !grouped {
+            (*tle).ressortgroupref = 0;
+        }
+        targets = pg_sys::lappend(targets, tle.cast());
+    }
+    out.targetList = targets;
+    out.havingQual = of_set(out.havingQual);
+    let mut clauses: *mut pg_sys::List = std::ptr::null_mut();
+    for clause in list::iter::<pg_sys::SortGroupClause>(out.groupClause) {
+        if set.contains(&(*clause).tleSortGroupRef) {
+            clauses = pg_sys::lappend(clauses, clause.cast());
+        }
+    }
+    out.groupClause = clauses;
+    out.groupingSets = std::ptr::null_mut();
+    out.groupDistinct = false;
+    out.sortClause = std::ptr::null_mut();
+    #[cfg(feature = "pg18")]
+    {
+        out.hasGroupRTE = false;
+    }
+    copy
+}
+
+/// GROUPING(): a bit for each argument that the set lacks, the last one lowest.
+unsafe fn grouping(call: *mut pg_sys::GroupingFunc, set: &Set) -> *mut pg_sys::Node {
+    let bits = list::ints((*call).refs).into_iter().map(|r| !set.contains(&(r as u32)));
+    let value = bits.fold(0_i32, |all, bit| all << 1 | i32::from(bit));
+    let datum = pg_sys::Datum::from(value);
+    pg_sys::makeConst(pg_sys::INT4OID, -1, pg_sys::InvalidOid, 4, datum, false, true).cast()
+}
