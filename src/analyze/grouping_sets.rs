@@ -4,7 +4,6 @@
 //! is a constant. They become stages (stages/), and UNION ALL is the sum of their rows.
 //! Invariant: the same rows, each as often. Source: parser/parse_agg.c, expand_grouping_sets.
 
-use super::load::outputs;
 use super::set_operations::analysed;
 use crate::pg::error::Result;
 use crate::pg::{ext, list, walk};
