@@ -36,6 +36,9 @@ impl Splitter<'_> {
             return Ok(self.distinct_aggregates(query)?.unwrap_or(query));
         }
         let windows = q.hasWindowFuncs;
+        if windows && !limited && !distinct && !has_partitions(query) {
+            return Ok(self.windows_apart(query)?.unwrap_or(query));
+        }
         if limited || (windows && (distinct || partition_columns(query).is_empty())) {
             return self.exposed(query);
         }

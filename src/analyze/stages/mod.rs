@@ -8,7 +8,7 @@
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
 //! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
-//! distinct, parts: aggregates with DISTINCT · unused: outputs
+//! distinct, parts: aggregates with DISTINCT · windows: those with nothing in common · unused: outputs
 //! that nobody looks at · relation, order: how a stage is
 //! read.
 
@@ -21,9 +21,11 @@ pub mod order;
 mod parts;
 mod relation;
 mod unused;
+mod windows;
 
 use self::eligible::{can_split, is_stage};
 use self::relation::{become_relation, select_all};
+use super::describe::KeyOf;
 use super::relations;
 use crate::pg::error::Result;
 use crate::pg::{ext, list, walk};
@@ -37,7 +39,7 @@ pub type Resolve<'a> = &'a mut dyn FnMut(&str) -> Result<pg_sys::Oid>;
 ///
 /// # Safety
 /// `query` is a valid, expanded query.
-pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut pg_sys::Query> {
+pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, resolve: Resolve) -> Result<*mut pg_sys::Query> {
     let copy = ext::copy(query);
     if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
         return Ok(copy);
@@ -45,7 +47,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut 
     ctes::inline(copy);
     let copy = super::grouping_sets::rewrite(copy)?.unwrap_or(copy);
     let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
-    let mut cx = Splitter { known: Vec::new(), resolve };
+    let mut cx = Splitter { known: Vec::new(), key_of, resolve };
     let copy = cx.core(copy)?;
     cx.block(copy, 0)?;
     Ok(copy)
@@ -53,6 +55,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut 
 
 struct Splitter<'a> {
     known: Vec<(String, pg_sys::Oid)>,
+    key_of: KeyOf<'a>,
     resolve: Resolve<'a>,
 }
 
