@@ -29,6 +29,7 @@ pub fn create(oid: pg_sys::Oid) -> Result<()> {
     } else if tview.decisions.values().any(|d| d.strategy != Strategy::Full) {
         wanted.extend(key(&rel, &tview));
     }
+    wanted.extend(row_key(&rel, &tview));
     let below = first_rows(&rel, &tview)?;
     drop(rel);
     wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
@@ -118,6 +119,17 @@ fn key(rel: &Relation, tview: &Tview) -> Vec<String> {
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, names(&short).join(", ")));
     }
     wanted
+}
+
+/// The index by which a stage with windows is joined to others. Not UNIQUE: rows come before others go.
+fn row_key(rel: &Relation, tview: &Tview) -> Option<String> {
+    let columns = tview.row_key.as_ref().filter(|_| catalog::stages::is_stage(rel.oid()))?;
+    let wide = |c: &i16| is_wide(rel.attribute(*c as usize - 1).atttypid);
+    if columns.iter().any(wide) || columns_of_indexes(rel).contains(columns) {
+        return None;
+    }
+    let names: Vec<String> = columns.iter().map(|c| tview.columns[*c as usize - 1].clone()).collect();
+    Some(format!("CREATE INDEX ON {} ({})", tview.name, names.join(", ")))
 }
 
 /// Columns of a key that are looked up by a hash of all of them.

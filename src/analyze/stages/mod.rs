@@ -32,14 +32,19 @@ use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// Gives the relation of a stage, from its SQL text.
-pub type Resolve<'a> = &'a mut dyn FnMut(&str) -> Result<pg_sys::Oid>;
+/// Gives the relations of stages, which are made at creation and found later.
+pub trait Stages {
+    /// The relation of the next stage, from its SQL text. `joined`: the key by which it is joined to others, or empty.
+    fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid>;
+    /// Whether the next stage is, or can be, one that is joined by this key.
+    fn is_joined(&self, joined: &str) -> bool;
+}
 
 /// The query with its stages as relations. The expanded query is not changed.
 ///
 /// # Safety
 /// `query` is a valid, expanded query.
-pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, resolve: Resolve) -> Result<*mut pg_sys::Query> {
+pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<*mut pg_sys::Query> {
     let copy = ext::copy(query);
     if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
         return Ok(copy);
@@ -47,7 +52,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, resolve: Resolve) 
     ctes::inline(copy);
     let copy = super::grouping_sets::rewrite(copy)?.unwrap_or(copy);
     let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
-    let mut cx = Splitter { known: Vec::new(), key_of, resolve };
+    let mut cx = Splitter { known: Vec::new(), key_of, stages };
     let copy = cx.core(copy)?;
     cx.block(copy, 0)?;
     Ok(copy)
@@ -56,16 +61,20 @@ pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, resolve: Resolve) 
 struct Splitter<'a> {
     known: Vec<(String, pg_sys::Oid)>,
     key_of: KeyOf<'a>,
-    resolve: Resolve<'a>,
+    stages: &'a mut dyn Stages,
 }
 
 impl Splitter<'_> {
     unsafe fn relation(&mut self, query: *mut pg_sys::Query) -> Result<pg_sys::Oid> {
+        self.joined_relation(query, "")
+    }
+
+    unsafe fn joined_relation(&mut self, query: *mut pg_sys::Query, joined: &str) -> Result<pg_sys::Oid> {
         let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(query), false)).to_string_lossy().into_owned();
         if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
             return Ok(*oid);
         }
-        let oid = (self.resolve)(&text)?;
+        let oid = self.stages.next(&text, joined)?;
         self.known.push((text, oid));
         Ok(oid)
     }

@@ -62,9 +62,13 @@ impl Splitter<'_> {
             let Some(stage) = stage(query, group, columns) else { return Ok(None) };
             stages.push(stage);
         }
-        let mut outer = std::ptr::null_mut();
+        let joined = describe_key(&key);
+        if !self.stages.is_joined(&joined) {
+            return Ok(None);
+        }
+        let mut outer: *mut pg_sys::Query = std::ptr::null_mut();
         for stage in stages {
-            let next = over(stage, self.relation(stage)?)?;
+            let next = over(stage, self.joined_relation(stage, &joined)?)?;
             outer = if outer.is_null() { next } else { join(outer, next, &key) };
         }
         (*outer).targetList = targets(query, &columns);
@@ -104,6 +108,15 @@ impl Splitter<'_> {
         let sure = positions.iter().all(|p| d.description.outputs[*p].is_some_and(never_null));
         sure.then(|| positions.into_iter().map(|p| candidates[p]).collect())
     }
+}
+
+/// A key as it is remembered: tables may get other keys later.
+unsafe fn describe_key(key: &[*mut pg_sys::Node]) -> String {
+    let column = |v: &*mut pg_sys::Node| {
+        let var = &*v.cast::<pg_sys::Var>();
+        format!("{}.{}", var.varno, var.varattno)
+    };
+    key.iter().map(column).collect::<Vec<_>>().join(" ")
 }
 
 /// The windows in use by what they are partitioned by; None when one is not.
@@ -158,11 +171,7 @@ unsafe fn entries(nodes: &[*mut pg_sys::Node]) -> *mut pg_sys::List {
 }
 
 /// The query with these columns and the windows of one partitioning; None when a window is defined by another one.
-unsafe fn stage(
-    query: *mut pg_sys::Query,
-    group: &Apart,
-    columns: &[*mut pg_sys::Node],
-) -> Option<*mut pg_sys::Query> {
+unsafe fn stage(query: *mut pg_sys::Query, group: &Apart, columns: &[*mut pg_sys::Node]) -> Option<*mut pg_sys::Query> {
     let copy = ext::copy(query);
     let mut targets = entries(columns);
     let mut windows: *mut pg_sys::List = std::ptr::null_mut();
@@ -212,11 +221,7 @@ unsafe fn in_order(targets: *mut pg_sys::List) -> *mut pg_sys::List {
 }
 
 /// One stage more in the FROM clause, its first columns equal to those of the first one.
-unsafe fn join(
-    outer: *mut pg_sys::Query,
-    next: *mut pg_sys::Query,
-    key: &[*mut pg_sys::Node],
-) -> *mut pg_sys::Query {
+unsafe fn join(outer: *mut pg_sys::Query, next: *mut pg_sys::Query, key: &[*mut pg_sys::Node]) -> *mut pg_sys::Query {
     (*outer).rtable = pg_sys::lappend((*outer).rtable, list::nth::<pg_sys::Node>((*next).rtable, 0).cast());
     let index = list::len((*outer).rtable) as i32;
     let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
