@@ -64,4 +64,13 @@ UPDATE t SET p = 13, n = 50 WHERE id = 64;
 COMMIT;
 SELECT * FROM cost();
 
+-- ordered by a column whose name an output column has, too
+CREATE TABLE u (q int, p int NOT NULL, c int);
+CREATE TVIEW least_q AS SELECT DISTINCT ON (p) -q AS q, p, c FROM u ORDER BY p, u.q, c;
+CREATE TVIEW least_q_joined AS SELECT x.q, y.c FROM (SELECT DISTINCT ON (p) -q AS q, p FROM u ORDER BY p, u.q, c) x JOIN u y ON x.p = y.p;
+CREATE TVIEW document AS SELECT a.q, x.k FROM u a LEFT JOIN (SELECT DISTINCT ON (p) row_to_json(r) AS q, c AS k FROM u r ORDER BY p, r.q, c) x ON a.q = x.k ORDER BY a.q, x.k LIMIT 2;
+INSERT INTO u VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3), (7, 2, 2), (8, 2, 2);
+TABLE least_q ORDER BY p;
+SELECT * FROM oracle();
+
 DROP SCHEMA windows CASCADE;

@@ -6,10 +6,9 @@
 
 use super::set_operations::analysed;
 use crate::pg::error::Result;
-use crate::pg::{ext, list, walk};
+use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
-use std::ffi::CStr;
 
 /// More of them are not worth a stage each.
 const MOST: usize = 32;
@@ -38,13 +37,7 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
     if sets.is_empty() || sets.len() > MOST || (!q.hasAggs && sets.iter().any(|s| s.is_empty())) {
         return Ok(None);
     }
-    let branches: Vec<String> = sets
-        .iter()
-        .map(|set| {
-            let text = CStr::from_ptr(pg_sys::pg_get_querydef(branch(query, set), false));
-            format!("({})", text.to_string_lossy())
-        })
-        .collect();
+    let branches: Vec<String> = sets.iter().map(|set| format!("({})", deparse::text(branch(query, set)))).collect();
     analysed(query, branches.join(" UNION ALL ")).map(Some)
 }
 

@@ -28,9 +28,8 @@ use self::relation::{become_relation, select_all};
 use super::describe::KeyOf;
 use super::relations;
 use crate::pg::error::Result;
-use crate::pg::{ext, list, walk};
+use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
-use std::ffi::CStr;
 
 /// Gives the relations of stages, which are made at creation and found later.
 pub trait Stages {
@@ -70,7 +69,7 @@ impl Splitter<'_> {
     }
 
     unsafe fn joined_relation(&mut self, query: *mut pg_sys::Query, joined: &str) -> Result<pg_sys::Oid> {
-        let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(query), false)).to_string_lossy().into_owned();
+        let text = deparse::text(query);
         if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
             return Ok(*oid);
         }
