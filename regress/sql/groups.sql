@@ -170,3 +170,19 @@ SELECT * FROM oracle();
 DELETE FROM hit WHERE path IS NULL;
 SELECT * FROM oracle();
 DROP SCHEMA groups_long CASCADE;
+
+-- keys of more columns than an index can have
+CREATE SCHEMA groups_many_columns;
+SET search_path = groups_many_columns, public;
+SET client_min_messages = warning;
+SELECT format('CREATE TABLE t (id int PRIMARY KEY, %s)', string_agg('c' || i || ' int', ', ' ORDER BY i)) FROM generate_series(1, 40) i \gexec
+INSERT INTO t SELECT i, i % 5, i % 3 FROM generate_series(1, 200) i;
+SELECT format('CREATE TVIEW by_all AS SELECT %1$s, count(DISTINCT id %% 7) AS n FROM t GROUP BY %1$s', string_agg('c' || i, ', ' ORDER BY i)) FROM generate_series(1, 40) i \gexec
+CREATE TABLE u (LIKE t);
+CREATE TVIEW united AS SELECT * FROM t UNION SELECT * FROM u;
+SELECT * FROM cost();
+UPDATE t SET c40 = 1 WHERE id = 3;
+INSERT INTO u SELECT * FROM t WHERE id < 5;
+DELETE FROM t WHERE id = 4;
+SELECT * FROM cost();
+DROP SCHEMA groups_many_columns CASCADE;

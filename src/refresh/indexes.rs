@@ -1,7 +1,8 @@
 //! The indexes that a TVIEW gets by itself: by them a flush finds the rows that it is about to change.
 //!
 //! A btree on the key finds rows whose key has no NULL and no long values. Values that may be too long for an entry of a
-//! btree, and columns whose NULLs have to be found beside other columns, are looked up by a hash of them.
+//! btree, columns whose NULLs have to be found beside other columns, and keys of too many columns are looked up by a hash
+//! of them.
 //! Invariant: no value that the query can give is too large for an index made here; SQL that looks rows up (`found_by`)
 //! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order.
 //! Called by population, after the rows are there.
@@ -28,6 +29,7 @@ pub fn create(oid: pg_sys::Oid) -> Result<()> {
     } else if tview.decisions.values().any(|d| d.strategy != Strategy::Full) {
         wanted.extend(key(&rel, &tview));
     }
+    wanted.extend(row_key(&rel, &tview));
     let below = first_rows(&rel, &tview)?;
     drop(rel);
     wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
@@ -102,7 +104,7 @@ fn key(rel: &Relation, tview: &Tview) -> Vec<String> {
         let all: Vec<&KeyColumn> = key.iter().collect();
         return vec![format!("CREATE {unique}INDEX ON {} ({})", tview.name, names(&all).join(", "))];
     }
-    let plain: Vec<&KeyColumn> = key.iter().filter(|k| !k.nullable && !k.wide).collect();
+    let plain: Vec<&KeyColumn> = (0..key.len()).filter(|i| !hashed.contains(i)).map(|i| &key[i]).collect();
     let mut wanted = Vec::new();
     let mut numbers: Vec<i16> = plain.iter().map(|k| number(k)).collect();
     numbers.push(0);
@@ -112,16 +114,29 @@ fn key(rel: &Relation, tview: &Tview) -> Vec<String> {
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, columns.join(", ")));
     }
     // For those who look for the first columns.
-    let short: Vec<&KeyColumn> = key.iter().take_while(|k| !k.wide).collect();
+    let short: Vec<&KeyColumn> = key.iter().take(3).take_while(|k| !k.wide).collect();
     if plain.is_empty() && !short.is_empty() && !is_there(&short.iter().map(|k| number(k)).collect::<Vec<_>>()) {
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, names(&short).join(", ")));
     }
     wanted
 }
 
+/// The index by which a stage with windows is joined to others. Not UNIQUE: rows come before others go.
+fn row_key(rel: &Relation, tview: &Tview) -> Option<String> {
+    let columns = tview.row_key.as_ref().filter(|_| catalog::stages::is_stage(rel.oid()))?;
+    let wide = |c: &i16| is_wide(rel.attribute(*c as usize - 1).atttypid);
+    if columns.iter().any(wide) || columns_of_indexes(rel).contains(columns) {
+        return None;
+    }
+    let names: Vec<String> = columns.iter().map(|c| tview.columns[*c as usize - 1].clone()).collect();
+    Some(format!("CREATE INDEX ON {} ({})", tview.name, names.join(", ")))
+}
+
 /// Columns of a key that are looked up by a hash of all of them.
 fn hashed(key: &[KeyColumn]) -> Vec<usize> {
-    let these: Vec<usize> = (0..key.len()).filter(|i| key[*i].wide || (key[*i].nullable && key.len() > 1)).collect();
+    let many = key.len() > MANY;
+    let hard = |k: &KeyColumn| many || k.wide || (k.nullable && key.len() > 1);
+    let these: Vec<usize> = (0..key.len()).filter(|i| hard(&key[*i])).collect();
     if these.iter().all(|i| name::is_hashable(key[*i].typid)) {
         these
     } else {
@@ -133,6 +148,9 @@ fn hash(these: &[usize], column: impl Fn(usize) -> String) -> String {
     let columns: Vec<String> = these.iter().map(|i| column(*i)).collect();
     format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
 }
+
+/// How many columns an index can have.
+const MANY: usize = pg_sys::INDEX_MAX_KEYS as usize;
 
 /// The condition by which stored rows `s` of keys `d` are found, to stand before their equality.
 pub fn found_by(tview: &Tview, key: &[KeyColumn]) -> String {
