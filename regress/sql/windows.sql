@@ -64,6 +64,17 @@ UPDATE t SET p = 13, n = 50 WHERE id = 64;
 COMMIT;
 SELECT * FROM cost();
 
+-- over a join with groups and DISTINCT
+CREATE TABLE m (id int PRIMARY KEY, a int, b int);
+CREATE VIEW m_groups AS SELECT a, count(*) AS n FROM m GROUP BY a;
+CREATE TVIEW two_of_groups AS SELECT y.n, count(*) OVER (PARTITION BY x.b ORDER BY x.id) AS c, sum(x.b) OVER (PARTITION BY y.n) AS s FROM m_groups y JOIN m x ON x.a = y.a;
+CREATE TVIEW two_of_distinct AS SELECT y.a, count(*) OVER (PARTITION BY x.b ORDER BY x.id) AS c, sum(x.b) OVER (PARTITION BY y.a) AS s FROM (SELECT DISTINCT a FROM m) y, m x WHERE x.a > y.a;
+INSERT INTO m SELECT i, i % 4, i % 3 FROM generate_series(1, 20) i;
+DELETE FROM m WHERE id = 7;
+UPDATE m SET a = NULL WHERE id = 8;
+SELECT name, strategies FROM tviews.tviews WHERE schema = 'windows' AND name LIKE 'two\_of%' ORDER BY 1;
+SELECT * FROM oracle();
+
 -- ordered by a column whose name an output column has, too
 CREATE TABLE u (q int, p int NOT NULL, c int);
 CREATE TVIEW least_q AS SELECT DISTINCT ON (p) -q AS q, p, c FROM u ORDER BY p, u.q, c;

@@ -91,9 +91,10 @@ impl Splitter<'_> {
                 Item::Sub(_) => crate::analyze::load::outputs((*rte).subquery).iter().map(|t| (**t).resno).collect(),
             };
             for att in attributes {
-                let var = match item {
-                    Item::Atom(_) => of_relation(*index, (*rte).relid, att),
-                    Item::Sub(_) => of_sub_query(*index, (*rte).subquery, att),
+                let var = match (*rte).rtekind {
+                    pg_sys::RTEKind::RTE_RELATION => of_relation(*index, (*rte).relid, att),
+                    pg_sys::RTEKind::RTE_SUBQUERY => of_sub_query(*index, (*rte).subquery, att),
+                    _ => continue,
                 };
                 candidates.push(var.cast());
             }
