@@ -151,33 +151,16 @@ impl Writer<'_> {
                 let predicate = self.predicate(table);
                 self.one(format!("DELETE FROM {} WHERE {predicate}", t.name), &[])
             }
-            19 | 36 => {
-                let group = self.next_group();
-                let delete = self.dice.chance(60);
-                let alias = format!(
-                    "SELECT min(ctid) FROM {0} GROUP BY {list_text} HAVING count(*) > 1 LIMIT 1",
-                    t.name,
-                    list_text = self.text_list(table)
-                );
-                if delete {
-                    vec![step(
-                        Act::Sql(format!("DELETE FROM {} WHERE ctid = ({alias})", t.name)),
-                        &[Hazard::DeleteOneDuplicate],
-                        group,
-                    )]
-                } else {
-                    let column = *self.dice.pick(&which);
-                    let value = self.value_of(table, column);
-                    let sql =
-                        format!("UPDATE {} SET {} = {value} WHERE ctid = ({alias})", t.name, t.columns[column].name);
-                    vec![step(Act::Sql(sql), &[Hazard::UpdateOneDuplicate], group)]
-                }
-            }
+            19 | 36 => self.one_duplicate(table),
             20 => {
                 // make duplicates
                 let row = schema::insert_row(self.dice, &self.schema, table) + t.or_nothing();
                 let n = self.dice.between(2, 3);
-                self.several(vec![row; n], &[])
+                let mut steps = self.several(vec![row; n], &[]);
+                if self.dice.chance(50) {
+                    steps.extend(self.one_duplicate(table));
+                }
+                steps
             }
             21 => self.on_conflict(table),
             22 => self.merge(table),
@@ -248,6 +231,31 @@ impl Writer<'_> {
                 self.update_as(table, &[(column, value)], "true", &[])
             }
             _ => self.update(table),
+        }
+    }
+
+    /// One of several rows that are the same deleted or updated.
+    fn one_duplicate(&mut self, table: usize) -> Vec<Step> {
+        let t = self.schema.tables[table].clone();
+        let which = t.writable();
+        let group = self.next_group();
+        let delete = self.dice.chance(50);
+        let alias = format!(
+            "SELECT min(ctid) FROM {0} GROUP BY {list_text} HAVING count(*) > 1 LIMIT 1",
+            t.name,
+            list_text = self.text_list(table)
+        );
+        if delete {
+            vec![step(
+                Act::Sql(format!("DELETE FROM {} WHERE ctid = ({alias})", t.name)),
+                &[Hazard::DeleteOneDuplicate],
+                group,
+            )]
+        } else {
+            let column = *self.dice.pick(&which);
+            let value = self.value_of(table, column);
+            let sql = format!("UPDATE {} SET {} = {value} WHERE ctid = ({alias})", t.name, t.columns[column].name);
+            vec![step(Act::Sql(sql), &[Hazard::UpdateOneDuplicate], group)]
         }
     }
 

@@ -8,6 +8,7 @@ use super::Writer;
 use crate::case::Step;
 use crate::hazards::Hazard;
 use crate::query::Base;
+use crate::types::Ty;
 
 impl Writer<'_> {
     fn writable(&self, (table, column): Base) -> bool {
@@ -16,6 +17,11 @@ impl Writer<'_> {
             .get(table)
             .and_then(|t| t.columns.get(column))
             .is_some_and(|c| !c.generated && c.ty.has_equality())
+    }
+
+    /// Has values that sums treat in a way of their own.
+    fn is_special(&self, (table, column): Base) -> bool {
+        matches!(self.schema.tables[table].columns[column].ty, Ty::Num | Ty::Float | Ty::Real)
     }
 
     fn names(&self, (table, column): Base) -> (String, String) {
@@ -167,7 +173,9 @@ impl Writer<'_> {
                 (vec![], self.one(format!("UPDATE {t} SET {c} = 9 WHERE {predicate}"), &[]))
             }
             9 => {
-                let base = *self.dice.pick(&facts.aggregated);
+                let numbers: Vec<Base> = facts.aggregated.iter().copied().filter(|b| self.is_special(*b)).collect();
+                let from = if numbers.is_empty() || self.dice.chance(30) { &facts.aggregated } else { &numbers };
+                let base = *self.dice.pick(from);
                 self.aggregated(base)
             }
             10 => {
