@@ -163,8 +163,12 @@ pub(super) unsafe fn with_targets(entries: *mut pg_sys::List, exprs: &[*mut pg_s
 /// Whether all grouping expressions are outputs, and outputs have no sub-query beside aggregates.
 pub(super) unsafe fn shows_groups(query: *mut pg_sys::Query) -> bool {
     let shown: BTreeSet<u32> = outputs(query).into_iter().map(|t| (*t).ressortgroupref).collect();
-    list::iter::<pg_sys::SortGroupClause>((*query).groupClause).all(|c| shown.contains(&(*c).tleSortGroupRef))
-        && !outputs(query).into_iter().any(|t| pg_sys::checkExprHasSubLink((*t).expr.cast()))
+    let keys: BTreeSet<u32> =
+        list::iter::<pg_sys::SortGroupClause>((*query).groupClause).map(|c| (*c).tleSortGroupRef).collect();
+    // A grouping expression that is a sub-query is one of the stage, too.
+    let beside = |t: *mut pg_sys::TargetEntry| !keys.contains(&(*t).ressortgroupref);
+    keys.is_subset(&shown)
+        && !outputs(query).into_iter().any(|t| beside(t) && pg_sys::checkExprHasSubLink((*t).expr.cast()))
 }
 
 /// An aggregate, or a JSON constructor around one (16 and later).
