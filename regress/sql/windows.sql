@@ -17,12 +17,18 @@ CREATE TVIEW frames AS SELECT id, p, avg(v) OVER (PARTITION BY p ORDER BY id ROW
   max(n) OVER (PARTITION BY p ORDER BY n RANGE BETWEEN 5 PRECEDING AND CURRENT ROW EXCLUDE TIES) AS m,
   sum(n) OVER (PARTITION BY p ORDER BY n GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS g FROM t;
 CREATE TVIEW two_partitions AS SELECT id, p, q, rank() OVER (PARTITION BY p ORDER BY n) AS rp, rank() OVER (PARTITION BY q ORDER BY n) AS rq FROM t;
+-- nothing in common: expressions over several windows, one of them named and used twice, a join, groups below
+CREATE TVIEW apart AS SELECT t.id, upper(name.label) AS label, t.v - avg(t.v) OVER w AS from_average, sum(t.v) OVER w + count(*) OVER (PARTITION BY t.q % 3) AS mixed,
+  lag(t.id) OVER (PARTITION BY t.q ORDER BY t.id) AS before FROM t JOIN name USING (p) WHERE t.n > 5 WINDOW w AS (PARTITION BY name.label);
+CREATE TVIEW apart_keyless AS SELECT n, rank() OVER (PARTITION BY p ORDER BY n, id) AS rp, count(*) OVER (PARTITION BY q) AS cq FROM t;
+CREATE TVIEW apart_groups AS SELECT p, q, sum(v) AS s, rank() OVER (PARTITION BY p ORDER BY sum(v)) AS rp, rank() OVER (PARTITION BY q ORDER BY sum(v)) AS rq FROM t GROUP BY p, q;
 CREATE TVIEW no_partition AS SELECT id, rank() OVER (ORDER BY n) AS r FROM t WHERE id <= 200;
 CREATE TVIEW joined AS SELECT t.id, name.label, rank() OVER (PARTITION BY t.p ORDER BY t.n, t.id) AS r FROM t JOIN name ON name.p = t.p;
 CREATE TVIEW first_of AS SELECT * FROM (SELECT id, p, n, row_number() OVER (PARTITION BY p ORDER BY n DESC, id) AS rn FROM t) x WHERE rn = 1;
 CREATE TVIEW first_three AS SELECT * FROM (SELECT id, p, n, row_number() OVER (PARTITION BY p ORDER BY n DESC, id) AS rn FROM t) x WHERE rn <= 3;
 CREATE TVIEW distinct_on AS SELECT DISTINCT ON (p) p, id, n FROM t ORDER BY p, n DESC, id;
 CREATE TVIEW distinct_on_join AS SELECT DISTINCT ON (name.label) name.label, t.id FROM t JOIN name ON name.p = t.p ORDER BY name.label, t.v DESC;
+CREATE TVIEW distinct_on_hidden AS SELECT DISTINCT ON (p, q % 2) id, n FROM t ORDER BY q % 2, p, n DESC, id;
 CREATE TVIEW over_groups AS SELECT p, sum(v) AS s, rank() OVER (ORDER BY sum(v) DESC) AS r FROM t GROUP BY p;
 CREATE TVIEW share AS SELECT p, q, sum(v) AS s, sum(v) / sum(sum(v)) OVER (PARTITION BY p) AS share FROM t GROUP BY p, q;
 CREATE TVIEW group_of_window AS SELECT p, max(gap) AS gap FROM (SELECT p, v - lag(v) OVER (PARTITION BY p ORDER BY id) AS gap FROM t) x GROUP BY p;
@@ -57,5 +63,14 @@ SELECT count(*) FROM ranks WHERE p = 14;
 UPDATE t SET p = 13, n = 50 WHERE id = 64;
 COMMIT;
 SELECT * FROM cost();
+
+-- ordered by a column whose name an output column has, too
+CREATE TABLE u (q int, p int NOT NULL, c int);
+CREATE TVIEW least_q AS SELECT DISTINCT ON (p) -q AS q, p, c FROM u ORDER BY p, u.q, c;
+CREATE TVIEW least_q_joined AS SELECT x.q, y.c FROM (SELECT DISTINCT ON (p) -q AS q, p FROM u ORDER BY p, u.q, c) x JOIN u y ON x.p = y.p;
+CREATE TVIEW document AS SELECT a.q, x.k FROM u a LEFT JOIN (SELECT DISTINCT ON (p) row_to_json(r) AS q, c AS k FROM u r ORDER BY p, r.q, c) x ON a.q = x.k ORDER BY a.q, x.k LIMIT 2;
+INSERT INTO u VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3), (7, 2, 2), (8, 2, 2);
+TABLE least_q ORDER BY p;
+SELECT * FROM oracle();
 
 DROP SCHEMA windows CASCADE;

@@ -19,7 +19,9 @@ GRANT USAGE ON SCHEMA pg_toast_tviews TO PUBLIC;
 CREATE TABLE tviews.stage (
     tview  oid  NOT NULL,
     number int2 NOT NULL,
-    stage  oid  NOT NULL
+    stage  oid  NOT NULL,
+    -- The key by which it is joined to its sister stages, when it is one of several for windows; otherwise empty.
+    joined text NOT NULL
 );
 
 -- Unlogged on purpose: a crash empties it together with the unlogged TVIEWs.

@@ -12,10 +12,10 @@ use super::texts::Texts;
 use super::{dirty, relations};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{attname, Relation};
-use crate::pg::{ext, list, name, walk};
+use crate::pg::{deparse, ext, list, name, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use tviews_core::model::Col;
 
 /// Whether the change rows of a relation have some columns.
@@ -153,7 +153,7 @@ unsafe fn anchored(
     let keys = names("k", anchor.len()).join(", ");
     let columns = names("c", targets.len());
     let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
-    let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(block), false)).to_string_lossy().into_owned();
+    let text = deparse::text(block);
     let found = found_keys(relid, key)?;
     let dirty = dirty::union_all(&terms.selects);
     let anchors = Anchors {

@@ -19,10 +19,10 @@ use super::outer::nullable_places;
 use super::texts::Texts;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{ext, list};
+use crate::pg::{deparse, ext, list};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 pub type Why = String;
 
@@ -153,7 +153,7 @@ unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: 
         list = pg_sys::lappend(list, tle.cast());
     }
     (*query).targetList = list;
-    Texts::plain(CStr::from_ptr(pg_sys::pg_get_querydef(query, false)).to_string_lossy().into_owned())
+    Texts::plain(deparse::text(query))
 }
 
 /// The output expressions of a query.

@@ -16,10 +16,10 @@ use super::load::outputs;
 use super::relations;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{ext, list, walk};
+use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 /// All terms for changes of some relations.
 #[derive(Default)]
@@ -212,7 +212,7 @@ unsafe fn project(query: *mut pg_sys::Query, keys: &[*mut pg_sys::Node]) -> Stri
     }
     let copy = ext::copy(query);
     (*copy).targetList = targets;
-    CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned()
+    deparse::text(copy)
 }
 
 /// The key expression when the atoms of `group` are null-extended; None when that cannot be told.

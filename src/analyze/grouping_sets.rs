@@ -4,13 +4,11 @@
 //! is a constant. They become stages (stages/), and UNION ALL is the sum of their rows.
 //! Invariant: the same rows, each as often. Source: parser/parse_agg.c, expand_grouping_sets.
 
-use super::load::outputs;
 use super::set_operations::analysed;
 use crate::pg::error::Result;
-use crate::pg::{ext, list, walk};
+use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
-use std::ffi::CStr;
 
 /// More of them are not worth a stage each.
 const MOST: usize = 32;
@@ -39,13 +37,7 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
     if sets.is_empty() || sets.len() > MOST || (!q.hasAggs && sets.iter().any(|s| s.is_empty())) {
         return Ok(None);
     }
-    let branches: Vec<String> = sets
-        .iter()
-        .map(|set| {
-            let text = CStr::from_ptr(pg_sys::pg_get_querydef(branch(query, set), false));
-            format!("({})", text.to_string_lossy())
-        })
-        .collect();
+    let branches: Vec<String> = sets.iter().map(|set| format!("({})", deparse::text(branch(query, set)))).collect();
     analysed(query, branches.join(" UNION ALL ")).map(Some)
 }
 
@@ -56,19 +48,21 @@ unsafe fn has_sub_links(query: *mut pg_sys::Query) -> bool {
 /// The query for one grouping set.
 unsafe fn branch(query: *mut pg_sys::Query, set: &Set) -> *mut pg_sys::Query {
     let plain = |node: *mut pg_sys::Node| ext::flatten_join_aliases(query, ext::flatten_groups(query, node));
-    let absent: Vec<*mut pg_sys::Node> = list::iter::<pg_sys::SortGroupClause>((*query).groupClause)
-        .filter(|c| !set.contains(&(**c).tleSortGroupRef))
-        .map(|c| {
-            let tle = pg_sys::get_sortgroupref_tle((*c).tleSortGroupRef, (*query).targetList);
-            plain((*tle).expr.cast())
-        })
-        .collect();
+    let (present, absent): (Vec<_>, Vec<_>) = list::iter::<pg_sys::SortGroupClause>((*query).groupClause)
+        .map(|c| (*c).tleSortGroupRef)
+        .map(|r| (r, plain((*pg_sys::get_sortgroupref_tle(r, (*query).targetList)).expr.cast())))
+        .partition(|(r, _)| set.contains(r));
+    let is_one = |of: &[(u32, *mut pg_sys::Node)], n| of.iter().any(|(_, e)| pg_sys::equal((*e).cast(), n));
     let of_set = |node: *mut pg_sys::Node| {
         walk::rewrite(plain(node), &mut |n| {
             if list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
                 return Some(grouping(n.cast(), set));
             }
-            if absent.iter().any(|a| pg_sys::equal((*a).cast(), n.cast())) {
+            // An expression may be grouped by, and a part of it not.
+            if is_one(&present, n.cast()) {
+                return Some(n);
+            }
+            if is_one(&absent, n.cast()) {
                 let (of, typmod, collation) = (pg_sys::exprType(n), pg_sys::exprTypmod(n), pg_sys::exprCollation(n));
                 return Some(pg_sys::makeNullConst(of, typmod, collation).cast());
             }

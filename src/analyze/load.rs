@@ -2,6 +2,8 @@
 //!
 //! Source: commands/matview.c (the one rule of a matview), rewrite/rewriteHandler.c.
 
+use super::stages::Stages;
+use crate::catalog::stages::Known;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::{ext, list};
@@ -29,14 +31,42 @@ pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
 /// Pinned settings are in force.
 pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
     let query = stored(rel)?;
-    let known = crate::catalog::stages::of(rel.oid());
+    let known = crate::catalog::stages::known(rel.oid());
     let expanded = expand(query)?;
     if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
         return Ok(query);
     }
-    let mut next = known.iter();
-    let missing = || Error::Internal(format!("TVIEW {} lacks a stage", rel.oid().to_u32()));
-    super::stages::split(expanded, &mut |_| next.next().copied().ok_or_else(missing))
+    let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
+    match super::stages::split(expanded, &crate::refresh::tview::stored_key, &mut found) {
+        Err(_) if found.others => Ok(query),
+        split => split,
+    }
+}
+
+/// The stages that a TVIEW has.
+struct Found {
+    tview: pg_sys::Oid,
+    known: Vec<Known>,
+    at: usize,
+    /// They were made for a key that is none any more: the query is followed as it is.
+    others: bool,
+}
+
+impl Stages for Found {
+    fn next(&mut self, _text: &str, joined: &str) -> Result<pg_sys::Oid> {
+        let lacks = || Error::Internal(format!("TVIEW {} lacks a stage", self.tview.to_u32()));
+        let known = self.known.get(self.at).ok_or_else(lacks)?;
+        self.others |= known.joined != joined;
+        if self.others {
+            return Err(lacks());
+        }
+        self.at += 1;
+        Ok(known.stage)
+    }
+
+    fn is_joined(&self, joined: &str) -> bool {
+        self.known.get(self.at).is_some_and(|k| k.joined == joined)
+    }
 }
 
 /// Whether WITH occurs at the top or in a view: it is put in the place of its references.

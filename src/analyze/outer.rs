@@ -10,10 +10,10 @@ use super::describe::{Block, Described, Item};
 use super::dirty::{find, is_nullable};
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{ext, list, walk};
+use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 /// An outer join whose nullable side has the changed relation.
 pub(super) struct Place {
@@ -132,7 +132,7 @@ impl Place {
         }
         let sub = only_side(block, side, &inside, std::ptr::null_mut(), targets);
         self.put_changed(sub, d, atom)?;
-        let text = CStr::from_ptr(pg_sys::pg_get_querydef(sub, false)).to_string_lossy().into_owned();
+        let text = deparse::text(sub);
         Ok(Some(format!("SELECT DISTINCT * FROM ({text}) x")))
     }
 }

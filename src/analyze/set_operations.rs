@@ -8,7 +8,7 @@
 use super::load::outputs;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
-use crate::pg::{ext, list};
+use crate::pg::{deparse, ext, list};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -103,7 +103,7 @@ unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {
     if !list::is(node, pg_sys::NodeTag::T_SetOperationStmt) {
         let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
         let sub = (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).subquery;
-        return CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(sub), false)).to_string_lossy().into_owned();
+        return deparse::text(sub);
     }
     let set = &*node.cast::<pg_sys::SetOperationStmt>();
     let types = list::oids(set.colTypes);

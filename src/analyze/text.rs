@@ -7,9 +7,9 @@ use super::fold::Fold;
 use super::load::outputs;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::ext;
+use crate::pg::{deparse, ext};
 use pgrx::pg_sys;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use tviews_core::model::Shape;
 
 /// The SELECT whose columns are the output columns and then the state, if the query is folded.
@@ -34,7 +34,7 @@ pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<
         }
         q.hasAggs = true;
     }
-    Ok(CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned())
+    Ok(deparse::text(copy))
 }
 
 /// Adds a state behind the output columns (before junk entries, whose numbers do not matter to the deparser).

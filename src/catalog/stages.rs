@@ -14,6 +14,14 @@ struct Row {
     tview: pg_sys::Oid,
     number: i16,
     stage: pg_sys::Oid,
+    joined: String,
+}
+
+/// A stage as its TVIEW knows it.
+pub struct Known {
+    pub stage: pg_sys::Oid,
+    /// The key by which it is joined to others, see analyze/stages/windows.rs; or empty.
+    pub joined: String,
 }
 
 fn rows(keep: impl Fn(&Row) -> bool) -> Vec<Row> {
@@ -30,19 +38,25 @@ fn rows(keep: impl Fn(&Row) -> bool) -> Vec<Row> {
 }
 
 fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Row {
-    // SAFETY: columns are oid, int2, oid, not null.
+    // SAFETY: columns are oid, int2, oid, text, not null.
     unsafe {
         let oid = |n| table.get(tuple, n).and_then(|d| pg_sys::Oid::from_datum(d, false)).unwrap_or(pg_sys::InvalidOid);
         let number = table.get(tuple, 2).and_then(|d| i16::from_datum(d, false)).unwrap_or(0);
-        Row { tview: oid(1), number, stage: oid(3) }
+        let joined = table.get(tuple, 4).and_then(|d| String::from_datum(d, false)).unwrap_or_default();
+        Row { tview: oid(1), number, stage: oid(3), joined }
     }
 }
 
 /// The stages of a TVIEW, in order.
 pub fn of(tview: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    known(tview).into_iter().map(|k| k.stage).collect()
+}
+
+/// The stages of a TVIEW, in order, with what they are for.
+pub fn known(tview: pg_sys::Oid) -> Vec<Known> {
     let mut found = rows(|r| r.tview == tview);
     found.sort_by_key(|r| r.number);
-    found.into_iter().map(|r| r.stage).collect()
+    found.into_iter().map(|r| Known { stage: r.stage, joined: r.joined }).collect()
 }
 
 /// The TVIEW that a stage belongs to, if it is one.
@@ -69,9 +83,9 @@ pub fn is_stage(relid: pg_sys::Oid) -> bool {
     }
 }
 
-pub fn register(tview: pg_sys::Oid, number: i16, stage: pg_sys::Oid) -> Result<()> {
+pub fn register(tview: pg_sys::Oid, number: i16, stage: pg_sys::Oid, joined: &str) -> Result<()> {
     let table = Table::required("stage", pg_sys::RowExclusiveLock)?;
-    table.insert(&[tview.into_datum(), number.into_datum(), stage.into_datum()]);
+    table.insert(&[tview.into_datum(), number.into_datum(), stage.into_datum(), joined.into_datum()]);
     table.invalidate();
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::catalog::{self, Source};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::{callback, guc, list, name};
+use crate::pg::{callback, deparse, guc, list, name};
 use crate::queue;
 use crate::refresh::{graph, populate, summary, tview};
 use pgrx::pg_sys;
@@ -376,7 +376,7 @@ pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decisio
     if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
         return Ok(tview::decide(query, &Options::new(), Vec::new())?.decisions);
     }
-    let text = CStr::from_ptr(pg_sys::pg_get_querydef(crate::pg::ext::copy(query), false));
+    let text = deparse::text(query);
     let path = operators::search_path(load::expand(query)?);
-    stages::trial(&text.to_string_lossy(), &path, user)
+    stages::trial(&text, &path, user)
 }

@@ -3,7 +3,8 @@
 //! Invariant: a TVIEW with stages owns them: an internal dependency drops them with it, they have its owner, and nobody
 //! else reads them. Called when a TVIEW is created or when its query, or what its query means, changes.
 
-use crate::analyze::{load, operators, stages};
+use crate::analyze::stages::{self, Stages};
+use crate::analyze::{load, operators};
 use crate::capture::install;
 use crate::catalog::stages as catalog;
 use crate::pg::error::{Error, Result};
@@ -31,19 +32,36 @@ pub fn make(tview: pg_sys::Oid) -> Result<()> {
             load::expand(load::stored(&rel)?)?
         };
         let path = operators::search_path(query);
-        let mut number: i16 = 0;
-        stages::split(query, &mut |text| {
-            number += 1;
-            pinned.search_path(&path);
-            let stage = create(tview, number, text, owner)?;
-            pinned.search_path(c"pg_catalog, pg_temp");
-            Ok(stage)
-        })?;
+        let mut new = New { tview, owner, pinned: &pinned, path: &path, number: 0 };
+        stages::split(query, &crate::refresh::tview::stored_key, &mut new)?;
     }
     Ok(())
 }
 
-fn create(tview: pg_sys::Oid, number: i16, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::Oid> {
+/// Stages that are made as they are asked for.
+struct New<'a> {
+    tview: pg_sys::Oid,
+    owner: pg_sys::Oid,
+    pinned: &'a Pinned,
+    path: &'a CStr,
+    number: i16,
+}
+
+impl Stages for New<'_> {
+    fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid> {
+        self.number += 1;
+        self.pinned.search_path(self.path);
+        let stage = create(self.tview, self.number, text, joined, self.owner)?;
+        self.pinned.search_path(c"pg_catalog, pg_temp");
+        Ok(stage)
+    }
+
+    fn is_joined(&self, _joined: &str) -> bool {
+        true
+    }
+}
+
+fn create(tview: pg_sys::Oid, number: i16, text: &str, joined: &str, owner: pg_sys::Oid) -> Result<pg_sys::Oid> {
     let label = format!("{}_{number}", tview.to_u32());
     let schema = catalog::SCHEMA.to_string_lossy();
     // SAFETY: catalog writes inside a transaction; what is made is visible after CommandCounterIncrement.
@@ -68,7 +86,7 @@ fn create(tview: pg_sys::Oid, number: i16, text: &str, owner: pg_sys::Oid) -> Re
         if tview != pg_sys::InvalidOid {
             let kind = pg_sys::DependencyType::DEPENDENCY_INTERNAL;
             pg_sys::recordDependencyOn(&address(stage), &address(tview), kind);
-            catalog::register(tview, number, stage)?;
+            catalog::register(tview, number, stage, joined)?;
         }
         pg_sys::CommandCounterIncrement();
         Ok(stage)
@@ -89,7 +107,7 @@ pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTree
         let _trial = install::Trial::new();
         let pinned = Pinned::new(owner);
         pinned.search_path(path);
-        create(pg_sys::InvalidOid, 0, text, owner).and_then(summary::decisions)
+        create(pg_sys::InvalidOid, 0, text, "", owner).and_then(summary::decisions)
     };
     pg_sys::RollbackAndReleaseCurrentSubTransaction();
     pg_sys::MemoryContextSwitchTo(context);

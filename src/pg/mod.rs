@@ -4,6 +4,7 @@
 
 pub mod aggregate;
 pub mod callback;
+pub mod deparse;
 pub mod error;
 pub mod ext;
 pub mod fault;

@@ -29,6 +29,7 @@ pub fn create(oid: pg_sys::Oid) -> Result<()> {
     } else if tview.decisions.values().any(|d| d.strategy != Strategy::Full) {
         wanted.extend(key(&rel, &tview));
     }
+    wanted.extend(row_key(&rel, &tview));
     let below = first_rows(&rel, &tview)?;
     drop(rel);
     wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
@@ -120,6 +121,17 @@ fn key(rel: &Relation, tview: &Tview) -> Vec<String> {
     wanted
 }
 
+/// The index by which a stage with windows is joined to others. Not UNIQUE: rows come before others go.
+fn row_key(rel: &Relation, tview: &Tview) -> Option<String> {
+    let columns = tview.row_key.as_ref().filter(|_| catalog::stages::is_stage(rel.oid()))?;
+    let wide = |c: &i16| is_wide(rel.attribute(*c as usize - 1).atttypid);
+    if columns.iter().any(wide) || columns_of_indexes(rel).contains(columns) {
+        return None;
+    }
+    let names: Vec<String> = columns.iter().map(|c| tview.columns[*c as usize - 1].clone()).collect();
+    Some(format!("CREATE INDEX ON {} ({})", tview.name, names.join(", ")))
+}
+
 /// Columns of a key that are looked up by a hash of all of them.
 fn hashed(key: &[KeyColumn]) -> Vec<usize> {
     let many = key.len() > MANY;
@@ -182,8 +194,7 @@ fn gives_order(rel: &Relation, columns: &[order::Ordered]) -> bool {
     // SAFETY: an open index has as many columns and options as it says.
     let found = each_index(rel, |index| unsafe {
         let form = &*(*index.raw()).rd_index;
-        if (form.indnkeyatts as usize) < columns.len() || (*(*index.raw()).rd_rel).relam != pg_sys::BTREE_AM_OID.into()
-        {
+        if (form.indnkeyatts as usize) < columns.len() || (*(*index.raw()).rd_rel).relam != pg_sys::BTREE_AM_OID {
             return false;
         }
         let option = |i: usize| *(*index.raw()).rd_indoption.add(i) as u32;

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::rc::Rc;
 use tviews_core::key;
-use tviews_core::model::Shape;
+use tviews_core::model::{Col, Description, Shape};
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
 /// One column of the unique key.
@@ -49,6 +49,8 @@ pub struct Tview {
     pub key: Option<Vec<KeyColumn>>,
     /// The key names all rows of a window partition, not one.
     pub region: bool,
+    /// Attributes by which the rows of window partitions are told apart, never NULL.
+    pub row_key: Option<Vec<i16>>,
     pub decisions: BTreeMap<u32, Decision>,
     /// Visible columns, then state.
     pub query: String,
@@ -163,6 +165,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             state: state.into_iter().map(|a| a as usize - 1).collect(),
             key: plan.key,
             region: matches!(plan.shape, Shape::Partitions(_)),
+            row_key: plan.row_key,
             decisions: plan.decisions,
             approximate: options.get("approximate").map(String::as_str) == Some("true"),
             title: name::relation(root).unwrap_or_default(),
@@ -199,6 +202,8 @@ pub struct Decided {
     pub decisions: BTreeMap<u32, Decision>,
     pub shape: Shape,
     pub fold: Option<Fold>,
+    /// For window partitions.
+    pub row_key: Option<Vec<i16>>,
     /// Key columns of base relations that change rows must have beside the columns the query reads.
     pub keys: BTreeMap<u32, BTreeSet<i16>>,
 }
@@ -297,6 +302,7 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
     let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
     // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
     let wide = d.shape != Shape::Rows && !options.contains_key("key");
+    let row_key = if matches!(d.shape, Shape::Partitions(_)) { row_key(d) } else { None };
     let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
     let shape = d.shape.clone();
     let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
@@ -308,7 +314,17 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
             }
         }
     }
-    Ok(Decided { key, decisions, shape, fold, keys })
+    Ok(Decided { key, decisions, shape, fold, row_key, keys })
+}
+
+/// The key that the rows of windows have beside that of their partitions.
+fn row_key(d: &Description) -> Option<Vec<i16>> {
+    let rows = Description { shape: Shape::Rows, ..d.clone() };
+    let nullable = d.join.nullable();
+    let never_null = |c: Col| d.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom);
+    let positions = key::derive(&rows)?;
+    let sure = positions.iter().all(|p| d.outputs[*p].is_some_and(never_null));
+    sure.then(|| positions.into_iter().map(|p| p as i16 + 1).collect())
 }
 
 fn no_key(shape: &Shape) -> String {
@@ -330,6 +346,9 @@ fn has_children(relid: u32) -> bool {
 /// The key of a TVIEW that is read by another one.
 pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     let tview = of(rel).ok()?;
+    if let Some(columns) = &tview.row_key {
+        return Some(describe::StoredKey { columns: columns.clone(), not_null: columns.clone() });
+    }
     let key = tview.key.as_ref().filter(|_| !tview.region)?;
     Some(describe::StoredKey {
         columns: key.iter().map(|k| k.at as i16 + 1).collect(),

@@ -81,7 +81,8 @@ impl Job<'_> {
         if self.prefers_whole(&texts, size)? {
             return self.instead();
         }
-        if !size.is_few() && !(anchors.is_empty() && values.is_empty()) {
+        let blind = !anchors.is_empty() || !values.is_empty();
+        if blind && !size.is_few() {
             locks::all_keys(self.tview);
         } else if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
             return self.without_lead();

@@ -36,6 +36,12 @@ impl Splitter<'_> {
             return Ok(self.distinct_aggregates(query)?.unwrap_or(query));
         }
         let windows = q.hasWindowFuncs;
+        if distinct && !windows && !limited && hides_group(query) {
+            return self.all_shown(query);
+        }
+        if windows && !limited && !distinct && !has_partitions(query) {
+            return Ok(self.windows_apart(query)?.unwrap_or(query));
+        }
         if limited || (windows && (distinct || partition_columns(query).is_empty())) {
             return self.exposed(query);
         }
@@ -49,6 +55,10 @@ impl Splitter<'_> {
         if limited && ((*query).sortClause.is_null() || looks_simple(query)) || !limited && !has_partitions(query) {
             return Ok(query);
         }
+        self.all_shown(query)
+    }
+
+    unsafe fn all_shown(&mut self, query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
         let inner = ext::copy(query);
         (*inner).limitCount = std::ptr::null_mut();
         (*inner).limitOffset = std::ptr::null_mut();
@@ -90,6 +100,13 @@ impl Splitter<'_> {
         (*outer).limitOption = (*query).limitOption;
         Ok(outer)
     }
+}
+
+/// Whether DISTINCT ON is about an expression that is not an output.
+unsafe fn hides_group(query: *mut pg_sys::Query) -> bool {
+    let hidden = |reference| (*pg_sys::get_sortgroupref_tle(reference, (*query).targetList)).resjunk;
+    (*query).hasDistinctOn
+        && list::iter::<pg_sys::SortGroupClause>((*query).distinctClause).any(|c| hidden((*c).tleSortGroupRef))
 }
 
 /// Whether all windows of a query are partitioned by something in common.

@@ -8,7 +8,7 @@
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
 //! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
-//! distinct, parts: aggregates with DISTINCT · unused: outputs
+//! distinct, parts: aggregates with DISTINCT · windows: those with nothing in common · unused: outputs
 //! that nobody looks at · relation, order: how a stage is
 //! read.
 
@@ -21,23 +21,29 @@ pub mod order;
 mod parts;
 mod relation;
 mod unused;
+mod windows;
 
 use self::eligible::{can_split, is_stage};
 use self::relation::{become_relation, select_all};
+use super::describe::KeyOf;
 use super::relations;
 use crate::pg::error::Result;
-use crate::pg::{ext, list, walk};
+use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
-use std::ffi::CStr;
 
-/// Gives the relation of a stage, from its SQL text.
-pub type Resolve<'a> = &'a mut dyn FnMut(&str) -> Result<pg_sys::Oid>;
+/// Gives the relations of stages, which are made at creation and found later.
+pub trait Stages {
+    /// The relation of the next stage, from its SQL text. `joined`: the key by which it is joined to others, or empty.
+    fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid>;
+    /// Whether the next stage is, or can be, one that is joined by this key.
+    fn is_joined(&self, joined: &str) -> bool;
+}
 
 /// The query with its stages as relations. The expanded query is not changed.
 ///
 /// # Safety
 /// `query` is a valid, expanded query.
-pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut pg_sys::Query> {
+pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<*mut pg_sys::Query> {
     let copy = ext::copy(query);
     if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
         return Ok(copy);
@@ -45,7 +51,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut 
     ctes::inline(copy);
     let copy = super::grouping_sets::rewrite(copy)?.unwrap_or(copy);
     let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
-    let mut cx = Splitter { known: Vec::new(), resolve };
+    let mut cx = Splitter { known: Vec::new(), key_of, stages };
     let copy = cx.core(copy)?;
     cx.block(copy, 0)?;
     Ok(copy)
@@ -53,16 +59,21 @@ pub unsafe fn split(query: *mut pg_sys::Query, resolve: Resolve) -> Result<*mut 
 
 struct Splitter<'a> {
     known: Vec<(String, pg_sys::Oid)>,
-    resolve: Resolve<'a>,
+    key_of: KeyOf<'a>,
+    stages: &'a mut dyn Stages,
 }
 
 impl Splitter<'_> {
     unsafe fn relation(&mut self, query: *mut pg_sys::Query) -> Result<pg_sys::Oid> {
-        let text = CStr::from_ptr(pg_sys::pg_get_querydef(ext::copy(query), false)).to_string_lossy().into_owned();
+        self.joined_relation(query, "")
+    }
+
+    unsafe fn joined_relation(&mut self, query: *mut pg_sys::Query, joined: &str) -> Result<pg_sys::Oid> {
+        let text = deparse::text(query);
         if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
             return Ok(*oid);
         }
-        let oid = (self.resolve)(&text)?;
+        let oid = self.stages.next(&text, joined)?;
         self.known.push((text, oid));
         Ok(oid)
     }

@@ -42,7 +42,7 @@ impl Gen<'_> {
         if self.dice.chance(70) {
             return e;
         }
-        if self.dice.chance(12) {
+        if self.dice.chance(18) {
             if let Some(special) = self.special(rels) {
                 return special;
             }

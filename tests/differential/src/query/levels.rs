@@ -53,12 +53,12 @@ impl Nesting {
         self.0.get(&(construct, level)).copied().unwrap_or(0)
     }
 
-    /// What occurred less often than once in `per_class` cases at a level.
+    /// What occurred less often than once in `per_class` cases at a level, or in four times as many at the last one.
     pub fn missing(&self, cases: u64, per_class: u64) -> Vec<String> {
-        let least = cases / per_class + 1;
+        let least = |level| cases / if level < LEVELS { per_class } else { 4 * per_class } + 1;
         let places = (0..CONSTRUCTS.len()).flat_map(|c| (1..=LEVELS).map(move |l| (c, l)));
-        let rare = places.filter(|(c, l)| self.get(*c, *l) < least);
-        rare.map(|(c, l)| format!("{} at level {l} ({} of {least})", CONSTRUCTS[c].0, self.get(c, l))).collect()
+        let rare = places.filter(|(c, l)| self.get(*c, *l) < least(*l));
+        rare.map(|(c, l)| format!("{} at level {l} ({} of {})", CONSTRUCTS[c].0, self.get(c, l), least(l))).collect()
     }
 
     pub fn print(&self) {

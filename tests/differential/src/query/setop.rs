@@ -5,7 +5,7 @@ use crate::hazards::Hazard;
 use crate::types::Ty;
 
 const WORDS: &[(u32, &str)] =
-    &[(4, "UNION"), (4, "UNION ALL"), (3, "INTERSECT"), (3, "INTERSECT ALL"), (2, "EXCEPT"), (3, "EXCEPT ALL")];
+    &[(4, "UNION"), (4, "UNION ALL"), (4, "INTERSECT"), (4, "INTERSECT ALL"), (2, "EXCEPT"), (3, "EXCEPT ALL")];
 
 impl Gen<'_> {
     /// A SELECT of these types without its list, and the list.

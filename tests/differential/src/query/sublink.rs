@@ -123,7 +123,7 @@ impl Gen<'_> {
         let outer = key.as_ref().and_then(|k| self.column_of(rels, k.ty));
         let picked = self.any_column(scope);
         let condition = match (key, outer, self.column_of(scope, Ty::Int)) {
-            (Some(key), Some(outer), _) if self.dice.chance(65) => {
+            (Some(key), Some(outer), _) if self.dice.chance(50) => {
                 self.note(Hazard::ScalarByKey);
                 format!("{} = {}", key.sql, outer.sql)
             }

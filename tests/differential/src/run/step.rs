@@ -251,13 +251,14 @@ impl Run<'_> {
         self.case.views.iter().zip(&self.live).any(|(v, live)| !*live && sql.contains(&v.name))
     }
 
-    /// Reads a view in PL/pgSQL. Without TVIEWs all of it is computed, as a flush does.
+    /// Reads a view in PL/pgSQL. Without TVIEWs all of them are computed, as a flush does.
     fn perform(&self, view: &str) -> String {
-        if self.mode.without_tviews {
-            format!("PERFORM md5(string_agg(v::text, '')) FROM {view} AS v")
-        } else {
-            format!("PERFORM count(*) FROM {view}")
+        if !self.mode.without_tviews {
+            return format!("PERFORM count(*) FROM {view}");
         }
+        let live = self.case.views.iter().zip(&self.live).filter(|(_, live)| **live);
+        let compute = |name: &str| format!("PERFORM md5(string_agg(v::text, '')) FROM fuzz.{name} AS v");
+        live.map(|(v, _)| compute(&v.name)).collect::<Vec<_>>().join("; ")
     }
 
     /// DO blocks read a view only while it is there.

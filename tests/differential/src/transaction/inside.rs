@@ -135,8 +135,8 @@ impl Writer<'_> {
     pub fn routines(&mut self) -> Option<Transaction> {
         let group = self.next_group();
         let mut steps = if self.dice.chance(40) { self.statement() } else { vec![] };
-        if self.dice.chance(50) {
-            let used = self.views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
+        let used = self.views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
+        if self.dice.chance(if used { 70 } else { 30 }) {
             let hazards: &[Hazard] = if used { &[Hazard::BodyReplaced] } else { &[] };
             let (name, n) = (*self.dice.pick(&["shade", "tint"]), self.dice.below(4));
             steps.push(step(Act::Sql(schema::routine::function(name, n)), hazards, group));

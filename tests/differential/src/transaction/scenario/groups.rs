@@ -100,7 +100,7 @@ impl Writer<'_> {
         }
         let (t, c) = self.names(base);
         let (set, hazard) = match self.dice.below(5) {
-            0 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
+            0 | 4 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
             0 | 1 => (format!("{c} + 4"), Hazard::HavingUp),
             2 | 3 => (format!("{c} - 4"), Hazard::HavingDown),
             _ => ("0".to_string(), Hazard::HavingDown),

@@ -68,7 +68,7 @@ impl Writer<'_> {
         kinds.extend(facts.partitions.iter().map(|_| 6));
         kinds.extend(facts.limited.iter().map(|_| 7));
         kinds.extend(facts.ungrouped.iter().map(|_| 8));
-        kinds.extend(facts.unusual.iter().filter(|b| self.writable(**b)).flat_map(|_| [11; 4]));
+        kinds.extend(facts.unusual.iter().filter(|b| self.writable(**b)).flat_map(|_| [11; 8]));
         let Some(&kind) = self.dice.maybe(&kinds) else {
             return (vec![], self.statement());
         };

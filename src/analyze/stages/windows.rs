@@ -1,0 +1,268 @@
+//! Windows with nothing in common: a stage for those of each partitioning, joined by the key of the rows.
+//!
+//! A change then recomputes the partitions it touches in each stage, where together they would have to be computed over all
+//! rows. The first stage also has what the outputs need beside windows.
+//! Invariant: each stage has one row for each row of the query, with its key, which is never NULL. Called by `core`.
+
+use super::eligible::can_be_stored;
+use super::groups::plain;
+use super::relation::{label, over};
+use super::Splitter;
+use crate::analyze::describe::{describe, Item};
+use crate::capture::install::make;
+use crate::pg::error::Result;
+use crate::pg::{ext, list, walk};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use tviews_core::key;
+use tviews_core::model::Col;
+
+/// Windows that are partitioned by the same expressions, by their sort references.
+struct Apart {
+    by: BTreeSet<u32>,
+    windows: BTreeSet<u32>,
+}
+
+impl Splitter<'_> {
+    /// None when the query has no key, or a window over all rows.
+    pub(super) unsafe fn windows_apart(&mut self, query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Query>> {
+        let q = &*query;
+        let Some(apart) = partitionings(query).filter(|a| a.len() > 1) else { return Ok(None) };
+        if !q.cteList.is_null() || pg_sys::checkExprHasSubLink(q.targetList.cast()) {
+            return Ok(None);
+        }
+        let Some(key) = self.row_key(query) else { return Ok(None) };
+        let mut beside: Vec<*mut pg_sys::Node> = Vec::new();
+        let mut windows: Vec<Vec<*mut pg_sys::Node>> = apart.iter().map(|_| Vec::new()).collect();
+        for tle in list::iter::<pg_sys::TargetEntry>(q.targetList).filter(|t| !(**t).resjunk) {
+            walk::rewrite(plain(query, (*tle).expr.cast()), &mut |n| {
+                let (to, is_window) = match window_of(n) {
+                    Some(w) => (&mut windows[apart.iter().position(|a| a.windows.contains(&w)).unwrap_or(0)], true),
+                    None => (&mut beside, false),
+                };
+                if !is_window && !list::is(n, pg_sys::NodeTag::T_Var) {
+                    return None;
+                }
+                if !to.iter().any(|known| pg_sys::equal((*known).cast(), n.cast())) {
+                    to.push(n);
+                }
+                Some(n)
+            });
+        }
+        let mut columns: Vec<Vec<*mut pg_sys::Node>> = Vec::new();
+        for (i, own) in windows.into_iter().enumerate() {
+            let first: &[*mut pg_sys::Node] = if i == 0 { &beside } else { &[] };
+            columns.push(key.iter().chain(first).copied().chain(own).collect());
+        }
+        if columns.iter().flatten().any(|c| !can_be_stored(*c)) {
+            return Ok(None);
+        }
+        let mut stages = Vec::new();
+        for (group, columns) in apart.iter().zip(&columns) {
+            let Some(stage) = stage(query, group, columns) else { return Ok(None) };
+            stages.push(stage);
+        }
+        let joined = describe_key(&key);
+        if !self.stages.is_joined(&joined) {
+            return Ok(None);
+        }
+        let mut outer: *mut pg_sys::Query = std::ptr::null_mut();
+        for stage in stages {
+            let next = over(stage, self.joined_relation(stage, &joined)?)?;
+            outer = if outer.is_null() { next } else { join(outer, next, &key) };
+        }
+        (*outer).targetList = targets(query, &columns);
+        Ok(Some(outer))
+    }
+
+    /// Columns that tell the rows of a query apart.
+    unsafe fn row_key(&self, query: *mut pg_sys::Query) -> Option<Vec<*mut pg_sys::Node>> {
+        let copy = ext::copy(query);
+        (*copy).hasWindowFuncs = false;
+        (*copy).windowClause = std::ptr::null_mut();
+        (*copy).sortClause = std::ptr::null_mut();
+        (*copy).targetList = std::ptr::null_mut();
+        let d = describe(copy, self.key_of);
+        let mut candidates: Vec<*mut pg_sys::Node> = Vec::new();
+        for (index, item) in &d.block.items {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+            let attributes: Vec<i16> = match item {
+                Item::Atom(a) => d.description.atoms[*a].keys.iter().flatten().copied().collect(),
+                Item::Sub(_) => crate::analyze::load::outputs((*rte).subquery).iter().map(|t| (**t).resno).collect(),
+            };
+            for att in attributes {
+                let var = match item {
+                    Item::Atom(_) => of_relation(*index, (*rte).relid, att),
+                    Item::Sub(_) => of_sub_query(*index, (*rte).subquery, att),
+                };
+                candidates.push(var.cast());
+            }
+        }
+        candidates.sort_by_key(|v| ((*v.cast::<pg_sys::Var>()).varno, (*v.cast::<pg_sys::Var>()).varattno));
+        candidates.dedup_by(|a, b| pg_sys::equal((*a).cast(), (*b).cast()));
+        (*copy).targetList = entries(&candidates);
+        let d = describe(copy, self.key_of);
+        let nullable = d.description.join.nullable();
+        let never_null = |c: Col| d.description.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom);
+        let positions = key::derive(&d.description)?;
+        let sure = positions.iter().all(|p| d.description.outputs[*p].is_some_and(never_null));
+        sure.then(|| positions.into_iter().map(|p| candidates[p]).collect())
+    }
+}
+
+/// A key as it is remembered: tables may get other keys later.
+unsafe fn describe_key(key: &[*mut pg_sys::Node]) -> String {
+    let column = |v: &*mut pg_sys::Node| {
+        let var = &*v.cast::<pg_sys::Var>();
+        format!("{}.{}", var.varno, var.varattno)
+    };
+    key.iter().map(column).collect::<Vec<_>>().join(" ")
+}
+
+/// The windows in use by what they are partitioned by; None when one is not.
+unsafe fn partitionings(query: *mut pg_sys::Query) -> Option<Vec<Apart>> {
+    let mut used = BTreeSet::new();
+    walk::walk((*query).targetList.cast(), &mut |n| {
+        used.extend(window_of(n));
+        false
+    });
+    let mut out: Vec<Apart> = Vec::new();
+    for window in list::iter::<pg_sys::WindowClause>((*query).windowClause) {
+        if !used.contains(&(*window).winref) {
+            continue;
+        }
+        let by: BTreeSet<u32> =
+            list::iter::<pg_sys::SortGroupClause>((*window).partitionClause).map(|c| (*c).tleSortGroupRef).collect();
+        if by.is_empty() {
+            return None;
+        }
+        match out.iter_mut().find(|a| a.by == by) {
+            Some(known) => _ = known.windows.insert((*window).winref),
+            None => out.push(Apart { by, windows: BTreeSet::from([(*window).winref]) }),
+        }
+    }
+    Some(out)
+}
+
+unsafe fn window_of(node: *mut pg_sys::Node) -> Option<u32> {
+    list::is(node, pg_sys::NodeTag::T_WindowFunc).then(|| (*node.cast::<pg_sys::WindowFunc>()).winref)
+}
+
+unsafe fn of_relation(index: usize, relid: pg_sys::Oid, att: i16) -> *mut pg_sys::Var {
+    let (mut typid, mut typmod, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
+    pg_sys::get_atttypetypmodcoll(relid, att, &mut typid, &mut typmod, &mut collation);
+    pg_sys::makeVar(index as i32, att, typid, typmod, collation, 0)
+}
+
+unsafe fn of_sub_query(index: usize, query: *mut pg_sys::Query, att: i16) -> *mut pg_sys::Var {
+    let tle = list::iter::<pg_sys::TargetEntry>((*query).targetList).find(|t| (**t).resno == att);
+    let node: *mut pg_sys::Node = tle.map_or(std::ptr::null_mut(), |t| (*t).expr.cast());
+    let (typid, typmod, collation) = (pg_sys::exprType(node), pg_sys::exprTypmod(node), pg_sys::exprCollation(node));
+    pg_sys::makeVar(index as i32, att, typid, typmod, collation, 0)
+}
+
+unsafe fn entries(nodes: &[*mut pg_sys::Node]) -> *mut pg_sys::List {
+    let mut out: *mut pg_sys::List = std::ptr::null_mut();
+    for (i, node) in nodes.iter().enumerate() {
+        let tle = pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, label(i), false);
+        out = pg_sys::lappend(out, tle.cast());
+    }
+    out
+}
+
+/// The query with these columns and the windows of one partitioning; None when a window is defined by another one.
+unsafe fn stage(query: *mut pg_sys::Query, group: &Apart, columns: &[*mut pg_sys::Node]) -> Option<*mut pg_sys::Query> {
+    let copy = ext::copy(query);
+    let mut targets = entries(columns);
+    let mut windows: *mut pg_sys::List = std::ptr::null_mut();
+    let mut sorted = BTreeSet::new();
+    for window in list::iter::<pg_sys::WindowClause>((*copy).windowClause) {
+        if !group.windows.contains(&(*window).winref) {
+            continue;
+        }
+        if !(*window).refname.is_null() {
+            return None;
+        }
+        for clause in [(*window).partitionClause, (*window).orderClause] {
+            sorted.extend(list::iter::<pg_sys::SortGroupClause>(clause).map(|c| (*c).tleSortGroupRef));
+        }
+        windows = pg_sys::lappend(windows, window.cast());
+    }
+    for reference in sorted {
+        let tle = pg_sys::get_sortgroupref_tle(reference, (*query).targetList);
+        let node = ext::copy(plain(query, (*tle).expr.cast()));
+        // What it is partitioned by has to be seen; what it is ordered by need not.
+        let number = list::len(targets);
+        let junk = !group.by.contains(&reference);
+        if !junk && !can_be_stored(node) {
+            return None;
+        }
+        let own = pg_sys::makeTargetEntry(node.cast(), number as i16 + 1, label(number), junk);
+        (*own).ressortgroupref = reference;
+        targets = pg_sys::lappend(targets, own.cast());
+    }
+    (*copy).targetList = in_order(targets);
+    (*copy).windowClause = windows;
+    (*copy).sortClause = std::ptr::null_mut();
+    Some(copy)
+}
+
+/// Junk entries last: the columns of a stage are numbered without them.
+unsafe fn in_order(targets: *mut pg_sys::List) -> *mut pg_sys::List {
+    let all: Vec<*mut pg_sys::TargetEntry> = list::iter(targets).collect();
+    let (junk, shown): (Vec<_>, Vec<_>) = all.into_iter().partition(|t| (**t).resjunk);
+    let mut out: *mut pg_sys::List = std::ptr::null_mut();
+    for (i, tle) in shown.into_iter().chain(junk).enumerate() {
+        (*tle).resno = i as i16 + 1;
+        (*tle).resname = label(i);
+        out = pg_sys::lappend(out, tle.cast());
+    }
+    out
+}
+
+/// One stage more in the FROM clause, its first columns equal to those of the first one.
+unsafe fn join(outer: *mut pg_sys::Query, next: *mut pg_sys::Query, key: &[*mut pg_sys::Node]) -> *mut pg_sys::Query {
+    (*outer).rtable = pg_sys::lappend((*outer).rtable, list::nth::<pg_sys::Node>((*next).rtable, 0).cast());
+    let index = list::len((*outer).rtable) as i32;
+    let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
+    (*reference).rtindex = index;
+    let from = &mut *(*outer).jointree;
+    from.fromlist = pg_sys::lappend(from.fromlist, reference.cast());
+    let mut all = pg_sys::make_ands_implicit(from.quals.cast());
+    for (i, node) in key.iter().enumerate() {
+        let (of, collation) = (pg_sys::exprType(*node), pg_sys::exprCollation(*node));
+        let entry = pg_sys::lookup_type_cache(of, pg_sys::TYPECACHE_EQ_OPR as i32);
+        let [left, right] = [stage_column(1, i, *node), stage_column(index, i, *node)];
+        let (bool_type, none) = (pg_sys::BOOLOID, pg_sys::InvalidOid);
+        let equal =
+            pg_sys::make_opclause((*entry).eq_opr, bool_type, false, left.cast(), right.cast(), none, collation);
+        pg_sys::set_opfuncid(equal.cast());
+        all = pg_sys::lappend(all, equal.cast());
+    }
+    from.quals = pg_sys::make_ands_explicit(all).cast();
+    outer
+}
+
+unsafe fn stage_column(index: i32, i: usize, of: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    let (typid, typmod, collation) = (pg_sys::exprType(of), pg_sys::exprTypmod(of), pg_sys::exprCollation(of));
+    pg_sys::makeVar(index, i as i16 + 1, typid, typmod, collation, 0).cast()
+}
+
+/// The outputs of the query, computed from the columns of the stages.
+unsafe fn targets(query: *mut pg_sys::Query, columns: &[Vec<*mut pg_sys::Node>]) -> *mut pg_sys::List {
+    let mut out: *mut pg_sys::List = std::ptr::null_mut();
+    for tle in list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk) {
+        let own = ext::copy(tle);
+        let lowered = walk::rewrite(plain(query, (*tle).expr.cast()), &mut |n| {
+            let found = columns.iter().enumerate().find_map(|(s, of)| {
+                let at = of.iter().position(|c| pg_sys::equal((*c).cast(), n.cast()))?;
+                Some(stage_column(s as i32 + 1, at, n))
+            });
+            found
+        });
+        (*own).expr = lowered.cast();
+        (*own).ressortgroupref = 0;
+        out = pg_sys::lappend(out, own.cast());
+    }
+    out
+}
