@@ -24,8 +24,8 @@ SETTINGS = {"shared_buffers": "1GB", "effective_cache_size": "3GB", "work_mem": 
 def main():
     pg = (sys.argv[1:] or ["18"])[0]
     config = build.install(pg, "release")
-    scales, only = os.environ.get("SCALE", SCALES), os.environ.get("ONLY", "")
-    arguments = ["--scale", scales, "--rounds", os.environ.get("ROUNDS", "5")]
+    scales, only = os.environ.get("SCALE") or SCALES, os.environ.get("ONLY") or ""
+    arguments = ["--scale", scales, "--rounds", os.environ.get("ROUNDS") or "5"]
     if only:
         arguments += ["--only", only]
     elif scales == SCALES:

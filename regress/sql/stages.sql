@@ -102,6 +102,7 @@ CREATE TVIEW with_in_limit AS WITH x AS (SELECT g, count(*) AS c FROM name GROUP
 CREATE TVIEW with_in_window AS WITH x AS (SELECT count(*) / 25 AS c FROM name)
   SELECT g, count(*) OVER (ORDER BY g ROWS BETWEEN (SELECT c FROM x) PRECEDING AND CURRENT ROW) AS c FROM name;
 CREATE TVIEW with_in_group AS WITH x AS (SELECT max(g) AS m FROM name) SELECT (SELECT m FROM x) AS m, n, count(*) AS c FROM t WHERE (SELECT m FROM x) IN (SELECT g FROM name) GROUP BY 1, 2;
+CREATE TVIEW group_of_query AS SELECT (SELECT max(g) FROM name) + count(*) AS m, (SELECT max(g) FROM name) AS k, count(DISTINCT n) AS c FROM t GROUP BY (SELECT max(g) FROM name);
 INSERT INTO name SELECT i, 'more' FROM generate_series(60, 85) i;
 SELECT * FROM oracle();
 DELETE FROM name WHERE g >= 70;

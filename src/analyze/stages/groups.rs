@@ -165,9 +165,10 @@ pub(super) unsafe fn shows_groups(query: *mut pg_sys::Query) -> bool {
     let shown: BTreeSet<u32> = outputs(query).into_iter().map(|t| (*t).ressortgroupref).collect();
     let keys: BTreeSet<u32> =
         list::iter::<pg_sys::SortGroupClause>((*query).groupClause).map(|c| (*c).tleSortGroupRef).collect();
-    let is_computed = |t: *mut pg_sys::TargetEntry| !keys.contains(&(*t).ressortgroupref);
+    // A grouping expression that is a sub-query is one of the stage, too.
+    let beside = |t: *mut pg_sys::TargetEntry| !keys.contains(&(*t).ressortgroupref);
     keys.is_subset(&shown)
-        && !outputs(query).into_iter().any(|t| is_computed(t) && pg_sys::checkExprHasSubLink((*t).expr.cast()))
+        && !outputs(query).into_iter().any(|t| beside(t) && pg_sys::checkExprHasSubLink((*t).expr.cast()))
 }
 
 /// An aggregate, or a JSON constructor around one (16 and later).
