@@ -4,14 +4,13 @@
 use crate::run::Failure;
 
 /// How a known failure is counted; nothing when it is a new one.
-pub fn known(failure: &Failure) -> Option<&'static str> {
+pub fn known(failure: &Failure, script: &[String]) -> Option<&'static str> {
     let kind = failure.kind.as_str();
     let has = |part: &str| failure.detail.contains(part);
+    let cascades = || script.iter().any(|l| l.contains(" ON DELETE ") || l.contains(" ON UPDATE "));
+    let several = || ["MERGE", "ON CONFLICT", "WITH "].iter().any(|w| has(w)) || cascades();
     // docs/concepts.md, Consistency: a statement that is two runs the triggers of the first before its second is captured
-    if kind == "difference within a statement"
-        && has("_reads_")
-        && ["MERGE", "ON CONFLICT", "WITH "].iter().any(|w| has(w))
-    {
+    if kind == "difference within a statement" && has("_reads_") && several() {
         return Some("read by a trigger of a statement that is two");
     }
     None

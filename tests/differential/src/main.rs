@@ -134,7 +134,7 @@ fn sequential(args: &args::Args) -> Result<bool> {
             totals.passed += 1;
             continue;
         };
-        if let Some(what) = known::known(failure).filter(|_| args.case.is_none()) {
+        if let Some(what) = known::known(failure, &outcome.script).filter(|_| args.case.is_none()) {
             totals.known(what, seed);
             continue;
         }
