@@ -20,7 +20,7 @@ CREATE TVIEW two_partitions AS SELECT id, p, q, rank() OVER (PARTITION BY p ORDE
 -- nothing in common: expressions over several windows, one of them named and used twice, a join, groups below
 CREATE TVIEW apart AS SELECT t.id, upper(name.label) AS label, t.v - avg(t.v) OVER w AS from_average, sum(t.v) OVER w + count(*) OVER (PARTITION BY t.q % 3) AS mixed,
   lag(t.id) OVER (PARTITION BY t.q ORDER BY t.id) AS before FROM t JOIN name USING (p) WHERE t.n > 5 WINDOW w AS (PARTITION BY name.label);
-CREATE TVIEW apart_keyless AS SELECT n, rank() OVER (PARTITION BY p ORDER BY n, id) AS rp, count(*) OVER (PARTITION BY q) AS cq FROM t;
+CREATE TVIEW apart_keyless AS SELECT n, rank() OVER (PARTITION BY p ORDER BY n, id) AS rp, count(*) OVER (PARTITION BY q) AS cq FROM t WHERE id <= 100 OR id > 1000;
 CREATE TVIEW apart_groups AS SELECT p, q, sum(v) AS s, rank() OVER (PARTITION BY p ORDER BY sum(v)) AS rp, rank() OVER (PARTITION BY q ORDER BY sum(v)) AS rq FROM t GROUP BY p, q;
 CREATE TVIEW no_partition AS SELECT id, rank() OVER (ORDER BY n) AS r FROM t WHERE id <= 200;
 CREATE TVIEW joined AS SELECT t.id, name.label, rank() OVER (PARTITION BY t.p ORDER BY t.n, t.id) AS r FROM t JOIN name ON name.p = t.p;
