@@ -67,5 +67,16 @@ CREATE TVIEW no_column WITH (key = 'nothing') AS SELECT code, n FROM entry;
 TRUNCATE entry;
 SELECT * FROM cost('by_code');
 
+-- state that mode = full has not kept up is made anew
+CREATE TABLE o (g int, c int, a bool);
+CREATE TVIEW stated AS SELECT g % 2 AS k, count(c) AS n FROM o WHERE a GROUP BY g % 2;
+INSERT INTO o VALUES (NULL, 1, true), (NULL, 2, true);
+ALTER TVIEW stated SET (mode = full);
+INSERT INTO o VALUES (NULL, NULL, true), (1, 1, true);
+ALTER TVIEW stated RESET (mode);
+DELETE FROM o WHERE c IS NOT NULL;
+SELECT * FROM stated;
+SELECT * FROM oracle('stated');
+
 SET client_min_messages = warning;
 DROP SCHEMA modes CASCADE;

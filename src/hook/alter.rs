@@ -30,6 +30,8 @@ pub struct Planned {
     persistence: Option<u8>,
     /// Another owner may see other rows.
     owner: bool,
+    /// Another strategy may need state that the one before has not kept up.
+    strategy: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -70,7 +72,14 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         let rel = Relation::open(relid, pg_sys::AccessShareLock)
             .ok_or_else(|| Error::Internal("relation vanished".into()))?;
         check(load::stored(&rel)?, rel.class().relowner)?;
-        let planned = Planned { relid, options: None, becomes: Some(Method::Tview), persistence: None, owner: false };
+        let planned = Planned {
+            relid,
+            options: None,
+            becomes: Some(Method::Tview),
+            persistence: None,
+            owner: false,
+            strategy: false,
+        };
         call.after = After::Alter(keep(planned));
         return Ok(());
     }
@@ -93,7 +102,7 @@ unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
     }
     let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
     (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
-    let mut planned = Planned { relid, options: None, becomes: None, persistence: None, owner: false };
+    let mut planned = Planned { relid, options: None, becomes: None, persistence: None, owner: false, strategy: false };
     let mut rest: *mut pg_sys::List = std::ptr::null_mut();
     for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
         use pg_sys::AlterTableType::*;
@@ -164,6 +173,11 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
             ("logged", false) => set_logged(planned, value == "true"),
             _ => {
                 let ours = planned.options.get_or_insert_with(|| options::stored(planned.relid));
+                let full = |value: Option<&String>| value.is_some_and(|v| v == "full");
+                planned.strategy |= match key.as_str() {
+                    "mode" => full(ours.get(&key)) || full(Some(&value)),
+                    other => other == "approximate" || other == "key",
+                };
                 if reset {
                     ours.remove(&key);
                 } else {
@@ -204,7 +218,7 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
     if planned.owner {
         super::stages::follow_owners();
     }
-    if planned.owner && planned.becomes.is_none() {
+    if (planned.owner || planned.strategy) && planned.becomes.is_none() {
         queue::recompute(relid);
     }
     match planned.becomes {
