@@ -35,7 +35,7 @@ impl Job<'_> {
         // No index leads from the changed rows to what they are joined to, or they are joined to much.
         let _planning = AnyPath::new();
         let size = Size::many(self.rows);
-        let total = |plan: &Plan| plan.cost().map_or(f64::MAX, |c| c.total);
+        let total = |plan: &Plan| plan.cost().map_or(f64::MAX, |c| c.total + c.handling);
         let plan = self.tview.plan(session, &texts.by_key, size)?;
         let cost = total(&plan);
         if !texts.is_plain() {
@@ -65,6 +65,6 @@ impl Job<'_> {
         let plan = self.tview.plan(session, &self.tview.query, Size::WHOLE)?;
         let stored =
             f64::from(self.rel.class().relpages.max(0)) + 0.01 * f64::from(self.rel.class().reltuples.max(0.0));
-        Ok(plan.cost().map_or(f64::MAX, |c| c.total) + stored)
+        Ok(plan.cost().map_or(f64::MAX, |c| c.total + c.handling) + stored)
     }
 }
