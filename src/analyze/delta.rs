@@ -43,6 +43,25 @@ pub struct Terms {
     pub alone: bool,
 }
 
+/// A delta as a flush runs it.
+pub struct Weighted {
+    /// Weight, then targets; to be run with the state after the changes.
+    pub now: Option<Texts>,
+    /// To be run with the state before the changes.
+    pub before: Option<Texts>,
+    /// Keys of rows that must be found first.
+    pub anchors: Vec<Anchors>,
+    /// SELECTs of values that must be locked first.
+    pub locks: Vec<String>,
+}
+
+impl From<Terms> for Weighted {
+    fn from(terms: Terms) -> Weighted {
+        let (now, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
+        Weighted { now, before, anchors: terms.anchors, locks: terms.locks }
+    }
+}
+
 /// The keys of rows of a relation by which the SELECTs are restricted: they read them from tviews.dirty().
 #[derive(Debug, Clone)]
 pub struct Anchors {

@@ -39,6 +39,14 @@ impl Place {
         joins[self.nth].join
     }
 
+    /// The nullable side, and the range table indexes of its relations.
+    unsafe fn nullable_side(&self, join: *mut pg_sys::JoinExpr) -> (*mut pg_sys::Node, BTreeSet<usize>) {
+        let side = if self.in_left { (*join).larg } else { (*join).rarg };
+        let mut inside = Vec::new();
+        super::relations::collect(side, &mut inside);
+        (side, inside.into_iter().collect())
+    }
+
     /// The join keeps only rows in which the nullable side is there.
     pub(super) unsafe fn keep_partners(&self, join: *mut pg_sys::JoinExpr) {
         use pg_sys::JoinType::*;
@@ -58,10 +66,7 @@ impl Place {
     ) -> Result<std::result::Result<(), Why>> {
         let block = self.block_of(query);
         let join = self.find(query);
-        let side = if self.in_left { (*join).larg } else { (*join).rarg };
-        let mut inside = Vec::new();
-        super::relations::collect(side, &mut inside);
-        let inside: BTreeSet<usize> = inside.into_iter().collect();
+        let (side, inside) = self.nullable_side(join);
         let on = ext::flatten_join_aliases(block, (*join).quals);
         if !on.is_null() && pg_sys::checkExprHasSubLink(on) {
             return Ok(Err("a sub-query in the condition of an outer join".into()));
@@ -114,10 +119,7 @@ impl Place {
         let query = ext::copy(d.block.query);
         let block = self.block_of(query);
         let join = self.find(query);
-        let side = if self.in_left { (*join).larg } else { (*join).rarg };
-        let mut inside = Vec::new();
-        super::relations::collect(side, &mut inside);
-        let inside: BTreeSet<usize> = inside.into_iter().collect();
+        let (side, inside) = self.nullable_side(join);
         let on = ext::flatten_join_aliases(block, (*join).quals);
         let mut targets: *mut pg_sys::List = std::ptr::null_mut();
         for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(on.cast())) {

@@ -58,26 +58,16 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         out.push(format!("  {}: {} ({})", name::relation(oid).unwrap_or_default(), d.strategy.as_str(), d.reason));
         out.push(format!("    locks: {}", locks(d)));
         let changed = BTreeSet::from([*relid]);
-        if d.strategy == Strategy::Fold {
-            let _pinned = Pinned::new(tview.owner);
-            if let Some(sql) = tview.fold_sql(&rel, &changed)? {
-                out.extend(sql.anchors.iter().map(|a| format!("    anchors: {}", a.select.by_key)));
-                out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
-                out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
-                out.extend(sql.locks.iter().map(|t| format!("    locked values: {t}")));
-            }
-        }
-        if d.strategy == Strategy::Delta {
-            let _pinned = Pinned::new(tview.owner);
-            if let Some(sql) = tview.bag_sql(&rel, &changed)? {
-                out.extend(sql.anchors.iter().map(|a| format!("    anchors: {}", a.select.by_key)));
-                out.extend(sql.delta.iter().map(|t| format!("    delta: {}", t.by_key)));
-                out.extend(sql.before.iter().map(|t| format!("    before: {}", t.by_key)));
-                out.extend(sql.locks.iter().map(|t| format!("    locked values: {t}")));
-            }
+        let _pinned = Pinned::new(tview.owner);
+        let fold = if d.strategy == Strategy::Fold { tview.fold_sql(&rel, &changed)? } else { None };
+        let bag = if d.strategy == Strategy::Delta { tview.bag_sql(&rel, &changed)? } else { None };
+        if let Some(delta) = fold.as_ref().map(|f| &f.delta).or(bag.as_ref().map(|b| &b.delta)) {
+            out.extend(delta.anchors.iter().map(|a| format!("    anchors: {}", a.select.by_key)));
+            out.extend(delta.now.iter().map(|t| format!("    delta: {}", t.by_key)));
+            out.extend(delta.before.iter().map(|t| format!("    before: {}", t.by_key)));
+            out.extend(delta.locks.iter().map(|t| format!("    locked values: {t}")));
         }
         if d.strategy == Strategy::Keyed {
-            let _pinned = Pinned::new(tview.owner);
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };
             if d.sharing == Sharing::ByKey || tview.region {
                 out.push(format!("    keys: {}", sql.dirty));

@@ -7,7 +7,7 @@
 use super::apply::Change;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
-use crate::analyze::delta::Anchors;
+use crate::analyze::delta::Weighted;
 use crate::analyze::load;
 use crate::analyze::texts::Texts;
 use crate::capture::srf;
@@ -28,16 +28,10 @@ use tviews_core::zset::ZSet;
 
 /// Texts for one set of changed relations.
 pub struct BagSql {
-    /// Weight, then the output columns.
-    pub delta: Option<Texts>,
-    /// What has to be computed with the state before the changes.
-    pub before: Option<Texts>,
+    /// Targets are the output columns.
+    pub delta: Weighted,
     /// ctid of stored rows with the hash of a row that goes.
     pub lookup: String,
-    /// Keys to be found first.
-    pub anchors: Vec<Anchors>,
-    /// Values to be locked first.
-    pub locks: Vec<String>,
 }
 
 impl Job<'_> {
@@ -84,7 +78,7 @@ impl Job<'_> {
 
     /// The rows by which the output changes.
     fn weigh(&mut self, rows: &mut ZSet<Image>, arena: &Arena, sql: &BagSql, size: Size) -> Result<()> {
-        for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
+        for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
@@ -188,7 +182,7 @@ pub fn hash_expression(rel: &Relation, tview: &Tview, prefix: &str) -> String {
 
 impl BagSql {
     pub fn texts(&self) -> Vec<&Texts> {
-        [&self.delta, &self.before].into_iter().flatten().collect()
+        [&self.delta.now, &self.delta.before].into_iter().flatten().collect()
     }
 }
 
@@ -218,7 +212,6 @@ impl Tview {
             hash_expression(rel, self, "d."),
             view = self.name,
         );
-        let (delta, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
-        Ok(Some(BagSql { delta, before, lookup, anchors: terms.anchors, locks: terms.locks }))
+        Ok(Some(BagSql { delta: terms.into(), lookup }))
     }
 }

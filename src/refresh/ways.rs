@@ -9,7 +9,7 @@ use super::fold::FoldSql;
 use super::keyed::KeyedSql;
 use super::tview::{Size, Tview};
 use super::{locks, Job};
-use crate::analyze::delta::Anchors;
+use crate::analyze::delta::Weighted;
 use crate::analyze::texts::Texts;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
@@ -33,30 +33,22 @@ impl Ways {
         })
     }
 
-    fn adds(&self) -> bool {
-        self.fold.is_some() || self.bag.is_some()
-    }
-
-    /// What those who add to the TVIEW have to find and to lock. Those who recompute instead have to follow them.
-    fn values(&self) -> (&[Anchors], &[String]) {
-        match (&self.fold, &self.bag) {
-            (Some(sql), _) => (&sql.anchors, &sql.locks),
-            (_, Some(sql)) => (&sql.anchors, &sql.locks),
-            _ => (&[], &[]),
-        }
+    /// What is added to the TVIEW. Those who recompute instead have to find and to lock the same.
+    fn delta(&self) -> Option<&Weighted> {
+        self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
     }
 }
 
 impl Job<'_> {
     /// `again`: some changes have been applied before, so that only what recomputes may be followed.
     pub(super) fn follow(&mut self, ways: &Ways, size: Size, again: bool) -> Result<()> {
-        let adds = ways.adds() && !again;
+        let adds = ways.delta().is_some() && !again;
         if !adds && ways.keyed.is_none() {
             locks::for_full(self.tview, self.changed);
             return self.full();
         }
         locks::for_keyed(self.tview, self.changed);
-        let (anchors, values) = ways.values();
+        let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));
         let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
         if adds && self.prefers_whole(&finding, size)? {
             return self.instead();

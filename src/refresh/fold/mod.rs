@@ -13,7 +13,7 @@ use super::apply::Change;
 use super::keyed::KeyedSql;
 use super::tview::Size;
 use super::{locks, sql, Job};
-use crate::analyze::delta::Anchors;
+use crate::analyze::delta::Weighted;
 use crate::analyze::fold::Fold;
 use crate::analyze::texts::Texts;
 use crate::analyze::{describe, fold, load};
@@ -34,18 +34,12 @@ use std::rc::Rc;
 
 /// Texts of a fold for one set of changed relations.
 pub struct FoldSql {
-    /// Weight, keys, arguments, conditions.
-    pub delta: Option<Texts>,
-    /// What has to be computed with the state before the changes.
-    pub before: Option<Texts>,
+    /// Targets are keys, arguments, conditions.
+    pub delta: Weighted,
     /// For many rows: positive weights first where that matters.
     pub bulk: Option<Texts>,
     /// ctid of the stored rows of the keys.
     pub lookup: String,
-    /// Keys to be found first.
-    pub anchors: Vec<Anchors>,
-    /// Values to be locked first.
-    pub locks: Vec<String>,
 }
 
 impl Job<'_> {
@@ -69,7 +63,7 @@ impl Job<'_> {
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
             }
-            _ if sql.before.is_some() => {
+            _ if sql.delta.before.is_some() => {
                 locks::all_keys(self.tview);
                 if self.lead(|job| job.collect(&mut groups, &arena, sql, size))?.is_none() {
                     return self.without_lead();
@@ -102,7 +96,7 @@ impl Job<'_> {
     }
 
     fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<()> {
-        for (text, before) in [(&sql.delta, false), (&sql.before, true)] {
+        for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
@@ -276,8 +270,8 @@ fn output_attributes(rel: &Relation) -> Vec<usize> {
 impl FoldSql {
     /// What a flush of this size computes.
     pub fn texts(&self, size: Size) -> Vec<&Texts> {
-        let many = !size.is_few() && self.before.is_none();
-        [if many { &self.bulk } else { &self.delta }, &self.before].into_iter().flatten().collect()
+        let many = !size.is_few() && self.delta.before.is_none();
+        [if many { &self.bulk } else { &self.delta.now }, &self.delta.before].into_iter().flatten().collect()
     }
 }
 
@@ -313,13 +307,13 @@ impl super::Tview {
                 Err(_) => return Ok(None),
             }
         };
-        let delta = Texts::union_all(&terms.now);
-        let bulk = match &delta {
-            Some(all) if terms.now.len() > 2 => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
+        let many = terms.now.len() > 2;
+        let delta = Weighted::from(terms);
+        let bulk = match &delta.now {
+            Some(all) if many => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
             other => other.clone(),
         };
-        let (before, lookup) = (Texts::union_all(&terms.before), sql::stored(self)?);
-        Ok(Some(FoldSql { delta, before, bulk, lookup, anchors: terms.anchors, locks: terms.locks }))
+        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self)? }))
     }
 }
 
