@@ -78,7 +78,7 @@ hazards! {
     CteUnused "sub-queries" "CTE not used",
     Recursive "sub-queries" "WITH RECURSIVE",
     Grouped "aggregates" "GROUP BY",
-    Foldable "aggregates" "GROUP BY over inner and left joins with invertible aggregates",
+    Foldable "aggregates" "GROUP BY over inner and left joins with aggregates that can be folded",
     FoldOverLeftJoin "aggregates" "the same with a left join",
     SumOfProduct "aggregates" "sum over columns of two tables",
     NoGroupBy "aggregates" "aggregate without GROUP BY",

@@ -46,7 +46,7 @@ impl Gen<'_> {
         self.dice.maybe(&all).cloned()
     }
 
-    fn extremum(&mut self, from: &From) -> Expr {
+    pub fn extremum(&mut self, from: &From) -> Expr {
         let newer = self.features.version >= 18;
         let able = |e: &Expr| e.ty.has_extrema() || newer && e.ty == Ty::Bytea;
         let Some(column) = self.some_column(from, able) else {

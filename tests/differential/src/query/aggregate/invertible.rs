@@ -1,4 +1,4 @@
-//! Aggregates that a sum of changes can maintain: count, sum and avg of every type they have, over columns, products of columns of two
+//! Aggregates that can be folded: extrema, and what a sum of changes can maintain: count, sum and avg of every type they have, over columns, products of columns of two
 //! tables, CASE. Called by `aggregate` and by the family that is only about them.
 
 use super::call::plain;
@@ -11,7 +11,7 @@ impl Gen<'_> {
         if self.dice.chance(6) {
             return self.partial(from);
         }
-        let call = match self.dice.below(12) {
+        let call = match self.dice.below(14) {
             0 | 1 => plain("count(*)".into(), Ty::Big),
             2 | 3 => {
                 let column = self.any_column(&from.rels);
@@ -21,6 +21,7 @@ impl Gen<'_> {
             4 => return self.conditional_sum(from),
             5 => self.product(from),
             6 | 7 => self.average(from),
+            8 | 9 => self.extremum(from),
             _ => self.sum(from),
         };
         self.filtered(call, from)
