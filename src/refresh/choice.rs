@@ -10,6 +10,7 @@ use super::tview::Size;
 use super::Job;
 use crate::analyze::texts::Texts;
 use crate::pg::error::Result;
+use crate::pg::guc;
 use crate::pg::pinned::AnyPath;
 use crate::pg::spi::{Plan, Session};
 use std::rc::Rc;
@@ -50,6 +51,9 @@ impl Job<'_> {
 
     /// Whether recomputing everything is cheaper than what these texts compute together.
     pub(super) fn prefers_whole(&self, texts: &[&Texts], size: Size) -> Result<bool> {
+        if guc::never_whole() {
+            return Ok(false);
+        }
         let _snapshot = self.snapshot();
         let session = Session::open();
         let mut cost = 0.0;
