@@ -1,6 +1,7 @@
 -- DISTINCT inside aggregates: a stage has each value of a group once, and what is counted or summed above it follows the values that come
 -- and go. The group here has 20,000 rows and 5,000 values.
 CREATE SCHEMA distinct_aggregates;
+SET pg_tviews.full_refresh_threshold = 1;
 SET search_path = distinct_aggregates, public;
 SET client_min_messages = warning;
 CREATE TABLE visit (id int PRIMARY KEY, day date NOT NULL, visitor int, page text, n int, price numeric(10,2), big bigint, seen boolean, at timestamptz);

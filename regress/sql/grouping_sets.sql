@@ -16,6 +16,7 @@ CREATE TVIEW twice AS SELECT a % 2 AS k, count(*) FROM t GROUP BY GROUPING SETS 
 CREATE TVIEW once AS SELECT a % 2 AS k, count(*) FROM t GROUP BY DISTINCT ROLLUP (a % 2), ROLLUP (a % 2);
 CREATE TVIEW part AS SELECT b, upper(b) AS u, upper(b) || b AS ub, grouping(b, upper(b)) AS g, count(*) FROM t GROUP BY GROUPING SETS ((b), (upper(b)), (b, upper(b)));
 -- no aggregate: the grand total is a row only when it is grouped, which takes the whole query
+CREATE TVIEW bare_grouping AS SELECT a, grouping(a) AS g FROM t GROUP BY ROLLUP (a);
 CREATE TVIEW bare AS SELECT a FROM t GROUP BY GROUPING SETS ((a), ());
 SELECT name, strategies FROM tviews.tviews WHERE schema = 'grouping_sets' ORDER BY name;
 SELECT * FROM cost();

@@ -34,7 +34,7 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
         .map(|l| list::ints(l).into_iter().map(|i| i as u32).collect())
         .collect();
     // Without an aggregate, no GROUP BY is no grouping.
-    if sets.is_empty() || sets.len() > MOST || (!q.hasAggs && sets.iter().any(|s| s.is_empty())) {
+    if sets.is_empty() || sets.len() > MOST || (sets.iter().any(|s| s.is_empty()) && !has_aggregates(query)) {
         return Ok(None);
     }
     let branches: Vec<String> = sets.iter().map(|set| format!("({})", deparse::text(branch(query, set)))).collect();
@@ -43,6 +43,13 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
 
 unsafe fn has_sub_links(query: *mut pg_sys::Query) -> bool {
     pg_sys::checkExprHasSubLink((*query).targetList.cast()) || pg_sys::checkExprHasSubLink((*query).havingQual)
+}
+
+/// GROUPING() makes the parser say so, too (check_agglevels_and_constraints in parse_agg.c), but it is a constant here.
+unsafe fn has_aggregates(query: *mut pg_sys::Query) -> bool {
+    [(*query).targetList.cast(), (*query).havingQual]
+        .into_iter()
+        .any(|root| walk::walk(root, &mut |n| list::is(n, pg_sys::NodeTag::T_Aggref)))
 }
 
 /// The query for one grouping set.

@@ -45,8 +45,12 @@ impl Table {
         unsafe { pg_sys::CacheInvalidateRelcache(self.0.raw()) };
     }
 
-    /// Attribute `n` (from 1) of a tuple of this table; None is NULL.
+    /// Attribute `n` (from 1) of a tuple of this table; None is NULL, or that the extension's objects are older than the
+    /// library and have no such column.
     pub fn get(&self, tuple: pg_sys::HeapTuple, n: i32) -> Option<pg_sys::Datum> {
+        if n as usize > self.0.natts() {
+            return None;
+        }
         let mut null = false;
         // SAFETY: the tuple came from a scan of this table.
         let datum = unsafe { pg_sys::heap_getattr(tuple, n, self.0.tupdesc(), &mut null) };

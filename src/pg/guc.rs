@@ -32,7 +32,7 @@ pub fn init(preloading: bool) {
     GucRegistry::define_float_guc(
         c"pg_tviews.full_refresh_threshold",
         c"Share of a TVIEW's rows from which recomputing all of it is preferred to recomputing keys.",
-        c"",
+        c"1 means that no number of changed rows, nor any estimate, leads to that.",
         &FULL_REFRESH_THRESHOLD,
         0.0,
         1.0,
@@ -69,4 +69,9 @@ pub fn init(preloading: bool) {
     super::fault::init();
     // SAFETY: the prefix is a static string.
     unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"pg_tviews".as_ptr()) };
+}
+
+/// Whether everything is never recomputed because of the number of changes.
+pub fn never_whole() -> bool {
+    FULL_REFRESH_THRESHOLD.get() >= 1.0
 }

@@ -51,14 +51,14 @@ impl Session {
         unsafe { Rows { table: pg_sys::SPI_tuptable, len: pg_sys::SPI_processed as usize } }
     }
 
-    /// Runs a plan through a cursor and hands its rows over in batches.
-    pub fn stream(&self, plan: &Plan, mut batch: impl FnMut(&Rows)) {
+    /// Runs a plan through a cursor and hands its rows over in batches of `size`.
+    pub fn stream(&self, plan: &Plan, size: i64, mut batch: impl FnMut(&Rows)) {
         // SAFETY: as for query(); the portal is closed before returning.
         unsafe {
             let portal =
                 pg_sys::SPI_cursor_open(std::ptr::null(), plan.pointer, std::ptr::null_mut(), std::ptr::null(), true);
             loop {
-                original::keep(std::ptr::null(), || raw::SPI_cursor_fetch(portal, true, 500));
+                original::keep(std::ptr::null(), || raw::SPI_cursor_fetch(portal, true, size));
                 let rows = Rows { table: pg_sys::SPI_tuptable, len: pg_sys::SPI_processed as usize };
                 if rows.len == 0 {
                     break;
@@ -95,9 +95,14 @@ fn c_text(sql: &str) -> Result<CString> {
     CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))
 }
 
+/// A row that is handed over costs about as much as five that pass through a node of a plan (cpu_tuple_cost).
+const HANDLING: f64 = 0.05;
+
 /// The planner's estimate for a plan.
 pub struct Cost {
     pub total: f64,
+    /// What the caller does with the rows that come out, in the same units.
+    pub handling: f64,
     /// Whether the plan has to do what settings have switched off, such as a sequential scan.
     pub forced: bool,
 }
@@ -108,7 +113,7 @@ impl Cost {
         let forced = tree.disabled_nodes > 0;
         #[cfg(not(feature = "pg18"))]
         let forced = tree.total_cost >= 1.0e10;
-        Cost { total: tree.total_cost, forced }
+        Cost { total: tree.total_cost, handling: HANDLING * tree.plan_rows, forced }
     }
 }
 

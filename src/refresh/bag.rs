@@ -84,7 +84,7 @@ impl Job<'_> {
             let session = Session::open();
             let plan = self.choose(&session, text, size)?.plan;
             let rel = self.rel;
-            session.stream(&plan, |batch| collect(rel, batch, arena, rows));
+            session.stream(&plan, 500, |batch| collect(rel, batch, arena, rows));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::tview::Size;
 use super::Job;
 use crate::analyze::texts::Texts;
 use crate::pg::error::Result;
+use crate::pg::guc;
 use crate::pg::pinned::AnyPath;
 use crate::pg::spi::{Plan, Session};
 use std::rc::Rc;
@@ -35,7 +36,7 @@ impl Job<'_> {
         // No index leads from the changed rows to what they are joined to, or they are joined to much.
         let _planning = AnyPath::new();
         let size = Size::many(self.rows);
-        let total = |plan: &Plan| plan.cost().map_or(f64::MAX, |c| c.total);
+        let total = |plan: &Plan| plan.cost().map_or(f64::MAX, |c| c.total + c.handling);
         let plan = self.tview.plan(session, &texts.by_key, size)?;
         let cost = total(&plan);
         if !texts.is_plain() {
@@ -50,6 +51,9 @@ impl Job<'_> {
 
     /// Whether recomputing everything is cheaper than what these texts compute together.
     pub(super) fn prefers_whole(&self, texts: &[&Texts], size: Size) -> Result<bool> {
+        if guc::never_whole() {
+            return Ok(false);
+        }
         let _snapshot = self.snapshot();
         let session = Session::open();
         let mut cost = 0.0;
@@ -65,6 +69,6 @@ impl Job<'_> {
         let plan = self.tview.plan(session, &self.tview.query, Size::WHOLE)?;
         let stored =
             f64::from(self.rel.class().relpages.max(0)) + 0.01 * f64::from(self.rel.class().reltuples.max(0.0));
-        Ok(plan.cost().map_or(f64::MAX, |c| c.total) + stored)
+        Ok(plan.cost().map_or(f64::MAX, |c| c.total + c.handling) + stored)
     }
 }

@@ -36,7 +36,7 @@ impl Job<'_> {
         let mut values = vec![pg_sys::Datum::from(0usize); natts];
         let mut nulls = vec![true; natts];
         let mut unchanged = 0;
-        session.stream(&plan, |rows| {
+        session.stream(&plan, 500, |rows| {
             for row in 0..rows.len() {
                 rows.deform(row, &mut values, &mut nulls);
                 match stored.get_mut(&hash.of(&values, &nulls)) {

@@ -29,6 +29,7 @@ use crate::monitor::stat;
 use crate::pg::callback;
 use crate::pg::error::{or_raise, Result};
 use crate::pg::fault::{self, Fault};
+use crate::pg::guc;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active};
@@ -236,7 +237,10 @@ impl Flush {
                 rows += set.len();
             }
         }
-        let threshold = crate::pg::guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
+        if guc::never_whole() {
+            return false;
+        }
+        let threshold = guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
         !adds && rows > 1000 && rows as f64 > threshold
     }
 }

@@ -167,7 +167,7 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
     // SAFETY: the storage is new and nobody else can see it; one value per attribute.
     unsafe {
         let mut writer = BulkWriter::open(rel.raw());
-        session.stream(&plan, |rows| {
+        session.stream(&plan, 500, |rows| {
             for row in 0..rows.len() {
                 rows.deform(row, &mut values, &mut nulls);
                 writer.insert(&values, &nulls);

@@ -32,6 +32,9 @@ use pgrx::{pg_sys, FromDatum, IntoDatum};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+/// Rows that are taken in at once. Each batch looks its new groups up with one query, which may scan the TVIEW for them.
+const BATCH: i64 = 4000;
+
 /// Texts of a fold for one set of changed relations.
 pub struct FoldSql {
     /// Targets are keys, arguments, conditions.
@@ -121,7 +124,7 @@ impl Job<'_> {
         let session = Session::open();
         let plan = self.choose(&session, bulk, size)?.plan;
         let mut outcome = Ok(());
-        session.stream(&plan, |rows| {
+        session.stream(&plan, BATCH, |rows| {
             if outcome.is_err() {
                 return;
             }

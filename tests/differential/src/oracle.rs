@@ -33,7 +33,7 @@ CREATE AGGREGATE fuzz_decoy.sum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '1
 /// The settings of a comparing session; jit costs more than these queries.
 pub fn settings() -> String {
     let pinned: String = PINNED.iter().map(|(name, value)| format!("SET {name} = {value}; ")).collect();
-    format!("{pinned}SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '20s'; SET lock_timeout = '15s'")
+    format!("{pinned}SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '20s'; SET lock_timeout = '15s'; SET pg_tviews.full_refresh_threshold = 0.3")
 }
 
 /// Back to what text is compared under.
