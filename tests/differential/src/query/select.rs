@@ -16,7 +16,7 @@ impl Gen<'_> {
             }
         }
         for _ in 0..self.dice.between(1, 4) {
-            if depth > 0 && self.dice.chance(18) {
+            if depth > 0 && self.dice.chance(26) {
                 let e = self.scalar_subquery(&from.rels);
                 out.push(e);
             } else if !from.merged.is_empty() && self.dice.chance(40) {
@@ -33,7 +33,7 @@ impl Gen<'_> {
         let from = self.from(depth);
         let outputs = self.outputs(&from, depth);
         let mut outputs = outputs;
-        if self.dice.chance(9) {
+        if self.dice.chance(15) {
             if let Some(c) = self.column_of(&from.rels, crate::types::Ty::Ints) {
                 self.note(Hazard::SetReturningInList);
                 let sql = format!("unnest({})", c.sql);

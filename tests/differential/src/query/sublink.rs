@@ -156,7 +156,7 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(11) {
+        match self.dice.below(16) {
             6 => {
                 self.note(Hazard::ArraySubquery);
                 let text = own.text();
@@ -168,12 +168,12 @@ impl Gen<'_> {
                 let text = picked.text();
                 plain(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
-            8 | 9 => self.single_row(rels, &inner, &format!("{i} = {o}")),
+            8 | 9 | 11 | 13..=15 => self.single_row(rels, &inner, &format!("{i} = {o}")),
             0 => {
                 self.note(Hazard::Unconnected);
                 plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false)
             }
-            10 => {
+            10 | 12 => {
                 self.note(Hazard::InnerList);
                 let below = self.some_base();
                 let on = self.correlation(scope, &below);

@@ -26,7 +26,7 @@ impl Gen<'_> {
         // small domains make groups of several rows
         let small: Vec<Expr> =
             all.iter().filter(|e| matches!(e.ty, Ty::Int | Ty::Bool | Ty::Text | Ty::Mood)).cloned().collect();
-        let pool = if small.is_empty() || self.dice.chance(40) { all } else { small };
+        let pool = if small.is_empty() || self.dice.chance(50) { all } else { small };
         let Some(e) = self.dice.maybe(&pool).cloned() else {
             return Expr { sql: "(1 + 1)".into(), ty: Ty::Int, fuzzy: false, base: None };
         };

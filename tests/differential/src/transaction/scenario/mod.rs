@@ -74,7 +74,7 @@ impl Writer<'_> {
         kinds.extend(facts.partitions.iter().map(|_| 6));
         kinds.extend(facts.limited.iter().map(|_| 7));
         kinds.extend(facts.ungrouped.iter().map(|_| 8));
-        kinds.extend(facts.unusual.iter().filter(|b| self.writable(**b)).flat_map(|_| [11; 8]));
+        kinds.extend(facts.unusual.iter().filter(|b| self.writable(**b)).flat_map(|_| [11; 12]));
         let Some(&kind) = self.dice.maybe(&kinds) else {
             return (vec![], self.statement());
         };
@@ -168,7 +168,7 @@ impl Writer<'_> {
             }
             11 => {
                 let base = *self.dice.pick(&facts.unusual);
-                let predicate = if self.dice.chance(50) { "true".to_string() } else { self.predicate(base.0) };
+                let predicate = if self.dice.chance(75) { "true".to_string() } else { self.predicate(base.0) };
                 let (t, c) = self.names(base);
                 (vec![], self.one(format!("UPDATE {t} SET {c} = 9 WHERE {predicate}"), &[]))
             }
