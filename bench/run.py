@@ -127,7 +127,7 @@ and the server on one core, prepared statements; the three variants take turns w
 * **TVIEW : hand**: ratio of the two additions.
 
 Tables: 100,000 posts of 10,000 users, 100,000 orders in 100 regions. The triggers are exact for one writer only: with several, they need locks of
-their own, which TVIEWs include. A grouped TVIEW recomputes a changed group (1,000 orders here), where the trigger adds and subtracts.
+their own, which TVIEWs include. The groups have 1,000 orders each; how many does not matter to either.
 
 Conditions: {datetime.date.today().isoformat()}, {toolchain.ask(config, "version")[0]}, pg_tviews {build.version()} (release build), {processor()}, {settings}.
 """
