@@ -82,6 +82,7 @@ impl Job<'_> {
                 load(&r, &mut new.values, &mut new.nulls);
                 self.check(writer.update(tid, &new.values, &new.nulls))?;
             }
+            writer.expect(inserts.len());
             for (r, recorded) in inserts {
                 load(&r, &mut new.values, &mut new.nulls);
                 if !recorded {

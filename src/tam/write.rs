@@ -27,8 +27,13 @@ pub struct Writer {
     written: *mut pg_sys::TupleTableSlot,
     /// The tuple fetched last; holds its page pinned.
     fetched: *mut pg_sys::TupleTableSlot,
+    /// Where many rows go: keeps the page that is being filled pinned, extends the relation by several pages. Null for a few rows.
+    bulk: pg_sys::BulkInsertState,
     closed: bool,
 }
+
+/// From this number of rows on, inserts are bulk inserts.
+const MANY_ROWS: usize = 100;
 
 impl Writer {
     /// # Safety
@@ -49,7 +54,17 @@ impl Writer {
                 pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple),
             )
         });
-        Writer { rel, estate, info, written, fetched, closed: false }
+        Writer { rel, estate, info, written, fetched, bulk: std::ptr::null_mut(), closed: false }
+    }
+
+    /// So many rows are about to be inserted.
+    ///
+    /// # Safety
+    /// Inside a transaction.
+    pub unsafe fn expect(&mut self, rows: usize) {
+        if rows >= MANY_ROWS && self.bulk.is_null() {
+            self.bulk = in_context((*self.estate).es_query_cxt, || pg_sys::GetBulkInsertState());
+        }
     }
 
     /// # Safety
@@ -57,7 +72,7 @@ impl Writer {
     pub unsafe fn insert(&mut self, values: &[Datum], nulls: &[bool]) {
         self.per_row(|writer| {
             let tuple = writer.form(values, nulls);
-            pg_sys::heap_insert(writer.rel, tuple, pg_sys::GetCurrentCommandId(true), 0, std::ptr::null_mut());
+            pg_sys::heap_insert(writer.rel, tuple, pg_sys::GetCurrentCommandId(true), 0, writer.bulk);
             writer.insert_index_tuples(tuple, false);
         });
     }
@@ -141,6 +156,9 @@ impl Writer {
     unsafe fn release(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;
+        }
+        if !self.bulk.is_null() {
+            pg_sys::FreeBulkInsertState(self.bulk);
         }
         pg_sys::ExecDropSingleTupleTableSlot(self.fetched);
         pg_sys::ExecDropSingleTupleTableSlot(self.written);
