@@ -91,12 +91,14 @@ impl Run<'_> {
     }
 
     pub(super) fn query_text(&mut self, view: usize, inside: bool) -> Result<String, postgres::Error> {
-        let name = &self.case.views[view].name;
+        let name = self.case.views[view].name.clone();
         match &self.texts {
             None => Ok(self.case.views[view].query.sql.clone()),
             Some(texts) => match texts.get(view).cloned().flatten() {
                 Some(text) => Ok(text),
                 None => {
+                    // printed under the settings that it is run with
+                    self.wear(Hat::Admin)?;
                     let client = if inside { &mut self.session.client } else { &mut self.session.checker };
                     let text = oracle::rows(client, &format!("SELECT rtrim(pg_get_viewdef('{name}'::regclass), ';')"))?
                         .pop()
