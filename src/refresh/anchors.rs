@@ -47,6 +47,9 @@ impl Job<'_> {
 
     /// Locks anchors, and the rows of some SELECTs.
     pub(super) fn lock_values(&self, found: &Found, selects: &[String], size: Size) -> Result<()> {
+        if found.hashes.is_empty() && selects.is_empty() {
+            return Ok(());
+        }
         let mut all = found.hashes.clone();
         for (number, text) in selects.iter().enumerate() {
             let _snapshot = self.snapshot();

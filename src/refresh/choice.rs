@@ -51,7 +51,7 @@ impl Job<'_> {
 
     /// Whether recomputing everything is cheaper than what these texts compute together.
     pub(super) fn prefers_whole(&self, texts: &[&Texts], size: Size) -> Result<bool> {
-        if guc::never_whole() {
+        if texts.is_empty() || guc::never_whole() {
             return Ok(false);
         }
         let _snapshot = self.snapshot();

@@ -4,6 +4,7 @@
 //! recomputes everything because that is cheaper holds all keys: others that add to the TVIEW come before or after.
 //! Called by the flush for each TVIEW.
 
+use super::anchors::Found;
 use super::bag::BagSql;
 use super::fold::FoldSql;
 use super::keyed::KeyedSql;
@@ -53,7 +54,11 @@ impl Job<'_> {
         if adds && self.prefers_whole(&finding, size)? {
             return self.instead();
         }
-        let Some(found) = self.lead(|job| job.find_anchors(anchors, size))? else { return self.without_lead() };
+        let found = match anchors {
+            [] => Some(Found::default()),
+            _ => self.lead(|job| job.find_anchors(anchors, size))?,
+        };
+        let Some(found) = found else { return self.without_lead() };
         if !adds {
             if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
                 return self.without_lead();
@@ -76,7 +81,7 @@ impl Job<'_> {
         let blind = !anchors.is_empty() || !values.is_empty();
         if blind && !size.is_few() {
             locks::all_keys(self.tview);
-        } else if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+        } else if blind && self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
             return self.without_lead();
         }
         match (&ways.fold, &ways.bag) {
