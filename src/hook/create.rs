@@ -16,7 +16,7 @@ use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{callback, deparse, guc, list, name};
 use crate::queue;
-use crate::refresh::{graph, populate, summary, tview};
+use crate::refresh::{decide, graph, populate, summary};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
@@ -264,7 +264,7 @@ fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) 
         let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
         let _pinned = Pinned::new(owner);
         // SAFETY: the owner and its settings are pinned.
-        unsafe { tview::keys_to_capture(&rel)? }
+        unsafe { decide::keys_to_capture(&rel)? }
     };
     let mut more = false;
     for s in &mut sources {
@@ -374,7 +374,7 @@ pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decisio
     check(query, user)?;
     let _pinned = Pinned::new(user);
     if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
-        return Ok(tview::decide(query, &Options::new(), Vec::new())?.decisions);
+        return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);
     }
     let text = deparse::text(query);
     let path = operators::search_path(load::expand(query)?);

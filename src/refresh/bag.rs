@@ -201,7 +201,7 @@ impl Tview {
         // SAFETY: a private copy of the stored query.
         let terms = unsafe {
             let query = load::expand(load::maintained(rel)?)?;
-            match super::tview::bag_terms(query, changed, &super::tview::captured(self.oid))? {
+            match super::decide::bag_terms(query, changed, &super::decide::captured(self.oid))? {
                 Ok(terms) => terms,
                 Err(_) => return Ok(None),
             }

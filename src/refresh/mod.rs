@@ -9,6 +9,7 @@ mod apply;
 mod bag;
 pub mod base;
 mod choice;
+pub mod decide;
 mod fold;
 mod full;
 pub mod graph;

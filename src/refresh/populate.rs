@@ -6,7 +6,7 @@
 //! Called by the DDL hooks.
 
 use super::tview::{self, Size, Tview};
-use super::{flush, graph, indexes, recover, Moment};
+use super::{decide, flush, graph, indexes, recover, Moment};
 use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::ext;
@@ -124,7 +124,7 @@ fn add_state(oid: pg_sys::Oid) -> Result<()> {
     // SAFETY: a private copy of the stored query; the relation is locked.
     unsafe {
         let _pinned = Pinned::new(owner);
-        let wanted = tview::state_types(&rel)?;
+        let wanted = decide::state_types(&rel)?;
         let right = state::has_layout(rel.tupdesc(), &wanted);
         drop(rel);
         if !right {

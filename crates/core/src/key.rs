@@ -38,6 +38,12 @@ pub fn derive(d: &Description) -> Option<Vec<usize>> {
     (!key.is_empty()).then_some(key)
 }
 
+/// The key by which the rows of the join are told apart, whatever is done to them; `None` when there is none or it can be NULL.
+pub fn of_rows(d: &Description) -> Option<Vec<usize>> {
+    let rows = Description { shape: Shape::Rows, ..d.clone() };
+    derive(&rows).filter(|key| key.iter().all(|p| d.is_never_null(*p)))
+}
+
 enum Goal {
     Rows,
     Positions(Vec<usize>),

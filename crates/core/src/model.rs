@@ -96,3 +96,12 @@ pub struct Description {
     /// For each output column: whether its type has an equality operator that can be indexed and hashed.
     pub comparable: Vec<bool>,
 }
+
+impl Description {
+    /// Whether an output column is a column that is never NULL.
+    pub fn is_never_null(&self, position: usize) -> bool {
+        let nullable = self.join.nullable();
+        self.outputs[position]
+            .is_some_and(|c| self.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom))
+    }
+}

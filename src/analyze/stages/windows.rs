@@ -15,7 +15,6 @@ use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use tviews_core::key;
-use tviews_core::model::Col;
 
 /// Windows that are partitioned by the same expressions, by their sort references.
 struct Apart {
@@ -103,11 +102,7 @@ impl Splitter<'_> {
         candidates.dedup_by(|a, b| pg_sys::equal((*a).cast(), (*b).cast()));
         (*copy).targetList = entries(&candidates);
         let d = describe(copy, self.key_of);
-        let nullable = d.description.join.nullable();
-        let never_null = |c: Col| d.description.atoms[c.atom].not_null.contains(&c.att) && !nullable.contains(&c.atom);
-        let positions = key::derive(&d.description)?;
-        let sure = positions.iter().all(|p| d.description.outputs[*p].is_some_and(never_null));
-        sure.then(|| positions.into_iter().map(|p| candidates[p]).collect())
+        key::of_rows(&d.description).map(|key| key.into_iter().map(|p| candidates[p]).collect())
     }
 }
 

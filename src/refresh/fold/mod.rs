@@ -305,7 +305,7 @@ impl super::Tview {
             let mut targets = fold.key_nodes.clone();
             targets.extend(&fold.args);
             targets.extend(&fold.filters);
-            match super::tview::weighted(&described, &targets, changed, &super::tview::captured(self.oid))? {
+            match super::decide::weighted(&described, &targets, changed, &super::decide::captured(self.oid))? {
                 Ok(terms) => terms,
                 Err(_) => return Ok(None),
             }
