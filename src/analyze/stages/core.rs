@@ -3,7 +3,7 @@
 //! Invariant: the query over the stage gives the same rows.
 
 use super::eligible::can_be_stored;
-use super::groups::shows_groups;
+use super::groups::{has_links_beside, shows_groups};
 use super::relation::{column, label, over};
 use super::Splitter;
 use crate::analyze::describe::partition_columns;
@@ -20,10 +20,18 @@ impl Splitter<'_> {
         if !q.setOperations.is_null() && (!q.limitCount.is_null() || !q.limitOffset.is_null()) {
             return self.exposed(query);
         }
-        if !q.setOperations.is_null() || !q.groupingSets.is_null() || q.hasTargetSRFs {
+        if !q.setOperations.is_null() || q.hasTargetSRFs {
             return Ok(query);
         }
         let limited = !q.limitCount.is_null() || !q.limitOffset.is_null();
+        if !q.groupingSets.is_null() {
+            let more = limited || !q.distinctClause.is_null() || q.hasWindowFuncs || has_links_beside(query);
+            let outer = if more { self.above_groups(query)? } else { None };
+            return match outer {
+                Some(outer) => self.core(outer),
+                None => Ok(query),
+            };
+        }
         let grouped = !q.groupClause.is_null() || q.hasAggs;
         let distinct = !q.distinctClause.is_null();
         if grouped && (limited || distinct || q.hasWindowFuncs || !q.havingQual.is_null() || !shows_groups(query)) {
