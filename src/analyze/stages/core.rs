@@ -5,6 +5,7 @@
 use super::eligible::can_be_stored;
 use super::groups::{has_links_beside, shows_groups};
 use super::relation::{column, label, over};
+use super::windows::partitionings;
 use super::Splitter;
 use crate::analyze::describe::partition_columns;
 use crate::analyze::relations;
@@ -60,7 +61,7 @@ impl Splitter<'_> {
     /// partitions by.
     unsafe fn exposed(&mut self, query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
         let limited = !(*query).limitCount.is_null() || !(*query).limitOffset.is_null();
-        if limited && ((*query).sortClause.is_null() || looks_simple(query)) || !limited && !has_partitions(query) {
+        if limited && ((*query).sortClause.is_null() || looks_simple(query)) || !limited && !is_partitioned(query) {
             return Ok(query);
         }
         self.all_shown(query)
@@ -129,6 +130,11 @@ unsafe fn has_partitions(query: *mut pg_sys::Query) -> bool {
         });
     }
     common.is_some_and(|c| !c.is_empty())
+}
+
+/// Whether no window of a query needs all rows, so that a stage with its windows is not full.
+unsafe fn is_partitioned(query: *mut pg_sys::Query) -> bool {
+    has_partitions(query) || partitionings(query).is_some_and(|apart| apart.len() > 1)
 }
 
 /// One relation, with nothing but a projection: storing it once more would not help.

@@ -152,6 +152,8 @@ hazards! {
     Distribution "sets and windows" "percent_rank, cume_dist, ntile",
     NamedWindow "sets and windows" "named window",
     TwoPartitions "sets and windows" "two partitions in one query",
+    PartitionsWithoutKey "sets and windows" "two partitions over rows without a key",
+    DistinctOverWindows "sets and windows" "DISTINCT over window functions",
     NullPartition "sets and windows" "partition by a column that may be NULL",
     WindowOverAll "sets and windows" "window over all rows",
     WindowOverGroups "sets and windows" "window over a grouped sub-query",
