@@ -7,10 +7,9 @@
 
 use super::eligible::can_be_stored;
 use super::groups::plain;
-use super::relation::{label, over};
+use super::relation::{beside, label, over, stage_column};
 use super::Splitter;
 use crate::analyze::describe::{describe, Item};
-use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
@@ -247,12 +246,9 @@ unsafe fn in_order(targets: *mut pg_sys::List) -> *mut pg_sys::List {
 
 /// One stage more in the FROM clause, its first columns equal to those of the first one.
 unsafe fn join(outer: *mut pg_sys::Query, next: *mut pg_sys::Query, key: &[*mut pg_sys::Node]) -> *mut pg_sys::Query {
-    (*outer).rtable = pg_sys::lappend((*outer).rtable, list::nth::<pg_sys::Node>((*next).rtable, 0).cast());
+    let outer = beside(outer, next);
     let index = list::len((*outer).rtable) as i32;
-    let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
-    (*reference).rtindex = index;
     let from = &mut *(*outer).jointree;
-    from.fromlist = pg_sys::lappend(from.fromlist, reference.cast());
     let mut all = pg_sys::make_ands_implicit(from.quals.cast());
     for (i, node) in key.iter().enumerate() {
         let (of, collation) = (pg_sys::exprType(*node), pg_sys::exprCollation(*node));
@@ -266,11 +262,6 @@ unsafe fn join(outer: *mut pg_sys::Query, next: *mut pg_sys::Query, key: &[*mut 
     }
     from.quals = pg_sys::make_ands_explicit(all).cast();
     outer
-}
-
-unsafe fn stage_column(index: i32, i: usize, of: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    let (typid, typmod, collation) = (pg_sys::exprType(of), pg_sys::exprTypmod(of), pg_sys::exprCollation(of));
-    pg_sys::makeVar(index, i as i16 + 1, typid, typmod, collation, 0).cast()
 }
 
 /// The outputs of the query, computed from the columns of the stages.
