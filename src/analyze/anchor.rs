@@ -9,7 +9,7 @@
 use super::delta::{Anchors, Terms, Why};
 use super::describe::{Block, Described, Item, KeyOf};
 use super::texts::Texts;
-use super::{dirty, relations};
+use super::{dirty, null_extension, relations};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{attname, Relation};
 use crate::pg::{deparse, ext, list, name, walk};
@@ -104,7 +104,7 @@ unsafe fn expose(query: *mut pg_sys::Query, block: &Block, col: Col) -> Option<*
 unsafe fn can_grow(query: *mut pg_sys::Query, index: usize) -> bool {
     let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
     let mut joins = Vec::new();
-    dirty::find((*query).jointree.cast(), index, &mut joins);
+    null_extension::find((*query).jointree.cast(), index, &mut joins);
     let whole_row = walk::walk(query.cast(), &mut |n| {
         list::is(n, pg_sys::NodeTag::T_Var)
             && (*n.cast::<pg_sys::Var>()).varno as usize == index

@@ -4,7 +4,8 @@
 //! Invariant: attribute numbers of the stored query keep their meaning, whatever columns were added or dropped since.
 //! Called by dirty.
 
-use super::dirty::{conjunction, Beside};
+use super::dirty::Beside;
+use super::null_extension::conjunction;
 use crate::capture::install::make;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{attname, Relation};

@@ -8,7 +8,8 @@
 //! Called by dirty.
 
 use super::describe::is_plain;
-use super::dirty::{conjunction, strip, Why};
+use super::dirty::{strip, Why};
+use super::null_extension::conjunction;
 use super::relations;
 use crate::capture::install::make;
 use crate::pg::{ext, list, walk};

@@ -7,7 +7,7 @@
 use super::change_rows::replace_by;
 use super::delta::{constant, Why};
 use super::describe::{Block, Described, Item};
-use super::dirty::{find, is_nullable};
+use super::null_extension::{conjunction, find, is_nullable};
 use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::{deparse, ext, list, walk};
@@ -101,7 +101,7 @@ impl Place {
         let from = (*block).jointree;
         let mut all: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit((*from).quals.cast())).collect();
         all.extend([changed, absent.cast()]);
-        (*from).quals = super::dirty::conjunction(all);
+        (*from).quals = conjunction(all);
         (*block).hasSubLinks = true;
         Ok(Ok(()))
     }
