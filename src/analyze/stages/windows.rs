@@ -55,7 +55,7 @@ impl Splitter<'_> {
                     Some(w) => (&mut windows[apart.iter().position(|a| a.windows.contains(&w)).unwrap_or(0)], true),
                     None => (&mut beside, false),
                 };
-                if !is_window && !list::is(n, pg_sys::NodeTag::T_Var) {
+                if !is_window && !is_carried(n) {
                     return None;
                 }
                 if !to.iter().any(|known| pg_sys::equal((*known).cast(), n.cast())) {
@@ -69,7 +69,7 @@ impl Splitter<'_> {
             let first: &[*mut pg_sys::Node] = if i == 0 { &beside } else { &[] };
             columns.push(key.iter().chain(first).copied().chain(own).collect());
         }
-        if columns.iter().flatten().any(|c| !can_be_stored(*c)) {
+        if columns.iter().flatten().any(|c| !can_be_stored(*c) || is_row(*c)) {
             return Ok(None);
         }
         let mut stages = Vec::new();
@@ -158,6 +158,23 @@ pub(super) unsafe fn partitionings(query: *mut pg_sys::Query) -> Option<Vec<Apar
 
 pub(super) unsafe fn window_of(node: *mut pg_sys::Node) -> Option<u32> {
     list::is(node, pg_sys::NodeTag::T_WindowFunc).then(|| (*node.cast::<pg_sys::WindowFunc>()).winref)
+}
+
+/// Whether an expression is a column of a stage that others read: a column of a relation, or what is computed from a row as
+/// a whole, which would be another row when its table gets another column.
+pub(super) unsafe fn is_carried(node: *mut pg_sys::Node) -> bool {
+    use pg_sys::NodeTag::*;
+    let has = |is: &dyn Fn(*mut pg_sys::Node) -> bool| walk::walk(node, &mut |n| is(n));
+    match (*node).type_ {
+        T_Var => true,
+        T_FuncExpr | T_OpExpr | T_NullTest | T_CoerceViaIO => has(&|n| is_row(n)) && !has(&|n| window_of(n).is_some()),
+        _ => false,
+    }
+}
+
+/// Whether an expression is the row of a relation.
+pub(super) unsafe fn is_row(node: *mut pg_sys::Node) -> bool {
+    list::is(node, pg_sys::NodeTag::T_Var) && (*node.cast::<pg_sys::Var>()).varattno == 0
 }
 
 unsafe fn of_relation(index: usize, relid: pg_sys::Oid, att: i16) -> *mut pg_sys::Var {
