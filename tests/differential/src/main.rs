@@ -177,8 +177,8 @@ fn sequential(args: &args::Args) -> Result<bool> {
     Ok(totals.failed == 0 && complete)
 }
 
-/// Number of cases from which every class of hazards must have occurred.
-const LONG: u64 = 2000;
+/// Number of cases from which every class of hazards must have occurred often enough.
+const LONG: u64 = 600;
 
 fn main() {
     let args = args::Args::parse();

@@ -164,8 +164,8 @@ impl<'a> Gen<'a> {
                 (6, Self::distinct),
                 (5, Self::distinct_on),
                 (9, Self::set_operation),
-                (9, Self::window),
-                (4, Self::top),
+                (11, Self::window),
+                (5, Self::top),
                 (8, Self::cte),
                 (3, |gen, _| gen.recursive()),
             ]

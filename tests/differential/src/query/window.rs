@@ -19,7 +19,7 @@ impl Gen<'_> {
         let total = format!("({by}ORDER BY {order})");
         let ties = format!("({by}ORDER BY {number})");
         let mut note = |hazard| self.facts.hazards.insert(hazard);
-        let (sql, ty) = match self.dice.below(16) {
+        let (sql, ty) = match self.dice.below(17) {
             0..=2 => {
                 note(Hazard::RowNumber);
                 (format!("row_number() OVER {total}"), Ty::Big)
@@ -89,7 +89,7 @@ impl Gen<'_> {
     }
 
     pub fn window(&mut self, depth: u32) -> Query {
-        let from = if depth > 1 && self.dice.chance(20) {
+        let from = if depth > 0 && self.dice.chance(25) {
             self.note(Hazard::WindowOverGroups);
             let inner = self.foldable();
             let rel = self.named(&format!("({})", inner.sql), &inner.columns);

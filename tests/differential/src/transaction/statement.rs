@@ -235,7 +235,7 @@ impl Writer<'_> {
     }
 
     /// One of several rows that are the same deleted or updated.
-    fn one_duplicate(&mut self, table: usize) -> Vec<Step> {
+    pub(super) fn one_duplicate(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         let which = t.writable();
         let group = self.next_group();

@@ -76,6 +76,9 @@ impl Writer<'_> {
     }
 
     pub(super) fn truncate(&mut self, table: usize) -> Vec<Step> {
+        let referenced: Vec<usize> =
+            (0..self.schema.tables.len()).filter(|&i| self.schema.tables[i].referenced).collect();
+        let table = self.dice.maybe(&referenced).copied().filter(|_| self.dice.chance(30)).unwrap_or(table);
         let t = self.schema.tables[table].clone();
         if t.referenced {
             return self.one(format!("TRUNCATE {} CASCADE", t.name), &[Hazard::TruncateCascade]);

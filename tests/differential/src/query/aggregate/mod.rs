@@ -26,6 +26,12 @@ impl Gen<'_> {
         // small domains make groups of several rows
         let small: Vec<Expr> =
             all.iter().filter(|e| matches!(e.ty, Ty::Int | Ty::Bool | Ty::Text | Ty::Mood)).cloned().collect();
+        // of several equal values of these, any can stand for a group
+        let ambiguous: Vec<Expr> = all.iter().filter(|e| e.ty.is_ambiguous() && e.base.is_some()).cloned().collect();
+        if let Some(e) = self.dice.maybe(&ambiguous).cloned().filter(|_| self.dice.chance(20)) {
+            self.facts.groups.extend(e.base);
+            return Expr { fuzzy: true, ..e };
+        }
         let pool = if small.is_empty() || self.dice.chance(50) { all } else { small };
         let Some(e) = self.dice.maybe(&pool).cloned() else {
             return Expr { sql: "(1 + 1)".into(), ty: Ty::Int, fuzzy: false, base: None };

@@ -102,14 +102,14 @@ impl Gen<'_> {
     pub fn add_joins(&mut self, from: &mut From, depth: u32, count: usize) {
         let (mut outer, mut cross) = (false, false);
         for number in 0..count {
-            if self.dice.chance(15) && self.lateral(from) {
+            if self.dice.chance(18) && self.lateral(from) {
                 continue;
             }
             let kind = self.dice.weighted(&[
                 (34, "JOIN"),
                 (26, "LEFT JOIN"),
                 (6, "RIGHT JOIN"),
-                (9, "FULL JOIN"),
+                (11, "FULL JOIN"),
                 (if self.large { 0 } else { 4 }, "CROSS JOIN"),
                 (12, ","),
                 (9, "USING"),
@@ -205,7 +205,7 @@ impl Gen<'_> {
                     .any(|(j, n)| *n == left.names[i] && right.columns[j].ty == left.columns[i].ty)
             })
             .collect();
-        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
+        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN", "FULL JOIN"]);
         let joinable: Vec<usize> = common.iter().copied().filter(|&i| left.columns[i].ty.has_equality()).collect();
         let natural = joinable.len() == common.len() && common.len() == 1 && self.dice.chance(40);
         let Some(&i) = self.dice.maybe(&joinable) else {

@@ -88,7 +88,8 @@ impl Gen<'_> {
     }
 
     fn json_table(&mut self, rels: &[Rel]) -> Option<Rel> {
-        let column = self.column_of(rels, Ty::Jsonb)?;
+        let of_array = |c: Expr| Expr { sql: format!("to_jsonb({})", c.sql), ..c };
+        let column = self.column_of(rels, Ty::Jsonb).or_else(|| self.column_of(rels, Ty::Ints).map(of_array))?;
         self.note(Hazard::JsonTable);
         let alias = self.alias();
         let sql = format!(
