@@ -15,6 +15,9 @@ CREATE TVIEW series AS SELECT t.id, g FROM t, generate_series(1, t.n) AS g;
 CREATE TVIEW split AS SELECT t.id, w FROM t, regexp_split_to_table(t.words, ' ') AS w;
 CREATE TVIEW counted AS SELECT e, count(*) AS c FROM t, unnest(t.arr) AS e GROUP BY e;
 CREATE TVIEW in_list AS SELECT id, unnest(arr) AS e, generate_series(1, n) AS s FROM t;
+CREATE TVIEW in_list_below AS SELECT e, count(*) AS c FROM (SELECT unnest(arr) + 1 AS e FROM t WHERE n > 0) x GROUP BY e;
+CREATE TVIEW in_list_distinct AS SELECT DISTINCT regexp_split_to_table(words, ' ') AS word FROM t;
+CREATE TVIEW in_list_nested AS SELECT id, unnest(string_to_array(regexp_split_to_table(words, ' '), 'n')) AS part FROM t;
 DO $$ BEGIN
     IF current_setting('server_version_num')::int >= 170000 THEN
         EXECUTE $q$CREATE TVIEW json_table_ AS SELECT t.id, j.v FROM t, JSON_TABLE(t.doc, '$.list[*]' COLUMNS (v int PATH '$')) AS j$q$;

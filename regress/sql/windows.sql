@@ -84,4 +84,49 @@ INSERT INTO u VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3), (7, 2, 2), (8, 2, 2);
 TABLE least_q ORDER BY p;
 SELECT * FROM oracle();
 
+-- nothing in common over rows without a key: a stage carries along what the windows over it need. Every row twice
+DROP SCHEMA windows CASCADE;
+CREATE SCHEMA windows;
+CREATE TABLE t (p int, q int, r text, n int, v numeric);
+INSERT INTO t SELECT nullif(i % 800, 3), i % 700, 'r' || i % 500, (i * 37) % 101, i FROM generate_series(1, 4000) i, generate_series(1, 2);
+CREATE INDEX ON t (p);
+CREATE INDEX ON t (q);
+CREATE INDEX ON t (r);
+SET pg_tviews.full_refresh_threshold = 1;
+CREATE TVIEW two WITH (mode = incremental) AS SELECT n, sum(v) OVER (PARTITION BY p) AS sp, count(*) OVER (PARTITION BY q) AS cq FROM t;
+CREATE TVIEW shown WITH (mode = incremental) AS SELECT t.*, sum(v) OVER (PARTITION BY p) AS sp, count(*) OVER (PARTITION BY q) AS cq FROM t;
+CREATE TVIEW mixed WITH (mode = incremental) AS SELECT upper(r) AS u, v - avg(v) OVER w + count(*) OVER (PARTITION BY q % 400) AS m, rank() OVER (w ORDER BY n) AS rank,
+  sum(n) FILTER (WHERE v > 5) OVER (PARTITION BY q % 400 ORDER BY v, n GROUPS 1 PRECEDING) AS s FROM t WINDOW w AS (PARTITION BY r) ORDER BY count(*) OVER w;
+-- two stages for five partitionings: some have a column in common
+CREATE TVIEW five WITH (mode = incremental) AS SELECT p, rank() OVER (PARTITION BY p ORDER BY n) AS a, rank() OVER (PARTITION BY q, p ORDER BY n) AS b, rank() OVER (PARTITION BY r ORDER BY n) AS c,
+  rank() OVER (PARTITION BY q ORDER BY n) AS d, rank() OVER (PARTITION BY q, n ORDER BY v) AS e FROM t;
+CREATE TVIEW once WITH (mode = incremental) AS SELECT DISTINCT n % 3 AS n, count(*) OVER (PARTITION BY p) AS cp, count(*) OVER (PARTITION BY q) AS cq FROM t;
+CREATE TVIEW of_groups WITH (mode = incremental) AS SELECT p, q, sum(v) AS s, rank() OVER (PARTITION BY p ORDER BY sum(v)) AS rp, rank() OVER (PARTITION BY q ORDER BY sum(v)) AS rq FROM t GROUP BY p, q;
+CREATE TVIEW of_join WITH (mode = incremental) AS SELECT x.v, y.n, count(*) OVER (PARTITION BY x.p) AS cp, sum(y.v) OVER (PARTITION BY y.r) AS sr FROM t x LEFT JOIN t y ON y.q = x.p AND y.n < 20;
+CREATE TVIEW first AS SELECT n, v, p, sum(v) OVER (PARTITION BY p) AS sp, count(*) OVER (PARTITION BY q) AS cq FROM t ORDER BY v, n, p LIMIT 2;
+-- all windows are computed together
+CREATE TVIEW one_over_all AS SELECT n, sum(v) OVER (PARTITION BY p) AS sp, sum(v) OVER (PARTITION BY q) AS sq, count(*) OVER () AS c FROM t WHERE n < 3;
+SELECT name, strategies, internal_stages FROM tviews.tviews WHERE schema = 'windows' ORDER BY name;
+SELECT * FROM cost();
+INSERT INTO t VALUES (7, 9, 'r1', 1, 4), (7, 9, 'r1', 1, 4);
+SELECT * FROM cost();
+UPDATE t SET q = NULL, v = 2 WHERE ctid = (SELECT ctid FROM t WHERE p = 7 AND q = 9 LIMIT 1);
+SELECT * FROM cost();
+DELETE FROM t WHERE ctid = (SELECT ctid FROM t WHERE p = 10 LIMIT 1);
+SELECT * FROM cost();
+UPDATE t SET p = q, q = p, r = 'r2' WHERE p IN (11, 12);
+SELECT * FROM cost();
+-- with a key that comes later, the stages stay as they are
+ALTER TABLE t ADD COLUMN id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+UPDATE t SET p = NULL WHERE id = 1000;
+SELECT * FROM cost();
+BEGIN;
+UPDATE t SET n = n % 7, q = q % 10 WHERE p < 100;
+SELECT * FROM oracle();
+DELETE FROM t;
+INSERT INTO t VALUES (1, 1, 'x', 1, 1), (1, 1, 'x', 1, 1), (NULL, NULL, NULL, NULL, NULL);
+SELECT * FROM oracle();
+ROLLBACK;
+SELECT * FROM oracle();
+
 DROP SCHEMA windows CASCADE;

@@ -14,6 +14,7 @@
 
 use super::change_rows::replace_by;
 use super::describe::{Block, Described, Item};
+use super::fence;
 use super::load::outputs;
 use super::outer::nullable_places;
 use super::texts::Texts;
@@ -172,7 +173,8 @@ unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: 
         list = pg_sys::lappend(list, tle.cast());
     }
     (*query).targetList = list;
-    Texts::plain(deparse::text(query))
+    let at_once = deparse::text(query);
+    Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once }
 }
 
 /// The output expressions of a query.

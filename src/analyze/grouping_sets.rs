@@ -5,6 +5,7 @@
 //! Invariant: the same rows, each as often. Source: parser/parse_agg.c, expand_grouping_sets.
 
 use super::set_operations::analysed;
+use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
@@ -33,12 +34,53 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
     let sets: Vec<Set> = list::iter::<pg_sys::List>(ext::expand_grouping_sets(q.groupingSets, q.groupDistinct))
         .map(|l| list::ints(l).into_iter().map(|i| i as u32).collect())
         .collect();
-    // Without an aggregate, no GROUP BY is no grouping.
-    if sets.is_empty() || sets.len() > MOST || (sets.iter().any(|s| s.is_empty()) && !has_aggregates(query)) {
+    let bare = !has_aggregates(query);
+    if sets.is_empty() || sets.len() > MOST || bare && sets.iter().all(Set::is_empty) {
         return Ok(None);
     }
-    let branches: Vec<String> = sets.iter().map(|set| format!("({})", deparse::text(branch(query, set)))).collect();
+    let branches: Vec<String> = sets
+        .iter()
+        .map(|set| {
+            let branch = branch(query, set);
+            if bare && set.is_empty() {
+                one_row(branch);
+            }
+            format!("({})", deparse::text(branch))
+        })
+        .collect();
     analysed(query, branches.join(" UNION ALL ")).map(Some)
+}
+
+/// A grand total without an aggregate is one row, whatever the rows are; without GROUP BY it would be one for each of them.
+unsafe fn one_row(branch: *mut pg_sys::Query) {
+    let out = &mut *branch;
+    let from = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
+    (*from).quals = out.havingQual;
+    out.jointree = from;
+    out.rtable = std::ptr::null_mut();
+    out.havingQual = std::ptr::null_mut();
+    out.hasAggs = false;
+}
+
+/// Grouping sets that name grouping expressions by other numbers.
+///
+/// # Safety
+/// `sets` are those of an analysed query.
+pub unsafe fn renumbered(sets: *mut pg_sys::List, number: &dyn Fn(u32) -> u32) -> *mut pg_sys::List {
+    let mut out: *mut pg_sys::List = std::ptr::null_mut();
+    for set in list::iter::<pg_sys::GroupingSet>(sets) {
+        let own = ext::copy(set);
+        if (*set).kind == pg_sys::GroupingSetKind::GROUPING_SET_SIMPLE {
+            (*own).content = std::ptr::null_mut();
+            for reference in list::ints((*set).content) {
+                (*own).content = pg_sys::lappend_int((*own).content, number(reference as u32) as i32);
+            }
+        } else {
+            (*own).content = renumbered((*set).content, number);
+        }
+        out = pg_sys::lappend(out, own.cast());
+    }
+    out
 }
 
 unsafe fn has_sub_links(query: *mut pg_sys::Query) -> bool {

@@ -196,7 +196,7 @@ unsafe fn conditions(quals: *mut pg_sys::Node) -> Vec<*mut pg_sys::Node> {
 }
 
 /// Adds a LATERAL sub-query to a FROM clause; returns its range table index.
-unsafe fn add_item(block: *mut pg_sys::Query, sub: *mut pg_sys::Query) -> usize {
+pub(super) unsafe fn add_item(block: *mut pg_sys::Query, sub: *mut pg_sys::Query) -> usize {
     let rte = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
     (*rte).rtekind = pg_sys::RTEKind::RTE_SUBQUERY;
     (*rte).subquery = sub;

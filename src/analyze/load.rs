@@ -87,7 +87,9 @@ pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
     if list::len(rewritten) != 1 {
         return Err(Error::unsupported("query is rewritten by a rule", -1, "Only plain SELECT can be maintained."));
     }
-    Ok(list::nth(rewritten, 0))
+    let expanded = list::nth(rewritten, 0);
+    super::select_list::move_to_from(expanded);
+    Ok(expanded)
 }
 
 /// The non-junk target entries, in output order.

@@ -1,7 +1,7 @@
 //! Analysis: from the server's analysed `Query` to the PostgreSQL-free description, and the reasons why not.
 //!
 //! load: the stored query, views expanded · refuse: what cannot be maintained · relations: what a query reads ·
-//! operators: the search_path that text needs · locate: where a refused construct stands · describe: the description · dirty: the query for the keys that a change can affect · null_extension: what outer joins null-extend in it · lift: sub-queries in it · change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · fold: state and outputs of grouped queries · text: SQL of the whole query.
+//! operators: the search_path that text needs · locate: where a refused construct stands · describe: the description · dirty: the query for the keys that a change can affect · null_extension: what outer joins null-extend in it · lift: sub-queries in it · change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · fence: their form for few rows · fold: state and outputs of grouped queries · text: SQL of the whole query.
 //! Called by the DDL hooks (at creation, with error positions) and by refresh (once per TVIEW and backend).
 
 pub mod anchor;
@@ -9,6 +9,7 @@ mod change_rows;
 pub mod delta;
 pub mod describe;
 pub mod dirty;
+mod fence;
 pub mod fold;
 mod grouping_sets;
 mod lift;
@@ -20,6 +21,7 @@ mod outer;
 pub mod refuse;
 mod refuse_functions;
 pub mod relations;
+mod select_list;
 pub mod set_operations;
 pub mod stages;
 pub mod text;

@@ -31,6 +31,11 @@ pub fn offer(offer: Option<Offer>) {
     OFFER.with(|o| *o.borrow_mut() = offer);
 }
 
+/// Whether a flush is running.
+pub fn is_offering() -> bool {
+    OFFER.with(|o| o.try_borrow().is_ok_and(|o| o.is_some()))
+}
+
 /// Offers dirty keys until what is returned is dropped.
 #[must_use]
 pub fn offer_dirty(relid: pg_sys::Oid, dirty: ChangeSet) -> DirtyOffer {
@@ -100,12 +105,9 @@ pub unsafe extern "C-unwind" fn tviews_rows_support(fcinfo: pg_sys::FunctionCall
         return none;
     }
     let request = request.cast::<pg_sys::SupportRequestRows>();
-    if !list::is((*request).node, pg_sys::NodeTag::T_FuncExpr) {
-        return none;
-    }
-    let call = (*request).node.cast::<pg_sys::FuncExpr>();
-    let relid = pg_sys::get_typ_typrelid(pg_sys::exprType(list::nth((*call).args, 0))).to_u32();
-    let label = pg_sys::get_func_name((*call).funcid);
+    let Some(relid) = relation_of((*request).node) else { return none };
+    let relid = relid.to_u32();
+    let label = pg_sys::get_func_name((*(*request).node.cast::<pg_sys::FuncExpr>()).funcid);
     let of_keys = !label.is_null() && CStr::from_ptr(label) == c"dirty";
     let rows = OFFER.with(|o| {
         o.borrow().as_ref().map(|offer| match of_keys {
@@ -116,6 +118,20 @@ pub unsafe extern "C-unwind" fn tviews_rows_support(fcinfo: pg_sys::FunctionCall
     let Some(rows) = rows else { return none };
     (*request).rows = rows.max(1) as f64;
     pg_sys::Datum::from(request)
+}
+
+/// The relation whose change rows a call of one of the functions returns; None for any other expression.
+///
+/// # Safety
+/// A valid expression.
+pub unsafe fn relation_of(expr: *mut pg_sys::Node) -> Option<pg_sys::Oid> {
+    if !list::is(expr, pg_sys::NodeTag::T_FuncExpr) {
+        return None;
+    }
+    let call = expr.cast::<pg_sys::FuncExpr>();
+    let ours = pg_sys::get_func_namespace((*call).funcid) == pg_sys::get_namespace_oid(c"tviews".as_ptr(), true);
+    (ours && list::len((*call).args) == 1)
+        .then(|| pg_sys::get_typ_typrelid(pg_sys::exprType(list::nth((*call).args, 0))))
 }
 
 /// Materialises the rows. Source of the protocol: utils/fmgr/README, "Functions Accepting or Returning Sets".

@@ -1,4 +1,4 @@
-//! The server's hooks: syntax (a detour of the parser) · utility statements · executor start · object access.
+//! The server's hooks: syntax (a detour of the parser) · utility statements · executor start · object access · statistics.
 //!
 //! Invariant: every hook function is a plain C frame without destructors that calls guarded Rust before and after the
 //! next hook in the chain, so users' errors pass through untouched and our own carry position and context
@@ -13,6 +13,7 @@ pub mod merge;
 pub mod object_access;
 pub mod refresh;
 mod stages;
+pub mod statistics;
 pub mod syntax;
 pub mod utility;
 
@@ -21,4 +22,5 @@ pub fn init() {
     executor::init();
     merge::init();
     object_access::init();
+    statistics::init();
 }

@@ -6,6 +6,12 @@
 use super::ext;
 use pgrx::pg_sys;
 
+/// The setting, in bytes.
+pub fn work_mem() -> usize {
+    // SAFETY: a plain global, in kB.
+    unsafe { usize::try_from(pg_sys::work_mem).unwrap_or(0).saturating_mul(1024) }
+}
+
 pub struct Arena(pg_sys::MemoryContext);
 
 impl Arena {
@@ -40,6 +46,12 @@ impl Arena {
             pg_sys::MemoryContextSwitchTo(before);
             out
         }
+    }
+
+    /// Bytes that are allocated.
+    pub fn size(&self) -> usize {
+        // SAFETY: the context lives.
+        unsafe { pg_sys::MemoryContextMemAllocated(self.0, true) }
     }
 
     /// A copy of a node tree in here.

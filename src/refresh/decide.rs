@@ -14,7 +14,7 @@ use crate::tam;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::key;
-use tviews_core::model::Shape;
+use tviews_core::model::{Description, Shape};
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
 /// Key and strategies of a query, existing or about to be.
@@ -82,7 +82,7 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
     let d = &described.description;
     let positions = match options.get("key") {
         Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
-        _ => key::derive(d),
+        _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
     };
     let approximate = options.get("approximate").map(String::as_str) == Some("true");
     let fold = match (&positions, &d.shape) {
@@ -139,6 +139,13 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         }
     }
     Ok(Decided { key, decisions, shape, fold, row_key, keys })
+}
+
+/// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, that is better
+/// than recomputing rows by their key, for which the server joins the tables as a whole.
+unsafe fn follows_all(query: *mut pg_sys::Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
+    let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true), Ok(Ok(_)));
+    d.shape == Shape::Rows && used.keys().all(follows)
 }
 
 fn no_key(shape: &Shape) -> String {

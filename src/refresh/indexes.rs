@@ -4,7 +4,8 @@
 //! btree, columns whose NULLs have to be found beside other columns, and keys of too many columns are looked up by a hash
 //! of them.
 //! Invariant: no value that the query can give is too large for an index made here; SQL that looks rows up (`found_by`)
-//! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order.
+//! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order; one with windows a
+//! partition of it.
 //! Called by population, after the rows are there.
 
 use super::tview::{self, KeyColumn, Tview};
@@ -30,7 +31,7 @@ pub fn create(oid: pg_sys::Oid) -> Result<()> {
         wanted.extend(key(&rel, &tview));
     }
     wanted.extend(row_key(&rel, &tview));
-    let below = first_rows(&rel, &tview)?;
+    let below = below(&rel, &tview)?;
     drop(rel);
     wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
     below.map_or(Ok(()), |(stage, sql)| run(stage, &tview, &sql))
@@ -44,22 +45,48 @@ fn run(indexed: pg_sys::Oid, tview: &Tview, sql: &str) -> Result<()> {
     Session::open().run(sql)
 }
 
-/// The index by which a query with LIMIT reads the first rows of its stage.
-fn first_rows(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>> {
-    if catalog::stages::of(rel.oid()).is_empty() {
+/// The index by which a query reads a part of its stage.
+fn below(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>> {
+    if catalog::stages::of(rel.oid()).is_empty() && !catalog::stages::is_stage(rel.oid()) {
         return Ok(None);
     }
     // SAFETY: a private copy of the stored query; the owner and its settings are pinned.
-    let order = unsafe {
+    let (order, partitions) = unsafe {
         let _pinned = Pinned::new(tview.owner);
-        order::of(load::maintained(rel)?)
+        let query = load::maintained(rel)?;
+        (order::of(query), order::partitions(query))
     };
-    let Some((oid, mut columns)) = order.filter(|(oid, _)| catalog::stages::is_stage(*oid)) else { return Ok(None) };
-    let Some(stage) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(None) };
+    if let Some((stage, columns)) = order.filter(|(oid, _)| catalog::stages::is_stage(*oid)) {
+        return Ok(first_rows(stage, columns));
+    }
+    Ok(partitions.filter(|(oid, _)| catalog::stages::is_stage(*oid)).and_then(|(stage, by)| partition(stage, &by)))
+}
+
+/// The index by which a query with windows reads a partition of its stage: on one of the columns, as those of a key are, and
+/// NULLs are found by it.
+fn partition(oid: pg_sys::Oid, columns: &[i16]) -> Option<(pg_sys::Oid, String)> {
+    let stage = Relation::open(oid, pg_sys::AccessShareLock)?;
+    let present = columns_of_indexes(&stage);
+    let fits = |c: &&i16| {
+        let of = stage.attribute(**c as usize - 1).atttypid;
+        // SAFETY: a syscache look-up.
+        !is_wide(of) && unsafe { pg_sys::GetDefaultOpClass(of, pg_sys::BTREE_AM_OID) } != pg_sys::InvalidOid
+    };
+    if columns.iter().any(|c| present.iter().any(|of| of.first() == Some(c))) {
+        return None;
+    }
+    let column = columns.iter().find(fits)?;
+    let label = name::ident(&attname(stage.attribute(*column as usize - 1)));
+    Some((oid, format!("CREATE INDEX ON {} ({label})", name::relation(oid)?)))
+}
+
+/// The index by which a query with LIMIT reads the first rows of its stage.
+fn first_rows(oid: pg_sys::Oid, mut columns: Vec<order::Ordered>) -> Option<(pg_sys::Oid, String)> {
+    let stage = Relation::open(oid, pg_sys::AccessShareLock)?;
     let long = columns.iter().position(|c| is_wide(stage.attribute(c.attribute as usize - 1).atttypid));
     columns.truncate(long.unwrap_or(columns.len()));
     if columns.is_empty() || gives_order(&stage, &columns) {
-        return Ok(None);
+        return None;
     }
     let columns: Vec<String> = columns
         .iter()
@@ -69,8 +96,7 @@ fn first_rows(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, Stri
             format!("{label} {direction} NULLS {}", if c.nulls_first { "FIRST" } else { "LAST" })
         })
         .collect();
-    let stage = name::relation(oid).unwrap_or_default();
-    Ok(Some((oid, format!("CREATE INDEX ON {stage} ({})", columns.join(", ")))))
+    Some((oid, format!("CREATE INDEX ON {} ({})", name::relation(oid)?, columns.join(", "))))
 }
 
 /// The index by which rows without a key are found, unless there is an index on an expression like it.

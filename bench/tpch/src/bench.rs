@@ -2,7 +2,8 @@
 //!
 //! One TVIEW at a time. Flush times are the server's own (`tviews.stat`), in transactions that are rolled back, except
 //! the last one of each size; afterwards the TVIEW is compared with its query, and a difference fails the run.
-//! Recomputing is REFRESH MATERIALIZED VIEW of an ordinary materialized view with the same query. Called by `main`.
+//! Recomputing is REFRESH MATERIALIZED VIEW of an ordinary materialized view with the same query, in the transactions that
+//! change 1 %, in turn before and after the flush: both read the same tables in the same state. Called by `main`.
 
 use crate::changes::{self, Change};
 use crate::compare::differences;
@@ -77,24 +78,21 @@ pub fn run(options: &Options) -> Result<bool> {
 fn measure(client: &mut Client, query: &Query, rounds: usize) -> Result<Row> {
     let change = changes::of(query);
     let sampled = sample(client, &change, query.number)?;
-    let recompute = recompute(client, query, rounds)?;
-    if let Err(error) = query.create(client) {
-        let strategies = format!("refused: {}", error.as_db_error().map_or("", |e| e.message()));
-        let (flush, changed) = ([f64::NAN; 3], [0; 3]);
-        return Ok(Row { name: query.name.clone(), table: change.table, strategies, flush, changed, recompute });
-    }
+    query.create(client)?;
+    client.batch_execute(&format!("CREATE MATERIALIZED VIEW ordinary USING heap AS {}", query.text))?;
     client.batch_execute(&format!("ANALYZE {}", query.name))?;
     let strategies = query.strategies(client)?;
     let sizes = [("relevant", 1), ("relevant", 100), ("sampled", sampled)];
-    let (mut flush, mut changed) = ([0.0; 3], [0; 3]);
+    let (mut flush, mut changed, mut recomputed) = ([0.0; 3], [0; 3], Vec::new());
     for (i, (from, rows)) in sizes.into_iter().enumerate() {
         let mut times = Vec::new();
         // The first round makes the plans.
         for round in 0..=rounds {
-            let (time, n) = flush_once(client, query, &change, from, rows, round, round == rounds)?;
+            let (time, n, refreshed) = flush_once(client, query, &change, from, rows, round, round == rounds)?;
             changed[i] = n;
             if round > 0 && n > 0 {
                 times.push(time);
+                recomputed.extend(refreshed);
             }
         }
         flush[i] = median(times);
@@ -103,8 +101,9 @@ fn measure(client: &mut Client, query: &Query, rounds: usize) -> Result<Row> {
     if !differences.is_empty() {
         bail!("the TVIEW differs from its query: {}", differences.join("; "));
     }
-    client.batch_execute(&format!("DROP TVIEW {}", query.name))?;
+    client.batch_execute(&format!("DROP TVIEW {}; DROP MATERIALIZED VIEW ordinary", query.name))?;
     client.batch_execute(&format!("VACUUM {}", change.table))?;
+    let recompute = median(recomputed);
     Ok(Row { name: query.name.clone(), table: change.table, strategies, flush, changed, recompute })
 }
 
@@ -122,7 +121,7 @@ fn sample(client: &mut Client, change: &Change, seed: usize) -> Result<i64> {
     Ok(client.query_one("SELECT count(*) FROM sampled", &[])?.get(0))
 }
 
-/// One transaction that changes rows and flushes; milliseconds, and the number of rows.
+/// One transaction that changes rows and flushes; milliseconds, the number of rows, and for 1 % milliseconds of REFRESH.
 fn flush_once(
     client: &mut Client,
     query: &Query,
@@ -131,7 +130,7 @@ fn flush_once(
     rows: i64,
     round: usize,
     commit: bool,
-) -> Result<(f64, u64)> {
+) -> Result<(f64, u64, Option<f64>)> {
     let Change { table, key, set, .. } = change;
     client.batch_execute("BEGIN")?;
     let offset = rows * round as i64;
@@ -142,11 +141,14 @@ fn flush_once(
         ),
         &[],
     )?;
+    let refresh = from == "sampled";
+    let first = if refresh && round % 2 == 0 { Some(recompute(client)?) } else { None };
     let before = flush_time(client, query)?;
     client.batch_execute("SELECT tviews.flush()")?;
     let time = flush_time(client, query)? - before;
+    let last = if refresh && round % 2 == 1 { Some(recompute(client)?) } else { None };
     client.batch_execute(if commit { "COMMIT" } else { "ROLLBACK" })?;
-    Ok((time, n))
+    Ok((time, n, first.or(last)))
 }
 
 fn flush_time(client: &mut Client, query: &Query) -> Result<f64> {
@@ -154,16 +156,10 @@ fn flush_time(client: &mut Client, query: &Query) -> Result<f64> {
     Ok(client.query_one(sql, &[&query.name])?.get(0))
 }
 
-fn recompute(client: &mut Client, query: &Query, rounds: usize) -> Result<f64> {
-    client.batch_execute(&format!("CREATE MATERIALIZED VIEW ordinary USING heap AS {}", query.text))?;
-    let mut times = Vec::new();
-    for _ in 0..rounds.min(3) {
-        let started = Instant::now();
-        client.batch_execute("REFRESH MATERIALIZED VIEW ordinary")?;
-        times.push(started.elapsed().as_secs_f64() * 1e3);
-    }
-    client.batch_execute("DROP MATERIALIZED VIEW ordinary")?;
-    Ok(median(times))
+fn recompute(client: &mut Client) -> Result<f64> {
+    let started = Instant::now();
+    client.batch_execute("REFRESH MATERIALIZED VIEW ordinary")?;
+    Ok(started.elapsed().as_secs_f64() * 1e3)
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

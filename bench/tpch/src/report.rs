@@ -15,7 +15,7 @@ The 22 queries of TPC-H, each as a TVIEW, with the substitution parameters of th
 included; query 15 has its view as a CTE. `make bench-tpch` measures, `make check` compares every TVIEW with its query after random
 transactions over all eight tables.
 
-* **recomputing**: REFRESH of an ordinary materialized view with the same query.
+* **recomputing**: REFRESH of an ordinary materialized view with the same query, in the transactions that change 1 %.
 * **1 row, 100 rows, 1 %**: time of the flush of one transaction that updates that many rows of the changed table, which is the largest one
   that the query reads (for query 16, `part`, since it reads only keys of `partsupp`). One row and 100 rows are chosen among those that the query uses, 1 % among
   all; every column is changed that the query computes with.

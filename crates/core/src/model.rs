@@ -57,6 +57,15 @@ impl Join {
         }
     }
 
+    /// Whether there is a FULL join: no condition on its result can be pushed into it.
+    pub fn has_full(&self) -> bool {
+        match self {
+            Join::Atom(_) => false,
+            Join::Inner(items, _) => items.iter().any(Join::has_full),
+            Join::Outer(kind, l, r, _) => *kind == OuterKind::Full || l.has_full() || r.has_full(),
+        }
+    }
+
     /// Atoms that an outer join can null-extend.
     pub fn nullable(&self) -> Vec<usize> {
         match self {

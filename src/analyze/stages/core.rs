@@ -3,8 +3,9 @@
 //! Invariant: the query over the stage gives the same rows.
 
 use super::eligible::can_be_stored;
-use super::groups::shows_groups;
+use super::groups::{has_links_beside, shows_groups};
 use super::relation::{column, label, over};
+use super::windows::partitionings;
 use super::Splitter;
 use crate::analyze::describe::partition_columns;
 use crate::analyze::relations;
@@ -20,10 +21,18 @@ impl Splitter<'_> {
         if !q.setOperations.is_null() && (!q.limitCount.is_null() || !q.limitOffset.is_null()) {
             return self.exposed(query);
         }
-        if !q.setOperations.is_null() || !q.groupingSets.is_null() || q.hasTargetSRFs {
+        if !q.setOperations.is_null() || q.hasTargetSRFs {
             return Ok(query);
         }
         let limited = !q.limitCount.is_null() || !q.limitOffset.is_null();
+        if !q.groupingSets.is_null() {
+            let more = limited || !q.distinctClause.is_null() || q.hasWindowFuncs || has_links_beside(query);
+            let outer = if more { self.above_groups(query)? } else { None };
+            return match outer {
+                Some(outer) => self.core(outer),
+                None => Ok(query),
+            };
+        }
         let grouped = !q.groupClause.is_null() || q.hasAggs;
         let distinct = !q.distinctClause.is_null();
         if grouped && (limited || distinct || q.hasWindowFuncs || !q.havingQual.is_null() || !shows_groups(query)) {
@@ -52,7 +61,7 @@ impl Splitter<'_> {
     /// partitions by.
     unsafe fn exposed(&mut self, query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
         let limited = !(*query).limitCount.is_null() || !(*query).limitOffset.is_null();
-        if limited && ((*query).sortClause.is_null() || looks_simple(query)) || !limited && !has_partitions(query) {
+        if limited && ((*query).sortClause.is_null() || looks_simple(query)) || !limited && !is_partitioned(query) {
             return Ok(query);
         }
         self.all_shown(query)
@@ -121,6 +130,11 @@ unsafe fn has_partitions(query: *mut pg_sys::Query) -> bool {
         });
     }
     common.is_some_and(|c| !c.is_empty())
+}
+
+/// Whether no window of a query needs all rows, so that a stage with its windows is not full.
+unsafe fn is_partitioned(query: *mut pg_sys::Query) -> bool {
+    has_partitions(query) || partitionings(query).is_some_and(|apart| apart.len() > 1)
 }
 
 /// One relation, with nothing but a projection: storing it once more would not help.

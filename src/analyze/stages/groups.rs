@@ -5,6 +5,7 @@
 use super::eligible::{can_be_stored, looks_up};
 use super::relation::{column, label, over};
 use super::Splitter;
+use crate::analyze::grouping_sets;
 use crate::analyze::load::outputs;
 use crate::capture::install::make;
 use crate::pg::error::Result;
@@ -22,6 +23,9 @@ pub(super) struct Column {
 impl Splitter<'_> {
     /// `SELECT groups, aggregates … GROUP BY` as a stage, and what is computed from it.
     pub(super) unsafe fn above_groups(&mut self, query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Query>> {
+        if !(*query).groupingSets.is_null() && !are_told_apart(&keys(query)) {
+            return Ok(None);
+        }
         let mut cx = Lowering { query, columns: keys(query), possible: true };
         let groups = cx.columns.len();
         let targets: Vec<*mut pg_sys::Node> = list::iter::<pg_sys::TargetEntry>((*query).targetList)
@@ -70,6 +74,15 @@ pub(super) unsafe fn keys(query: *mut pg_sys::Query) -> Vec<Column> {
         .collect()
 }
 
+/// Whether an expression over the groups of several sets says which grouping expressions it is made of: in a set that lacks
+/// one, this one is NULL.
+unsafe fn are_told_apart(keys: &[Column]) -> bool {
+    keys.iter().enumerate().all(|(i, key)| {
+        let is_constant = pg_sys::pull_varnos(std::ptr::null_mut(), key.node).is_null();
+        !is_constant && keys[..i].iter().all(|other| !pg_sys::equal(other.node.cast(), key.node.cast()))
+    })
+}
+
 /// Replaces what a stage computes by its columns, which it collects.
 struct Lowering {
     query: *mut pg_sys::Query,
@@ -94,7 +107,9 @@ impl Lowering {
             // Depends on the grouping columns.
             let var = &*n.cast::<pg_sys::Var>();
             self.possible &= var.varlevelsup == 0 && var.varattno > 0;
+            // In each of several sets, they are among the grouping ones.
             let by = name::equality(var.vartype)
+                .filter(|_| (*self.query).groupingSets.is_null())
                 .map(|_| *make::<pg_sys::SortGroupClause>(pg_sys::NodeTag::T_SortGroupClause));
             return Some(self.push(n, by));
         }
@@ -104,8 +119,8 @@ impl Lowering {
             return Some(n);
         }
         if list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
-            self.possible = false;
-            return Some(n);
+            self.possible &= (*n.cast::<pg_sys::GroupingFunc>()).agglevelsup == 0;
+            return Some(self.push(n, None));
         }
         None
     }
@@ -133,6 +148,11 @@ pub(super) unsafe fn grouped(query: *mut pg_sys::Query, columns: &[Column]) -> *
     }
     (*inner).groupClause = std::ptr::null_mut();
     (*inner).targetList = std::ptr::null_mut();
+    let number = |reference: u32| {
+        let is_of = |c: &Column| c.by.is_some_and(|by| by.tleSortGroupRef == reference);
+        columns.iter().position(is_of).map_or(0, |i| i as u32 + 1)
+    };
+    (*inner).groupingSets = grouping_sets::renumbered((*query).groupingSets, &number);
     for (i, of) in columns.iter().enumerate() {
         let tle = pg_sys::makeTargetEntry(ext::copy(of.node).cast(), i as i16 + 1, label(i), false);
         if let Some(by) = of.by {
@@ -163,12 +183,23 @@ pub(super) unsafe fn with_targets(entries: *mut pg_sys::List, exprs: &[*mut pg_s
 /// Whether all grouping expressions are outputs, and outputs have no sub-query beside aggregates.
 pub(super) unsafe fn shows_groups(query: *mut pg_sys::Query) -> bool {
     let shown: BTreeSet<u32> = outputs(query).into_iter().map(|t| (*t).ressortgroupref).collect();
-    let keys: BTreeSet<u32> =
-        list::iter::<pg_sys::SortGroupClause>((*query).groupClause).map(|c| (*c).tleSortGroupRef).collect();
+    references(query).is_subset(&shown) && !has_links_in_outputs(query)
+}
+
+/// Whether HAVING or an output that is no grouping expression has a sub-query.
+pub(super) unsafe fn has_links_beside(query: *mut pg_sys::Query) -> bool {
+    has_links_in_outputs(query) || pg_sys::checkExprHasSubLink((*query).havingQual)
+}
+
+unsafe fn has_links_in_outputs(query: *mut pg_sys::Query) -> bool {
+    let keys = references(query);
     // A grouping expression that is a sub-query is one of the stage, too.
     let beside = |t: *mut pg_sys::TargetEntry| !keys.contains(&(*t).ressortgroupref);
-    keys.is_subset(&shown)
-        && !outputs(query).into_iter().any(|t| beside(t) && pg_sys::checkExprHasSubLink((*t).expr.cast()))
+    outputs(query).into_iter().any(|t| beside(t) && pg_sys::checkExprHasSubLink((*t).expr.cast()))
+}
+
+unsafe fn references(query: *mut pg_sys::Query) -> BTreeSet<u32> {
+    list::iter::<pg_sys::SortGroupClause>((*query).groupClause).map(|c| (*c).tleSortGroupRef).collect()
 }
 
 /// An aggregate, or a JSON constructor around one (16 and later).

@@ -8,10 +8,10 @@
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
 //! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
-//! distinct, parts: aggregates with DISTINCT · windows: those with nothing in common · unused: outputs
-//! that nobody looks at · relation, order: how a stage is
-//! read.
+//! distinct, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · unused: outputs that nobody
+//! looks at · relation, order: how a stage is read.
 
+mod chain;
 mod core;
 mod ctes;
 mod distinct;

@@ -1,8 +1,10 @@
-//! The order in which a query reads the first rows of a stage.
+//! How a query reads a part of a stage: its first rows in an order, or a partition.
 //!
 //! Invariant: an index with these columns gives the rows in the order that the query wants, or in that of its first
-//! columns. Called by population, which makes the index.
+//! columns; one with the columns of a partition finds its rows. Called by population, which makes the indexes.
 
+use crate::analyze::describe::partition_columns;
+use crate::analyze::load::outputs;
 use crate::analyze::relations;
 use crate::pg::list;
 use pgrx::pg_sys;
@@ -35,6 +37,33 @@ pub unsafe fn of(query: *mut pg_sys::Query) -> Option<(pg_sys::Oid, Vec<Ordered>
         .map_while(|clause| {
             let tle = pg_sys::get_sortgroupref_tle((*clause).tleSortGroupRef, q.targetList);
             ordered(&*clause, (*tle).expr.cast(), index)
+        })
+        .collect();
+    (!columns.is_empty()).then_some(((*rte).relid, columns))
+}
+
+/// The relation that a query with windows reads, when it reads no other, and those of its columns by which all windows are
+/// partitioned.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn partitions(query: *mut pg_sys::Query) -> Option<(pg_sys::Oid, Vec<i16>)> {
+    let q = &*query;
+    if !q.hasWindowFuncs || !q.setOperations.is_null() {
+        return None;
+    }
+    let [index] = relations::in_from(query)[..] else { return None };
+    let rte = list::nth::<pg_sys::RangeTblEntry>(q.rtable, index - 1);
+    if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION {
+        return None;
+    }
+    let outputs = outputs(query);
+    let columns: Vec<i16> = partition_columns(query)
+        .into_iter()
+        .filter_map(|i| {
+            let expr = (*outputs[i]).expr.cast::<pg_sys::Node>();
+            let var = list::is(expr, pg_sys::NodeTag::T_Var).then(|| &*expr.cast::<pg_sys::Var>())?;
+            (var.varlevelsup == 0 && var.varattno > 0).then_some(var.varattno)
         })
         .collect();
     (!columns.is_empty()).then_some(((*rte).relid, columns))

@@ -1,4 +1,5 @@
-//! Windows with nothing in common: a stage for those of each partitioning, joined by the key of the rows.
+//! Windows with nothing in common: a stage for those of each partitioning, joined by the key of the rows. Without a key they
+//! are chained (`chain`).
 //!
 //! A change then recomputes the partitions it touches in each stage, where together they would have to be computed over all
 //! rows. The first stage also has what the outputs need beside windows.
@@ -17,20 +18,36 @@ use std::collections::BTreeSet;
 use tviews_core::key;
 
 /// Windows that are partitioned by the same expressions, by their sort references.
-struct Apart {
-    by: BTreeSet<u32>,
-    windows: BTreeSet<u32>,
+#[derive(Clone)]
+pub(super) struct Apart {
+    pub by: BTreeSet<u32>,
+    pub windows: BTreeSet<u32>,
 }
 
 impl Splitter<'_> {
-    /// None when the query has no key, or a window over all rows.
+    /// None when there is a window over all rows, or a column that cannot be stored.
     pub(super) unsafe fn windows_apart(&mut self, query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Query>> {
         let q = &*query;
         let Some(apart) = partitionings(query).filter(|a| a.len() > 1) else { return Ok(None) };
         if !q.cteList.is_null() || pg_sys::checkExprHasSubLink(q.targetList.cast()) {
             return Ok(None);
         }
-        let Some(key) = self.row_key(query) else { return Ok(None) };
+        if let Some(key) = self.row_key(query) {
+            if let Some(outer) = self.joined(query, &apart, &key)? {
+                return Ok(Some(outer));
+            }
+        }
+        self.chained(query, &apart)
+    }
+
+    /// A stage for each partitioning, joined by this key.
+    unsafe fn joined(
+        &mut self,
+        query: *mut pg_sys::Query,
+        apart: &[Apart],
+        key: &[*mut pg_sys::Node],
+    ) -> Result<Option<*mut pg_sys::Query>> {
+        let q = &*query;
         let mut beside: Vec<*mut pg_sys::Node> = Vec::new();
         let mut windows: Vec<Vec<*mut pg_sys::Node>> = apart.iter().map(|_| Vec::new()).collect();
         for tle in list::iter::<pg_sys::TargetEntry>(q.targetList).filter(|t| !(**t).resjunk) {
@@ -61,14 +78,14 @@ impl Splitter<'_> {
             let Some(stage) = stage(query, group, columns) else { return Ok(None) };
             stages.push(stage);
         }
-        let joined = describe_key(&key);
+        let joined = describe_key(key);
         if !self.stages.is_joined(&joined) {
             return Ok(None);
         }
         let mut outer: *mut pg_sys::Query = std::ptr::null_mut();
         for stage in stages {
             let next = over(stage, self.joined_relation(stage, &joined)?)?;
-            outer = if outer.is_null() { next } else { join(outer, next, &key) };
+            outer = if outer.is_null() { next } else { join(outer, next, key) };
         }
         (*outer).targetList = targets(query, &columns);
         Ok(Some(outer))
@@ -116,7 +133,7 @@ unsafe fn describe_key(key: &[*mut pg_sys::Node]) -> String {
 }
 
 /// The windows in use by what they are partitioned by; None when one is not.
-unsafe fn partitionings(query: *mut pg_sys::Query) -> Option<Vec<Apart>> {
+pub(super) unsafe fn partitionings(query: *mut pg_sys::Query) -> Option<Vec<Apart>> {
     let mut used = BTreeSet::new();
     walk::walk((*query).targetList.cast(), &mut |n| {
         used.extend(window_of(n));
@@ -140,7 +157,7 @@ unsafe fn partitionings(query: *mut pg_sys::Query) -> Option<Vec<Apart>> {
     Some(out)
 }
 
-unsafe fn window_of(node: *mut pg_sys::Node) -> Option<u32> {
+pub(super) unsafe fn window_of(node: *mut pg_sys::Node) -> Option<u32> {
     list::is(node, pg_sys::NodeTag::T_WindowFunc).then(|| (*node.cast::<pg_sys::WindowFunc>()).winref)
 }
 
@@ -166,8 +183,22 @@ unsafe fn entries(nodes: &[*mut pg_sys::Node]) -> *mut pg_sys::List {
     out
 }
 
-/// The query with these columns and the windows of one partitioning; None when a window is defined by another one.
-unsafe fn stage(query: *mut pg_sys::Query, group: &Apart, columns: &[*mut pg_sys::Node]) -> Option<*mut pg_sys::Query> {
+/// A window that does not need the one it was defined by: the parser has copied what it takes from it (parse_clause.c,
+/// transformWindowDefinitions).
+pub(super) unsafe fn standalone(window: *mut pg_sys::WindowClause) -> *mut pg_sys::WindowClause {
+    let own = ext::copy(window);
+    (*own).refname = std::ptr::null_mut();
+    (*own).copiedOrder = false;
+    own
+}
+
+/// The query with these columns and the windows of one partitioning, or of some that have it in common; None when what they
+/// are partitioned by cannot be stored.
+pub(super) unsafe fn stage(
+    query: *mut pg_sys::Query,
+    group: &Apart,
+    columns: &[*mut pg_sys::Node],
+) -> Option<*mut pg_sys::Query> {
     let copy = ext::copy(query);
     let mut targets = entries(columns);
     let mut windows: *mut pg_sys::List = std::ptr::null_mut();
@@ -176,9 +207,7 @@ unsafe fn stage(query: *mut pg_sys::Query, group: &Apart, columns: &[*mut pg_sys
         if !group.windows.contains(&(*window).winref) {
             continue;
         }
-        if !(*window).refname.is_null() {
-            return None;
-        }
+        let window = standalone(window);
         for clause in [(*window).partitionClause, (*window).orderClause] {
             sorted.extend(list::iter::<pg_sys::SortGroupClause>(clause).map(|c| (*c).tleSortGroupRef));
         }

@@ -181,6 +181,14 @@ impl<'a> Groups<'a> {
         group.recompute = rows.is_none();
     }
 
+    /// Bytes that the waiting rows take, apart from values that are passed by reference.
+    pub fn waiting_size(&self) -> usize {
+        let fold = self.fold;
+        let values = fold.arg_types.len() + self.inexact.len();
+        let row = size_of::<(usize, i64, Input)>() + values * size_of::<Option<Datum>>() + fold.filter_count;
+        self.waiting.len() * row
+    }
+
     /// Takes the waiting rows into the states.
     ///
     /// # Safety

@@ -21,7 +21,7 @@ use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
-use crate::pg::memory::Arena;
+use crate::pg::memory::{self, Arena};
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::{Rows, Session};
@@ -32,8 +32,9 @@ use pgrx::{pg_sys, FromDatum, IntoDatum};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// Rows that are taken in at once. Each batch looks its new groups up with one query, which may scan the TVIEW for them.
-const BATCH: i64 = 4000;
+/// Rows that are fetched at once. As many as work_mem holds are taken in together: their new groups are looked up with one
+/// query, which may scan the TVIEW for them.
+const FETCH: i64 = 1000;
 
 /// Texts of a fold for one set of changed relations.
 pub struct FoldSql {
@@ -111,7 +112,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Batch by batch, so that memory depends on the number of groups and not on that of rows.
+    /// Batch by batch, so that memory beyond work_mem depends on the number of groups and not on that of rows.
     fn stream(
         &mut self,
         groups: &mut Groups,
@@ -124,21 +125,25 @@ impl Job<'_> {
         let session = Session::open();
         let plan = self.choose(&session, bulk, size)?.plan;
         let mut outcome = Ok(());
-        session.stream(&plan, BATCH, |rows| {
+        let mut batch = arena.enter(Arena::current);
+        let mut take_in = |groups: &mut Groups, batch: &Arena| -> Result<()> {
+            self.look_up(groups, arena, &sql.lookup, snapshot)?;
+            // SAFETY: keys and states live in the arena; arguments in the batch, which lives until they are in.
+            batch.enter(|| unsafe { groups.take_in() });
+            Ok(())
+        };
+        session.stream(&plan, FETCH, |rows| {
             if outcome.is_err() {
                 return;
             }
-            let batch = Arena::current();
-            // SAFETY: keys and states live in the arena; arguments in the batch, which is dropped when they are in.
-            unsafe {
-                arena.enter(|| groups.add(rows, &batch));
-                outcome = self.look_up(groups, arena, &sql.lookup, snapshot);
-                if outcome.is_ok() {
-                    batch.enter(|| groups.take_in());
-                }
+            // SAFETY: rows are as the text of the delta has them.
+            arena.enter(|| unsafe { groups.add(rows, &batch) });
+            if batch.size() + groups.waiting_size() > memory::work_mem() {
+                outcome = take_in(groups, &batch);
+                batch = arena.enter(Arena::current);
             }
         });
-        outcome
+        outcome.and_then(|()| take_in(groups, &batch))
     }
 
     /// Reads the stored rows of the groups that have not been looked up yet.

@@ -120,6 +120,9 @@ impl Gen<'_> {
         let used = |p: &Expr| calls.iter().any(|c| c.sql.contains(&format!("PARTITION BY {} ", p.sql)));
         if partitions.len() == 2 && partitions[0].sql != partitions[1].sql && partitions.iter().all(used) {
             self.note(Hazard::TwoPartitions);
+            if from.rels.iter().any(|r| r.key.is_empty()) {
+                self.note(Hazard::PartitionsWithoutKey);
+            }
         }
         let named = calls.iter().any(|c| c.sql.contains(" OVER w"));
         outputs.extend(calls);
@@ -134,7 +137,12 @@ impl Gen<'_> {
         let mut columns = self.name_outputs(&outputs);
         super::blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
-        let sql = format!("SELECT {list} FROM {}{filter}", from.sql);
+        let mut distinct = "";
+        if self.dice.chance(12) && outputs.iter().all(|e| e.ty.has_equality()) {
+            self.note(Hazard::DistinctOverWindows);
+            distinct = "DISTINCT ";
+        }
+        let sql = format!("SELECT {distinct}{list} FROM {}{filter}", from.sql);
         let best = outputs.iter().position(|e| e.sql.starts_with("row_number"));
         if let Some(number) = best.filter(|_| self.dice.chance(50)) {
             // the best rows of each partition

@@ -1,10 +1,11 @@
-//! GROUP BY, aggregates without GROUP BY, GROUPING SETS. Called by `Gen::query`.
-//! `call` makes one aggregate of any kind, `over` expressions over them and HAVING, `invertible`, `lists` and `statistics` are the kinds.
+//! GROUP BY, aggregates without GROUP BY. Called by `Gen::query`.
+//! `call` makes one aggregate of any kind, `over` expressions over them and HAVING, `sets` GROUPING SETS, `invertible`, `lists` and `statistics` are the kinds.
 
 mod call;
 mod invertible;
 mod lists;
 mod over;
+mod sets;
 mod statistics;
 
 use super::{from::From, Expr, Gen, Query};
@@ -181,29 +182,5 @@ impl Gen<'_> {
         let columns = self.name_outputs(&outputs);
         let list = self.render_list(&outputs, &columns);
         Query { sql: format!("SELECT {list} FROM {}{filter}{having}", from.sql), columns }
-    }
-
-    pub fn grouping_sets(&mut self, depth: u32) -> Query {
-        self.note(Hazard::GroupingSets);
-        let from = self.from(depth.min(2));
-        let (a, b) = (self.group_key(&from), self.group_key(&from));
-        if a.sql == b.sql {
-            return self.grouped(depth);
-        }
-        let sets = match self.dice.below(4) {
-            0 => format!("ROLLUP ({}, {})", a.sql, b.sql),
-            1 => format!("CUBE ({}, {})", a.sql, b.sql),
-            2 => format!("GROUPING SETS (({}), ({}))", a.sql, b.sql),
-            _ => format!("GROUPING SETS (({}, {}), ({}), ())", a.sql, b.sql, b.sql),
-        };
-        let mut outputs = vec![a.clone(), b.clone()];
-        if self.dice.chance(50) {
-            outputs.push(call::plain(format!("grouping({}, {})", a.sql, b.sql), Ty::Int));
-        }
-        outputs.extend(self.aggregates(&from, Self::aggregate));
-        let filter = self.filter(&from.rels, &from.conditions, 0, 30);
-        let columns = self.name_outputs(&outputs);
-        let list = self.render_list(&outputs, &columns);
-        Query { sql: format!("SELECT {list} FROM {}{filter} GROUP BY {sets}", from.sql), columns }
     }
 }
