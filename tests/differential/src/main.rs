@@ -119,6 +119,10 @@ fn sequential(args: &args::Args) -> Result<bool> {
     while !over(totals.failed, number) {
         let seed = args.case.unwrap_or_else(|| case_seed(args.seed, number));
         number += 1;
+        // a backend keeps the plans of functions that were dropped, and looks at all of them at every change of a definition
+        if number % CASES_PER_SESSION == 0 {
+            session = Session::connect(&args.dsn)?;
+        }
         let built = case::build(seed, session.features);
         let (case, outcome) = match one(&mut session, &built, seed, mode) {
             Ok(done) => done,
@@ -176,6 +180,8 @@ fn sequential(args: &args::Args) -> Result<bool> {
     println!("{} passed, {} failed", totals.passed, totals.failed + u64::from(!complete));
     Ok(totals.failed == 0 && complete)
 }
+
+const CASES_PER_SESSION: u64 = 30;
 
 /// Number of cases from which every class of hazards must have occurred often enough.
 const LONG: u64 = 600;

@@ -160,7 +160,7 @@ impl<'a> Gen<'a> {
                 (14, Self::grouped),
                 (7, Self::layered),
                 (5, Self::ungrouped),
-                (4, Self::grouping_sets),
+                (7, Self::grouping_sets),
                 (6, Self::distinct),
                 (5, Self::distinct_on),
                 (9, Self::set_operation),

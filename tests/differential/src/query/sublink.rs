@@ -168,7 +168,7 @@ impl Gen<'_> {
                 let text = own.text();
                 plain(format!("ARRAY(SELECT {text} FROM {from} WHERE {i} = {o} ORDER BY {text})"), Ty::Texts, own.fuzzy)
             }
-            7 | 13 => {
+            7 => {
                 self.note(Hazard::ScalarNullOrValue);
                 let picked = self.any_column(scope);
                 let text = picked.text();
@@ -179,7 +179,7 @@ impl Gen<'_> {
                 self.note(Hazard::Unconnected);
                 plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false)
             }
-            10 => {
+            10 | 13 => {
                 self.note(Hazard::InnerList);
                 let below = self.some_base();
                 let on = self.correlation(scope, &below);

@@ -83,12 +83,18 @@ impl Writer<'_> {
 
     /// A sub-query that may return one row returns more: two rows get the value that it looks for.
     fn two_rows(&mut self) -> Option<Transaction> {
-        let unusual: Vec<_> = self.views.iter().filter(|v| v.is_tview).flat_map(|v| v.facts.unusual.clone()).collect();
+        let can_be_equal = |(table, column): &(usize, usize)| {
+            let t = &self.schema.tables[*table];
+            let c = &t.columns[*column];
+            !c.generated && c.fk.is_none() && t.key != [*column] && !t.unique.contains(column)
+        };
+        let unusual = self.views.iter().filter(|v| v.is_tview).flat_map(|v| &v.facts.unusual);
+        let unusual: Vec<_> = unusual.copied().filter(can_be_equal).collect();
         let (table, column) = *self.dice.maybe(&unusual)?;
-        let t = &self.schema.tables[table];
-        if t.columns[column].generated || t.columns[column].fk.is_some() || self.dice.chance(40) {
+        if self.dice.chance(15) {
             return None;
         }
+        let t = &self.schema.tables[table];
         let sql = format!("UPDATE {} SET {} = 9", t.name, t.columns[column].name);
         Some(Transaction::new(self.one(sql, &[])))
     }

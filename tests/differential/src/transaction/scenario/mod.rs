@@ -7,7 +7,7 @@ mod joins;
 use super::Writer;
 use crate::case::Step;
 use crate::hazards::Hazard;
-use crate::query::Base;
+use crate::query::{Base, Join};
 use crate::schema;
 use crate::types::Ty;
 
@@ -18,6 +18,11 @@ impl Writer<'_> {
             .get(table)
             .and_then(|t| t.columns.get(column))
             .is_some_and(|c| !c.generated && c.ty.has_equality())
+    }
+
+    /// Has values that are equal and not the same.
+    fn is_ambiguous(&self, (table, column): Base) -> bool {
+        self.schema.tables[table].columns[column].ty.is_ambiguous()
     }
 
     /// Has values that sums treat in a way of their own.
@@ -65,6 +70,8 @@ impl Writer<'_> {
         let mut kinds = vec![];
         kinds.extend(facts.joins.iter().map(|_| 0));
         kinds.extend(facts.joins.iter().map(|_| 0));
+        kinds.extend(facts.joins.iter().filter(|j| j.2 == Join::Full).flat_map(|_| [13; 4]));
+        kinds.extend(facts.groups.iter().filter(|b| self.is_ambiguous(**b)).flat_map(|_| [2; 3]));
         kinds.extend(facts.sublinks.iter().map(|_| 1));
         kinds.extend(facts.groups.iter().map(|_| 2));
         kinds.extend(facts.aggregated.iter().take(2).map(|_| 3));
@@ -84,8 +91,9 @@ impl Writer<'_> {
             return (vec![], self.statement());
         };
         match kind {
-            0 => {
-                let (l, r, class) = *self.dice.pick(&facts.joins);
+            0 | 13 => {
+                let full: Vec<_> = facts.joins.iter().filter(|j| j.2 == Join::Full).copied().collect();
+                let (l, r, class) = *self.dice.pick(if kind == 13 { &full } else { &facts.joins });
                 if !self.writable(l) || !self.writable(r) {
                     return (vec![], self.statement());
                 }
