@@ -297,6 +297,7 @@ pub const RARE: &[Hazard] = {
         DistinctOverSets,
         GroupingSetsBare,
         LimitOverSets,
+        PartitionsWithoutKey,
         WindowOverSets,
         InnerList,
         FullJoinBoth,
