@@ -14,6 +14,15 @@ use crate::types::Ty;
 
 impl Gen<'_> {
     fn group_key(&mut self, from: &From) -> Expr {
+        // the key of an outer join, whichever side it is from
+        if let Some((l, r)) = self.dice.maybe(&from.met).cloned().filter(|(l, r)| l.ty == r.ty && self.dice.chance(35))
+        {
+            self.note(Hazard::CoalesceKey);
+            self.note(Hazard::CoalesceJoinKey);
+            self.facts.groups.extend([l.base, r.base].into_iter().flatten());
+            let fuzzy = l.ty.is_ambiguous() || l.fuzzy || r.fuzzy;
+            return Expr { sql: format!("coalesce({}, {})", l.sql, r.sql), ty: l.ty, fuzzy, base: None };
+        }
         if from.rels.len() >= 2 && self.dice.chance(15) {
             let l = self.comparable(&from.rels[..1]);
             if let Some(r) = self.column_of(&from.rels[1..], l.ty) {

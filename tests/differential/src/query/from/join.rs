@@ -9,6 +9,7 @@ struct On {
     sql: String,
     equal: bool,
     bases: Option<(Base, Base)>,
+    met: Option<(Expr, Expr)>,
 }
 
 impl Gen<'_> {
@@ -32,17 +33,18 @@ impl Gen<'_> {
     fn on(&mut self, left: &[Rel], right: &Rel, must_equal: bool) -> On {
         let pairs = self.pairs(left, right);
         let Some((l, r)) = self.dice.maybe(&pairs).cloned() else {
-            return On { sql: "true".into(), equal: false, bases: None };
+            return On { sql: "true".into(), equal: false, bases: None, met: None };
         };
         let bases = l.base.zip(r.base);
-        let other = |sql: String| On { sql, equal: false, bases };
+        let met = Some((l.clone(), r.clone()));
+        let other = |sql: String| On { sql, equal: false, bases, met: None };
         let equality = format!("{} = {}", l.sql, r.sql);
         let all = || -> Vec<Rel> { left.iter().cloned().chain([right.clone()]).collect() };
         match self.dice.below(17) {
             0 => {
                 // a second equality
                 let (l, r) = self.dice.pick(&pairs).clone();
-                On { sql: format!("{equality} AND {} = {}", l.sql, r.sql), equal: true, bases }
+                On { sql: format!("{equality} AND {} = {}", l.sql, r.sql), equal: true, bases, met }
             }
             1 if !must_equal && !self.large => {
                 self.note(Hazard::NonEqui);
@@ -54,14 +56,14 @@ impl Gen<'_> {
             }
             3 if !must_equal => {
                 let more = self.condition(&all(), 0);
-                On { sql: format!("{equality} AND {more}"), equal: true, bases }
+                On { sql: format!("{equality} AND {more}"), equal: true, bases, met }
             }
             4 if !must_equal => {
                 self.note(Hazard::SublinkInOn);
                 let more = self.sublink(&all(), 0);
-                On { sql: format!("{equality} AND {more}"), equal: true, bases }
+                On { sql: format!("{equality} AND {more}"), equal: true, bases, met }
             }
-            _ => On { sql: equality, equal: true, bases },
+            _ => On { sql: equality, equal: true, bases, met },
         }
     }
 
@@ -165,6 +167,9 @@ impl Gen<'_> {
             self.note(if class == Join::Full { Hazard::FullJoin } else { Hazard::LeftJoin });
         }
         self.join_fact(on.bases, class);
+        if class != Join::Inner {
+            from.met.extend(on.met);
+        }
         from.sql = format!("{} {kind} {sql} ON {}", from.sql, on.sql);
         from.rels.extend(right.iter().cloned());
         class != Join::Inner

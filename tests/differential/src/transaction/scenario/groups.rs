@@ -99,10 +99,10 @@ impl Writer<'_> {
             return (vec![], self.statement());
         }
         let (t, c) = self.names(base);
-        let (set, hazard) = match self.dice.below(5) {
-            0 | 4 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
-            0 | 1 => (format!("{c} + 4"), Hazard::HavingUp),
-            2 | 3 => (format!("{c} - 4"), Hazard::HavingDown),
+        let (set, hazard) = match self.dice.below(6) {
+            0 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
+            0..=2 => (format!("{c} + 4"), Hazard::HavingUp),
+            3 | 4 => (format!("{c} - 4"), Hazard::HavingDown),
             _ => ("0".to_string(), Hazard::HavingDown),
         };
         let filter = match self.dice.below(3) {

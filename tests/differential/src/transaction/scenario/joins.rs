@@ -18,7 +18,7 @@ impl Writer<'_> {
         let mut kinds = vec![0, 1, 2, 3];
         match class {
             Join::Outer => kinds.extend([4, 5, 6, 7, 4, 5, 6, 7]),
-            Join::Full => kinds.extend([4, 5, 6, 8, 8, 8, 8]),
+            Join::Full => kinds.extend([4, 5, 6, 8, 8, 8, 9, 9]),
             Join::Inner => {}
         }
         let both = |w: &mut Self| w.several(vec![left.clone(), right.clone()], &[]);
@@ -68,6 +68,13 @@ impl Writer<'_> {
                 let before = both(self);
                 let sql = vec![self.set(l, &other, &v), self.delete(r, &v)];
                 (before, self.several(sql, &[Hazard::LeftRowAndMatch]))
+            }
+            9 => {
+                // both move, to where the other was
+                let there = self.put(r, &other);
+                let before = self.several(vec![left, there], &[]);
+                let (moved, back) = (self.set(l, &other, &v), self.set(r, &v, &other));
+                (before, self.several(vec![moved, back], &[Hazard::FullJoinBoth]))
             }
             _ => {
                 let before = both(self);
