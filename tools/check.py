@@ -2,7 +2,7 @@
 faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
-$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential, tpch, faults) or single tests of them.
+$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential, concurrent, tpch, faults) or single tests of them.
 Called by `make check` and .ci/run.
 """
 
@@ -27,7 +27,10 @@ RESULT = re.compile(r"^\s*(?:test )?(?:(not ok|ok)\b\s+(?:\d+\s+)?[-+]\s+\S|(?:\
 UNIT = re.compile(r"^test result: .*? (\d+) passed; (\d+) failed")
 SELECTED = os.environ.get("TESTS", "").split()
 SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "45")
+SECONDS_CONCURRENT = os.environ.get("SECONDS_CONCURRENT", "45")
+SESSIONS = "4"
 SECONDS_TPCH = os.environ.get("SECONDS_TPCH", "60")
+LONG = 300  # seconds from which an optimised build, which takes minutes to make, looks at more cases
 MINUTES = 20  # for one tier, against tests that hang
 
 
@@ -112,7 +115,7 @@ def unit():
         if match := UNIT.match(line):
             total.add(*map(int, match.groups()))
 
-    if watch(["cargo", "test", "-p", "tviews_core", "-p", "tviews_tpch"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
+    if watch(["cargo", "test", "-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
         total.add(0, 1)
 
 
@@ -168,21 +171,19 @@ def docs(cluster, where):
         tally([sys.executable, ROOT / "tools/docs_test.py", cluster.dsn()], "docs", env=dict(cluster.env, PATH=f"{cluster.bindir}:{os.environ['PATH']}"))
 
 
-def differential(cluster, where):
-    if not wanted("differential", ["differential"]):
+def differential(cluster, where, tier="differential", seconds=SECONDS, *arguments):
+    """Random cases, each by one session; as tier `concurrent`, each by several sessions at the same time."""
+    if not wanted(tier, [tier]):
         return
-    headline(f"differential, {where}")
-    if not (ROOT / "tests/differential/Cargo.toml").exists():
-        print("# not run: there is no crate tests/differential yet")
-        return
-    cluster.sql("CREATE DATABASE differential")
+    headline(f"{tier}, {where}")
+    cluster.sql(f"CREATE DATABASE {tier}")
     # `make check` must say the same twice; `make fuzz` looks for what is new.
-    fresh = str(int(time.time())) if "SECONDS_DIFFERENTIAL" in os.environ else "1"
+    fresh = str(int(time.time())) if f"SECONDS_{tier.upper()}" in os.environ else "1"
     seed = os.environ.get("SEED") or fresh
-    command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--dsn", cluster.dsn("differential"), "--seconds", SECONDS, "--seed", seed]
-    minutes = MINUTES + int(SECONDS) // 60 if int(SECONDS) else 60 * 24 * 365  # 0: until interrupted
-    failed = watch(command, lambda line: None, minutes, cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0")) != 0
-    print(f"{'not ok' if failed else 'ok'} - differential, seed {seed}")
+    command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--dsn", cluster.dsn(tier), "--seconds", seconds, "--seed", seed]
+    minutes = MINUTES + int(seconds) // 60 if int(seconds) else 60 * 24 * 365  # 0: until interrupted
+    failed = watch([*command, *arguments], lambda line: None, minutes, cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0")) != 0
+    print(f"{'not ok' if failed else 'ok'} - {tier}, seed {seed}")
     total.add(not failed, failed)
 
 
@@ -194,7 +195,7 @@ def faults():
     profile = os.environ.get("PROFILE", "dev")
     try:
         config = build.install("18", profile, ["faults"])
-        with Cluster(config) as cluster:
+        with Cluster(config, ram=True) as cluster:
             cluster.sql("CREATE DATABASE faults")
             command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--faults", "--dsn", cluster.dsn("faults")]
             tally(command, "faults", cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0"))
@@ -216,19 +217,26 @@ def tpch(cluster, where, major):
     tally(command, "tpch", cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0"))
 
 
+def profile():
+    """Tests run on the build that is quicker to make, long runs on the one that is quicker to use."""
+    long = any(not int(seconds) or int(seconds) >= LONG for seconds in (SECONDS, SECONDS_CONCURRENT))
+    return os.environ.get("PROFILE") or ("release" if long else "dev")
+
+
 def server(pg, fast):
     """All tiers that need a server."""
     where = toolchain.label(pg)
     headline(f"building for {where}")
     try:
-        config = build.install(pg, os.environ.get("PROFILE", "dev"))
-        with Cluster(config) as cluster:
+        config = build.install(pg, profile())
+        with Cluster(config, ram=True) as cluster:
             cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
             pg_regress(cluster, "regress", "regress/pg_regress", "schedule", where)
             pg_regress(cluster, "isolation", "isolation/pg_isolation_regress", "isolation_schedule", where)
             docs(cluster, where)
             if not fast:
                 differential(cluster, where)
+                differential(cluster, where, "concurrent", SECONDS_CONCURRENT, "--concurrent", SESSIONS)
                 tpch(cluster, where, toolchain.major(config))
         scripts(config, where)
     except (SystemExit, Exception) as error:

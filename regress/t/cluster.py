@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 CACHE = Path(__file__).resolve().parents[2] / "target/cache"
+MEMORY = Path("/dev/shm")
 
 SETTINGS = {
     "listen_addresses": "",
@@ -40,17 +41,28 @@ def clean_environment():
     return env
 
 
+def memory_to_spare():
+    """Whether a cluster fits into memory: WAL, and gigabytes more than tests have data. Programs may be copied there, too."""
+    try:
+        files, info = os.statvfs(MEMORY), Path("/proc/meminfo").read_text()
+        free = int(info.partition("MemAvailable:")[2].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        return False
+    return not files.f_flag & os.ST_NOEXEC and min(files.f_bavail * files.f_frsize, free) > 6 << 30
+
+
 class SqlError(Exception):
     pass
 
 
 class Cluster:
-    def __init__(self, pg_config=None, template=None, **settings):
-        """`template`: a directory made by `save`, to start from instead of initdb. `settings`: server settings."""
+    def __init__(self, pg_config=None, template=None, ram=False, **settings):
+        """`template`: a directory made by `save`, to start from instead of initdb. `ram`: in memory, where there is enough: tests that
+        create and drop thousands of tables are bound by the file system. `settings`: server settings."""
         self.pg_config = Path(pg_config or os.environ.get("PG_CONFIG") or sys.exit("PG_CONFIG is not set: run me through `make check`"))
         self.settings = {**SETTINGS, **settings}
         self.owner = self._server_user()
-        self.directory = self._temporary_directory()
+        self.directory = self._temporary_directory([MEMORY] if ram and memory_to_spare() else [])
         self.bindir = self._reachable_bindir()
         self.env = dict(clean_environment(), PGHOST=str(self.directory), PGPORT="5432")
         self.data = self.directory / "data"
@@ -78,10 +90,10 @@ class Cluster:
     def _can(self, test, path):
         return subprocess.run(["test", test, str(path)], cwd="/", **self._as_server()).returncode == 0
 
-    def _temporary_directory(self):
+    def _temporary_directory(self, preferred):
         # a socket's path must stay below 108 bytes
-        for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
-            if len(parent) < 60 and self._can("-x", parent):
+        for parent in (*map(str, preferred), tempfile.gettempdir(), "/tmp", "/var/tmp"):
+            if len(parent) < 60 and self._can("-x", parent) and os.access(parent, os.W_OK):
                 made = Path(tempfile.mkdtemp(prefix="tviews-", dir=parent))
                 if self.owner:
                     os.chown(made, self.owner.pw_uid, self.owner.pw_gid)

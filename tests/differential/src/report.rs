@@ -4,7 +4,7 @@ use crate::hazards::Counts;
 use crate::oracle::settings;
 use crate::properties::Checks;
 use crate::query::Nesting;
-use crate::run::{Failure, Outcome, SCHEMA};
+use crate::run::{Clock, Failure, Outcome, SCHEMA};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -25,6 +25,7 @@ pub struct Totals {
     pub errors: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
     pub strategies: BTreeMap<String, u64>,
+    pub clock: Clock,
 }
 
 impl Totals {
@@ -37,6 +38,7 @@ impl Totals {
         self.counts.merge(&o.counts);
         self.nesting.merge(&o.nesting);
         self.checks.merge(&o.checks);
+        self.clock.merge(&o.clock);
         for (k, n) in &o.errors {
             *self.errors.entry(k.clone()).or_default() += n;
         }
@@ -64,6 +66,7 @@ impl Totals {
             "\n{} TVIEWs created, {} refused, {} queries not legal, {} transactions, {} comparisons",
             self.created, self.refused, self.illegal, self.transactions, self.comparisons
         );
+        self.clock.print();
         println!("statements that failed on their own account, by SQLSTATE: {:?}", self.errors);
         println!("base tables of TVIEWs, by strategy: {:?}", self.strategies);
         for (message, n) in &self.refusals {

@@ -93,10 +93,13 @@ impl Gen<'_> {
     fn special(&mut self, rels: &[Rel]) -> Option<Expr> {
         let plain = |sql: String, ty: Ty| Some(Expr { sql, ty, fuzzy: false, base: None });
         let base: Vec<&Rel> = rels.iter().filter(|r| r.columns.iter().all(|c| c.base.is_some())).collect();
-        let rel = (*self.dice.maybe(&base)?).clone();
+        // trees have more to show
+        let trees: Vec<&Rel> = base.iter().copied().filter(|r| self.is_tree(r)).collect();
+        let tree = !trees.is_empty() && self.dice.chance(50);
+        let rel = (*self.dice.maybe(if tree { &trees } else { &base })?).clone();
         let (table, _) = rel.columns.first()?.base?;
         let alias = rel.columns.first()?.sql.split('.').next()?.to_string();
-        match (self.dice.below(3), &self.schema.tables[table].kind) {
+        match (if tree { 0 } else { self.dice.below(3) }, &self.schema.tables[table].kind) {
             (0, Kind::Parted { leaves, .. }) => {
                 self.note(Hazard::TableOid);
                 plain(format!("({alias}.tableoid = '{}'::regclass)", leaves[0]), Ty::Bool)
@@ -118,6 +121,26 @@ impl Gen<'_> {
             }
             _ => None,
         }
+    }
+
+    fn is_tree(&self, rel: &Rel) -> bool {
+        let table = rel.columns.first().and_then(|c| c.base);
+        table.is_some_and(|(t, _)| self.schema.tables[t].kind != Kind::Plain)
+    }
+
+    /// A set-returning function of some column, for the select list.
+    pub fn rows_of(&mut self, rels: &[Rel]) -> Option<Expr> {
+        let types = [Ty::Ints, Ty::Texts, Ty::Jsonb, Ty::Int];
+        let found = types.into_iter().find_map(|ty| self.column_of(rels, ty).filter(|_| self.dice.chance(70)))?;
+        let c = &found.sql;
+        let (sql, ty) = match found.ty {
+            Ty::Ints => (format!("unnest({c})"), Ty::Int),
+            Ty::Texts => (format!("unnest({c})"), Ty::Text),
+            Ty::Jsonb => (format!("jsonb_path_query({c}, '$[*]')"), Ty::Jsonb),
+            _ => (format!("generate_series(1, least({c}, 3))"), Ty::Int),
+        };
+        self.note(Hazard::SetReturningInList);
+        Some(Expr { sql, ty, fuzzy: false, base: None })
     }
 
     /// A condition; sub-links are added by `sublink` when `depth` allows.

@@ -49,13 +49,19 @@ impl Nesting {
         }
     }
 
+    /// How many constructs a query has at the last level that are seldom there.
+    pub fn rare(sql: &str) -> usize {
+        let often = ["inner join", "left or right join", "WHERE", "GROUP BY", "FILTER", "DISTINCT", "HAVING"];
+        of(sql).into_iter().filter(|(c, l)| *l == LEVELS && !often.contains(&CONSTRUCTS[*c].0)).count()
+    }
+
     fn get(&self, construct: usize, level: usize) -> u64 {
         self.0.get(&(construct, level)).copied().unwrap_or(0)
     }
 
-    /// What occurred less often than once in `per_class` cases at a level, or in four times as many at the last one.
+    /// What occurred less often than once in `per_class` cases at a level, or in twice as many at the last one.
     pub fn missing(&self, cases: u64, per_class: u64) -> Vec<String> {
-        let least = |level| cases / if level < LEVELS { per_class } else { 4 * per_class } + 1;
+        let least = |level| (cases / if level < LEVELS { per_class } else { 2 * per_class }).max(1);
         let places = (0..CONSTRUCTS.len()).flat_map(|c| (1..=LEVELS).map(move |l| (c, l)));
         let rare = places.filter(|(c, l)| self.get(*c, *l) < least(*l));
         rare.map(|(c, l)| format!("{} at level {l} ({} of {})", CONSTRUCTS[c].0, self.get(c, l), least(l))).collect()

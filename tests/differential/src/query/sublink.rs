@@ -148,7 +148,13 @@ impl Gen<'_> {
 
     /// A scalar sub-query for the select list.
     pub fn scalar_subquery(&mut self, rels: &[Rel]) -> Expr {
-        let inner = self.simple_rel();
+        let mut inner = self.simple_rel();
+        for _ in 0..2 {
+            // by key there is one row
+            if inner.key.len() != 1 {
+                inner = self.simple_rel();
+            }
+        }
         self.note(Hazard::ScalarSubquery);
         let plain = |sql: String, ty: Ty, fuzzy: bool| Expr { sql, ty, fuzzy, base: None };
         let Some((outer, own)) = self.match_up(rels, &inner) else {
@@ -157,7 +163,7 @@ impl Gen<'_> {
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
         match self.dice.below(16) {
-            6 => {
+            3 | 6 => {
                 self.note(Hazard::ArraySubquery);
                 let text = own.text();
                 plain(format!("ARRAY(SELECT {text} FROM {from} WHERE {i} = {o} ORDER BY {text})"), Ty::Texts, own.fuzzy)
@@ -168,12 +174,12 @@ impl Gen<'_> {
                 let text = picked.text();
                 plain(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
-            8 | 9 | 11 | 13..=15 => self.single_row(rels, &inner, &format!("{i} = {o}")),
+            8 | 9 | 11 | 14 | 15 => self.single_row(rels, &inner, &format!("{i} = {o}")),
             0 => {
                 self.note(Hazard::Unconnected);
                 plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false)
             }
-            10 | 12 => {
+            10 | 13 => {
                 self.note(Hazard::InnerList);
                 let below = self.some_base();
                 let on = self.correlation(scope, &below);
@@ -186,7 +192,7 @@ impl Gen<'_> {
                 self.note(Hazard::CorrelatedCount);
                 plain(format!("(SELECT count(*) FROM {from} WHERE {i} = {o})"), Ty::Big, false)
             }
-            3 => match self.column_of(scope, Ty::Int) {
+            12 => match self.column_of(scope, Ty::Int) {
                 Some(c) => plain(format!("(SELECT sum({}) FROM {from} WHERE {i} = {o})", c.sql), Ty::Big, false),
                 None => plain(format!("EXISTS (SELECT FROM {from} WHERE {i} = {o})"), Ty::Bool, false),
             },

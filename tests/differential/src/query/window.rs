@@ -1,5 +1,7 @@
 //! Window functions: numbering over a total order, aggregates over partitions and frames, over grouped queries. Called by `Gen::query`.
-//! Invariant: what depends on the order of rows has a total order; ties get the same value (rank, RANGE frames) otherwise.
+//! Invariant: what depends on the order of rows has a total order; ties get the same value (rank, RANGE frames) otherwise. Rows that are the same in
+//! every column stand in any order, which could be another one in another partition: where there may be such rows, what depends on the order is
+//! all over the same window.
 
 use super::{from::From, Expr, Gen, Query};
 use crate::hazards::Hazard;
@@ -7,19 +9,14 @@ use crate::types::Ty;
 
 impl Gen<'_> {
     /// One call, over the definition of a window that it makes up or over one of the named ones.
-    fn window_call(&mut self, from: &From, partitions: &[Expr], order: &str) -> Expr {
-        let by = match self.dice.below(5) {
-            0 => {
-                self.note(Hazard::WindowOverAll);
-                String::new()
-            }
-            _ => format!("PARTITION BY {} ", self.dice.pick(partitions).sql),
-        };
+    fn window_call(&mut self, from: &From, partitions: &[Expr], order: &str, only: Option<&str>) -> Expr {
+        let by = self.partition(partitions);
+        let ordered = only.unwrap_or(&by);
         let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
-        let total = format!("({by}ORDER BY {order})");
+        let total = format!("({ordered}ORDER BY {order})");
         let ties = format!("({by}ORDER BY {number})");
         let mut note = |hazard| self.facts.hazards.insert(hazard);
-        let (sql, ty) = match self.dice.below(16) {
+        let (sql, ty) = match self.dice.below(17) {
             0..=2 => {
                 note(Hazard::RowNumber);
                 (format!("row_number() OVER {total}"), Ty::Big)
@@ -57,7 +54,7 @@ impl Gen<'_> {
                     "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW",
                     "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
                 ]);
-                (format!("sum({number}) OVER ({by}ORDER BY {order} {frame})"), Ty::Big)
+                (format!("sum({number}) OVER ({ordered}ORDER BY {order} {frame})"), Ty::Big)
             }
             12 => {
                 note(Hazard::WindowFrame);
@@ -88,8 +85,19 @@ impl Gen<'_> {
         Expr { sql, ty, fuzzy: false, base: None }
     }
 
+    /// `PARTITION BY …`, or nothing.
+    fn partition(&mut self, partitions: &[Expr]) -> String {
+        match self.dice.below(5) {
+            0 => {
+                self.note(Hazard::WindowOverAll);
+                String::new()
+            }
+            _ => format!("PARTITION BY {} ", self.dice.pick(partitions).sql),
+        }
+    }
+
     pub fn window(&mut self, depth: u32) -> Query {
-        let from = if depth > 1 && self.dice.chance(20) {
+        let from = if depth > 0 && self.dice.chance(25) {
             self.note(Hazard::WindowOverGroups);
             let inner = self.foldable();
             let rel = self.named(&format!("({})", inner.sql), &inner.columns);
@@ -115,8 +123,10 @@ impl Gen<'_> {
                 outputs.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
             }
         }
-        let calls: Vec<Expr> =
-            (0..self.dice.between(1, 3)).map(|_| self.window_call(&from, &partitions, &order)).collect();
+        let only = from.rels.iter().any(|r| r.key.is_empty()).then(|| self.partition(&partitions));
+        let calls: Vec<Expr> = (0..self.dice.between(1, 3))
+            .map(|_| self.window_call(&from, &partitions, &order, only.as_deref()))
+            .collect();
         let used = |p: &Expr| calls.iter().any(|c| c.sql.contains(&format!("PARTITION BY {} ", p.sql)));
         if partitions.len() == 2 && partitions[0].sql != partitions[1].sql && partitions.iter().all(used) {
             self.note(Hazard::TwoPartitions);
@@ -128,11 +138,10 @@ impl Gen<'_> {
         outputs.extend(calls);
         let mut filter = self.filter(&from.rels, &from.conditions, 0, 30);
         if named {
-            let last = partitions.last().map(|p| p.sql.clone()).unwrap_or("1".into());
-            filter += &format!(
-                " WINDOW w0 AS (PARTITION BY {} ORDER BY {order}), w1 AS (PARTITION BY {last} ORDER BY {order})",
-                partitions[0].sql
-            );
+            let by =
+                |p: Option<&Expr>| only.clone().or(p.map(|p| format!("PARTITION BY {} ", p.sql))).unwrap_or_default();
+            let (first, last) = (by(partitions.first()), by(partitions.last()));
+            filter += &format!(" WINDOW w0 AS ({first}ORDER BY {order}), w1 AS ({last}ORDER BY {order})");
         }
         let mut columns = self.name_outputs(&outputs);
         super::blur(&mut columns);

@@ -11,6 +11,7 @@ impl Run<'_> {
         if self.mode.without_tviews {
             return Ok(None);
         }
+        let before = self.out.clock.to("comparing");
         if self.mode.baseline {
             self.refresh_all()?;
         }
@@ -37,6 +38,7 @@ impl Run<'_> {
                 }
             }
         }
+        self.out.clock.to(before);
         Ok(None)
     }
 

@@ -53,7 +53,8 @@ impl Run<'_> {
             if !self.live[view] {
                 continue;
             }
-            if t.no_change && new[2] > old[2] {
+            // recomputed in full, another one of several equal values may stand for them
+            if t.no_change && new[2] > old[2] && new[1] == old[1] {
                 return Ok(self.fail("rows counted as written without a change", v.name.clone()));
             }
             if t.no_change && new[0] > old[0] && !self.tells_tables_apart() {

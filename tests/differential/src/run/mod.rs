@@ -2,6 +2,7 @@
 //! Invariant: the script it returns, run by psql on an empty database, does the same. Called by `main` and `shrink`.
 
 mod check;
+mod clock;
 mod end;
 mod hat;
 mod incremental;
@@ -13,6 +14,8 @@ mod view;
 mod watch;
 
 pub use session::{describe, in_flush, server_version, state, Session, SCHEMA};
+
+pub use clock::Clock;
 
 use crate::case::Case;
 use crate::hazards::{Counts, Hazard};
@@ -53,6 +56,7 @@ pub struct Outcome {
     pub refusals: BTreeMap<String, u64>,
     /// how many base tables of TVIEWs are followed in which way
     pub strategies: BTreeMap<String, u64>,
+    pub clock: Clock,
     pub fingerprints: Option<(Vec<String>, Vec<String>)>,
 }
 
@@ -84,13 +88,16 @@ struct Run<'a> {
 }
 
 pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
+    let mut clock = Clock::default();
+    clock.to("emptying the schema");
     session.clean()?;
+    clock.to("making tables");
     let none = vec![false; case.views.len()];
     let mut run = Run {
         session,
         case,
         mode,
-        out: Outcome::default(),
+        out: Outcome { clock, ..Outcome::default() },
         live: none.clone(),
         stateless: none,
         hat: Hat::Admin,
@@ -100,6 +107,7 @@ pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
     };
     let failure = run.whole()?;
     let mut out = run.out;
+    out.clock.to("");
     if failure.as_ref().is_some_and(|f| f.kind.contains("closed")) {
         session.reconnect()?;
     }
@@ -192,6 +200,7 @@ impl Run<'_> {
             if case.views[view].late {
                 continue;
             }
+            self.out.clock.to("creating TVIEWs");
             if let Some(f) = self.create(view)? {
                 return Ok(Some(f));
             }
@@ -211,7 +220,9 @@ impl Run<'_> {
             if let Some(f) = self.drop_readers(transaction)? {
                 return Ok(Some(f));
             }
+            self.out.clock.to("watching");
             let (before, counted) = (self.watch(transaction)?, self.counters(transaction)?);
+            self.out.clock.to("writing");
             let ended = match self.transaction(transaction)? {
                 Ok(ended) => ended,
                 Err(f) => return Ok(Some(f)),
@@ -221,6 +232,7 @@ impl Run<'_> {
                 return Ok(Some(f));
             }
             self.out.checks.add(Property::NoError);
+            self.out.clock.to("watching");
             if let Some(f) = self.compare_watched(transaction, ended, before)? {
                 return Ok(Some(f));
             }
@@ -228,6 +240,7 @@ impl Run<'_> {
                 return Ok(Some(f));
             }
         }
+        self.out.clock.to("ends");
         self.end()
     }
 

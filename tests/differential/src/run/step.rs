@@ -116,6 +116,7 @@ impl Run<'_> {
             });
         }
         let mut read = false;
+        let before = self.out.clock.to("reading inside");
         for &view in views.iter().filter(|v| self.case.views[**v].is_tview) {
             if !self.live[view] {
                 continue;
@@ -152,6 +153,7 @@ impl Run<'_> {
                 }
             }
         }
+        self.out.clock.to(before);
         Ok(if read { Done::Rows(0) } else { Done::Skipped })
     }
 

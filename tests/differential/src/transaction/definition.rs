@@ -7,7 +7,10 @@ use crate::schema::{Kind, Table};
 
 impl Writer<'_> {
     pub fn definition(&mut self) -> Vec<Transaction> {
-        let table = self.table();
+        let trees: Vec<usize> =
+            (0..self.schema.tables.len()).filter(|&i| self.schema.tables[i].kind != Kind::Plain).collect();
+        let tree = self.dice.maybe(&trees).copied().filter(|_| self.dice.chance(35));
+        let table = tree.unwrap_or_else(|| self.table());
         let t = self.schema.tables[table].clone();
         let mut steps = if self.dice.chance(50) { self.statement() } else { vec![] };
         let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(9), &t.kind) {
@@ -46,7 +49,7 @@ impl Writer<'_> {
                 let drop = format!("ALTER TABLE {} DROP COLUMN {name}", t.name);
                 return self.in_two(vec![add], vec![drop], Hazard::DropColumn);
             }
-            (6, Kind::Plain) if !t.referenced && t.columns.iter().all(|c| c.fk.is_none()) => (
+            (0 | 6, Kind::Plain) if !t.referenced && t.columns.iter().all(|c| c.fk.is_none()) => (
                 vec![format!("ALTER TABLE {} SET {}", t.name, self.dice.pick(&["UNLOGGED", "LOGGED"]))],
                 Hazard::Rewrite,
             ),

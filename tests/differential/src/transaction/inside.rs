@@ -131,15 +131,22 @@ impl Writer<'_> {
         Some(schema::insert_row(self.dice, &self.schema, table) + self.schema.tables[table].or_nothing())
     }
 
+    /// Another body for a function that TVIEWs may use.
+    pub fn other_body(&mut self) -> Step {
+        let used = self.views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
+        let hazards: &[Hazard] = if used { &[Hazard::BodyReplaced] } else { &[] };
+        let (name, n) = (*self.dice.pick(&["shade", "tint"]), self.dice.below(4));
+        let group = self.next_group();
+        step(Act::Sql(schema::routine::function(name, n)), hazards, group)
+    }
+
     /// Other defining functions, triggers that read TVIEWs.
     pub fn routines(&mut self) -> Option<Transaction> {
         let group = self.next_group();
         let mut steps = if self.dice.chance(40) { self.statement() } else { vec![] };
         let used = self.views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
-        if self.dice.chance(if used { 70 } else { 30 }) {
-            let hazards: &[Hazard] = if used { &[Hazard::BodyReplaced] } else { &[] };
-            let (name, n) = (*self.dice.pick(&["shade", "tint"]), self.dice.below(4));
-            steps.push(step(Act::Sql(schema::routine::function(name, n)), hazards, group));
+        if self.dice.chance(if used { 60 } else { 30 }) {
+            steps.push(self.other_body());
         } else {
             let view = self.early_tview()?;
             let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();

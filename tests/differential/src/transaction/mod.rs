@@ -81,6 +81,24 @@ impl Writer<'_> {
         all
     }
 
+    /// A sub-query that may return one row returns more: two rows get the value that it looks for.
+    fn two_rows(&mut self) -> Option<Transaction> {
+        let can_be_equal = |(table, column): &(usize, usize)| {
+            let t = &self.schema.tables[*table];
+            let c = &t.columns[*column];
+            !c.generated && c.fk.is_none() && t.key != [*column] && !t.unique.contains(column)
+        };
+        let unusual = self.views.iter().filter(|v| v.is_tview).flat_map(|v| &v.facts.unusual);
+        let unusual: Vec<_> = unusual.copied().filter(can_be_equal).collect();
+        let (table, column) = *self.dice.maybe(&unusual)?;
+        if self.dice.chance(15) {
+            return None;
+        }
+        let t = &self.schema.tables[table];
+        let sql = format!("UPDATE {} SET {} = 9", t.name, t.columns[column].name);
+        Some(Transaction::new(self.one(sql, &[])))
+    }
+
     /// More than a thousand rows, in and out again.
     fn thousands(&mut self) -> Vec<Transaction> {
         let n = self.dice.between(1001, 1400);
@@ -113,13 +131,22 @@ pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], definitions: bool)
         }
         match w.dice.below(100) {
             0..=6 if !w.schema.has_trigger => all.push(w.no_change()),
-            7..=10 if definitions => all.extend(w.definition()),
-            11 | 12 if definitions => all.extend(w.routines()),
-            13 if definitions => all.extend(w.emptied()),
-            14 | 15 if definitions => all.extend(w.housekeeping()),
-            16..=40 if schema.large && definitions => all.extend(w.thousands()),
+            7..=11 if definitions => all.extend(w.definition()),
+            12 | 13 if definitions => all.extend(w.routines()),
+            14 if definitions => all.extend(w.emptied()),
+            15 | 16 if definitions => all.extend(w.housekeeping()),
+            17..=41 if schema.large && definitions => all.extend(w.thousands()),
             _ => all.extend(w.ordinary()),
         }
+    }
+    if definitions && views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction)) && w.dice.chance(40) {
+        let mut steps = w.statement();
+        steps.push(w.other_body());
+        all.push(Transaction::new(steps));
+    }
+    // an error of a query ends the case, so it comes last
+    if definitions {
+        all.extend(w.two_rows());
     }
     if let Some(view) = late.filter(|_| w.dice.chance(70)) {
         all.push(w.dropped_inside(view));

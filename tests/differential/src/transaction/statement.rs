@@ -117,7 +117,7 @@ impl Writer<'_> {
         let t = self.schema.tables[table].clone();
         let which = t.writable();
         let list = t.list(&which);
-        match self.dice.below(38) {
+        match self.dice.below(40) {
             0..=5 => {
                 let sql = self.insert(table);
                 self.one(sql, &[])
@@ -167,7 +167,7 @@ impl Writer<'_> {
             23 => self.truncate(table),
             24 | 25 => self.copy(table),
             26 => self.modifying_cte(table),
-            27 => self.fk_cascade(),
+            27 | 38 => self.fk_cascade(),
             28 | 29 => self.leaf_write(table),
             30 => {
                 let other = self.table();
@@ -235,7 +235,7 @@ impl Writer<'_> {
     }
 
     /// One of several rows that are the same deleted or updated.
-    fn one_duplicate(&mut self, table: usize) -> Vec<Step> {
+    pub(super) fn one_duplicate(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         let which = t.writable();
         let group = self.next_group();

@@ -59,23 +59,44 @@ impl Writer<'_> {
             .iter()
             .map(|&i| if i == on { "s.k".into() } else { schema::value(self.dice, &self.schema, table, i) })
             .collect();
-        let matched = if self.dice.chance(70) {
-            format!("UPDATE SET {} = {value}", t.columns[set].name)
-        } else {
-            "DELETE".into()
+        let update = format!("UPDATE SET {} = {value}", t.columns[set].name);
+        let condition = self.predicate(table);
+        let (when, matched) = match self.dice.below(10) {
+            0..=5 => (String::new(), update),
+            8 if condition != "true" => {
+                (format!(" AND m.{condition}"), format!("DO NOTHING WHEN MATCHED THEN {update}"))
+            }
+            9 if condition != "true" => (format!(" AND m.{condition}"), format!("DELETE WHEN MATCHED THEN {update}")),
+            _ => (String::new(), "DELETE".into()),
         };
+        let mut hazards = vec![Hazard::Merge];
+        let mut others = String::new();
+        if self.schema.features.version >= 17 && self.dice.chance(45) {
+            hazards.push(Hazard::MergeBySource);
+            let gone = self.predicate(table);
+            let gone = if gone == "true" { gone } else { format!("m.{gone}") };
+            let what = if self.dice.chance(50) {
+                "DELETE".to_string()
+            } else {
+                format!("UPDATE SET {} = {}", t.columns[set].name, self.value_of(table, set))
+            };
+            others = format!(" WHEN NOT MATCHED BY SOURCE AND {gone} THEN {what}");
+        }
         let sql = format!(
-            "MERGE INTO {} AS m USING (VALUES {}) AS s(k) ON m.{} = s.k WHEN MATCHED THEN {matched} WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
+            "MERGE INTO {} AS m USING (VALUES {}) AS s(k) ON m.{} = s.k WHEN MATCHED{when} THEN {matched} WHEN NOT MATCHED THEN INSERT ({}) VALUES ({}){others}",
             t.name,
             rows.join(", "),
             t.columns[on].name,
             t.list(&which),
             values.join(", ")
         );
-        self.one(sql, &[Hazard::Merge])
+        self.one(sql, &hazards)
     }
 
     pub(super) fn truncate(&mut self, table: usize) -> Vec<Step> {
+        let referenced: Vec<usize> =
+            (0..self.schema.tables.len()).filter(|&i| self.schema.tables[i].referenced).collect();
+        let table = self.dice.maybe(&referenced).copied().filter(|_| self.dice.chance(30)).unwrap_or(table);
         let t = self.schema.tables[table].clone();
         if t.referenced {
             return self.one(format!("TRUNCATE {} CASCADE", t.name), &[Hazard::TruncateCascade]);
@@ -142,10 +163,13 @@ impl Writer<'_> {
         };
         let p = &self.schema.tables[parent];
         let key = &p.columns[0].name;
-        self.one(
-            format!("DELETE FROM {} WHERE {key} = (SELECT min({column}) FROM {child})", p.name),
-            &[Hazard::FkCascade],
-        )
+        let which = format!("WHERE {key} = (SELECT min({column}) FROM {child})");
+        let sql = match self.dice.below(4) {
+            // an error, unless updates cascade
+            0 => format!("UPDATE {} SET {key} = {key} + 15 {which}", p.name),
+            _ => format!("DELETE FROM {} {which}", p.name),
+        };
+        self.one(sql, &[Hazard::FkCascade])
     }
 
     pub(super) fn leaf_write(&mut self, table: usize) -> Vec<Step> {

@@ -17,7 +17,16 @@ impl Gen<'_> {
             8..=10 => self.extremum(from),
             11 => self.logical(from),
             12..=14 => self.list_aggregate(from),
-            15 => self.distinct_aggregate(from),
+            15 => {
+                let call = self.distinct_aggregate(from);
+                if self.dice.chance(30) && call.sql.contains("DISTINCT") {
+                    self.note(Hazard::FilteredDistinct);
+                    self.note(Hazard::FilteredAggregate);
+                    let condition = self.condition(&from.rels, 0);
+                    return Expr { sql: format!("{} FILTER (WHERE {condition})", call.sql), ..call };
+                }
+                call
+            }
             16 => self.variance(from),
             17 => self.regression(from),
             18 => self.ordered_set(from),

@@ -27,6 +27,12 @@ impl Gen<'_> {
         self.filtered(call, from)
     }
 
+    /// A column to be summed; tables have more of int than of all others.
+    fn some_summed(&mut self, from: &From, able: impl Fn(&Expr) -> bool) -> Option<Expr> {
+        let other = self.some_column(from, |e| e.ty != Ty::Int && able(e)).filter(|_| self.dice.chance(40));
+        other.or_else(|| self.some_column(from, able))
+    }
+
     /// Says which type is summed.
     fn note_summed(&mut self, ty: Ty) {
         let hazard = match ty {
@@ -43,7 +49,7 @@ impl Gen<'_> {
     }
 
     fn sum(&mut self, from: &From) -> Expr {
-        let Some(column) = self.some_column(from, |e| e.ty.sum().is_some()) else {
+        let Some(column) = self.some_summed(from, |e| e.ty.sum().is_some()) else {
             return plain("count(*)".into(), Ty::Big);
         };
         self.aggregated(&column);
@@ -63,7 +69,7 @@ impl Gen<'_> {
     }
 
     fn average(&mut self, from: &From) -> Expr {
-        let Some(column) = self.some_column(from, |e| e.ty.avg().is_some()) else {
+        let Some(column) = self.some_summed(from, |e| e.ty.avg().is_some()) else {
             return plain("count(*)".into(), Ty::Big);
         };
         self.aggregated(&column);

@@ -14,6 +14,15 @@ use crate::types::Ty;
 
 impl Gen<'_> {
     fn group_key(&mut self, from: &From) -> Expr {
+        // the key of an outer join, whichever side it is from
+        if let Some((l, r)) = self.dice.maybe(&from.met).cloned().filter(|(l, r)| l.ty == r.ty && self.dice.chance(35))
+        {
+            self.note(Hazard::CoalesceKey);
+            self.note(Hazard::CoalesceJoinKey);
+            self.facts.groups.extend([l.base, r.base].into_iter().flatten());
+            let fuzzy = l.ty.is_ambiguous() || l.fuzzy || r.fuzzy;
+            return Expr { sql: format!("coalesce({}, {})", l.sql, r.sql), ty: l.ty, fuzzy, base: None };
+        }
         if from.rels.len() >= 2 && self.dice.chance(15) {
             let l = self.comparable(&from.rels[..1]);
             if let Some(r) = self.column_of(&from.rels[1..], l.ty) {
@@ -27,6 +36,12 @@ impl Gen<'_> {
         // small domains make groups of several rows
         let small: Vec<Expr> =
             all.iter().filter(|e| matches!(e.ty, Ty::Int | Ty::Bool | Ty::Text | Ty::Mood)).cloned().collect();
+        // of several equal values of these, any can stand for a group
+        let ambiguous: Vec<Expr> = all.iter().filter(|e| e.ty.is_ambiguous() && e.base.is_some()).cloned().collect();
+        if let Some(e) = self.dice.maybe(&ambiguous).cloned().filter(|_| self.dice.chance(20)) {
+            self.facts.groups.extend(e.base);
+            return Expr { fuzzy: true, ..e };
+        }
         let pool = if small.is_empty() || self.dice.chance(50) { all } else { small };
         let Some(e) = self.dice.maybe(&pool).cloned() else {
             return Expr { sql: "(1 + 1)".into(), ty: Ty::Int, fuzzy: false, base: None };

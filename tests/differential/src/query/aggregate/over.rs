@@ -42,34 +42,35 @@ impl Gen<'_> {
         let summed = self.some_column(from, |e| e.ty.is_integer());
         let other = self.any_column(&from.rels);
         let limit = self.dice.below(5);
-        let condition = match (self.dice.below(10), summed) {
+        let condition = match (self.dice.below(11), summed) {
             (9, _) => {
                 self.note(Hazard::SublinkInHaving);
                 self.note(Hazard::Unconnected);
                 let inner = self.simple_rel();
                 format!("count(*) <= (SELECT count(*) FROM {})", inner.sql)
             }
-            (0 | 1, Some(column)) => {
+            (0..=2, Some(column)) => {
                 self.note(Hazard::HavingNull);
                 self.facts.havings.extend(column.base);
                 format!("sum({}) {} {limit}", column.sql, self.dice.pick(&[">", "<=", "<>"]))
             }
-            (2, Some(column)) => {
+            (3, Some(column)) => {
                 self.facts.havings.extend(column.base);
                 format!("avg({}) >= {limit}", column.sql)
             }
-            (3, Some(column)) => {
+            (4, Some(column)) => {
                 self.note(Hazard::HavingNull);
                 self.facts.havings.extend(column.base);
                 format!("max({}) > {limit}", column.sql)
             }
-            (4, Some(column)) => {
+            (5, Some(column)) => {
                 self.note(Hazard::HavingNull);
+                self.facts.havings.extend(column.base);
                 format!("(sum({}) > {limit}) IS NOT FALSE", column.sql)
             }
-            (5, _) if other.ty.has_equality() => format!("count(DISTINCT {}) > 1", other.sql),
-            (6, _) => format!("count({}) >= 1", other.sql),
-            (7, _) => {
+            (6, _) if other.ty.has_equality() => format!("count(DISTINCT {}) > 1", other.sql),
+            (7, _) => format!("count({}) >= 1", other.sql),
+            (8, _) => {
                 let condition = self.condition(&from.rels, 0);
                 format!("bool_or({condition}) AND count(*) > 0")
             }

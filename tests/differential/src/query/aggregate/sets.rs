@@ -26,7 +26,7 @@ impl Gen<'_> {
         if self.dice.chance(50) {
             outputs.push(plain(number.clone(), Ty::Int));
         }
-        let bare = self.dice.chance(15);
+        let bare = self.dice.chance(20);
         if bare {
             self.note(Hazard::GroupingSetsBare);
         } else {
@@ -35,7 +35,7 @@ impl Gen<'_> {
         let filter = self.filter(&from.rels, &from.conditions, 0, 30);
         let having = if !bare && self.dice.chance(15) { self.having(&from) } else { String::new() };
         let (mut distinct, mut limit) = ("", String::new());
-        let more = if self.dice.chance(50) { self.dice.below(4) } else { 4 };
+        let more = if self.dice.chance(75) { self.dice.below(4) } else { 4 };
         match more {
             0 => {
                 let window = self.over_sets(&a, &b, &number);

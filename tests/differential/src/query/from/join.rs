@@ -9,6 +9,7 @@ struct On {
     sql: String,
     equal: bool,
     bases: Option<(Base, Base)>,
+    met: Option<(Expr, Expr)>,
 }
 
 impl Gen<'_> {
@@ -32,17 +33,18 @@ impl Gen<'_> {
     fn on(&mut self, left: &[Rel], right: &Rel, must_equal: bool) -> On {
         let pairs = self.pairs(left, right);
         let Some((l, r)) = self.dice.maybe(&pairs).cloned() else {
-            return On { sql: "true".into(), equal: false, bases: None };
+            return On { sql: "true".into(), equal: false, bases: None, met: None };
         };
         let bases = l.base.zip(r.base);
-        let other = |sql: String| On { sql, equal: false, bases };
+        let met = Some((l.clone(), r.clone()));
+        let other = |sql: String| On { sql, equal: false, bases, met: None };
         let equality = format!("{} = {}", l.sql, r.sql);
         let all = || -> Vec<Rel> { left.iter().cloned().chain([right.clone()]).collect() };
         match self.dice.below(17) {
             0 => {
                 // a second equality
                 let (l, r) = self.dice.pick(&pairs).clone();
-                On { sql: format!("{equality} AND {} = {}", l.sql, r.sql), equal: true, bases }
+                On { sql: format!("{equality} AND {} = {}", l.sql, r.sql), equal: true, bases, met }
             }
             1 if !must_equal && !self.large => {
                 self.note(Hazard::NonEqui);
@@ -54,14 +56,14 @@ impl Gen<'_> {
             }
             3 if !must_equal => {
                 let more = self.condition(&all(), 0);
-                On { sql: format!("{equality} AND {more}"), equal: true, bases }
+                On { sql: format!("{equality} AND {more}"), equal: true, bases, met }
             }
             4 if !must_equal => {
                 self.note(Hazard::SublinkInOn);
                 let more = self.sublink(&all(), 0);
-                On { sql: format!("{equality} AND {more}"), equal: true, bases }
+                On { sql: format!("{equality} AND {more}"), equal: true, bases, met }
             }
-            _ => On { sql: equality, equal: true, bases },
+            _ => On { sql: equality, equal: true, bases, met },
         }
     }
 
@@ -102,14 +104,14 @@ impl Gen<'_> {
     pub fn add_joins(&mut self, from: &mut From, depth: u32, count: usize) {
         let (mut outer, mut cross) = (false, false);
         for number in 0..count {
-            if self.dice.chance(15) && self.lateral(from) {
+            if self.dice.chance(18) && self.lateral(from) {
                 continue;
             }
             let kind = self.dice.weighted(&[
                 (34, "JOIN"),
                 (26, "LEFT JOIN"),
                 (6, "RIGHT JOIN"),
-                (9, "FULL JOIN"),
+                (11, "FULL JOIN"),
                 (if self.large { 0 } else { 4 }, "CROSS JOIN"),
                 (12, ","),
                 (9, "USING"),
@@ -165,6 +167,9 @@ impl Gen<'_> {
             self.note(if class == Join::Full { Hazard::FullJoin } else { Hazard::LeftJoin });
         }
         self.join_fact(on.bases, class);
+        if class != Join::Inner {
+            from.met.extend(on.met);
+        }
         from.sql = format!("{} {kind} {sql} ON {}", from.sql, on.sql);
         from.rels.extend(right.iter().cloned());
         class != Join::Inner
@@ -205,7 +210,7 @@ impl Gen<'_> {
                     .any(|(j, n)| *n == left.names[i] && right.columns[j].ty == left.columns[i].ty)
             })
             .collect();
-        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN"]);
+        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN", "FULL JOIN"]);
         let joinable: Vec<usize> = common.iter().copied().filter(|&i| left.columns[i].ty.has_equality()).collect();
         let natural = joinable.len() == common.len() && common.len() == 1 && self.dice.chance(40);
         let Some(&i) = self.dice.maybe(&joinable) else {

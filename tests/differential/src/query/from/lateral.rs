@@ -88,7 +88,8 @@ impl Gen<'_> {
     }
 
     fn json_table(&mut self, rels: &[Rel]) -> Option<Rel> {
-        let column = self.column_of(rels, Ty::Jsonb)?;
+        let of_array = |c: Expr| Expr { sql: format!("to_jsonb({})", c.sql), ..c };
+        let column = self.column_of(rels, Ty::Jsonb).or_else(|| self.column_of(rels, Ty::Ints).map(of_array))?;
         self.note(Hazard::JsonTable);
         let alias = self.alias();
         let sql = format!(
@@ -107,7 +108,19 @@ impl Gen<'_> {
         let picked = self.any_column(std::slice::from_ref(&inner));
         let order = inner.order.join(", ");
         let ambiguous = picked.fuzzy || picked.ty.is_ambiguous();
-        match self.dice.below(4) {
+        match self.dice.below(5) {
+            4 if picked.ty.has_equality() => {
+                self.note(Hazard::TopNPerKey);
+                self.note(Hazard::TiesPerKey);
+                let by = if picked.base.is_some() { picked.sql.clone() } else { format!("({}) IS NULL", picked.sql) };
+                let sql = format!(
+                    "LATERAL (SELECT {} AS v FROM {} WHERE {condition} ORDER BY {by} FETCH FIRST {} ROWS WITH TIES) AS {alias}",
+                    picked.sql,
+                    inner.sql,
+                    self.dice.between(1, 2)
+                );
+                item(&alias, sql, &[("v", picked.ty, picked.fuzzy)])
+            }
             0 => {
                 let text = picked.text();
                 let sql = format!(

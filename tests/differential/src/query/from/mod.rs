@@ -16,11 +16,13 @@ pub struct From {
     pub conditions: Vec<String>,
     /// columns merged by USING
     pub merged: Vec<Expr>,
+    /// what outer joins compare
+    pub met: Vec<(Expr, Expr)>,
 }
 
 impl From {
     pub fn start(first: Rel) -> From {
-        From { sql: first.sql.clone(), rels: vec![first], conditions: vec![], merged: vec![] }
+        From { sql: first.sql.clone(), rels: vec![first], conditions: vec![], merged: vec![], met: vec![] }
     }
 }
 
@@ -161,12 +163,12 @@ impl Gen<'_> {
     }
 
     pub fn sub_query(&mut self, depth: u32) -> Rel {
-        let query = match self.dice.below(13) {
+        let query = match self.dice.below(14) {
             0..=2 => self.foldable(),
             3 => self.grouped(depth),
             4 => self.distinct(depth),
             5 => self.distinct_on(depth),
-            6 | 7 => self.set_operation(depth),
+            6..=8 => self.set_operation(depth),
             _ => self.query(depth),
         };
         for (word, hazard) in [

@@ -68,11 +68,11 @@ impl Writer<'_> {
             let before = w.several(vec![row], &[]);
             (before, w.one(format!("DELETE FROM {t} WHERE {c}::text = '{raw}'"), &[hazard]))
         };
-        match (column.ty, self.dice.below(4)) {
+        match (column.ty, self.dice.below(5)) {
             (Ty::Float | Ty::Real, 0 | 1) => {
                 there_and_away(self, &["NaN", "Infinity", "-Infinity", "-0"], Hazard::SpecialFloat)
             }
-            (Ty::Num, 0) => there_and_away(self, &["NaN", "Infinity", "-Infinity"], Hazard::SpecialNumeric),
+            (Ty::Num, 0 | 4) => there_and_away(self, &["NaN", "Infinity", "-Infinity"], Hazard::SpecialNumeric),
             (Ty::Num, 1 | 2) => there_and_away(self, &["1.00000", "0.0000", "-3.1250000"], Hazard::ScaleShrinks),
             (_, 2) if column.nullable => {
                 (vec![], self.one(format!("UPDATE {t} SET {c} = NULL WHERE {c} IS NOT NULL"), &[Hazard::AllNull]))
@@ -99,10 +99,10 @@ impl Writer<'_> {
             return (vec![], self.statement());
         }
         let (t, c) = self.names(base);
-        let (set, hazard) = match self.dice.below(5) {
-            0 | 4 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
-            0 | 1 => (format!("{c} + 4"), Hazard::HavingUp),
-            2 | 3 => (format!("{c} - 4"), Hazard::HavingDown),
+        let (set, hazard) = match self.dice.below(6) {
+            0 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
+            0..=2 => (format!("{c} + 4"), Hazard::HavingUp),
+            3 | 4 => (format!("{c} - 4"), Hazard::HavingDown),
             _ => ("0".to_string(), Hazard::HavingDown),
         };
         let filter = match self.dice.below(3) {

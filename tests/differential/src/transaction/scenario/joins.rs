@@ -4,15 +4,21 @@ use super::super::Writer;
 use crate::case::Step;
 use crate::hazards::Hazard;
 use crate::query::{Base, Join};
+use crate::types::Ty;
 
 impl Writer<'_> {
+    fn is_free(&self, (table, column): Base) -> bool {
+        let c = &self.schema.tables[table].columns[column];
+        c.ty == Ty::Int && c.fk.is_none()
+    }
+
     pub(super) fn join(&mut self, l: Base, r: Base, class: Join) -> (Vec<Step>, Vec<Step>) {
         let (v, other) = self.two(l);
         let (left, right) = (self.put(l, &v), self.put(r, &v));
         let mut kinds = vec![0, 1, 2, 3];
         match class {
             Join::Outer => kinds.extend([4, 5, 6, 7, 4, 5, 6, 7]),
-            Join::Full => kinds.extend([4, 5, 6, 8, 8]),
+            Join::Full => kinds.extend([4, 5, 6, 8, 8, 8, 9, 9]),
             Join::Inner => {}
         }
         let both = |w: &mut Self| w.several(vec![left.clone(), right.clone()], &[]);
@@ -63,9 +69,19 @@ impl Writer<'_> {
                 let sql = vec![self.set(l, &other, &v), self.delete(r, &v)];
                 (before, self.several(sql, &[Hazard::LeftRowAndMatch]))
             }
+            9 => {
+                // both move, to where the other was
+                let there = self.put(r, &other);
+                let before = self.several(vec![left, there], &[]);
+                let (moved, back) = (self.set(l, &other, &v), self.set(r, &v, &other));
+                (before, self.several(vec![moved, back], &[Hazard::FullJoinBoth]))
+            }
             _ => {
                 let before = both(self);
-                let sql = vec![self.set(l, &other, &v), self.set(r, &other, &v)];
+                let fresh = self.dice.between(30, 60).to_string();
+                // a value that no row has meets no key
+                let other = if self.is_free(l) && self.is_free(r) { &fresh } else { &other };
+                let sql = vec![self.set(l, other, &v), self.set(r, other, &v)];
                 (before, self.several(sql, &[Hazard::FullJoinBoth]))
             }
         }

@@ -7,7 +7,8 @@ mod joins;
 use super::Writer;
 use crate::case::Step;
 use crate::hazards::Hazard;
-use crate::query::Base;
+use crate::query::{Base, Join};
+use crate::schema;
 use crate::types::Ty;
 
 impl Writer<'_> {
@@ -17,6 +18,11 @@ impl Writer<'_> {
             .get(table)
             .and_then(|t| t.columns.get(column))
             .is_some_and(|c| !c.generated && c.ty.has_equality())
+    }
+
+    /// Has values that are equal and not the same.
+    fn is_ambiguous(&self, (table, column): Base) -> bool {
+        self.schema.tables[table].columns[column].ty.is_ambiguous()
     }
 
     /// Has values that sums treat in a way of their own.
@@ -64,23 +70,30 @@ impl Writer<'_> {
         let mut kinds = vec![];
         kinds.extend(facts.joins.iter().map(|_| 0));
         kinds.extend(facts.joins.iter().map(|_| 0));
+        kinds.extend(facts.joins.iter().filter(|j| j.2 == Join::Full).flat_map(|_| [13; 4]));
+        kinds.extend(facts.groups.iter().filter(|b| self.is_ambiguous(**b)).flat_map(|_| [2; 3]));
         kinds.extend(facts.sublinks.iter().map(|_| 1));
         kinds.extend(facts.groups.iter().map(|_| 2));
         kinds.extend(facts.aggregated.iter().take(2).map(|_| 3));
         kinds.extend(facts.aggregated.iter().take(3).map(|_| 9));
+        kinds.extend(facts.aggregated.iter().filter(|b| self.is_special(**b)).take(2).flat_map(|_| [9, 9]));
         kinds.extend(facts.havings.iter().flat_map(|_| [10; 6]));
         kinds.extend(facts.extrema.iter().flat_map(|_| [4, 4, 4]));
         kinds.extend(facts.filters.iter().take(2).map(|_| 5));
         kinds.extend(facts.partitions.iter().map(|_| 6));
-        kinds.extend(facts.limited.iter().map(|_| 7));
+        kinds.extend(facts.limited.iter().flat_map(|_| [7, 7]));
         kinds.extend(facts.ungrouped.iter().map(|_| 8));
-        kinds.extend(facts.unusual.iter().filter(|b| self.writable(**b)).flat_map(|_| [11; 12]));
+        kinds.extend(facts.unusual.iter().filter(|b| self.writable(**b)).flat_map(|_| [11; 4]));
+        let keyless: Vec<usize> =
+            facts.tables.iter().copied().filter(|&t| self.schema.tables[t].key.is_empty()).collect();
+        kinds.extend(keyless.iter().map(|_| 12));
         let Some(&kind) = self.dice.maybe(&kinds) else {
             return (vec![], self.statement());
         };
         match kind {
-            0 => {
-                let (l, r, class) = *self.dice.pick(&facts.joins);
+            0 | 13 => {
+                let full: Vec<_> = facts.joins.iter().filter(|j| j.2 == Join::Full).copied().collect();
+                let (l, r, class) = *self.dice.pick(if kind == 13 { &full } else { &facts.joins });
                 if !self.writable(l) || !self.writable(r) {
                     return (vec![], self.statement());
                 }
@@ -171,6 +184,14 @@ impl Writer<'_> {
                 let predicate = if self.dice.chance(75) { "true".to_string() } else { self.predicate(base.0) };
                 let (t, c) = self.names(base);
                 (vec![], self.one(format!("UPDATE {t} SET {c} = 9 WHERE {predicate}"), &[]))
+            }
+            12 => {
+                // several rows that are the same, and one of them
+                let table = *self.dice.pick(&keyless);
+                let row = schema::insert_row(self.dice, &self.schema, table);
+                let n = self.dice.between(2, 3);
+                let before = self.several(vec![row; n], &[]);
+                (before, self.one_duplicate(table))
             }
             9 => {
                 let numbers: Vec<Base> = facts.aggregated.iter().copied().filter(|b| self.is_special(*b)).collect();
