@@ -117,7 +117,7 @@ CREATE TVIEW of_groups WITH (mode = incremental) AS SELECT k, sum((SELECT count(
 -- the whole query: without rows around it there is a group, too; it depends on an aggregate; it is a condition on groups
 CREATE TVIEW beside AS SELECT id, (SELECT count(*) + (SELECT count(*) FROM u WHERE u.k = o.k) FROM s WHERE s.k = o.k) AS m FROM o;
 CREATE TVIEW of_aggregate AS SELECT id, (SELECT (SELECT count(*) FROM u WHERE u.k < max(s.u)) FROM s WHERE s.k = o.k) AS m FROM o WHERE id < 50;
-CREATE TVIEW in_having AS SELECT id, ARRAY(SELECT s.u FROM s WHERE s.k = o.k GROUP BY s.u HAVING count(*) < (SELECT max(v) FROM u WHERE u.k = s.u)) AS m FROM o;
+CREATE TVIEW in_having AS SELECT id, ARRAY(SELECT s.u FROM s WHERE s.k = o.k GROUP BY s.u HAVING count(*) < (SELECT max(v) FROM u WHERE u.k = s.u) ORDER BY s.u) AS m FROM o;
 SELECT name, strategies FROM tviews.tviews WHERE schema = 'subqueries' ORDER BY name;
 SELECT * FROM cost();
 INSERT INTO u VALUES (5000, 5, 5000), (5001, 6, 1);
