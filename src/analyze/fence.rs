@@ -6,8 +6,8 @@
 //! Behind a sub-query with OFFSET 0 the condition is tested for rows of the join.
 //! Invariant: the same rows; expressions of the targets are computed for no other rows than before. Called by delta.
 
-use super::null_extension::conjunction;
 use super::lift;
+use super::null_extension::conjunction;
 use crate::capture::install::make;
 use crate::pg::{deparse, list, walk};
 use pgrx::pg_sys;

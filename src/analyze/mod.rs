@@ -1,7 +1,11 @@
 //! Analysis: from the server's analysed `Query` to the PostgreSQL-free description, and the reasons why not.
 //!
-//! load: the stored query, views expanded · refuse: what cannot be maintained · relations: what a query reads ·
-//! operators: the search_path that text needs · locate: where a refused construct stands · describe: the description · dirty: the query for the keys that a change can affect · null_extension: what outer joins null-extend in it · lift: sub-queries in it · change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · fence: their form for few rows · fold: state and outputs of grouped queries · text: SQL of the whole query.
+//! load: the stored query, views expanded · select_list: functions moved to FROM · refuse: what cannot be maintained ·
+//! relations: what a query reads · operators: the search_path that text needs · locate: where a refused construct stands ·
+//! describe: the description · dirty: the query for the keys that a change can affect · null_extension: what outer joins
+//! null-extend in it · lift: sub-queries in it · change_rows: change sets in the place of relations · delta: the weighted
+//! rows by which a join changes · fence: their form for few rows · fold: state and outputs of grouped queries · text: SQL of
+//! the whole query.
 //! Called by the DDL hooks (at creation, with error positions) and by refresh (once per TVIEW and backend).
 
 pub mod anchor;
