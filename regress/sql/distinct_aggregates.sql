@@ -20,6 +20,14 @@ CREATE TVIEW expressions WITH (mode = incremental) AS SELECT date_trunc('hour', 
     FROM visit WHERE id < 300 GROUP BY 1;
 CREATE TVIEW large WITH (mode = incremental) AS SELECT day FROM visit GROUP BY day HAVING count(DISTINCT visitor) > 90 ORDER BY count(DISTINCT visitor);
 CREATE TVIEW of_join WITH (mode = incremental) AS SELECT d.day, d.label, count(DISTINCT v.n) AS c FROM day d LEFT JOIN visit v ON v.day = d.day GROUP BY d.day;
+-- without GROUP BY: a stage of one row for each list of arguments, and one for what no parts add up to
+CREATE TVIEW totals WITH (mode = incremental) AS SELECT count(DISTINCT visitor) AS visitors, count(DISTINCT page) AS pages, sum(price) / nullif(sum(DISTINCT n), 0) AS p, max(at) AS last FROM visit;
+CREATE TVIEW totals_of_two WITH (mode = incremental) AS SELECT jsonb_build_object('visitors', count(DISTINCT v.visitor), 'labels', count(DISTINCT d.label) FILTER (WHERE v.seen)) AS doc,
+    sum(DISTINCT v.visitor) - count(DISTINCT v.visitor) AS d FROM visit v JOIN day d USING (day) HAVING count(DISTINCT v.page) > 1;
+CREATE TVIEW total_deviation WITH (mode = incremental) AS SELECT count(DISTINCT visitor) AS visitors, stddev(n) AS d FROM visit;
+-- the query: one of the parts would be
+CREATE TVIEW totals_not_same AS SELECT count(DISTINCT visitor) AS visitors, count(DISTINCT price * 1.0) AS p FROM visit;
+CREATE TVIEW totals_listed AS SELECT count(DISTINCT visitor) AS visitors, count(DISTINCT n) AS n, string_agg(page, ',' ORDER BY id) AS pages FROM visit WHERE id < 10;
 -- the values of the group are read again, not its rows
 CREATE TVIEW lists WITH (mode = incremental) AS SELECT day, array_agg(DISTINCT page) AS a, string_agg(DISTINCT page, ', ' ORDER BY page DESC) AS s, count(DISTINCT page) AS c FROM visit GROUP BY day;
 -- the group is read again: different values, values that can be equal and not the same, aggregates that no parts add up to, arguments that can fail
@@ -75,6 +83,8 @@ SELECT * FROM oracle();
 BEGIN;
 DELETE FROM visit;
 TABLE total;
+TABLE totals;
+TABLE totals_of_two;
 SELECT count(*) FROM visitors;
 SELECT * FROM oracle();
 ROLLBACK;

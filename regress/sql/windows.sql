@@ -128,5 +128,21 @@ INSERT INTO t VALUES (1, 1, 'x', 1, 1), (1, 1, 'x', 1, 1), (NULL, NULL, NULL, NU
 SELECT * FROM oracle();
 ROLLBACK;
 SELECT * FROM oracle();
+-- a row as a whole gets more columns: what is computed from it is carried, not the row
+CREATE TABLE w (p int, q int) PARTITION BY LIST (p);
+CREATE TABLE w_rest PARTITION OF w DEFAULT;
+CREATE TABLE k (id int PRIMARY KEY, p int, q int);
+CREATE TVIEW documents WITH (mode = incremental) AS SELECT to_jsonb(w) AS r, count(*) OVER (PARTITION BY p) AS cp, count(to_jsonb(w)::text) OVER (PARTITION BY q) AS cq FROM w;
+CREATE TVIEW documents_by_key WITH (mode = incremental) AS SELECT to_jsonb(k) AS r, count(*) OVER (PARTITION BY p) AS cp, count(*) OVER (PARTITION BY q) AS cq FROM k;
+CREATE TVIEW of_rows AS SELECT count(w) OVER (PARTITION BY p) AS cp, count(w) OVER (PARTITION BY q) AS cq FROM w;
+INSERT INTO w VALUES (1, 1), (1, 1), (2, 1);
+INSERT INTO k VALUES (1, 1, 1), (2, 1, 2);
+ALTER TABLE w ADD COLUMN r int DEFAULT 7;
+ALTER TABLE k ADD COLUMN r int DEFAULT 7;
+SELECT * FROM oracle();
+UPDATE w SET r = 8 WHERE p = 2;
+UPDATE k SET r = 8 WHERE id = 2;
+TABLE documents ORDER BY 1, 2, 3;
+SELECT * FROM oracle();
 
 DROP SCHEMA windows CASCADE;

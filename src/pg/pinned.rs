@@ -72,19 +72,29 @@ impl Drop for Pinned {
     }
 }
 
-/// Within `small`: plans that are made here may take any path.
-pub struct AnyPath(i32);
+/// Which paths plans may take that are made while this lives.
+pub struct Paths(i32);
 
-impl AnyPath {
-    pub fn new() -> AnyPath {
+impl Paths {
+    /// Within `small`: any of them.
+    pub fn any() -> Paths {
+        Paths::new(c"on")
+    }
+
+    /// No table is read as a whole when there is another way.
+    pub fn by_index() -> Paths {
+        Paths::new(c"off")
+    }
+
+    fn new(scans: &CStr) -> Paths {
         // SAFETY: undone on drop, or by the server's abort.
         let level = unsafe { pg_sys::NewGUCNestLevel() };
-        set(c"enable_seqscan", c"on");
-        AnyPath(level)
+        set(c"enable_seqscan", scans);
+        Paths(level)
     }
 }
 
-impl Drop for AnyPath {
+impl Drop for Paths {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: the level of new().

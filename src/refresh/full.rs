@@ -9,7 +9,7 @@ use super::apply::Change;
 use super::tview::Size;
 use super::Job;
 use crate::pg::error::Result;
-use crate::pg::pinned::AnyPath;
+use crate::pg::pinned::Paths;
 use crate::pg::relation::Relation;
 use crate::pg::slot;
 use crate::pg::snapshot::Active;
@@ -31,7 +31,7 @@ impl Job<'_> {
         let natts = self.rel.natts();
         // SAFETY: the store lives in the SPI procedure context, ended with the session at the latest.
         let missing = unsafe { Missing::new(self.rel) };
-        let _planning = AnyPath::new();
+        let _planning = Paths::any();
         let plan = self.tview.plan(&session, &self.tview.query, Size::WHOLE)?;
         let mut values = vec![pg_sys::Datum::from(0usize); natts];
         let mut nulls = vec![true; natts];

@@ -60,7 +60,7 @@ pub struct Tview {
     pub selected: usize,
     /// What the SQL runs with.
     pub search_path: CString,
-    plans: [RefCell<HashMap<String, Rc<Plan>>>; SIZES],
+    plans: [RefCell<HashMap<String, Rc<Plan>>>; 2 * SIZES],
     pub approximate: bool,
     /// How groups are folded, when some change is.
     pub fold: Option<Fold>,
@@ -91,6 +91,11 @@ impl Size {
     pub fn many(rows: usize) -> Size {
         let magnitude = (rows.max(1).ilog2() / 2) as usize;
         Size(1 + magnitude.min(SIZES - 3))
+    }
+
+    /// Plans that look rows up by index, for a number of rows like this.
+    pub fn by_index(self) -> Size {
+        Size(SIZES + self.0)
     }
 
     pub fn is_few(self) -> bool {

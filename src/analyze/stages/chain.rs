@@ -8,7 +8,7 @@
 use super::eligible::can_be_stored;
 use super::groups::plain;
 use super::relation::{column, over};
-use super::windows::{stage, standalone, window_of, Apart};
+use super::windows::{is_carried, is_row, stage, standalone, window_of, Apart};
 use super::Splitter;
 use crate::pg::error::Result;
 use crate::pg::{ext, list, walk};
@@ -82,7 +82,7 @@ unsafe fn columns(
         walk::rewrite(plain(query, (*tle).expr.cast()), &mut |n| {
             let here = window_of(n).is_some_and(|w| first.windows.contains(&w));
             let partitions = by.iter().any(|b| pg_sys::equal((*b).cast(), n.cast()));
-            if !here && !partitions && !list::is(n, pg_sys::NodeTag::T_Var) {
+            if !here && !partitions && !is_carried(n) {
                 return None;
             }
             if !columns.iter().any(|known| pg_sys::equal((*known).cast(), n.cast())) {
@@ -91,7 +91,7 @@ unsafe fn columns(
             Some(n)
         });
     }
-    columns.iter().all(|c| can_be_stored(*c)).then_some((columns, above))
+    columns.iter().all(|c| can_be_stored(*c) && !is_row(*c)).then_some((columns, above))
 }
 
 /// What is left to be computed over a stage.

@@ -42,7 +42,10 @@ impl Splitter<'_> {
             return Ok(query);
         }
         if grouped {
-            return Ok(self.distinct_aggregates(query)?.unwrap_or(query));
+            if let Some(outer) = self.distinct_aggregates(query)? {
+                return Ok(outer);
+            }
+            return Ok(self.totals(query)?.unwrap_or(query));
         }
         let windows = q.hasWindowFuncs;
         if distinct && !windows && !limited && hides_group(query) {

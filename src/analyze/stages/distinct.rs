@@ -77,7 +77,7 @@ unsafe fn group_by_dependent(outer: *mut pg_sys::Query, cx: &Pieces) {
 }
 
 /// What all DISTINCT aggregates of a query are over: columns of the stage. Constants among the arguments do not count.
-unsafe fn arguments(query: *mut pg_sys::Query, exprs: &[*mut pg_sys::Node]) -> Option<Vec<Column>> {
+pub(super) unsafe fn arguments(query: *mut pg_sys::Query, exprs: &[*mut pg_sys::Node]) -> Option<Vec<Column>> {
     let mut found: Option<Vec<Column>> = None;
     let mut everywhere = false;
     for agg in aggregates(exprs) {

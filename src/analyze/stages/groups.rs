@@ -203,7 +203,7 @@ unsafe fn references(query: *mut pg_sys::Query) -> BTreeSet<u32> {
 }
 
 /// An aggregate, or a JSON constructor around one (16 and later).
-unsafe fn is_aggregate(node: *mut pg_sys::Node) -> bool {
+pub(super) unsafe fn is_aggregate(node: *mut pg_sys::Node) -> bool {
     #[cfg(not(feature = "pg15"))]
     if list::is(node, pg_sys::NodeTag::T_JsonConstructorExpr) {
         return list::is((*node.cast::<pg_sys::JsonConstructorExpr>()).func, pg_sys::NodeTag::T_Aggref);

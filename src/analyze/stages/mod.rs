@@ -8,7 +8,7 @@
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
 //! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
-//! distinct, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · unused: outputs that nobody
+//! distinct, totals, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · unused: outputs that nobody
 //! looks at · relation, order: how a stage is read.
 
 mod chain;
@@ -20,6 +20,7 @@ mod groups;
 pub mod order;
 mod parts;
 mod relation;
+mod totals;
 mod unused;
 mod windows;
 

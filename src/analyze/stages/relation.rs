@@ -57,6 +57,16 @@ pub(super) unsafe fn over(stage: *mut pg_sys::Query, oid: pg_sys::Oid) -> Result
     Ok(query)
 }
 
+/// One stage more in the FROM clause: `next` is a query with nothing but a stage.
+pub(super) unsafe fn beside(outer: *mut pg_sys::Query, next: *mut pg_sys::Query) -> *mut pg_sys::Query {
+    (*outer).rtable = pg_sys::lappend((*outer).rtable, list::nth::<pg_sys::Node>((*next).rtable, 0).cast());
+    let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
+    (*reference).rtindex = list::len((*outer).rtable) as i32;
+    let from = &mut *(*outer).jointree;
+    from.fromlist = pg_sys::lappend(from.fromlist, reference.cast());
+    outer
+}
+
 /// `SELECT * FROM stage`.
 pub(super) unsafe fn select_all(stage: *mut pg_sys::Query, oid: pg_sys::Oid) -> Result<*mut pg_sys::Query> {
     let query = over(stage, oid)?;
@@ -78,7 +88,11 @@ pub(super) unsafe fn label(i: usize) -> *mut std::ffi::c_char {
 
 /// Column `i` of the only relation of a query.
 pub(super) unsafe fn column(i: usize, of: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    let var =
-        pg_sys::makeVar(1, i as i16 + 1, pg_sys::exprType(of), pg_sys::exprTypmod(of), pg_sys::exprCollation(of), 0);
-    var.cast()
+    stage_column(1, i, of)
+}
+
+/// Column `i` of one of several stages, `index` being its number in the range table, from 1.
+pub(super) unsafe fn stage_column(index: i32, i: usize, of: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    let (typid, typmod, collation) = (pg_sys::exprType(of), pg_sys::exprTypmod(of), pg_sys::exprCollation(of));
+    pg_sys::makeVar(index, i as i16 + 1, typid, typmod, collation, 0).cast()
 }

@@ -7,10 +7,9 @@
 
 use super::eligible::can_be_stored;
 use super::groups::plain;
-use super::relation::{label, over};
+use super::relation::{beside, label, over, stage_column};
 use super::Splitter;
 use crate::analyze::describe::{describe, Item};
-use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
@@ -56,7 +55,7 @@ impl Splitter<'_> {
                     Some(w) => (&mut windows[apart.iter().position(|a| a.windows.contains(&w)).unwrap_or(0)], true),
                     None => (&mut beside, false),
                 };
-                if !is_window && !list::is(n, pg_sys::NodeTag::T_Var) {
+                if !is_window && !is_carried(n) {
                     return None;
                 }
                 if !to.iter().any(|known| pg_sys::equal((*known).cast(), n.cast())) {
@@ -70,7 +69,7 @@ impl Splitter<'_> {
             let first: &[*mut pg_sys::Node] = if i == 0 { &beside } else { &[] };
             columns.push(key.iter().chain(first).copied().chain(own).collect());
         }
-        if columns.iter().flatten().any(|c| !can_be_stored(*c)) {
+        if columns.iter().flatten().any(|c| !can_be_stored(*c) || is_row(*c)) {
             return Ok(None);
         }
         let mut stages = Vec::new();
@@ -161,6 +160,23 @@ pub(super) unsafe fn window_of(node: *mut pg_sys::Node) -> Option<u32> {
     list::is(node, pg_sys::NodeTag::T_WindowFunc).then(|| (*node.cast::<pg_sys::WindowFunc>()).winref)
 }
 
+/// Whether an expression is a column of a stage that others read: a column of a relation, or what is computed from a row as
+/// a whole, which would be another row when its table gets another column.
+pub(super) unsafe fn is_carried(node: *mut pg_sys::Node) -> bool {
+    use pg_sys::NodeTag::*;
+    let has = |is: &dyn Fn(*mut pg_sys::Node) -> bool| walk::walk(node, &mut |n| is(n));
+    match (*node).type_ {
+        T_Var => true,
+        T_FuncExpr | T_OpExpr | T_NullTest | T_CoerceViaIO => has(&|n| is_row(n)) && !has(&|n| window_of(n).is_some()),
+        _ => false,
+    }
+}
+
+/// Whether an expression is the row of a relation.
+pub(super) unsafe fn is_row(node: *mut pg_sys::Node) -> bool {
+    list::is(node, pg_sys::NodeTag::T_Var) && (*node.cast::<pg_sys::Var>()).varattno == 0
+}
+
 unsafe fn of_relation(index: usize, relid: pg_sys::Oid, att: i16) -> *mut pg_sys::Var {
     let (mut typid, mut typmod, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
     pg_sys::get_atttypetypmodcoll(relid, att, &mut typid, &mut typmod, &mut collation);
@@ -247,12 +263,9 @@ unsafe fn in_order(targets: *mut pg_sys::List) -> *mut pg_sys::List {
 
 /// One stage more in the FROM clause, its first columns equal to those of the first one.
 unsafe fn join(outer: *mut pg_sys::Query, next: *mut pg_sys::Query, key: &[*mut pg_sys::Node]) -> *mut pg_sys::Query {
-    (*outer).rtable = pg_sys::lappend((*outer).rtable, list::nth::<pg_sys::Node>((*next).rtable, 0).cast());
+    let outer = beside(outer, next);
     let index = list::len((*outer).rtable) as i32;
-    let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
-    (*reference).rtindex = index;
     let from = &mut *(*outer).jointree;
-    from.fromlist = pg_sys::lappend(from.fromlist, reference.cast());
     let mut all = pg_sys::make_ands_implicit(from.quals.cast());
     for (i, node) in key.iter().enumerate() {
         let (of, collation) = (pg_sys::exprType(*node), pg_sys::exprCollation(*node));
@@ -266,11 +279,6 @@ unsafe fn join(outer: *mut pg_sys::Query, next: *mut pg_sys::Query, key: &[*mut 
     }
     from.quals = pg_sys::make_ands_explicit(all).cast();
     outer
-}
-
-unsafe fn stage_column(index: i32, i: usize, of: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    let (typid, typmod, collation) = (pg_sys::exprType(of), pg_sys::exprTypmod(of), pg_sys::exprCollation(of));
-    pg_sys::makeVar(index, i as i16 + 1, typid, typmod, collation, 0).cast()
 }
 
 /// The outputs of the query, computed from the columns of the stages.

@@ -102,6 +102,7 @@ hazards! {
     GuardedArgument "aggregates" "argument that only rows behind the FILTER can have",
     PartialExpression "aggregates" "argument that some pairs of rows cannot have",
     DistinctAggregate "aggregates" "DISTINCT in an aggregate",
+    DistinctOfSeveral "aggregates" "the same of several columns without GROUP BY",
     FilteredDistinct "aggregates" "the same with FILTER",
     OrderedAggregate "aggregates" "ORDER BY in an aggregate",
     LogicalAggregate "aggregates" "bool_and, bool_or, bit_and, bit_or, bit_xor",

@@ -181,9 +181,30 @@ impl Gen<'_> {
         self.without_groups(&from, Self::aggregate, &filter)
     }
 
+    /// Aggregates of the distinct values of several columns, whose parts are kept apart.
+    fn distinct_of_several(&mut self, from: &From, outputs: &mut Vec<Expr>) {
+        let columns: Vec<Expr> = (0..self.dice.between(2, 3)).map(|_| self.comparable(&from.rels)).collect();
+        if columns.iter().any(|c| c.sql != columns[0].sql) {
+            self.note(Hazard::DistinctOfSeveral);
+        }
+        for column in columns {
+            self.facts.aggregated.extend(column.base);
+            let call = match self.dice.below(3) {
+                0 if matches!(column.ty, Ty::Int | Ty::Big) => format!("sum(DISTINCT {})", column.sql),
+                1 => format!("count(DISTINCT {}) FILTER (WHERE {})", column.sql, self.condition(&from.rels, 0)),
+                _ => format!("count(DISTINCT {})", column.sql),
+            };
+            let ty = if call.starts_with("sum") && column.ty == Ty::Big { Ty::Num } else { Ty::Big };
+            outputs.push(call::plain(call, ty));
+        }
+    }
+
     fn without_groups(&mut self, from: &From, make: fn(&mut Self, &From) -> Expr, filter: &str) -> Query {
         self.note(Hazard::NoGroupBy);
-        let outputs = self.aggregates(from, make);
+        let mut outputs = self.aggregates(from, make);
+        if self.dice.chance(30) {
+            self.distinct_of_several(from, &mut outputs);
+        }
         if let Some((table, _)) = from.rels[0].columns.first().and_then(|c| c.base) {
             self.facts.ungrouped.push(table);
         }

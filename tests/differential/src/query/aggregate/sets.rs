@@ -45,7 +45,7 @@ impl Gen<'_> {
                 self.note(Hazard::DistinctOverSets);
                 distinct = "DISTINCT ";
                 // else it would remove nothing
-                outputs.remove(self.dice.below(2) as usize);
+                outputs.remove(self.dice.below(2));
             }
             2 => {
                 self.note(Hazard::LimitOverSets);
