@@ -15,6 +15,7 @@ pub mod name;
 pub mod original;
 pub mod pinned;
 pub mod relation;
+mod row_comparison;
 pub mod shmem;
 pub mod slot;
 pub mod snapshot;

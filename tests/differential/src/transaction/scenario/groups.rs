@@ -100,7 +100,7 @@ impl Writer<'_> {
         }
         let (t, c) = self.names(base);
         let (set, hazard) = match self.dice.below(6) {
-            0 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
+            0 | 5 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
             0..=2 => (format!("{c} + 4"), Hazard::HavingUp),
             3 | 4 => (format!("{c} - 4"), Hazard::HavingDown),
             _ => ("0".to_string(), Hazard::HavingDown),
