@@ -20,7 +20,7 @@ use std::ffi::CString;
 pub(super) unsafe fn text(query: *mut pg_sys::Query) -> Option<String> {
     let q = &mut *query;
     let has_link = |t: *mut pg_sys::TargetEntry| pg_sys::checkExprHasSubLink((*t).expr.cast());
-    if !q.hasSubLinks || !q.cteList.is_null() || list::iter(q.targetList).any(|t| has_link(t)) {
+    if !q.hasSubLinks || !q.cteList.is_null() || list::iter(q.targetList).any(has_link) {
         return None;
     }
     let from = q.jointree;

@@ -142,7 +142,7 @@ fn flush_once(
         &[],
     )?;
     let refresh = from == "sampled";
-    let first = if refresh && round % 2 == 0 { Some(recompute(client)?) } else { None };
+    let first = if refresh && round.is_multiple_of(2) { Some(recompute(client)?) } else { None };
     let before = flush_time(client, query)?;
     client.batch_execute("SELECT tviews.flush()")?;
     let time = flush_time(client, query)? - before;
