@@ -89,4 +89,58 @@ INSERT INTO u VALUES (6000, -1, 5, 5);
 INSERT INTO u VALUES (6001, -1, 5, 6);
 SELECT * FROM cost('one_row');
 
+-- a sub-query in the select list of another one, or in its aggregates: a change inside concerns the rows that have a row around it
+DROP SCHEMA subqueries CASCADE;
+CREATE SCHEMA subqueries;
+SET pg_tviews.full_refresh_threshold = 1;
+CREATE TABLE o (id int PRIMARY KEY, k int, d int);
+CREATE TABLE s (id int PRIMARY KEY, k int, u int);
+CREATE TABLE u (id int PRIMARY KEY, k int, v int);
+INSERT INTO o SELECT i, i % 1000, i FROM generate_series(1, 2000) i;
+INSERT INTO s SELECT i, i % 1000, i % 700 FROM generate_series(1, 3000) i;
+INSERT INTO u SELECT i, i % 700, i FROM generate_series(1, 1000) i;
+CREATE INDEX ON o (k);
+CREATE INDEX ON s (k);
+CREATE INDEX ON s (u);
+CREATE INDEX ON u (k);
+CREATE TVIEW in_aggregate WITH (mode = incremental) AS SELECT id, (SELECT max((SELECT count(*) FROM u WHERE u.k = s.u)) FROM s WHERE s.k = o.k) AS m FROM o;
+CREATE TVIEW in_list WITH (mode = incremental) AS SELECT id, ARRAY(SELECT (SELECT sum(v) FROM u WHERE u.k = s.u) FROM s WHERE s.k = o.k ORDER BY 1) AS m FROM o;
+CREATE TVIEW in_filter WITH (mode = incremental) AS SELECT id, (SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM u WHERE u.k = s.u AND v > 500)) FROM s WHERE s.k = o.k) AS m FROM o;
+CREATE TVIEW in_order WITH (mode = incremental) AS SELECT id, (SELECT s.id FROM s WHERE s.k = o.k ORDER BY (SELECT max(v) FROM u WHERE u.k = s.u) DESC, s.id LIMIT 1) AS m FROM o;
+CREATE TVIEW in_groups WITH (mode = incremental) AS SELECT id, ARRAY(SELECT s.u * (SELECT count(*) FROM u WHERE u.k = s.u) + count(*) FROM s WHERE s.k = o.k GROUP BY s.u ORDER BY s.u) AS m FROM o;
+CREATE TVIEW in_window WITH (mode = incremental) AS SELECT id, ARRAY(SELECT sum((SELECT count(*) FROM u WHERE u.k = s.u)) OVER (ORDER BY s.id) FROM s WHERE s.k = o.k ORDER BY 1) AS m FROM o;
+CREATE TVIEW in_lateral WITH (mode = incremental) AS SELECT id, x.n FROM o, LATERAL (SELECT sum((SELECT max(v) FROM u WHERE u.k = s.u)) AS n FROM s WHERE s.k = o.k) x;
+CREATE TVIEW compared WITH (mode = incremental) AS SELECT id, k IN (SELECT max((SELECT max(v) FROM u WHERE u.k = s.u)) FROM s WHERE s.k = o.k) AS m FROM o;
+CREATE TVIEW three_levels WITH (mode = incremental) AS SELECT id, (SELECT max((SELECT max((SELECT max(x.d) FROM o x WHERE x.k = u.id)) FROM u WHERE u.k = s.u)) FROM s WHERE s.k = o.k) AS m FROM o;
+CREATE TVIEW without_key WITH (mode = incremental) AS SELECT d % 10 AS d, (SELECT string_agg((SELECT count(*) FROM u WHERE u.k = s.u)::text, ',' ORDER BY s.id) FROM s WHERE s.k = o.k) AS m FROM o;
+CREATE TVIEW of_groups WITH (mode = incremental) AS SELECT k, sum((SELECT count((SELECT max(v) FROM u WHERE u.k = s.u)) FROM s WHERE s.k = o.k)) AS m FROM o GROUP BY k;
+-- the whole query: without rows around it there is a group, too; it depends on an aggregate; it is a condition on groups
+CREATE TVIEW beside AS SELECT id, (SELECT count(*) + (SELECT count(*) FROM u WHERE u.k = o.k) FROM s WHERE s.k = o.k) AS m FROM o;
+CREATE TVIEW of_aggregate AS SELECT id, (SELECT (SELECT count(*) FROM u WHERE u.k < max(s.u)) FROM s WHERE s.k = o.k) AS m FROM o WHERE id < 50;
+CREATE TVIEW in_having AS SELECT id, ARRAY(SELECT s.u FROM s WHERE s.k = o.k GROUP BY s.u HAVING count(*) < (SELECT max(v) FROM u WHERE u.k = s.u) ORDER BY s.u) AS m FROM o;
+SELECT name, strategies FROM tviews.tviews WHERE schema = 'subqueries' ORDER BY name;
+SELECT * FROM cost();
+INSERT INTO u VALUES (5000, 5, 5000), (5001, 6, 1);
+SELECT * FROM cost();
+UPDATE u SET k = 50, v = v + 1 WHERE id = 5000;
+SELECT * FROM cost();
+-- both levels, and a read between
+BEGIN;
+UPDATE s SET k = 51, u = 6 WHERE id = 5;
+SELECT count(*) FROM in_list;
+DELETE FROM u WHERE id = 5001;
+UPDATE s SET u = 7 WHERE id = 6;
+COMMIT;
+SELECT * FROM cost();
+BEGIN;
+UPDATE s SET u = u + 1;
+UPDATE u SET k = k + 1;
+DELETE FROM o WHERE id % 7 = 0;
+SELECT * FROM oracle();
+DELETE FROM s;
+UPDATE u SET k = k % 40;
+SELECT * FROM oracle();
+ROLLBACK;
+SELECT * FROM oracle();
+
 DROP SCHEMA subqueries CASCADE;

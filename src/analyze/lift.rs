@@ -8,8 +8,9 @@
 //! Called by dirty.
 
 use super::describe::is_plain;
-use super::dirty::{strip, Why};
+use super::dirty::Why;
 use super::null_extension::conjunction;
+use super::reduce::{forgotten, is_forgotten, reduce};
 use super::relations;
 use crate::capture::install::make;
 use crate::pg::{ext, list, walk};
@@ -217,82 +218,6 @@ pub(super) unsafe fn add_item(block: *mut pg_sys::Query, sub: *mut pg_sys::Query
     let from = (*block).jointree;
     (*from).fromlist = pg_sys::lappend((*from).fromlist, reference.cast());
     index
-}
-
-/// Strips a sub-query of everything behind WHERE; outputs that do not name the rows which a change affects become NULL.
-/// Returns their numbers.
-unsafe fn reduce(sub: *mut pg_sys::Query) -> Result<BTreeSet<i16>, Why> {
-    let q = &mut *sub;
-    if !q.setOperations.is_null() {
-        return Err("it is read inside a set operation".into());
-    }
-    if !q.cteList.is_null() {
-        return Err("it is read inside WITH".into());
-    }
-    if q.hasTargetSRFs {
-        return Err("a set-returning function is in the select list of a sub-query".into());
-    }
-    if !q.groupingSets.is_null() {
-        return Err("a sub-query has grouping sets".into());
-    }
-    let limited = !q.limitCount.is_null() || !q.limitOffset.is_null();
-    let grouped = !q.groupClause.is_null() || q.hasAggs || !q.havingQual.is_null();
-    let refs = |clause: *mut pg_sys::List| {
-        list::iter::<pg_sys::SortGroupClause>(clause).map(|c| (*c).tleSortGroupRef).collect::<BTreeSet<u32>>()
-    };
-    // Sort references of the entries that keep their value; None: all of them do.
-    let mut kept: Option<BTreeSet<u32>> = None;
-    let mut keep = |these: BTreeSet<u32>| {
-        kept = Some(match kept.take() {
-            None => these,
-            Some(before) => before.intersection(&these).copied().collect(),
-        });
-    };
-    if limited {
-        keep(BTreeSet::new());
-    }
-    if grouped {
-        keep(refs(q.groupClause));
-    }
-    if q.hasDistinctOn {
-        keep(refs(q.distinctClause));
-    }
-    for window in list::iter::<pg_sys::WindowClause>(q.windowClause) {
-        keep(refs((*window).partitionClause));
-    }
-    let mut unknown = BTreeSet::new();
-    for tle in list::iter::<pg_sys::TargetEntry>(q.targetList) {
-        let expr = ext::flatten_groups(sub, (*tle).expr.cast());
-        let known = kept.as_ref().is_none_or(|k| (*tle).ressortgroupref != 0 && k.contains(&(*tle).ressortgroupref));
-        (*tle).expr = if known { expr.cast() } else { forgotten(expr).cast() };
-        if !known && !(*tle).resjunk {
-            unknown.insert((*tle).resno);
-        }
-    }
-    let outs = super::load::outputs(sub);
-    strip(sub);
-    q.limitCount = std::ptr::null_mut();
-    q.limitOffset = std::ptr::null_mut();
-    let mut targets: *mut pg_sys::List = std::ptr::null_mut();
-    for tle in outs {
-        (*tle).ressortgroupref = 0;
-        targets = pg_sys::lappend(targets, tle.cast());
-    }
-    q.targetList = targets;
-    Ok(unknown)
-}
-
-/// NULL in the place of an expression whose value is unknown; told from other NULLs by its location.
-unsafe fn forgotten(expr: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    let null = pg_sys::makeNullConst(pg_sys::exprType(expr), pg_sys::exprTypmod(expr), pg_sys::exprCollation(expr));
-    (*null).location = FORGOTTEN;
-    null.cast()
-}
-
-const FORGOTTEN: i32 = -77;
-
-unsafe fn is_forgotten(expr: *mut pg_sys::Node) -> bool {
-    list::is(expr, pg_sys::NodeTag::T_Const) && (*expr.cast::<pg_sys::Const>()).location == FORGOTTEN
 }
 
 /// Drops the conditions of a block on unknown columns of item `index`; outputs computed from them become unknown.

@@ -146,7 +146,7 @@ fn flush_once(
     let before = flush_time(client, query)?;
     client.batch_execute("SELECT tviews.flush()")?;
     let time = flush_time(client, query)? - before;
-    let last = if refresh && round % 2 == 1 { Some(recompute(client)?) } else { None };
+    let last = if refresh && !round.is_multiple_of(2) { Some(recompute(client)?) } else { None };
     client.batch_execute(if commit { "COMMIT" } else { "ROLLBACK" })?;
     Ok((time, n, first.or(last)))
 }
