@@ -104,5 +104,18 @@ SELECT n FROM inner_join WHERE name = 'region 6';
 COMMIT;
 SELECT * FROM cost();
 
+-- a new group shows a key that one of its rows has: not the first one of the delta, which another one cancels
+CREATE TABLE parent (id int PRIMARY KEY, k int);
+CREATE TABLE child (k int, value real NOT NULL);
+CREATE TVIEW zeros AS SELECT p.id, c.value, count(*) AS n FROM child c LEFT JOIN parent p ON p.k = c.k GROUP BY p.id, c.value;
+INSERT INTO parent VALUES (1, 3), (2, 3), (3, 0), (4, 0);
+INSERT INTO child VALUES (0, '0'), (3, '1'), (0, '-0');
+BEGIN;
+DELETE FROM child WHERE value::text = '-0';
+UPDATE parent SET k = 3;
+COMMIT;
+SELECT * FROM zeros ORDER BY id, value;
+SELECT * FROM oracle();
+
 SET client_min_messages = warning;
 DROP SCHEMA fold_joins CASCADE;

@@ -221,11 +221,17 @@ impl<'a> Groups<'a> {
         !self.inexact.is_empty() && self.inexact.iter().zip(&row.inexact).all(same)
     }
 
+    /// Whether the key that a group shows may be that of none of its rows: more rows with it have left than come, or as many
+    /// in a group that is new, whose key is that of the first row of the delta.
+    fn lost_representative(&self, g: &Group) -> bool {
+        !self.inexact.is_empty() && (g.shown < 0 || g.shown == 0 && g.tid.is_none() && g.rows > 0)
+    }
+
     /// Groups that must be recomputed, with those that share the TVIEW's key with one.
     pub fn to_recompute(&self, positions: &[usize]) -> BTreeSet<usize> {
         // A group without rows is gone, whatever its state says.
-        let marked =
-            |g: &Group| (g.recompute || g.shown < 0) && (g.rows != 0 || g.tid.is_none() || positions.is_empty());
+        let there = |g: &Group| g.rows != 0 || g.tid.is_none() || positions.is_empty();
+        let marked = |g: &Group| (g.recompute || self.lost_representative(g)) && there(g);
         // SAFETY: values of the key types.
         let hash = |g: &Group| unsafe { self.lock_hash(g, positions) };
         let hashes: BTreeSet<u32> = self.groups.iter().filter(|g| marked(g)).map(hash).collect();
