@@ -36,6 +36,14 @@ SELECT tviews.rebuild('lied_to');
 SELECT * FROM tviews.verify('lied_to');
 DROP TVIEW lied_to;
 
+-- a TVIEW that reads no table is recomputed as others are, and so is what reads it
+CREATE FUNCTION raised(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN n + 1; END $$;
+CREATE TVIEW constants AS SELECT n, functions.raised(n) AS raised FROM (VALUES (1), (2)) AS v (n);
+CREATE TVIEW of_constants AS SELECT sum(raised) AS s FROM constants;
+CREATE OR REPLACE FUNCTION raised(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN n + 10; END $$;
+SELECT * FROM constants, of_constants ORDER BY n;
+DROP TVIEW of_constants, constants;
+
 -- pending and flush
 BEGIN;
 SELECT * FROM tviews.pending();

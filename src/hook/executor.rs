@@ -13,6 +13,7 @@ use crate::pg::relation::Relation;
 use crate::pg::{list, original};
 use crate::queue::{self, in_flight};
 use crate::refresh::{self, flush, graph, Moment};
+use crate::tam;
 use pgrx::{pg_guard, pg_sys};
 
 static mut NEXT_FINISH: pg_sys::ExecutorFinish_hook_type = None;
@@ -155,7 +156,9 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
     let mut done = false;
     let graph = or_raise(graph::current());
     for rte in list::iter::<pg_sys::RangeTblEntry>(rtable) {
-        if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION || !graph.is_tview((*rte).relid.to_u32()) {
+        let is_matview =
+            (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relkind as u8 == pg_sys::RELKIND_MATVIEW;
+        if !is_matview || !tam::is_tview((*rte).relid) {
             continue;
         }
         if !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32()) {

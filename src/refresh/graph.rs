@@ -10,8 +10,9 @@ use std::rc::Rc;
 use tviews_core::graph::{order, Sources};
 
 pub struct Graph {
+    /// Without TVIEWs that read no relation.
     pub reads: Sources,
-    /// TVIEWs, each after those it reads.
+    /// TVIEWs that read relations, each after those it reads.
     pub order: Vec<u32>,
     sources: HashSet<u32>,
     /// Stages: the TVIEWs they serve.
@@ -31,10 +32,6 @@ impl Graph {
     /// Whether some TVIEW reads this relation.
     pub fn is_read(&self, relid: u32) -> bool {
         self.sources.contains(&relid)
-    }
-
-    pub fn is_tview(&self, relid: u32) -> bool {
-        self.reads.contains_key(&relid)
     }
 
     /// TVIEWs that read any of `relids`, directly or through other TVIEWs.

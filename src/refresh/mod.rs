@@ -36,6 +36,7 @@ use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active};
 use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
+use crate::tam;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -139,9 +140,11 @@ impl Flush {
     fn run(&mut self) -> Result<()> {
         let graph = graph::current()?;
         srf::offer(Some(Offer { changes: self.changes.clone(), dirty: HashMap::new() }));
-        for tview in &graph.order {
-            let due = self.recompute.contains(tview) || graph.reads[tview].iter().any(|s| self.changes.contains_key(s));
-            if due {
+        let without_sources: Vec<u32> =
+            self.recompute.iter().copied().filter(|t| !graph.reads.contains_key(t)).collect();
+        for tview in without_sources.iter().chain(&graph.order) {
+            let changed = |t| graph.reads.get(t).is_some_and(|r| r.iter().any(|s| self.changes.contains_key(s)));
+            if self.recompute.contains(tview) || changed(tview) {
                 let oid = pg_sys::Oid::from(*tview);
                 stat::watched(graph.root(oid), || self.maintain(oid, graph.is_read(*tview)))?;
             }
@@ -305,8 +308,10 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
     let graph = graph::current()?;
     // Sources first: a TVIEW read by a lost one may be lost itself.
     for source in graph.reads.get(&oid.to_u32()).into_iter().flatten() {
-        if graph.reads.contains_key(source) {
-            recover(pg_sys::Oid::from(*source))?;
+        let source = pg_sys::Oid::from(*source);
+        // SAFETY: syscache look-up.
+        if unsafe { tam::is_tview(source) } {
+            recover(source)?;
         }
     }
     let _guard = Guard::enter();
