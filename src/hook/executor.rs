@@ -156,10 +156,14 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
     let mut done = false;
     let graph = or_raise(graph::current());
     for rte in list::iter::<pg_sys::RangeTblEntry>(rtable) {
-        let is_matview =
-            (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relkind as u8 == pg_sys::RELKIND_MATVIEW;
-        if !is_matview || !tam::is_tview((*rte).relid) {
+        if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION {
             continue;
+        }
+        if !graph.reads_others((*rte).relid.to_u32()) {
+            let is_matview = (*rte).relkind as u8 == pg_sys::RELKIND_MATVIEW;
+            if !is_matview || !tam::is_tview((*rte).relid) || is_new((*rte).relid) {
+                continue;
+            }
         }
         if !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32()) {
             flush(Moment::Read);
@@ -183,6 +187,12 @@ fn concerns(graph: &graph::Graph, tview: u32) -> bool {
         };
     }
     graph.affected(&relids).contains(&tview)
+}
+
+/// Whether a relation was created in this transaction: what is not complete yet is not looked at.
+fn is_new(relid: pg_sys::Oid) -> bool {
+    // SAFETY: an open relation.
+    Relation::open(relid, pg_sys::AccessShareLock).is_none_or(|rel| unsafe { (*rel.raw()).rd_createSubid } != 0)
 }
 
 fn is_lost(relid: pg_sys::Oid) -> bool {

@@ -34,6 +34,11 @@ impl Graph {
         self.sources.contains(&relid)
     }
 
+    /// Whether a relation is a TVIEW that reads others.
+    pub fn reads_others(&self, relid: u32) -> bool {
+        self.reads.contains_key(&relid)
+    }
+
     /// TVIEWs that read any of `relids`, directly or through other TVIEWs.
     pub fn affected(&self, relids: &BTreeSet<u32>) -> BTreeSet<u32> {
         let mut out: BTreeSet<u32> = BTreeSet::new();

@@ -286,8 +286,13 @@ impl Job<'_> {
     }
 }
 
-/// Rebuilds what a crash emptied, before somebody reads it; returns whether it had to.
+/// Rebuilds what a crash emptied, before somebody reads it; returns whether it had to. Relations that are no TVIEWs are
+/// left alone.
 pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
+    // SAFETY: syscache look-up.
+    if !unsafe { tam::is_tview(oid) } {
+        return Ok(false);
+    }
     {
         let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(false) };
         if !rel.class().relispopulated || sentinel::alive(oid, rel.class()) {
@@ -308,11 +313,7 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
     let graph = graph::current()?;
     // Sources first: a TVIEW read by a lost one may be lost itself.
     for source in graph.reads.get(&oid.to_u32()).into_iter().flatten() {
-        let source = pg_sys::Oid::from(*source);
-        // SAFETY: syscache look-up.
-        if unsafe { tam::is_tview(source) } {
-            recover(source)?;
-        }
+        recover(pg_sys::Oid::from(*source))?;
     }
     let _guard = Guard::enter();
     let mut flush = Flush {
