@@ -224,8 +224,8 @@ impl Writer<'_> {
         let (name, column) = (t.name.clone(), c.name.clone());
         self.several(
             vec![
-                format!("UPDATE {name} SET {column} = {column} + 20000 WHERE {column} < 10000"),
-                format!("UPDATE {name} SET {column} = {column} - 20000 WHERE {column} >= 10000"),
+                format!("UPDATE {name} SET {column} = {column} + 20000 WHERE {column} < 15000"),
+                format!("UPDATE {name} SET {column} = {column} - 20000 WHERE {column} >= 15000"),
             ],
             &[Hazard::BackToOriginal],
         )

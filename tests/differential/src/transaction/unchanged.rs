@@ -34,8 +34,8 @@ impl Writer<'_> {
                 match int.filter(|_| matches!(t.kind, Kind::Plain)) {
                     Some(c) => {
                         let (name, column) = (t.name.clone(), c.name.clone());
-                        let there = format!("UPDATE {name} SET {column} = {column} + 20000 WHERE {column} < 10000");
-                        let back = format!("UPDATE {name} SET {column} = {column} - 20000 WHERE {column} >= 10000");
+                        let there = format!("UPDATE {name} SET {column} = {column} + 20000 WHERE {column} < 15000");
+                        let back = format!("UPDATE {name} SET {column} = {column} - 20000 WHERE {column} >= 15000");
                         self.several(vec![there, back], &[Hazard::BackToOriginal])
                     }
                     None => self.self_update(table, &predicate),
