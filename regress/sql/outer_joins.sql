@@ -64,4 +64,15 @@ DO $$ DECLARE wrong text; BEGIN
   END LOOP;
 END $$;
 SELECT count(*) > 0 AS some_rows FROM full3;
+-- a sub-query on the nullable side, over what changes in another place, too
+CREATE TABLE x (id int PRIMARY KEY, k int);
+CREATE TABLE y (id int PRIMARY KEY, k int);
+CREATE TABLE z (k int PRIMARY KEY);
+INSERT INTO x VALUES (1, 1);
+INSERT INTO y VALUES (2, 1);
+CREATE TVIEW below AS SELECT x.id, o.id AS oid, z.k FROM x LEFT JOIN (y JOIN y o ON o.id = y.id AND NOT NOT EXISTS (SELECT FROM z WHERE z.k = y.k)) ON o.k = x.k, z;
+INSERT INTO z VALUES (5);
+INSERT INTO z VALUES (1);
+TABLE below ORDER BY k;
+SELECT * FROM oracle();
 DROP SCHEMA outer_joins CASCADE;

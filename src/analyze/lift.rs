@@ -337,9 +337,13 @@ unsafe fn forget_items_of(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) ->
 }
 
 /// Drops WHERE and inner join conditions with sub-links over what changes: they can differ between the old and the new
-/// state. Outer joins with such conditions cannot be followed.
+/// state. Outer joins with such conditions cannot be followed, nor those that have one below their nullable side: more rows
+/// there would be fewer null-extended ones.
 pub unsafe fn drop_changed_conditions(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Why> {
     let uses = |node: *mut pg_sys::Node| has_link(node) && reads(node, changed);
+    if below_nullable_side(query, (*query).jointree.cast(), false, &uses) {
+        return Err("a sub-query on the nullable side of an outer join".into());
+    }
     forget_in_joins(query, (*query).jointree.cast(), &uses)
         .map_err(|_| Why::from("a sub-query in the condition of an outer join"))?;
     for index in relations::in_from(query) {
@@ -353,4 +357,36 @@ pub unsafe fn drop_changed_conditions(query: *mut pg_sys::Query, changed: &BTree
         }
     }
     Ok(())
+}
+
+/// Whether a condition that `uses` finds is below the nullable side of an outer join, in a join or in a sub-query of FROM.
+unsafe fn below_nullable_side(
+    query: *mut pg_sys::Query,
+    node: *mut pg_sys::Node,
+    nullable: bool,
+    uses: &dyn Fn(*mut pg_sys::Node) -> bool,
+) -> bool {
+    use pg_sys::JoinType::*;
+    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+        let from = node.cast::<pg_sys::FromExpr>();
+        return list::iter::<pg_sys::Node>((*from).fromlist).any(|n| below_nullable_side(query, n, nullable, uses));
+    }
+    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = &*node.cast::<pg_sys::JoinExpr>();
+        let left = nullable || matches!(join.jointype, JOIN_RIGHT | JOIN_FULL);
+        let right = nullable || matches!(join.jointype, JOIN_LEFT | JOIN_FULL);
+        return nullable && uses(join.quals)
+            || below_nullable_side(query, join.larg, left, uses)
+            || below_nullable_side(query, join.rarg, right, uses);
+    }
+    if !nullable || !list::is(node, pg_sys::NodeTag::T_RangeTblRef) {
+        return false;
+    }
+    let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+    if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY || !is_plain(&*(*rte).subquery) {
+        return false;
+    }
+    let from = (*(*rte).subquery).jointree;
+    uses((*from).quals) || below_nullable_side((*rte).subquery, from.cast(), true, uses)
 }
