@@ -72,6 +72,7 @@ INSERT INTO x VALUES (1, 1);
 INSERT INTO y VALUES (2, 1);
 CREATE TVIEW below AS SELECT x.id, o.id AS oid, z.k FROM x LEFT JOIN (y JOIN y o ON o.id = y.id AND NOT NOT EXISTS (SELECT FROM z WHERE z.k = y.k)) ON o.k = x.k, z;
 INSERT INTO z VALUES (5);
+SELECT * FROM oracle();
 INSERT INTO z VALUES (1);
 TABLE below ORDER BY k;
 SELECT * FROM oracle();
