@@ -6,11 +6,10 @@ use crate::args::Args;
 use crate::case::{self, Act, Case, End, Transaction, View};
 use crate::dice::Dice;
 use crate::oracle::{self, comparison};
-use crate::run::{describe, in_flush, state, Mode, Session};
+use crate::run::{copy_in, describe, has_lost_its_place, in_flush, state, Mode, Session};
 use anyhow::{Context, Result};
 use postgres::{Client, NoTls};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -70,9 +69,7 @@ fn transaction(client: &mut Client, who: &Who, t: &Transaction, gid: &str, found
                 Act::Sql(sql) => execute(client, sql)?,
                 Act::Copy { sql, data } => {
                     say(&format!("{sql};\n{data}\\."));
-                    let mut w = client.copy_in(sql.as_str())?;
-                    let _ = w.write_all(data.as_bytes());
-                    w.finish()?;
+                    copy_in(client, sql, data)?;
                 }
                 Act::Read(view) if live[*view] => {
                     say(&format!("-- compare {}", case.views[*view].name));
@@ -206,6 +203,12 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
                         for (number, t) in plan.iter().enumerate() {
                             let gid = format!("fuzz_{me}_{number}");
                             found.failure = transaction(&mut client, &Who { case, live, me, log }, t, &gid, &mut found);
+                            if has_lost_its_place(&mut client) {
+                                match connect(dsn) {
+                                    Ok(new) => client = new,
+                                    Err(e) => found.failure = Some(e.to_string()),
+                                }
+                            }
                             if found.failure.is_some() {
                                 // what others do now only hides the trace
                                 stop.store(true, Ordering::Relaxed);

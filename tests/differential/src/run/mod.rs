@@ -13,7 +13,7 @@ mod transaction;
 mod view;
 mod watch;
 
-pub use session::{describe, in_flush, server_version, state, Session, SCHEMA};
+pub use session::{copy_in, describe, has_lost_its_place, in_flush, server_version, state, Session, SCHEMA};
 
 pub use clock::Clock;
 

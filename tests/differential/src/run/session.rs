@@ -4,9 +4,17 @@ use crate::oracle;
 use crate::types::Features;
 use anyhow::{bail, Context, Result};
 use postgres::{Client, NoTls};
+use std::io::Write;
 
 /// Where everything of a case lives.
 pub const SCHEMA: &str = "fuzz";
+
+/// What came of a COPY.
+pub struct Copied {
+    pub rows: Result<u64, postgres::Error>,
+    /// The connection is a new one.
+    pub is_new: bool,
+}
 
 pub struct Session {
     pub dsn: String,
@@ -33,14 +41,30 @@ pub fn server_version(session: &mut Session) -> Result<String> {
     Ok(shown.split(' ').next().unwrap_or_default().to_string())
 }
 
+fn connect(dsn: &str) -> Result<Client> {
+    let mut client = Client::connect(dsn, NoTls).context("cannot connect")?;
+    client.batch_execute(&oracle::settings())?;
+    Ok(client)
+}
+
+/// COPY FROM STDIN; how many rows it has written.
+pub fn copy_in(client: &mut Client, sql: &str, data: &str) -> Result<u64, postgres::Error> {
+    client.copy_in(sql).and_then(|mut writer| {
+        // what the server says comes with finish
+        let _ = writer.write_all(data.as_bytes());
+        writer.finish()
+    })
+}
+
+/// Whether the driver takes the answer to one message for that to the next from now on. After a COPY that the server refuses before it has read
+/// anything it does: it has sent Sync twice, for one answer that it expects. An empty answer to a query that is not empty tells.
+pub fn has_lost_its_place(client: &mut Client) -> bool {
+    client.simple_query("SELECT 1").is_ok_and(|answer| answer.is_empty())
+}
+
 impl Session {
     pub fn connect(dsn: &str) -> Result<Session> {
-        let connect = || -> Result<Client> {
-            let mut client = Client::connect(dsn, NoTls).context("cannot connect")?;
-            client.batch_execute(&oracle::settings())?;
-            Ok(client)
-        };
-        let (mut client, mut checker) = (connect()?, connect()?);
+        let (mut client, mut checker) = (connect(dsn)?, connect(dsn)?);
         checker.batch_execute("SET max_parallel_workers_per_gather = 0")?;
         let features = features(&mut client)?;
         Ok(Session { dsn: dsn.to_string(), client, checker, features })
@@ -57,6 +81,16 @@ impl Session {
             }
         }
         bail!("the server does not come back")
+    }
+
+    /// COPY FROM STDIN. After an error the transaction may be gone, with the connection: see `has_lost_its_place`.
+    pub fn copy_in(&mut self, sql: &str, data: &str) -> Result<Copied> {
+        let copied = copy_in(&mut self.client, sql, data);
+        let is_new = copied.is_err() && has_lost_its_place(&mut self.client);
+        if is_new {
+            self.client = connect(&self.dsn)?;
+        }
+        Ok(Copied { rows: copied, is_new })
     }
 
     pub fn clean(&mut self) -> Result<()> {

@@ -5,12 +5,16 @@ use crate::case::{Act, Step, Transaction};
 use crate::oracle;
 use crate::properties::Property;
 use anyhow::Result;
-use std::io::Write;
 
 pub(super) enum Done {
     Rows(u64),
     Skipped,
-    Error(Box<postgres::Error>, String),
+    Error {
+        error: Box<postgres::Error>,
+        what: String,
+        /// a transaction that was open before still is
+        is_open: bool,
+    },
     Failed(Failure),
 }
 
@@ -24,8 +28,12 @@ pub(super) fn counts_without_rows(act: &Act) -> bool {
 fn done(r: Result<u64, postgres::Error>, what: &str) -> Done {
     match r {
         Ok(n) => Done::Rows(n),
-        Err(e) => Done::Error(Box::new(e), what.to_string()),
+        Err(e) => failed(e, what),
     }
+}
+
+fn failed(e: postgres::Error, what: &str) -> Done {
+    Done::Error { error: Box::new(e), what: what.to_string(), is_open: true }
 }
 
 /// Not for writers of rows.
@@ -58,12 +66,11 @@ impl Run<'_> {
                 if self.mode.verbose {
                     println!("{sql};\n{data}\\.");
                 }
-                let copied = self.session.client.copy_in(sql.as_str()).and_then(|mut w| {
-                    // what the server says comes with finish
-                    let _ = w.write_all(data.as_bytes());
-                    w.finish()
-                });
-                done(copied, sql)
+                let copied = self.session.copy_in(sql, data)?;
+                match done(copied.rows, sql) {
+                    Done::Error { error, what, .. } => Done::Error { error, what, is_open: !copied.is_new },
+                    copied => copied,
+                }
             }
             Act::Read(view) => self.read(&[*view], "", open)?,
             Act::ReadAll => {
@@ -124,12 +131,12 @@ impl Run<'_> {
             read = true;
             if self.mode.baseline {
                 if let Err(e) = self.refresh_all() {
-                    return Ok(Done::Error(Box::new(e), "REFRESH".into()));
+                    return Ok(failed(e, "REFRESH"));
                 }
             }
             let text = match self.query_text(view, true) {
                 Ok(text) => text,
-                Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
+                Err(e) => return Ok(failed(e, "pg_get_viewdef")),
             };
             let sql = oracle::comparison_beside(with, &self.case.views[view], &text);
             self.out.comparisons += 1;
@@ -143,7 +150,7 @@ impl Run<'_> {
                     if !open {
                         self.forget_hat();
                     }
-                    return Ok(Done::Error(Box::new(e), sql));
+                    return Ok(failed(e, &sql));
                 }
                 Ok(rows) if rows.is_empty() => self.out.checks.add(Property::EveryFlush),
                 Ok(rows) => {
@@ -217,7 +224,7 @@ impl Run<'_> {
         let early = early || self.mode.without_tviews;
         let text = match self.query_text(view, true) {
             Ok(text) => text,
-            Err(e) => return Ok(Done::Error(Box::new(e), "pg_get_viewdef".into())),
+            Err(e) => return Ok(failed(e, "pg_get_viewdef")),
         };
         let sql = format!(
             "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",

@@ -57,16 +57,16 @@ impl Run<'_> {
                     p.good.insert(step.group, false);
                 }
                 Done::Failed(f) => return Ok(Err(f)),
-                Done::Error(e, what) => {
+                Done::Error { error, what, is_open } => {
                     p.good.insert(step.group, false);
                     self.forget_hat();
-                    if let Some(f) = self.judge(&e, &what, number) {
+                    if let Some(f) = self.judge(&error, &what, number) {
                         return Ok(Err(f));
                     }
                     if !p.open {
                         continue;
                     }
-                    if let Some(name) = p.savepoints.last().cloned() {
+                    if let Some(name) = p.savepoints.last().filter(|_| is_open).cloned() {
                         self.sql(&format!("ROLLBACK TO SAVEPOINT {name}"))?;
                     } else {
                         self.sql("ROLLBACK")?;
