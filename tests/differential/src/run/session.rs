@@ -57,9 +57,12 @@ pub fn copy_in(client: &mut Client, sql: &str, data: &str) -> Result<u64, postgr
 }
 
 /// Whether the driver takes the answer to one message for that to the next from now on. After a COPY that the server refuses before it has read
-/// anything it does: it has sent Sync twice, for one answer that it expects. An empty answer to a query that is not empty tells.
+/// anything it does: it has sent Sync twice, for one answer that it expects. An answer that does not fit a query tells.
 pub fn has_lost_its_place(client: &mut Client) -> bool {
-    client.simple_query("SELECT 1").is_ok_and(|answer| answer.is_empty())
+    match client.simple_query("SELECT 1") {
+        Ok(answer) => answer.is_empty(),
+        Err(e) => e.as_db_error().is_none() && !client.is_closed(),
+    }
 }
 
 impl Session {
