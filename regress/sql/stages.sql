@@ -107,9 +107,20 @@ INSERT INTO name SELECT i, 'more' FROM generate_series(60, 85) i;
 SELECT * FROM oracle();
 DELETE FROM name WHERE g >= 70;
 SELECT * FROM oracle();
--- an error in a stage names the TVIEW
+-- an error in a stage names the TVIEW and the stage
 CREATE TVIEW quotients AS SELECT g, s FROM (SELECT g, sum(100 / (v - 77)) AS s FROM t WHERE id < 20 GROUP BY g) x WHERE s > 0;
+\set SHOW_CONTEXT never
 UPDATE t SET v = 77 WHERE id = 3;
+\set SHOW_CONTEXT errors
+DO $$
+DECLARE context text;
+BEGIN
+    UPDATE t SET v = 77 WHERE id = 3;
+    PERFORM FROM quotients;
+EXCEPTION WHEN division_by_zero THEN
+    GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+    RAISE INFO '%', regexp_replace(context, '"\d+_', '"N_');
+END $$;
 SELECT * FROM cost('none');
 
 DROP OWNED BY regress_stages;

@@ -1,5 +1,5 @@
 //! One error context callback for all hooks: adds the cursor position of a refused construct and the context line
-//! `flush of TVIEW schema.name`.
+//! `flush of TVIEW schema.name`, before it `stage name` for an error in a stage.
 //!
 //! Why static state: pgrx raises errors again when all Rust frames are unwound, so what the report needs must outlive
 //! them. The hooks push `Frame` in a C-unwind frame without destructors, outside of the guarded code.
@@ -13,7 +13,7 @@ use std::ffi::{c_char, c_int, c_void, CStr, CString};
 thread_local! {
     static POSITION: Cell<c_int> = const { Cell::new(0) };
     static SOURCE: Cell<*const c_char> = const { Cell::new(std::ptr::null()) };
-    static FLUSHING: RefCell<Option<CString>> = const { RefCell::new(None) };
+    static FLUSHING: RefCell<Option<Flushing>> = const { RefCell::new(None) };
 }
 
 extern "C-unwind" {
@@ -42,9 +42,17 @@ pub fn set_error_location(location: i32) {
     }
 }
 
-/// Names the TVIEW that is being flushed, for the context line; `None` when done.
-pub fn set_flushing(name: Option<&str>) {
-    FLUSHING.with(|f| *f.borrow_mut() = name.and_then(|n| CString::new(n).ok()));
+struct Flushing {
+    tview: CString,
+    stage: Option<CString>,
+}
+
+/// Names the TVIEW that is being flushed, and its stage, for the context lines; `None` when done.
+pub fn set_flushing(name: Option<(&str, Option<&str>)>) {
+    let flushing = name.and_then(|(tview, stage)| {
+        Some(Flushing { tview: CString::new(tview).ok()?, stage: stage.and_then(|s| CString::new(s).ok()) })
+    });
+    FLUSHING.with(|f| *f.borrow_mut() = flushing);
 }
 
 /// An `ErrorContextCallback` to be kept in the frame of the calling hook.
@@ -81,20 +89,22 @@ unsafe extern "C-unwind" fn report(_arg: *mut c_void) {
         errposition(position);
     }
     // Copied into server memory first: errcontext_msg may raise, and must not pass a frame with destructors.
-    let name = flushing_name();
+    let (stage, name) = flushing();
+    set_errcontext_domain(std::ptr::null());
+    if !stage.is_null() {
+        errcontext_msg(c"stage %s".as_ptr(), stage);
+    }
     if !name.is_null() {
-        set_errcontext_domain(std::ptr::null());
         errcontext_msg(c"flush of TVIEW %s".as_ptr(), name);
     }
 }
 
-fn flushing_name() -> *const c_char {
-    FLUSHING.with(|f| match f.try_borrow() {
-        Ok(name) => match name.as_ref() {
-            // SAFETY: pstrdup in the error context, which is current while callbacks run.
-            Some(name) => unsafe { pg_sys::pstrdup(name.as_ptr()) },
-            None => std::ptr::null(),
-        },
-        Err(_) => std::ptr::null(),
+/// Names of the stage and of the TVIEW, or null.
+fn flushing() -> (*const c_char, *const c_char) {
+    // SAFETY: pstrdup in the error context, which is current while callbacks run.
+    let copy = |s: &CString| unsafe { pg_sys::pstrdup(s.as_ptr()).cast_const() };
+    FLUSHING.with(|f| match f.try_borrow().as_deref() {
+        Ok(Some(f)) => (f.stage.as_ref().map_or(std::ptr::null(), copy), copy(&f.tview)),
+        _ => (std::ptr::null(), std::ptr::null()),
     })
 }

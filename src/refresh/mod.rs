@@ -168,7 +168,8 @@ impl Flush {
             return Ok(Counters::default());
         }
         let tview = tview::of(&rel)?;
-        callback::set_flushing(Some(&tview.title));
+        let stage = (tview.name != tview.title).then_some(tview.name.as_str());
+        callback::set_flushing(Some((&tview.title, stage)));
         let lost = !sentinel::alive(oid, rel.class());
         let mut changed: BTreeSet<u32> =
             tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
