@@ -1,14 +1,17 @@
 //! Putting the capture triggers on tables and taking them off.
 //!
-//! Invariant: a table has all four triggers when a TVIEW reads it or a table above or below it in its inheritance tree,
-//! and none otherwise. They are internal (not dumped, not touched by DISABLE TRIGGER USER), enabled always (also for
-//! replica sessions), and go with the extension (an auto dependency).
+//! Invariant: a table has all four statement triggers when a TVIEW reads it or a table above or below it in its inheritance
+//! tree, and none otherwise; when a subscription writes to that tree, all its tables have a row trigger, too. They are
+//! internal (not dumped, not touched by DISABLE TRIGGER USER), enabled always (also for replica sessions), the row trigger
+//! for replica sessions only, and go with the extension (an auto dependency). Row triggers of a subscription that has gone
+//! stay until no TVIEW reads the table: to drop one locks its readers out.
 //! Called by the DDL hooks. Source: commands/trigger.c, CreateTriggerFiringOn.
 
 use super::route::ancestors;
 use crate::catalog;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
+use crate::pg::syscatalog::{SUBSCRIPTION_BY_RELATION, SUBSCRIPTION_RELATION};
 use crate::pg::{ext, name};
 use pgrx::pg_sys;
 use std::cell::Cell;
@@ -42,14 +45,39 @@ struct Event {
     kind: u32,
     old: bool,
     new: bool,
+    /// FOR EACH ROW, for what a subscription applies: its worker fires no statement triggers.
+    row: bool,
+}
+
+impl Event {
+    const fn statement(name: &'static CStr, kind: u32, old: bool, new: bool) -> Event {
+        Event { name, kind, old, new, row: false }
+    }
+
+    fn fires(&self) -> u8 {
+        if self.row {
+            pg_sys::TRIGGER_FIRES_ON_REPLICA
+        } else {
+            pg_sys::TRIGGER_FIRES_ALWAYS
+        }
+    }
 }
 
 const EVENTS: &[Event] = &[
-    Event { name: c"$tviews_insert", kind: pg_sys::TRIGGER_TYPE_INSERT, old: false, new: true },
-    Event { name: c"$tviews_update", kind: pg_sys::TRIGGER_TYPE_UPDATE, old: true, new: true },
-    Event { name: c"$tviews_delete", kind: pg_sys::TRIGGER_TYPE_DELETE, old: true, new: false },
-    Event { name: c"$tviews_truncate", kind: pg_sys::TRIGGER_TYPE_TRUNCATE, old: false, new: false },
+    Event::statement(c"$tviews_insert", pg_sys::TRIGGER_TYPE_INSERT, false, true),
+    Event::statement(c"$tviews_update", pg_sys::TRIGGER_TYPE_UPDATE, true, true),
+    Event::statement(c"$tviews_delete", pg_sys::TRIGGER_TYPE_DELETE, true, false),
+    Event::statement(c"$tviews_truncate", pg_sys::TRIGGER_TYPE_TRUNCATE, false, false),
+    APPLY,
 ];
+
+const APPLY: Event = Event {
+    name: c"$tviews_apply",
+    kind: pg_sys::TRIGGER_TYPE_INSERT | pg_sys::TRIGGER_TYPE_UPDATE | pg_sys::TRIGGER_TYPE_DELETE,
+    old: false,
+    new: false,
+    row: true,
+};
 
 const OLD: &CStr = c"tviews_old";
 const NEW: &CStr = c"tviews_new";
@@ -68,10 +96,12 @@ pub fn install(base: pg_sys::Oid) -> Result<()> {
     if TRIAL.get() {
         return Ok(());
     }
-    for relid in covering(base) {
+    let tree = covering(base);
+    let applied = is_subscribed(&tree);
+    for relid in tree {
         let relid = pg_sys::Oid::from(relid);
         let Some(rel) = Relation::open(relid, pg_sys::ShareRowExclusiveLock) else { continue };
-        if rel.relkind() == pg_sys::RELKIND_MATVIEW || rel.relkind() == pg_sys::RELKIND_FOREIGN_TABLE {
+        if !has_triggers(&rel) {
             continue;
         }
         let present = installed(&rel);
@@ -79,10 +109,37 @@ pub fn install(base: pg_sys::Oid) -> Result<()> {
             enable(&rel);
         }
         drop(rel);
-        for event in EVENTS {
+        for event in EVENTS.iter().filter(|e| applied || !e.row) {
             if !present.iter().any(|p| p.kind == event.kind as i16) {
                 create(relid, event)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Tables of an inheritance tree that can be captured at all.
+pub fn has_triggers(rel: &Relation) -> bool {
+    rel.relkind() != pg_sys::RELKIND_MATVIEW && rel.relkind() != pg_sys::RELKIND_FOREIGN_TABLE
+}
+
+/// Whether a subscription of this database writes to one of these tables.
+pub fn is_subscribed(tree: &BTreeSet<u32>) -> bool {
+    tree.iter()
+        .any(|relid| !SUBSCRIPTION_BY_RELATION.find(&[pg_sys::Oid::from(*relid)], &[SUBSCRIPTION_RELATION]).is_empty())
+}
+
+/// After a subscription has got tables: row triggers for those that TVIEWs read.
+pub fn follow_subscriptions() -> Result<()> {
+    let bases: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
+    for base in bases.into_iter().map(pg_sys::Oid::from) {
+        let tree = covering(base);
+        let lacks = |relid: &u32| {
+            Relation::open(pg_sys::Oid::from(*relid), pg_sys::AccessShareLock)
+                .is_some_and(|rel| has_triggers(&rel) && !installed(&rel).iter().any(|t| t.kind == APPLY.kind as i16))
+        };
+        if is_subscribed(&tree) && tree.iter().any(lacks) {
+            install(base)?;
         }
     }
     Ok(())
@@ -93,18 +150,17 @@ fn enable(rel: &Relation) {
     // SAFETY: trigdesc belongs to the open, locked relation; names are copied before the relation is changed.
     unsafe {
         let desc = (*rel.raw()).trigdesc;
-        let ours: Vec<*mut std::ffi::c_char> = (0..(*desc).numtriggers as usize)
+        let ours: Vec<(*mut std::ffi::c_char, u8)> = (0..(*desc).numtriggers as usize)
             .map(|i| &*(*desc).triggers.add(i))
             .filter(|t| t.tgfoid == function())
-            .map(|t| pg_sys::pstrdup(t.tgname))
+            .filter_map(|t| Some((pg_sys::pstrdup(t.tgname), event(t)?.fires())))
             .collect();
-        let always = pg_sys::TRIGGER_FIRES_ALWAYS as _;
         let lock = pg_sys::ShareRowExclusiveLock as i32;
-        for name in ours {
+        for (name, fires) in ours {
             #[cfg(feature = "pg15")]
-            pg_sys::EnableDisableTrigger(rel.raw(), name, always, false, lock);
+            pg_sys::EnableDisableTrigger(rel.raw(), name, fires as _, false, lock);
             #[cfg(not(feature = "pg15"))]
-            pg_sys::EnableDisableTrigger(rel.raw(), name, pg_sys::InvalidOid, always, false, false, lock);
+            pg_sys::EnableDisableTrigger(rel.raw(), name, pg_sys::InvalidOid, fires as _, false, false, lock);
         }
         pg_sys::CommandCounterIncrement();
     }
@@ -154,20 +210,35 @@ pub fn installed(rel: &Relation) -> Vec<Installed> {
         }
         for i in 0..(*desc).numtriggers as usize {
             let t = &*(*desc).triggers.add(i);
-            if t.tgfoid == function {
-                let events = pg_sys::TRIGGER_TYPE_INSERT
-                    | pg_sys::TRIGGER_TYPE_DELETE
-                    | pg_sys::TRIGGER_TYPE_UPDATE
-                    | pg_sys::TRIGGER_TYPE_TRUNCATE;
-                out.push(Installed {
-                    oid: t.tgoid,
-                    kind: t.tgtype & events as i16,
-                    enabled: t.tgenabled as u8 == pg_sys::TRIGGER_FIRES_ALWAYS,
-                });
+            if let Some(event) = event(t).filter(|_| t.tgfoid == function) {
+                let enabled = t.tgenabled as u8 == event.fires();
+                out.push(Installed { oid: t.tgoid, kind: event.kind as i16, enabled });
             }
         }
     }
     out
+}
+
+/// What a trigger of ours captures.
+fn event(trigger: &pg_sys::Trigger) -> Option<&'static Event> {
+    let events = pg_sys::TRIGGER_TYPE_INSERT
+        | pg_sys::TRIGGER_TYPE_DELETE
+        | pg_sys::TRIGGER_TYPE_UPDATE
+        | pg_sys::TRIGGER_TYPE_TRUNCATE;
+    EVENTS.iter().find(|e| e.kind == trigger.tgtype as u32 & events)
+}
+
+/// Whether what a subscription applies to an open table is captured row by row.
+///
+/// # Safety
+/// The relation is open.
+pub unsafe fn is_applied(rel: pg_sys::Relation) -> bool {
+    let desc = (*rel).trigdesc;
+    let function = function();
+    !desc.is_null()
+        && (0..(*desc).numtriggers as usize)
+            .map(|i| &*(*desc).triggers.add(i))
+            .any(|t| t.tgfoid == function && event(t).is_some_and(|e| e.row))
 }
 
 fn function_name() -> *mut pg_sys::List {
@@ -196,7 +267,7 @@ fn create(relid: pg_sys::Oid, event: &Event) -> Result<()> {
         (*stmt).trigname = pg_sys::pstrdup(event.name.as_ptr());
         (*stmt).relation = std::ptr::null_mut();
         (*stmt).funcname = function_name();
-        (*stmt).row = false;
+        (*stmt).row = event.row;
         (*stmt).timing = pg_sys::TRIGGER_TYPE_AFTER as i16;
         (*stmt).events = event.kind as i16;
         for (wanted, name, is_new) in [(event.old, OLD, false), (event.new, NEW, true)] {
@@ -220,7 +291,7 @@ fn create(relid: pg_sys::Oid, event: &Event) -> Result<()> {
             std::ptr::null_mut(),
             true,
             false,
-            pg_sys::TRIGGER_FIRES_ALWAYS as _,
+            event.fires() as _,
         );
         let extension = pg_sys::ObjectAddress {
             classId: pg_sys::ExtensionRelationId,

@@ -2,7 +2,11 @@
 //!
 //! Invariant: after a statement, the queue holds exactly −old +new of every base relation the statement changed,
 //! restricted to columns that some TVIEW uses. Called by the server after each statement on a captured table.
+//!
+//! The apply workers of logical replication fire row triggers only (replication/logical/worker.c), for what they apply; the first copy of
+//! a table and what users' triggers write fire both kinds. So in these workers rows come from the row trigger alone, where there is one.
 
+use super::install;
 use super::route::{self, Routes, Target};
 use crate::pg::fault::{self, Fault};
 use crate::pg::slot;
@@ -28,13 +32,22 @@ pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo)
         );
     }
     let data = &*context.cast::<pg_sys::TriggerData>();
-    let routes = route::of(data.tg_relation);
+    let routes = || route::of(data.tg_relation);
     if data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_TRUNCATE {
-        truncate(&routes);
-    } else {
-        rows(data, &routes);
+        truncate(&routes());
+    } else if data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0 {
+        if is_apply_worker() {
+            row(data, &routes());
+        }
+    } else if !is_apply_worker() || !install::is_applied(data.tg_relation) {
+        rows(data, &routes());
     }
     pg_sys::Datum::from(0usize)
+}
+
+/// Whether row triggers for replicas fire because a subscription is applied.
+unsafe fn is_apply_worker() -> bool {
+    pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 && pg_sys::IsLogicalWorker()
 }
 
 fn truncate(routes: &Routes) {
@@ -59,6 +72,28 @@ unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
         routes.everything.iter().copied().for_each(queue::change_everything);
         routes.recompute.iter().copied().for_each(queue::recompute);
     }
+}
+
+/// One row, which is in this very table and in none below it.
+unsafe fn row(data: &pg_sys::TriggerData, routes: &Routes) {
+    let (old, new) = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+        pg_sys::TRIGGER_EVENT_INSERT => (std::ptr::null_mut(), data.tg_trigslot),
+        pg_sys::TRIGGER_EVENT_DELETE => (data.tg_trigslot, std::ptr::null_mut()),
+        _ => (data.tg_trigslot, data.tg_newslot),
+    };
+    for target in &routes.targets {
+        let base = pg_sys::RelationIdGetRelation(target.relid);
+        let mut image = ImageBuilder::new((*base).rd_att);
+        queue::change(Subject::Relation(target.relid.to_u32()), |set| {
+            for (slot, weight) in [(old, -1), (new, 1)] {
+                if !slot.is_null() && !ignored(data, weight) {
+                    add(slot, target, &mut image, set, weight);
+                }
+            }
+        });
+        pg_sys::RelationClose(base);
+    }
+    routes.recompute.iter().copied().for_each(queue::recompute);
 }
 
 unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
@@ -94,29 +129,45 @@ unsafe fn store(
         return false;
     }
     let base = pg_sys::RelationIdGetRelation(target.relid);
-    let desc = (*base).rd_att;
     let row = pg_sys::MakeSingleTupleTableSlot((*data.tg_relation).rd_att, &pg_sys::TTSOpsMinimalTuple);
-    let mut image = ImageBuilder::new(desc);
+    let mut image = ImageBuilder::new((*base).rd_att);
     pg_sys::tuplestore_rescan(table);
     while pg_sys::tuplestore_gettupleslot(table, true, false, row) {
-        if target.identical {
-            let mut free = false;
-            let tuple = pg_sys::ExecFetchSlotMinimalTuple(row, &mut free);
-            // A row from before ADD COLUMN is shorter than it reads.
-            if i32::from((*tuple).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16) == (*desc).natts {
-                set.add(tuple, weight);
-                continue;
-            }
-        }
-        let (values, nulls) = slot::all(row);
-        for (i, from) in target.from.iter().enumerate() {
-            image.set(i, from.and_then(|j| (!nulls[j]).then_some(values[j])));
-        }
-        image.add_to(set, weight);
+        add(row, target, &mut image, set, weight);
     }
     pg_sys::ExecDropSingleTupleTableSlot(row);
     pg_sys::RelationClose(base);
     true
+}
+
+/// Adds a captured row.
+unsafe fn add(
+    row: *mut pg_sys::TupleTableSlot,
+    target: &Target,
+    image: &mut ImageBuilder,
+    set: &mut ChangeSet,
+    weight: i64,
+) {
+    if target.identical {
+        let mut free = false;
+        let tuple = pg_sys::ExecFetchSlotMinimalTuple(row, &mut free);
+        // A row from before ADD COLUMN is shorter than it reads.
+        let whole = i32::from((*tuple).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16) == (*image.desc).natts;
+        if whole {
+            set.add(tuple, weight);
+        }
+        if free {
+            pg_sys::pfree(tuple.cast());
+        }
+        if whole {
+            return;
+        }
+    }
+    let (values, nulls) = slot::all(row);
+    for (i, from) in target.from.iter().enumerate() {
+        image.set(i, from.and_then(|j| (!nulls[j]).then_some(values[j])));
+    }
+    image.add_to(set, weight);
 }
 
 /// Builds row images of one row type.

@@ -46,6 +46,8 @@ pub enum After {
     Tree(*mut BTreeSet<u32>),
     View(*mut pg_sys::RangeVar),
     Names,
+    /// A subscription may write to other tables than before.
+    Subscription,
 }
 
 impl Call {
@@ -152,6 +154,8 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_AlterFunctionStmt
             | T_AlterTableMoveAllStmt
             | T_AlterExtensionContentsStmt
+            | T_CreateSubscriptionStmt
+            | T_AlterSubscriptionStmt
     )
 }
 
@@ -196,6 +200,10 @@ unsafe fn dispatch(call: &mut Call) {
             call.after = After::View((*tree.cast::<pg_sys::ViewStmt>()).view);
             Ok(())
         }
+        T_CreateSubscriptionStmt | T_AlterSubscriptionStmt => {
+            call.after = After::Subscription;
+            Ok(())
+        }
         _ => Ok(()),
     });
 }
@@ -212,6 +220,10 @@ unsafe fn finish(call: &mut Call) {
         After::Alter(plan) => alter::after(&*plan),
         After::Tree(relids) => life::tree_changed(&*relids),
         After::View(view) => life::view_replaced(view),
+        After::Subscription => {
+            pg_sys::CommandCounterIncrement();
+            install::follow_subscriptions()
+        }
         After::Names => {
             super::stages::follow_owners();
             catalog::invalidate_all();

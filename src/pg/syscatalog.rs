@@ -1,6 +1,6 @@
 //! Scans of system catalogs that have no syscache and that pgrx's bindings leave out.
 //!
-//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_rewrite.h), which have not changed
+//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_rewrite.h, pg_subscription_rel.h), which have not changed
 //! from 15 to 18.
 
 use super::relation::Relation;
@@ -17,6 +17,9 @@ pub struct Catalog {
 /// pg_inherits by inhrelid.
 pub const INHERITS_BY_CHILD: Catalog = Catalog { relation: 2611, index: 2680, keys: &[1] };
 pub const INHERITS_PARENT: i32 = 2;
+/// pg_subscription_rel by srrelid.
+pub const SUBSCRIPTION_BY_RELATION: Catalog = Catalog { relation: 6102, index: 6117, keys: &[2] };
+pub const SUBSCRIPTION_RELATION: i32 = 2;
 /// pg_depend by (refclassid, refobjid).
 pub const DEPEND_BY_REFERENCE: Catalog = Catalog { relation: 2608, index: 2674, keys: &[4, 5] };
 pub const DEPEND_CLASS: i32 = 1;
