@@ -167,5 +167,20 @@ UPDATE y SET v = -2 WHERE k = 2;
 COMMIT;
 SELECT * FROM oracle();
 
+-- read-only transactions: what the server says of materialized views, also where it is never asked
+CREATE FUNCTION in_read_only(sql text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE sql;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || ': ' || SQLERRM;
+END $$;
+BEGIN READ ONLY;
+SELECT in_read_only(sql) FROM unnest(ARRAY[
+    'REFRESH MATERIALIZED VIEW pair_fold', 'REFRESH TVIEW pair_fold WITH NO DATA', 'ALTER TVIEW pair_fold SET (logged)', 'ALTER TVIEW pair_fold SET UNLOGGED',
+    'CREATE OR REPLACE TVIEW pair_fold AS SELECT x.k, sum(10 / (x.v + y.v)) AS s FROM x JOIN y USING (k) GROUP BY x.k',
+    'SELECT tviews.rebuild(''pair_fold'')', 'SELECT * FROM tviews.verify(''pair_fold'')', 'SELECT tviews.flush()']) AS sql;
+COMMIT;
+
 SET client_min_messages = warning;
 DROP SCHEMA errors CASCADE;

@@ -2,7 +2,8 @@
 //!
 //! `tviews.sentinel` is itself unlogged: crash recovery and promotion empty it together with the TVIEWs, a clean
 //! restart keeps both. So "populated, unlogged and without a row here" means "lost". A crash ends all backends,
-//! therefore one look per TVIEW, storage and backend life is enough.
+//! therefore one look per TVIEW, storage and backend life is enough. A standby has no unlogged contents, and does not let
+//! anybody read them.
 
 use super::table::Table;
 use crate::pg::error::Result;
@@ -24,6 +25,9 @@ pub fn alive(tview: pg_sys::Oid, class: &pg_sys::FormData_pg_class) -> bool {
     if class.relpersistence as u8 != pg_sys::RELPERSISTENCE_UNLOGGED {
         return true;
     }
+    if is_standby() {
+        return true;
+    }
     let key = (tview.to_u32(), node(class));
     if ALIVE.with(|a| a.borrow().contains(&key)) {
         return true;
@@ -33,6 +37,11 @@ pub fn alive(tview: pg_sys::Oid, class: &pg_sys::FormData_pg_class) -> bool {
         ALIVE.with(|a| a.borrow_mut().insert(key));
     }
     found
+}
+
+pub fn is_standby() -> bool {
+    // SAFETY: plain getter.
+    unsafe { pg_sys::RecoveryInProgress() }
 }
 
 fn present(tview: pg_sys::Oid) -> bool {

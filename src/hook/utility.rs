@@ -173,6 +173,14 @@ unsafe extern "C-unwind" fn before(call: &mut Call) -> *mut pg_sys::ErrorData {
     original::shield(|| dispatch(call))
 }
 
+/// What the server says of statements that never reach it, in read-only transactions and on standbys: tcop/utility.c, standard_ProcessUtility.
+unsafe fn refuse_to_write(tree: *mut pg_sys::Node) {
+    let name = pg_sys::GetCommandTagName(pg_sys::CreateCommandTag(tree));
+    pg_sys::PreventCommandIfReadOnly(name);
+    pg_sys::PreventCommandIfParallelMode(name);
+    pg_sys::PreventCommandDuringRecovery(name);
+}
+
 unsafe fn dispatch(call: &mut Call) {
     use pg_sys::NodeTag::*;
     let tree = (*call.pstmt).utilityStmt;
@@ -184,6 +192,9 @@ unsafe fn dispatch(call: &mut Call) {
         or_raise(life::without_extension(call));
         or_raise(create::without_extension(tree));
         return;
+    }
+    if matches!(tag, T_CreateTableAsStmt | T_RefreshMatViewStmt | T_AlterTableStmt) {
+        refuse_to_write(tree);
     }
     if !queue::is_empty() && wants_flush(tree) {
         flush(Moment::Read);

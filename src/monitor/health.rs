@@ -123,14 +123,22 @@ fn indexes() -> Row {
 fn contents() -> Row {
     let mut bad = Vec::new();
     let mut n = 0;
+    let mut unreadable = 0;
     for tview in tviews() {
         let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { continue };
         n += 1;
+        let is_unlogged = rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
+        unreadable += u32::from(is_unlogged && sentinel::is_standby());
         if !rel.class().relispopulated {
             bad.push(format!("{} is not populated", name::relation(tview).unwrap_or_default()));
         } else if !sentinel::alive(tview, rel.class()) {
             bad.push(format!("{} lost its contents in a crash", name::relation(tview).unwrap_or_default()));
         }
+    }
+    if bad.is_empty() && unreadable > 0 {
+        let detail =
+            format!("{n} TVIEWs are populated, {unreadable} of them are unlogged and cannot be read on a standby");
+        return row("contents", true, detail, "");
     }
     if bad.is_empty() {
         return row("contents", true, format!("{n} TVIEWs are populated"), "");

@@ -98,6 +98,11 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
 
 #[pg_extern(sql = false)]
 fn rebuild(tview: pg_sys::Oid) {
+    // SAFETY: these raise errors, or do nothing.
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(c"tviews.rebuild()".as_ptr());
+        pg_sys::PreventCommandDuringRecovery(c"tviews.rebuild()".as_ptr());
+    }
     let rel = or_raise(open(tview));
     if !maintains(tview) {
         // SAFETY: an existing relation.
