@@ -16,6 +16,7 @@ pub mod dirty;
 mod fence;
 pub mod fold;
 mod grouping_sets;
+pub mod join_values;
 mod lift;
 pub mod load;
 pub mod locate;

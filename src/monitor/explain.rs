@@ -1,25 +1,53 @@
 //! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
 
 use super::open;
+use crate::analyze::join_values::{Column, Pair};
 use crate::catalog::stages;
 use crate::hook::create;
 use crate::pg::error::{or_raise, Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::{ext, list};
+use crate::refresh::tview::Tview;
 use crate::refresh::{summary, tview};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{name, pg_extern, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
-fn locks(d: &Decision) -> &'static str {
-    match d.sharing {
-        Sharing::Free => "ROW EXCLUSIVE on the relation",
-        Sharing::ByKey => "ROW EXCLUSIVE on the relation, and the keys of written rows",
-        Sharing::Alone => "SHARE ROW EXCLUSIVE on the relation",
+fn locks(tview: &Tview, relid: u32, d: &Decision) -> String {
+    let relation = match (&tview.pairs, d.sharing) {
+        (_, Sharing::Alone) => return "SHARE ROW EXCLUSIVE on the relation".into(),
+        (None, _) => "ROW EXCLUSIVE on the relation".into(),
+        (Some(pairs), _) => {
+            let met: Vec<String> = pairs.iter().filter(|p| p.sides.contains(&relid)).map(|p| meets(p, relid)).collect();
+            met.join("; ")
+        }
+    };
+    let keys = if d.sharing == Sharing::ByKey { ", and the keys of written rows" } else { "" };
+    format!("{relation}{keys}")
+}
+
+/// What a writer of `relid` locks against those of the other relation of a pair.
+fn meets(pair: &Pair, relid: u32) -> String {
+    let own = usize::from(pair.sides[1] == relid);
+    let other = pg_sys::Oid::from(pair.sides[1 - own]);
+    let title = name::bare(other);
+    if pair.equal.is_empty() {
+        return format!("the relation, against writers of {title}");
     }
+    let column = |side: usize, columns: &[Column; 2]| {
+        let relid = pg_sys::Oid::from(pair.sides[side]);
+        // SAFETY: a look-up in the catalogs, which gives null when there is no such column.
+        let found = unsafe { pg_sys::get_attname(relid, columns[side].att, true) };
+        // SAFETY: a C string of the server.
+        let text = (!found.is_null()).then(|| unsafe { CStr::from_ptr(found) }.to_string_lossy().into_owned());
+        name::ident(&text.unwrap_or_default())
+    };
+    let equal: Vec<String> =
+        pair.equal.iter().map(|c| format!("{} = {title}.{}", column(own, c), column(1 - own, c))).collect();
+    format!("values of {}", equal.join(" AND "))
 }
 
 fn hint(d: &Decision) -> Option<String> {
@@ -56,7 +84,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
     for (relid, d) in &tview.decisions {
         let oid = pg_sys::Oid::from(*relid);
         out.push(format!("  {}: {} ({})", name::relation(oid).unwrap_or_default(), d.strategy.as_str(), d.reason));
-        out.push(format!("    locks: {}", locks(d)));
+        out.push(format!("    locks: {}", locks(&tview, *relid, d)));
         let changed = BTreeSet::from([*relid]);
         let _pinned = Pinned::new(tview.owner);
         let fold = if d.strategy == Strategy::Fold { tview.fold_sql(&rel, &changed)? } else { None };

@@ -5,6 +5,7 @@
 
 use super::tview::{column_names, options_of, stored_key, KeyColumn};
 use crate::analyze::fold::{self, Fold};
+use crate::analyze::join_values::{self, Pair};
 use crate::analyze::{anchor, delta, describe, dirty, load, relations, set_operations};
 use crate::catalog::options;
 use crate::pg::error::{Error, Result};
@@ -23,6 +24,8 @@ pub struct Decided {
     pub decisions: BTreeMap<u32, Decision>,
     pub shape: Shape,
     pub fold: Option<Fold>,
+    /// Pairs of relations, when all are joined by inner joins.
+    pub pairs: Option<Vec<Pair>>,
     /// For window partitions.
     pub row_key: Option<Vec<i16>>,
     /// Key columns of base relations that change rows must have beside the columns the query reads.
@@ -120,6 +123,8 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         }
         decisions.insert(*relid, decision);
     }
+    let shared = decisions.values().all(|d| d.strategy != Strategy::Full && d.sharing != Sharing::Alone);
+    let pairs = if shared { join_values::pairs(&described, &used) } else { None };
     let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
     // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
     let wide = d.shape != Shape::Rows && !options.contains_key("key");
@@ -138,7 +143,7 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
             }
         }
     }
-    Ok(Decided { key, decisions, shape, fold, row_key, keys })
+    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys })
 }
 
 /// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, that is better

@@ -4,8 +4,10 @@
 //! conflict with each other but not with themselves, so two writers of the two sides of a join wait for each other, and
 //! two writers of one relation do not. Where two writers of one relation can meet in one view row, the key of that row
 //! is locked, or the values by which change rows find their partners, or the relation in SHARE ROW EXCLUSIVE.
-//! Order: TVIEWs in flush order, relations by oid, then the keys' gate, then values, then keys, by hash: the same in every
-//! backend.
+//! Queries of inner joins do without the first two: of each pair of relations, writers lock the values that rows of both
+//! meet by, in one of two modes that conflict with each other only (meetings.rs).
+//! Order: TVIEWs in flush order, relations by oid or pairs by number, then meetings, the keys' gate, values, keys, by
+//! hash: the same in every backend.
 //! They are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
 
 use super::tview::Tview;
@@ -20,6 +22,10 @@ const OF_RELATION: u16 = 0x7401;
 const OF_KEY: u16 = 0x7402;
 const OF_ALL_KEYS: u16 = 0x7403;
 const OF_VALUE: u16 = 0x7404;
+const OF_SIDE: u16 = 0x7405;
+const OF_MEETING: u16 = 0x7406;
+/// Instead of a relation: any of them.
+const ALL: u32 = 0;
 
 fn acquire(tview: pg_sys::Oid, field: u32, class: u16, mode: u32) {
     // SAFETY: a well-formed tag of the user lock method, as lockfuncs.c builds it.
@@ -48,7 +54,33 @@ pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
         let mode = if changed.contains(relid) { pg_sys::ShareRowExclusiveLock } else { pg_sys::ShareLock };
         acquire(tview.oid, *relid, OF_RELATION, mode);
     }
+    if tview.pairs.is_some() {
+        acquire(tview.oid, ALL, OF_RELATION, pg_sys::ExclusiveLock);
+    }
     acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+}
+
+/// Keeps those out who recompute everything, where pairs of relations are locked.
+pub fn incremental(tview: &Tview) {
+    acquire(tview.oid, ALL, OF_RELATION, pg_sys::RowExclusiveLock);
+}
+
+/// Locks one side of a pair of relations: the whole of it, or so that nobody has the whole other side. Whole sides exclude each
+/// other, and meetings of the other side.
+pub fn side(tview: &Tview, pair: u32, side: usize, whole: bool) {
+    for of in 0..2 {
+        if of != side {
+            acquire(tview.oid, 2 * pair + of as u32, OF_SIDE, pg_sys::ShareLock);
+        } else if whole {
+            acquire(tview.oid, 2 * pair + of as u32, OF_SIDE, pg_sys::RowExclusiveLock);
+        }
+    }
+}
+
+/// Locks a value that rows of a pair meet by, for one side of it.
+pub fn meeting(tview: &Tview, hash: u32, side: usize) {
+    let mode = if side == 0 { pg_sys::RowExclusiveLock } else { pg_sys::ShareLock };
+    acquire(tview.oid, hash, OF_MEETING, mode);
 }
 
 /// Locks for recomputing keys; the keys themselves are locked later, by `keys`.

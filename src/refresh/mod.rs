@@ -16,6 +16,7 @@ pub mod graph;
 mod indexes;
 mod keyed;
 mod locks;
+mod meetings;
 mod pairs;
 pub mod populate;
 mod sql;
@@ -181,6 +182,7 @@ impl Flush {
             tview: &tview,
             rel: &rel,
             changed: &changed,
+            changes: &self.changes,
             own: is_read.then(ChangeSet::default),
             keep: self.on_transaction_snapshot,
             rows: 0,
@@ -189,7 +191,7 @@ impl Flush {
         let pinned = Pinned::new(tview.owner);
         let ways = if everything { Ways::default() } else { Ways::of(&tview, &rel, &changed)? };
         pinned.search_path(&tview.search_path);
-        let size = job.size(&self.changes);
+        let size = job.size();
         if size.is_few() {
             pinned.small();
         }
@@ -201,7 +203,8 @@ impl Flush {
         if lost {
             sentinel::raise(oid)?;
         }
-        if let Some(mut own) = job.own.take() {
+        let (done, own) = (job.done, job.own.take());
+        if let Some(mut own) = own {
             if lost {
                 // What was there before is not known: the difference is no change.
                 own.set_everything();
@@ -209,7 +212,7 @@ impl Flush {
             self.publish(oid, own);
         }
         callback::set_flushing(None);
-        Ok(job.done)
+        Ok(done)
     }
 
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
@@ -255,6 +258,8 @@ pub(crate) struct Job<'a> {
     tview: &'a Tview,
     rel: &'a Relation,
     changed: &'a BTreeSet<u32>,
+    /// Change sets by relation.
+    changes: &'a HashMap<u32, Vec<Rc<ChangeSet>>>,
     /// Collects what changed in the TVIEW itself, when somebody reads it.
     own: Option<ChangeSet>,
     keep: bool,
@@ -266,8 +271,8 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     /// Few changed rows, as a transaction of an application has them, or many.
-    fn size(&mut self, changes: &HashMap<u32, Vec<Rc<ChangeSet>>>) -> Size {
-        let sets = self.changed.iter().filter_map(|r| changes.get(r)).flatten();
+    fn size(&mut self) -> Size {
+        let sets = self.changed.iter().filter_map(|r| self.changes.get(r)).flatten();
         self.rows = sets.map(|s| s.len()).sum();
         self.done.changed_rows = self.rows as u64;
         Size::of(self.rows)

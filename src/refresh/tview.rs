@@ -5,6 +5,7 @@
 
 use super::decide::decide;
 use crate::analyze::fold::Fold;
+use crate::analyze::join_values::Pair;
 use crate::analyze::{describe, load, operators, relations, text};
 use crate::catalog::{cache, options, stages};
 use crate::pg::error::Result;
@@ -41,6 +42,8 @@ pub struct Tview {
     pub name: String,
     /// Name of the user's TVIEW: its own, or, for a stage, that of the TVIEW it serves.
     pub title: String,
+    /// Pairs of base relations, when writers of different ones lock what they meet by.
+    pub pairs: Option<Vec<Pair>>,
     pub owner: pg_sys::Oid,
     /// Quoted visible columns.
     pub columns: Vec<String>,
@@ -172,6 +175,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             region: matches!(plan.shape, Shape::Partitions(_)),
             row_key: plan.row_key,
             decisions: plan.decisions,
+            pairs: plan.pairs,
             approximate: options.get("approximate").map(String::as_str) == Some("true"),
             title: name::relation(root).unwrap_or_default(),
             fold: plan.fold.map(Fold::keep),

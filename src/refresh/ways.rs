@@ -48,7 +48,7 @@ impl Job<'_> {
             locks::for_full(self.tview, self.changed);
             return self.full();
         }
-        locks::for_keyed(self.tview, self.changed);
+        self.lock_relations()?;
         let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));
         let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
         if adds && self.prefers_whole(&finding, size)? {
