@@ -152,4 +152,13 @@ DELETE FROM da WHERE id = 10;
 COMMIT;
 SELECT * FROM oracle();
 
+-- which writers meet: of inner joins by the values that equalities compare, whatever their types as long as they hash alike; otherwise as wholes
+CREATE TABLE types (id bigint PRIMARY KEY, k smallint, s varchar(10), d date, n numeric, c char(5));
+CREATE TABLE others (k int, s text, ts timestamp, n int, c text, id bigint PRIMARY KEY);
+CREATE TVIEW several AS SELECT t.id, o.id AS oid FROM types t JOIN others o ON o.k = t.k AND o.s = t.s;
+CREATE TVIEW unlike AS SELECT t.id, o.id AS oid FROM types t JOIN others o ON o.ts = t.d AND o.n = t.n AND o.c = t.c;
+CREATE TVIEW deep AS SELECT t.id, x.id AS oid, c.word FROM types t, (SELECT id, y.key, s FROM (SELECT o.id, k AS key, s::varchar AS s FROM others o WHERE k > 0) y) x, c WHERE x.key = t.k AND x.s = t.s AND c.k = x.key;
+CREATE TVIEW arrays AS SELECT t.id, count(*) AS n, max(u) AS u FROM types t JOIN others o ON o.k = t.k CROSS JOIN unnest(ARRAY[o.n, t.k]) u GROUP BY t.id;
+SELECT v AS tview, line FROM unnest('{inner_fk, inner_nm, comma, left_fk, cross_join, natural_join, non_equi, several, unlike, deep, arrays}'::text[]) v,
+    tviews.explain(v::regclass) WITH ORDINALITY AS e (line, n) WHERE line ~ 'locks:|^  [a-z]+[.][a-z]+: ' ORDER BY v, n;
 DROP SCHEMA joins CASCADE;

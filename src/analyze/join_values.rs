@@ -55,7 +55,9 @@ pub unsafe fn pairs(described: &Described, used: &BTreeMap<u32, Use>) -> Option<
             let of = |class: &BTreeMap<Col, pg_sys::Oid>, atom: usize| {
                 class.iter().find(|(c, _)| c.atom == atom).map(|(c, t)| Column { att: c.att, typid: *t })
             };
-            let equal = classes.iter().filter_map(|c| Some([of(c, a)?, of(c, b)?])).collect();
+            let mut equal: Vec<_> = classes.iter().filter_map(|c| Some([of(c, a)?, of(c, b)?])).collect();
+            // All backends have to put them into their hashes in the same order.
+            equal.sort_by_key(|columns| columns.map(|c| c.att));
             pairs.push(Pair { sides: [*left, *right], equal });
         }
     }
