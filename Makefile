@@ -50,6 +50,7 @@ demo:
 bench:
 	@test -f bench/run.py || { echo 'there are no benchmarks yet'; exit 1; }
 	@$(PYTHON) bench/run.py $(SERVER)
+	@$(PYTHON) bench/writers.py $(SERVER)
 	@$(PYTHON) bench/syntax.py $(SERVER)
 
 bench-tpch:

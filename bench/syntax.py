@@ -1,9 +1,9 @@
-"""`make bench`, second part: what the native syntax costs queries that have no TVIEW statement in them: `syntax.py [PG]`.
+"""`make bench`, third part: what the native syntax costs queries that have no TVIEW statement in them: `syntax.py [PG]`.
 
 Servers with pg_tviews.native_syntax on and off run the same queries; a second server with it off shows how far two equal ones differ.
 All are restarted in every round: where a process finds its code in memory changes latencies by more than what is looked for.
 Invariant: only the servers with the setting on accept CREATE TVIEW; otherwise the run ends with an error and no table.
-The table goes to the screen and to the last section of docs/reference/benchmarks.md, which run.py has just written. Variables: see run.py.
+The table goes to the screen and to the last section of docs/reference/benchmarks.md, which the others have just written. Variables: see run.py.
 """
 
 import contextlib

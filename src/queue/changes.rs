@@ -30,7 +30,7 @@ impl ChangeSet {
         self.add_image(image_of(tuple), weight);
     }
 
-    fn add_image(&mut self, image: Image, weight: i64) {
+    pub fn add_image(&mut self, image: Image, weight: i64) {
         if self.everything {
             return;
         }

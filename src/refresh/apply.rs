@@ -3,7 +3,7 @@
 //! Invariant: a unique index of the TVIEW never sees two rows with one key although the final state has none: when there
 //! are unique indexes beside the key, an update is a delete and an insert, and all deletes come first.
 
-use super::Job;
+use super::{provisional, Job};
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
@@ -131,8 +131,15 @@ impl Job<'_> {
         }
     }
 
-    /// Adds a row of the TVIEW to its own change set.
+    /// Adds a row of the TVIEW to its own change set, and its key to what is provisional.
     unsafe fn record(&mut self, row: &Row, weight: i64) {
+        if self.keep {
+            let mut image = ImageBuilder::new(self.rel.tupdesc());
+            for k in self.tview.key.iter().flatten() {
+                image.set(k.at, (!row.nulls[k.at]).then_some(row.values[k.at]));
+            }
+            provisional::add(self.tview.oid, image.image());
+        }
         if let Some(own) = &mut self.own {
             let mut image = ImageBuilder::new(self.rel.tupdesc());
             for i in 0..row.values.len() {

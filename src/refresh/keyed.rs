@@ -3,27 +3,36 @@
 //! Invariant: between the snapshot that a row is computed with and commit, no other transaction can commit a change that
 //! would alter it. With keys to lock there are two steps, because waiting for a lock makes the first snapshot old; the
 //! set of dirty keys itself cannot grow meanwhile, since all relations it was computed from are locked in SHARE.
+//! Keys that were written under the transaction's own snapshot are dirty at commit, too (provisional.rs).
 
 use super::apply::Change;
 use super::full::RowHash;
 use super::tview::Size;
-use super::{locks, sql, Job};
+use super::{locks, provisional, sql, Job};
 use crate::analyze::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
+use crate::pg::slot;
 use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_sys, FromDatum};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use tviews_core::queue::Absorb;
 
 impl Job<'_> {
     pub(super) fn keyed(&mut self, keys: &KeyedSql, size: Size) -> Result<()> {
-        if self.tview.region || locks::needs_keys(self.tview, self.changed) || self.pairs() {
-            let Some((dirty, hashes)) = self.lead(|job| job.dirty_keys(&keys.dirty, size))? else {
+        let provisional = if self.keep { None } else { provisional::of(self.tview.oid) };
+        let is_again = provisional.is_some();
+        if self.tview.region || locks::needs_keys(self.tview, self.changed) || self.pairs() || is_again {
+            let Some((mut dirty, mut hashes)) = self.lead(|job| job.dirty_keys(&keys.dirty, size))? else {
                 return self.without_lead();
             };
+            if let Some(written) = provisional {
+                hashes.extend(self.hashes_of(&written));
+                dirty.absorb(&written);
+            }
             locks::keys(self.tview, &hashes);
             if dirty.len() == 0 {
                 return Ok(());
@@ -33,11 +42,35 @@ impl Job<'_> {
             let _offer = srf::offer_dirty(self.tview.oid, dirty);
             match &keys.stored {
                 Some(stored) => self.recompute_region(&keys.two_steps, stored, size),
-                None => self.recompute(&keys.two_steps, size),
+                None => self.recompute(&keys.two_steps, size, is_again),
             }
         } else {
-            self.recompute(&keys.one_step, size)
+            self.recompute(&keys.one_step, size, false)
         }
+    }
+
+    /// Hashes of keys that are images of the TVIEW's row type.
+    fn hashes_of(&self, keys: &ChangeSet) -> Vec<u32> {
+        let mut hashes = Vec::new();
+        // SAFETY: images are minimal tuples of the relation's row type.
+        unsafe {
+            let row = pg_sys::MakeSingleTupleTableSlot(self.rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
+            keys.each(|tuple, _| {
+                pg_sys::ExecStoreMinimalTuple(tuple, row, false);
+                let (values, nulls) = slot::all(row);
+                hashes.push(self.key_hash(|_, at| (!nulls[at]).then_some(values[at])));
+            });
+            pg_sys::ExecDropSingleTupleTableSlot(row);
+        }
+        hashes
+    }
+
+    /// Hash of a key; `value` gets a number in the key and in the row.
+    unsafe fn key_hash(&self, value: impl Fn(usize, usize) -> Option<pg_sys::Datum>) -> u32 {
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        key.iter().enumerate().fold(0u32, |hash, (i, k)| {
+            hash.rotate_left(1) ^ value(i, k.at).map_or(0, |v| hash_value(k.typid, k.collation, v))
+        })
     }
 
     /// The keys that the changes lead to, as rows of the TVIEW's row type, and their hashes.
@@ -53,28 +86,38 @@ impl Job<'_> {
         unsafe {
             let mut image = ImageBuilder::new(self.rel.tupdesc());
             for row in 0..rows.len() {
-                let mut hash: u32 = 0;
                 for (i, k) in key.iter().enumerate() {
-                    let value = rows.get(row, i);
-                    image.set(k.at, value);
-                    hash = hash.rotate_left(1) ^ value.map_or(0, |v| hash_value(k.typid, k.collation, v));
+                    image.set(k.at, rows.get(row, i));
                 }
                 image.add_to(&mut set, 1);
-                hashes.insert(hash);
+                hashes.insert(self.key_hash(|i, _| rows.get(row, i)));
             }
         }
         Ok((set, hashes))
     }
 
-    pub(super) fn recompute(&mut self, texts: &Texts, size: Size) -> Result<()> {
+    /// `is_again`: rows that others had written unseen by what is provisional may have the same keys.
+    pub(super) fn recompute(&mut self, texts: &Texts, size: Size, is_again: bool) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
         let plan = self.choose(&session, texts, size)?.plan;
         let rows = session.query(&plan);
         // One row a key, unless they were counted already.
         self.done.dirty_keys = self.done.dirty_keys.max(rows.len() as u64);
+        let natts = self.rel.natts();
+        let selected = self.tview.selected;
+        let hash = is_again.then(|| RowHash::new(self.rel, selected));
+        let (mut values, mut nulls) = (vec![pg_sys::Datum::from(0usize); natts], vec![true; natts]);
+        let mut computed: HashSet<u128> = HashSet::new();
         let mut changes = Vec::new();
         for row in 0..rows.len() {
+            let is_second = hash.as_ref().is_some_and(|hash| {
+                for i in 0..selected {
+                    nulls[i] = rows.get(row, i + 2).is_none();
+                    values[i] = rows.get(row, i + 2).unwrap_or(pg_sys::Datum::from(0usize));
+                }
+                !computed.insert(hash.of(&values, &nulls))
+            });
             let stored = rows.get(row, 0).map(|d| {
                 // SAFETY: column 0 is a tid.
                 unsafe { *d.cast_mut_ptr::<pg_sys::ItemPointerData>() }
@@ -84,12 +127,11 @@ impl Job<'_> {
             match (stored, present) {
                 (None, false) => {}
                 (Some(tid), false) => changes.push(Change::Delete(tid)),
+                (Some(tid), true) if is_second => changes.push(Change::Delete(tid)),
                 (None, true) => changes.push(Change::Insert(row)),
                 (Some(tid), true) => changes.push(Change::Update(tid, row)),
             }
         }
-        let natts = self.rel.natts();
-        let selected = self.tview.selected;
         if rows.len() > 0 && rows.columns() != selected + 2 {
             return Err(Error::Internal(format!("{} columns for {natts} attributes", rows.columns())));
         }

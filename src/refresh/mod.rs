@@ -19,6 +19,7 @@ mod locks;
 mod meetings;
 mod pairs;
 pub mod populate;
+mod provisional;
 mod sql;
 pub mod summary;
 pub mod tview;
@@ -333,6 +334,7 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
 }
 
 pub fn end_of_transaction() {
+    provisional::end_of_transaction();
     LAST.set(0);
     base::reset();
     end();

@@ -53,7 +53,8 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
 pub fn locked_keys(tview: &Tview) -> Result<String> {
     let columns: Vec<String> =
         key_of(tview)?.iter().enumerate().map(|(i, k)| format!("v.{} AS k{}", tview.columns[k.at], i + 1)).collect();
-    Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
+    // Equal ones need not be the same: keys of different flushes can come together (provisional.rs).
+    Ok(format!("SELECT DISTINCT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
 }
 
 /// Where the stored rows of the keys are that the flush has locked.

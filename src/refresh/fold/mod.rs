@@ -258,7 +258,7 @@ impl Job<'_> {
                 let dirty = self.key_rows(groups, &redo.iter().copied().collect::<Vec<_>>());
                 self.rows = redo.len();
                 let _offer = srf::offer_dirty(self.tview.oid, dirty);
-                self.recompute(&keyed.two_steps, size)
+                self.recompute(&keyed.two_steps, size, false)
             }
             // The only group: recomputing it is recomputing everything, but for the same reason as any group.
             _ => {

@@ -1,0 +1,37 @@
+//! Keys of rows that a transaction has written under its own snapshot, by TVIEW.
+//!
+//! A flush in the middle of a REPEATABLE READ or SERIALIZABLE transaction computes from the tables as they were when the transaction
+//! began, with its own changes. What it writes holds for this transaction only: others may have changed the tables before it
+//! took its locks, unseen. Their changes may have left a key that it wrote without rows, and nothing that is dirty at commit
+//! would lead there; where no unique index says so, they may even have written a row with that key.
+//! Invariant: at commit, every key that was written like this is recomputed with the latest snapshot, and has one row at most.
+//! Rolled back savepoints need no care: a key too many costs its recomputation. Called by apply and keyed.
+
+use crate::queue::changes::{ChangeSet, Image};
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use tviews_core::queue::Absorb;
+
+thread_local! {
+    static WRITTEN: RefCell<HashMap<u32, ChangeSet>> = RefCell::new(HashMap::new());
+}
+
+/// Remembers a key, an image of the TVIEW's row type.
+pub fn add(tview: pg_sys::Oid, key: Image) {
+    WRITTEN.with(|w| w.borrow_mut().entry(tview.to_u32()).or_default().add_image(key, 1));
+}
+
+/// The keys that were written; None when there are none.
+pub fn of(tview: pg_sys::Oid) -> Option<ChangeSet> {
+    WRITTEN.with(|w| {
+        let written = w.borrow();
+        let mut keys = ChangeSet::default();
+        keys.absorb(written.get(&tview.to_u32())?);
+        Some(keys)
+    })
+}
+
+pub fn end_of_transaction() {
+    WRITTEN.with(|w| w.borrow_mut().clear());
+}
