@@ -92,7 +92,7 @@ unsafe fn hash(row: *mut pg_sys::TupleTableSlot, number: u32, columns: &[Column]
         let collation = if pg_sys::get_typcollation(column.typid) == pg_sys::InvalidOid {
             pg_sys::InvalidOid
         } else {
-            pg_sys::Oid::from(pg_sys::C_COLLATION_OID)
+            pg_sys::C_COLLATION_OID
         };
         let own = || super::keyed::hash_value(column.typid, collation, values[at]);
         (!nulls[at]).then(|| hash.rotate_left(7) ^ own())
