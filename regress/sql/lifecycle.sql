@@ -131,6 +131,29 @@ UPDATE t SET v = v + 1;
 SELECT * FROM oracle();
 DROP FUNCTION f CASCADE;
 
+-- ... that is called by a view, a function, an aggregate, an operator, and by a view over a TVIEW
+CREATE FUNCTION f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 + 1; END $$;
+CREATE FUNCTION caller(i int) RETURNS int LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT f(i); END;
+CREATE FUNCTION transition(bigint, int) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN coalesce($1, 0) + $2; END $$;
+CREATE AGGREGATE gathered(int) (SFUNC = transition, STYPE = bigint);
+CREATE FUNCTION operated(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 * $2; END $$;
+CREATE OPERATOR *** (LEFTARG = int, RIGHTARG = int, FUNCTION = operated);
+CREATE VIEW calls AS SELECT id, f(v) AS f FROM t;
+CREATE VIEW calls2 AS SELECT id, f FROM calls;
+CREATE TVIEW of_view AS SELECT id, f FROM calls2;
+CREATE TVIEW of_function AS SELECT id, caller(v) AS f FROM t;
+CREATE TVIEW of_aggregate AS SELECT id % 2 AS k, gathered(v) AS g FROM t GROUP BY id % 2;
+CREATE TVIEW of_operator AS SELECT id, v *** 3 AS o FROM t;
+CREATE VIEW above AS SELECT o, count(*) AS n FROM of_operator GROUP BY o;
+CREATE TVIEW of_above AS SELECT o, n FROM above;
+CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 * 100; END $$;
+CREATE OR REPLACE FUNCTION transition(bigint, int) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN coalesce($1, 0) - $2; END $$;
+CREATE OR REPLACE FUNCTION operated(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 - $2; END $$;
+SELECT * FROM oracle();
+UPDATE t SET v = v + 1;
+SELECT * FROM oracle();
+DROP FUNCTION f, transition, operated CASCADE;
+
 -- access method, there and back
 CREATE MATERIALIZED VIEW m AS SELECT id, v FROM t;
 ALTER MATERIALIZED VIEW m SET ACCESS METHOD tview;

@@ -13,7 +13,8 @@ use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{
-    DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_OBJECT, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
+    DEFAULT, DEFAULT_BY_OID, DEFAULT_RELATION, DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_OBJECT, REWRITE,
+    REWRITE_BY_OID, REWRITE_RELATION,
 };
 use crate::pg::{list, name};
 use crate::queue;
@@ -320,21 +321,35 @@ pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
     Ok(())
 }
 
-/// A function was created, replaced or altered: TVIEWs that call it are recomputed. A query's dependencies belong to its
-/// rule.
+/// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they do through views, operators, aggregates and other
+/// functions that say what they call. A query's dependencies belong to its rule, those of a generated column to its default.
 pub fn function_changed(function: pg_sys::Oid) {
     if fault::on(Fault::IgnoreFunctions) {
         return;
     }
-    let found = DEPEND_BY_REFERENCE
-        .find(&[pg_sys::ProcedureRelationId, function], &[DEPEND_CLASS, DEPEND_OBJECT])
-        .into_iter()
-        .filter(|row| row[0] == pg_sys::Oid::from(REWRITE));
-    for row in found {
-        for rule in REWRITE_BY_OID.find(&[row[1]], &[REWRITE_RELATION]) {
-            // SAFETY: syscache look-up.
-            if unsafe { tam::is_tview(rule[0]) } {
-                queue::recompute(rule[0]);
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![(pg_sys::ProcedureRelationId, function)];
+    while let Some((class, object)) = todo.pop() {
+        if !seen.insert((class.to_u32(), object.to_u32())) {
+            continue;
+        }
+        for row in DEPEND_BY_REFERENCE.find(&[class, object], &[DEPEND_CLASS, DEPEND_OBJECT]) {
+            let (class, object) = (row[0], row[1]);
+            if class == pg_sys::Oid::from(REWRITE) {
+                for rule in REWRITE_BY_OID.find(&[object], &[REWRITE_RELATION]) {
+                    // SAFETY: syscache look-up.
+                    if unsafe { tam::is_tview(rule[0]) } {
+                        queue::recompute(rule[0]);
+                    } else {
+                        todo.push((pg_sys::RelationRelationId, rule[0]));
+                    }
+                }
+            } else if class == pg_sys::Oid::from(DEFAULT) {
+                for table in DEFAULT_BY_OID.find(&[object], &[DEFAULT_RELATION]) {
+                    catalog::sources(|s| s.relid == table[0]).into_iter().for_each(|s| queue::recompute(s.tview));
+                }
+            } else if class == pg_sys::ProcedureRelationId || class == pg_sys::OperatorRelationId {
+                todo.push((class, object));
             }
         }
     }

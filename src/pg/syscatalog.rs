@@ -1,6 +1,6 @@
 //! Scans of system catalogs that have no syscache and that pgrx's bindings leave out.
 //!
-//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_rewrite.h, pg_subscription_rel.h), which have not changed
+//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_rewrite.h, pg_subscription_rel.h, pg_attrdef.h), which have not changed
 //! from 15 to 18.
 
 use super::relation::Relation;
@@ -24,6 +24,10 @@ pub const SUBSCRIPTION_RELATION: i32 = 2;
 pub const DEPEND_BY_REFERENCE: Catalog = Catalog { relation: 2608, index: 2674, keys: &[4, 5] };
 pub const DEPEND_CLASS: i32 = 1;
 pub const DEPEND_OBJECT: i32 = 2;
+/// pg_attrdef by oid.
+pub const DEFAULT_BY_OID: Catalog = Catalog { relation: DEFAULT, index: 2657, keys: &[1] };
+pub const DEFAULT: u32 = 2604;
+pub const DEFAULT_RELATION: i32 = 2;
 /// pg_rewrite by oid.
 pub const REWRITE_BY_OID: Catalog = Catalog { relation: REWRITE, index: 2692, keys: &[1] };
 pub const REWRITE: u32 = 2618;

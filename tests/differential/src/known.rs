@@ -8,8 +8,9 @@ pub fn known(failure: &Failure, script: &[String]) -> Option<&'static str> {
     let kind = failure.kind.as_str();
     let has = |part: &str| failure.detail.contains(part);
     let cascades = || script.iter().any(|l| l.contains(" ON DELETE ") || l.contains(" ON UPDATE "));
-    let several = || ["MERGE", "ON CONFLICT", "WITH "].iter().any(|w| has(w)) || cascades();
-    // docs/concepts.md, Consistency: a statement that is two runs the triggers of the first before its second is captured
+    let several = || ["MERGE", "ON CONFLICT", "WITH ", "function trg()"].iter().any(|w| has(w)) || cascades();
+    // docs/concepts.md, Consistency: a statement that is two runs the triggers of the first before its second is captured, and so does a statement
+    // that another one's row trigger runs
     if kind == "difference within a statement" && has("_reads_") && several() {
         return Some("read by a trigger of a statement that is two");
     }
