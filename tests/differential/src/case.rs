@@ -171,7 +171,7 @@ impl Conditions {
             ));
             all.push(format!("GRANT ALL ON SCHEMA fuzz TO {role}"));
             all.push(format!("GRANT ALL ON ALL TABLES IN SCHEMA fuzz TO {role}"));
-            all.push(format!("ALTER DEFAULT PRIVILEGES IN SCHEMA fuzz GRANT SELECT ON TABLES TO {role}"));
+            all.push(format!("ALTER DEFAULT PRIVILEGES IN SCHEMA fuzz GRANT SELECT, TRIGGER ON TABLES TO {role}"));
         }
         if self.writer && self.owner {
             all.push(
