@@ -33,7 +33,9 @@ impl Writer<'_> {
         if self.dice.chance(14) {
             let sql = [
                 "GRANT ALL ON SCHEMA fuzz TO fuzz_other".to_string(),
-                format!("GRANT ALL ON ALL TABLES IN SCHEMA fuzz TO fuzz_other; GRANT SELECT, TRIGGER ON {name} TO PUBLIC"),
+                format!(
+                    "GRANT ALL ON ALL TABLES IN SCHEMA fuzz TO fuzz_other; GRANT SELECT, TRIGGER ON {name} TO PUBLIC"
+                ),
                 format!("ALTER TVIEW {name} OWNER TO fuzz_other"),
             ];
             let mut steps: Vec<Step> = sql.map(native).into();
