@@ -111,19 +111,21 @@ impl Job<'_> {
         let mut computed: HashSet<u128> = HashSet::new();
         let mut changes = Vec::new();
         for row in 0..rows.len() {
-            let is_second = hash.as_ref().is_some_and(|hash| {
-                for i in 0..selected {
-                    nulls[i] = rows.get(row, i + 2).is_none();
-                    values[i] = rows.get(row, i + 2).unwrap_or(pg_sys::Datum::from(0usize));
-                }
-                !computed.insert(hash.of(&values, &nulls))
-            });
             let stored = rows.get(row, 0).map(|d| {
                 // SAFETY: column 0 is a tid.
                 unsafe { *d.cast_mut_ptr::<pg_sys::ItemPointerData>() }
             });
             // SAFETY: column 1 is a boolean.
             let present = rows.get(row, 1).and_then(|d| unsafe { bool::from_datum(d, false) }) == Some(true);
+            // A key without a row in the query has NULLs in its place, as another key may have in its row.
+            let is_second = present
+                && hash.as_ref().is_some_and(|hash| {
+                    for i in 0..selected {
+                        nulls[i] = rows.get(row, i + 2).is_none();
+                        values[i] = rows.get(row, i + 2).unwrap_or(pg_sys::Datum::from(0usize));
+                    }
+                    !computed.insert(hash.of(&values, &nulls))
+                });
             match (stored, present) {
                 (None, false) => {}
                 (Some(tid), false) => changes.push(Change::Delete(tid)),
