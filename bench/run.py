@@ -133,6 +133,14 @@ Conditions: {datetime.date.today().isoformat()}, {toolchain.ask(config, "version
 """
 
 
+def write_section(heading, text):
+    """Puts a section behind those that were written before it."""
+    target = ROOT / "docs/reference/benchmarks.md"
+    before = target.read_text().partition(heading)[0].rstrip()
+    target.write_text(f"{before}\n\n{text}")
+    toolchain.say(f"written to {target.relative_to(ROOT)}")
+
+
 def main():
     pg = (sys.argv[1:] or ["18"])[0]
     config = build.install(pg, "release")

@@ -12,7 +12,7 @@ import statistics
 import sys
 
 import run
-from run import ROOT, SECONDS, SETTINGS, Cluster, SqlError, build, toolchain
+from run import SECONDS, SETTINGS, Cluster, SqlError, build, toolchain
 
 HEADING = "## Queries without TVIEWs"
 SERVERS = {"on": "on", "off": "off", "off again": "off"}
@@ -106,10 +106,7 @@ def main():
             check(cluster, SERVERS[name])
         result = table(rounds(clusters))
     print(f"\n{result}\n")
-    target = ROOT / "docs/reference/benchmarks.md"
-    before = target.read_text().partition(HEADING)[0].rstrip()
-    target.write_text(f"{before}\n\n{section(config, result)}")
-    toolchain.say(f"written to {target.relative_to(ROOT)}")
+    run.write_section(HEADING, section(config, result))
 
 
 if __name__ == "__main__":

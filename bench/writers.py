@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import run
-from run import ROOT, SECONDS, Cluster, build, toolchain
+from run import SECONDS, Cluster, build, toolchain
 
 HEADING = "## Several writers"
 SETTINGS = {**run.SETTINGS, "synchronous_commit": "on"}
@@ -81,10 +81,7 @@ def main():
             if difference := cluster.difference(view, "tviews"):
                 sys.exit(f"error: TVIEW {view} differs from its query by {difference} rows")
     print(f"\n{result}\n")
-    target = ROOT / "docs/reference/benchmarks.md"
-    before = target.read_text().partition(HEADING)[0].rstrip()
-    target.write_text(f"{before}\n\n{section(config, result)}")
-    toolchain.say(f"written to {target.relative_to(ROOT)}")
+    run.write_section(HEADING, section(config, result))
 
 
 if __name__ == "__main__":
