@@ -231,9 +231,14 @@ impl super::Tview {
         let one_step = sql::recompute(self, &dirty)?;
         if self.region {
             let two_steps = sql::rows_of(self)?;
-            return Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: Some(sql::stored(self)?) }));
+            return Ok(Some(KeyedSql {
+                dirty,
+                one_step,
+                two_steps,
+                stored: Some(sql::stored(self, &sql::distinct_keys(self)?)?),
+            }));
         }
-        let two_steps = sql::recompute(self, &sql::locked_keys(self)?)?;
+        let two_steps = sql::recompute(self, &sql::distinct_keys(self)?)?;
         Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None }))
     }
 }

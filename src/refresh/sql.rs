@@ -53,19 +53,27 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
 pub fn locked_keys(tview: &Tview) -> Result<String> {
     let columns: Vec<String> =
         key_of(tview)?.iter().enumerate().map(|(i, k)| format!("v.{} AS k{}", tview.columns[k.at], i + 1)).collect();
-    // Equal ones need not be the same: keys of different flushes can come together (provisional.rs).
-    Ok(format!("SELECT DISTINCT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
+    Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
 }
 
-/// Where the stored rows of the keys are that the flush has locked.
-pub fn stored(tview: &Tview) -> Result<String> {
+/// The same, each once: keys of different flushes can come together (provisional.rs), and equal ones need not be the same.
+pub fn distinct_keys(tview: &Tview) -> Result<String> {
+    let names = numbered("k", key_of(tview)?.len());
+    Ok(if names.is_empty() {
+        locked_keys(tview)?
+    } else {
+        format!("SELECT DISTINCT {names} FROM ({}) k", locked_keys(tview)?)
+    })
+}
+
+/// Where the stored rows of `keys` are.
+pub fn stored(tview: &Tview, keys: &str) -> Result<String> {
     let key = key_of(tview)?;
     if key.is_empty() {
         return Ok(format!("SELECT s.ctid FROM {} s", tview.name));
     }
     Ok(format!(
-        "SELECT s.ctid FROM ({}) d JOIN {} s ON {}{}",
-        locked_keys(tview)?,
+        "SELECT s.ctid FROM ({keys}) d JOIN {} s ON {}{}",
         tview.name,
         super::indexes::found_by(tview, key),
         conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
@@ -104,7 +112,7 @@ pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
 pub fn rows_of(tview: &Tview) -> Result<Texts> {
     let key = key_of(tview)?;
     let columns = numbered("c", tview.selected);
-    let (query, keys) = (&tview.query, locked_keys(tview)?);
+    let (query, keys) = (&tview.query, distinct_keys(tview)?);
     let d = format!("WITH d({}) AS MATERIALIZED ({keys})", numbered("k", key.len()));
     let same = conjunction(key, |_, k| format!("f.c{}", k.at + 1));
     Ok(Texts {

@@ -321,7 +321,7 @@ impl super::Tview {
             Some(all) if many => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
             other => other.clone(),
         };
-        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self)? }))
+        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self, &sql::locked_keys(self)?)? }))
     }
 }
 
