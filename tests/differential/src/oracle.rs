@@ -5,7 +5,7 @@
 
 use crate::case::View;
 use crate::query::Col;
-use crate::types::Ty;
+use crate::types::{first_digits, Ty};
 use postgres::{Client, SimpleQueryMessage};
 
 /// Settings under which TVIEWs are computed, so that text compares.
@@ -53,7 +53,7 @@ pub fn function_settings() -> String {
 /// A column as text that is the same for values between which nothing decides.
 fn shown(column: &Col, name: &str) -> String {
     match (column.ty, column.fuzzy) {
-        (Ty::Approx, _) => format!("round({name}::numeric, 6)::text"),
+        (Ty::Approx, _) => format!("{}::text", first_digits(name)),
         (Ty::Num, true) => format!("trim_scale({name})::text"),
         (Ty::Float | Ty::Real, true) => format!("({name} + 0)::text"),
         (Ty::Interval, true) => format!("justify_interval({name})::text"),

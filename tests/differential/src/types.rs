@@ -75,6 +75,11 @@ impl Features {
     }
 }
 
+/// What is determined of a value of type `Approx`: six decimals and seven significant digits of it, of type real. NaN and the infinities stay.
+pub fn first_digits(sql: &str) -> String {
+    format!("round(({sql})::numeric, 6)::real")
+}
+
 impl Ty {
     pub fn sql(self) -> &'static str {
         match self {

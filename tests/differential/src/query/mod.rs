@@ -18,7 +18,7 @@ pub use levels::Nesting;
 use crate::dice::Dice;
 use crate::hazards::Hazard;
 use crate::schema::Schema;
-use crate::types::{Features, Ty};
+use crate::types::{first_digits, Features, Ty};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Expr {
     /// Something to order by that does not depend on what is undetermined, and otherwise tells values apart.
     pub fn order(&self) -> String {
         match self.ty {
-            Ty::Approx => format!("round({}::numeric, 6)", self.sql),
+            Ty::Approx => first_digits(&self.sql),
             ty if ty.has_equality() && (!ty.is_ambiguous() || self.fuzzy) => self.sql.clone(),
             _ => self.text(),
         }
