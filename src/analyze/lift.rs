@@ -192,7 +192,7 @@ unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
     Ok(index)
 }
 
-unsafe fn conditions(quals: *mut pg_sys::Node) -> Vec<*mut pg_sys::Node> {
+pub(super) unsafe fn conditions(quals: *mut pg_sys::Node) -> Vec<*mut pg_sys::Node> {
     list::iter(pg_sys::make_ands_implicit(quals.cast())).collect()
 }
 

@@ -36,9 +36,12 @@ unsafe fn has_policies(relid: pg_sys::Oid) -> bool {
 
 /// Whether a sub-query is worth and able to be a stage.
 pub(super) unsafe fn is_stage(sub: *mut pg_sys::Query) -> bool {
+    !is_plain(&*sub) && can_be_stage(sub)
+}
+
+pub(super) unsafe fn can_be_stage(sub: *mut pg_sys::Query) -> bool {
     let q = &*sub;
     q.commandType == pg_sys::CmdType::CMD_SELECT
-        && !is_plain(q)
         && q.cteList.is_null()
         && q.rowMarks.is_null()
         && !looks_up(sub.cast())

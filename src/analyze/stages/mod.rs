@@ -8,8 +8,8 @@
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
 //! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
-//! distinct, totals, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · unused: outputs that nobody
-//! looks at · relation, order: how a stage is read.
+//! distinct, totals, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · values: sub-queries with
+//! one value for all rows · unused: outputs that nobody looks at · relation, order: how a stage is read.
 
 mod chain;
 mod core;
@@ -22,12 +22,13 @@ mod parts;
 mod relation;
 mod totals;
 mod unused;
+mod values;
 mod windows;
 
-use self::eligible::{can_split, is_stage};
+use self::eligible::{can_be_stage, can_split, is_stage};
 use self::relation::{become_relation, select_all};
 use super::describe::KeyOf;
-use super::relations;
+use super::{null_extension, relations};
 use crate::pg::error::Result;
 use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
@@ -53,6 +54,7 @@ pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, stages: &mut dyn S
     let copy = super::grouping_sets::rewrite(copy)?.unwrap_or(copy);
     let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
     let mut cx = Splitter { known: Vec::new(), key_of, stages };
+    cx.values(copy)?;
     let copy = cx.core(copy)?;
     cx.block(copy, 0)?;
     Ok(copy)
@@ -87,7 +89,7 @@ impl Splitter<'_> {
                 continue;
             }
             let sub = (*rte).subquery;
-            if is_stage(sub) {
+            if is_stage(sub) || hides_links(query, index, sub) {
                 unused::blank(query, index, sub);
                 let oid = self.relation(sub)?;
                 become_relation(rte, oid)?;
@@ -100,9 +102,11 @@ impl Splitter<'_> {
         if !(*query).setOperations.is_null() {
             return self.branches(query, depth);
         }
+        self.values(query)?;
         for link in walk::links(query) {
             let sub = (*link).subselect.cast::<pg_sys::Query>();
-            if is_stage(sub) {
+            let is_value = (*link).subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK && can_be_stage(sub);
+            if is_stage(sub) || is_value {
                 let oid = self.relation(sub)?;
                 (*link).subselect = select_all(sub, oid)?.cast();
             } else {
@@ -127,4 +131,13 @@ impl Splitter<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an outer join null-extends a sub-query of FROM that could not be followed there, having sub-queries itself.
+unsafe fn hides_links(query: *mut pg_sys::Query, index: usize, sub: *mut pg_sys::Query) -> bool {
+    let mut path = Vec::new();
+    null_extension::find((*query).jointree.cast(), index, &mut path);
+    path.iter().any(|on| null_extension::is_nullable(on))
+        && walk::walk(sub.cast(), &mut |n| list::is(n, pg_sys::NodeTag::T_SubLink))
+        && can_be_stage(sub)
 }

@@ -38,7 +38,13 @@ impl Gen<'_> {
             }
             _ => String::new(),
         };
-        let sql = match self.dice.below(13) {
+        let sql = match self.dice.below(16) {
+            13 => {
+                self.note(Hazard::UnconnectedExists);
+                let more = self.dice.pick(&["", " GROUP BY {i} HAVING count(*) > 1"]).replace("{i}", i);
+                format!("EXISTS (SELECT {i} FROM {from} WHERE {}{more})", self.condition(scope, 0))
+            }
+            14 | 15 => self.compared_with_value(&outer, &own, &inner),
             0 | 1 => {
                 self.note(Hazard::Exists);
                 format!("EXISTS (SELECT 1 FROM {from} WHERE {i} = {o}{extra})")
@@ -116,6 +122,19 @@ impl Gen<'_> {
         }
     }
 
+    /// A comparison with an aggregate over other rows, always the same ones.
+    fn compared_with_value(&mut self, outer: &Expr, own: &Expr, inner: &Rel) -> String {
+        self.note(Hazard::UnconnectedAggregate);
+        let condition = self.condition(std::slice::from_ref(inner), 0);
+        let rows = format!("FROM {} WHERE {condition}", inner.sql);
+        if own.ty.has_extrema() && self.dice.chance(70) {
+            let which = self.dice.pick(&["max", "min"]);
+            let word = self.dice.pick(&["=", "<", ">=", "IS DISTINCT FROM"]);
+            return format!("{} {word} (SELECT {which}({}) {rows})", outer.sql, own.sql);
+        }
+        format!("(SELECT count(*) {rows}) {}", self.dice.pick(&["% 2 = 0", "> 3", "< 4"]))
+    }
+
     /// A scalar sub-query without aggregate or LIMIT: of one row by key, or of none until a column gets an unusual value, and an error after that.
     fn single_row(&mut self, rels: &[Rel], inner: &Rel, condition: &str) -> Expr {
         let scope = std::slice::from_ref(inner);
@@ -177,7 +196,20 @@ impl Gen<'_> {
             8 | 9 | 11 | 14 | 15 => self.single_row(rels, &inner, &format!("{i} = {o}")),
             0 => {
                 self.note(Hazard::Unconnected);
-                plain(format!("(SELECT count(*) FROM {from})"), Ty::Big, false)
+                let condition = self.condition(scope, 0);
+                match self.column_of(scope, Ty::Int) {
+                    Some(c) if self.dice.chance(40) => {
+                        let what = *self.dice.pick(&["sum({})", "max({})", "count(DISTINCT {})"]);
+                        let value = what.replace("{}", &c.sql);
+                        let ty = if what.starts_with("max") { Ty::Int } else { Ty::Big };
+                        plain(format!("(SELECT {value} FROM {from} WHERE {condition})"), ty, false)
+                    }
+                    _ if self.dice.chance(30) => {
+                        self.note(Hazard::UnconnectedExists);
+                        plain(format!("EXISTS (SELECT FROM {from} WHERE {condition})"), Ty::Bool, false)
+                    }
+                    _ => plain(format!("(SELECT count(*) FROM {from} WHERE {condition})"), Ty::Big, false),
+                }
             }
             10 | 13 => {
                 self.note(Hazard::InnerList);

@@ -120,7 +120,8 @@ impl Gen<'_> {
                 outer |= self.nested(from, kind);
                 continue;
             }
-            let right = self.rel(depth);
+            let outward = matches!(kind, "LEFT JOIN" | "RIGHT JOIN" | "FULL JOIN");
+            let right = if outward && self.dice.chance(8) { self.with_sublink() } else { self.rel(depth) };
             if kind == "USING" && number == 0 && from.rels.len() == 1 {
                 self.using(from, right);
                 continue;
@@ -151,6 +152,19 @@ impl Gen<'_> {
         if outer && cross {
             self.note(Hazard::MixedJoin);
         }
+    }
+
+    /// A sub-query of a base table with a sub-query in its condition, for the nullable side of an outer join.
+    fn with_sublink(&mut self) -> Rel {
+        self.note(Hazard::NullableSublink);
+        let inner = self.some_base();
+        let condition = self.sublink(std::slice::from_ref(&inner), 1);
+        let alias = self.alias();
+        let list: Vec<&str> = inner.columns.iter().map(|c| c.sql.as_str()).collect();
+        let sql = format!("(SELECT {} FROM {} WHERE {condition}) AS {alias}", list.join(", "), inner.sql);
+        let outside = |(c, name): (&Expr, &String)| Expr { sql: format!("{alias}.{name}"), ..c.clone() };
+        let columns: Vec<Expr> = inner.columns.iter().zip(&inner.names).map(outside).collect();
+        Rel { sql, order: columns.iter().map(Expr::order).collect(), columns, names: inner.names, key: inner.key }
     }
 
     /// Joins `sql`, which has the rels of `right`; whether it is an outer join.
