@@ -68,7 +68,10 @@ impl Totals {
         );
         self.clock.print();
         println!("statements that failed on their own account, by SQLSTATE: {:?}", self.errors);
-        println!("base tables of TVIEWs, by strategy: {:?}", self.strategies);
+        println!("base tables of TVIEWs, by strategy and reason for full:");
+        for (strategy, n) in &self.strategies {
+            println!("{n:8}  {strategy}");
+        }
         for (message, n) in &self.refusals {
             println!("refused {n} times: {message}");
         }

@@ -19,7 +19,7 @@ impl Run<'_> {
         }
         let used = oracle::rows(
             &mut self.session.client,
-            "SELECT s.value FROM tviews.tviews, jsonb_each_text(strategies::jsonb) AS s",
+            "SELECT CASE s.strategy WHEN 'full' THEN 'full: ' || s.reason ELSE s.strategy END FROM tviews.tviews AS t, tviews.strategies(format('%I.%I', t.schema, t.name)::regclass) AS s",
         )?;
         for strategy in used {
             *self.out.strategies.entry(strategy).or_default() += 1;
