@@ -69,6 +69,7 @@ SELECT regexp_replace(e, '(rows|keys|query): .*', '\1: SQL') AS explain FROM tvi
 SELECT regexp_replace(e, '(rows|keys|query): .*', '\1: SQL') AS explain FROM tviews.explain('top') e;
 SELECT * FROM tviews.check('SELECT id FROM t');
 SELECT * FROM tviews.check('SELECT t.v, u.id FROM t JOIN u ON u.t_id = t.id WHERE EXISTS (SELECT FROM u)');
+SELECT * FROM tviews.check('SELECT t.v, u.id, rank() OVER (ORDER BY u.id) FROM t JOIN u ON u.t_id = t.id');
 SELECT * FROM tviews.check('SELECT random() FROM t');
 SELECT * FROM tviews.check('SELECT nosuch FROM t');
 SELECT * FROM tviews.check('DELETE FROM t');

@@ -69,7 +69,7 @@ DELETE FROM t WHERE id = 5001;
 COMMIT;
 SELECT * FROM cost();
 
--- Not correlated: every row depends on it, so the query is recomputed when its result changes.
+-- Not correlated: the value is kept, and what depends on it follows (see one_value).
 CREATE TVIEW uncorrelated AS SELECT id, n - (SELECT avg(n) FROM u) AS deviation FROM t WHERE id <= 10;
 SELECT strategies FROM tviews.tviews WHERE name = 'uncorrelated';
 UPDATE t SET n = 4 WHERE id = 4;

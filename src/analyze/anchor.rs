@@ -183,6 +183,7 @@ unsafe fn anchored(
         alone: !anchors.lock,
         anchors: vec![anchors],
         locks: Vec::new(),
+        gates: terms.gates,
     }))
 }
 

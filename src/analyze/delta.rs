@@ -18,6 +18,7 @@ use super::fence;
 use super::load::outputs;
 use super::outer::nullable_places;
 use super::texts::Texts;
+use super::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
 use crate::pg::{deparse, ext, list};
@@ -42,6 +43,8 @@ pub struct Terms {
     pub locks: Vec<String>,
     /// Nothing less than one writer at a time will do.
     pub alone: bool,
+    /// SELECTs of a boolean each: when one is false, the terms are not all.
+    pub gates: Vec<String>,
 }
 
 /// A delta as a flush runs it.
@@ -54,12 +57,14 @@ pub struct Weighted {
     pub anchors: Vec<Anchors>,
     /// SELECTs of values that must be locked first.
     pub locks: Vec<String>,
+    /// SELECTs of a boolean each: when one is false, the terms are not all.
+    pub gates: Vec<String>,
 }
 
 impl From<Terms> for Weighted {
     fn from(terms: Terms) -> Weighted {
         let (now, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
-        Weighted { now, before, anchors: terms.anchors, locks: terms.locks }
+        Weighted { now, before, anchors: terms.anchors, locks: terms.locks, gates: terms.gates }
     }
 }
 
@@ -105,22 +110,28 @@ pub unsafe fn terms(
         return Ok(Err("more than four relations change together".into()));
     }
     let mut out = Terms::default();
-    let term = |parts: &Parts, sign: i64| -> Result<Texts> {
+    let term = |parts: &Parts, sign: i64, range: Option<&Range>| -> Result<Texts> {
         let query = ext::copy(d.block.query);
         put(query, &d.block, parts)?;
+        if let Some(range) = range {
+            range.add(query);
+        }
         Ok(select(query, constant(sign), targets))
     };
     for (i, atom) in linear.iter().enumerate() {
+        let range = value_range::find(d.block.query, d, *atom, targets)?;
+        out.gates.extend(range.iter().map(|r| r.gate.clone()));
+        let range = range.as_ref();
         for (sign, part) in CHANGES {
             // The last one sees all others as they were.
             let twice = fault::on(Fault::CountTogetherTwice);
             if i > 0 && i + 1 == linear.len() && optional.is_empty() && !twice {
-                out.before.push(term(&Parts::from([(*atom, part)]), sign)?);
+                out.before.push(term(&Parts::from([(*atom, part)]), sign, range)?);
                 continue;
             }
             for (weight, mut parts) in old_states(if twice { &[] } else { &linear[..i] }) {
                 parts.insert(*atom, part);
-                out.now.push(term(&parts, sign * weight)?);
+                out.now.push(term(&parts, sign * weight, range)?);
             }
         }
     }

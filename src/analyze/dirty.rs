@@ -14,6 +14,7 @@ use super::describe::{describe, Block, Described, Item, KeyOf};
 use super::lift;
 use super::load::outputs;
 use super::null_extension::{drop_conditions, find, lateral_depends, nullable_side, outer_conditions, survives};
+use super::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
 use crate::pg::{deparse, ext, list, walk};
@@ -29,6 +30,8 @@ pub struct Terms {
     pub occurrences: usize,
     /// Whether two writers of one relation can meet in one output row.
     pub meet: bool,
+    /// SELECTs of a boolean each: when one is false, the terms are not all.
+    pub gates: Vec<String>,
 }
 
 /// Builds the terms for all places where a query reads one of `changed`.
@@ -82,7 +85,10 @@ impl Collect<'_> {
             if !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
                 continue;
             }
-            match term(&d, self.key, a, self.changed, self.beside)? {
+            // Below, conditions are missing.
+            let range = if focus.is_empty() { value_range::find(query, &d, a, &[])? } else { None };
+            out.gates.extend(range.iter().map(|r| r.gate.clone()));
+            match term(&d, self.key, a, self.changed, self.beside, range.as_ref())? {
                 Err(why) => return Ok(Err(why)),
                 Ok(term) => {
                     out.meet |= !focus.is_empty()
@@ -138,6 +144,7 @@ unsafe fn term(
     atom: usize,
     changed: &BTreeSet<u32>,
     beside: Beside,
+    range: Option<&Range>,
 ) -> Result<std::result::Result<Term, Why>> {
     let query = ext::copy(d.block.query);
     let atoms = &d.description.atoms;
@@ -167,6 +174,9 @@ unsafe fn term(
         keys.push(ext::flatten_join_aliases(query, expr));
     }
     strip(query);
+    if let Some(range) = range {
+        range.add(query);
+    }
     let mut selects = Vec::new();
     for group in &combinations {
         let mut variant = Vec::new();

@@ -4,7 +4,7 @@
 //! relations: what a query reads · operators: the search_path that text needs · locate: where a refused construct stands ·
 //! describe: the description · dirty: the query for the keys that a change can affect · null_extension: what outer joins
 //! null-extend in it · lift, reduce: sub-queries in it · change_rows: change sets in the place of relations · delta: the weighted
-//! rows by which a join changes · fence: their form for few rows · fold: state and outputs of grouped queries · text: SQL of
+//! rows by which a join changes · value_range: those of a changed value · fence: their form for few rows · fold: state and outputs of grouped queries · text: SQL of
 //! the whole query.
 //! Called by the DDL hooks (at creation, with error positions) and by refresh (once per TVIEW and backend).
 
@@ -32,3 +32,4 @@ pub mod set_operations;
 pub mod stages;
 pub mod text;
 pub mod texts;
+mod value_range;

@@ -55,6 +55,7 @@ faults! {
     IgnoreFilters c"ignore_filters",
     KeepRepresentative c"keep_representative",
     RemoveOneOfSeveral c"remove_one_of_several",
+    NarrowRange c"narrow_range",
 }
 
 #[cfg(feature = "faults")]

@@ -260,6 +260,7 @@ pub unsafe fn bag_terms(
                 all.locks.extend(terms.locks);
                 all.alone |= terms.alone;
                 all.anchors.extend(terms.anchors);
+                all.gates.extend(terms.gates);
             }
         }
     }

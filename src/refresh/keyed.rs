@@ -213,6 +213,8 @@ pub struct KeyedSql {
     pub two_steps: Texts,
     /// For keys that name whole partitions: where their stored rows are.
     pub stored: Option<String>,
+    /// SELECTs of a boolean each: when one is false, the keys are not all.
+    pub gates: Vec<String>,
 }
 
 impl super::Tview {
@@ -227,7 +229,7 @@ impl super::Tview {
     }
 
     fn make_sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
-        let Some(dirty) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
+        let Some((dirty, gates)) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
         let one_step = sql::recompute(self, &dirty)?;
         if self.region {
             let two_steps = sql::rows_of(self)?;
@@ -236,9 +238,10 @@ impl super::Tview {
                 one_step,
                 two_steps,
                 stored: Some(sql::stored(self, &sql::distinct_keys(self)?)?),
+                gates,
             }));
         }
         let two_steps = sql::recompute(self, &sql::distinct_keys(self)?)?;
-        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None }))
+        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None, gates }))
     }
 }

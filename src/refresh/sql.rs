@@ -32,21 +32,22 @@ fn numbered(prefix: &str, n: usize) -> String {
     (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Distinct keys k1, k2 … that changes of `changed` can affect; None when that cannot be told for these relations
-/// together.
-pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<String>> {
+/// Distinct keys k1, k2 … that changes of `changed` can affect, and the gates of this SELECT; None when that cannot be told
+/// for these relations together.
+pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<(String, Vec<String>)>> {
     let key = key_of(tview)?;
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
     // SAFETY: a private copy of the stored query.
-    let selects = unsafe {
+    let terms = unsafe {
         let query = load::expand(load::maintained(rel)?)?;
         match dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &super::tview::stored_key)? {
-            Ok(terms) => terms.selects,
+            Ok(terms) => terms,
             Err(_) => return Ok(None),
         }
     };
     let names = numbered("k", key.len());
-    Ok(Some(format!("SELECT DISTINCT {names} FROM ({}) x({names})", dirty::union_all(&selects))))
+    let keys = format!("SELECT DISTINCT {names} FROM ({}) x({names})", dirty::union_all(&terms.selects));
+    Ok(Some((keys, terms.gates)))
 }
 
 /// The keys that the flush has locked, read back from the TVIEW's row type.

@@ -14,6 +14,8 @@ use crate::analyze::delta::Weighted;
 use crate::analyze::texts::Texts;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
+use crate::pg::spi::Session;
+use pgrx::FromDatum;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -38,13 +40,20 @@ impl Ways {
     fn delta(&self) -> Option<&Weighted> {
         self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
     }
+
+    /// What must be true for any of this, see analyze/value_range.rs.
+    fn gates(&self) -> BTreeSet<&String> {
+        let added = self.delta().map_or(&[][..], |d| &d.gates);
+        let keyed = self.keyed.as_ref().map_or(&[][..], |k| &k.gates);
+        added.iter().chain(keyed).collect()
+    }
 }
 
 impl Job<'_> {
     /// `again`: some changes have been applied before, so that only what recomputes may be followed.
     pub(super) fn follow(&mut self, ways: &Ways, size: Size, again: bool) -> Result<()> {
         let adds = ways.delta().is_some() && !again;
-        if !adds && ways.keyed.is_none() {
+        if !adds && ways.keyed.is_none() || !self.are_open(&ways.gates(), size)? {
             locks::for_full(self.tview, self.changed);
             return self.full();
         }
@@ -89,6 +98,21 @@ impl Job<'_> {
             (_, Some(sql)) => self.bag(sql, size),
             _ => Ok(()),
         }
+    }
+
+    /// Whether all gates are open.
+    fn are_open(&self, gates: &BTreeSet<&String>, size: Size) -> Result<bool> {
+        for gate in gates {
+            let _snapshot = self.snapshot();
+            let session = Session::open();
+            let plan = self.tview.plan(&session, gate, size)?;
+            let rows = session.query(&plan);
+            // SAFETY: column 0 is a boolean.
+            if unsafe { rows.get(0, 0).and_then(|d| bool::from_datum(d, false)) } != Some(true) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Recomputes everything, with the relations locked as for adding.

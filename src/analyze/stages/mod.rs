@@ -9,7 +9,7 @@
 //!
 //! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
 //! distinct, totals, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · values: sub-queries with
-//! one value for all rows · unused: outputs that nobody looks at · relation, order: how a stage is read.
+//! one value for all rows · nullable: those below outer joins · unused: outputs that nobody looks at · relation, order: how a stage is read.
 
 mod chain;
 mod core;
@@ -17,6 +17,7 @@ mod ctes;
 mod distinct;
 mod eligible;
 mod groups;
+mod nullable;
 pub mod order;
 mod parts;
 mod relation;
@@ -26,9 +27,10 @@ mod values;
 mod windows;
 
 use self::eligible::{can_be_stage, can_split, is_stage};
+pub use self::parts::Call;
 use self::relation::{become_relation, select_all};
 use super::describe::KeyOf;
-use super::{null_extension, relations};
+use super::relations;
 use crate::pg::error::Result;
 use crate::pg::{deparse, ext, list, walk};
 use pgrx::pg_sys;
@@ -83,13 +85,14 @@ impl Splitter<'_> {
 
     /// Replaces the stages of a block and of the plain blocks below it. `depth`: how many blocks are above.
     unsafe fn block(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
+        nullable::push_conditions(query);
         for index in relations::in_from(query) {
             let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
             if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
                 continue;
             }
             let sub = (*rte).subquery;
-            if is_stage(sub) || hides_links(query, index, sub) {
+            if is_stage(sub) || nullable::hides_links(query, index, sub) {
                 unused::blank(query, index, sub);
                 let oid = self.relation(sub)?;
                 become_relation(rte, oid)?;
@@ -131,13 +134,4 @@ impl Splitter<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether an outer join null-extends a sub-query of FROM that could not be followed there, having sub-queries itself.
-unsafe fn hides_links(query: *mut pg_sys::Query, index: usize, sub: *mut pg_sys::Query) -> bool {
-    let mut path = Vec::new();
-    null_extension::find((*query).jointree.cast(), index, &mut path);
-    path.iter().any(|on| null_extension::is_nullable(on))
-        && walk::walk(sub.cast(), &mut |n| list::is(n, pg_sys::NodeTag::T_SubLink))
-        && can_be_stage(sub)
 }

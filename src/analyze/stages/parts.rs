@@ -13,14 +13,14 @@ use crate::pg::{ext, list, name};
 use pgrx::pg_sys;
 
 /// A call of an aggregate of one argument.
-pub(super) struct Call {
+pub struct Call {
     pub function: u32,
     pub result: pg_sys::Oid,
     pub argument: *mut pg_sys::Node,
 }
 
 impl Call {
-    pub(super) unsafe fn node(self) -> *mut pg_sys::Node {
+    pub unsafe fn node(self) -> *mut pg_sys::Node {
         let agg = make::<pg_sys::Aggref>(pg_sys::NodeTag::T_Aggref);
         (*agg).aggfnoid = pg_sys::Oid::from(self.function);
         (*agg).aggtype = self.result;

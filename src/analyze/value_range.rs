@@ -1,0 +1,222 @@
+//! Which rows a changed value concerns, when the query does nothing but compare them with it.
+//!
+//! In `SELECT id FROM t, s WHERE t.x > s.c`, s having one row, a change of c from v to w makes no difference to rows whose x is not
+//! between v and w. A term for a change of s gets this as a condition, `x >= min AND x <= max` over the old and the new row,
+//! for which there may be an index.
+//! Invariant: exact when s has one row before and after, and c is not NULL in either; the flush asks the gate, and recomputes
+//! everything otherwise. Rows that changed themselves are in the terms of their own relations. Called by `dirty` and `delta`.
+
+use super::change_rows::replace_by;
+use super::describe::Described;
+use super::lift::conditions;
+use super::null_extension::{conjunction, mentions};
+use super::stages::Call;
+use crate::capture::install::make;
+use crate::pg::aggregate::facts;
+use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
+use crate::pg::{deparse, ext, list};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+
+/// Conditions for the terms of a changed value.
+pub struct Range {
+    conditions: Vec<*mut pg_sys::Node>,
+    /// SELECT of a boolean: whether the conditions may be used.
+    pub gate: String,
+}
+
+impl Range {
+    /// Adds the conditions to a query with the range table of the one they were made for.
+    pub unsafe fn add(&self, query: *mut pg_sys::Query) {
+        let from = &mut *(*query).jointree;
+        let mut all = conditions(from.quals);
+        all.extend(self.conditions.iter().map(|c| ext::copy(*c)));
+        from.quals = conjunction(all);
+        (*query).hasSubLinks = true;
+    }
+}
+
+/// The range for changes of an atom of a query; None when other rows than those between the values can be concerned.
+/// `targets`: expressions of interest beside the outputs.
+///
+/// # Safety
+/// `d` was described from `query` or from a copy with the same range table; `targets` belong to it.
+pub unsafe fn find(
+    query: *mut pg_sys::Query,
+    d: &Described,
+    atom: usize,
+    targets: &[*mut pg_sys::Node],
+) -> Result<Option<Range>> {
+    let a = &d.description.atoms[atom];
+    if a.path.len() != 1 || !a.keys.iter().any(Vec::is_empty) {
+        return Ok(None);
+    }
+    let index = a.path[0];
+    let Some(compared) = only_comparison(query, index, targets) else { return Ok(None) };
+    let nullable = d.description.join.nullable();
+    let hangs = |i: &usize| d.block.atoms_of(*i).iter().any(|a| nullable.contains(a));
+    if mentions(compared.rows).iter().any(hangs) {
+        return Ok(None);
+    }
+    let Some(order) = order_of(&compared) else { return Ok(None) };
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+    let over = |function: &str, aggregate: u32, result: pg_sys::Oid| -> Result<*mut pg_sys::Query> {
+        let value = ext::copy(compared.value);
+        pg_sys::ChangeVarNodes(value, index as i32, 1, 0);
+        aggregate_over(ext::copy(rte), function, Call { function: aggregate, result, argument: value }, &order)
+    };
+    let highest = if fault::on(Fault::NarrowRange) { order.min } else { order.max };
+    let mut conditions = Vec::new();
+    for (operator, aggregate) in [(order.ge, order.min), (order.le, highest)] {
+        let bound = make::<pg_sys::SubLink>(pg_sys::NodeTag::T_SubLink);
+        (*bound).subLinkType = pg_sys::SubLinkType::EXPR_SUBLINK;
+        (*bound).subselect = over("changed", aggregate, order.typid)?.cast();
+        (*bound).location = -1;
+        let rows = ext::copy(compared.rows);
+        let none = pg_sys::InvalidOid;
+        let condition =
+            pg_sys::make_opclause(operator, pg_sys::BOOLOID, false, rows.cast(), bound.cast(), none, order.collation);
+        conditions.push(condition.cast());
+    }
+    let one = |function: &str| -> Result<String> {
+        let text = deparse::text(over(function, pg_sys::F_COUNT_ANY, pg_sys::INT8OID)?);
+        Ok(format!("({text}) OPERATOR(pg_catalog.=) 1"))
+    };
+    let gate = format!("SELECT {} AND {}", one("inserted")?, one("deleted")?);
+    Ok(Some(Range { conditions, gate }))
+}
+
+/// `rows op value`, or the other way round.
+struct Comparison {
+    operator: pg_sys::Oid,
+    collation: pg_sys::Oid,
+    rows: *mut pg_sys::Node,
+    value: *mut pg_sys::Node,
+}
+
+/// The condition of WHERE that reads a relation, when nothing else does.
+unsafe fn only_comparison(
+    query: *mut pg_sys::Query,
+    index: usize,
+    targets: &[*mut pg_sys::Node],
+) -> Option<Comparison> {
+    let reads = |node: *mut pg_sys::Node, level: i32| pg_sys::rangeTableEntry_used(node, index as i32, level);
+    let outputs = ext::flatten_groups(query, (*query).targetList.cast());
+    if reads(outputs, 0) || reads((*query).havingQual, 0) || targets.iter().any(|t| reads(*t, 0)) {
+        return None;
+    }
+    for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+        let others = [(*rte).functions, (*rte).values_lists];
+        if reads((*rte).subquery.cast(), 1)
+            || reads((*rte).tablefunc.cast(), 0)
+            || others.iter().any(|o| reads((*o).cast(), 0))
+        {
+            return None;
+        }
+    }
+    let from = &*(*query).jointree;
+    let is_it = |item: *mut pg_sys::Node| {
+        list::is(item, pg_sys::NodeTag::T_RangeTblRef)
+            && (*item.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
+    };
+    let items: Vec<*mut pg_sys::Node> = list::iter(from.fromlist).collect();
+    if !items.iter().any(|i| is_it(*i)) || items.iter().any(|i| !is_it(*i) && reads(*i, 0)) {
+        return None;
+    }
+    let mut reading = conditions(from.quals).into_iter().filter(|c| reads(*c, 0));
+    let (condition, other) = (reading.next()?, reading.next());
+    if other.is_some() || !list::is(condition, pg_sys::NodeTag::T_OpExpr) {
+        return None;
+    }
+    let op = &*condition.cast::<pg_sys::OpExpr>();
+    if list::len(op.args) != 2 || pg_sys::checkExprHasSubLink(condition) {
+        return None;
+    }
+    let (left, right) = (list::nth::<pg_sys::Node>(op.args, 0), list::nth::<pg_sys::Node>(op.args, 1));
+    let (operator, rows, value) = match (reads(left, 0), reads(right, 0)) {
+        (false, true) => (op.opno, left, right),
+        (true, false) => (pg_sys::get_commutator(op.opno), right, left),
+        _ => return None,
+    };
+    (mentions(value) == BTreeSet::from([index])).then_some(Comparison { operator, collation: op.inputcollid, rows, value })
+}
+
+/// How values of a type are ordered.
+struct Order {
+    typid: pg_sys::Oid,
+    collation: pg_sys::Oid,
+    ge: pg_sys::Oid,
+    le: pg_sys::Oid,
+    min: u32,
+    max: u32,
+}
+
+/// The order that a comparison goes by; None when it is no inequality, or not in the default order of its type.
+unsafe fn order_of(of: &Comparison) -> Option<Order> {
+    let typid = pg_sys::exprType(of.value);
+    let (mut left, mut right) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    if of.operator == pg_sys::InvalidOid {
+        return None;
+    }
+    pg_sys::op_input_types(of.operator, &mut left, &mut right);
+    if left != typid || right != typid || pg_sys::exprType(of.rows) != typid {
+        return None;
+    }
+    let class = pg_sys::GetDefaultOpClass(typid, pg_sys::Oid::from(pg_sys::BTREE_AM_OID));
+    if class == pg_sys::InvalidOid {
+        return None;
+    }
+    let family = pg_sys::get_opclass_family(class);
+    let strategy = pg_sys::get_op_opfamily_strategy(of.operator, family) as u32;
+    let (less, greater) = (pg_sys::BTLessStrategyNumber, pg_sys::BTGreaterStrategyNumber);
+    let (le, ge) = (pg_sys::BTLessEqualStrategyNumber, pg_sys::BTGreaterEqualStrategyNumber);
+    if ![less, le, ge, greater].contains(&strategy) {
+        return None;
+    }
+    let member = |strategy: u32| pg_sys::get_opfamily_member(family, typid, typid, strategy as i16);
+    let extremum = |label: &std::ffi::CStr, strategy: u32| {
+        let name = |text: &std::ffi::CStr| pg_sys::makeString(pg_sys::pstrdup(text.as_ptr()));
+        let names = pg_sys::lappend(std::ptr::null_mut(), name(c"pg_catalog").cast());
+        let names = pg_sys::lappend(names, name(label).cast());
+        let oid = pg_sys::LookupFuncName(names, 1, &typid, true);
+        let fits = oid != pg_sys::InvalidOid && facts(oid).is_some_and(|f| f.sortop == member(strategy));
+        fits.then(|| oid.to_u32())
+    };
+    let order = Order {
+        typid,
+        collation: of.collation,
+        ge: member(ge),
+        le: member(le),
+        min: extremum(c"min", less)?,
+        max: extremum(c"max", greater)?,
+    };
+    (order.ge != pg_sys::InvalidOid && order.le != pg_sys::InvalidOid).then_some(order)
+}
+
+/// `SELECT aggregate(value) FROM function(relation)`.
+unsafe fn aggregate_over(
+    rte: *mut pg_sys::RangeTblEntry,
+    function: &str,
+    call: Call,
+    order: &Order,
+) -> Result<*mut pg_sys::Query> {
+    replace_by(rte, function)?;
+    let aggregate = call.node();
+    let agg = &mut *aggregate.cast::<pg_sys::Aggref>();
+    agg.inputcollid = order.collation;
+    agg.aggcollid = if agg.aggtype == order.typid { order.collation } else { pg_sys::InvalidOid };
+    let query = make::<pg_sys::Query>(pg_sys::NodeTag::T_Query);
+    (*query).commandType = pg_sys::CmdType::CMD_SELECT;
+    (*query).canSetTag = true;
+    (*query).hasAggs = true;
+    (*query).rtable = pg_sys::lappend(std::ptr::null_mut(), rte.cast());
+    let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
+    (*reference).rtindex = 1;
+    let from = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
+    (*from).fromlist = pg_sys::lappend(std::ptr::null_mut(), reference.cast());
+    (*query).jointree = from;
+    let tle = pg_sys::makeTargetEntry(aggregate.cast(), 1, pg_sys::pstrdup(c"bound".as_ptr()), false);
+    (*query).targetList = pg_sys::lappend(std::ptr::null_mut(), tle.cast());
+    Ok(query)
+}
