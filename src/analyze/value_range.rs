@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 /// Conditions for the terms of a changed value.
 pub struct Range {
     conditions: Vec<*mut pg_sys::Node>,
-    /// SELECT of a boolean: whether the conditions may be used.
+    /// SELECT of a boolean: whether the terms may be used.
     pub gate: String,
 }
 
@@ -53,6 +53,11 @@ pub unsafe fn find(
         return Ok(None);
     }
     let index = a.path[0];
+    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+    let count = |function: &str, of: *mut pg_sys::Node| -> Result<String> {
+        let call = Call { function: pg_sys::F_COUNT_ANY, result: pg_sys::INT8OID, argument: of };
+        Ok(deparse::text(aggregate_over(ext::copy(rte), function, call, pg_sys::InvalidOid)?))
+    };
     let Some(compared) = only_comparison(query, index, targets) else { return Ok(None) };
     let nullable = d.description.join.nullable();
     let hangs = |i: &usize| d.block.atoms_of(*i).iter().any(|a| nullable.contains(a));
@@ -60,34 +65,27 @@ pub unsafe fn find(
         return Ok(None);
     }
     let Some(order) = order_of(&compared) else { return Ok(None) };
-    let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-    let over = |function: &str, aggregate: u32, result: pg_sys::Oid| -> Result<*mut pg_sys::Query> {
-        let value = ext::copy(compared.value);
-        pg_sys::ChangeVarNodes(value, index as i32, 1, 0);
-        aggregate_over(ext::copy(rte), function, Call { function: aggregate, result, argument: value }, &order)
-    };
+    pg_sys::ChangeVarNodes(compared.value, index as i32, 1, 0);
     let highest = if fault::on(Fault::NarrowRange) { order.min } else { order.max };
     let mut conditions = Vec::new();
-    for (operator, aggregate) in [(order.ge, order.min), (order.le, highest)] {
+    for (operator, function) in [(order.ge, order.min), (order.le, highest)] {
+        let call = Call { function, result: order.typid, argument: ext::copy(compared.value) };
         let bound = make::<pg_sys::SubLink>(pg_sys::NodeTag::T_SubLink);
         (*bound).subLinkType = pg_sys::SubLinkType::EXPR_SUBLINK;
-        (*bound).subselect = over("changed", aggregate, order.typid)?.cast();
+        (*bound).subselect = aggregate_over(ext::copy(rte), "changed", call, compared.collation)?.cast();
         (*bound).location = -1;
-        let rows = ext::copy(compared.rows);
-        let none = pg_sys::InvalidOid;
-        let condition =
-            pg_sys::make_opclause(operator, pg_sys::BOOLOID, false, rows.cast(), bound.cast(), none, order.collation);
-        conditions.push(condition.cast());
+        let rows: *mut pg_sys::Expr = ext::copy(compared.rows).cast();
+        let (none, of) = (pg_sys::InvalidOid, compared.collation);
+        conditions.push(pg_sys::make_opclause(operator, pg_sys::BOOLOID, false, rows, bound.cast(), none, of).cast());
     }
-    let one = |function: &str| -> Result<String> {
-        let text = deparse::text(over(function, pg_sys::F_COUNT_ANY, pg_sys::INT8OID)?);
-        Ok(format!("({text}) OPERATOR(pg_catalog.=) 1"))
+    let one = |function| -> Result<String> {
+        Ok(format!("({}) OPERATOR(pg_catalog.=) 1", count(function, ext::copy(compared.value))?))
     };
     let gate = format!("SELECT {} AND {}", one("inserted")?, one("deleted")?);
     Ok(Some(Range { conditions, gate }))
 }
 
-/// `rows op value`, or the other way round.
+/// `rows op value`, or the other way round; copies.
 struct Comparison {
     operator: pg_sys::Oid,
     collation: pg_sys::Oid,
@@ -102,10 +100,6 @@ unsafe fn only_comparison(
     targets: &[*mut pg_sys::Node],
 ) -> Option<Comparison> {
     let reads = |node: *mut pg_sys::Node, level: i32| pg_sys::rangeTableEntry_used(node, index as i32, level);
-    let outputs = ext::flatten_groups(query, (*query).targetList.cast());
-    if reads(outputs, 0) || reads((*query).havingQual, 0) || targets.iter().any(|t| reads(*t, 0)) {
-        return None;
-    }
     for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
         let others = [(*rte).functions, (*rte).values_lists];
         if reads((*rte).subquery.cast(), 1)
@@ -124,28 +118,43 @@ unsafe fn only_comparison(
     if !items.iter().any(|i| is_it(*i)) || items.iter().any(|i| !is_it(*i) && reads(*i, 0)) {
         return None;
     }
+    let outputs = ext::flatten_groups(query, (*query).targetList.cast());
+    if reads(outputs, 0) || reads((*query).havingQual, 0) || targets.iter().any(|t| reads(*t, 0)) {
+        return None;
+    }
     let mut reading = conditions(from.quals).into_iter().filter(|c| reads(*c, 0));
-    let (condition, other) = (reading.next()?, reading.next());
-    if other.is_some() || !list::is(condition, pg_sys::NodeTag::T_OpExpr) {
+    let condition = reading.next()?;
+    if reading.next().is_some() {
+        return None;
+    }
+    comparison(condition, index)
+}
+
+unsafe fn comparison(condition: *mut pg_sys::Node, index: usize) -> Option<Comparison> {
+    if !list::is(condition, pg_sys::NodeTag::T_OpExpr) || pg_sys::checkExprHasSubLink(condition) {
         return None;
     }
     let op = &*condition.cast::<pg_sys::OpExpr>();
-    if list::len(op.args) != 2 || pg_sys::checkExprHasSubLink(condition) {
+    if list::len(op.args) != 2 {
         return None;
     }
     let (left, right) = (list::nth::<pg_sys::Node>(op.args, 0), list::nth::<pg_sys::Node>(op.args, 1));
-    let (operator, rows, value) = match (reads(left, 0), reads(right, 0)) {
-        (false, true) => (op.opno, left, right),
-        (true, false) => (pg_sys::get_commutator(op.opno), right, left),
+    let alone = BTreeSet::from([index]);
+    let (operator, rows, value) = match (mentions(left), mentions(right)) {
+        (l, r) if !l.contains(&index) && r == alone => (op.opno, left, right),
+        (l, r) if !r.contains(&index) && l == alone => (pg_sys::get_commutator(op.opno), right, left),
         _ => return None,
     };
-    (mentions(value) == BTreeSet::from([index])).then_some(Comparison { operator, collation: op.inputcollid, rows, value })
+    // With a collation that is written out on one side, the bounds would be compared otherwise.
+    if pg_sys::exprCollation(rows) != op.inputcollid || pg_sys::exprCollation(value) != op.inputcollid {
+        return None;
+    }
+    Some(Comparison { operator, collation: op.inputcollid, rows: ext::copy(rows), value: ext::copy(value) })
 }
 
 /// How values of a type are ordered.
 struct Order {
     typid: pg_sys::Oid,
-    collation: pg_sys::Oid,
     ge: pg_sys::Oid,
     le: pg_sys::Oid,
     min: u32,
@@ -183,14 +192,8 @@ unsafe fn order_of(of: &Comparison) -> Option<Order> {
         let fits = oid != pg_sys::InvalidOid && facts(oid).is_some_and(|f| f.sortop == member(strategy));
         fits.then(|| oid.to_u32())
     };
-    let order = Order {
-        typid,
-        collation: of.collation,
-        ge: member(ge),
-        le: member(le),
-        min: extremum(c"min", less)?,
-        max: extremum(c"max", greater)?,
-    };
+    let order =
+        Order { typid, ge: member(ge), le: member(le), min: extremum(c"min", less)?, max: extremum(c"max", greater)? };
     (order.ge != pg_sys::InvalidOid && order.le != pg_sys::InvalidOid).then_some(order)
 }
 
@@ -199,13 +202,14 @@ unsafe fn aggregate_over(
     rte: *mut pg_sys::RangeTblEntry,
     function: &str,
     call: Call,
-    order: &Order,
+    collation: pg_sys::Oid,
 ) -> Result<*mut pg_sys::Query> {
     replace_by(rte, function)?;
     let aggregate = call.node();
     let agg = &mut *aggregate.cast::<pg_sys::Aggref>();
-    agg.inputcollid = order.collation;
-    agg.aggcollid = if agg.aggtype == order.typid { order.collation } else { pg_sys::InvalidOid };
+    agg.inputcollid = collation;
+    agg.aggcollid =
+        if pg_sys::get_typcollation(agg.aggtype) != pg_sys::InvalidOid { collation } else { pg_sys::InvalidOid };
     let query = make::<pg_sys::Query>(pg_sys::NodeTag::T_Query);
     (*query).commandType = pg_sys::CmdType::CMD_SELECT;
     (*query).canSetTag = true;

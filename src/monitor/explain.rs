@@ -90,6 +90,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         let fold = if d.strategy == Strategy::Fold { tview.fold_sql(&rel, &changed)? } else { None };
         let bag = if d.strategy == Strategy::Delta { tview.bag_sql(&rel, &changed)? } else { None };
         if let Some(delta) = fold.as_ref().map(|f| &f.delta).or(bag.as_ref().map(|b| &b.delta)) {
+            out.extend(delta.gates.iter().map(|g| format!("    otherwise in full: {g}")));
             out.extend(delta.anchors.iter().map(|a| format!("    anchors: {}", a.select.by_key)));
             out.extend(delta.now.iter().map(|t| format!("    delta: {}", t.by_key)));
             out.extend(delta.before.iter().map(|t| format!("    before: {}", t.by_key)));
@@ -97,6 +98,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         }
         if d.strategy == Strategy::Keyed {
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };
+            out.extend(sql.gates.iter().map(|g| format!("    otherwise in full: {g}")));
             if d.sharing == Sharing::ByKey || tview.region {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));

@@ -12,7 +12,7 @@ use crate::analyze::texts::Texts;
 use crate::pg::error::{Error, Result};
 use crate::pg::guc;
 use crate::pg::pinned::Paths;
-use crate::pg::spi::{Plan, Session};
+use crate::pg::spi::{Cost, Plan, Session};
 use std::rc::Rc;
 
 /// Up to this cost, in the planner's units, nothing is compared: some hundred look-ups by index.
@@ -36,12 +36,12 @@ impl Job<'_> {
     /// The cheapest form of some SQL.
     pub(super) fn choose(&self, session: &Session, texts: &Texts, size: Size) -> Result<Choice> {
         let looked_up = self.look_ups(session, texts, size)?;
-        if let Some((plan, total)) = &looked_up {
-            if *total < CHEAP {
+        if let Some((plan, cost)) = &looked_up {
+            if cost.total + cost.handling < CHEAP {
                 return Ok(Choice { plan: Rc::clone(plan), cost: None });
             }
         }
-        let mut ways = Vec::from_iter(looked_up.map(|(plan, total)| (plan, total / CACHED)));
+        let mut ways = Vec::from_iter(looked_up.map(|(plan, cost)| (plan, cost.total / CACHED + cost.handling)));
         let _planning = Paths::any();
         let size = Size::many(self.rows);
         let forms = if texts.is_plain() { vec![&texts.by_key] } else { vec![&texts.by_key, &texts.at_once] };
@@ -57,14 +57,14 @@ impl Job<'_> {
 
     /// Looking up by index what each of a few rows is joined to, and what the planner says that costs; None for many rows,
     /// and where no index leads.
-    fn look_ups(&self, session: &Session, texts: &Texts, size: Size) -> Result<Option<(Rc<Plan>, f64)>> {
+    fn look_ups(&self, session: &Session, texts: &Texts, size: Size) -> Result<Option<(Rc<Plan>, Cost)>> {
         if self.rows > LOOK_UPS && !size.is_few() {
             return Ok(None);
         }
         let _planning = Paths::by_index();
         let size = if size.is_few() { size } else { Size::many(self.rows).by_index() };
         let plan = self.tview.plan(session, &texts.by_key, size)?;
-        let cost = plan.cost().filter(|c| !c.forced).map(|c| c.total + c.handling);
+        let cost = plan.cost().filter(|c| !c.forced);
         Ok(cost.map(|cost| (plan, cost)))
     }
 

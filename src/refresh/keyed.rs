@@ -33,12 +33,16 @@ impl Job<'_> {
                 hashes.extend(self.hashes_of(&written));
                 dirty.absorb(&written);
             }
-            locks::keys(self.tview, &hashes);
             if dirty.len() == 0 {
                 return Ok(());
             }
             self.rows = dirty.len();
             self.done.dirty_keys = dirty.len() as u64;
+            // Who locks all keys must not hold some of them: two such would wait for each other.
+            if !is_again && super::is_large(self.rel, self.rows) {
+                return self.instead();
+            }
+            locks::keys(self.tview, &hashes);
             let _offer = srf::offer_dirty(self.tview.oid, dirty);
             match &keys.stored {
                 Some(stored) => self.recompute_region(&keys.two_steps, stored, size),

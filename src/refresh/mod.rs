@@ -246,12 +246,14 @@ impl Flush {
                 rows += set.len();
             }
         }
-        if guc::never_whole() {
-            return false;
-        }
-        let threshold = guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
-        !adds && rows > 1000 && rows as f64 > threshold
+        !adds && is_large(rel, rows)
     }
+}
+
+/// Whether so many changed rows or keys are more than recomputing everything is worth.
+fn is_large(rel: &Relation, rows: usize) -> bool {
+    let threshold = guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
+    !guc::never_whole() && rows > 1000 && rows as f64 > threshold
 }
 
 /// The maintenance of one TVIEW in one flush.

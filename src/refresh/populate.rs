@@ -41,6 +41,10 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
         storage::rebuild_indexes(oid, persistence);
         ext::set_matview_populated(rel.raw(), true);
         pg_sys::CommandCounterIncrement();
+        if rel.class().reltuples < 0.0 {
+            storage::set_row_count(rel.raw(), rows);
+            pg_sys::CommandCounterIncrement();
+        }
     }
     drop(rel);
     sentinel::raise(oid)?;

@@ -116,7 +116,7 @@ impl Job<'_> {
     }
 
     /// Recomputes everything, with the relations locked as for adding.
-    fn instead(&mut self) -> Result<()> {
+    pub(super) fn instead(&mut self) -> Result<()> {
         locks::all_keys(self.tview);
         self.full()
     }

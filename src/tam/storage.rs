@@ -40,6 +40,23 @@ pub unsafe fn rebuild_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
     pg_sys::CommandCounterIncrement();
 }
 
+/// Tells the planner how many rows there are, as an index build does (index_update_stats in index.c): without it and without
+/// indexes, a relation of one row passes for ten full pages until it is analysed (table_block_relation_estimate_size in
+/// tableam.c).
+///
+/// # Safety
+/// The relation is locked AccessExclusive, and its pg_class row was not updated by the current command.
+pub unsafe fn set_row_count(rel: pg_sys::Relation, rows: u64) {
+    let pages = pg_sys::RelationGetNumberOfBlocksInFork(rel, pg_sys::ForkNumber::MAIN_FORKNUM);
+    let (xid, multixact) = (pg_sys::InvalidTransactionId, pg_sys::MultiXactId::from(0u32));
+    let (no, null) = (false, std::ptr::null_mut());
+    // In a transaction that goes on, has_index = false is not stored.
+    #[cfg(not(feature = "pg18"))]
+    pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, no, xid, multixact, null, null, true);
+    #[cfg(feature = "pg18")]
+    pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, 0, no, xid, multixact, null, null, true);
+}
+
 /// As finish_heap_swap (cluster.c): while an index is built, expressions that read the relation must not use the ones still to come.
 unsafe fn rebuild_own_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
     let persistence = if persistence == pg_sys::RELPERSISTENCE_UNLOGGED {

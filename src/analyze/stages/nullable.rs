@@ -17,7 +17,10 @@ use std::ffi::CString;
 pub(super) unsafe fn hides_links(query: *mut pg_sys::Query, index: usize, sub: *mut pg_sys::Query) -> bool {
     let mut path = Vec::new();
     null_extension::find((*query).jointree.cast(), index, &mut path);
-    is_plain(&*sub) && path.iter().any(|on| null_extension::is_nullable(on)) && has_link(sub.cast()) && can_be_stage(sub)
+    is_plain(&*sub)
+        && path.iter().any(|on| null_extension::is_nullable(on))
+        && has_link(sub.cast())
+        && can_be_stage(sub)
 }
 
 unsafe fn has_link(node: *mut pg_sys::Node) -> bool {

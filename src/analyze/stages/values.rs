@@ -105,7 +105,8 @@ unsafe fn exist(rows: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
     (*count).location = -1;
     let none = pg_sys::InvalidOid;
     let zero = pg_sys::makeConst(pg_sys::INT8OID, -1, none, 8, pg_sys::Datum::from(0i64), false, true);
-    let names = pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(pg_sys::pstrdup(c"pg_catalog".as_ptr())).cast());
+    let names =
+        pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(pg_sys::pstrdup(c"pg_catalog".as_ptr())).cast());
     let names = pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(c">".as_ptr())).cast());
     let greater = pg_sys::OpernameGetOprid(names, pg_sys::INT8OID, pg_sys::INT8OID);
     if greater == none {
