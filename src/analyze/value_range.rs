@@ -172,7 +172,7 @@ unsafe fn order_of(of: &Comparison) -> Option<Order> {
     if left != typid || right != typid || pg_sys::exprType(of.rows) != typid {
         return None;
     }
-    let class = pg_sys::GetDefaultOpClass(typid, pg_sys::Oid::from(pg_sys::BTREE_AM_OID));
+    let class = pg_sys::GetDefaultOpClass(typid, pg_sys::BTREE_AM_OID);
     if class == pg_sys::InvalidOid {
         return None;
     }
