@@ -175,14 +175,14 @@ unsafe fn links_of(root: *mut pg_sys::Node) -> Vec<*mut pg_sys::SubLink> {
     found
 }
 
+/// Direct arguments of ordered-set aggregates are not below them: they may look at grouping columns only.
 unsafe fn below_aggregates(root: *mut pg_sys::Node) -> Vec<*mut pg_sys::SubLink> {
     let mut found = Vec::new();
     walk::rewrite(root, &mut |n| {
         list::is(n, pg_sys::NodeTag::T_Aggref).then(|| {
-            let args = &*n.cast::<pg_sys::Aggref>();
-            found.extend(links_of(args.args.cast()));
-            found.extend(links_of(args.aggdirectargs.cast()));
-            found.extend(links_of(args.aggfilter.cast()));
+            let agg = &*n.cast::<pg_sys::Aggref>();
+            found.extend(links_of(agg.args.cast()));
+            found.extend(links_of(agg.aggfilter.cast()));
             n
         })
     });
