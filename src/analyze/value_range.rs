@@ -66,9 +66,9 @@ pub unsafe fn find(
     }
     let Some(order) = order_of(&compared) else { return Ok(None) };
     pg_sys::ChangeVarNodes(compared.value, index as i32, 1, 0);
-    let highest = if fault::on(Fault::NarrowRange) { order.min } else { order.max };
+    let (lowest, highest) = if fault::on(Fault::NarrowRange) { (order.max, order.min) } else { (order.min, order.max) };
     let mut conditions = Vec::new();
-    for (operator, function) in [(order.ge, order.min), (order.le, highest)] {
+    for (operator, function) in [(order.ge, lowest), (order.le, highest)] {
         let call = Call { function, result: order.typid, argument: ext::copy(compared.value) };
         let bound = make::<pg_sys::SubLink>(pg_sys::NodeTag::T_SubLink);
         (*bound).subLinkType = pg_sys::SubLinkType::EXPR_SUBLINK;

@@ -31,6 +31,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "ignore_filters" => &[Hazard::FilteredAggregate],
         "keep_representative" => &[Hazard::RepresentativeLeaves],
         "remove_one_of_several" => &[Hazard::TableWithoutKey],
+        "narrow_range" => &[Hazard::UnconnectedAggregate],
         _ => &[],
     }
 }
@@ -64,7 +65,20 @@ fn can_tell(case: &Case, fault: &str) -> bool {
         let mut keys = v.query.columns.iter().filter(|c| c.fuzzy).filter_map(|c| c.origin);
         v.is_tview && v.facts.hazards.contains(&Hazard::Foldable) && keys.any(leaves)
     };
+    let compares = |v: &case::View| {
+        let words = [
+            "::bigint < (",
+            "::bigint > (",
+            "::bigint <= (",
+            "::bigint >= (",
+            "< (SELECT m",
+            "> (SELECT m",
+            "= (SELECT m",
+        ];
+        v.is_tview && words.iter().any(|word| v.query.sql.contains(word))
+    };
     match fault {
+        "narrow_range" => case.views.iter().any(compares),
         "write_equal" => case.watched,
         "keep_representative" => case.views.iter().any(shows_key),
         _ => true,

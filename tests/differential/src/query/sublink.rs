@@ -38,13 +38,13 @@ impl Gen<'_> {
             }
             _ => String::new(),
         };
-        let sql = match self.dice.below(16) {
+        let sql = match self.dice.below(17) {
             13 => {
                 self.note(Hazard::UnconnectedExists);
                 let more = self.dice.pick(&["", " GROUP BY {i} HAVING count(*) > 1"]).replace("{i}", i);
                 format!("EXISTS (SELECT {i} FROM {from} WHERE {}{more})", self.condition(scope, 0))
             }
-            14 | 15 => self.compared_with_value(&outer, &own, &inner),
+            14..=16 => self.compared_with_value(rels, &outer, &own, &inner),
             0 | 1 => {
                 self.note(Hazard::Exists);
                 format!("EXISTS (SELECT 1 FROM {from} WHERE {i} = {o}{extra})")
@@ -123,13 +123,18 @@ impl Gen<'_> {
     }
 
     /// A comparison with an aggregate over other rows, always the same ones.
-    fn compared_with_value(&mut self, outer: &Expr, own: &Expr, inner: &Rel) -> String {
+    fn compared_with_value(&mut self, rels: &[Rel], outer: &Expr, own: &Expr, inner: &Rel) -> String {
         self.note(Hazard::UnconnectedAggregate);
+        let word = self.dice.pick(&["<", ">=", ">", "<=", "<", ">=", "=", "IS DISTINCT FROM"]).to_string();
+        if let Some(number) = self.column_of(rels, Ty::Int).filter(|_| self.dice.chance(40)) {
+            // of one type on both sides, so that there is an order to go by, or of two
+            let cast = self.dice.pick(&["::bigint", "::bigint", ""]);
+            return format!("{}{cast} {word} (SELECT count(*) FROM {})", number.sql, inner.sql);
+        }
         let condition = self.condition(std::slice::from_ref(inner), 0);
         let rows = format!("FROM {} WHERE {condition}", inner.sql);
         if own.ty.has_extrema() && self.dice.chance(70) {
             let which = self.dice.pick(&["max", "min"]);
-            let word = self.dice.pick(&["=", "<", ">=", "IS DISTINCT FROM"]);
             return format!("{} {word} (SELECT {which}({}) {rows})", outer.sql, own.sql);
         }
         format!("(SELECT count(*) {rows}) {}", self.dice.pick(&["% 2 = 0", "> 3", "< 4"]))

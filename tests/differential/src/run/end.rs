@@ -44,7 +44,8 @@ impl Run<'_> {
     fn take_fingerprints(&mut self) -> Result<()> {
         let client = &mut self.session.client;
         let tables = oracle::rows(client, &format!("SELECT oid::regclass::text FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' ORDER BY relname"))?;
-        let base = oracle::fingerprint(client, &tables)?;
+        let mut base = oracle::fingerprint(client, &tables)?;
+        base.extend(oracle::rows(client, &format!("SELECT proname, prosrc FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace AND proname IN ('shade', 'tint') ORDER BY 1"))?);
         let mut shown = vec![];
         for (v, live) in self.case.views.iter().zip(&self.live) {
             if *live && v.is_tview {

@@ -81,7 +81,7 @@ impl Run<'_> {
     }
 
     /// Whether some TVIEW looks at which table of a tree a row is in: then every change concerns all of it.
-    fn tells_tables_apart(&self) -> bool {
+    pub(super) fn tells_tables_apart(&self) -> bool {
         // a whole row is another image after ADD COLUMN
         let apart = [Hazard::TableOid, Hazard::Only, Hazard::WholeRow, Hazard::Leaf];
         self.case.views.iter().any(|v| apart.iter().any(|h| v.facts.hazards.contains(h)))

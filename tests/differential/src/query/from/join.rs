@@ -226,7 +226,8 @@ impl Gen<'_> {
             .collect();
         let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "FULL JOIN", "FULL JOIN"]);
         let joinable: Vec<usize> = common.iter().copied().filter(|&i| left.columns[i].ty.has_equality()).collect();
-        let natural = joinable.len() == common.len() && common.len() == 1 && self.dice.chance(40);
+        let same_names = left.names.iter().filter(|n| right.names.contains(n)).count();
+        let natural = joinable.len() == common.len() && same_names == 1 && self.dice.chance(40);
         let Some(&i) = self.dice.maybe(&joinable) else {
             from.sql = format!("{} CROSS JOIN {}", from.sql, right.sql);
             from.rels.push(right);
