@@ -127,3 +127,19 @@ DROP OWNED BY regress_stages;
 DROP ROLE regress_stages;
 DROP SCHEMA stages CASCADE;
 SELECT count(*) FROM pg_class WHERE relnamespace = 'pg_toast_tviews'::regnamespace AND relkind = 'm';
+
+-- whole rows of a sub-query keep the names of its columns: no stage
+CREATE SCHEMA stages_whole;
+SET search_path = stages_whole, public;
+CREATE TABLE t (id int PRIMARY KEY, g int, n int);
+CREATE TABLE u (id int PRIMARY KEY, t int, g int);
+INSERT INTO t SELECT i, i % 3, i FROM generate_series(1, 9) i;
+INSERT INTO u SELECT i, i, i % 3 FROM generate_series(1, 9) i;
+CREATE TVIEW of_group AS SELECT x.g, row_to_json(x) AS r FROM (SELECT g, count(*) AS n FROM t GROUP BY g) x;
+CREATE TVIEW of_partner AS SELECT t.id, row_to_json(x) AS r FROM t LEFT JOIN (SELECT * FROM u WHERE EXISTS (SELECT FROM t y WHERE y.g = u.g)) x ON x.t = t.id;
+CREATE TVIEW of_table AS SELECT t.id, row_to_json(u) AS r FROM t LEFT JOIN u ON u.t = t.id AND EXISTS (SELECT FROM t y WHERE y.g = u.g);
+INSERT INTO t VALUES (33, 1, 1);
+DELETE FROM u WHERE id = 3;
+SELECT * FROM of_group ORDER BY g;
+SELECT * FROM oracle();
+DROP SCHEMA stages_whole CASCADE;

@@ -126,6 +126,19 @@ unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) ->
     list::members(selected).into_iter().map(|m| (m + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16).collect()
 }
 
+/// Whether a query may read whole rows, or system columns, of an item of its FROM clause. Vars of sub-queries, at their own
+/// level, may be meant or not.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn reads_whole_row(query: *mut pg_sys::Query, index: usize) -> bool {
+    walk::walk(query.cast(), &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_Var)
+            && (*n.cast::<pg_sys::Var>()).varno as usize == index
+            && (*n.cast::<pg_sys::Var>()).varattno <= 0
+    })
+}
+
 /// Range table indexes (from 1) that the FROM clause of one query block uses, in order.
 ///
 /// # Safety

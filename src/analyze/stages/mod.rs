@@ -92,7 +92,9 @@ impl Splitter<'_> {
                 continue;
             }
             let sub = (*rte).subquery;
-            if is_stage(sub) || nullable::hides_links(query, index, sub) {
+            // The row type of a stage has other names: row_to_json() would show them.
+            if (is_stage(sub) || nullable::hides_links(query, index, sub)) && !relations::reads_whole_row(query, index)
+            {
                 unused::blank(query, index, sub);
                 let oid = self.relation(sub)?;
                 become_relation(rte, oid)?;

@@ -8,6 +8,7 @@ use super::eligible::{can_be_stage, looks_up};
 use crate::analyze::describe::is_plain;
 use crate::analyze::lift::conditions;
 use crate::analyze::null_extension::{self, conjunction, mentions};
+use crate::analyze::relations;
 use crate::pg::{list, name, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -58,7 +59,7 @@ unsafe fn push(query: *mut pg_sys::Query, join: &mut pg_sys::JoinExpr) {
     let index = (*side.cast::<pg_sys::RangeTblRef>()).rtindex;
     let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index as usize - 1);
     let is_table = (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).tablesample.is_null();
-    if !is_table || has_dropped_columns(rte) || !reads_columns_only(query, index) {
+    if !is_table || has_dropped_columns(rte) || relations::reads_whole_row(query, index as usize) {
         return;
     }
     let alone = BTreeSet::from([index as usize]);
@@ -100,15 +101,4 @@ unsafe fn all_columns(rte: *mut pg_sys::RangeTblEntry) -> Option<*mut pg_sys::Qu
 unsafe fn has_dropped_columns(rte: *mut pg_sys::RangeTblEntry) -> bool {
     let columns = list::len((*(*rte).eref).colnames) as i16;
     (1..=columns).any(|column| pg_sys::get_rte_attribute_is_dropped(rte, column))
-}
-
-/// Whether a query reads neither whole rows nor system columns of a table.
-unsafe fn reads_columns_only(query: *mut pg_sys::Query, index: i32) -> bool {
-    // Vars of sub-queries, at their own level, may be meant here or not.
-    !walk::walk(query.cast(), &mut |n| {
-        list::is(n, pg_sys::NodeTag::T_Var) && {
-            let var = &*n.cast::<pg_sys::Var>();
-            var.varno == index && var.varattno <= 0
-        }
-    })
 }
