@@ -12,7 +12,7 @@ use super::texts::Texts;
 use super::{dirty, null_extension, relations};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{attname, Relation};
-use crate::pg::{deparse, ext, list, name, walk};
+use crate::pg::{deparse, ext, list, name};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -105,11 +105,7 @@ unsafe fn can_grow(query: *mut pg_sys::Query, index: usize) -> bool {
     let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
     let mut joins = Vec::new();
     null_extension::find((*query).jointree.cast(), index, &mut joins);
-    let whole_row = walk::walk(query.cast(), &mut |n| {
-        list::is(n, pg_sys::NodeTag::T_Var)
-            && (*n.cast::<pg_sys::Var>()).varno as usize == index
-            && (*n.cast::<pg_sys::Var>()).varattno <= 0
-    });
+    let whole_row = relations::reads_whole_row(query, index);
     let below = (*rte).subquery;
     let hidden = list::iter::<pg_sys::TargetEntry>((*below).targetList).any(|t| (*t).resjunk);
     joins.is_empty() && !whole_row && !hidden && (*below).setOperations.is_null()

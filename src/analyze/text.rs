@@ -45,7 +45,7 @@ unsafe fn append(q: &mut pg_sys::Query, resno: i16, state: *mut pg_sys::Aggref, 
 }
 
 /// `count(*)`.
-unsafe fn count_all() -> *mut pg_sys::Aggref {
+pub(super) unsafe fn count_all() -> *mut pg_sys::Aggref {
     let count = make::<pg_sys::Aggref>(pg_sys::NodeTag::T_Aggref);
     (*count).aggfnoid = pg_sys::Oid::from(pg_sys::F_COUNT_);
     (*count).aggtype = pg_sys::INT8OID;

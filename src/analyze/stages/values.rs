@@ -8,11 +8,12 @@
 use super::eligible::{can_be_stage, is_stage};
 use super::relation::{beside, label, over, stage_column};
 use super::Splitter;
+use crate::analyze::delta::constant;
 use crate::analyze::describe::is_plain;
 use crate::analyze::lift::conditions;
 use crate::analyze::load::outputs;
 use crate::analyze::null_extension::conjunction;
-use crate::capture::install::make;
+use crate::analyze::text::count_all;
 use crate::pg::error::{Error, Result};
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
@@ -94,17 +95,8 @@ fn has_one_row(q: &pg_sys::Query) -> bool {
 
 /// `SELECT count(*) > 0` of the rows of a plain query.
 unsafe fn exist(rows: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
-    let count = make::<pg_sys::Aggref>(pg_sys::NodeTag::T_Aggref);
-    (*count).aggfnoid = pg_sys::Oid::from(pg_sys::F_COUNT_);
-    (*count).aggtype = pg_sys::INT8OID;
-    (*count).aggstar = true;
-    (*count).aggkind = b'n' as _;
-    (*count).aggsplit = pg_sys::AggSplit::AGGSPLIT_SIMPLE;
-    (*count).aggno = -1;
-    (*count).aggtransno = -1;
-    (*count).location = -1;
     let none = pg_sys::InvalidOid;
-    let zero = pg_sys::makeConst(pg_sys::INT8OID, -1, none, 8, pg_sys::Datum::from(0i64), false, true);
+    let zero = constant(0);
     let names =
         pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(pg_sys::pstrdup(c"pg_catalog".as_ptr())).cast());
     let names = pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(c">".as_ptr())).cast());
@@ -112,7 +104,7 @@ unsafe fn exist(rows: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
     if greater == none {
         return Err(Error::Internal("bigint has no operator >".into()));
     }
-    let more = pg_sys::make_opclause(greater, pg_sys::BOOLOID, false, count.cast(), zero.cast(), none, none);
+    let more = pg_sys::make_opclause(greater, pg_sys::BOOLOID, false, count_all().cast(), zero.cast(), none, none);
     let tle = pg_sys::makeTargetEntry(more, 1, label(0), false);
     (*rows).targetList = pg_sys::lappend(std::ptr::null_mut(), tle.cast());
     (*rows).sortClause = std::ptr::null_mut();
