@@ -2,8 +2,8 @@
 //!
 //! The statement's text is parsed once more and searched. Called only when something is refused.
 
-use crate::pg::walk::{self, Next};
 use crate::pg::list;
+use crate::pg::walk::{self, Next};
 use pgrx::pg_sys;
 use std::ffi::c_char;
 

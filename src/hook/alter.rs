@@ -6,8 +6,9 @@
 use super::create::{adopt, check};
 use super::keys;
 use super::life::{self, is_marked, owns};
-use super::utility::{freed, keep, After, Call};
+use super::utility::{keep, After, Call};
 use crate::analyze::load;
+use crate::capture::freed::freed;
 use crate::catalog::{self, options, options::Options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;

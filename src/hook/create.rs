@@ -8,6 +8,7 @@ use super::stages;
 use super::utility::{keep, After, Call};
 use crate::analyze::locate::{self, Construct};
 use crate::analyze::{load, operators, refuse, relations};
+use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, Source};
@@ -325,7 +326,7 @@ unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned, completion: *mut pg
     same_columns(&rel, planned.query)?;
     drop(rel);
     for relid in catalog::unregister(oid) {
-        super::utility::freed(relid);
+        freed(relid);
     }
     crate::tam::state::remove_state_attributes(oid);
     pg_sys::CommandCounterIncrement();

@@ -5,8 +5,9 @@
 
 use super::create::adopt;
 use super::keys;
-use super::utility::{freed, keep, After, Call};
+use super::utility::{keep, After, Call};
 use crate::analyze::{load, relations};
+use crate::capture::freed::freed;
 use crate::capture::{install, route};
 use crate::catalog;
 use crate::pg::error::{Error, Result};

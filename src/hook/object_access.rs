@@ -3,7 +3,7 @@
 //! Invariant: when a TVIEW is gone, so are its rows in our catalog, and its sources are remembered for `clean_up`.
 
 use super::life;
-use super::utility::freed;
+use crate::capture::freed::freed;
 use crate::catalog::{self, sentinel};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;

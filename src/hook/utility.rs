@@ -4,7 +4,7 @@
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
 use super::{alter, create, keys, life, refresh};
-use crate::capture::install;
+use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
@@ -12,16 +12,10 @@ use crate::pg::{ext, original};
 use crate::queue::{self, in_flight};
 use crate::refresh::{flush, Moment};
 use pgrx::{pg_guard, pg_sys};
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::c_char;
 
 static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
-
-thread_local! {
-    /// Relations that a dropped TVIEW read: their triggers may have to go.
-    static FREED: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
-}
 
 /// Plain data that lives in the hook's C frame.
 #[derive(Clone, Copy)]
@@ -244,20 +238,7 @@ unsafe fn finish(call: &mut Call) {
     if !call.keys.is_null() {
         or_raise(keys::check(&*call.keys));
     }
-    clean_up();
-}
-
-/// Remembers that a relation may not need its triggers any more.
-pub fn freed(relid: pg_sys::Oid) {
-    FREED.with(|f| f.borrow_mut().insert(relid.to_u32()));
-}
-
-/// Takes triggers off relations that no TVIEW reads any more.
-pub fn clean_up() {
-    let freed = FREED.with(|f| std::mem::take(&mut *f.borrow_mut()));
-    for relid in freed {
-        install::uninstall(pg_sys::Oid::from(relid));
-    }
+    freed::clean_up();
 }
 
 /// A value that lives as long as the statement's memory context, for `After`.

@@ -18,7 +18,7 @@ use pgrx::pg_sys;
 /// Opens a TVIEW that the current user may read, or says why not.
 fn open(relid: pg_sys::Oid) -> Result<Relation> {
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
-        return Err(Error::NotATview(relid.to_u32().to_string()));
+        return Err(Error::NoRelation(relid.to_u32()));
     };
     // SAFETY: the relation is open.
     if !unsafe { tam::is_tview_relation(rel.raw()) } {

@@ -13,6 +13,8 @@ pub enum Error {
     /// A construct that cannot be maintained. `at` is a byte offset into the statement's text, or -1.
     #[error("{what}")]
     Unsupported { what: String, detail: Option<String>, hint: Option<String>, at: i32 },
+    #[error("relation with OID {0} does not exist")]
+    NoRelation(u32),
     #[error("\"{0}\" is not a TVIEW")]
     NotATview(String),
     #[error("{what}")]
@@ -28,6 +30,8 @@ pub enum Error {
     Dependent { what: String, hint: String },
     #[error("permission denied for table {name}")]
     Privilege { name: String, at: i32 },
+    #[error("no collation was derived for column \"c{0}\"")]
+    IndeterminateCollation(i16),
     #[error("{0}")]
     Internal(String),
 }
@@ -46,6 +50,7 @@ impl Error {
     fn code(&self) -> Code {
         match self {
             Error::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Error::NoRelation(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -53,6 +58,7 @@ impl Error {
             Error::Serialization => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::IndeterminateCollation(_) => Code::ERRCODE_INDETERMINATE_COLLATION,
             Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -73,6 +79,7 @@ impl Error {
             }
             Error::Dependent { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
+            Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
             Error::Serialization => Some("The transaction might succeed if retried.".into()),
             _ => None,
         }

@@ -4,10 +4,13 @@
 
 pub mod aggregate;
 pub mod callback;
+pub mod ddl;
 pub mod deparse;
+pub mod ending;
 pub mod error;
 pub mod ext;
 pub mod fault;
+pub mod function;
 pub mod guc;
 pub mod list;
 pub mod memory;

@@ -69,17 +69,6 @@ impl Session {
             pg_sys::SPI_cursor_close(portal);
         }
     }
-
-    /// Runs text once: a utility statement of our own, such as CREATE INDEX.
-    pub fn run(&self, sql: &str) -> Result<()> {
-        let text = c_text(sql)?;
-        // SAFETY: text is NUL-terminated.
-        let code = unsafe { pg_sys::SPI_execute(text.as_ptr(), false, 0) };
-        if code < 0 {
-            return Err(Error::Internal(format!("SPI_execute returned {code}")));
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Session {

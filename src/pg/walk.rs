@@ -24,12 +24,8 @@ mod raw {
         #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_walker_impl")]
         pub fn expression_tree_walker(node: *mut Node, walker: Walker, context: *mut c_void) -> bool;
         #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_walker_impl")]
-        pub fn query_tree_walker(
-            query: *mut pg_sys::Query,
-            walker: Walker,
-            context: *mut c_void,
-            flags: c_int,
-        ) -> bool;
+        pub fn query_tree_walker(query: *mut pg_sys::Query, walker: Walker, context: *mut c_void, flags: c_int)
+            -> bool;
         #[cfg_attr(not(feature = "pg15"), link_name = "raw_expression_tree_walker_impl")]
         pub fn raw_expression_tree_walker(node: *mut Node, walker: Walker, context: *mut c_void) -> bool;
         #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]

@@ -342,16 +342,20 @@ pub fn end_of_transaction() {
     end();
 }
 
+/// Before commit: everything is flushed, and nothing has to be flushed once more.
+pub fn settled() {
+    provisional::end_of_transaction();
+}
+
 /// A sub-transaction inside of a flush, as a function with an exception block begins one, does not end the flush.
-pub fn end_of_subtransaction() {
-    // SAFETY: plain getter.
-    if !running() || unsafe { pg_sys::GetCurrentTransactionNestLevel() } <= LEVEL.get() {
+pub fn end_of_subtransaction(level: u32) {
+    if !running() || level as i32 <= LEVEL.get() {
         end();
     }
 }
 
 fn end() {
     RUNNING.set(false);
+    srf::offer(None);
     callback::set_flushing(None);
-    sentinel::forget();
 }
