@@ -15,7 +15,8 @@
 //! | refresh `LAST` | last flush's command | reset | reset | | (too late is harmless) |
 //! | refresh/base `BASES` | commands of flushes | reset | reset | level below | undone |
 //! | refresh/provisional `WRITTEN` | keys to look at again | reset | reset | | (too many are harmless) |
-//! | capture/srf `OFFER`, `STARTED` | change rows for the flush's SQL | guard of the flush | reset | | as `RUNNING` |
+//! | capture/srf `OFFER` | change rows for the flush's SQL | guard of the flush | reset | | as `RUNNING` |
+//! | pg/started `STARTED` | executors of our own plans | their guards | their guards, reset | | their guards |
 //! | capture/install `TRIAL` | a trial is on the stack | its guard | its guard | | its guard |
 //! | capture/freed `FREED` | triggers to take off | used by the statement | reset | level below | undone |
 //! | pg/callback `POSITION`, `FLUSHING` | what an error report adds | reset | reset | | as `RUNNING` |
@@ -31,7 +32,7 @@ use crate::capture::freed;
 use crate::catalog::sentinel;
 use crate::pg::callback::{self, Frame};
 use crate::pg::fault::{self, Fault};
-use crate::pg::{ending, original};
+use crate::pg::{ending, original, started};
 use crate::queue::{self, in_flight, spill};
 use crate::refresh;
 use crate::tam::switch;
@@ -88,6 +89,7 @@ fn end(undone: bool) {
     refresh::end_of_transaction();
     freed::reset();
     callback::forget();
+    started::reset();
     original::take();
     spill::reset();
     if undone {

@@ -10,7 +10,7 @@ use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::{list, original};
+use crate::pg::{list, original, started};
 use crate::queue::{self, in_flight};
 use crate::refresh::{self, flush, graph, Moment};
 use crate::tam;
@@ -54,11 +54,20 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
     if !explain_only && writes(query) {
         in_flight::begin(query as usize);
     }
+    let awaited = started::is_awaited();
     #[allow(static_mut_refs)]
     match NEXT_START {
         Some(next) => next(query, eflags),
         None => standard_start(query, eflags),
     }
+    if awaited {
+        recognise(query);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn recognise(query: *mut pg_sys::QueryDesc) {
+    started::recognise(query);
 }
 
 /// The statement's triggers, ours among them, run inside.

@@ -23,6 +23,7 @@ pub mod shmem;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod started;
 pub mod subtransaction;
 pub mod syscatalog;
 pub mod tupdesc;

@@ -5,6 +5,7 @@
 //! Callers: flush, population, the functions of the interface.
 
 use super::error::{Error, Result};
+use super::started::Started;
 use super::{list, original};
 use pgrx::pg_sys;
 use std::ffi::CString;
@@ -40,6 +41,7 @@ impl Session {
     /// Runs a plan that returns rows, with the active snapshot.
     pub fn query(&self, plan: &Plan) -> Rows {
         let pointer = plan.pointer;
+        let _started = Started::new(pointer);
         // SAFETY: the plan has no parameters; read_only makes SPI use the active snapshot.
         let code = unsafe {
             original::keep(plan.line.as_ptr(), || {
@@ -53,6 +55,7 @@ impl Session {
 
     /// Runs a plan through a cursor and hands its rows over in batches of `size`.
     pub fn stream(&self, plan: &Plan, size: i64, mut batch: impl FnMut(&Rows)) {
+        let _started = Started::new(plan.pointer);
         // SAFETY: as for query(); the portal is closed before returning.
         unsafe {
             let portal =

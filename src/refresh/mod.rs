@@ -141,7 +141,6 @@ pub fn flush(moment: Moment) {
 impl Flush {
     fn run(&mut self) -> Result<()> {
         let graph = graph::current()?;
-        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: HashMap::new() }));
         let without_sources: Vec<u32> =
             self.recompute.iter().copied().filter(|t| !graph.reads.contains_key(t)).collect();
         for tview in without_sources.iter().chain(&graph.order) {
@@ -178,6 +177,8 @@ impl Flush {
         if fault::on(Fault::SkipSecondRelation) {
             changed = changed.into_iter().take(1).collect();
         }
+        let of_sources = changed.iter().map(|r| (*r, self.changes[r].clone())).collect();
+        srf::offer(Some(Offer { changes: of_sources, dirty: HashMap::new() }));
         let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
         let mut job = Job {
             tview: &tview,
@@ -227,7 +228,6 @@ impl Flush {
             queue::applied(Subject::Relation(oid.to_u32()), std::slice::from_ref(&own));
         }
         self.changes.entry(oid.to_u32()).or_default().push(own);
-        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: HashMap::new() }));
     }
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {
