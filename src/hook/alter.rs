@@ -267,7 +267,7 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
     use pg_sys::AlterTableType::*;
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
     let mut touched = BTreeSet::new();
-    let mut uniqueness = false;
+    let (mut uniqueness, mut policies) = (false, false);
     for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
         let relevant = matches!(
             (*cmd).subtype,
@@ -282,10 +282,6 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
                 | AT_EnableReplicaTrig
                 | AT_DisableTrig
                 | AT_DisableTrigAll
-                | AT_EnableRowSecurity
-                | AT_DisableRowSecurity
-                | AT_ForceRowSecurity
-                | AT_NoForceRowSecurity
                 | AT_AlterColumnType
         );
         #[cfg(any(feature = "pg17", feature = "pg18"))]
@@ -294,8 +290,12 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             (*cmd).subtype,
             AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn
         );
+        policies |= matches!(
+            (*cmd).subtype,
+            AT_EnableRowSecurity | AT_DisableRowSecurity | AT_ForceRowSecurity | AT_NoForceRowSecurity
+        );
         // The owner of a table is exempt from its policies.
-        let relevant = relevant || ((*cmd).subtype == AT_ChangeOwner && has_policies(relid));
+        policies |= (*cmd).subtype == AT_ChangeOwner && has_policies(relid);
         let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
         if relevant || (columns && life::whole_row_is_read(relid)) {
             touched.insert(relid.to_u32());
@@ -307,7 +307,10 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         relids.insert(relid.to_u32());
         keys::remember(call, &relids)?;
     }
-    if !touched.is_empty() {
+    if policies {
+        touched.insert(relid.to_u32());
+        call.after = After::Policies(keep(touched));
+    } else if !touched.is_empty() {
         call.after = After::Tree(keep(touched));
     }
     Ok(())

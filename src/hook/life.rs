@@ -1,12 +1,12 @@
-//! The rest of a TVIEW's life: DROP, renames, policies, replaced views, new partitions.
+//! The rest of a TVIEW's life: DROP, renames, policies, roles, replaced views, new partitions.
 //!
 //! Invariant: whatever changes what a TVIEW's query means or returns, without a write on a base table, marks the TVIEW
 //! for recomputation in the same transaction.
 
-use super::create::adopt;
 use super::keys;
+use super::redefine::{self, redefine};
 use super::utility::{keep, After, Call};
-use crate::analyze::{load, relations};
+use crate::analyze::refuse;
 use crate::capture::freed::freed;
 use crate::capture::{install, route};
 use crate::catalog;
@@ -19,7 +19,6 @@ use crate::pg::syscatalog::{
 };
 use crate::pg::{list, name};
 use crate::queue;
-use crate::refresh::populate;
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -110,7 +109,13 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
     let kind = (*stmt).removeType;
     if kind == pg_sys::ObjectType::OBJECT_POLICY {
-        return drop_policy(call, stmt);
+        call.after = After::Policies(keep(tables_of(stmt)));
+        return Ok(());
+    }
+    if kind == pg_sys::ObjectType::OBJECT_TRIGGER {
+        // Ours come back, as after DISABLE TRIGGER.
+        call.after = After::Tree(keep(tables_of(stmt)));
+        return Ok(());
     }
     if kind == pg_sys::ObjectType::OBJECT_INDEX {
         let mut tables = BTreeSet::new();
@@ -168,16 +173,15 @@ pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
     found.pop().is_some()
 }
 
-/// The names are those of the table and then of the policy.
-unsafe fn drop_policy(call: &mut Call, stmt: *mut pg_sys::DropStmt) -> Result<()> {
+/// Tables of policies or triggers: the names are those of the table and then of the object.
+unsafe fn tables_of(stmt: *mut pg_sys::DropStmt) -> BTreeSet<u32> {
     let mut tables = BTreeSet::new();
     for names in list::iter::<pg_sys::List>((*stmt).objects) {
         let table = pg_sys::list_copy_head(names, list::len(names) as i32 - 1);
         tables.insert(find(pg_sys::makeRangeVarFromNameList(table)).to_u32());
     }
     tables.remove(&0);
-    call.after = After::Tree(keep(tables));
-    Ok(())
+    tables
 }
 
 /// RENAME, SET SCHEMA, OWNER TO, COMMENT: names in cached SQL become stale; TVIEW as a word is checked.
@@ -211,6 +215,7 @@ pub unsafe fn names(call: &mut Call) -> Result<()> {
 pub unsafe fn create_table(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
     let method = (*stmt).accessMethod;
+    let plain = list::is(stmt, pg_sys::NodeTag::T_CreateStmt);
     if !method.is_null() && CStr::from_ptr(method) == c"tview" {
         return Err(Error::unsupported(
             "access method \"tview\" stores materialized views only",
@@ -219,7 +224,12 @@ pub unsafe fn create_table(call: &mut Call) -> Result<()> {
         ));
     }
     let default = pg_sys::default_table_access_method;
-    if method.is_null() && (*stmt).partspec.is_null() && !default.is_null() && CStr::from_ptr(default) == c"tview" {
+    if plain
+        && method.is_null()
+        && (*stmt).partspec.is_null()
+        && !default.is_null()
+        && CStr::from_ptr(default) == c"tview"
+    {
         let stmt = call.own_tree::<pg_sys::CreateStmt>();
         (*stmt).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
     }
@@ -244,7 +254,7 @@ pub unsafe fn policy(call: &mut Call) -> Result<()> {
     };
     let oid = find(table);
     if oid != pg_sys::InvalidOid {
-        call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+        call.after = After::Policies(keep(BTreeSet::from([oid.to_u32()])));
     }
     Ok(())
 }
@@ -268,6 +278,7 @@ pub fn tree_changed(relids: &BTreeSet<u32>) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
     for base in bases_around(relids) {
+        refuse::check_children(pg_sys::Oid::from(base), &name::bare(pg_sys::Oid::from(base)))?;
         install::install(pg_sys::Oid::from(base))?;
         if fault::on(Fault::IgnoreTrees) {
             continue;
@@ -295,31 +306,33 @@ pub fn relation_dropped(relid: pg_sys::Oid) {
 /// CREATE OR REPLACE VIEW: TVIEWs over the view may read other relations now.
 pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
     pg_sys::CommandCounterIncrement();
-    let view = find(view);
-    if view == pg_sys::InvalidOid {
+    let view = find(view).to_u32();
+    if view == 0 {
         return Ok(());
     }
-    let tviews: BTreeSet<u32> =
-        catalog::sources(|s| !catalog::stages::is_stage(s.tview)).into_iter().map(|s| s.tview.to_u32()).collect();
-    for oid in tviews {
-        let oid = pg_sys::Oid::from(oid);
-        let uses = {
-            let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { continue };
-            relations::named(load::expand(load::stored(&rel)?)?).contains(&view.to_u32())
-                || relations::named(load::stored(&rel)?).contains(&view.to_u32())
-        };
-        if uses {
-            for relid in catalog::unregister(oid) {
-                freed(relid);
-            }
-            adopt(oid)?;
-            if Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relispopulated) {
-                populate::populate_stages(oid)?;
-            }
-            queue::recompute(oid);
-        }
+    redefine(redefine::tviews(|names| names.contains(&view))?)
+}
+
+/// Policies of tables changed: TVIEWs that read them may see other rows, and read other tables for that.
+pub fn policies_changed(tables: &BTreeSet<u32>) -> Result<()> {
+    // SAFETY: makes the statement's catalog changes visible.
+    unsafe { pg_sys::CommandCounterIncrement() };
+    let around: BTreeSet<u32> =
+        tables.iter().flat_map(|t| install::covering(pg_sys::Oid::from(*t))).chain(tables.iter().copied()).collect();
+    redefine(redefine::tviews(|names| !names.is_disjoint(&around))?)
+}
+
+/// To whom policies apply may have changed.
+pub fn roles_changed() -> Result<()> {
+    let read: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
+    let has_policies = |t: &u32| {
+        Relation::open(pg_sys::Oid::from(*t), pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
+    };
+    let tables: BTreeSet<u32> = read.into_iter().filter(has_policies).collect();
+    if tables.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    policies_changed(&tables)
 }
 
 /// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they do through views, operators, aggregates and other

@@ -11,6 +11,8 @@ mod keys;
 pub mod life;
 pub mod merge;
 pub mod object_access;
+mod own;
+mod redefine;
 pub mod refresh;
 mod stages;
 pub mod statistics;

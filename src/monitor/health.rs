@@ -23,7 +23,7 @@ fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
 sql_function!(tviews_health, pg_finfo_tviews_health, health);
 
 fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    let rows = [preload(), syntax(), triggers(), indexes(), contents(), statistics()];
+    let rows = [preload(), syntax(), triggers(), indexes(), contents(), catalog(), statistics()];
     arguments.rows(rows.into_iter().map(|(check, status, detail, hint)| {
         [check.into_datum(), status.into_datum(), detail.into_datum(), hint.into_datum()]
     }))
@@ -114,6 +114,17 @@ fn indexes() -> Row {
     let good = bad.is_empty();
     let detail = if good { "all indexes of TVIEWs are valid".into() } else { format!("invalid: {}", bad.join(", ")) };
     row("indexes", good, detail, "Use REINDEX INDEX CONCURRENTLY, or DROP INDEX.")
+}
+
+/// Rows of another server come with a physical copy of its files, or with what writes below SQL.
+fn catalog() -> Row {
+    let strangers = catalog::strangers();
+    if strangers.is_empty() {
+        return row("catalog", true, "all entries are about relations of this database".into(), "");
+    }
+    let detail = format!("{} entries are not about TVIEWs of this database and are ignored", strangers.len());
+    let hint = "They do no harm; DROP EXTENSION and CREATE EXTENSION would remove them.";
+    ("catalog".into(), "warning".into(), detail, Some(hint.into()))
 }
 
 fn contents() -> Row {

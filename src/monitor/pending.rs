@@ -1,5 +1,6 @@
 //! `pending`: what this transaction has changed and no TVIEW shows yet.
 
+use crate::catalog::stages;
 use crate::pg::error::Result;
 use crate::pg::function::{sql_function, Arguments};
 use crate::queue::{self, Subject};
@@ -8,6 +9,19 @@ use pgrx::{pg_sys, IntoDatum};
 use std::collections::BTreeSet;
 
 type Row = (pg_sys::Oid, pg_sys::Oid, Option<i64>, Option<i64>);
+
+/// What a function with the rights of somebody else has changed is shown to those who may read it.
+fn may_see(relid: u32, tview: u32) -> bool {
+    [relid, tview].into_iter().any(|of| {
+        let of = stages::root(pg_sys::Oid::from(of));
+        // SAFETY: a look-up of privileges, for an oid that may not exist.
+        unsafe {
+            let mode = pg_sys::ACL_SELECT as pg_sys::AclMode;
+            pg_sys::get_rel_relkind(of) != 0
+                && pg_sys::pg_class_aclcheck(of, pg_sys::GetUserId(), mode) == pg_sys::AclResult::ACLCHECK_OK
+        }
+    })
+}
 
 sql_function!(tviews_pending, pg_finfo_tviews_pending, pending);
 
@@ -27,7 +41,7 @@ fn pending(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
                 _ => None,
             };
         }
-        for tview in graph.affected(&BTreeSet::from([relid])) {
+        for tview in graph.affected(&BTreeSet::from([relid])).into_iter().filter(|t| may_see(relid, *t)) {
             rows.push((pg_sys::Oid::from(relid), pg_sys::Oid::from(tview), counts.map(|c| c.0), counts.map(|c| c.1)));
         }
     }
