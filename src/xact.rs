@@ -21,6 +21,7 @@
 //! | capture/freed `FREED` | triggers to take off | used by the statement | reset | level below | undone |
 //! | pg/callback `POSITION`, `FLUSHING` | what an error report adds | reset | reset | | as `RUNNING` |
 //! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |
+//! | pg/callees `ALLOWED` | what our own SQL may call | their guards | their guards, reset | | their guards |
 //! | pg/ending `ENDING` | this module runs | | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
@@ -32,7 +33,7 @@ use crate::capture::freed;
 use crate::catalog::sentinel;
 use crate::pg::callback::{self, Frame};
 use crate::pg::fault::{self, Fault};
-use crate::pg::{ending, original, started};
+use crate::pg::{callees, ending, original, started};
 use crate::queue::{self, in_flight, spill};
 use crate::refresh;
 use crate::tam::switch;
@@ -90,6 +91,7 @@ fn end(undone: bool) {
     freed::reset();
     callback::forget();
     started::reset();
+    callees::reset();
     original::take();
     spill::reset();
     if undone {

@@ -10,7 +10,7 @@ use crate::pg::callback::Frame;
 use crate::pg::error::{or_raise, Error};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::{list, original, started};
+use crate::pg::{callees, list, original, started};
 use crate::queue::{self, in_flight};
 use crate::refresh::{self, flush, graph, Moment};
 use crate::tam;
@@ -94,10 +94,11 @@ unsafe extern "C-unwind" fn post_parse_analyze(
     query: *mut pg_sys::Query,
     jumble: *mut pg_sys::JumbleState,
 ) {
-    if has_kind((*query).rtable, pg_sys::RELKIND_MATVIEW) {
+    let ours = callees::concerns((*pstate).p_sourcetext);
+    if ours || has_kind((*query).rtable, pg_sys::RELKIND_MATVIEW) {
         let mut frame = Frame::new();
         frame.push((*pstate).p_sourcetext);
-        let error = before_analyzed(query);
+        let error = before_analyzed(query, ours);
         frame.pop();
         original::rethrow(error);
     }
@@ -131,8 +132,11 @@ unsafe fn has_kind(rtable: *mut pg_sys::List, kind: u8) -> bool {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query) -> *mut pg_sys::ErrorData {
+unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query, ours: bool) -> *mut pg_sys::ErrorData {
     original::shield(|| {
+        if ours {
+            or_raise(callees::check(query));
+        }
         // Not for the statements that define views: nothing is read there.
         if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
             make_current((*query).rtable);

@@ -96,7 +96,7 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
                 (SELECT count(*) FROM ({stored} EXCEPT ALL {query}) e)"
     );
     let session = Session::open();
-    let rows = session.query(&Plan::prepare(&session, &sql)?);
+    let rows = session.query(&Plan::prepare(&session, &sql, &tview.callees)?);
     // SAFETY: both columns are bigint.
     let count = |col| rows.get(0, col).and_then(|d| unsafe { i64::from_datum(d, false) }).unwrap_or(-1);
     let (missing, extra) = (count(0), count(1));

@@ -28,6 +28,9 @@ pub enum Error {
     /// Something that a TVIEW needs would go.
     #[error("{what}")]
     Dependent { what: String, hint: String },
+    /// A name that means something else than it did.
+    #[error("{what}")]
+    Ambiguous { what: String, hint: String },
     #[error("permission denied for table {name}")]
     Privilege { name: String, at: i32 },
     #[error("no collation was derived for column \"c{0}\"")]
@@ -56,6 +59,7 @@ impl Error {
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
             Error::Serialization => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::IndeterminateCollation(_) => Code::ERRCODE_INDETERMINATE_COLLATION,
@@ -77,7 +81,7 @@ impl Error {
             Error::Privilege { .. } => {
                 Some("The owner of a TVIEW needs the privileges SELECT and TRIGGER on every table it reads.".into())
             }
-            Error::Dependent { hint, .. } => Some(hint.clone()),
+            Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
             Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
             Error::Serialization => Some("The transaction might succeed if retried.".into()),

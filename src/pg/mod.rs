@@ -4,6 +4,7 @@
 
 pub mod aggregate;
 pub mod callback;
+pub mod callees;
 pub mod ddl;
 pub mod deparse;
 pub mod ending;
