@@ -5,7 +5,8 @@
 
 use super::create::{adopt, check};
 use super::keys;
-use super::life::{self, is_marked, owns};
+use super::life::{self, is_marked};
+use super::named;
 use super::utility::{keep, After, Call};
 use crate::analyze::load;
 use crate::capture::freed::freed;
@@ -43,13 +44,7 @@ enum Method {
 
 pub unsafe fn before(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
-    let relid = pg_sys::RangeVarGetRelidExtended(
-        (*stmt).relation,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    );
+    let relid = named::find((*stmt).relation);
     if relid == pg_sys::InvalidOid {
         return Ok(());
     }
@@ -58,7 +53,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         return Err(Error::NotATview(name::bare(relid)));
     }
     if is_tview {
-        return tview(call, relid);
+        return tview(call);
     }
     let is_matview = pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_MATVIEW;
     let wanted = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).find_map(|c| method(c));
@@ -70,8 +65,8 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
                 "Use CREATE TVIEW … AS SELECT ….",
             ));
         }
-        let rel = Relation::open(relid, pg_sys::AccessShareLock)
-            .ok_or_else(|| Error::Internal("relation vanished".into()))?;
+        let relid = hold(call, named::Lock::Own(pg_sys::AccessExclusiveLock));
+        let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or(Error::NoRelation(relid.to_u32()))?;
         check(load::stored(&rel)?, rel.class().relowner)?;
         let planned = Planned {
             relid,
@@ -87,6 +82,16 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     base_table(call, relid)
 }
 
+/// The relation of the statement, held; the tree is our own from then on.
+unsafe fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
+    let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
+    let relid = named::hold(|| named::find((*stmt).relation), lock);
+    if relid != pg_sys::InvalidOid {
+        named::qualify((*stmt).relation, relid);
+    }
+    relid
+}
+
 /// The access method that a command sets, when it is one that matters here.
 unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
     if (*cmd).subtype != pg_sys::AlterTableType::AT_SetAccessMethod {
@@ -96,12 +101,15 @@ unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
     Some(if CStr::from_ptr(given) == c"tview" { Method::Tview } else { Method::Heap })
 }
 
-unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
-    if !owns(relid) {
-        // The server refuses with its own words.
-        return Ok(());
+unsafe fn tview(call: &mut Call) -> Result<()> {
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+    let leaves = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| method(c) == Some(Method::Heap));
+    let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+    let relid = hold(call, if leaves { named::Lock::WithSources } else { named::Lock::Own(own) });
+    if !tam::is_tview(relid) {
+        return Err(Error::NotATview(name::bare(relid)));
     }
-    let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
     (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
     let mut planned = Planned { relid, options: None, becomes: None, persistence: None, owner: false, strategy: false };
     let mut rest: *mut pg_sys::List = std::ptr::null_mut();
@@ -193,7 +201,6 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
 /// A TVIEW is about to become an ordinary materialized view: logged, without state, with exact contents.
 unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
     populate::refuse_if_read(relid, "made an ordinary materialized view")?;
-    life::lock_sources(&BTreeSet::from([relid.to_u32()]));
     let (unlogged, populated) = {
         let Some(rel) = Relation::open(relid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
         (rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT, rel.class().relispopulated)
@@ -302,6 +309,13 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             touched.extend(other_table(cmd));
         }
     }
+    if uniqueness || policies || !touched.is_empty() {
+        let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+        if hold(call, named::Lock::Own(own)) != relid {
+            // another one by now: once more from the start
+            return before(call);
+        }
+    }
     if uniqueness {
         let mut relids = touched.clone();
         relids.insert(relid.to_u32());
@@ -323,19 +337,13 @@ fn has_policies(relid: pg_sys::Oid) -> bool {
 /// The partition or parent that a command names.
 unsafe fn other_table(cmd: *mut pg_sys::AlterTableCmd) -> Option<u32> {
     let def = (*cmd).def;
-    let named = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
+    let other = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
         (*def.cast::<pg_sys::PartitionCmd>()).name
     } else if list::is(def, pg_sys::NodeTag::T_RangeVar) {
         def.cast::<pg_sys::RangeVar>()
     } else {
         return None;
     };
-    let oid = pg_sys::RangeVarGetRelidExtended(
-        named,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    );
+    let oid = named::find(other);
     (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
 }

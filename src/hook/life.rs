@@ -4,6 +4,7 @@
 //! for recomputation in the same transaction.
 
 use super::keys;
+use super::named::{self, find};
 use super::redefine::{self, redefine};
 use super::utility::{keep, After, Call};
 use crate::analyze::refuse;
@@ -50,16 +51,6 @@ pub fn maintains(relid: pg_sys::Oid) -> bool {
         }
     }
     owns(relid)
-}
-
-unsafe fn find(rel: *const pg_sys::RangeVar) -> pg_sys::Oid {
-    pg_sys::RangeVarGetRelidExtended(
-        rel,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    )
 }
 
 /// Statements with our marks in a database without the extension: the server must never see the marks.
@@ -128,40 +119,45 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
         tables.remove(&0);
         return keys::remember(call, &tables);
     }
-    let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
     if kind != pg_sys::ObjectType::OBJECT_MATVIEW && kind != pg_sys::ObjectType::OBJECT_TABLE {
         return Ok(());
     }
-    let mut tviews = BTreeSet::new();
-    let mut others = Vec::new();
+    drop_relations(call)
+}
+
+unsafe fn drop_relations(call: &mut Call) -> Result<()> {
+    let stmt = call.own_tree::<pg_sys::DropStmt>();
+    let kind = (*stmt).removeType;
+    let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
+    let (mut any, mut others) = (false, Vec::new());
+    let mut objects: *mut pg_sys::List = std::ptr::null_mut();
     for names in list::iter::<pg_sys::List>((*stmt).objects) {
-        let oid = find(pg_sys::makeRangeVarFromNameList(names));
-        if oid == pg_sys::InvalidOid {
-            continue;
+        let var = pg_sys::makeRangeVarFromNameList(names);
+        let mut oid = find(var);
+        // Whoever may not drop it must not lock its tables either: the server says so.
+        if tam::is_tview(oid) && owns(oid) {
+            oid = named::hold(|| find(var), named::Lock::WithSources);
         }
-        if tam::is_tview(oid) {
-            // Whoever may not drop it must not lock its tables either.
-            if owns(oid) {
-                tviews.insert(oid.to_u32());
-            }
-        } else {
+        let is_tview = tam::is_tview(oid);
+        any |= is_tview;
+        if !is_tview && oid != pg_sys::InvalidOid {
             others.push(name::bare(oid));
         }
+        let names = if is_tview { named::qualified(names, oid) } else { names };
+        objects = pg_sys::lappend(objects, names.cast());
     }
     if marked {
         if let Some(other) = others.first() {
             return Err(Error::NotATview(other.clone()));
         }
     }
-    if !tviews.is_empty() {
-        lock_sources(&tviews);
+    (*stmt).objects = objects;
+    if marked || (any && others.is_empty()) {
+        (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
     }
-    if !marked && (tviews.is_empty() || !others.is_empty() || kind == pg_sys::ObjectType::OBJECT_MATVIEW) {
-        return Ok(());
+    if marked {
+        (*stmt).concurrent = false;
     }
-    let stmt = call.own_tree::<pg_sys::DropStmt>();
-    (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
-    (*stmt).concurrent = false;
     Ok(())
 }
 
@@ -234,10 +230,20 @@ pub unsafe fn create_table(call: &mut Call) -> Result<()> {
         (*stmt).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
     }
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
-    let parents: BTreeSet<u32> = list::iter::<pg_sys::RangeVar>((*stmt).inhRelations)
-        .map(|p| find(p).to_u32())
-        .filter(|oid| *oid != 0)
-        .collect();
+    if (*stmt).inhRelations.is_null() {
+        return Ok(());
+    }
+    let stmt = call.own_tree::<pg_sys::CreateStmt>();
+    let mut parents = BTreeSet::new();
+    for var in list::iter::<pg_sys::RangeVar>((*stmt).inhRelations) {
+        let mut parent = find(var);
+        if !bases_around(&BTreeSet::from([parent.to_u32()])).is_empty() {
+            parent = named::hold(|| find(var), named::Lock::Own(pg_sys::ShareUpdateExclusiveLock));
+            named::qualify(var, parent);
+        }
+        parents.insert(parent.to_u32());
+    }
+    parents.remove(&0);
     if !parents.is_empty() {
         keys::remember(call, &parents)?;
         call.after = After::Tree(keep(parents));

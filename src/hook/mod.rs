@@ -10,6 +10,7 @@ pub mod executor;
 mod keys;
 pub mod life;
 pub mod merge;
+mod named;
 pub mod object_access;
 mod own;
 mod redefine;

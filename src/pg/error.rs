@@ -15,6 +15,8 @@ pub enum Error {
     Unsupported { what: String, detail: Option<String>, hint: Option<String>, at: i32 },
     #[error("relation with OID {0} does not exist")]
     NoRelation(u32),
+    #[error("relation \"{0}\" does not exist")]
+    NoSuchRelation(String),
     #[error("\"{0}\" is not a TVIEW")]
     NotATview(String),
     #[error("{what}")]
@@ -53,7 +55,7 @@ impl Error {
     fn code(&self) -> Code {
         match self {
             Error::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-            Error::NoRelation(_) => Code::ERRCODE_UNDEFINED_TABLE,
+            Error::NoRelation(_) | Error::NoSuchRelation(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
