@@ -151,6 +151,10 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
     if existing() != pg_sys::InvalidOid {
         call.done = true;
+        // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
+        for relid in relations::of(load::expand(query)?).into_keys() {
+            pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
+        }
         let existing = named::hold(existing, named::Lock::WithSources);
         return replace_query(existing, &Planned { replace: true, ..planned }, call.completion);
     }

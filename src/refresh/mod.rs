@@ -39,6 +39,7 @@ use crate::pg::snapshot::{self, Active};
 use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
 use crate::tam;
+use graph::Graph;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -140,14 +141,21 @@ pub fn flush(moment: Moment) {
 
 impl Flush {
     fn run(&mut self) -> Result<()> {
-        let graph = graph::current()?;
-        let without_sources: Vec<u32> =
-            self.recompute.iter().copied().filter(|t| !graph.reads.contains_key(t)).collect();
-        for tview in without_sources.iter().chain(&graph.order) {
-            let changed = |t| graph.reads.get(t).is_some_and(|r| r.iter().any(|s| self.changes.contains_key(s)));
-            if self.recompute.contains(tview) || changed(tview) {
-                let oid = pg_sys::Oid::from(*tview);
-                stat::watched(graph.root(oid), || self.maintain(oid, graph.is_read(*tview)))?;
+        let mut done = BTreeSet::new();
+        let mut graph = graph::current()?;
+        let mut at = 0;
+        while let Some(tview) = self.next(&graph, &mut at) {
+            let oid = pg_sys::Oid::from(tview);
+            // Whoever changes a TVIEW holds its lock: after it was waited for, the graph may be another one.
+            let rel = Relation::open(oid, pg_sys::RowExclusiveLock);
+            let now = graph::current()?;
+            if !Rc::ptr_eq(&graph, &now) {
+                (graph, at) = (now, 0);
+                continue;
+            }
+            at += 1;
+            if let Some(rel) = rel.filter(|rel| done.insert(tview) && rel.class().relispopulated) {
+                stat::watched(graph.root(oid), || self.maintain(rel, graph.is_read(tview)))?;
             }
         }
         // What was written is visible to the snapshot that the reader takes next.
@@ -162,12 +170,19 @@ impl Flush {
         Ok(())
     }
 
-    /// Brings one TVIEW up to date. `is_read`: another TVIEW reads it and wants its changes.
-    fn maintain(&mut self, oid: pg_sys::Oid, is_read: bool) -> Result<Counters> {
-        let Some(rel) = Relation::open(oid, pg_sys::RowExclusiveLock) else { return Ok(Counters::default()) };
-        if !rel.class().relispopulated {
-            return Ok(Counters::default());
-        }
+    /// The next TVIEW that has something to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
+    fn next(&self, graph: &Graph, at: &mut usize) -> Option<u32> {
+        let changed = |t| graph.reads.get(t).is_some_and(|r| r.iter().any(|s| self.changes.contains_key(s)));
+        let without_sources = self.recompute.iter().filter(|t| !graph.reads.contains_key(t));
+        let all = without_sources.chain(&graph.order).enumerate().skip(*at);
+        let (place, tview) = all.into_iter().find(|(_, t)| self.recompute.contains(t) || changed(t))?;
+        *at = place;
+        Some(*tview)
+    }
+
+    /// Brings one TVIEW up to date, which is locked. `is_read`: another TVIEW reads it and wants its changes.
+    fn maintain(&mut self, rel: Relation, is_read: bool) -> Result<Counters> {
+        let oid = rel.oid();
         let tview = tview::of(&rel)?;
         let stage = (tview.name != tview.title).then_some(tview.name.as_str());
         callback::set_flushing(Some((&tview.title, stage)));
