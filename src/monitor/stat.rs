@@ -5,8 +5,9 @@
 use super::counters::{table, take_waited, Counters};
 use crate::pg::error::Result;
 use crate::pg::function::{sql_function, Arguments};
+use crate::pg::original;
 use crate::pg::relation::Relation;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{pg_sys, IntoDatum};
 use std::any::Any;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -36,14 +37,9 @@ pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Counters>) 
     }
 }
 
-/// Message of an error on its way through Rust frames, in the forms that pgrx gives it.
+/// Message of an error on its way through Rust frames.
 fn message(panic: &(dyn Any + Send)) -> &str {
-    if let Some(caught) = panic.downcast_ref::<CaughtError>() {
-        let (CaughtError::PostgresError(report)
-        | CaughtError::ErrorReport(report)
-        | CaughtError::RustPanic { ereport: report, .. }) = caught;
-        report.message()
-    } else if let Some(report) = panic.downcast_ref::<ErrorReportWithLevel>() {
+    if let Some(report) = original::report_of(panic) {
         report.message()
     } else if let Some(report) = panic.downcast_ref::<ErrorReport>() {
         report.message()

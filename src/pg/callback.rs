@@ -57,14 +57,25 @@ pub fn set_error_location(location: i32) {
 struct Flushing {
     tview: CString,
     stage: Option<CString>,
+    hidden: bool,
 }
 
-/// Names the TVIEW that is being flushed, and its stage, for the context lines; `None` when done.
-pub fn set_flushing(name: Option<(&str, Option<&str>)>) {
-    let flushing = name.and_then(|(tview, stage)| {
-        Some(Flushing { tview: CString::new(tview).ok()?, stage: stage.and_then(|s| CString::new(s).ok()) })
+/// Names the TVIEW that is being flushed, and its stage, for the context lines; `None` when done. `hidden`: who writes may not read the
+/// TVIEW, and so not what errors say about its rows.
+pub fn set_flushing(name: Option<(&str, Option<&str>, bool)>) {
+    let flushing = name.and_then(|(tview, stage, hidden)| {
+        let stage = stage.and_then(|s| CString::new(s).ok());
+        Some(Flushing { tview: CString::new(tview).ok()?, stage, hidden })
     });
     FLUSHING.with(|f| *f.borrow_mut() = flushing);
+}
+
+/// The TVIEW whose errors must not be shown as they are.
+pub fn hidden() -> Option<String> {
+    FLUSHING.with(|f| match f.try_borrow().as_deref() {
+        Ok(Some(f)) if f.hidden => Some(f.tview.to_string_lossy().into_owned()),
+        _ => None,
+    })
 }
 
 /// Nothing is being reported or flushed any more.

@@ -155,7 +155,8 @@ impl Flush {
             }
             at += 1;
             if let Some(rel) = rel.filter(|rel| done.insert(tview) && rel.class().relispopulated) {
-                stat::watched(graph.root(oid), || self.maintain(rel, graph.is_read(tview)))?;
+                let root = graph.root(oid);
+                stat::watched(root, || self.maintain(rel, root, graph.is_read(tview)))?;
             }
         }
         // What was written is visible to the snapshot that the reader takes next.
@@ -181,11 +182,11 @@ impl Flush {
     }
 
     /// Brings one TVIEW up to date, which is locked. `is_read`: another TVIEW reads it and wants its changes.
-    fn maintain(&mut self, rel: Relation, is_read: bool) -> Result<Counters> {
+    fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, is_read: bool) -> Result<Counters> {
         let oid = rel.oid();
         let tview = tview::of(&rel)?;
         let stage = (tview.name != tview.title).then_some(tview.name.as_str());
-        callback::set_flushing(Some((&tview.title, stage)));
+        callback::set_flushing(Some((&tview.title, stage, !self.may_read(&tview, root))));
         let lost = !sentinel::alive(oid, rel.class());
         let mut changed: BTreeSet<u32> =
             tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
@@ -230,6 +231,16 @@ impl Flush {
         }
         callback::set_flushing(None);
         Ok(done)
+    }
+
+    /// Whether the user who writes may read the user's TVIEW that this one is or serves.
+    fn may_read(&self, tview: &Tview, root: pg_sys::Oid) -> bool {
+        // SAFETY: the current user, and a look-up of privileges on an existing relation.
+        unsafe {
+            let user = pg_sys::GetUserId();
+            let mode = pg_sys::ACL_SELECT as pg_sys::AclMode;
+            user == tview.owner || pg_sys::pg_class_aclcheck(root, user, mode) == pg_sys::AclResult::ACLCHECK_OK
+        }
     }
 
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
