@@ -12,6 +12,7 @@
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
 //! | queue/spill `DEAD` | files to be closed | closed before | reset | | |
 //! | refresh `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
+//! | refresh `MUCH` | memory is to be given back | used before | reset | | |
 //! | refresh `LAST` | last flush's command | reset | reset | | (too late is harmless) |
 //! | refresh/base `BASES` | commands of flushes | reset | reset | level below | undone |
 //! | refresh/provisional `WRITTEN` | keys to look at again | reset | reset | | (too many are harmless) |

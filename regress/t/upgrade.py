@@ -28,7 +28,7 @@ DROP EXTENSION pg_tviews;
 
 ON = """
 CREATE EXTENSION pg_tviews;
-SELECT format('ALTER MATERIALIZED VIEW %s SET ACCESS METHOD tview', oid::regclass) FROM pg_class WHERE relkind = 'm' ORDER BY oid \\gexec
+SELECT format('ALTER MATERIALIZED VIEW %s SET ACCESS METHOD tview', oid::regclass) FROM pg_class WHERE relkind = 'm' AND relnamespace <> 'tviews'::regnamespace ORDER BY oid \\gexec
 """
 
 SHAPE = "SELECT name, strategies, internal_stages, populated FROM tviews.tviews ORDER BY name"

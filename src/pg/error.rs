@@ -37,6 +37,8 @@ pub enum Error {
     Privilege { name: String, at: i32 },
     #[error("no collation was derived for column \"c{0}\"")]
     IndeterminateCollation(i16),
+    #[error("out of memory")]
+    OutOfMemory,
     #[error("{0}")]
     Internal(String),
 }
@@ -65,6 +67,7 @@ impl Error {
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::IndeterminateCollation(_) => Code::ERRCODE_INDETERMINATE_COLLATION,
+            Error::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
             Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }

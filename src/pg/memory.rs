@@ -1,10 +1,15 @@
 //! Memory contexts that belong to a Rust value.
 //!
 //! Invariant: what is allocated inside lives exactly as long as the value; while unwinding nothing is freed, the server's
-//! own abort does that for children of transaction contexts.
+//! own abort does that for children of transaction contexts. What grows with the data lives in such a context, where the server sees it
+//! (pg_backend_memory_contexts), and running out of memory is an error of the statement: collections ask before they grow (`enough`).
 
+use super::error::Error;
 use super::ext;
+use allocator_api2::alloc::{AllocError, Allocator, Layout};
 use pgrx::pg_sys;
+use std::ffi::CStr;
+use std::ptr::NonNull;
 
 /// The setting, in bytes.
 pub fn work_mem() -> usize {
@@ -12,9 +17,38 @@ pub fn work_mem() -> usize {
     unsafe { usize::try_from(pg_sys::work_mem).unwrap_or(0).saturating_mul(1024) }
 }
 
+/// What a hash table may take, in bytes: work_mem times hash_mem_multiplier, as for the server's own.
+pub fn hash_mem() -> usize {
+    // SAFETY: a plain getter.
+    unsafe { pg_sys::get_hash_memory_limit() }
+}
+
+/// Gives what was freed back to the system: after much work the C library keeps it otherwise.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Raises "out of memory" when a collection could not grow.
+pub fn enough<T, E>(grown: Result<T, E>) -> T {
+    match grown {
+        Ok(value) => value,
+        Err(_) => Error::OutOfMemory.raise(),
+    }
+}
+
 pub struct Arena(pg_sys::MemoryContext);
 
 impl Arena {
+    /// Lives until dropped, at most as long as the transaction.
+    pub fn of_transaction(name: &'static CStr) -> Arena {
+        // SAFETY: there is a transaction.
+        unsafe { Arena::named(pg_sys::TopTransactionContext, name) }
+    }
+
     /// Lives until dropped, at most as long as the backend.
     pub fn cached() -> Arena {
         // SAFETY: CacheMemoryContext exists in every backend.
@@ -28,9 +62,13 @@ impl Arena {
     }
 
     unsafe fn below(parent: pg_sys::MemoryContext) -> Arena {
+        Arena::named(parent, c"tviews")
+    }
+
+    unsafe fn named(parent: pg_sys::MemoryContext, name: &'static CStr) -> Arena {
         Arena(pg_sys::AllocSetContextCreateInternal(
             parent,
-            c"tviews".as_ptr(),
+            name.as_ptr(),
             pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
             pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
             pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
@@ -54,6 +92,21 @@ impl Arena {
         unsafe { pg_sys::MemoryContextMemAllocated(self.0, true) }
     }
 
+    /// Raw memory, aligned for any type of the server; running out of it is an error.
+    pub fn allocate(&self, bytes: usize) -> *mut u8 {
+        // SAFETY: the context lives.
+        unsafe {
+            let huge = (pg_sys::MCXT_ALLOC_HUGE | pg_sys::MCXT_ALLOC_NO_OOM) as i32;
+            let found = pg_sys::MemoryContextAllocExtended(self.0, bytes, huge).cast::<u8>();
+            enough(if found.is_null() { Err(()) } else { Ok(found) })
+        }
+    }
+
+    /// For collections that live no longer than this arena.
+    pub fn allocator(&self) -> InArena {
+        InArena(self.0)
+    }
+
     /// A copy of a node tree in here.
     ///
     /// # Safety
@@ -68,6 +121,38 @@ impl Drop for Arena {
         if !std::thread::panicking() {
             // SAFETY: ours, deleted once.
             unsafe { pg_sys::MemoryContextDelete(self.0) };
+        }
+    }
+}
+
+/// Allocates in an arena, which outlives what is allocated.
+#[derive(Clone, Copy)]
+pub struct InArena(pg_sys::MemoryContext);
+
+// SAFETY: blocks of a memory context stay where they are until they are freed; palloc aligns for every type that is used here.
+unsafe impl Allocator for InArena {
+    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        // hashbrown asks for 16, palloc gives 8
+        let bytes = layout.size() + layout.align();
+        let flags = (pg_sys::MCXT_ALLOC_HUGE | pg_sys::MCXT_ALLOC_NO_OOM) as i32;
+        // SAFETY: the context lives; a block that is too small to hold its own address in front of it is never asked for.
+        unsafe {
+            let block = pg_sys::MemoryContextAllocExtended(self.0, bytes + size_of::<usize>(), flags).cast::<u8>();
+            if block.is_null() {
+                return Err(AllocError);
+            }
+            let first = block.add(size_of::<usize>());
+            let aligned = first.add(first.align_offset(layout.align()));
+            aligned.cast::<usize>().sub(1).write_unaligned(block as usize);
+            let slice = std::ptr::slice_from_raw_parts_mut(aligned, layout.size());
+            NonNull::new(slice).ok_or(AllocError)
+        }
+    }
+
+    unsafe fn deallocate(&self, pointer: NonNull<u8>, _layout: Layout) {
+        if !std::thread::panicking() {
+            let block = pointer.as_ptr().cast::<usize>().sub(1).read_unaligned();
+            pg_sys::pfree(block as *mut std::ffi::c_void);
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod name;
 pub mod original;
 pub mod pinned;
+mod receiver;
 pub mod relation;
 mod row_comparison;
 pub mod shmem;

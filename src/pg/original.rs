@@ -97,6 +97,17 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
     }
 }
 
+/// As `shield`, for what is called by a query of ours: nothing is hidden yet.
+pub fn carry(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(()) => std::ptr::null_mut(),
+        Err(panic) => match take() {
+            kept if kept.is_null() => std::panic::resume_unwind(panic),
+            kept => kept,
+        },
+    }
+}
+
 /// Classes of SQLSTATEs whose messages are not about the values of rows.
 const ABOUT_NO_ROW: &[&[u8; 2]] = &[b"0A", b"25", b"40", b"53", b"54", b"55", b"57", b"58", b"XX"];
 

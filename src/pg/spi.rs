@@ -6,6 +6,7 @@
 
 use super::callees::{Callees, InForce, MARK};
 use super::error::{Error, Result};
+use super::receiver::Receiver;
 use super::started::Started;
 use super::{list, original};
 use pgrx::pg_sys;
@@ -25,6 +26,7 @@ mod raw {
             read_only: bool,
             count: c_long,
         ) -> c_int;
+        pub fn SPI_execute_plan_extended(plan: pg_sys::SPIPlanPtr, options: *const pg_sys::SPIExecuteOptions) -> c_int;
         pub fn SPI_cursor_fetch(portal: pg_sys::Portal, forward: bool, count: c_long);
     }
 }
@@ -54,6 +56,20 @@ impl Session {
         assert_eq!(code, pg_sys::SPI_OK_SELECT as i32);
         // SAFETY: set by SPI_execute_plan.
         unsafe { Rows { table: pg_sys::SPI_tuptable, len: pg_sys::SPI_processed as usize } }
+    }
+
+    /// Runs a plan that returns rows, with the active snapshot, and shows each row to `look`: values and null flags, valid during the call.
+    pub fn each(&self, plan: &Plan, look: &mut dyn FnMut(&[pg_sys::Datum], &[bool])) {
+        let _callees = InForce::new(&plan.callees);
+        let _started = Started::new(plan.pointer);
+        let mut receiver = Receiver::new(look);
+        let options =
+            pg_sys::SPIExecuteOptions { read_only: true, dest: receiver.raw(), ..pg_sys::SPIExecuteOptions::default() };
+        // SAFETY: the plan has no parameters; the receiver stays where it is.
+        let code = unsafe {
+            original::keep(plan.line.as_ptr(), || raw::SPI_execute_plan_extended(plan.pointer, &raw const options))
+        };
+        assert_eq!(code, pg_sys::SPI_OK_SELECT as i32);
     }
 
     /// Runs a plan through a cursor and hands its rows over in batches of `size`.

@@ -4,19 +4,18 @@
 //! images are equal bytes exactly when nothing that matters differs (toasted values: when they are the same value).
 //! Invariant: memory and disk together sum to the changes; what went to disk is no longer consolidated.
 
+use super::images::Images;
 use super::spill::Spill;
 use crate::pg::guc;
 use pgrx::pg_sys;
 use tviews_core::queue::Absorb;
-use tviews_core::zset::ZSet;
 
 /// Bytes of a minimal tuple, 8-byte aligned as the server requires.
 pub type Image = Box<[u64]>;
 
 #[derive(Default)]
 pub struct ChangeSet {
-    rows: ZSet<Image>,
-    bytes: usize,
+    rows: Images,
     spill: Option<Spill>,
     everything: bool,
 }
@@ -27,25 +26,21 @@ impl ChangeSet {
     /// # Safety
     /// `tuple` is a valid minimal tuple.
     pub unsafe fn add(&mut self, tuple: pg_sys::MinimalTuple, weight: i64) {
-        self.add_image(image_of(tuple), weight);
+        self.add_image(&image_of(tuple), weight);
     }
 
-    pub fn add_image(&mut self, image: Image, weight: i64) {
+    pub fn add_image(&mut self, image: &[u64], weight: i64) {
         if self.everything {
             return;
         }
-        let size = image.len() * 8 + 64;
-        if self.spill.is_none() && self.bytes + size > budget() {
+        if self.spill.is_none() && self.rows.bytes() + image.len() * 8 > budget() {
             self.spill = Some(Spill::new());
         }
-        if let Some(spill) = &mut self.spill {
-            spill.put(&image, weight);
-            return;
-        }
-        match self.rows.add(image, weight) {
-            1 => self.bytes += size,
-            -1 => self.bytes = self.bytes.saturating_sub(size),
-            _ => {}
+        match &mut self.spill {
+            Some(spill) => spill.put(image, weight),
+            None => {
+                self.rows.add(image, weight);
+            }
         }
     }
 
@@ -54,7 +49,6 @@ impl ChangeSet {
         self.everything = true;
         self.rows.clear();
         self.spill = None;
-        self.bytes = 0;
     }
 
     pub fn is_everything(&self) -> bool {
@@ -107,10 +101,10 @@ impl Absorb for ChangeSet {
             return;
         }
         for (image, weight) in other.rows.iter() {
-            self.add_image(image.clone(), weight);
+            self.add_image(image, weight);
         }
         if let Some(spill) = &other.spill {
-            spill.each(|image, weight| self.add_image(image.into(), weight));
+            spill.each(|image, weight| self.add_image(image, weight));
         }
     }
 

@@ -5,6 +5,7 @@
 //! Called by capture (adds), flush (takes), the hooks (asks whether something is pending) and xact.
 
 pub mod changes;
+pub mod images;
 pub mod in_flight;
 pub mod spill;
 

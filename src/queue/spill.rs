@@ -34,6 +34,11 @@ pub struct Spill {
 
 impl Spill {
     pub fn new() -> Spill {
+        Spill::among(1)
+    }
+
+    /// As one of `parts` that are filled together.
+    pub fn among(parts: usize) -> Spill {
         bury();
         // SAFETY: context and owner are switched back; they exist while a transaction does.
         unsafe {
@@ -42,8 +47,9 @@ impl Spill {
             pg_sys::CurrentResourceOwner = pg_sys::TopTransactionResourceOwner;
             let memory = match guc::CHANGE_BUFFER_MEMORY.get() {
                 n if n < 0 => pg_sys::work_mem,
-                n => n.max(64),
+                n => n,
             };
+            let memory = (memory / parts as i32).max(64);
             let store = pg_sys::tuplestore_begin_heap(false, false, memory);
             let desc = pg_sys::CreateTemplateTupleDesc(2);
             pg_sys::TupleDescInitEntry(desc, 1, c"weight".as_ptr(), pg_sys::INT8OID, -1, 0);

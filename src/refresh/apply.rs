@@ -3,6 +3,7 @@
 //! Invariant: a unique index of the TVIEW never sees two rows with one key although the final state has none: when there
 //! are unique indexes beside the key, an update is a delete and an insert, and all deletes come first.
 
+use super::rows::{Places, Rows};
 use super::{provisional, Job};
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -13,15 +14,31 @@ use crate::pg::{ext, list};
 use crate::tam::write::{WriteResult, Writer};
 use pgrx::pg_sys;
 
-/// One action; `R` says where its new row is.
-pub enum Change<R> {
-    Insert(R),
-    Update(pg_sys::ItemPointerData, R),
-    Delete(pg_sys::ItemPointerData),
+/// Row actions that wait to be written.
+pub(super) struct Changes {
+    pub deletes: Places,
+    pub updates: Places,
+    /// The new row of each update.
+    pub updated: Rows,
+    pub inserts: Rows,
 }
 
-/// Fills in the values and null flags of a new row.
-pub type Load<'a, R> = &'a mut dyn FnMut(&R, &mut [pg_sys::Datum], &mut [bool]);
+impl Changes {
+    pub fn new(rel: &Relation) -> Changes {
+        Changes { deletes: Places::new(), updates: Places::new(), updated: Rows::of(rel), inserts: Rows::of(rel) }
+    }
+
+    /// # Safety
+    /// One value for each attribute.
+    pub unsafe fn update(&mut self, tid: pg_sys::ItemPointerData, values: &[pg_sys::Datum], nulls: &[bool]) {
+        self.updates.put(tid);
+        self.updated.put(values, nulls);
+    }
+
+    fn len(&self) -> usize {
+        self.deletes.len() + self.updates.len() + self.inserts.len()
+    }
+}
 
 struct Row {
     values: Vec<pg_sys::Datum>,
@@ -35,60 +52,48 @@ impl Row {
 }
 
 impl Job<'_> {
-    /// Applies `changes`; `load` fills in a new row.
-    pub(super) fn apply<R>(&mut self, changes: Vec<Change<R>>, snapshot: &Active, load: Load<R>) -> Result<()> {
-        if changes.is_empty() {
+    pub(super) fn apply(&mut self, mut changes: Changes, snapshot: &Active) -> Result<()> {
+        if changes.len() == 0 {
             return Ok(());
         }
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
         let split_updates = unique_indexes(self.rel) > 1;
-        // (row, already recorded)
-        let mut inserts: Vec<(R, bool)> = Vec::new();
-        let mut updates: Vec<(pg_sys::ItemPointerData, R)> = Vec::new();
+        // New rows of updates that are split, already recorded.
+        let mut moved = Rows::of(self.rel);
         // SAFETY: the relation is locked; every row has one value per attribute.
         unsafe {
             let mut writer = Writer::open(self.rel.raw());
-            for change in changes {
-                match change {
-                    Change::Insert(r) => inserts.push((r, false)),
-                    Change::Delete(_) if fault::on(Fault::KeepRows) => {}
-                    Change::Delete(tid) => {
-                        self.fetch(&mut writer, tid, snapshot, &mut old)?;
-                        self.record(&old, -1);
-                        self.done.rows_deleted += 1;
-                        self.check(writer.delete(tid))?;
-                    }
-                    Change::Update(tid, r) => {
-                        self.fetch(&mut writer, tid, snapshot, &mut old)?;
-                        load(&r, &mut new.values, &mut new.nulls);
-                        if same(self.rel, &old, &new) {
-                            self.done.rows_unchanged += 1;
-                            continue;
-                        }
-                        self.done.rows_updated += 1;
-                        self.record(&old, -1);
-                        self.record(&new, 1);
-                        if split_updates {
-                            self.check(writer.delete(tid))?;
-                            inserts.push((r, true));
-                        } else {
-                            updates.push((tid, r));
-                        }
-                    }
+            while let Some(tid) = changes.deletes.next().filter(|_| !fault::on(Fault::KeepRows)) {
+                self.fetch(&mut writer, tid, snapshot, &mut old)?;
+                self.record(&old, -1);
+                self.done.rows_deleted += 1;
+                self.check(writer.delete(tid))?;
+            }
+            while changes.updated.next(&mut new.values, &mut new.nulls) {
+                let Some(tid) = changes.updates.next() else { break };
+                self.fetch(&mut writer, tid, snapshot, &mut old)?;
+                if same(self.rel, &old, &new) {
+                    self.done.rows_unchanged += 1;
+                    continue;
+                }
+                self.done.rows_updated += 1;
+                self.record(&old, -1);
+                self.record(&new, 1);
+                if split_updates {
+                    self.check(writer.delete(tid))?;
+                    moved.put(&new.values, &new.nulls);
+                } else {
+                    self.check(writer.update(tid, &new.values, &new.nulls))?;
                 }
             }
-            for (tid, r) in updates {
-                load(&r, &mut new.values, &mut new.nulls);
-                self.check(writer.update(tid, &new.values, &new.nulls))?;
+            writer.expect(moved.len() + changes.inserts.len());
+            while moved.next(&mut new.values, &mut new.nulls) {
+                self.insert(&mut writer, &new);
             }
-            writer.expect(inserts.len());
-            for (r, recorded) in inserts {
-                load(&r, &mut new.values, &mut new.nulls);
-                if !recorded {
-                    self.done.rows_inserted += 1;
-                    self.record(&new, 1);
-                }
+            while changes.inserts.next(&mut new.values, &mut new.nulls) {
+                self.done.rows_inserted += 1;
+                self.record(&new, 1);
                 self.insert(&mut writer, &new);
             }
             writer.close();

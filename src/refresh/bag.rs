@@ -4,7 +4,8 @@
 //! Invariant: the stored rows are the query's rows, each as often; a row that must go is there. Two transactions that take
 //! away equal rows follow one another, because the hash is locked.
 
-use super::apply::Change;
+use super::apply::Changes;
+use super::rows::{pack, Places};
 use super::tview::{Size, Tview};
 use super::{locks, Job};
 use crate::analyze::delta::Weighted;
@@ -14,17 +15,18 @@ use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
-use crate::pg::memory::Arena;
+use crate::pg::memory::{self, Arena};
 use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::{Rows, Session};
-use crate::queue::changes::{ChangeSet, Image};
+use crate::queue::changes::ChangeSet;
+use crate::queue::images::Images;
+use crate::queue::spill::Spill;
 use pgrx::{pg_sys, FromDatum};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
-use tviews_core::zset::ZSet;
 
 /// Texts for one set of changed relations.
 pub struct BagSql {
@@ -34,50 +36,100 @@ pub struct BagSql {
     pub lookup: String,
 }
 
+/// How many parts there are on disk.
+const PARTS: usize = 64;
+
+/// Weighted rows, summed; as many as a hash table of the server may take, behind that in parts by hash, on disk and not summed.
+#[derive(Default)]
+struct Weighed {
+    rows: Images,
+    parts: Vec<Spill>,
+}
+
+impl Weighed {
+    fn add(&mut self, image: &[u64], weight: i64) {
+        if self.parts.is_empty() {
+            self.rows.add(image, weight);
+            if self.rows.bytes() <= memory::hash_mem() {
+                return;
+            }
+            self.parts = (0..PARTS).map(|_| Spill::among(PARTS)).collect();
+            for (image, weight) in std::mem::take(&mut self.rows).iter() {
+                self.put(image, weight);
+            }
+        } else {
+            self.put(image, weight);
+        }
+    }
+
+    fn put(&mut self, image: &[u64], weight: i64) {
+        self.parts[hash_of(image) as usize % PARTS].put(image, weight);
+    }
+}
+
 impl Job<'_> {
     pub(super) fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {
         let arena = Arena::current();
-        let mut rows: ZSet<Image> = ZSet::default();
-        if self.lead(|job| job.weigh(&mut rows, &arena, sql, size))?.is_none() {
+        let mut weighed = Weighed::default();
+        if self.lead(|job| job.weigh(&mut weighed, &arena, sql, size))?.is_none() {
             return self.without_lead();
         }
-        self.done.dirty_keys += rows.len() as u64;
-        let mut going: HashMap<Image, i64> = HashMap::new();
-        let mut coming: Vec<Image> = Vec::new();
-        for (image, weight) in rows.iter() {
-            if weight < 0 {
-                let weight = if fault::on(Fault::RemoveOneOfSeveral) { -1 } else { weight };
-                going.insert(image.clone(), -weight);
-            } else {
-                coming.extend((0..weight).map(|_| image.clone()));
+        if weighed.parts.is_empty() {
+            let mut going = BTreeSet::new();
+            for (image, _) in weighed.rows.iter().filter(|(_, weight)| *weight < 0) {
+                locks::note(&mut going, hash_of(image));
             }
-        }
-        drop(rows);
-        let mut changes: Vec<Change<Image>> = Vec::new();
-        if !going.is_empty() {
-            locks::keys(self.tview, &going.keys().map(hash_of).collect());
+            if !going.is_empty() {
+                locks::keys(self.tview, &going);
+            }
+        } else {
+            locks::all_keys(self.tview);
         }
         let snapshot = self.snapshot();
-        if !going.is_empty() {
-            self.find(&mut going, &sql.lookup, size, &snapshot, &mut changes)?;
+        let mut changes = Changes::new(self.rel);
+        self.place(&mut weighed.rows, sql, size, &snapshot, &mut changes)?;
+        for part in weighed.parts {
+            let mut rows = Images::default();
+            part.each(|image, weight| {
+                rows.add(image, weight);
+            });
+            drop(part);
+            self.place(&mut rows, sql, size, &snapshot, &mut changes)?;
         }
-        changes.extend(coming.into_iter().map(Change::Insert));
+        self.apply(changes, &snapshot)
+    }
+
+    /// Finds the rows that go, and takes over those that come.
+    fn place(
+        &mut self,
+        rows: &mut Images,
+        sql: &BagSql,
+        size: Size,
+        snapshot: &Active,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        self.done.dirty_keys += rows.len() as u64;
+        if rows.iter().any(|(_, weight)| weight < 0) {
+            self.find(rows, &sql.lookup, size, snapshot, changes)?;
+        }
         let desc = self.rel.tupdesc();
         // SAFETY: images are minimal tuples of the relation's row type.
-        let slot = unsafe { pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsMinimalTuple) };
-        self.apply(changes, &snapshot, &mut |image, values, nulls| unsafe {
-            pg_sys::ExecStoreMinimalTuple(image.as_ptr().cast_mut().cast(), slot, false);
-            let (found, empty) = crate::pg::slot::all(slot);
-            values.copy_from_slice(found);
-            nulls.copy_from_slice(empty);
-        })?;
-        // SAFETY: ours.
-        unsafe { pg_sys::ExecDropSingleTupleTableSlot(slot) };
+        unsafe {
+            let slot = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsMinimalTuple);
+            for (image, weight) in rows.iter().filter(|(_, weight)| *weight > 0) {
+                pg_sys::ExecStoreMinimalTuple(image.as_ptr().cast_mut().cast(), slot, false);
+                let (values, nulls) = crate::pg::slot::all(slot);
+                for _ in 0..weight {
+                    changes.inserts.put(values, nulls);
+                }
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
         Ok(())
     }
 
     /// The rows by which the output changes.
-    fn weigh(&mut self, rows: &mut ZSet<Image>, arena: &Arena, sql: &BagSql, size: Size) -> Result<()> {
+    fn weigh(&mut self, rows: &mut Weighed, arena: &Arena, sql: &BagSql, size: Size) -> Result<()> {
         for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
@@ -89,49 +141,39 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The places of the rows that go.
-    fn find(
-        &self,
-        going: &mut HashMap<Image, i64>,
-        sql: &str,
-        size: Size,
-        snapshot: &Active,
-        changes: &mut Vec<Change<Image>>,
-    ) -> Result<()> {
+    /// The places of the rows that go: those of negative weight, which is used up.
+    fn find(&self, rows: &mut Images, sql: &str, size: Size, snapshot: &Active, changes: &mut Changes) -> Result<()> {
         let mut dirty = ChangeSet::default();
-        for image in going.keys() {
-            // SAFETY: an image is a minimal tuple.
-            unsafe { dirty.add(image.as_ptr().cast_mut().cast(), 1) };
+        for (image, _) in rows.iter().filter(|(_, weight)| *weight < 0) {
+            dirty.add_image(image, 1);
         }
         let offer = srf::offer_dirty(self.tview.oid, dirty);
         let session = Session::open();
         let plan = self.tview.plan(&session, sql, size)?;
-        let found = session.query(&plan);
+        let mut found = Places::new();
+        // SAFETY: column 0 is a tid.
+        session.each(&plan, &mut |row, _| found.put(unsafe { *row[0].cast_mut_ptr::<pg_sys::ItemPointerData>() }));
         drop(offer);
-        let mut seen: HashSet<(u32, u16)> = HashSet::new();
-        // SAFETY: column 0 is a tid of this relation, seen by the snapshot.
+        let mut seen: HashSet<i64> = HashSet::new();
+        // SAFETY: places of this relation, seen by the snapshot.
         unsafe {
             let mut reader = crate::tam::read::Reader::open(self.rel.raw());
             let mut image = ImageBuilder::new(self.rel.tupdesc());
-            for row in 0..found.len() {
-                let Some(tid) = found.get(row, 0) else { continue };
-                let tid = *tid.cast_mut_ptr::<pg_sys::ItemPointerData>();
-                let block = (u32::from(tid.ip_blkid.bi_hi) << 16) | u32::from(tid.ip_blkid.bi_lo);
-                if !seen.insert((block, tid.ip_posid)) {
+            while let Some(tid) = found.next() {
+                if !seen.insert(pack(tid)) {
                     continue;
                 }
                 let Some((values, nulls)) = reader.fetch(tid, snapshot.raw()) else { continue };
                 for i in 0..values.len() {
                     image.set(i, (!nulls[i]).then(|| plain(self.rel, i, values[i])));
                 }
-                if let Some(n) = going.get_mut(&image.image()).filter(|n| **n > 0) {
-                    *n -= 1;
-                    changes.push(Change::Delete(tid));
+                if rows.use_up(&image.image()) {
+                    changes.deletes.put(tid);
                 }
             }
             reader.close();
         }
-        if going.values().any(|n| *n > 0) {
+        if !fault::on(Fault::RemoveOneOfSeveral) && rows.iter().any(|(_, weight)| weight < 0) {
             return Err(Error::Internal(format!(
                 "a row of TVIEW {} that must go is not there; tviews.rebuild() brings it back",
                 self.tview.title
@@ -150,7 +192,7 @@ unsafe fn plain(rel: &Relation, i: usize, value: pg_sys::Datum) -> pg_sys::Datum
     }
 }
 
-fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut ZSet<Image>) {
+fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut Weighed) {
     let attributes: Vec<usize> = (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped).collect();
     // SAFETY: column 0 is bigint, the others are of the attributes' types.
     arena.enter(|| unsafe {
@@ -160,12 +202,12 @@ fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut ZSet<Image>) 
             for (i, att) in attributes.iter().enumerate() {
                 image.set(*att, batch.get(row, i + 1).map(|d| plain(rel, *att, d)));
             }
-            rows.add(image.image(), weight);
+            rows.add(&image.image(), weight);
         }
     });
 }
 
-fn hash_of(image: &Image) -> u32 {
+fn hash_of(image: &[u64]) -> u32 {
     let mut hasher = DefaultHasher::new();
     image.hash(&mut hasher);
     hasher.finish() as u32

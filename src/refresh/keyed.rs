@@ -5,8 +5,9 @@
 //! set of dirty keys itself cannot grow meanwhile, since all relations it was computed from are locked in SHARE.
 //! Keys that were written under the transaction's own snapshot are dirty at commit, too (provisional.rs).
 
-use super::apply::Change;
-use super::full::RowHash;
+use super::apply::Changes;
+use super::difference::{Difference, RowHash};
+use super::full::Filled;
 use super::tview::Size;
 use super::{locks, provisional, sql, Job};
 use crate::analyze::texts::Texts;
@@ -16,8 +17,8 @@ use crate::pg::error::{Error, Result};
 use crate::pg::slot;
 use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
-use pgrx::{pg_sys, FromDatum};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use pgrx::pg_sys;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 use tviews_core::queue::Absorb;
 
@@ -30,7 +31,7 @@ impl Job<'_> {
                 return self.without_lead();
             };
             if let Some(written) = provisional {
-                hashes.extend(self.hashes_of(&written));
+                self.hashes_of(&written).into_iter().for_each(|hash| locks::note(&mut hashes, hash));
                 dirty.absorb(&written);
             }
             if dirty.len() == 0 {
@@ -82,21 +83,22 @@ impl Job<'_> {
         let _snapshot = self.snapshot();
         let session = Session::open();
         let plan = self.tview.plan(&session, sql, size)?;
-        let rows = session.query(&plan);
         let key = self.tview.key.as_deref().unwrap_or_default();
         let mut hashes = BTreeSet::new();
         let mut set = ChangeSet::default();
         // SAFETY: key values come from the query as the types of the key columns.
-        unsafe {
-            let mut image = ImageBuilder::new(self.rel.tupdesc());
-            for row in 0..rows.len() {
-                for (i, k) in key.iter().enumerate() {
-                    image.set(k.at, rows.get(row, i));
-                }
-                image.add_to(&mut set, 1);
-                hashes.insert(self.key_hash(|i, _| rows.get(row, i)));
+        let mut image = unsafe { ImageBuilder::new(self.rel.tupdesc()) };
+        session.each(&plan, &mut |values, nulls| {
+            let value = |i: usize| (!nulls[i]).then_some(values[i]);
+            for (i, k) in key.iter().enumerate() {
+                image.set(k.at, value(i));
             }
-        }
+            // SAFETY: as above.
+            unsafe {
+                image.add_to(&mut set, 1);
+                locks::note(&mut hashes, self.key_hash(|i, _| value(i)));
+            }
+        });
         Ok((set, hashes))
     }
 
@@ -105,50 +107,38 @@ impl Job<'_> {
         let snapshot = self.snapshot();
         let session = Session::open();
         let plan = self.choose(&session, texts, size)?.plan;
-        let rows = session.query(&plan);
-        // One row a key, unless they were counted already.
-        self.done.dirty_keys = self.done.dirty_keys.max(rows.len() as u64);
-        let natts = self.rel.natts();
         let selected = self.tview.selected;
         let hash = is_again.then(|| RowHash::new(self.rel, selected));
-        let (mut values, mut nulls) = (vec![pg_sys::Datum::from(0usize); natts], vec![true; natts]);
+        let mut row = Filled::new(self.rel.natts());
         let mut computed: HashSet<u128> = HashSet::new();
-        let mut changes = Vec::new();
-        for row in 0..rows.len() {
-            let stored = rows.get(row, 0).map(|d| {
-                // SAFETY: column 0 is a tid.
-                unsafe { *d.cast_mut_ptr::<pg_sys::ItemPointerData>() }
-            });
-            // SAFETY: column 1 is a boolean.
-            let present = rows.get(row, 1).and_then(|d| unsafe { bool::from_datum(d, false) }) == Some(true);
-            // A key without a row in the query has NULLs in its place, as another key may have in its row.
-            let is_second = present
-                && hash.as_ref().is_some_and(|hash| {
-                    for i in 0..selected {
-                        nulls[i] = rows.get(row, i + 2).is_none();
-                        values[i] = rows.get(row, i + 2).unwrap_or(pg_sys::Datum::from(0usize));
-                    }
-                    !computed.insert(hash.of(&values, &nulls))
-                });
-            match (stored, present) {
-                (None, false) => {}
-                (Some(tid), false) => changes.push(Change::Delete(tid)),
-                (Some(tid), true) if is_second => changes.push(Change::Delete(tid)),
-                (None, true) => changes.push(Change::Insert(row)),
-                (Some(tid), true) => changes.push(Change::Update(tid, row)),
+        let mut changes = Changes::new(self.rel);
+        let (mut keys, mut columns) = (0, selected + 2);
+        session.each(&plan, &mut |values, nulls| {
+            keys += 1;
+            columns = values.len();
+            // SAFETY: column 0 is a tid, column 1 a boolean; the others are of the attributes' types.
+            unsafe {
+                let stored = (!nulls[0]).then(|| *values[0].cast_mut_ptr::<pg_sys::ItemPointerData>());
+                let present = !nulls[1] && values[1].value() & 0xff != 0;
+                row.fill(&values[2..], &nulls[2..]);
+                // A key without a row in the query has NULLs in its place, as another key may have in its row.
+                let is_second =
+                    present && hash.as_ref().is_some_and(|h| !computed.insert(h.of(&row.values, &row.nulls)));
+                match (stored, present) {
+                    (None, false) => {}
+                    (Some(tid), false) => changes.deletes.put(tid),
+                    (Some(tid), true) if is_second => changes.deletes.put(tid),
+                    (None, true) => changes.inserts.put(&row.values, &row.nulls),
+                    (Some(tid), true) => changes.update(tid, &row.values, &row.nulls),
+                }
             }
+        });
+        // One row a key, unless they were counted already.
+        self.done.dirty_keys = self.done.dirty_keys.max(keys);
+        if columns != selected + 2 {
+            return Err(Error::Internal(format!("{columns} columns for {} attributes", self.rel.natts())));
         }
-        if rows.len() > 0 && rows.columns() != selected + 2 {
-            return Err(Error::Internal(format!("{} columns for {natts} attributes", rows.columns())));
-        }
-        self.apply(changes, &snapshot, &mut |row, values, nulls| {
-            for i in 0..natts {
-                // State attributes that nothing computes any more are NULL.
-                let value = if i < selected { rows.get(*row, i + 2) } else { None };
-                nulls[i] = value.is_none();
-                values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
-            }
-        })
+        self.apply(changes, &snapshot)
     }
 }
 
@@ -157,47 +147,31 @@ impl Job<'_> {
     fn recompute_region(&mut self, texts: &Texts, stored: &str, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
-        let hash = RowHash::new(self.rel, self.tview.selected);
-        let mut present: HashMap<u128, Vec<pg_sys::ItemPointerData>> = HashMap::new();
+        let mut difference = Difference::new(self.rel, self.tview.selected);
         {
             let inner = Session::open();
             let plan = self.tview.plan(&inner, stored, size)?;
-            let found = inner.query(&plan);
             // SAFETY: column 0 is a tid of this relation, seen by the snapshot.
             unsafe {
                 let mut reader = crate::tam::read::Reader::open(self.rel.raw());
-                for row in 0..found.len() {
-                    let Some(tid) = found.get(row, 0) else { continue };
-                    let tid = *tid.cast_mut_ptr::<pg_sys::ItemPointerData>();
+                inner.each(&plan, &mut |row, _| {
+                    let tid = *row[0].cast_mut_ptr::<pg_sys::ItemPointerData>();
                     if let Some((values, nulls)) = reader.fetch(tid, snapshot.raw()) {
-                        present.entry(hash.of(values, nulls)).or_default().push(tid);
+                        difference.stored(values, nulls, tid);
                     }
-                }
+                });
                 reader.close();
             }
         }
         let plan = self.choose(&session, texts, size)?.plan;
-        let rows = session.query(&plan);
-        let natts = self.rel.natts();
-        let selected = self.tview.selected;
-        let mut values = vec![pg_sys::Datum::from(0usize); natts];
-        let mut nulls = vec![true; natts];
-        let mut changes = Vec::new();
-        for row in 0..rows.len() {
-            rows.deform(row, &mut values, &mut nulls);
-            match present.get_mut(&hash.of(&values, &nulls)).and_then(Vec::pop) {
-                Some(_) => self.done.rows_unchanged += 1,
-                None => changes.push(Change::Insert(row)),
-            }
-        }
-        changes.extend(present.into_values().flatten().map(Change::Delete));
-        self.apply(changes, &snapshot, &mut |row, values, nulls| {
-            for i in 0..natts {
-                let value = if i < selected { rows.get(*row, i) } else { None };
-                nulls[i] = value.is_none();
-                values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
-            }
-        })
+        let mut row = Filled::new(self.rel.natts());
+        session.each(&plan, &mut |values, nulls| {
+            row.fill(values, nulls);
+            difference.computed(&row.values, &row.nulls);
+        });
+        let (changes, unchanged) = difference.finish()?;
+        self.done.rows_unchanged += unchanged;
+        self.apply(changes, &snapshot)
     }
 }
 

@@ -108,6 +108,13 @@ pub fn all_keys(tview: &Tview) {
     acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
 }
 
+/// Adds a hash of what will be locked. More than would be locked one by one are not remembered.
+pub fn note(hashes: &mut BTreeSet<u32>, hash: u32) {
+    if hashes.len() <= crate::pg::guc::LOCK_ESCALATION.get() as usize {
+        hashes.insert(hash);
+    }
+}
+
 /// Locks keys by their hashes, or all of them when there are many.
 pub fn keys(tview: &Tview, hashes: &BTreeSet<u32>) {
     hashed(tview, hashes, OF_KEY);

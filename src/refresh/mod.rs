@@ -10,6 +10,7 @@ mod bag;
 pub mod base;
 mod choice;
 pub mod decide;
+mod difference;
 mod fold;
 mod full;
 pub mod graph;
@@ -20,6 +21,7 @@ mod meetings;
 mod pairs;
 pub mod populate;
 mod provisional;
+mod rows;
 mod sql;
 pub mod summary;
 pub mod tview;
@@ -33,6 +35,7 @@ use crate::pg::callback;
 use crate::pg::error::{or_raise, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::guc;
+use crate::pg::memory;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active};
@@ -62,6 +65,8 @@ thread_local! {
     /// Nesting of the sub-transaction that the flush runs in.
     static LEVEL: Cell<i32> = const { Cell::new(0) };
     /// First command that sees what the last flush of this transaction wrote.
+    /// A flush of this transaction has gone through many rows.
+    static MUCH: Cell<bool> = const { Cell::new(false) };
     static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
 }
 
@@ -282,6 +287,13 @@ fn is_large(rel: &Relation, rows: usize) -> bool {
     !guc::never_whole() && rows > 1000 && rows as f64 > threshold
 }
 
+/// Memory is given back after a flush that goes through so many rows.
+fn note_size(rows: usize) {
+    if rows > 10_000 {
+        MUCH.set(true);
+    }
+}
+
 /// The maintenance of one TVIEW in one flush.
 pub(crate) struct Job<'a> {
     tview: &'a Tview,
@@ -304,6 +316,7 @@ impl Job<'_> {
         let sets = self.changed.iter().filter_map(|r| self.changes.get(r)).flatten();
         self.rows = sets.map(|s| s.len()).sum();
         self.done.changed_rows = self.rows as u64;
+        note_size(self.rows);
         Size::of(self.rows)
     }
 
@@ -364,6 +377,7 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
 pub fn end_of_transaction() {
     provisional::end_of_transaction();
     LAST.set(0);
+    MUCH.set(false);
     base::reset();
     end();
 }
@@ -371,6 +385,9 @@ pub fn end_of_transaction() {
 /// Before commit: everything is flushed, and nothing has to be flushed once more.
 pub fn settled() {
     provisional::end_of_transaction();
+    if MUCH.take() {
+        memory::give_back();
+    }
 }
 
 /// A sub-transaction inside of a flush, as a function with an exception block begins one, does not end the flush.

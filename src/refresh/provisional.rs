@@ -19,7 +19,7 @@ thread_local! {
 
 /// Remembers a key, an image of the TVIEW's row type.
 pub fn add(tview: pg_sys::Oid, key: Image) {
-    WRITTEN.with(|w| w.borrow_mut().entry(tview.to_u32()).or_default().add_image(key, 1));
+    WRITTEN.with(|w| w.borrow_mut().entry(tview.to_u32()).or_default().add_image(&key, 1));
 }
 
 /// The keys that were written; None when there are none.

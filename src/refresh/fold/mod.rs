@@ -9,7 +9,8 @@ mod group;
 mod output;
 mod state;
 
-use super::apply::Change;
+use super::apply::Changes;
+use super::full::Filled;
 use super::keyed::KeyedSql;
 use super::tview::Size;
 use super::{locks, sql, Job};
@@ -208,47 +209,38 @@ impl Job<'_> {
         let redo = groups.to_recompute(&positions);
         let tview = self.tview;
         let Some(fold) = &tview.fold else { return Ok(()) };
-        let mut changes = Vec::new();
-        for g in 0..groups.len() {
-            if redo.contains(&g) {
-                continue;
-            }
+        let mut changes = Changes::new(self.rel);
+        // SAFETY: values are made in the arena and copied by the changes; the owner is the current user.
+        let mut outputs = unsafe { arena.enter(|| Outputs::new(fold)) };
+        let columns = output_attributes(self.rel);
+        let mut row = Filled::new(self.rel.natts());
+        for g in (0..groups.len()).filter(|g| !redo.contains(g)) {
             if groups.rows(g) < 0 {
                 return Err(Error::Internal(format!(
                     "a group of TVIEW {} has less than no rows; tviews.rebuild() brings it back",
                     tview.name
                 )));
             }
-            match (groups.tid(g), groups.rows(g) > 0 || fold.positions.is_empty()) {
+            let present = groups.rows(g) > 0 || fold.positions.is_empty();
+            if present {
+                // SAFETY: as above.
+                arena.enter(|| unsafe { compose(groups, g, outputs.as_mut(), &columns, &tview.state, &mut row) });
+            }
+            match (groups.tid(g), present) {
                 (None, false) => {}
-                (None, true) => changes.push(Change::Insert(g)),
+                // SAFETY: one value for each attribute.
+                (None, true) => unsafe { changes.inserts.put(&row.values, &row.nulls) },
                 (Some(_), false) if fault::on(Fault::KeepEmptyGroups) => {}
-                (Some(tid), false) => changes.push(Change::Delete(tid)),
-                (Some(tid), true) => changes.push(Change::Update(tid, g)),
+                (Some(tid), false) => changes.deletes.put(tid),
+                // SAFETY: as above.
+                (Some(tid), true) => unsafe { changes.update(tid, &row.values, &row.nulls) },
             }
         }
-        // SAFETY: values are made in the arena and copied by the writer; the owner is the current user.
-        unsafe {
-            let mut outputs = arena.enter(|| Outputs::new(fold));
-            let state = tview.state.clone();
-            let columns = output_attributes(self.rel);
-            self.apply(changes, &snapshot, &mut |g, values, nulls| {
-                arena.enter(|| {
-                    let mut put = |i: usize, value: Option<pg_sys::Datum>| {
-                        nulls[i] = value.is_none();
-                        values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
-                    };
-                    groups.compose(*g, outputs.as_mut(), &columns, &mut put);
-                    put(state[0], groups.rows(*g).into_datum());
-                    for (i, value) in groups.dump(*g).into_iter().enumerate() {
-                        put(state[i + 1], value);
-                    }
-                });
-            })?;
-            if let Some(outputs) = outputs {
-                outputs.close();
-            }
+        if let Some(outputs) = outputs {
+            // SAFETY: opened above.
+            unsafe { outputs.close() };
         }
+        self.apply(changes, &snapshot)?;
         drop(snapshot);
         if redo.is_empty() {
             return Ok(());
@@ -267,6 +259,26 @@ impl Job<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// The row of a group: outputs and state.
+unsafe fn compose(
+    groups: &mut Groups,
+    g: usize,
+    outputs: Option<&mut Outputs>,
+    columns: &[usize],
+    state: &[usize],
+    row: &mut Filled,
+) {
+    let mut put = |i: usize, value: Option<pg_sys::Datum>| {
+        row.nulls[i] = value.is_none();
+        row.values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
+    };
+    groups.compose(g, outputs, columns, &mut put);
+    put(state[0], groups.rows(g).into_datum());
+    for (i, value) in groups.dump(g).into_iter().enumerate() {
+        put(state[i + 1], value);
     }
 }
 
