@@ -19,10 +19,7 @@ pub unsafe fn search_path(query: *mut pg_sys::Query) -> CString {
     let mut schemas = BTreeSet::new();
     walk::walk(query.cast(), &mut |node| {
         for part in without_names(node) {
-            walk::walk(part, &mut |n| {
-                schemas.extend(operators_of(n).into_iter().filter_map(|op| schema_of(op)));
-                false
-            });
+            add(part, &mut schemas);
         }
         false
     });
@@ -30,6 +27,15 @@ pub unsafe fn search_path(query: *mut pg_sys::Query) -> CString {
     path.extend(schemas.iter().filter(|s| *s != "pg_catalog").map(|s| name::ident(s)));
     path.push("pg_temp".into());
     CString::new(path.join(", ")).unwrap_or_default()
+}
+
+/// The schemas of the operators that an expression itself is made of; what they are applied to is written by name.
+unsafe fn add(node: *mut pg_sys::Node, schemas: &mut BTreeSet<String>) {
+    if list::is(node, pg_sys::NodeTag::T_BoolExpr) {
+        list::iter((*node.cast::<pg_sys::BoolExpr>()).args).for_each(|n| add(n, schemas));
+    } else if !node.is_null() {
+        schemas.extend(operators_of(node).into_iter().filter_map(|op| schema_of(op)));
+    }
 }
 
 /// Expressions in which operators are applied that are not written by name where `node` is printed.

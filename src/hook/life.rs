@@ -328,6 +328,20 @@ pub fn policies_changed(tables: &BTreeSet<u32>) -> Result<()> {
     redefine(redefine::tviews(|names| !names.is_disjoint(&around))?)
 }
 
+/// ALTER ROLE, GRANT and REVOKE of roles: what decides whether policies apply to somebody.
+pub unsafe fn roles(call: &mut Call) -> Result<()> {
+    let tree = (*call.pstmt).utilityStmt;
+    let decides = |option: *mut pg_sys::DefElem| {
+        [c"superuser", c"bypassrls", c"inherit", c"rolemembers"].contains(&CStr::from_ptr((*option).defname))
+    };
+    if !list::is(tree, pg_sys::NodeTag::T_AlterRoleStmt)
+        || list::iter((*tree.cast::<pg_sys::AlterRoleStmt>()).options).any(decides)
+    {
+        call.after = After::Roles;
+    }
+    Ok(())
+}
+
 /// To whom policies apply may have changed.
 pub fn roles_changed() -> Result<()> {
     let read: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();

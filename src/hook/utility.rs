@@ -205,10 +205,7 @@ unsafe fn dispatch(call: &mut Call) {
     or_raise(match tag {
         T_CreateTableAsStmt => create::before(call),
         T_CreateStmt | T_CreateForeignTableStmt => life::create_table(call),
-        T_AlterRoleStmt | T_GrantRoleStmt => {
-            call.after = After::Roles;
-            Ok(())
-        }
+        T_AlterRoleStmt | T_GrantRoleStmt => life::roles(call),
         T_RefreshMatViewStmt => refresh::before(call),
         T_AlterTableStmt => alter::before(call),
         T_DropStmt => life::drop(call),

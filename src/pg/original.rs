@@ -11,7 +11,7 @@ use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::any::Any;
 use std::cell::Cell;
-use std::ffi::{c_char, CStr};
+use std::ffi::{c_char, CStr, CString};
 
 thread_local! {
     static KEPT: Cell<*mut pg_sys::ErrorData> = const { Cell::new(std::ptr::null_mut()) };
@@ -111,9 +111,9 @@ pub fn carry(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
 /// Classes of SQLSTATEs whose messages are not about the values of rows.
 const ABOUT_NO_ROW: &[&[u8; 2]] = &[b"0A", b"25", b"40", b"53", b"54", b"55", b"57", b"58", b"XX"];
 
-/// Raises another error in the place of one that may show rows of a TVIEW, with its SQLSTATE, and writes what it said to the server's log.
-/// Returns when the error may be shown.
-fn hide(tview: &str, kept: *const pg_sys::ErrorData, panic: &(dyn Any + Send)) {
+/// Puts another error in the place of one that may show rows of a TVIEW, with its SQLSTATE, and writes what it said to the server's log. Does
+/// nothing to an error that may be shown.
+fn hide(tview: &str, kept: *mut pg_sys::ErrorData, panic: &(dyn Any + Send)) {
     // SAFETY: null or a kept error, whose message is a C string.
     let (code, message) = unsafe {
         match kept.as_ref() {
@@ -127,12 +127,28 @@ fn hide(tview: &str, kept: *const pg_sys::ErrorData, panic: &(dyn Any + Send)) {
     if ABOUT_NO_ROW.iter().any(|c| code & 0xfff == class(c)) {
         return;
     }
-    let code = PgSqlErrorCode::from(code);
+    let told = format!("could not compute TVIEW {tview}");
+    let detail = "What is wrong is shown to those who may read the TVIEW, and in the server log.";
     let log = format!("error in the flush of TVIEW {tview}, of which the user is told its SQLSTATE only: {message}");
-    ErrorReport::new(code, log, "hide").report(PgLogLevel::LOG_SERVER_ONLY);
-    ErrorReport::new(code, format!("could not compute TVIEW {tview}"), "hide")
-        .set_detail("What is wrong is shown to those who may read the TVIEW, and in the server log.")
-        .report(PgLogLevel::ERROR);
+    ErrorReport::new(PgSqlErrorCode::from(code), log, "hide").report(PgLogLevel::LOG_SERVER_ONLY);
+    if kept.is_null() {
+        ErrorReport::new(PgSqlErrorCode::from(code), told, "hide").set_detail(detail).report(PgLogLevel::ERROR);
+        return;
+    }
+    // SAFETY: the copy is ours, and its texts live as long as it does.
+    unsafe {
+        let text = |s: &str| {
+            let c = CString::new(s).unwrap_or_default();
+            pg_sys::MemoryContextStrdup(pg_sys::TopTransactionContext, c.as_ptr())
+        };
+        let nothing = std::ptr::null_mut();
+        let error = &mut *kept;
+        (error.message, error.detail) = (text(&told), text(detail));
+        (error.detail_log, error.hint, error.internalquery) = (nothing, nothing, nothing);
+        (error.schema_name, error.table_name, error.column_name) = (nothing, nothing, nothing);
+        (error.datatype_name, error.constraint_name) = (nothing, nothing);
+        error.context = text(&format!("flush of TVIEW {tview}"));
+    }
 }
 
 /// The report that an error is on its way through Rust frames, in the forms that pgrx gives it.
