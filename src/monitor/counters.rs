@@ -230,7 +230,8 @@ impl Table {
 
     /// Counters and last error of a TVIEW of this database.
     pub fn get(&self, tview: pg_sys::Oid) -> (Counters, Option<String>) {
-        let Some(slot) = self.find(key(tview)) else { return Default::default() };
+        let slot = self.find(key(tview)).filter(|_| tview != OF_DATABASE);
+        let Some(slot) = slot else { return Default::default() };
         let counters = std::array::from_fn(|i| slot.counters[i].load(Relaxed));
         // SAFETY: the lock is held.
         let text = shmem::alone(|| unsafe { *slot.error.get() });
