@@ -2,7 +2,7 @@
 //!
 //! Invariant: after a transaction has ended, nothing of it is left in the library. Work is done before the end (PRE_COMMIT, PRE_PREPARE),
 //! where it can fail. At the end itself, commit or abort, nothing is read, written, looked up or allocated by the server: values are
-//! forgotten, files and memory go with the transaction's own memory context and resource owner.
+//! forgotten, files and memory go with the transaction's own memory context and resource owner. When the process exits, nothing is done at all.
 //!
 //! Every static of the library, and who resets it:
 //!
@@ -52,6 +52,9 @@ pub fn init() {
 /// Not guarded itself: it only keeps the error context frame, see pg/callback.rs.
 unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
     use pg_sys::XactEvent::*;
+    if ending::process_exits() {
+        return;
+    }
     match event {
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
             let mut frame = Frame::new();
@@ -108,7 +111,7 @@ unsafe extern "C-unwind" fn subxact_callback(
     _arg: *mut c_void,
 ) {
     use pg_sys::SubXactEvent::*;
-    if event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB {
+    if ending::process_exits() || event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB {
         return;
     }
     // still that of the sub-transaction

@@ -19,3 +19,11 @@ pub fn during(f: impl FnOnce()) {
     f();
     ENDING.set(false);
 }
+
+/// Whether the process is about to end. A FATAL error runs the callbacks of the transaction on top of whatever was running, whose values are
+/// in use and are never unwound; when statics are dropped after that, the memory of the transaction is gone. So both leave everything as it
+/// is. Source: storage/ipc/ipc.c, proc_exit.
+pub fn process_exits() -> bool {
+    // SAFETY: a plain global.
+    unsafe { pgrx::pg_sys::proc_exit_inprogress }
+}

@@ -5,7 +5,7 @@
 //! (pg_backend_memory_contexts), and running out of memory is an error of the statement: collections ask before they grow (`enough`).
 
 use super::error::Error;
-use super::ext;
+use super::{ending, ext};
 use allocator_api2::alloc::{AllocError, Allocator, Layout};
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -118,7 +118,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && !ending::process_exits() {
             // SAFETY: ours, deleted once.
             unsafe { pg_sys::MemoryContextDelete(self.0) };
         }
@@ -150,7 +150,7 @@ unsafe impl Allocator for InArena {
     }
 
     unsafe fn deallocate(&self, pointer: NonNull<u8>, _layout: Layout) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && !ending::process_exits() {
             let block = pointer.as_ptr().cast::<usize>().sub(1).read_unaligned();
             pg_sys::pfree(block as *mut std::ffi::c_void);
         }

@@ -8,7 +8,7 @@ use super::callees::{Callees, InForce, MARK};
 use super::error::{Error, Result};
 use super::receiver::Receiver;
 use super::started::Started;
-use super::{list, original};
+use super::{ending, list, original};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use std::rc::Rc;
@@ -175,7 +175,7 @@ impl Plan {
 
 impl Drop for Plan {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && !ending::process_exits() {
             // SAFETY: kept by us; the plan cache counts references.
             unsafe { pg_sys::SPI_freeplan(self.pointer) };
         }

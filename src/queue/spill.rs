@@ -85,6 +85,7 @@ impl Spill {
             let slot = pg_sys::MakeSingleTupleTableSlot(self.desc, &pg_sys::TTSOpsMinimalTuple);
             pg_sys::tuplestore_rescan(self.store);
             while pg_sys::tuplestore_gettupleslot(self.store, true, false, slot) {
+                pgrx::check_for_interrupts!();
                 let (values, _) = crate::pg::slot::all(slot);
                 let weight = values[0].value() as i64;
                 let datum = values[1];
@@ -105,6 +106,9 @@ impl Spill {
 
 impl Drop for Spill {
     fn drop(&mut self) {
+        if ending::process_exits() {
+            return;
+        }
         if ending::is() || std::thread::panicking() {
             DEAD.with(|d| d.borrow_mut().push(self.store));
         } else {

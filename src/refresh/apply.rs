@@ -65,12 +65,14 @@ impl Job<'_> {
         unsafe {
             let mut writer = Writer::open(self.rel.raw());
             while let Some(tid) = changes.deletes.next().filter(|_| !fault::on(Fault::KeepRows)) {
+                pgrx::check_for_interrupts!();
                 self.fetch(&mut writer, tid, snapshot, &mut old)?;
                 self.record(&old, -1);
                 self.done.rows_deleted += 1;
                 self.check(writer.delete(tid))?;
             }
             while changes.updated.next(&mut new.values, &mut new.nulls) {
+                pgrx::check_for_interrupts!();
                 let Some(tid) = changes.updates.next() else { break };
                 self.fetch(&mut writer, tid, snapshot, &mut old)?;
                 if same(self.rel, &old, &new) {
@@ -92,6 +94,7 @@ impl Job<'_> {
                 self.insert(&mut writer, &new);
             }
             while changes.inserts.next(&mut new.values, &mut new.nulls) {
+                pgrx::check_for_interrupts!();
                 self.done.rows_inserted += 1;
                 self.record(&new, 1);
                 self.insert(&mut writer, &new);

@@ -6,7 +6,7 @@
 //! other. Called by strategies full and keyed (partitions of windows).
 
 use super::apply::Changes;
-use super::rows::{pack, unpack, Rows};
+use super::rows::{pack, unpack, Home, Rows};
 use crate::pg::error::Result;
 use crate::pg::memory::{enough, hash_mem, Arena, InArena};
 use crate::pg::relation::Relation;
@@ -74,6 +74,7 @@ pub(super) struct Difference<'a> {
     pub unchanged: u64,
     /// Of a stored row on disk.
     desc: pg_sys::TupleDesc,
+    home: Home,
 }
 
 impl<'a> Difference<'a> {
@@ -88,7 +89,8 @@ impl<'a> Difference<'a> {
             desc
         };
         let hash = RowHash::new(rel, selected);
-        Difference { rel, hash, table: Table::new(), parts: Vec::new(), changes: Changes::new(rel), unchanged: 0, desc }
+        let (table, changes) = (Table::new(), Changes::new(rel));
+        Difference { rel, hash, table, parts: Vec::new(), changes, unchanged: 0, desc, home: Home::here() }
     }
 
     /// Adds a row that is stored. All of them come before computed ones.
@@ -101,7 +103,8 @@ impl<'a> Difference<'a> {
         if self.table.bytes() > hash_mem() {
             // SAFETY: the descriptor lives as long as the difference.
             let part = || unsafe {
-                Part { stored: Rows::new(self.desc).among(PARTS), computed: Rows::of(self.rel).among(PARTS) }
+                let at_home = |rows: Rows| rows.among(PARTS).at(self.home);
+                Part { stored: at_home(Rows::new(self.desc)), computed: at_home(Rows::of(self.rel)) }
             };
             self.parts = (0..PARTS).map(|_| part()).collect();
             for stored in std::mem::replace(&mut self.table, Table::new()).entries.iter() {

@@ -12,11 +12,24 @@ use pgrx::pg_sys::{self, Datum, ItemPointerData};
 const FEW: usize = 64;
 const FEW_BYTES: usize = 1 << 16;
 
+/// What is current where rows are made: they live there, also when they are put while a query runs.
+#[derive(Clone, Copy)]
+pub(super) struct Home {
+    context: pg_sys::MemoryContext,
+    owner: pg_sys::ResourceOwner,
+}
+
+impl Home {
+    pub fn here() -> Home {
+        // SAFETY: plain globals.
+        unsafe { Home { context: pg_sys::CurrentMemoryContext, owner: pg_sys::CurrentResourceOwner } }
+    }
+}
+
 /// Rows of one type, in the order in which they are put.
 pub(super) struct Rows {
     desc: pg_sys::TupleDesc,
-    context: pg_sys::MemoryContext,
-    owner: pg_sys::ResourceOwner,
+    home: Home,
     few: Vec<pg_sys::MinimalTuple>,
     /// Of the few.
     bytes: usize,
@@ -40,8 +53,7 @@ impl Rows {
     pub unsafe fn new(desc: pg_sys::TupleDesc) -> Rows {
         Rows {
             desc,
-            context: pg_sys::CurrentMemoryContext,
-            owner: pg_sys::CurrentResourceOwner,
+            home: Home::here(),
             few: Vec::new(),
             bytes: 0,
             store: std::ptr::null_mut(),
@@ -50,6 +62,12 @@ impl Rows {
             next: 0,
             memory: pg_sys::work_mem,
         }
+    }
+
+    /// Made elsewhere than here.
+    pub fn at(mut self, home: Home) -> Rows {
+        self.home = home;
+        self
     }
 
     /// As one of `parts` that are filled together.
@@ -109,8 +127,8 @@ impl Rows {
     /// Runs `f` in the context, and for the resource owner, that these rows belong to.
     unsafe fn at_home<T>(&mut self, f: impl FnOnce(&mut Rows) -> T) -> T {
         let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
-        pg_sys::CurrentMemoryContext = self.context;
-        pg_sys::CurrentResourceOwner = self.owner;
+        pg_sys::CurrentMemoryContext = self.home.context;
+        pg_sys::CurrentResourceOwner = self.home.owner;
         let out = f(self);
         (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) = before;
         out

@@ -5,7 +5,6 @@
 
 use super::output::Outputs;
 use super::state::{copy, width, Cell, Input, States};
-use super::weight_of;
 use crate::analyze::fold::{Fold, Output};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
@@ -114,24 +113,40 @@ impl<'a> Groups<'a> {
     /// # Safety
     /// The rows have these columns.
     pub unsafe fn add(&mut self, rows: &Rows, batch: &Arena) {
+        for row in 0..rows.len() {
+            self.add_row(|i| rows.get(row, i), batch);
+        }
+    }
+
+    /// Adds one, by its columns.
+    ///
+    /// # Safety
+    /// As `add`.
+    pub unsafe fn add_row(&mut self, get: impl Fn(usize) -> Option<Datum>, batch: &Arena) {
         let (keys, args) = (self.fold.key_types.len(), self.fold.arg_types.len());
         let filters = self.fold.filter_count;
-        for row in 0..rows.len() {
-            let key: Vec<Option<Datum>> = (0..keys).map(|i| rows.get(row, 1 + i)).collect();
-            let hash = self.hash(&key);
-            let group = match self.find(hash, &key) {
-                Some(g) => g,
-                None => self.enter(hash, &key),
-            };
-            let arg = |i: usize| rows.get(row, 1 + keys + i).map(|d| batch.enter(|| copy(d, &self.fold.arg_types[i])));
-            let filter =
-                |i: usize| rows.get(row, 1 + keys + args + i).and_then(|d| bool::from_datum(d, false)) == Some(true);
-            let types = &self.fold.key_types;
-            let inexact = self.inexact.iter().map(|k| key[*k].map(|d| batch.enter(|| copy(d, &types[*k])))).collect();
-            let input =
-                Input { args: (0..args).map(arg).collect(), filters: (0..filters).map(filter).collect(), inexact };
-            self.waiting.push((group, weight_of(rows, row), input));
-        }
+        let key: Vec<Option<Datum>> = (0..keys).map(|i| get(1 + i)).collect();
+        let hash = self.hash(&key);
+        let group = match self.find(hash, &key) {
+            Some(g) => g,
+            None => self.enter(hash, &key),
+        };
+        let arg = |i: usize| get(1 + keys + i).map(|d| batch.enter(|| copy(d, &self.fold.arg_types[i])));
+        let filter = |i: usize| get(1 + keys + args + i).and_then(|d| bool::from_datum(d, false)) == Some(true);
+        let types = &self.fold.key_types;
+        let inexact = self.inexact.iter().map(|k| key[*k].map(|d| batch.enter(|| copy(d, &types[*k])))).collect();
+        let input = Input { args: (0..args).map(arg).collect(), filters: (0..filters).map(filter).collect(), inexact };
+        let weight = get(0).and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
+        self.waiting.push((group, weight, input));
+    }
+
+    /// The hash of some of a group's columns.
+    ///
+    /// # Safety
+    /// Values of the key types.
+    pub unsafe fn hash_of(fold: &Fold, positions: &[usize], key: impl Fn(usize) -> Option<Datum>) -> u32 {
+        let of: Vec<Option<Datum>> = positions.iter().map(|p| key(*p)).collect();
+        combine(of.iter().zip(positions).map(|(v, p)| (v, fold.key_types[*p].0, fold.key_types[*p].2)))
     }
 
     unsafe fn enter(&mut self, hash: u32, key: &[Option<Datum>]) -> usize {

@@ -7,6 +7,7 @@
 
 mod group;
 mod output;
+mod parts;
 mod state;
 
 use super::apply::Changes;
@@ -25,11 +26,11 @@ use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
-use crate::pg::spi::{Rows, Session};
+use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
 use group::Groups;
 use output::Outputs;
-use pgrx::{pg_sys, FromDatum, IntoDatum};
+use pgrx::{pg_sys, IntoDatum};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -67,6 +68,10 @@ impl Job<'_> {
                 // SAFETY: everything the groups hold lives in the arena.
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
+            }
+            _ if self.folds_in_parts() => {
+                locks::all_keys(self.tview);
+                return self.fold_in_parts(sql, keyed, size);
             }
             _ if sql.delta.before.is_some() => {
                 locks::all_keys(self.tview);
@@ -127,12 +132,6 @@ impl Job<'_> {
         let plan = self.choose(&session, bulk, size)?.plan;
         let mut outcome = Ok(());
         let mut batch = arena.enter(Arena::current);
-        let mut take_in = |groups: &mut Groups, batch: &Arena| -> Result<()> {
-            self.look_up(groups, arena, &sql.lookup, snapshot)?;
-            // SAFETY: keys and states live in the arena; arguments in the batch, which lives until they are in.
-            batch.enter(|| unsafe { groups.take_in() });
-            Ok(())
-        };
         session.stream(&plan, FETCH, |rows| {
             if outcome.is_err() {
                 return;
@@ -140,11 +139,26 @@ impl Job<'_> {
             // SAFETY: rows are as the text of the delta has them.
             arena.enter(|| unsafe { groups.add(rows, &batch) });
             if batch.size() + groups.waiting_size() > memory::work_mem() {
-                outcome = take_in(groups, &batch);
+                outcome = self.take_in(groups, arena, &batch, &sql.lookup, snapshot);
                 batch = arena.enter(Arena::current);
             }
         });
-        outcome.and_then(|()| take_in(groups, &batch))
+        outcome.and_then(|()| self.take_in(groups, arena, &batch, &sql.lookup, snapshot))
+    }
+
+    /// Takes the rows that wait into the states of their groups.
+    fn take_in(
+        &mut self,
+        groups: &mut Groups,
+        arena: &Arena,
+        batch: &Arena,
+        lookup: &str,
+        snapshot: &Active,
+    ) -> Result<()> {
+        self.look_up(groups, arena, lookup, snapshot)?;
+        // SAFETY: keys and states live in the arena; arguments in the batch, which lives until they are in.
+        batch.enter(|| unsafe { groups.take_in() });
+        Ok(())
     }
 
     /// Reads the stored rows of the groups that have not been looked up yet.
@@ -335,10 +349,4 @@ impl super::Tview {
         };
         Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self, &sql::locked_keys(self)?)? }))
     }
-}
-
-/// The weight of a row of a delta.
-fn weight_of(rows: &Rows, row: usize) -> i64 {
-    // SAFETY: column 0 is bigint.
-    rows.get(row, 0).and_then(|d| unsafe { i64::from_datum(d, false) }).unwrap_or(0)
 }

@@ -1,0 +1,108 @@
+//! A fold of more rows than memory holds: they are written to disk in parts by the TVIEW's key, and one part after the other is folded.
+//!
+//! Invariant: all rows of a key are in one part, in the order in which the SQL gives them, so a group is looked up, and written, once, and a
+//! group that goes does so before another one with the same key comes.
+//! Called by the strategy when all keys are locked.
+
+use super::group::Groups;
+use super::FoldSql;
+use crate::analyze::fold::Fold;
+use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
+use crate::pg::memory::{self, Arena};
+use crate::pg::spi::Session;
+use crate::refresh::keyed::KeyedSql;
+use crate::refresh::rows::Rows;
+use crate::refresh::tview::Size;
+use crate::refresh::Job;
+use pgrx::pg_sys::{self, Datum};
+
+/// How many parts there are on disk.
+const PARTS: usize = 64;
+
+/// What a row takes in memory with its group, when there is one for each.
+const BYTES: usize = 400;
+
+impl Job<'_> {
+    /// Whether the rows that changed may need more memory than a hash table of the server may take.
+    pub(super) fn folds_in_parts(&self) -> bool {
+        !self.key_positions().is_empty() && self.rows * BYTES > memory::hash_mem()
+    }
+
+    pub(super) fn fold_in_parts(&mut self, sql: &FoldSql, keyed: Option<&KeyedSql>, size: Size) -> Result<()> {
+        let tview = self.tview;
+        let Some(fold) = &tview.fold else { return Err(Error::Internal("no fold".into())) };
+        // SAFETY: the descriptor lives in the current context, as the rows do.
+        let mut parts: Vec<Rows> = unsafe {
+            let desc = descriptor(fold);
+            (0..PARTS).map(|_| Rows::new(desc).among(PARTS)).collect()
+        };
+        if self.lead(|job| job.divide(&mut parts, fold, sql, size))?.is_none() {
+            return self.without_lead();
+        }
+        for part in parts.into_iter().filter(|part| part.len() > 0) {
+            self.fold_part(part, fold, sql, keyed, size)?;
+        }
+        Ok(())
+    }
+
+    fn divide(&mut self, parts: &mut [Rows], fold: &Fold, sql: &FoldSql, size: Size) -> Result<()> {
+        let positions = self.key_positions();
+        let now = if sql.delta.before.is_some() { &sql.delta.now } else { &sql.bulk };
+        for (text, before) in [(now, false), (&sql.delta.before, true)] {
+            let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
+            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
+            let session = Session::open();
+            let plan = self.choose(&session, text, size)?.plan;
+            // SAFETY: rows are as the text of the delta has them.
+            session.each(&plan, &mut |values, nulls| unsafe {
+                let hash = Groups::hash_of(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
+                parts[hash as usize % PARTS].put(values, nulls);
+            });
+        }
+        Ok(())
+    }
+
+    fn fold_part(
+        &mut self,
+        mut part: Rows,
+        fold: &Fold,
+        sql: &FoldSql,
+        keyed: Option<&KeyedSql>,
+        size: Size,
+    ) -> Result<()> {
+        let arena = Arena::current();
+        // SAFETY: the groups live in the arena, which outlives them.
+        let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
+        let snapshot = self.snapshot();
+        let n = 1 + fold.key_types.len() + fold.arg_types.len() + fold.filter_count;
+        let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);
+        let mut batch = arena.enter(Arena::current);
+        // SAFETY: one value for each attribute of the part.
+        while unsafe { part.next(&mut values, &mut nulls) } {
+            // SAFETY: rows are as the text of the delta has them.
+            arena.enter(|| unsafe { groups.add_row(|i| (!nulls[i]).then_some(values[i]), &batch) });
+            if batch.size() + groups.waiting_size() > memory::work_mem() {
+                self.take_in(&mut groups, &arena, &batch, &sql.lookup, &snapshot)?;
+                batch = arena.enter(Arena::current);
+            }
+        }
+        self.take_in(&mut groups, &arena, &batch, &sql.lookup, &snapshot)?;
+        self.done.dirty_keys += groups.len() as u64;
+        self.write_groups(&mut groups, &arena, keyed, snapshot, size)
+    }
+}
+
+/// Of the rows that the text of a delta has: weight, keys, arguments, conditions.
+unsafe fn descriptor(fold: &Fold) -> pg_sys::TupleDesc {
+    let weight = (pg_sys::INT8OID, -1, pg_sys::InvalidOid);
+    let filter = (pg_sys::BOOLOID, -1, pg_sys::InvalidOid);
+    let mut types = vec![weight];
+    types.extend(fold.key_types.iter().chain(&fold.arg_types));
+    types.extend(std::iter::repeat_n(filter, fold.filter_count));
+    let desc = pg_sys::CreateTemplateTupleDesc(types.len() as i32);
+    for (number, of) in (1i16..).zip(&types) {
+        pg_sys::TupleDescInitEntry(desc, number, c"".as_ptr(), of.0, of.1, 0);
+    }
+    desc
+}
