@@ -83,36 +83,36 @@ VACUUM FULL tviews.source;
 
 -- the server's catalogs: superusers who do that see stale contents at the worst
 -- as: super
--- may: stale residue grant
+-- may: stale fail residue grant
 -- allow: XX000
 UPDATE pg_trigger SET tgenabled = 'D' WHERE tgrelid = 'app.item'::regclass;
 
 -- as: super
--- may: stale residue
+-- may: stale fail residue
 -- allow: XX000
 DELETE FROM pg_trigger WHERE tgrelid = 'app.item'::regclass;
 
 -- as: super
--- may: stale residue
+-- may: stale fail residue
 -- allow: XX000
 UPDATE pg_class SET relispopulated = false WHERE oid = 'app.flat'::regclass;
 
 -- as: super
--- may: stale residue
+-- may: stale fail residue
 -- allow: XX000
 UPDATE pg_class SET relam = (SELECT oid FROM pg_am WHERE amname = 'heap') WHERE oid = 'app.sums'::regclass;
 
 -- as: super
--- may: stale residue
+-- may: stale fail residue
 -- allow: XX000
 UPDATE pg_class SET relam = (SELECT oid FROM pg_am WHERE amname = 'tview') WHERE oid = 'app.plain'::regclass;
 
 -- as: super
--- may: stale residue
+-- may: stale fail residue
 -- allow: XX000
 DELETE FROM pg_depend WHERE refobjid = 'app.item'::regclass AND deptype = 'n';
 
 -- as: super
--- may: stale residue
+-- may: stale fail residue
 -- allow: XX000
 UPDATE pg_class SET reloptions = '{mode=nonsense,key=nosuch,logged=perhaps}' WHERE oid = 'app.flat'::regclass;

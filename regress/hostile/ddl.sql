@@ -53,7 +53,8 @@ ALTER TABLE app.item RENAME TO item2;
 
 ALTER TABLE app.item SET SCHEMA low;
 
--- may: grant
+-- its TVIEWs belong to a role that may not read it any more: flushes fail, and say so
+-- may: grant fail
 ALTER TABLE app.item OWNER TO hostile_low;
 
 ALTER TABLE app.item SET UNLOGGED;
@@ -214,8 +215,6 @@ DO $$ DECLARE i regclass; BEGIN FOR i IN SELECT indexrelid::regclass FROM pg_ind
 CREATE TYPE low.composite AS (a int, b int);
 CREATE TVIEW low.whole_rows AS SELECT i FROM app.item i;
 
--- an extension's own objects
--- each how: RENAME TO moved | SET SCHEMA moved
 -- as: super
 -- may: residue
 ALTER SCHEMA tviews RENAME TO moved;
@@ -234,6 +233,7 @@ DROP EXTENSION pg_tviews;
 DROP EXTENSION pg_tviews CASCADE;
 
 -- as: super
+-- may: grant
 DROP EXTENSION pg_tviews CASCADE;
 CREATE EXTENSION pg_tviews;
 
@@ -249,7 +249,6 @@ ALTER EXTENSION pg_tviews DROP {object};
 ALTER EXTENSION pg_tviews ADD {object};
 
 -- as: super
--- want: 55000 0A000 42501 2BP01
 -- the usual reset of a test database leaves the TVIEWs of other schemas alone
 -- holds: SELECT to_regclass('app.flat') IS NOT NULL OR to_regnamespace('public') IS NULL
 -- want: 00000

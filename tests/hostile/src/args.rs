@@ -27,6 +27,9 @@ pub struct Args {
     /// runs of each statement, each with an actor and a mode of its own; 0: all
     #[arg(long, default_value_t = 4)]
     pub runs: usize,
+    /// pairs of sessions in a round
+    #[arg(long, default_value_t = 60)]
+    pub races: usize,
     /// print every statement
     #[arg(long)]
     pub verbose: bool,

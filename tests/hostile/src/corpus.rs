@@ -17,7 +17,7 @@ pub struct Case {
     pub modes: Vec<String>,
     /// SQLSTATEs that the server itself may raise here, though they say "internal error"
     pub allow: Vec<String>,
-    /// what else is right here: `stale`, `grant`, `kill`, `residue`
+    /// what else is right here: `stale` contents, later writes that `fail`, a `grant`, a `kill`ed session, `residue`
     pub may: Vec<String>,
     /// SQL that must be true afterwards
     pub holds: Vec<String>,

@@ -71,7 +71,7 @@ impl Server {
 }
 
 /// What a database is like.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Picture {
     pub state: String,
     /// by class and id of the object, and what whom it allows; the object's name, which may change

@@ -8,8 +8,10 @@ mod corpus;
 mod database;
 mod log;
 mod mode;
+mod races;
 mod report;
 mod run;
+mod scripts;
 mod session;
 mod watchdog;
 
@@ -57,6 +59,7 @@ fn hostile(args: &Args) -> Result<bool> {
     let topics = corpus::load(&args.statements)?;
     let log = log::Log::open(args.log.clone())?;
     let server = database::Server::new(&args.dsn, &args.statements)?;
+    let _scripts = scripts::Scripts::install(&mut server.admin()?)?;
     let mut runner = Runner::new(server, log, args.verbose)?;
     let mut report = Report::default();
     let started = Instant::now();
@@ -64,6 +67,10 @@ fn hostile(args: &Args) -> Result<bool> {
     loop {
         for (name, cases) in &topics {
             topic(args, round, name, cases, &mut runner, &mut report)?;
+        }
+        if chosen(args, "races", "") {
+            let dice = &mut dice(args, round, "races");
+            races::run(&mut runner.server, &mut runner.log, &mut report, dice, args.races)?;
         }
         round += 1;
         if started.elapsed() >= Duration::from_secs(args.seconds) {

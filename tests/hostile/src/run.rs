@@ -71,9 +71,14 @@ impl Runner {
         let plan = self.plan(case, runs, dice);
         let mut failures = vec![];
         for &(actor, mode) in &plan {
-            let (mut found, sent) = self
-                .once(case, actor, mode, dice)
-                .with_context(|| format!("{} {}", case.name(), case.statements.join("; ")))?;
+            let (mut found, sent) = match self.once(case, actor, mode, dice) {
+                Ok(done) => done,
+                Err(e) => {
+                    // a setup that fails, or a server that goes down between statements
+                    self.start_again()?;
+                    (vec![format!("{e:#}")], vec![])
+                }
+            };
             if let Some(what) = wanted(case, mode, actor, plan[0].0, &sent) {
                 found.push(what);
             }
@@ -91,6 +96,13 @@ impl Runner {
             return Ok((copy.name.clone(), copy.before.clone()));
         }
         let name = self.server.copy(self.copy.take().map(|c| c.name))?;
+        self.copy = Some(Copy {
+            name: name.clone(),
+            before: Picture::default(),
+            of: of.clone(),
+            clean: false,
+            sessions: vec![],
+        });
         let mut session = Session::connect_again(&self.server.dsn, &name, None)?;
         for sql in &case.setup {
             session.rows(sql).with_context(|| format!("setup of {}", case.name()))?;
@@ -120,6 +132,15 @@ impl Runner {
         }
         let note = format!("only in a session that has sent before: {}", history.join("; "));
         Ok((failures.into_iter().chain([note]).collect(), sent))
+    }
+
+    fn start_again(&mut self) -> Result<()> {
+        self.watchdog.rest();
+        self.server.admin()?;
+        if let Some(copy) = self.copy.take() {
+            self.server.drop(&copy.name)?;
+        }
+        self.server.make_template()
     }
 
     /// The next run starts from a new copy of the fixture.
@@ -204,7 +225,7 @@ impl Runner {
                 Answer::Rows(rows) if sql.contains("probe") && !case.may("stale") => {
                     failures.extend(rows.concat().iter().map(|row| format!("afterwards {row}")));
                 }
-                Answer::Error(e) if !(case.may("stale") && e.state.starts_with("42")) => {
+                Answer::Error(e) if !case.may("fail") || e.state.starts_with("XX") => {
                     failures.push(format!(
                         "afterwards {sql}: {} {} {}",
                         e.state,
@@ -287,7 +308,11 @@ fn is_control(sql: &str) -> bool {
 
 /// Whether a statement was ended by the patience of the session.
 fn hung(sent: &[Sent]) -> Option<String> {
-    let waits = |s: &&Sent| s.answer.state() == "55P03" || (s.answer.state() == "57014" && !short(sent));
+    let waits = |s: &&Sent| match &s.answer {
+        Answer::Error(e) if e.state == "55P03" => e.message.contains("lock timeout"),
+        Answer::Error(e) if e.state == "57014" => e.message.contains("statement timeout") && !short(sent),
+        _ => false,
+    };
     sent.iter().find(waits).map(|s| format!("hangs: {}", s.sql))
 }
 
@@ -300,7 +325,7 @@ fn wanted(case: &Case, mode: Mode, actor: Actor, first: Actor, sent: &[Sent]) ->
     if mode != Mode::Alone || actor != first || case.want.is_empty() {
         return None;
     }
-    let ours = sent.iter().filter(|s| case.statements.contains(&s.sql)).last()?;
+    let ours = sent.iter().rfind(|s| case.statements.contains(&s.sql))?;
     let right = case.want.iter().any(|w| w == ours.answer.state());
     (!right).then(|| format!("answers {}, not {}", ours.answer, case.want.join(" or ")))
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// From which a statement is taken for one that hangs.
-pub const PATIENCE: &str = "20s";
+pub const PATIENCE: &str = "10s";
 
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -86,7 +86,7 @@ pub fn config(dsn: &str, database: &str, user: Option<&str>) -> Result<Config> {
         config.user(user);
     }
     config.options(&format!(
-        "-c statement_timeout={PATIENCE} -c lock_timeout=10s -c client_min_messages=error -c jit=off -c search_path=app,low,public"
+        "-c statement_timeout={PATIENCE} -c lock_timeout=5s -c client_min_messages=error -c jit=off -c search_path=app,low,public"
     ));
     Ok(config)
 }

@@ -1,11 +1,12 @@
 //! Ends a backend that cannot be interrupted, so that the run goes on and says what it was.
-//! Invariant: only the backend of the run that is watched, and only when it has had a minute. Called by `run`.
+//! Invariant: only the backend of the run that is watched, and only when it has had its time. Called by `run`.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than the patience of a session, which a backend that can be interrupted obeys.
+const LIMIT: Duration = Duration::from_secs(25);
 
 type Watched = Arc<Mutex<Option<(Instant, i32, String)>>>;
 
@@ -19,7 +20,7 @@ impl Watchdog {
         std::thread::spawn(move || loop {
             std::thread::sleep(Duration::from_secs(1));
             let Ok(mut watched) = mine.lock() else { return };
-            if let Some((_, pid, what)) = watched.take_if(|(since, _, _)| since.elapsed() > MINUTE) {
+            if let Some((_, pid, what)) = watched.take_if(|(since, _, _)| since.elapsed() > LIMIT) {
                 println!("# {what} cannot be interrupted: ending process {pid}");
                 let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
             }
