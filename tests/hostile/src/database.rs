@@ -33,7 +33,7 @@ impl Server {
         Session::connect_again(&self.dsn, &self.home, None)
     }
 
-    fn script(&self, name: &str) -> Result<String> {
+    pub fn script(&self, name: &str) -> Result<String> {
         let path = self.fixture.join(name);
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }

@@ -6,6 +6,7 @@ mod actor;
 mod args;
 mod corpus;
 mod database;
+mod identity;
 mod log;
 mod mode;
 mod races;
@@ -67,6 +68,9 @@ fn hostile(args: &Args) -> Result<bool> {
     loop {
         for (name, cases) in &topics {
             topic(args, round, name, cases, &mut runner, &mut report)?;
+        }
+        if round == 0 && chosen(args, "identity", "") {
+            identity::run(&mut runner.server, &mut runner.log, &mut report)?;
         }
         if chosen(args, "races", "") {
             let dice = &mut dice(args, round, "races");
