@@ -6,6 +6,8 @@ mod actor;
 mod args;
 mod corpus;
 mod database;
+mod deep;
+mod errors;
 mod identity;
 mod log;
 mod mode;
@@ -25,6 +27,10 @@ use rand_chacha::ChaCha8Rng;
 use report::Report;
 use run::Runner;
 use std::time::{Duration, Instant};
+
+type Part = fn(&mut database::Server, &mut log::Log, &mut Report) -> Result<()>;
+
+const PARTS: [(&str, Part); 3] = [("deep", deep::run), ("errors", errors::run), ("identity", identity::run)];
 
 /// Dice of one case in one round: other cases do not change what it throws.
 fn dice(args: &Args, round: u64, name: &str) -> ChaCha8Rng {
@@ -69,8 +75,12 @@ fn hostile(args: &Args) -> Result<bool> {
         for (name, cases) in &topics {
             topic(args, round, name, cases, &mut runner, &mut report)?;
         }
-        if round == 0 && chosen(args, "identity", "") {
-            identity::run(&mut runner.server, &mut runner.log, &mut report)?;
+        // these have no dice: once is enough
+        for (name, part) in PARTS.iter().filter(|(name, _)| round == 0 && chosen(args, name, "")) {
+            if let Err(e) = part(&mut runner.server, &mut runner.log, &mut report) {
+                report.not_ok(name, &[format!("{e:#}")]);
+                runner.server.make_template()?;
+            }
         }
         if chosen(args, "races", "") {
             let dice = &mut dice(args, round, "races");
