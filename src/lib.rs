@@ -20,6 +20,7 @@ mod pg;
 mod queue;
 mod refresh;
 mod tam;
+mod xact;
 
 pgrx::pg_module_magic!();
 
@@ -39,7 +40,7 @@ pub extern "C-unwind" fn _PG_init() {
     tam::PRELOADED.store(preloading, Ordering::Relaxed);
     pg::guc::init(preloading);
     tam::init();
-    queue::init();
+    xact::init();
     catalog::cache::init();
     hook::init();
     if preloading {

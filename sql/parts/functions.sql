@@ -1,42 +1,42 @@
 CREATE FUNCTION tviews.verify(relation regclass)
     RETURNS TABLE (tview regclass, missing bigint, extra bigint, ok boolean)
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'verify_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_verify';
 COMMENT ON FUNCTION tviews.verify(regclass) IS 'compares a TVIEW with its defining query';
 
 CREATE FUNCTION tviews.verify_all()
     RETURNS TABLE (tview regclass, missing bigint, extra bigint, ok boolean)
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'verify_all_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_verify_all';
 COMMENT ON FUNCTION tviews.verify_all() IS 'compares every populated TVIEW with its defining query';
 
 CREATE FUNCTION tviews.rebuild(tview regclass) RETURNS void
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_rebuild';
 COMMENT ON FUNCTION tviews.rebuild(regclass) IS 'recomputes a TVIEW and writes the difference';
 
 CREATE FUNCTION tviews.explain(tview regclass) RETURNS SETOF text
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'explain_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_explain';
 COMMENT ON FUNCTION tviews.explain(regclass) IS 'how a TVIEW is maintained, and the SQL that does it';
 
 CREATE FUNCTION tviews.check(query text)
     RETURNS TABLE (base_table regclass, strategy text, reason text, hint text)
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'check_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_check';
 COMMENT ON FUNCTION tviews.check(text) IS 'what CREATE TVIEW would say about a query';
 
 CREATE FUNCTION tviews.flush() RETURNS void
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'flush_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_flush';
 COMMENT ON FUNCTION tviews.flush() IS 'applies the pending changes of this transaction now';
 
 CREATE FUNCTION tviews.pending()
     RETURNS TABLE (base_table regclass, tview regclass, inserted bigint, deleted bigint)
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'pending_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_pending';
 COMMENT ON FUNCTION tviews.pending() IS 'changes of this transaction that are not applied yet';
 
 CREATE FUNCTION tviews.health()
     RETURNS TABLE ("check" text, status text, detail text, hint text)
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'health_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_health';
 COMMENT ON FUNCTION tviews.health() IS 'whether everything that TVIEWs need is in place';
 
 CREATE FUNCTION tviews.stat_reset() RETURNS void
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'stat_reset_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_stat_reset';
 REVOKE ALL ON FUNCTION tviews.stat_reset() FROM PUBLIC;
 COMMENT ON FUNCTION tviews.stat_reset() IS 'sets the counters of tviews.stat to zero, for this database';
 
@@ -45,11 +45,11 @@ CREATE FUNCTION tviews.stat_of(tview oid)
     RETURNS TABLE (flushes bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, rows_unchanged bigint,
                    changed_rows bigint, dirty_keys bigint, full_recomputes bigint, flush_time double precision,
                    lock_wait_time double precision, last_error text, stats_reset timestamptz)
-    LANGUAGE c STRICT ROWS 1 AS 'MODULE_PATHNAME', 'stat_of_wrapper';
+    LANGUAGE c STRICT ROWS 1 AS 'MODULE_PATHNAME', 'tviews_stat_of';
 COMMENT ON FUNCTION tviews.stat_of(oid) IS 'counters of one TVIEW';
 
 -- Strategies of one TVIEW, for the view tviews.tviews.
 CREATE FUNCTION tviews.strategies(tview regclass)
     RETURNS TABLE (base_table regclass, strategy text, reason text)
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'strategies_wrapper';
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_strategies';
 COMMENT ON FUNCTION tviews.strategies(regclass) IS 'strategy of a TVIEW for each relation it reads';

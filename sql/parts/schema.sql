@@ -4,29 +4,26 @@
 CREATE SCHEMA tviews;
 GRANT USAGE ON SCHEMA tviews TO PUBLIC;
 
--- Which relations each TVIEW reads; columns are attribute numbers, 0 is the whole row.
-CREATE TABLE tviews.source (
-    tview   oid    NOT NULL,
-    source  oid    NOT NULL,
-    columns int2[] NOT NULL
-);
+-- The tables of the extension are materialized views that nobody refreshes, stored by heap: publications FOR ALL TABLES and for schemas leave
+-- these out, statements of users cannot write to them, and rows of another server cannot arrive in them. The library writes them.
 
--- Internal TVIEWs that a TVIEW is computed from, in order. They live in a schema that tools take for one of the server's.
+-- Which relations each TVIEW reads; columns are attribute numbers, 0 is the whole row.
+CREATE MATERIALIZED VIEW tviews.source (tview, source, columns) USING heap
+    AS SELECT NULL::oid, NULL::oid, NULL::int2[] WHERE false;
+CREATE UNIQUE INDEX source_key ON tviews.source (tview, source);
+
+-- Internal TVIEWs that a TVIEW is computed from, in order. They live in a schema that tools take for one of the server's. `joined` is the
+-- key by which a stage is joined to its sister stages, when it is one of several for windows; otherwise empty.
 SET LOCAL allow_system_table_mods = on;
 CREATE SCHEMA pg_toast_tviews;
 SET LOCAL allow_system_table_mods = off;
 GRANT USAGE ON SCHEMA pg_toast_tviews TO PUBLIC;
-CREATE TABLE tviews.stage (
-    tview  oid  NOT NULL,
-    number int2 NOT NULL,
-    stage  oid  NOT NULL,
-    -- The key by which it is joined to its sister stages, when it is one of several for windows; otherwise empty.
-    joined text NOT NULL
-);
+CREATE MATERIALIZED VIEW tviews.stage (tview, number, stage, joined) USING heap
+    AS SELECT NULL::oid, NULL::int2, NULL::oid, NULL::text WHERE false;
+CREATE UNIQUE INDEX stage_key ON tviews.stage (tview, number);
+CREATE UNIQUE INDEX stage_stage ON tviews.stage (stage);
 
 -- Unlogged on purpose: a crash empties it together with the unlogged TVIEWs.
 CREATE UNLOGGED TABLE tviews.sentinel (
-    tview oid NOT NULL
-);
-
-GRANT SELECT ON tviews.source, tviews.stage, tviews.sentinel TO PUBLIC;
+    tview oid PRIMARY KEY
+) USING heap;

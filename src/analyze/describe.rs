@@ -257,13 +257,7 @@ unsafe fn keys_of(sub: *mut pg_sys::Query) -> Vec<Vec<i16>> {
     if !q.groupingSets.is_null() || q.hasTargetSRFs {
         return Vec::new();
     }
-    let one = |node: *mut pg_sys::Node| {
-        let node = pg_sys::eval_const_expressions(std::ptr::null_mut(), node);
-        list::is(node, pg_sys::NodeTag::T_Const)
-            && !(*node.cast::<pg_sys::Const>()).constisnull
-            && (*node.cast::<pg_sys::Const>()).constvalue.value() as i64 <= 1
-    };
-    if one(q.limitCount) && q.limitOption != pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES {
+    if is_one(q.limitCount) && q.limitOption != pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES {
         return vec![Vec::new()];
     }
     if !q.setOperations.is_null() {
@@ -283,6 +277,27 @@ unsafe fn keys_of(sub: *mut pg_sys::Query) -> Vec<Vec<i16>> {
         keys.extend(columns(q.groupClause));
     }
     keys
+}
+
+/// Whether a LIMIT is written as 1 or 0. Nothing is evaluated: functions of users may stand there. The parser casts an integer to bigint.
+unsafe fn is_one(limit: *mut pg_sys::Node) -> bool {
+    let mut node = limit;
+    if list::is(node, pg_sys::NodeTag::T_FuncExpr) {
+        let cast = node.cast::<pg_sys::FuncExpr>();
+        if (*cast).funcid != pg_sys::Oid::from(pg_sys::F_INT8_INT4) {
+            return false;
+        }
+        node = list::nth((*cast).args, 0);
+    }
+    if !list::is(node, pg_sys::NodeTag::T_Const) || (*node.cast::<pg_sys::Const>()).constisnull {
+        return false;
+    }
+    let value = (*node.cast::<pg_sys::Const>()).constvalue.value();
+    match (*node.cast::<pg_sys::Const>()).consttype {
+        pg_sys::INT8OID => value as i64 <= 1,
+        pg_sys::INT4OID => value as i32 <= 1,
+        _ => false,
+    }
 }
 
 unsafe fn keys_of_functions(rte: *mut pg_sys::RangeTblEntry) -> Vec<Vec<i16>> {

@@ -2,9 +2,10 @@
 //!
 //! The statement's text is parsed once more and searched. Called only when something is refused.
 
-use crate::pg::{ext, list};
-use pgrx::{pg_guard, pg_sys};
-use std::ffi::{c_char, c_void};
+use crate::pg::list;
+use crate::pg::walk::{self, Next};
+use pgrx::pg_sys;
+use std::ffi::c_char;
 
 /// What to look for.
 #[derive(Clone, Copy)]
@@ -16,11 +17,6 @@ pub enum Construct {
     Locked,
 }
 
-struct Search {
-    wanted: Construct,
-    found: i32,
-}
-
 /// Byte offset of the construct in `source`, or -1.
 ///
 /// # Safety
@@ -29,7 +25,7 @@ pub unsafe fn find(source: *const c_char, wanted: Construct) -> i32 {
     if source.is_null() {
         return -1;
     }
-    let mut search = Search { wanted, found: -1 };
+    let mut found = -1;
     for raw in list::iter::<pg_sys::RawStmt>(pg_sys::raw_parser(source, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) {
         let statement = (*raw).stmt;
         let query = if list::is(statement, pg_sys::NodeTag::T_CreateTableAsStmt) {
@@ -39,45 +35,40 @@ pub unsafe fn find(source: *const c_char, wanted: Construct) -> i32 {
         } else {
             continue;
         };
-        if step(query, (&mut search as *mut Search).cast()) {
+        if walk::walk_raw(query, &mut |node| look(node, wanted, &mut found)) {
             break;
         }
     }
-    search.found
+    found
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    let search = &mut *context.cast::<Search>();
-    match ((*node).type_, search.wanted) {
+unsafe fn look(node: *mut pg_sys::Node, wanted: Construct, found: &mut i32) -> Next {
+    match ((*node).type_, wanted) {
         (pg_sys::NodeTag::T_RangeVar, Construct::Relation(relid)) => {
             let var = node.cast::<pg_sys::RangeVar>();
             let flags = pg_sys::RVROption::RVR_MISSING_OK;
             let lock = pg_sys::NoLock as i32;
             if pg_sys::RangeVarGetRelidExtended(var, lock, flags, None, std::ptr::null_mut()) == relid {
-                search.found = (*var).location;
-                return true;
+                *found = (*var).location;
+                return Next::Stop;
             }
-            return false;
+            Next::Beside
         }
         (pg_sys::NodeTag::T_RangeTableSample, Construct::TableSample) => {
-            search.found = (*node.cast::<pg_sys::RangeTableSample>()).location;
-            return true;
+            *found = (*node.cast::<pg_sys::RangeTableSample>()).location;
+            Next::Stop
         }
         (pg_sys::NodeTag::T_SelectStmt, Construct::Locked) => {
             let select = node.cast::<pg_sys::SelectStmt>();
-            if !(*select).lockingClause.is_null() {
-                search.found = locked(select);
-                return true;
+            if (*select).lockingClause.is_null() {
+                return Next::Below;
             }
+            *found = locked(select);
+            Next::Stop
         }
-        (pg_sys::NodeTag::T_RangeVar, _) => return false,
-        _ => {}
+        (pg_sys::NodeTag::T_RangeVar, _) => Next::Beside,
+        _ => Next::Below,
     }
-    ext::raw_expression_tree_walker(node, Some(step), context)
 }
 
 unsafe fn locked(select: *mut pg_sys::SelectStmt) -> i32 {

@@ -1,11 +1,12 @@
 //! Operators that SQL cannot name with their schema.
 //!
-//! JOIN … USING, NATURAL JOIN, NULLIF, IS DISTINCT FROM, CASE x WHEN and row comparisons are written without the operator
+//! JOIN … USING, NATURAL JOIN, NULLIF, IS DISTINCT FROM, CASE x WHEN and comparisons of rows are written without the operator
 //! they use, so deparsed text finds it by search_path. Invariant: the path with which the SQL of a TVIEW runs finds the
-//! operators that the stored query has: pg_catalog first, then the schemas of all its other operators (an exact match
-//! of the argument types wins over one in an earlier schema that needs a cast).
+//! operators that the stored query has: pg_catalog first, then the schemas of those operators, and no others (an exact match
+//! of the argument types wins over one in an earlier schema that needs a cast; see pg/callees.rs).
 
-use crate::pg::{name, walk};
+use crate::pg::callees::operators_of;
+use crate::pg::{list, name, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -17,8 +18,11 @@ use std::ffi::{CStr, CString};
 pub unsafe fn search_path(query: *mut pg_sys::Query) -> CString {
     let mut schemas = BTreeSet::new();
     walk::walk(query.cast(), &mut |node| {
-        for op in operators_of(node) {
-            schemas.extend(schema_of(op));
+        for part in without_names(node) {
+            walk::walk(part, &mut |n| {
+                schemas.extend(operators_of(n).into_iter().filter_map(|op| schema_of(op)));
+                false
+            });
         }
         false
     });
@@ -28,12 +32,19 @@ pub unsafe fn search_path(query: *mut pg_sys::Query) -> CString {
     CString::new(path.join(", ")).unwrap_or_default()
 }
 
-unsafe fn operators_of(node: *mut pg_sys::Node) -> Vec<pg_sys::Oid> {
+/// Expressions in which operators are applied that are not written by name where `node` is printed.
+unsafe fn without_names(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::Node> {
     use pg_sys::NodeTag::*;
     match (*node).type_ {
-        // DistinctExpr and NullIfExpr are the same struct.
-        T_OpExpr | T_DistinctExpr | T_NullIfExpr => vec![(*node.cast::<pg_sys::OpExpr>()).opno],
-        T_RowCompareExpr => crate::pg::list::oids((*node.cast::<pg_sys::RowCompareExpr>()).opnos),
+        T_DistinctExpr | T_NullIfExpr | T_RowCompareExpr => vec![node],
+        T_SubLink => vec![(*node.cast::<pg_sys::SubLink>()).testexpr],
+        T_CaseExpr if !(*node.cast::<pg_sys::CaseExpr>()).arg.is_null() => {
+            let whens = list::iter::<pg_sys::CaseWhen>((*node.cast::<pg_sys::CaseExpr>()).args);
+            whens.map(|when| (*when).expr.cast()).collect()
+        }
+        T_JoinExpr if !(*node.cast::<pg_sys::JoinExpr>()).usingClause.is_null() => {
+            vec![(*node.cast::<pg_sys::JoinExpr>()).quals]
+        }
         _ => Vec::new(),
     }
 }

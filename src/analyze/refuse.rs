@@ -154,7 +154,8 @@ fn check_system_columns(shown: &str, used: &relations::Use) -> Result<()> {
     Ok(())
 }
 
-fn check_children(relid: pg_sys::Oid, shown: &str) -> Result<()> {
+/// Refuses foreign tables in the inheritance tree of a relation.
+pub fn check_children(relid: pg_sys::Oid, shown: &str) -> Result<()> {
     // SAFETY: catalog look-up.
     for child in unsafe { crate::pg::ext::find_all_inheritors(relid, pg_sys::AccessShareLock as i32) } {
         // SAFETY: syscache look-up.

@@ -152,7 +152,7 @@ fn enable(rel: &Relation) {
         let desc = (*rel.raw()).trigdesc;
         let ours: Vec<(*mut std::ffi::c_char, u8)> = (0..(*desc).numtriggers as usize)
             .map(|i| &*(*desc).triggers.add(i))
-            .filter(|t| t.tgfoid == function())
+            .filter(|t| is_ours(t, function()))
             .filter_map(|t| Some((pg_sys::pstrdup(t.tgname), event(t)?.fires())))
             .collect();
         let lock = pg_sys::ShareRowExclusiveLock as i32;
@@ -210,13 +210,18 @@ pub fn installed(rel: &Relation) -> Vec<Installed> {
         }
         for i in 0..(*desc).numtriggers as usize {
             let t = &*(*desc).triggers.add(i);
-            if let Some(event) = event(t).filter(|_| t.tgfoid == function) {
+            if let Some(event) = event(t).filter(|_| is_ours(t, function)) {
                 let enabled = t.tgenabled as u8 == event.fires();
                 out.push(Installed { oid: t.tgoid, kind: event.kind as i16, enabled });
             }
         }
     }
     out
+}
+
+/// Whether a trigger is one that `create` has made: CREATE TRIGGER makes none that are internal.
+fn is_ours(trigger: &pg_sys::Trigger, function: pg_sys::Oid) -> bool {
+    trigger.tgisinternal && trigger.tgfoid == function
 }
 
 /// What a trigger of ours captures.
@@ -238,7 +243,7 @@ pub unsafe fn is_applied(rel: pg_sys::Relation) -> bool {
     !desc.is_null()
         && (0..(*desc).numtriggers as usize)
             .map(|i| &*(*desc).triggers.add(i))
-            .any(|t| t.tgfoid == function && event(t).is_some_and(|e| e.row))
+            .any(|t| is_ours(t, function) && event(t).is_some_and(|e| e.row))
 }
 
 fn function_name() -> *mut pg_sys::List {

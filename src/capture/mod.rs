@@ -4,6 +4,7 @@
 //! table above and below it in its inheritance tree: a statement fires only the triggers of the table it names.
 //! Calls queue; called by the server, by the DDL hooks (install) and by the SQL of a flush (srf).
 
+pub mod freed;
 pub mod install;
 pub mod route;
 pub mod srf;

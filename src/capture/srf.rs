@@ -1,12 +1,13 @@
 //! `tviews.changed(NULL::t)`, `tviews.inserted(NULL::t)`, `tviews.deleted(NULL::t)` and `tviews.dirty(NULL::t)`: the rows that the SQL of a flush
 //! reads, as set-returning functions over the backend's change sets, of row type t so that attribute numbers line up.
 //!
-//! Invariant: they answer only while a flush of this backend runs; otherwise they would show rows to users who may not
-//! read the table. Called by plans of refresh/.
+//! Invariant: they answer only to the executors that a flush itself has started (pg/started.rs), and only for the sources of the TVIEW that
+//! it is about. A function of a user that is called by such a query has an executor of its own, and gets nothing: it would see rows of
+//! others. Called by plans of refresh/.
 
 use crate::pg::error::Error;
 use crate::pg::fault::{self, Fault};
-use crate::pg::list;
+use crate::pg::{list, started};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -144,7 +145,10 @@ unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum 
             _ => offer.changes.get(&relid).cloned().unwrap_or_default(),
         })
     });
-    let Some(sets) = sets else {
+    let info = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+    let context = if info.is_null() { std::ptr::null_mut() } else { (*info).econtext };
+    let executor = if context.is_null() { std::ptr::null_mut() } else { (*context).ecxt_estate };
+    let Some(sets) = sets.filter(|_| started::is_own(executor)) else {
         Error::WrongState {
             what: "change sets can only be read by the flush of a TVIEW".into(),
             hint: Some("Use tviews.pending() to see what is pending.".into()),
@@ -152,7 +156,6 @@ unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum 
         .raise()
     };
     pg_sys::InitMaterializedSRF(fcinfo, pg_sys::MAT_SRF_USE_EXPECTED_DESC);
-    let info = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
     let desc = (*info).setDesc;
     let slot = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsMinimalTuple);
     for set in sets {

@@ -32,6 +32,14 @@ pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo)
         );
     }
     let data = &*context.cast::<pg_sys::TriggerData>();
+    if !(*data.tg_trigger).tgisinternal {
+        pgrx::ereport!(
+            ERROR,
+            pgrx::PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "tviews.capture() cannot be called by a trigger that a user has created",
+            "Creating a TVIEW puts the triggers that it needs on its tables."
+        );
+    }
     let routes = || route::of(data.tg_relation);
     if data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_TRUNCATE {
         truncate(&routes());

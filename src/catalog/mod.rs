@@ -28,14 +28,34 @@ pub fn installed() -> bool {
     crate::tam::access_method_oid().is_some()
 }
 
-/// All rows that satisfy `keep`.
+/// All rows that satisfy `keep`. Rows about relations that are not here, or are no TVIEWs, are none: they are another server's, or those of
+/// a TVIEW that is gone.
 pub fn sources(keep: impl Fn(&Source) -> bool) -> Vec<Source> {
     let mut found = Vec::new();
     if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
         table.scan(|tuple| {
             let source = decode(&table, tuple);
-            if keep(&source) {
+            if keep(&source) && is_here(&source) {
                 found.push(source);
+            }
+        });
+    }
+    found
+}
+
+fn is_here(source: &Source) -> bool {
+    // SAFETY: syscache look-ups, which take any oid.
+    unsafe { crate::tam::is_tview(source.tview) && pg_sys::get_rel_relkind(source.relid) != 0 }
+}
+
+/// Rows that `sources` leaves out: (TVIEW, relation).
+pub fn strangers() -> Vec<(pg_sys::Oid, pg_sys::Oid)> {
+    let mut found = Vec::new();
+    if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
+        table.scan(|tuple| {
+            let source = decode(&table, tuple);
+            if !is_here(&source) {
+                found.push((source.tview, source.relid));
             }
         });
     }

@@ -47,7 +47,7 @@ pub fn is_standby() -> bool {
 fn present(tview: pg_sys::Oid) -> bool {
     let mut found = false;
     if let Some(table) = Table::open("sentinel", pg_sys::AccessShareLock) {
-        table.scan(|t| found |= is_for(&table, t, tview));
+        table.look_up(c"sentinel_pkey", tview, |_| found = true);
     }
     found
 }

@@ -54,7 +54,10 @@ pub fn of(tview: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 
 /// The stages of a TVIEW, in order, with what they are for.
 pub fn known(tview: pg_sys::Oid) -> Vec<Known> {
-    let mut found = rows(|r| r.tview == tview);
+    let mut found = Vec::new();
+    if let Some(table) = Table::open("stage", pg_sys::AccessShareLock) {
+        table.look_up(c"stage_key", tview, |t| found.push(decode(&table, t)));
+    }
     found.sort_by_key(|r| r.number);
     found.into_iter().map(|r| Known { stage: r.stage, joined: r.joined }).collect()
 }

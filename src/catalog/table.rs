@@ -6,7 +6,7 @@
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use pgrx::pg_sys;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 pub struct Table(Relation);
 
@@ -57,16 +57,34 @@ impl Table {
         (!null).then_some(datum)
     }
 
-    pub fn scan(&self, mut f: impl FnMut(pg_sys::HeapTuple)) {
-        // SAFETY: a plain heap scan; the scan is ended before returning.
+    pub fn scan(&self, f: impl FnMut(pg_sys::HeapTuple)) {
+        self.scan_where(None, f);
+    }
+
+    /// Tuples whose first column is `value`, by the index of this name, which starts with that column.
+    pub fn look_up(&self, index: &CStr, value: pg_sys::Oid, f: impl FnMut(pg_sys::HeapTuple)) {
+        // SAFETY: a syscache look-up.
+        let index = unsafe { pg_sys::get_relname_relid(index.as_ptr(), self.0.class().relnamespace) };
+        self.scan_where(Some((index, value)), f);
+    }
+
+    fn scan_where(&self, key: Option<(pg_sys::Oid, pg_sys::Oid)>, mut f: impl FnMut(pg_sys::HeapTuple)) {
+        // SAFETY: a scan as of a catalog, with the key's column an oid; it is ended before returning.
         unsafe {
+            let mut condition: pg_sys::ScanKeyData = std::mem::zeroed();
+            if let Some((_, value)) = key {
+                let equal = pg_sys::BTEqualStrategyNumber as u16;
+                let function = pg_sys::Oid::from(pg_sys::F_OIDEQ);
+                pg_sys::ScanKeyInit(&mut condition, 1, equal, function, pg_sys::Datum::from(value));
+            }
+            let index = key.map_or(pg_sys::InvalidOid, |(index, _)| index);
             let scan = pg_sys::systable_beginscan(
                 self.0.raw(),
-                pg_sys::InvalidOid,
-                false,
+                index,
+                index != pg_sys::InvalidOid,
                 std::ptr::null_mut(),
-                0,
-                std::ptr::null_mut(),
+                i32::from(key.is_some()),
+                &mut condition,
             );
             loop {
                 let tuple = pg_sys::systable_getnext(scan);

@@ -5,9 +5,11 @@
 
 use super::create::{adopt, check};
 use super::keys;
-use super::life::{self, is_marked, owns};
-use super::utility::{freed, keep, After, Call};
+use super::life::{self, is_marked};
+use super::named;
+use super::utility::{keep, After, Call};
 use crate::analyze::load;
+use crate::capture::freed::freed;
 use crate::catalog::{self, options, options::Options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
@@ -42,13 +44,7 @@ enum Method {
 
 pub unsafe fn before(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
-    let relid = pg_sys::RangeVarGetRelidExtended(
-        (*stmt).relation,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    );
+    let relid = named::find((*stmt).relation);
     if relid == pg_sys::InvalidOid {
         return Ok(());
     }
@@ -57,7 +53,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         return Err(Error::NotATview(name::bare(relid)));
     }
     if is_tview {
-        return tview(call, relid);
+        return tview(call);
     }
     let is_matview = pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_MATVIEW;
     let wanted = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).find_map(|c| method(c));
@@ -69,8 +65,8 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
                 "Use CREATE TVIEW … AS SELECT ….",
             ));
         }
-        let rel = Relation::open(relid, pg_sys::AccessShareLock)
-            .ok_or_else(|| Error::Internal("relation vanished".into()))?;
+        let relid = hold(call, named::Lock::Own(pg_sys::AccessExclusiveLock));
+        let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or(Error::NoRelation(relid.to_u32()))?;
         check(load::stored(&rel)?, rel.class().relowner)?;
         let planned = Planned {
             relid,
@@ -86,6 +82,16 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     base_table(call, relid)
 }
 
+/// The relation of the statement, held; the tree is our own from then on.
+unsafe fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
+    let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
+    let relid = named::hold(|| named::find((*stmt).relation), lock);
+    if relid != pg_sys::InvalidOid {
+        named::qualify((*stmt).relation, relid);
+    }
+    relid
+}
+
 /// The access method that a command sets, when it is one that matters here.
 unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
     if (*cmd).subtype != pg_sys::AlterTableType::AT_SetAccessMethod {
@@ -95,12 +101,15 @@ unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
     Some(if CStr::from_ptr(given) == c"tview" { Method::Tview } else { Method::Heap })
 }
 
-unsafe fn tview(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
-    if !owns(relid) {
-        // The server refuses with its own words.
-        return Ok(());
+unsafe fn tview(call: &mut Call) -> Result<()> {
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+    let leaves = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| method(c) == Some(Method::Heap));
+    let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+    let relid = hold(call, if leaves { named::Lock::WithSources } else { named::Lock::Own(own) });
+    if !tam::is_tview(relid) {
+        return Err(Error::NotATview(name::bare(relid)));
     }
-    let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
+    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
     (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
     let mut planned = Planned { relid, options: None, becomes: None, persistence: None, owner: false, strategy: false };
     let mut rest: *mut pg_sys::List = std::ptr::null_mut();
@@ -192,7 +201,6 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
 /// A TVIEW is about to become an ordinary materialized view: logged, without state, with exact contents.
 unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
     populate::refuse_if_read(relid, "made an ordinary materialized view")?;
-    life::lock_sources(&BTreeSet::from([relid.to_u32()]));
     let (unlogged, populated) = {
         let Some(rel) = Relation::open(relid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
         (rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT, rel.class().relispopulated)
@@ -266,7 +274,7 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
     use pg_sys::AlterTableType::*;
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
     let mut touched = BTreeSet::new();
-    let mut uniqueness = false;
+    let (mut uniqueness, mut policies) = (false, false);
     for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
         let relevant = matches!(
             (*cmd).subtype,
@@ -281,10 +289,6 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
                 | AT_EnableReplicaTrig
                 | AT_DisableTrig
                 | AT_DisableTrigAll
-                | AT_EnableRowSecurity
-                | AT_DisableRowSecurity
-                | AT_ForceRowSecurity
-                | AT_NoForceRowSecurity
                 | AT_AlterColumnType
         );
         #[cfg(any(feature = "pg17", feature = "pg18"))]
@@ -293,12 +297,23 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             (*cmd).subtype,
             AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn
         );
+        policies |= matches!(
+            (*cmd).subtype,
+            AT_EnableRowSecurity | AT_DisableRowSecurity | AT_ForceRowSecurity | AT_NoForceRowSecurity
+        );
         // The owner of a table is exempt from its policies.
-        let relevant = relevant || ((*cmd).subtype == AT_ChangeOwner && has_policies(relid));
+        policies |= (*cmd).subtype == AT_ChangeOwner && has_policies(relid);
         let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
         if relevant || (columns && life::whole_row_is_read(relid)) {
             touched.insert(relid.to_u32());
             touched.extend(other_table(cmd));
+        }
+    }
+    if uniqueness || policies || !touched.is_empty() {
+        let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+        if hold(call, named::Lock::Own(own)) != relid {
+            // another one by now: once more from the start
+            return before(call);
         }
     }
     if uniqueness {
@@ -306,7 +321,10 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         relids.insert(relid.to_u32());
         keys::remember(call, &relids)?;
     }
-    if !touched.is_empty() {
+    if policies {
+        touched.insert(relid.to_u32());
+        call.after = After::Policies(keep(touched));
+    } else if !touched.is_empty() {
         call.after = After::Tree(keep(touched));
     }
     Ok(())
@@ -319,19 +337,13 @@ fn has_policies(relid: pg_sys::Oid) -> bool {
 /// The partition or parent that a command names.
 unsafe fn other_table(cmd: *mut pg_sys::AlterTableCmd) -> Option<u32> {
     let def = (*cmd).def;
-    let named = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
+    let other = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
         (*def.cast::<pg_sys::PartitionCmd>()).name
     } else if list::is(def, pg_sys::NodeTag::T_RangeVar) {
         def.cast::<pg_sys::RangeVar>()
     } else {
         return None;
     };
-    let oid = pg_sys::RangeVarGetRelidExtended(
-        named,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    );
+    let oid = named::find(other);
     (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
 }

@@ -4,10 +4,12 @@
 //! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
 //! follows in the same command.
 
+use super::named;
 use super::stages;
 use super::utility::{keep, After, Call};
 use crate::analyze::locate::{self, Construct};
 use crate::analyze::{load, operators, refuse, relations};
+use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, Source};
@@ -101,23 +103,24 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         }
     }
     let replace = markers.get("or_replace").is_some_and(|v| v == "true");
-    let existing = pg_sys::RangeVarGetRelidExtended(
-        (*(*stmt).into).rel,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    );
     let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
     let into = (*stmt).into;
     let (mut ours, rest) = options::split(without_markers((*into).options))?;
     ours.remove("incremental");
     (*into).options = rest;
-    if existing != pg_sys::InvalidOid && !replace {
+    (*into).rel = crate::pg::ext::copy((*into).rel);
+    // Where the server is going to look and to create, also when a temporary table has the same name.
+    let schema = pg_sys::RangeVarGetCreationNamespace((*into).rel);
+    let label = (*(*into).rel).relname;
+    let existing = || pg_sys::get_relname_relid(label, schema);
+    if existing() != pg_sys::InvalidOid && !replace {
         // The server says what it says about an existing name, with or without IF NOT EXISTS.
         return Ok(());
     }
-    (*into).rel = crate::pg::ext::copy((*into).rel);
+    if (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP {
+        (*(*into).rel).catalogname = std::ptr::null_mut();
+        (*(*into).rel).schemaname = pg_sys::get_namespace_name(schema);
+    }
     let unlogged_table = (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
     let logged = match (ours.get("logged").or_else(|| markers.get("logged")), unlogged_table) {
         (Some(value), _) => value == "true",
@@ -146,8 +149,13 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     (*into).skipData = true;
     default_fillfactor(into);
     let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
-    if existing != pg_sys::InvalidOid {
+    if existing() != pg_sys::InvalidOid {
         call.done = true;
+        // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
+        for relid in relations::of(load::expand(query)?).into_keys() {
+            pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
+        }
+        let existing = named::hold(existing, named::Lock::WithSources);
         return replace_query(existing, &Planned { replace: true, ..planned }, call.completion);
     }
     call.after = After::Create(keep(planned));
@@ -307,25 +315,14 @@ fn explain_full(oid: pg_sys::Oid) -> Result<()> {
 /// CREATE OR REPLACE: same columns, another query, in place.
 unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
     debug_assert!(planned.replace);
-    if super::life::owns(oid) {
-        super::life::lock_sources(&BTreeSet::from([oid.to_u32()]));
-    }
-    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
-        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
+    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock).ok_or(Error::NoRelation(oid.to_u32()))?;
     if !crate::tam::is_tview_relation(rel.raw()) {
         return Err(Error::NotATview(name::bare(oid)));
-    }
-    if !super::life::owns(oid) {
-        pg_sys::aclcheck_error(
-            pg_sys::AclResult::ACLCHECK_NOT_OWNER,
-            pg_sys::ObjectType::OBJECT_MATVIEW,
-            pg_sys::get_rel_name(oid),
-        );
     }
     same_columns(&rel, planned.query)?;
     drop(rel);
     for relid in catalog::unregister(oid) {
-        super::utility::freed(relid);
+        freed(relid);
     }
     crate::tam::state::remove_state_attributes(oid);
     pg_sys::CommandCounterIncrement();

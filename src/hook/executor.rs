@@ -7,10 +7,10 @@
 
 use crate::catalog::{self, sentinel};
 use crate::pg::callback::Frame;
-use crate::pg::error::or_raise;
+use crate::pg::error::{or_raise, Error};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::{list, original};
+use crate::pg::{callees, list, original, started};
 use crate::queue::{self, in_flight};
 use crate::refresh::{self, flush, graph, Moment};
 use crate::tam;
@@ -44,7 +44,10 @@ extern "C-unwind" {
 
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags: i32) {
     let explain_only = eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0;
-    if !explain_only && reads_matview((*(*query).plannedstmt).rtable) {
+    if refresh::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
+        refuse_foreign();
+    }
+    if !explain_only && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW) {
         let mut frame = Frame::new();
         frame.push((*query).sourceText);
         let error = before_start(query);
@@ -54,11 +57,20 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
     if !explain_only && writes(query) {
         in_flight::begin(query as usize);
     }
+    let awaited = started::is_awaited();
     #[allow(static_mut_refs)]
     match NEXT_START {
         Some(next) => next(query, eflags),
         None => standard_start(query, eflags),
     }
+    if awaited {
+        recognise(query);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn recognise(query: *mut pg_sys::QueryDesc) {
+    started::recognise(query);
 }
 
 /// The statement's triggers, ours among them, run inside.
@@ -82,10 +94,11 @@ unsafe extern "C-unwind" fn post_parse_analyze(
     query: *mut pg_sys::Query,
     jumble: *mut pg_sys::JumbleState,
 ) {
-    if reads_matview((*query).rtable) {
+    let ours = callees::concerns((*pstate).p_sourcetext);
+    if ours || has_kind((*query).rtable, pg_sys::RELKIND_MATVIEW) {
         let mut frame = Frame::new();
         frame.push((*pstate).p_sourcetext);
-        let error = before_analyzed(query);
+        let error = before_analyzed(query, ours);
         frame.pop();
         original::rethrow(error);
     }
@@ -95,14 +108,23 @@ unsafe extern "C-unwind" fn post_parse_analyze(
     }
 }
 
-/// Whether a range table has a materialized view. No destructors here: called from the C frames above.
-unsafe fn reads_matview(rtable: *mut pg_sys::List) -> bool {
+/// A foreign table can reach a flush through what is not looked at when a TVIEW is made, such as a function that is declared IMMUTABLE. At
+/// commit its server would be asked after the foreign data wrapper has finished its part of the transaction: postgres_fdw takes the
+/// whole server down then. So it is an error at every flush.
+#[pg_guard]
+unsafe extern "C-unwind" fn refuse_foreign() {
+    let hint = "A function or a policy that a TVIEW uses reads it.";
+    Error::unsupported("a flush of a TVIEW cannot read a foreign table", -1, hint).raise();
+}
+
+/// Whether a range table has a relation of a kind. No destructors here: called from the C frames above.
+unsafe fn has_kind(rtable: *mut pg_sys::List, kind: u8) -> bool {
     if rtable.is_null() {
         return false;
     }
     for i in 0..(*rtable).length as usize {
         let rte = (*(*rtable).elements.add(i)).ptr_value.cast::<pg_sys::RangeTblEntry>();
-        if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relkind as u8 == pg_sys::RELKIND_MATVIEW {
+        if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relkind as u8 == kind {
             return true;
         }
     }
@@ -110,8 +132,11 @@ unsafe fn reads_matview(rtable: *mut pg_sys::List) -> bool {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query) -> *mut pg_sys::ErrorData {
+unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query, ours: bool) -> *mut pg_sys::ErrorData {
     original::shield(|| {
+        if ours {
+            or_raise(callees::check(query));
+        }
         // Not for the statements that define views: nothing is read there.
         if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
             make_current((*query).rtable);

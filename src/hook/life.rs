@@ -1,12 +1,14 @@
-//! The rest of a TVIEW's life: DROP, renames, policies, replaced views, new partitions.
+//! The rest of a TVIEW's life: DROP, renames, policies, roles, replaced views, new partitions.
 //!
 //! Invariant: whatever changes what a TVIEW's query means or returns, without a write on a base table, marks the TVIEW
 //! for recomputation in the same transaction.
 
-use super::create::adopt;
 use super::keys;
-use super::utility::{freed, keep, After, Call};
-use crate::analyze::{load, relations};
+use super::named::{self, find};
+use super::redefine::{self, redefine};
+use super::utility::{keep, After, Call};
+use crate::analyze::refuse;
+use crate::capture::freed::freed;
 use crate::capture::{install, route};
 use crate::catalog;
 use crate::pg::error::{Error, Result};
@@ -18,7 +20,6 @@ use crate::pg::syscatalog::{
 };
 use crate::pg::{list, name};
 use crate::queue;
-use crate::refresh::populate;
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -50,16 +51,6 @@ pub fn maintains(relid: pg_sys::Oid) -> bool {
         }
     }
     owns(relid)
-}
-
-unsafe fn find(rel: *const pg_sys::RangeVar) -> pg_sys::Oid {
-    pg_sys::RangeVarGetRelidExtended(
-        rel,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    )
 }
 
 /// Statements with our marks in a database without the extension: the server must never see the marks.
@@ -109,7 +100,13 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
     let kind = (*stmt).removeType;
     if kind == pg_sys::ObjectType::OBJECT_POLICY {
-        return drop_policy(call, stmt);
+        call.after = After::Policies(keep(tables_of(stmt)));
+        return Ok(());
+    }
+    if kind == pg_sys::ObjectType::OBJECT_TRIGGER {
+        // Ours come back, as after DISABLE TRIGGER.
+        call.after = After::Tree(keep(tables_of(stmt)));
+        return Ok(());
     }
     if kind == pg_sys::ObjectType::OBJECT_INDEX {
         let mut tables = BTreeSet::new();
@@ -122,40 +119,45 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
         tables.remove(&0);
         return keys::remember(call, &tables);
     }
-    let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
     if kind != pg_sys::ObjectType::OBJECT_MATVIEW && kind != pg_sys::ObjectType::OBJECT_TABLE {
         return Ok(());
     }
-    let mut tviews = BTreeSet::new();
-    let mut others = Vec::new();
+    drop_relations(call)
+}
+
+unsafe fn drop_relations(call: &mut Call) -> Result<()> {
+    let stmt = call.own_tree::<pg_sys::DropStmt>();
+    let kind = (*stmt).removeType;
+    let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
+    let (mut any, mut others) = (false, Vec::new());
+    let mut objects: *mut pg_sys::List = std::ptr::null_mut();
     for names in list::iter::<pg_sys::List>((*stmt).objects) {
-        let oid = find(pg_sys::makeRangeVarFromNameList(names));
-        if oid == pg_sys::InvalidOid {
-            continue;
+        let var = pg_sys::makeRangeVarFromNameList(names);
+        let mut oid = find(var);
+        // Whoever may not drop it must not lock its tables either: the server says so.
+        if tam::is_tview(oid) && owns(oid) {
+            oid = named::hold(|| find(var), named::Lock::WithSources);
         }
-        if tam::is_tview(oid) {
-            // Whoever may not drop it must not lock its tables either.
-            if owns(oid) {
-                tviews.insert(oid.to_u32());
-            }
-        } else {
+        let is_tview = tam::is_tview(oid);
+        any |= is_tview;
+        if !is_tview && oid != pg_sys::InvalidOid {
             others.push(name::bare(oid));
         }
+        let names = if is_tview { named::qualified(names, oid) } else { names };
+        objects = pg_sys::lappend(objects, names.cast());
     }
     if marked {
         if let Some(other) = others.first() {
             return Err(Error::NotATview(other.clone()));
         }
     }
-    if !tviews.is_empty() {
-        lock_sources(&tviews);
+    (*stmt).objects = objects;
+    if marked || (any && others.is_empty()) {
+        (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
     }
-    if !marked && (tviews.is_empty() || !others.is_empty() || kind == pg_sys::ObjectType::OBJECT_MATVIEW) {
-        return Ok(());
+    if marked {
+        (*stmt).concurrent = false;
     }
-    let stmt = call.own_tree::<pg_sys::DropStmt>();
-    (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
-    (*stmt).concurrent = false;
     Ok(())
 }
 
@@ -167,16 +169,15 @@ pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
     found.pop().is_some()
 }
 
-/// The names are those of the table and then of the policy.
-unsafe fn drop_policy(call: &mut Call, stmt: *mut pg_sys::DropStmt) -> Result<()> {
+/// Tables of policies or triggers: the names are those of the table and then of the object.
+unsafe fn tables_of(stmt: *mut pg_sys::DropStmt) -> BTreeSet<u32> {
     let mut tables = BTreeSet::new();
     for names in list::iter::<pg_sys::List>((*stmt).objects) {
         let table = pg_sys::list_copy_head(names, list::len(names) as i32 - 1);
         tables.insert(find(pg_sys::makeRangeVarFromNameList(table)).to_u32());
     }
     tables.remove(&0);
-    call.after = After::Tree(keep(tables));
-    Ok(())
+    tables
 }
 
 /// RENAME, SET SCHEMA, OWNER TO, COMMENT: names in cached SQL become stale; TVIEW as a word is checked.
@@ -210,6 +211,7 @@ pub unsafe fn names(call: &mut Call) -> Result<()> {
 pub unsafe fn create_table(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
     let method = (*stmt).accessMethod;
+    let plain = list::is(stmt, pg_sys::NodeTag::T_CreateStmt);
     if !method.is_null() && CStr::from_ptr(method) == c"tview" {
         return Err(Error::unsupported(
             "access method \"tview\" stores materialized views only",
@@ -218,15 +220,30 @@ pub unsafe fn create_table(call: &mut Call) -> Result<()> {
         ));
     }
     let default = pg_sys::default_table_access_method;
-    if method.is_null() && (*stmt).partspec.is_null() && !default.is_null() && CStr::from_ptr(default) == c"tview" {
+    if plain
+        && method.is_null()
+        && (*stmt).partspec.is_null()
+        && !default.is_null()
+        && CStr::from_ptr(default) == c"tview"
+    {
         let stmt = call.own_tree::<pg_sys::CreateStmt>();
         (*stmt).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
     }
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
-    let parents: BTreeSet<u32> = list::iter::<pg_sys::RangeVar>((*stmt).inhRelations)
-        .map(|p| find(p).to_u32())
-        .filter(|oid| *oid != 0)
-        .collect();
+    if (*stmt).inhRelations.is_null() {
+        return Ok(());
+    }
+    let stmt = call.own_tree::<pg_sys::CreateStmt>();
+    let mut parents = BTreeSet::new();
+    for var in list::iter::<pg_sys::RangeVar>((*stmt).inhRelations) {
+        let mut parent = find(var);
+        if !bases_around(&BTreeSet::from([parent.to_u32()])).is_empty() {
+            parent = named::hold(|| find(var), named::Lock::Own(pg_sys::ShareUpdateExclusiveLock));
+            named::qualify(var, parent);
+        }
+        parents.insert(parent.to_u32());
+    }
+    parents.remove(&0);
     if !parents.is_empty() {
         keys::remember(call, &parents)?;
         call.after = After::Tree(keep(parents));
@@ -243,7 +260,7 @@ pub unsafe fn policy(call: &mut Call) -> Result<()> {
     };
     let oid = find(table);
     if oid != pg_sys::InvalidOid {
-        call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+        call.after = After::Policies(keep(BTreeSet::from([oid.to_u32()])));
     }
     Ok(())
 }
@@ -267,6 +284,7 @@ pub fn tree_changed(relids: &BTreeSet<u32>) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
     for base in bases_around(relids) {
+        refuse::check_children(pg_sys::Oid::from(base), &name::bare(pg_sys::Oid::from(base)))?;
         install::install(pg_sys::Oid::from(base))?;
         if fault::on(Fault::IgnoreTrees) {
             continue;
@@ -294,31 +312,33 @@ pub fn relation_dropped(relid: pg_sys::Oid) {
 /// CREATE OR REPLACE VIEW: TVIEWs over the view may read other relations now.
 pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
     pg_sys::CommandCounterIncrement();
-    let view = find(view);
-    if view == pg_sys::InvalidOid {
+    let view = find(view).to_u32();
+    if view == 0 {
         return Ok(());
     }
-    let tviews: BTreeSet<u32> =
-        catalog::sources(|s| !catalog::stages::is_stage(s.tview)).into_iter().map(|s| s.tview.to_u32()).collect();
-    for oid in tviews {
-        let oid = pg_sys::Oid::from(oid);
-        let uses = {
-            let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { continue };
-            relations::named(load::expand(load::stored(&rel)?)?).contains(&view.to_u32())
-                || relations::named(load::stored(&rel)?).contains(&view.to_u32())
-        };
-        if uses {
-            for relid in catalog::unregister(oid) {
-                freed(relid);
-            }
-            adopt(oid)?;
-            if Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relispopulated) {
-                populate::populate_stages(oid)?;
-            }
-            queue::recompute(oid);
-        }
+    redefine(redefine::tviews(|names| names.contains(&view))?)
+}
+
+/// Policies of tables changed: TVIEWs that read them may see other rows, and read other tables for that.
+pub fn policies_changed(tables: &BTreeSet<u32>) -> Result<()> {
+    // SAFETY: makes the statement's catalog changes visible.
+    unsafe { pg_sys::CommandCounterIncrement() };
+    let around: BTreeSet<u32> =
+        tables.iter().flat_map(|t| install::covering(pg_sys::Oid::from(*t))).chain(tables.iter().copied()).collect();
+    redefine(redefine::tviews(|names| !names.is_disjoint(&around))?)
+}
+
+/// To whom policies apply may have changed.
+pub fn roles_changed() -> Result<()> {
+    let read: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
+    let has_policies = |t: &u32| {
+        Relation::open(pg_sys::Oid::from(*t), pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
+    };
+    let tables: BTreeSet<u32> = read.into_iter().filter(has_policies).collect();
+    if tables.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    policies_changed(&tables)
 }
 
 /// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they do through views, operators, aggregates and other

@@ -2,8 +2,8 @@
 //!
 //! Invariant: when a TVIEW is gone, so are its rows in our catalog, and its sources are remembered for `clean_up`.
 
-use super::life;
-use super::utility::freed;
+use super::{life, own};
+use crate::capture::freed::freed;
 use crate::catalog::{self, sentinel};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
@@ -42,7 +42,7 @@ unsafe extern "C-unwind" fn on_access(
     sub: i32,
 ) {
     use pg_sys::ObjectAccessType::*;
-    if sub != 0 || pg_sys::creating_extension || !catalog::installed() {
+    if sub != 0 || !catalog::installed() || own::script_runs() {
         return;
     }
     match access {

@@ -3,6 +3,7 @@
 //! Invariant: a populated TVIEW that nothing is pending for is left alone: no lock that blocks anybody.
 
 use super::life::{is_marked, maintains};
+use super::named;
 use super::utility::Call;
 use crate::catalog::options;
 use crate::pg::error::{Error, Result};
@@ -10,18 +11,13 @@ use crate::pg::relation::Relation;
 use crate::pg::{guc, name};
 use crate::refresh::{self, populate};
 use crate::tam;
-use pgrx::pg_sys;
+use pgrx::{pg_guard, pg_sys};
+use std::ffi::{c_void, CStr};
 
 pub unsafe fn before(call: &mut Call) -> Result<()> {
     let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::RefreshMatViewStmt>();
     let marked = is_marked((*stmt).relation);
-    let oid = pg_sys::RangeVarGetRelidExtended(
-        (*stmt).relation,
-        pg_sys::AccessShareLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    );
+    let oid = named::find((*stmt).relation);
     if oid == pg_sys::InvalidOid || !tam::is_tview(oid) {
         if marked && oid != pg_sys::InvalidOid {
             return Err(Error::NotATview(name::bare(oid)));
@@ -29,14 +25,30 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         return Ok(());
     }
     call.done = true;
-    if !maintains(oid) {
-        pg_sys::aclcheck_error(
-            pg_sys::AclResult::ACLCHECK_NOT_OWNER,
-            pg_sys::ObjectType::OBJECT_MATVIEW,
-            pg_sys::get_rel_name(oid),
-        );
+    let flags = pg_sys::RVROption::RVR_MISSING_OK;
+    let lock = pg_sys::AccessShareLock as i32;
+    let oid = pg_sys::RangeVarGetRelidExtended((*stmt).relation, lock, flags, Some(check_right), std::ptr::null_mut());
+    if oid == pg_sys::InvalidOid {
+        return Err(Error::NoSuchRelation(CStr::from_ptr((*(*stmt).relation).relname).to_string_lossy().into_owned()));
+    }
+    if !tam::is_tview(oid) {
+        return Err(Error::NotATview(name::bare(oid)));
     }
     run(oid, (*stmt).skipData, (*stmt).concurrent)
+}
+
+/// Before the relation is locked, each time that the name is looked up.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_right(
+    _var: *const pg_sys::RangeVar,
+    oid: pg_sys::Oid,
+    _old: pg_sys::Oid,
+    _arg: *mut c_void,
+) {
+    if oid != pg_sys::InvalidOid && !maintains(oid) {
+        let not_owner = pg_sys::AclResult::ACLCHECK_NOT_OWNER;
+        pg_sys::aclcheck_error(not_owner, pg_sys::ObjectType::OBJECT_MATVIEW, pg_sys::get_rel_name(oid));
+    }
 }
 
 fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {

@@ -8,11 +8,11 @@ use crate::analyze::{load, operators};
 use crate::capture::install;
 use crate::catalog::stages as catalog;
 use crate::pg::error::{Error, Result};
-use crate::pg::name;
-use crate::pg::pinned::{Pinned, Superuser};
+use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::spi::Session;
+use crate::pg::{ddl, subtransaction};
 use crate::refresh::summary;
+use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -51,8 +51,20 @@ impl Stages for New<'_> {
     fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid> {
         self.number += 1;
         self.pinned.search_path(self.path);
-        let stage = create(self.tview, self.number, text, joined, self.owner)?;
+        let label = format!("{}_{}", self.tview.to_u32(), self.number);
+        // SAFETY: the TVIEW's owner is the current user, and `text` a query of this TVIEW.
+        let stage = unsafe { create(&label, text, self.owner)? };
         self.pinned.search_path(c"pg_catalog, pg_temp");
+        let address =
+            |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
+        // SAFETY: both exist.
+        unsafe {
+            let kind = pg_sys::DependencyType::DEPENDENCY_INTERNAL;
+            pg_sys::recordDependencyOn(&address(stage), &address(self.tview), kind);
+        }
+        catalog::register(self.tview, self.number, stage, joined)?;
+        // SAFETY: makes both visible.
+        unsafe { pg_sys::CommandCounterIncrement() };
         Ok(stage)
     }
 
@@ -61,36 +73,15 @@ impl Stages for New<'_> {
     }
 }
 
-fn create(tview: pg_sys::Oid, number: i16, text: &str, joined: &str, owner: pg_sys::Oid) -> Result<pg_sys::Oid> {
-    let label = format!("{}_{number}", tview.to_u32());
-    let schema = catalog::SCHEMA.to_string_lossy();
-    // SAFETY: catalog writes inside a transaction; what is made is visible after CommandCounterIncrement.
-    unsafe {
-        let columns = columns(text)?;
-        {
-            let _superuser = Superuser::new();
-            Session::open().run(&format!(
-                "CREATE MATERIALIZED VIEW {schema}.{} ({columns}) USING tview WITH (logged = false) AS {text} WITH NO DATA",
-                name::ident(&label),
-            ))?;
-        }
-        let c_label = std::ffi::CString::new(label).unwrap_or_default();
-        let namespace = pg_sys::get_namespace_oid(catalog::SCHEMA.as_ptr(), false);
-        let stage = pg_sys::get_relname_relid(c_label.as_ptr(), namespace);
-        if stage == pg_sys::InvalidOid {
-            return Err(Error::Internal("a stage was not created".into()));
-        }
-        let address =
-            |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
-        set_owner(stage, owner);
-        if tview != pg_sys::InvalidOid {
-            let kind = pg_sys::DependencyType::DEPENDENCY_INTERNAL;
-            pg_sys::recordDependencyOn(&address(stage), &address(tview), kind);
-            catalog::register(tview, number, stage, joined)?;
-        }
-        pg_sys::CommandCounterIncrement();
-        Ok(stage)
-    }
+/// The relation of a stage, analysed and made as its owner, who is the current user.
+unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::Oid> {
+    let label = std::ffi::CString::new(label).unwrap_or_default();
+    let schema = pg_sys::get_namespace_oid(catalog::SCHEMA.as_ptr(), false);
+    let method = tam::access_method_oid().ok_or_else(|| Error::Internal("no access method".into()))?;
+    let query = ddl::analyze(text)?;
+    let stage = ddl::create_matview(schema, &label, owner, method, &["fillfactor=90"], query)?;
+    super::create::adopt(stage)?;
+    Ok(stage)
 }
 
 /// The strategies that a TVIEW of this query would have: it is made, without contents and without triggers on its tables,
@@ -100,45 +91,24 @@ fn create(tview: pg_sys::Oid, number: i16, text: &str, joined: &str, owner: pg_s
 /// `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
 /// transaction.
 pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
-    let (context, resources) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
-    pg_sys::BeginInternalSubTransaction(std::ptr::null());
-    pg_sys::MemoryContextSwitchTo(context);
-    let decisions = {
+    subtransaction::undone(|| {
         let _trial = install::Trial::new();
         let pinned = Pinned::new(owner);
         pinned.search_path(path);
-        create(pg_sys::InvalidOid, 0, text, "", owner).and_then(summary::decisions)
-    };
-    pg_sys::RollbackAndReleaseCurrentSubTransaction();
-    pg_sys::MemoryContextSwitchTo(context);
-    pg_sys::CurrentResourceOwner = resources;
-    decisions
+        // sessions do not wait for each other because of a name
+        let label = format!("check_{}", { pg_sys::MyProcPid });
+        create(&label, text, owner).and_then(summary::decisions)
+    })
 }
 
-/// Names c1, c2 … for the columns of a query.
-unsafe fn columns(text: &str) -> Result<String> {
-    let text = std::ffi::CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
-    let text = pg_sys::pstrdup(text.as_ptr());
-    let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-    let query = pg_sys::parse_analyze_fixedparams(
-        crate::pg::list::nth(raw, 0),
-        text,
-        std::ptr::null(),
-        0,
-        std::ptr::null_mut(),
-    );
-    let n = load::outputs(query).len();
-    Ok((1..=n).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", "))
-}
-
-/// Also of the stages below, which were made while the stage was still ours.
+/// Also of the stages below.
 unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
     for below in catalog::of(stage) {
         set_owner(below, owner);
     }
     let same = Relation::open(stage, pg_sys::AccessShareLock).is_none_or(|r| r.class().relowner == owner);
     if !same {
-        let _superuser = Superuser::new();
+        // recursing: as for the indexes of a relation whose owner changes, rights are not asked for
         pg_sys::ATExecChangeOwner(stage, owner, true, pg_sys::AccessExclusiveLock as i32);
         pg_sys::CommandCounterIncrement();
     }

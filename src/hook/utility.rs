@@ -3,8 +3,8 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, create, keys, life, refresh};
-use crate::capture::install;
+use super::{alter, create, keys, life, own, refresh};
+use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
@@ -12,16 +12,10 @@ use crate::pg::{ext, original};
 use crate::queue::{self, in_flight};
 use crate::refresh::{flush, Moment};
 use pgrx::{pg_guard, pg_sys};
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::c_char;
 
 static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
-
-thread_local! {
-    /// Relations that a dropped TVIEW read: their triggers may have to go.
-    static FREED: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
-}
 
 /// Plain data that lives in the hook's C frame.
 #[derive(Clone, Copy)]
@@ -45,6 +39,10 @@ pub enum After {
     /// A relation was created below a parent, or a table's tree or policies changed.
     Tree(*mut BTreeSet<u32>),
     View(*mut pg_sys::RangeVar),
+    /// Policies of these tables, or to whom they apply.
+    Policies(*mut BTreeSet<u32>),
+    /// What roles may do.
+    Roles,
     Names,
     /// A subscription may write to other tables than before.
     Subscription,
@@ -154,6 +152,10 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_AlterFunctionStmt
             | T_AlterTableMoveAllStmt
             | T_AlterExtensionContentsStmt
+            | T_AlterObjectDependsStmt
+            | T_CreateForeignTableStmt
+            | T_AlterRoleStmt
+            | T_GrantRoleStmt
             | T_CreateSubscriptionStmt
             | T_AlterSubscriptionStmt
     )
@@ -185,7 +187,7 @@ unsafe fn dispatch(call: &mut Call) {
     use pg_sys::NodeTag::*;
     let tree = (*call.pstmt).utilityStmt;
     let tag = (*tree).type_;
-    if !concerns(tag) || pg_sys::creating_extension || !pg_sys::IsTransactionState() {
+    if !concerns(tag) || !pg_sys::IsTransactionState() || own::script_runs() {
         return;
     }
     if !catalog::installed() {
@@ -196,12 +198,17 @@ unsafe fn dispatch(call: &mut Call) {
     if matches!(tag, T_CreateTableAsStmt | T_RefreshMatViewStmt | T_AlterTableStmt) {
         refuse_to_write(tree);
     }
+    or_raise(own::refuse(tree));
     if !queue::is_empty() && wants_flush(tree) {
         flush(Moment::Read);
     }
     or_raise(match tag {
         T_CreateTableAsStmt => create::before(call),
-        T_CreateStmt => life::create_table(call),
+        T_CreateStmt | T_CreateForeignTableStmt => life::create_table(call),
+        T_AlterRoleStmt | T_GrantRoleStmt => {
+            call.after = After::Roles;
+            Ok(())
+        }
         T_RefreshMatViewStmt => refresh::before(call),
         T_AlterTableStmt => alter::before(call),
         T_DropStmt => life::drop(call),
@@ -231,6 +238,8 @@ unsafe fn finish(call: &mut Call) {
         After::Alter(plan) => alter::after(&*plan),
         After::Tree(relids) => life::tree_changed(&*relids),
         After::View(view) => life::view_replaced(view),
+        After::Policies(tables) => life::policies_changed(&*tables),
+        After::Roles => life::roles_changed(),
         After::Subscription => {
             pg_sys::CommandCounterIncrement();
             install::follow_subscriptions()
@@ -244,20 +253,7 @@ unsafe fn finish(call: &mut Call) {
     if !call.keys.is_null() {
         or_raise(keys::check(&*call.keys));
     }
-    clean_up();
-}
-
-/// Remembers that a relation may not need its triggers any more.
-pub fn freed(relid: pg_sys::Oid) {
-    FREED.with(|f| f.borrow_mut().insert(relid.to_u32()));
-}
-
-/// Takes triggers off relations that no TVIEW reads any more.
-pub fn clean_up() {
-    let freed = FREED.with(|f| std::mem::take(&mut *f.borrow_mut()));
-    for relid in freed {
-        install::uninstall(pg_sys::Oid::from(relid));
-    }
+    freed::clean_up();
 }
 
 /// A value that lives as long as the statement's memory context, for `After`.

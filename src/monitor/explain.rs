@@ -4,14 +4,14 @@ use super::open;
 use crate::analyze::join_values::{Column, Pair};
 use crate::catalog::stages;
 use crate::hook::create;
-use crate::pg::error::{or_raise, Error, Result};
+use crate::pg::error::{Error, Result};
+use crate::pg::function::{sql_function, Arguments};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::{ext, list};
 use crate::refresh::tview::Tview;
 use crate::refresh::{summary, tview};
-use pgrx::iter::{SetOfIterator, TableIterator};
-use pgrx::{name, pg_extern, pg_sys};
+use pgrx::{pg_sys, IntoDatum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use tviews_core::strategy::{Decision, Sharing, Strategy};
@@ -63,10 +63,12 @@ fn hint(d: &Decision) -> Option<String> {
     }
 }
 
-#[pg_extern(sql = false)]
-fn explain(tview: pg_sys::Oid) -> SetOfIterator<'static, String> {
-    super::check_select(or_raise(open(tview)).oid());
-    SetOfIterator::new(or_raise(lines(tview)))
+sql_function!(tviews_explain, pg_finfo_tviews_explain, explain);
+
+fn explain(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let oid = open(arguments.relation())?.oid();
+    super::check_select(oid);
+    arguments.rows(lines(oid)?.into_iter().map(|line| [line.into_datum()]))
 }
 
 fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
@@ -114,34 +116,29 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
     Ok(out)
 }
 
-#[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
-fn strategies(
-    tview: pg_sys::Oid,
-) -> TableIterator<'static, (name!(base_table, pg_sys::Oid), name!(strategy, String), name!(reason, String))> {
-    let decisions = or_raise(summary::decisions(or_raise(open(tview)).oid()));
-    let rows: Vec<_> = decisions
-        .iter()
-        .map(|(r, d)| (pg_sys::Oid::from(*r), d.strategy.as_str().to_string(), d.reason.clone()))
-        .collect();
-    TableIterator::new(rows)
+sql_function!(tviews_strategies, pg_finfo_tviews_strategies, strategies);
+
+fn strategies(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let decisions = summary::decisions(open(arguments.relation())?.oid())?;
+    arguments.rows(decisions.iter().map(|(r, d)| {
+        [pg_sys::Oid::from(*r).into_datum(), d.strategy.as_str().into_datum(), d.reason.clone().into_datum()]
+    }))
 }
 
-#[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
-fn check(
-    query: &str,
-) -> TableIterator<
-    'static,
-    (name!(base_table, pg_sys::Oid), name!(strategy, String), name!(reason, String), name!(hint, Option<String>)),
-> {
+sql_function!(tviews_check, pg_finfo_tviews_check, check);
+
+fn check(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let query: String = arguments.get(0).unwrap_or_default();
     // SAFETY: the text is parsed and analysed by the server itself.
-    let decided = or_raise(unsafe { decide(query) });
-    let rows: Vec<_> = decided
-        .iter()
-        .map(|(r, d)| (pg_sys::Oid::from(*r), d.strategy.as_str().to_string(), d.reason.clone(), hint(d)))
-        .collect();
-    TableIterator::new(rows)
+    let decided = unsafe { decide(&query)? };
+    arguments.rows(decided.iter().map(|(r, d)| {
+        [
+            pg_sys::Oid::from(*r).into_datum(),
+            d.strategy.as_str().into_datum(),
+            d.reason.clone().into_datum(),
+            hint(d).into_datum(),
+        ]
+    }))
 }
 
 unsafe fn decide(query: &str) -> Result<BTreeMap<u32, Decision>> {

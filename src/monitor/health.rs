@@ -4,11 +4,12 @@ use super::counters::{table, SLOTS};
 use super::verify::tviews;
 use crate::capture::install::{covering, has_triggers, installed, is_subscribed};
 use crate::catalog::{self, sentinel};
+use crate::pg::error::Result;
+use crate::pg::function::{sql_function, Arguments};
 use crate::pg::relation::Relation;
 use crate::pg::{list, name, shmem};
 use crate::tam;
-use pgrx::iter::TableIterator;
-use pgrx::{name, pg_extern, pg_sys};
+use pgrx::{pg_sys, IntoDatum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
@@ -19,18 +20,13 @@ fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
     (check.into(), status.into(), detail, (!good).then(|| hint.to_string()))
 }
 
-#[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
-fn health() -> TableIterator<
-    'static,
-    (name!(check, String), name!(status, String), name!(detail, String), name!(hint, Option<String>)),
-> {
-    let mut rows = vec![preload(), syntax()];
-    rows.push(triggers());
-    rows.push(indexes());
-    rows.push(contents());
-    rows.push(statistics());
-    TableIterator::new(rows)
+sql_function!(tviews_health, pg_finfo_tviews_health, health);
+
+fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let rows = [preload(), syntax(), triggers(), indexes(), contents(), catalog(), statistics()];
+    arguments.rows(rows.into_iter().map(|(check, status, detail, hint)| {
+        [check.into_datum(), status.into_datum(), detail.into_datum(), hint.into_datum()]
+    }))
 }
 
 fn preload() -> Row {
@@ -118,6 +114,17 @@ fn indexes() -> Row {
     let good = bad.is_empty();
     let detail = if good { "all indexes of TVIEWs are valid".into() } else { format!("invalid: {}", bad.join(", ")) };
     row("indexes", good, detail, "Use REINDEX INDEX CONCURRENTLY, or DROP INDEX.")
+}
+
+/// Rows of another server come with a physical copy of its files, or with what writes below SQL.
+fn catalog() -> Row {
+    let strangers = catalog::strangers();
+    if strangers.is_empty() {
+        return row("catalog", true, "all entries are about relations of this database".into(), "");
+    }
+    let detail = format!("{} entries are not about TVIEWs of this database and are ignored", strangers.len());
+    let hint = "They do no harm; DROP EXTENSION and CREATE EXTENSION would remove them.";
+    ("catalog".into(), "warning".into(), detail, Some(hint.into()))
 }
 
 fn contents() -> Row {

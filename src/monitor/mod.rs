@@ -18,7 +18,7 @@ use pgrx::pg_sys;
 /// Opens a TVIEW that the current user may read, or says why not.
 fn open(relid: pg_sys::Oid) -> Result<Relation> {
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
-        return Err(Error::NotATview(relid.to_u32().to_string()));
+        return Err(Error::NoRelation(relid.to_u32()));
     };
     // SAFETY: the relation is open.
     if !unsafe { tam::is_tview_relation(rel.raw()) } {
@@ -27,13 +27,18 @@ fn open(relid: pg_sys::Oid) -> Result<Relation> {
     Ok(rel)
 }
 
-/// SELECT privilege of the current user, as reading the TVIEW would need.
-fn check_select(relid: pg_sys::Oid) {
+/// SELECT privilege of the current user.
+fn may_select(relid: pg_sys::Oid) -> bool {
+    let mode = pg_sys::ACL_SELECT as pg_sys::AclMode;
     // SAFETY: an existing relation.
-    unsafe {
-        let result = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_SELECT as pg_sys::AclMode);
-        if result != pg_sys::AclResult::ACLCHECK_OK {
-            pg_sys::aclcheck_error(result, pg_sys::ObjectType::OBJECT_MATVIEW, pg_sys::get_rel_name(relid));
-        }
+    unsafe { pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), mode) == pg_sys::AclResult::ACLCHECK_OK }
+}
+
+/// The error that reading the TVIEW would give.
+fn check_select(relid: pg_sys::Oid) {
+    if !may_select(relid) {
+        let no_right = pg_sys::AclResult::ACLCHECK_NO_PRIV;
+        // SAFETY: an existing relation.
+        unsafe { pg_sys::aclcheck_error(no_right, pg_sys::ObjectType::OBJECT_MATVIEW, pg_sys::get_rel_name(relid)) };
     }
 }

@@ -4,10 +4,11 @@
 
 use super::counters::{table, take_waited, Counters};
 use crate::pg::error::Result;
+use crate::pg::function::{sql_function, Arguments};
+use crate::pg::original;
 use crate::pg::relation::Relation;
-use pgrx::iter::TableIterator;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
-use pgrx::{name, pg_extern, pg_sys};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{pg_sys, IntoDatum};
 use std::any::Any;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::Instant;
@@ -36,14 +37,9 @@ pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Counters>) 
     }
 }
 
-/// Message of an error on its way through Rust frames, in the forms that pgrx gives it.
+/// Message of an error on its way through Rust frames.
 fn message(panic: &(dyn Any + Send)) -> &str {
-    if let Some(caught) = panic.downcast_ref::<CaughtError>() {
-        let (CaughtError::PostgresError(report)
-        | CaughtError::ErrorReport(report)
-        | CaughtError::RustPanic { ereport: report, .. }) = caught;
-        report.message()
-    } else if let Some(report) = panic.downcast_ref::<ErrorReportWithLevel>() {
+    if let Some(report) = original::report_of(panic) {
         report.message()
     } else if let Some(report) = panic.downcast_ref::<ErrorReport>() {
         report.message()
@@ -70,47 +66,33 @@ fn milliseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e6
 }
 
-#[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
-fn stat_of(
-    tview: pg_sys::Oid,
-) -> TableIterator<
-    'static,
-    (
-        name!(flushes, i64),
-        name!(rows_inserted, i64),
-        name!(rows_updated, i64),
-        name!(rows_deleted, i64),
-        name!(rows_unchanged, i64),
-        name!(changed_rows, i64),
-        name!(dirty_keys, i64),
-        name!(full_recomputes, i64),
-        name!(flush_time, f64),
-        name!(lock_wait_time, f64),
-        name!(last_error, Option<String>),
-        // declared timestamptz in SQL, which is this
-        name!(stats_reset, i64),
-    ),
-> {
+sql_function!(tviews_stat_of, pg_finfo_tviews_stat_of, stat_of);
+
+fn stat_of(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let tview = arguments.relation();
     let (c, error) = table().get(tview);
     let last_error = error.filter(|_| may_read_errors(tview));
-    TableIterator::once((
-        c.flushes as i64,
-        c.rows_inserted as i64,
-        c.rows_updated as i64,
-        c.rows_deleted as i64,
-        c.rows_unchanged as i64,
-        c.changed_rows as i64,
-        c.dirty_keys as i64,
-        c.full_recomputes as i64,
-        milliseconds(c.flush_nanoseconds),
-        milliseconds(c.lock_wait_nanoseconds),
-        last_error,
-        table().since(),
-    ))
+    let count = |n: u64| (n as i64).into_datum();
+    arguments.rows([[
+        count(c.flushes),
+        count(c.rows_inserted),
+        count(c.rows_updated),
+        count(c.rows_deleted),
+        count(c.rows_unchanged),
+        count(c.changed_rows),
+        count(c.dirty_keys),
+        count(c.full_recomputes),
+        milliseconds(c.flush_nanoseconds).into_datum(),
+        milliseconds(c.lock_wait_nanoseconds).into_datum(),
+        last_error.into_datum(),
+        // a timestamptz is a number of microseconds
+        table().since().into_datum(),
+    ]])
 }
 
-#[pg_extern(sql = false)]
-fn stat_reset() {
+sql_function!(tviews_stat_reset, pg_finfo_tviews_stat_reset, stat_reset);
+
+fn stat_reset(_: &Arguments) -> Result<Option<pg_sys::Datum>> {
     table().reset();
+    Ok(Some(pg_sys::Datum::from(0usize)))
 }

@@ -6,36 +6,42 @@
 use super::{check_select, open};
 use crate::catalog;
 use crate::hook::life::maintains;
-use crate::pg::error::{or_raise, Error, Result};
+use crate::pg::error::{Error, Result};
+use crate::pg::function::{sql_function, Arguments};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::{Plan, Session};
 use crate::refresh::{self, tview, Moment};
-use pgrx::iter::TableIterator;
-use pgrx::{name, pg_extern, pg_sys, FromDatum};
+use pgrx::{pg_sys, FromDatum, IntoDatum};
 
 type Row = (pg_sys::Oid, i64, i64, bool);
 
-#[pg_extern(sql = false)]
-fn verify(
-    relation: pg_sys::Oid,
-) -> TableIterator<'static, (name!(tview, pg_sys::Oid), name!(missing, i64), name!(extra, i64), name!(ok, bool))> {
-    check_select(or_raise(open(relation)).oid());
-    TableIterator::once(or_raise(compare(relation)))
+sql_function!(tviews_verify, pg_finfo_tviews_verify, verify);
+
+fn verify(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let oid = open(arguments.relation())?.oid();
+    check_select(oid);
+    show(arguments, vec![compare(oid)?])
 }
 
-#[pg_extern(sql = false)]
-fn verify_all(
-) -> TableIterator<'static, (name!(tview, pg_sys::Oid), name!(missing, i64), name!(extra, i64), name!(ok, bool))> {
+sql_function!(tviews_verify_all, pg_finfo_tviews_verify_all, verify_all);
+
+fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let mut rows = Vec::new();
     for tview in tviews() {
-        check_select(tview);
-        if or_raise(open(tview)).class().relispopulated {
-            rows.push(or_raise(compare(tview)));
+        if super::may_select(tview) && open(tview)?.class().relispopulated {
+            rows.push(compare(tview)?);
         }
     }
-    TableIterator::new(rows)
+    show(arguments, rows)
+}
+
+fn show(arguments: &Arguments, rows: Vec<Row>) -> Result<Option<pg_sys::Datum>> {
+    arguments.rows(
+        rows.into_iter()
+            .map(|(t, missing, extra, ok)| [t.into_datum(), missing.into_datum(), extra.into_datum(), ok.into_datum()]),
+    )
 }
 
 /// All TVIEWs, by name.
@@ -89,41 +95,46 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
                 (SELECT count(*) FROM ({stored} EXCEPT ALL {query}) e)"
     );
     let session = Session::open();
-    let rows = session.query(&Plan::prepare(&session, &sql)?);
+    let rows = session.query(&Plan::prepare(&session, &sql, &tview.callees)?);
     // SAFETY: both columns are bigint.
     let count = |col| rows.get(0, col).and_then(|d| unsafe { i64::from_datum(d, false) }).unwrap_or(-1);
     let (missing, extra) = (count(0), count(1));
     Ok((relid, missing, extra, missing == 0 && extra == 0))
 }
 
-#[pg_extern(sql = false)]
-fn rebuild(tview: pg_sys::Oid) {
+sql_function!(tviews_rebuild, pg_finfo_tviews_rebuild, rebuild);
+
+fn rebuild(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     // SAFETY: these raise errors, or do nothing.
     unsafe {
         pg_sys::PreventCommandIfReadOnly(c"tviews.rebuild()".as_ptr());
         pg_sys::PreventCommandDuringRecovery(c"tviews.rebuild()".as_ptr());
     }
-    let rel = or_raise(open(tview));
-    if !maintains(tview) {
+    let rel = open(arguments.relation())?;
+    let oid = rel.oid();
+    if !maintains(oid) {
         // SAFETY: an existing relation.
         unsafe {
             pg_sys::aclcheck_error(
                 pg_sys::AclResult::ACLCHECK_NOT_OWNER,
                 pg_sys::ObjectType::OBJECT_MATVIEW,
-                pg_sys::get_rel_name(tview),
+                pg_sys::get_rel_name(oid),
             )
         }
     }
     let populated = rel.class().relispopulated;
     drop(rel);
     if populated {
-        or_raise(refresh::recompute(tview));
+        refresh::recompute(oid)?;
     } else {
-        or_raise(refresh::populate::populate(tview, crate::hook::refresh::persistence(tview), false));
+        refresh::populate::populate(oid, crate::hook::refresh::persistence(oid), false)?;
     }
+    Ok(Some(pg_sys::Datum::from(0usize)))
 }
 
-#[pg_extern(sql = false)]
-fn flush() {
+sql_function!(tviews_flush, pg_finfo_tviews_flush, flush);
+
+fn flush(_: &Arguments) -> Result<Option<pg_sys::Datum>> {
     refresh::flush(Moment::Read);
+    Ok(Some(pg_sys::Datum::from(0usize)))
 }

@@ -12,7 +12,6 @@ use std::ffi::{c_char, c_int, c_void, CStr, CString};
 
 thread_local! {
     static POSITION: Cell<c_int> = const { Cell::new(0) };
-    static SOURCE: Cell<*const c_char> = const { Cell::new(std::ptr::null()) };
     static FLUSHING: RefCell<Option<Flushing>> = const { RefCell::new(None) };
 }
 
@@ -22,18 +21,31 @@ extern "C-unwind" {
     fn errcontext_msg(fmt: *const c_char, ...) -> c_int;
 }
 
-/// Text of the statement whose hook is running, or null.
+/// Text of the statement whose hook is running, or null. It is asked of the server's stack of error contexts, so it is gone with the
+/// hook's frame, however that ended.
 pub fn source() -> *const c_char {
-    SOURCE.get()
+    // SAFETY: entries of the stack are in frames that are still there.
+    unsafe {
+        let mut entry = pg_sys::error_context_stack;
+        while !entry.is_null() {
+            if (*entry).callback.is_some_and(|c| std::ptr::fn_addr_eq(c, report as Callback)) {
+                return (*entry).arg.cast();
+            }
+            entry = (*entry).previous;
+        }
+    }
+    std::ptr::null()
 }
+
+type Callback = unsafe extern "C-unwind" fn(*mut c_void);
 
 /// Makes the next error point at byte `location` of the statement being executed.
 pub fn set_error_location(location: i32) {
-    let source = SOURCE.get();
+    let source = source();
     if location < 0 || source.is_null() {
         return;
     }
-    // SAFETY: SOURCE is the query string of the statement whose hook is on the stack.
+    // SAFETY: the query string of the statement whose hook is on the stack.
     unsafe {
         let text = CStr::from_ptr(source);
         if location as usize <= text.to_bytes().len() {
@@ -45,33 +57,49 @@ pub fn set_error_location(location: i32) {
 struct Flushing {
     tview: CString,
     stage: Option<CString>,
+    hidden: bool,
 }
 
-/// Names the TVIEW that is being flushed, and its stage, for the context lines; `None` when done.
-pub fn set_flushing(name: Option<(&str, Option<&str>)>) {
-    let flushing = name.and_then(|(tview, stage)| {
-        Some(Flushing { tview: CString::new(tview).ok()?, stage: stage.and_then(|s| CString::new(s).ok()) })
+/// Names the TVIEW that is being flushed, and its stage, for the context lines; `None` when done. `hidden`: who writes may not read the
+/// TVIEW, and so not what errors say about its rows.
+pub fn set_flushing(name: Option<(&str, Option<&str>, bool)>) {
+    let flushing = name.and_then(|(tview, stage, hidden)| {
+        let stage = stage.and_then(|s| CString::new(s).ok());
+        Some(Flushing { tview: CString::new(tview).ok()?, stage, hidden })
     });
     FLUSHING.with(|f| *f.borrow_mut() = flushing);
 }
 
+/// The TVIEW whose errors must not be shown as they are.
+pub fn hidden() -> Option<String> {
+    FLUSHING.with(|f| match f.try_borrow().as_deref() {
+        Ok(Some(f)) if f.hidden => Some(f.tview.to_string_lossy().into_owned()),
+        _ => None,
+    })
+}
+
+/// Nothing is being reported or flushed any more.
+pub fn forget() {
+    POSITION.set(0);
+    set_flushing(None);
+}
+
 /// An `ErrorContextCallback` to be kept in the frame of the calling hook.
-pub struct Frame(pg_sys::ErrorContextCallback, *const c_char);
+pub struct Frame(pg_sys::ErrorContextCallback);
 
 impl Frame {
     pub fn new() -> Frame {
         // SAFETY: plain old data, filled in by push().
-        Frame(unsafe { std::mem::zeroed() }, std::ptr::null())
+        Frame(unsafe { std::mem::zeroed() })
     }
 
     /// # Safety
     /// `self` must stay where it is until `pop`, or until an error unwinds past it.
     pub unsafe fn push(&mut self, source: *const c_char) {
         POSITION.set(0);
-        self.1 = SOURCE.replace(source);
         self.0.previous = pg_sys::error_context_stack;
         self.0.callback = Some(report);
-        self.0.arg = std::ptr::null_mut();
+        self.0.arg = source.cast_mut().cast();
         pg_sys::error_context_stack = &mut self.0;
     }
 
@@ -79,7 +107,6 @@ impl Frame {
     /// The frame is on top of the stack.
     pub unsafe fn pop(&mut self) {
         pg_sys::error_context_stack = self.0.previous;
-        SOURCE.set(self.1);
     }
 }
 

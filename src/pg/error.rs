@@ -13,6 +13,10 @@ pub enum Error {
     /// A construct that cannot be maintained. `at` is a byte offset into the statement's text, or -1.
     #[error("{what}")]
     Unsupported { what: String, detail: Option<String>, hint: Option<String>, at: i32 },
+    #[error("relation with OID {0} does not exist")]
+    NoRelation(u32),
+    #[error("relation \"{0}\" does not exist")]
+    NoSuchRelation(String),
     #[error("\"{0}\" is not a TVIEW")]
     NotATview(String),
     #[error("{what}")]
@@ -26,8 +30,13 @@ pub enum Error {
     /// Something that a TVIEW needs would go.
     #[error("{what}")]
     Dependent { what: String, hint: String },
+    /// A name that means something else than it did.
+    #[error("{what}")]
+    Ambiguous { what: String, hint: String },
     #[error("permission denied for table {name}")]
     Privilege { name: String, at: i32 },
+    #[error("no collation was derived for column \"c{0}\"")]
+    IndeterminateCollation(i16),
     #[error("{0}")]
     Internal(String),
 }
@@ -46,13 +55,16 @@ impl Error {
     fn code(&self) -> Code {
         match self {
             Error::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Error::NoRelation(_) | Error::NoSuchRelation(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
             Error::Serialization => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::IndeterminateCollation(_) => Code::ERRCODE_INDETERMINATE_COLLATION,
             Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -71,8 +83,9 @@ impl Error {
             Error::Privilege { .. } => {
                 Some("The owner of a TVIEW needs the privileges SELECT and TRIGGER on every table it reads.".into())
             }
-            Error::Dependent { hint, .. } => Some(hint.clone()),
+            Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
+            Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
             Error::Serialization => Some("The transaction might succeed if retried.".into()),
             _ => None,
         }

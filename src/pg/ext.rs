@@ -3,7 +3,6 @@
 //! Signatures follow the headers named beside them (PostgreSQL 15 to 18).
 
 use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard};
-use std::ffi::c_void;
 
 #[allow(improper_ctypes)]
 mod raw {
@@ -29,29 +28,8 @@ mod raw {
         // utils/datum.h
         pub fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool;
         pub fn datumCopy(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum;
-        // nodes/nodeFuncs.h
-        #[cfg(feature = "pg15")]
-        pub fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
-        #[cfg(feature = "pg15")]
-        pub fn query_tree_walker(query: *mut pg_sys::Query, walker: Walker, context: *mut c_void, flags: i32) -> bool;
-        #[cfg(feature = "pg15")]
-        pub fn expression_tree_mutator(
-            node: *mut pg_sys::Node,
-            mutator: Mutator,
-            context: *mut c_void,
-        ) -> *mut pg_sys::Node;
-        #[cfg(feature = "pg15")]
-        pub fn raw_expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool;
     }
-    #[cfg(not(feature = "pg15"))]
-    pub use pg_sys::{
-        expression_tree_mutator_impl as expression_tree_mutator, expression_tree_walker_impl as expression_tree_walker,
-        query_tree_walker_impl as query_tree_walker, raw_expression_tree_walker_impl as raw_expression_tree_walker,
-    };
 }
-
-/// `bool (*)(Node *, void *)`; returns true to stop.
-pub type Walker = Option<unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> bool>;
 
 pub unsafe fn store_view_query(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool) {
     guard(|| raw::StoreViewQuery(view, query, replace))
@@ -74,29 +52,6 @@ pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_
 /// The grouping sets of a query one by one, as lists of sort references.
 pub unsafe fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool) -> *mut pg_sys::List {
     guard(|| raw::expand_grouping_sets(sets, distinct, -1))
-}
-
-pub unsafe fn expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool {
-    guard(|| raw::expression_tree_walker(node, walker, context))
-}
-
-pub unsafe fn query_tree_walker(query: *mut pg_sys::Query, walker: Walker, context: *mut c_void, flags: i32) -> bool {
-    guard(|| raw::query_tree_walker(query, walker, context, flags))
-}
-
-pub unsafe fn raw_expression_tree_walker(node: *mut pg_sys::Node, walker: Walker, context: *mut c_void) -> bool {
-    guard(|| raw::raw_expression_tree_walker(node, walker, context))
-}
-
-/// `Node *(*)(Node *, void *)`.
-pub type Mutator = Option<unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node>;
-
-pub unsafe fn expression_tree_mutator(
-    node: *mut pg_sys::Node,
-    mutator: Mutator,
-    context: *mut c_void,
-) -> *mut pg_sys::Node {
-    guard(|| raw::expression_tree_mutator(node, mutator, context))
 }
 
 /// Replaces Vars of join aliases by what they stand for.

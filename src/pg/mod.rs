@@ -4,10 +4,14 @@
 
 pub mod aggregate;
 pub mod callback;
+pub mod callees;
+pub mod ddl;
 pub mod deparse;
+pub mod ending;
 pub mod error;
 pub mod ext;
 pub mod fault;
+pub mod function;
 pub mod guc;
 pub mod list;
 pub mod memory;
@@ -20,6 +24,7 @@ pub mod shmem;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;
+pub mod started;
 pub mod subtransaction;
 pub mod syscatalog;
 pub mod tupdesc;

@@ -98,3 +98,15 @@ pub fn is_hashable(typid: pg_sys::Oid) -> bool {
 
 /// access/nbtree.h.
 const BTEQUALIMAGE_PROC: i16 = 4;
+
+/// `schema.function(types)`.
+pub fn function(oid: pg_sys::Oid) -> String {
+    // SAFETY: gives the number of a function that does not exist.
+    unsafe { CStr::from_ptr(pg_sys::format_procedure_qualified(oid)).to_string_lossy().into_owned() }
+}
+
+/// `schema.operator(types)`.
+pub fn operator(oid: pg_sys::Oid) -> String {
+    // SAFETY: gives the number of an operator that does not exist.
+    unsafe { CStr::from_ptr(pg_sys::format_operator_qualified(oid)).to_string_lossy().into_owned() }
+}

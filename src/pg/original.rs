@@ -5,7 +5,11 @@
 //! server's `ErrorData` before pgrx sees the error, and the hooks run inside `shield`, which hands the copy to their C
 //! frame for `ReThrowError`. Invariant: a kept error is taken by the first shield that the same panic reaches.
 
+use super::callback;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
 use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+use std::any::Any;
 use std::cell::Cell;
 use std::ffi::{c_char, CStr};
 
@@ -82,12 +86,53 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
         Ok(()) => std::ptr::null_mut(),
         Err(panic) => {
             let kept = KEPT.replace(std::ptr::null_mut());
+            if let Some(tview) = callback::hidden() {
+                hide(&tview, kept, &*panic);
+            }
             if kept.is_null() {
                 std::panic::resume_unwind(panic);
             }
             kept
         }
     }
+}
+
+/// Classes of SQLSTATEs whose messages are not about the values of rows.
+const ABOUT_NO_ROW: &[&[u8; 2]] = &[b"0A", b"25", b"40", b"53", b"54", b"55", b"57", b"58", b"XX"];
+
+/// Raises another error in the place of one that may show rows of a TVIEW, with its SQLSTATE, and writes what it said to the server's log.
+/// Returns when the error may be shown.
+fn hide(tview: &str, kept: *const pg_sys::ErrorData, panic: &(dyn Any + Send)) {
+    // SAFETY: null or a kept error, whose message is a C string.
+    let (code, message) = unsafe {
+        match kept.as_ref() {
+            Some(error) => (error.sqlerrcode, CStr::from_ptr(error.message).to_string_lossy().into_owned()),
+            None => match report_of(panic) {
+                Some(report) => (report.sql_error_code() as i32, report.message().to_string()),
+                None => return,
+            },
+        }
+    };
+    if ABOUT_NO_ROW.iter().any(|c| code & 0xfff == class(c)) {
+        return;
+    }
+    let code = PgSqlErrorCode::from(code);
+    let log = format!("error in the flush of TVIEW {tview}, of which the user is told its SQLSTATE only: {message}");
+    ErrorReport::new(code, log, "hide").report(PgLogLevel::LOG_SERVER_ONLY);
+    ErrorReport::new(code, format!("could not compute TVIEW {tview}"), "hide")
+        .set_detail("What is wrong is shown to those who may read the TVIEW, and in the server log.")
+        .report(PgLogLevel::ERROR);
+}
+
+/// The report that an error is on its way through Rust frames, in the forms that pgrx gives it.
+pub fn report_of(panic: &(dyn Any + Send)) -> Option<&ErrorReportWithLevel> {
+    if let Some(caught) = panic.downcast_ref::<CaughtError>() {
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = caught;
+        return Some(report);
+    }
+    panic.downcast_ref::<ErrorReportWithLevel>()
 }
 
 /// The error that was kept last, or null; it is the caller's.
@@ -105,9 +150,12 @@ pub fn put_back(error: *mut pg_sys::ErrorData) {
 /// # Safety
 /// `error` is null or a kept error.
 pub unsafe fn is_of_expression(error: *const pg_sys::ErrorData) -> bool {
-    // Five characters of six bits, the first one lowest. Source: utils/elog.h, MAKE_SQLSTATE.
-    let class = |code: &[u8; 2]| i32::from(code[0] - b'0') + (i32::from(code[1] - b'0') << 6);
     !error.is_null() && [b"21", b"22", b"38", b"39", b"P0"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c))
+}
+
+/// Five characters of six bits, the first one lowest. Source: utils/elog.h, MAKE_SQLSTATE.
+fn class(code: &[u8; 2]) -> i32 {
+    i32::from(code[0] - b'0') + (i32::from(code[1] - b'0') << 6)
 }
 
 /// Raises a kept error again, exactly as it was; does nothing for null.

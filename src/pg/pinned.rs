@@ -124,35 +124,6 @@ impl Drop for Path {
     }
 }
 
-/// Catalog changes of our own that the owner of a TVIEW has no right to.
-pub struct Superuser {
-    user: pg_sys::Oid,
-    context: i32,
-}
-
-impl Superuser {
-    pub fn new() -> Superuser {
-        let mut user = pg_sys::InvalidOid;
-        let mut context = 0;
-        // SAFETY: plain server calls inside a transaction.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let restricted = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-            pg_sys::SetUserIdAndSecContext(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), restricted);
-        }
-        Superuser { user, context }
-    }
-}
-
-impl Drop for Superuser {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: undoes what new() did.
-            unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
-        }
-    }
-}
-
 fn set(name: &CStr, value: &CStr) {
     // SAFETY: name and value are NUL-terminated; GUC_ACTION_SAVE is undone by AtEOXact_GUC.
     unsafe {

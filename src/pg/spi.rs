@@ -4,10 +4,13 @@
 //! open while rows are looked at; nothing here writes.
 //! Callers: flush, population, the functions of the interface.
 
+use super::callees::{Callees, InForce, MARK};
 use super::error::{Error, Result};
+use super::started::Started;
 use super::{list, original};
 use pgrx::pg_sys;
 use std::ffi::CString;
+use std::rc::Rc;
 
 /// The functions that run users' expressions, called through `original::keep`.
 mod raw {
@@ -39,7 +42,9 @@ impl Session {
 
     /// Runs a plan that returns rows, with the active snapshot.
     pub fn query(&self, plan: &Plan) -> Rows {
+        let _callees = InForce::new(&plan.callees);
         let pointer = plan.pointer;
+        let _started = Started::new(pointer);
         // SAFETY: the plan has no parameters; read_only makes SPI use the active snapshot.
         let code = unsafe {
             original::keep(plan.line.as_ptr(), || {
@@ -53,6 +58,8 @@ impl Session {
 
     /// Runs a plan through a cursor and hands its rows over in batches of `size`.
     pub fn stream(&self, plan: &Plan, size: i64, mut batch: impl FnMut(&Rows)) {
+        let _callees = InForce::new(&plan.callees);
+        let _started = Started::new(plan.pointer);
         // SAFETY: as for query(); the portal is closed before returning.
         unsafe {
             let portal =
@@ -68,17 +75,6 @@ impl Session {
             }
             pg_sys::SPI_cursor_close(portal);
         }
-    }
-
-    /// Runs text once: a utility statement of our own, such as CREATE INDEX.
-    pub fn run(&self, sql: &str) -> Result<()> {
-        let text = c_text(sql)?;
-        // SAFETY: text is NUL-terminated.
-        let code = unsafe { pg_sys::SPI_execute(text.as_ptr(), false, 0) };
-        if code < 0 {
-            return Err(Error::Internal(format!("SPI_execute returned {code}")));
-        }
-        Ok(())
     }
 }
 
@@ -122,12 +118,14 @@ pub struct Plan {
     pointer: pg_sys::SPIPlanPtr,
     /// What SPI adds to the context of errors.
     line: CString,
+    callees: Rc<Callees>,
 }
 
 impl Plan {
-    /// Prepares and keeps; a session must be open.
-    pub fn prepare(_session: &Session, sql: &str) -> Result<Plan> {
-        let text = c_text(sql)?;
+    /// Prepares and keeps; a session must be open. The SQL calls none but `callees`.
+    pub fn prepare(_session: &Session, sql: &str, callees: &Rc<Callees>) -> Result<Plan> {
+        let _callees = InForce::new(callees);
+        let text = c_text(&format!("{}{sql}", MARK.to_string_lossy()))?;
         // SAFETY: no parameter types.
         unsafe {
             let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
@@ -136,7 +134,7 @@ impl Plan {
             }
             let code = pg_sys::SPI_keepplan(plan);
             assert_eq!(code, 0);
-            Ok(Plan { pointer: plan, line: original::spi_line(&text) })
+            Ok(Plan { pointer: plan, line: original::spi_line(&text), callees: Rc::clone(callees) })
         }
     }
 }
@@ -144,6 +142,7 @@ impl Plan {
 impl Plan {
     /// The planner's estimate for running the plan once; None when the server has no single cached plan for it.
     pub fn cost(&self) -> Option<Cost> {
+        let _callees = InForce::new(&self.callees);
         // SAFETY: the cached plan is pinned while it is looked at; a kept plan belongs to the current resource owner.
         unsafe {
             let cached = pg_sys::SPI_plan_get_cached_plan(self.pointer);

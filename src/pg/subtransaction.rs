@@ -5,13 +5,41 @@
 
 use super::original;
 use pgrx::pg_sys;
+use std::any::Any;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
+/// What `f` gives, after everything that it did has been rolled back. An error goes on after that.
+pub fn undone<T>(f: impl FnOnce() -> T) -> T {
+    match run(f, |_| false) {
+        Ok(result) => result,
+        Err((panic, error)) => {
+            original::put_back(error);
+            resume_unwind(panic)
+        }
+    }
+}
+
 /// What `f` gives; None when an expression in it failed. Other errors go on.
+pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
+    match run(f, |done| done) {
+        Ok(result) => Some(result),
+        // SAFETY: a copy of an error, which nobody else has.
+        Err((_, error)) if unsafe { original::is_of_expression(error) } => None,
+        Err((panic, error)) => {
+            original::put_back(error);
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// The panic that an error is, and what was kept of the error itself.
+type Failure = (Box<dyn Any + Send>, *mut pg_sys::ErrorData);
+
+/// Runs `f` in a sub-transaction that is released when `keep` is true of its success.
 ///
 /// Two levels: when the inner one is rolled back while the transaction commits, its parent must be a sub-transaction. That is what
 /// RollbackAndReleaseCurrentSubTransaction asserts, though BeginInternalSubTransaction (xact.c) allows more.
-pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
+fn run<T>(f: impl FnOnce() -> T, keep: fn(bool) -> bool) -> Result<T, Failure> {
     // SAFETY: inside a transaction; what was current is put back.
     let (context, owner) = unsafe {
         let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
@@ -24,7 +52,7 @@ pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
     let error = if done.is_err() { original::take() } else { std::ptr::null_mut() };
     // SAFETY: the sub-transactions are those begun above: whatever `f` began within them has ended or is rolled back with them.
     unsafe {
-        if done.is_ok() {
+        if keep(done.is_ok()) {
             pg_sys::ReleaseCurrentSubTransaction();
         } else {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
@@ -33,13 +61,5 @@ pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
         pg_sys::CurrentMemoryContext = context;
         pg_sys::CurrentResourceOwner = owner;
     }
-    match done {
-        Ok(result) => Some(result),
-        // SAFETY: a copy of an error, which nobody else has.
-        Err(_) if unsafe { original::is_of_expression(error) } => None,
-        Err(panic) => {
-            original::put_back(error);
-            resume_unwind(panic)
-        }
-    }
+    done.map_err(|panic| (panic, error))
 }

@@ -1,37 +1,114 @@
-//! Walking a parse tree with a Rust closure.
+//! Walking and rewriting a parse tree with a Rust closure, below one guard.
 //!
-//! Callers: analysis, which looks at every node of a query.
+//! The server's walkers call back for every node, and call themselves through that callback: a tree of a thousand terms is a stack of a
+//! thousand frames. Invariant: between the one guard (`run`) and the closure there is no second one. An ERROR of the server's walker
+//! jumps from there to the guard, over frames without destructors; a panic of the closure is caught where it is called, the walk is
+//! ended by the server's own means, and the panic goes on above the guard. So an error crosses one boundary, however deep the tree,
+//! and a tree that is too deep is the server's own "stack depth limit exceeded".
+//! Callers: analysis, which looks at every node of a query. Source: nodes/nodeFuncs.c.
 
-use super::{ext, list};
-use pgrx::{pg_guard, pg_sys};
-use std::ffi::c_void;
+use super::list;
+use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary, Node, NodeTag};
+use std::any::Any;
+use std::ffi::{c_int, c_void};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
-struct Context<'a> {
-    visit: &'a mut dyn FnMut(*mut pg_sys::Node) -> bool,
+type Walker = unsafe extern "C-unwind" fn(*mut Node, *mut c_void) -> bool;
+type Mutator = unsafe extern "C-unwind" fn(*mut Node, *mut c_void) -> *mut Node;
+
+/// The server's own functions, without pgrx's guards. Before 16 they have the names that are macros since.
+#[allow(improper_ctypes)]
+mod raw {
+    use super::*;
+    extern "C-unwind" {
+        #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_walker_impl")]
+        pub fn expression_tree_walker(node: *mut Node, walker: Walker, context: *mut c_void) -> bool;
+        #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_walker_impl")]
+        pub fn query_tree_walker(query: *mut pg_sys::Query, walker: Walker, context: *mut c_void, flags: c_int)
+            -> bool;
+        #[cfg_attr(not(feature = "pg15"), link_name = "raw_expression_tree_walker_impl")]
+        pub fn raw_expression_tree_walker(node: *mut Node, walker: Walker, context: *mut c_void) -> bool;
+        #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
+        pub fn expression_tree_mutator(node: *mut Node, mutator: Mutator, context: *mut c_void) -> *mut Node;
+    }
 }
 
-/// Calls `visit` for `node` and every node below it, sub-queries included; `visit` returns true to stop everything.
+/// What a visitor wants to happen next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The nodes below.
+    Below,
+    /// Not the nodes below this one.
+    Beside,
+    /// The end.
+    Stop,
+}
+
+struct Walk<'a> {
+    visit: &'a mut dyn FnMut(*mut Node) -> Next,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Walk<'_> {
+    unsafe fn run(visit: &mut dyn FnMut(*mut Node) -> Next, f: impl Fn(*mut c_void) -> bool) -> bool {
+        let mut walk = Walk { visit, panic: None };
+        let context = (&raw mut walk).cast::<c_void>();
+        let stopped = pg_guard_ffi_boundary(|| f(context));
+        match walk.panic {
+            Some(panic) => resume_unwind(panic),
+            None => stopped,
+        }
+    }
+
+    /// Never unwinds.
+    unsafe fn visit(context: *mut c_void, node: *mut Node) -> Next {
+        let walk = &mut *context.cast::<Walk>();
+        match catch_unwind(AssertUnwindSafe(|| (walk.visit)(node))) {
+            Ok(next) => next,
+            Err(panic) => {
+                walk.panic = Some(panic);
+                Next::Stop
+            }
+        }
+    }
+}
+
+/// Calls `visit` for `node` and every node below it, sub-queries included; `visit` returns true to stop everything, which is the result.
 ///
 /// # Safety
 /// `node` is null or a valid expression or query tree.
-pub unsafe fn walk(node: *mut pg_sys::Node, visit: &mut dyn FnMut(*mut pg_sys::Node) -> bool) -> bool {
-    let mut context = Context { visit };
-    step(node, (&mut context as *mut Context).cast())
+pub unsafe fn walk(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> bool) -> bool {
+    Walk::run(&mut |n| if visit(n) { Next::Stop } else { Next::Below }, |context| step(node, context))
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+unsafe extern "C-unwind" fn step(node: *mut Node, context: *mut c_void) -> bool {
     if node.is_null() {
         return false;
     }
-    let cx = &mut *context.cast::<Context>();
-    if (cx.visit)(node) {
-        return true;
+    match Walk::visit(context, node) {
+        Next::Stop => true,
+        Next::Beside => false,
+        Next::Below if (*node).type_ == NodeTag::T_Query => raw::query_tree_walker(node.cast(), step, context, 0),
+        Next::Below => raw::expression_tree_walker(node, step, context),
     }
-    if (*node).type_ == pg_sys::NodeTag::T_Query {
-        ext::query_tree_walker(node.cast(), Some(step), context, 0)
-    } else {
-        ext::expression_tree_walker(node, Some(step), context)
+}
+
+/// As `walk`, over what the parser made of a text. Utility statements are not gone into.
+///
+/// # Safety
+/// `node` is null or a valid raw parse tree.
+pub unsafe fn walk_raw(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> Next) -> bool {
+    Walk::run(visit, |context| step_raw(node, context))
+}
+
+unsafe extern "C-unwind" fn step_raw(node: *mut Node, context: *mut c_void) -> bool {
+    if node.is_null() {
+        return false;
+    }
+    match Walk::visit(context, node) {
+        Next::Stop => true,
+        Next::Beside => false,
+        Next::Below => raw::raw_expression_tree_walker(node, step_raw, context),
     }
 }
 
@@ -41,17 +118,15 @@ unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) 
 /// `query` is a valid query.
 pub unsafe fn below(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Query> {
     let mut found: Vec<*mut pg_sys::Query> = Vec::new();
-    ext::query_tree_walker(query, Some(collect), (&mut found as *mut Vec<*mut pg_sys::Query>).cast(), 0);
+    let mut visit = |node: *mut Node| {
+        if list::is(node, NodeTag::T_Query) {
+            found.push(node.cast());
+            return Next::Beside;
+        }
+        Next::Below
+    };
+    Walk::run(&mut visit, |context| raw::query_tree_walker(query, step, context, 0));
     found
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn collect(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    if list::is(node, pg_sys::NodeTag::T_Query) {
-        (*context.cast::<Vec<*mut pg_sys::Query>>()).push(node.cast());
-        return false;
-    }
-    !node.is_null() && ext::expression_tree_walker(node, Some(collect), context)
 }
 
 /// Sub-links of a block's own expressions, in a fixed order; those that another one compares its rows with included.
@@ -66,9 +141,9 @@ pub unsafe fn links(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::SubLink> {
     found
 }
 
-unsafe fn links_of(root: *mut pg_sys::Node, found: &mut Vec<*mut pg_sys::SubLink>) {
+unsafe fn links_of(root: *mut Node, found: &mut Vec<*mut pg_sys::SubLink>) {
     rewrite(root, &mut |n| {
-        if !list::is(n, pg_sys::NodeTag::T_SubLink) {
+        if !list::is(n, NodeTag::T_SubLink) {
             return None;
         }
         let link = n.cast::<pg_sys::SubLink>();
@@ -79,7 +154,8 @@ unsafe fn links_of(root: *mut pg_sys::Node, found: &mut Vec<*mut pg_sys::SubLink
 }
 
 struct Rewrite<'a> {
-    replace: &'a mut dyn FnMut(*mut pg_sys::Node) -> Option<*mut pg_sys::Node>,
+    replace: &'a mut dyn FnMut(*mut Node) -> Option<*mut Node>,
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// A copy of an expression in which every node for which `replace` gives another one is replaced. Sub-queries are left
@@ -87,25 +163,40 @@ struct Rewrite<'a> {
 ///
 /// # Safety
 /// `node` is null or a valid expression tree.
-pub unsafe fn rewrite(
-    node: *mut pg_sys::Node,
-    replace: &mut dyn FnMut(*mut pg_sys::Node) -> Option<*mut pg_sys::Node>,
-) -> *mut pg_sys::Node {
-    let mut context = Rewrite { replace };
-    mutate(node, (&mut context as *mut Rewrite).cast())
+pub unsafe fn rewrite(node: *mut Node, replace: &mut dyn FnMut(*mut Node) -> Option<*mut Node>) -> *mut Node {
+    let mut rewrite = Rewrite { replace, panic: None };
+    let context = (&raw mut rewrite).cast::<c_void>();
+    let out = pg_guard_ffi_boundary(|| mutate(node, context));
+    match rewrite.panic {
+        Some(panic) => resume_unwind(panic),
+        None => out,
+    }
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn mutate(node: *mut pg_sys::Node, context: *mut c_void) -> *mut pg_sys::Node {
+unsafe extern "C-unwind" fn mutate(node: *mut Node, context: *mut c_void) -> *mut Node {
     if node.is_null() {
         return node;
     }
-    let cx = &mut *context.cast::<Rewrite>();
-    if let Some(other) = (cx.replace)(node) {
-        return other;
+    match Rewrite::replacement(context, node) {
+        Some(other) => other,
+        None if (*node).type_ == NodeTag::T_Query => node,
+        None => raw::expression_tree_mutator(node, mutate, context),
     }
-    if (*node).type_ == pg_sys::NodeTag::T_Query {
-        return node;
+}
+
+impl Rewrite<'_> {
+    /// Never unwinds. After a panic nothing is looked at any more.
+    unsafe fn replacement(context: *mut c_void, node: *mut Node) -> Option<*mut Node> {
+        let rewrite = &mut *context.cast::<Rewrite>();
+        if rewrite.panic.is_some() {
+            return Some(node);
+        }
+        match catch_unwind(AssertUnwindSafe(|| (rewrite.replace)(node))) {
+            Ok(replacement) => replacement,
+            Err(panic) => {
+                rewrite.panic = Some(panic);
+                Some(node)
+            }
+        }
     }
-    ext::expression_tree_mutator(node, Some(mutate), context)
 }

@@ -117,6 +117,10 @@ impl Absorb for ChangeSet {
     fn is_empty(&self) -> bool {
         !self.everything && self.rows.is_empty() && self.spill.is_none()
     }
+
+    fn len(&self) -> usize {
+        ChangeSet::len(self)
+    }
 }
 
 /// Bytes that a change set may use in memory.

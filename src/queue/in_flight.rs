@@ -4,27 +4,27 @@
 //! statement triggers have run. A flush in that moment sees more than the change sets tell: strategies that add changes to
 //! what is stored would count those rows twice, so they must not be followed then.
 //! Invariant: an entry is there from before the first row is written until after the statement's triggers have run.
-//! Called by the executor and utility hooks, by transaction callbacks, and read by refresh.
+//! Called by the executor and utility hooks, by xact, and read by refresh.
 
 use crate::pg::fault::{self, Fault};
 use std::cell::RefCell;
+use tviews_core::by_subxact::BySubxact;
 
 thread_local! {
-    /// (transaction nest level, address of the statement's descriptor)
-    static OPEN: RefCell<Vec<(i32, usize)>> = const { RefCell::new(Vec::new()) };
+    /// Addresses of the statements' descriptors.
+    static OPEN: RefCell<BySubxact<usize>> = const { RefCell::new(BySubxact::new()) };
 }
 
 pub fn begin(statement: usize) {
-    // SAFETY: plain getter.
-    let level = unsafe { pgrx::pg_sys::GetCurrentTransactionNestLevel() };
-    OPEN.with(|o| o.borrow_mut().push((level, statement)));
+    OPEN.with(|o| o.borrow_mut().push(super::depth(), statement));
 }
 
+/// Whatever was begun inside of the statement has ended, too.
 pub fn end(statement: usize) {
     OPEN.with(|o| {
         let mut open = o.borrow_mut();
-        if let Some(at) = open.iter().rposition(|(_, s)| *s == statement) {
-            open.truncate(at);
+        if open.iter().any(|(_, s)| *s == statement) {
+            while open.pop().is_some_and(|s| s != statement) {}
         }
     });
 }
@@ -34,7 +34,15 @@ pub fn any() -> bool {
     OPEN.with(|o| !o.borrow().is_empty()) && !fault::on(Fault::IgnoreInFlight)
 }
 
-/// A (sub)transaction at this nest level has been rolled back.
-pub fn abort(level: i32) {
-    OPEN.with(|o| o.borrow_mut().retain(|(l, _)| *l < level));
+/// Sub-transaction callbacks, see xact.rs.
+pub fn sub_commit(level: u32) {
+    OPEN.with(|o| o.borrow_mut().release(level));
+}
+
+pub fn sub_abort(level: u32) {
+    OPEN.with(|o| o.borrow_mut().abort(level, drop));
+}
+
+pub fn reset() {
+    OPEN.with(|o| o.borrow_mut().clear());
 }

@@ -1,22 +1,18 @@
-//! The transaction's pending changes, bound to the server's transaction callbacks.
+//! The transaction's pending changes.
 //!
-//! Invariant: when a transaction commits or is prepared, its queue has been flushed (PRE_COMMIT, PRE_PREPARE), and
+//! Invariant: when a transaction commits or is prepared, its queue has been flushed (PRE_COMMIT, PRE_PREPARE, see xact.rs), and
 //! when it ends the queue is empty. Sub-transactions follow the state machine of `tviews_core::queue`.
-//! Called by capture (adds), flush (takes) and the hooks (asks whether something is pending).
+//! Called by capture (adds), flush (takes), the hooks (asks whether something is pending) and xact.
 
 pub mod changes;
 pub mod in_flight;
-mod spill;
+pub mod spill;
 
-use crate::pg::callback::Frame;
 use crate::pg::fault::{self, Fault};
-use crate::pg::original;
-use crate::refresh;
 use changes::ChangeSet;
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::c_void;
 use std::rc::Rc;
 use tviews_core::queue::{Absorb, Queue};
 
@@ -46,19 +42,15 @@ impl Absorb for Applied {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 thread_local! {
     static APPLIED: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static QUEUE: RefCell<Queue<Subject, ChangeSet>> = RefCell::new(Queue::default());
-}
-
-pub fn init() {
-    // SAFETY: callbacks live as long as the library, which is never unloaded.
-    unsafe {
-        pg_sys::RegisterXactCallback(Some(xact_callback), std::ptr::null_mut());
-        pg_sys::RegisterSubXactCallback(Some(subxact_callback), std::ptr::null_mut());
-    }
 }
 
 pub fn is_empty() -> bool {
@@ -116,67 +108,27 @@ pub fn peek() -> Pending {
     QUEUE.with(|q| q.borrow().peek())
 }
 
-fn depth() -> u32 {
+pub(super) fn depth() -> u32 {
     // SAFETY: plain getter.
     unsafe { pg_sys::GetCurrentTransactionNestLevel() as u32 }
 }
 
-fn reset() {
+/// Sub-transaction callbacks, see xact.rs.
+pub fn sub_commit(level: u32) {
+    QUEUE.with(|q| q.borrow_mut().sub_commit(level));
+    APPLIED.with(|a| a.borrow_mut().sub_commit(level));
+}
+
+pub fn sub_abort(level: u32) {
+    if fault::on(Fault::KeepRolledBack) {
+        QUEUE.with(|q| q.borrow_mut().sub_commit(level));
+    }
+    QUEUE.with(|q| q.borrow_mut().sub_abort(level));
+    APPLIED.with(|a| a.borrow_mut().sub_abort(level));
+}
+
+/// Forgets everything.
+pub fn reset() {
     QUEUE.with(|q| q.borrow_mut().reset());
     APPLIED.with(|a| a.borrow_mut().reset());
-}
-
-/// Not guarded itself: it only keeps the error context frame, see pg/callback.rs.
-unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
-    let mut frame = Frame::new();
-    frame.push(std::ptr::null());
-    let error = on_xact_event(event);
-    frame.pop();
-    original::rethrow(error);
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn on_xact_event(event: pg_sys::XactEvent::Type) -> *mut pg_sys::ErrorData {
-    use pg_sys::XactEvent::*;
-    match event {
-        XACT_EVENT_PRE_PREPARE if fault::on(Fault::LosePrepared) => {}
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE if !is_settled() => {
-            return original::shield(|| refresh::flush(refresh::Moment::Commit));
-        }
-        XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
-            reset();
-            in_flight::abort(0);
-            refresh::end_of_transaction();
-        }
-        _ => {}
-    }
-    std::ptr::null_mut()
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn subxact_callback(
-    event: pg_sys::SubXactEvent::Type,
-    _sub: pg_sys::SubTransactionId,
-    _parent: pg_sys::SubTransactionId,
-    _arg: *mut c_void,
-) {
-    use pg_sys::SubXactEvent::*;
-    match event {
-        SUBXACT_EVENT_COMMIT_SUB => {
-            QUEUE.with(|q| q.borrow_mut().sub_commit(depth()));
-            APPLIED.with(|a| a.borrow_mut().sub_commit(depth()));
-            refresh::base::sub_commit(depth() as i32);
-        }
-        SUBXACT_EVENT_ABORT_SUB => {
-            if fault::on(Fault::KeepRolledBack) {
-                QUEUE.with(|q| q.borrow_mut().sub_commit(depth()));
-            }
-            QUEUE.with(|q| q.borrow_mut().sub_abort(depth()));
-            APPLIED.with(|a| a.borrow_mut().sub_abort(depth()));
-            in_flight::abort(depth() as i32);
-            refresh::base::sub_abort(depth() as i32);
-            refresh::end_of_subtransaction();
-        }
-        _ => {}
-    }
 }

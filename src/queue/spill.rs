@@ -1,10 +1,30 @@
 //! The part of a change set that did not fit in memory: a server tuplestore of (weight, image).
 //!
-//! Invariant: the store belongs to the transaction's memory context and resource owner, so an abort at any level frees
-//! its files; it is only touched while that transaction lives.
+//! Invariant: the store belongs to the transaction's memory context and resource owner, so an abort frees its files; it is only touched
+//! while that transaction lives. At the end of a (sub)transaction nothing is read or closed: a store that is dropped then is closed
+//! by the next statement that spills, or before commit (`bury`).
 
-use crate::pg::guc;
+use crate::pg::{ending, guc};
 use pgrx::pg_sys;
+use std::cell::RefCell;
+
+thread_local! {
+    /// Stores that nobody needs any more.
+    static DEAD: RefCell<Vec<*mut pg_sys::Tuplestorestate>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Closes what was dropped at the end of sub-transactions.
+pub fn bury() {
+    while let Some(store) = DEAD.with(|d| d.borrow_mut().pop()) {
+        // SAFETY: of this transaction, closed once.
+        unsafe { pg_sys::tuplestore_end(store) };
+    }
+}
+
+/// The transaction has ended, and with it all stores.
+pub fn reset() {
+    DEAD.with(|d| d.borrow_mut().clear());
+}
 
 pub struct Spill {
     store: *mut pg_sys::Tuplestorestate,
@@ -14,6 +34,7 @@ pub struct Spill {
 
 impl Spill {
     pub fn new() -> Spill {
+        bury();
         // SAFETY: context and owner are switched back; they exist while a transaction does.
         unsafe {
             let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
@@ -78,8 +99,10 @@ impl Spill {
 
 impl Drop for Spill {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: the transaction still lives: queues are reset in its own end callbacks at the latest.
+        if ending::is() || std::thread::panicking() {
+            DEAD.with(|d| d.borrow_mut().push(self.store));
+        } else {
+            // SAFETY: the transaction lives, as it does not end.
             unsafe { pg_sys::tuplestore_end(self.store) };
         }
     }

@@ -1,16 +1,16 @@
 //! The command before which everything this transaction has written is in the TVIEWs.
 //!
 //! A snapshot of the first command after the last flush shows base relations and TVIEWs as they were when the TVIEWs were
-//! exact, which is the state that change sets start from. Rolling back a sub-transaction undoes its flushes too, so there
-//! is one entry per nest level.
+//! exact, which is the state that change sets start from. Rolling back a sub-transaction undoes its flushes too, so what is
+//! remembered follows the sub-transactions.
 //! Invariant: `first()` is the first command that is not in the TVIEWs, in the live sub-transactions.
 
 use pgrx::pg_sys;
 use std::cell::RefCell;
+use tviews_core::by_subxact::BySubxact;
 
 thread_local! {
-    /// (transaction nest level, command)
-    static BASES: RefCell<Vec<(i32, pg_sys::CommandId)>> = const { RefCell::new(Vec::new()) };
+    static BASES: RefCell<BySubxact<pg_sys::CommandId>> = const { RefCell::new(BySubxact::new()) };
 }
 
 /// The TVIEWs are exact now.
@@ -18,33 +18,32 @@ pub fn set() {
     // SAFETY: plain getters; the next command gets a number of its own.
     let (level, command) = unsafe {
         pg_sys::CommandCounterIncrement();
-        (pg_sys::GetCurrentTransactionNestLevel(), pg_sys::GetCurrentCommandId(true))
+        (pg_sys::GetCurrentTransactionNestLevel() as u32, pg_sys::GetCurrentCommandId(true))
     };
     BASES.with(|b| {
         let mut bases = b.borrow_mut();
-        bases.retain(|(l, _)| *l < level);
-        bases.push((level, command));
+        // one for each level is enough
+        bases.abort(level, drop);
+        bases.push(level, command);
     });
 }
 
 pub fn first() -> pg_sys::CommandId {
-    BASES.with(|b| b.borrow().last().map_or(0, |(_, c)| *c))
+    BASES.with(|b| b.borrow().last().copied().unwrap_or(0))
 }
 
-/// The sub-transaction at this level has been rolled back.
-pub fn sub_abort(level: i32) {
-    BASES.with(|b| b.borrow_mut().retain(|(l, _)| *l < level));
-}
-
-/// The sub-transaction at this level has been released into the one below.
-pub fn sub_commit(level: i32) {
+/// Sub-transaction callbacks, see xact.rs.
+pub fn sub_commit(level: u32) {
     BASES.with(|b| {
         let mut bases = b.borrow_mut();
-        if let Some((_, command)) = bases.iter().rev().find(|(l, _)| *l == level).copied() {
-            bases.retain(|(l, _)| *l < level - 1);
-            bases.push((level - 1, command));
-        }
+        bases.release(level);
+        let newest = bases.last().copied();
+        bases.retain(|l, command| l < level - 1 || Some(*command) == newest);
     });
+}
+
+pub fn sub_abort(level: u32) {
+    BASES.with(|b| b.borrow_mut().abort(level, drop));
 }
 
 pub fn reset() {

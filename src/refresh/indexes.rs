@@ -13,10 +13,9 @@ use crate::analyze::load;
 use crate::analyze::stages::order;
 use crate::catalog;
 use crate::pg::error::Result;
-use crate::pg::pinned::{Pinned, Superuser};
+use crate::pg::pinned::Pinned;
 use crate::pg::relation::{attname, Relation};
-use crate::pg::spi::Session;
-use crate::pg::{list, name};
+use crate::pg::{ddl, list, name};
 use pgrx::pg_sys;
 use tviews_core::strategy::Strategy;
 
@@ -37,12 +36,10 @@ pub fn create(oid: pg_sys::Oid) -> Result<()> {
     below.map_or(Ok(()), |(stage, sql)| run(stage, &tview, &sql))
 }
 
-/// As the owner, who may create nothing in the schema of stages: those get theirs from us. Expressions are evaluated as the
-/// owner in any case (index_build).
 fn run(indexed: pg_sys::Oid, tview: &Tview, sql: &str) -> Result<()> {
     let _pinned = Pinned::new(tview.owner);
-    let _superuser = catalog::stages::is_stage(indexed).then(Superuser::new);
-    Session::open().run(sql)
+    // SAFETY: `sql` is one of those below, on this relation.
+    unsafe { ddl::create_index(indexed, sql) }
 }
 
 /// The index by which a query reads a part of its stage.

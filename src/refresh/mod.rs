@@ -39,6 +39,7 @@ use crate::pg::snapshot::{self, Active};
 use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
 use crate::tam;
+use graph::Graph;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -140,15 +141,22 @@ pub fn flush(moment: Moment) {
 
 impl Flush {
     fn run(&mut self) -> Result<()> {
-        let graph = graph::current()?;
-        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: HashMap::new() }));
-        let without_sources: Vec<u32> =
-            self.recompute.iter().copied().filter(|t| !graph.reads.contains_key(t)).collect();
-        for tview in without_sources.iter().chain(&graph.order) {
-            let changed = |t| graph.reads.get(t).is_some_and(|r| r.iter().any(|s| self.changes.contains_key(s)));
-            if self.recompute.contains(tview) || changed(tview) {
-                let oid = pg_sys::Oid::from(*tview);
-                stat::watched(graph.root(oid), || self.maintain(oid, graph.is_read(*tview)))?;
+        let mut done = BTreeSet::new();
+        let mut graph = graph::current()?;
+        let mut at = 0;
+        while let Some(tview) = self.next(&graph, &mut at) {
+            let oid = pg_sys::Oid::from(tview);
+            // Whoever changes a TVIEW holds its lock: after it was waited for, the graph may be another one.
+            let rel = Relation::open(oid, pg_sys::RowExclusiveLock);
+            let now = graph::current()?;
+            if !Rc::ptr_eq(&graph, &now) {
+                (graph, at) = (now, 0);
+                continue;
+            }
+            at += 1;
+            if let Some(rel) = rel.filter(|rel| done.insert(tview) && rel.class().relispopulated) {
+                let root = graph.root(oid);
+                stat::watched(root, || self.maintain(rel, root, graph.is_read(tview)))?;
             }
         }
         // What was written is visible to the snapshot that the reader takes next.
@@ -163,21 +171,30 @@ impl Flush {
         Ok(())
     }
 
-    /// Brings one TVIEW up to date. `is_read`: another TVIEW reads it and wants its changes.
-    fn maintain(&mut self, oid: pg_sys::Oid, is_read: bool) -> Result<Counters> {
-        let Some(rel) = Relation::open(oid, pg_sys::RowExclusiveLock) else { return Ok(Counters::default()) };
-        if !rel.class().relispopulated {
-            return Ok(Counters::default());
-        }
+    /// The next TVIEW that has something to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
+    fn next(&self, graph: &Graph, at: &mut usize) -> Option<u32> {
+        let changed = |t| graph.reads.get(t).is_some_and(|r| r.iter().any(|s| self.changes.contains_key(s)));
+        let without_sources = self.recompute.iter().filter(|t| !graph.reads.contains_key(t));
+        let all = without_sources.chain(&graph.order).enumerate().skip(*at);
+        let (place, tview) = all.into_iter().find(|(_, t)| self.recompute.contains(t) || changed(t))?;
+        *at = place;
+        Some(*tview)
+    }
+
+    /// Brings one TVIEW up to date, which is locked. `is_read`: another TVIEW reads it and wants its changes.
+    fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, is_read: bool) -> Result<Counters> {
+        let oid = rel.oid();
         let tview = tview::of(&rel)?;
         let stage = (tview.name != tview.title).then_some(tview.name.as_str());
-        callback::set_flushing(Some((&tview.title, stage)));
+        callback::set_flushing(Some((&tview.title, stage, !self.may_read(&tview, root))));
         let lost = !sentinel::alive(oid, rel.class());
         let mut changed: BTreeSet<u32> =
             tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
         if fault::on(Fault::SkipSecondRelation) {
             changed = changed.into_iter().take(1).collect();
         }
+        let of_sources = changed.iter().map(|r| (*r, self.changes[r].clone())).collect();
+        srf::offer(Some(Offer { changes: of_sources, dirty: HashMap::new() }));
         let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
         let mut job = Job {
             tview: &tview,
@@ -216,6 +233,16 @@ impl Flush {
         Ok(done)
     }
 
+    /// Whether the user who writes may read the user's TVIEW that this one is or serves.
+    fn may_read(&self, tview: &Tview, root: pg_sys::Oid) -> bool {
+        // SAFETY: the current user, and a look-up of privileges on an existing relation.
+        unsafe {
+            let user = pg_sys::GetUserId();
+            let mode = pg_sys::ACL_SELECT as pg_sys::AclMode;
+            user == tview.owner || pg_sys::pg_class_aclcheck(root, user, mode) == pg_sys::AclResult::ACLCHECK_OK
+        }
+    }
+
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
     fn publish(&mut self, oid: pg_sys::Oid, own: ChangeSet) {
         use tviews_core::queue::Absorb;
@@ -227,7 +254,6 @@ impl Flush {
             queue::applied(Subject::Relation(oid.to_u32()), std::slice::from_ref(&own));
         }
         self.changes.entry(oid.to_u32()).or_default().push(own);
-        srf::offer(Some(Offer { changes: self.changes.clone(), dirty: HashMap::new() }));
     }
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {
@@ -342,16 +368,20 @@ pub fn end_of_transaction() {
     end();
 }
 
+/// Before commit: everything is flushed, and nothing has to be flushed once more.
+pub fn settled() {
+    provisional::end_of_transaction();
+}
+
 /// A sub-transaction inside of a flush, as a function with an exception block begins one, does not end the flush.
-pub fn end_of_subtransaction() {
-    // SAFETY: plain getter.
-    if !running() || unsafe { pg_sys::GetCurrentTransactionNestLevel() } <= LEVEL.get() {
+pub fn end_of_subtransaction(level: u32) {
+    if !running() || level as i32 <= LEVEL.get() {
         end();
     }
 }
 
 fn end() {
     RUNNING.set(false);
+    srf::offer(None);
     callback::set_flushing(None);
-    sentinel::forget();
 }

@@ -8,7 +8,8 @@ use crate::analyze::fold::Fold;
 use crate::analyze::join_values::Pair;
 use crate::analyze::{describe, load, operators, relations, text};
 use crate::catalog::{cache, options, stages};
-use crate::pg::error::Result;
+use crate::pg::callees::Callees;
+use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::{attname, Relation};
@@ -63,6 +64,8 @@ pub struct Tview {
     pub selected: usize,
     /// What the SQL runs with.
     pub search_path: CString,
+    /// What the SQL may call.
+    pub callees: Rc<Callees>,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; 2 * SIZES],
     pub approximate: bool,
     /// How groups are folded, when some change is.
@@ -165,6 +168,7 @@ fn build(rel: &Relation) -> Result<Tview> {
         let states = plan.fold.as_ref().map_or(0, |f| f.states.len() + 1);
         let original = text::with_state(load::stored(rel)?, &plan.shape, None)?;
         let text = text::with_state(query, &plan.shape, plan.fold.as_ref())?;
+        let of_root = load::expand(stored_of(root)?)?;
         Ok(Tview {
             oid: rel.oid(),
             name: name::relation(rel.oid()).unwrap_or_default(),
@@ -183,11 +187,19 @@ fn build(rel: &Relation) -> Result<Tview> {
             original,
             selected: column_names(rel).len() + states,
             search_path: operators::search_path(load::expand(load::stored(rel)?)?),
+            callees: Rc::new(Callees::of(of_root, name::relation(root).unwrap_or_default())),
             plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),
             fold_sql: RefCell::new(HashMap::new()),
             bag_sql: RefCell::new(HashMap::new()),
         })
+    }
+}
+
+fn stored_of(oid: pg_sys::Oid) -> Result<*mut pg_sys::Query> {
+    match Relation::open(oid, pg_sys::AccessShareLock) {
+        Some(rel) => load::stored(&rel),
+        None => Err(Error::NoRelation(oid.to_u32())),
     }
 }
 
@@ -251,7 +263,7 @@ impl Tview {
         if let Some(plan) = plans.borrow().get(sql) {
             return Ok(Rc::clone(plan));
         }
-        let plan = Rc::new(Plan::prepare(session, sql)?);
+        let plan = Rc::new(Plan::prepare(session, sql, &self.callees)?);
         plans.borrow_mut().insert(sql.to_string(), Rc::clone(&plan));
         Ok(plan)
     }

@@ -15,7 +15,7 @@ mod rewrite;
 mod routine;
 pub mod state;
 pub mod storage;
-mod switch;
+pub mod switch;
 pub mod write;
 
 use std::sync::atomic::AtomicBool;

@@ -5,6 +5,7 @@
 //! carries out what they decide.
 #![forbid(unsafe_code)]
 
+pub mod by_subxact;
 pub mod fd;
 pub mod graph;
 pub mod key;

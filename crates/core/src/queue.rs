@@ -1,10 +1,12 @@
-//! The transaction queue as a state machine: pending changes as a stack by sub-transaction.
+//! The transaction queue as a state machine: pending changes by sub-transaction.
 //!
 //! Invariant: at any moment the pending changes are exactly those of the live sub-transactions that no live
 //! flush has consumed. So an abort of a sub-transaction discards its own changes, and brings back what a flush
 //! inside it had consumed from the levels below (the writes of that flush are undone by the server).
+//! Sets are summed when something is added or taken, never when a (sub)transaction ends: that moves no set, and cannot fail.
 //! Called by the extension's transaction callbacks, by capture and by flush.
 
+use crate::by_subxact::BySubxact;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -12,135 +14,132 @@ use std::rc::Rc;
 pub trait Absorb: Default {
     fn absorb(&mut self, other: &Self);
     fn is_empty(&self) -> bool;
+    /// How much there is to sum.
+    fn len(&self) -> usize;
 }
 
-struct Level<K, C> {
-    /// Nesting level of the sub-transaction, 1 is the transaction itself.
-    depth: u32,
-    pending: BTreeMap<K, Rc<C>>,
-    /// What flushes at this level took from lower levels: (depth it came from, key, changes).
-    consumed: Vec<(u32, K, Rc<C>)>,
+/// A set of changes of one key. One that a flush has consumed is kept for as long as that flush can be rolled back without it.
+struct Held<K, C> {
+    key: K,
+    set: Rc<C>,
+    /// Level of the flush.
+    consumed: Option<u32>,
 }
 
-/// Changes by key (a base relation), stacked by sub-transaction.
+/// Changes by key (a base relation), by sub-transaction.
 pub struct Queue<K, C> {
-    levels: Vec<Level<K, C>>,
+    held: BySubxact<Held<K, C>>,
+    /// How many of them are pending.
+    pending: usize,
 }
 
-impl<K: Ord + Copy, C: Absorb> Default for Queue<K, C> {
+impl<K, C> Default for Queue<K, C> {
     fn default() -> Self {
-        Queue { levels: Vec::new() }
+        Queue { held: BySubxact::new(), pending: 0 }
     }
 }
 
 impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
     /// Whether nothing at all is pending. Cheap: called at every statement.
     pub fn is_empty(&self) -> bool {
-        self.levels.iter().all(|l| l.pending.is_empty())
-    }
-
-    pub fn contains(&self, key: K) -> bool {
-        self.levels.iter().any(|l| l.pending.contains_key(&key))
-    }
-
-    fn level(&mut self, depth: u32) -> &mut Level<K, C> {
-        let at = match self.levels.binary_search_by_key(&depth, |l| l.depth) {
-            Ok(i) => i,
-            Err(i) => {
-                self.levels.insert(i, Level { depth, pending: BTreeMap::new(), consumed: Vec::new() });
-                i
-            }
-        };
-        &mut self.levels[at]
+        self.pending == 0
     }
 
     /// Changes `key` at nesting level `depth` through `f`; a set that `f` leaves empty is forgotten.
     pub fn change(&mut self, depth: u32, key: K, f: impl FnOnce(&mut C)) {
-        let level = self.level(depth);
-        let slot = level.pending.entry(key).or_default();
-        if Rc::get_mut(slot).is_none() {
-            let mut own = C::default();
-            own.absorb(slot);
-            *slot = Rc::new(own);
+        self.sum(Some(key), |older, newer| 2 * newer >= older);
+        let open = |level: u32, held: &Held<K, C>| level == depth && held.key == key && held.consumed.is_none();
+        if !self.held.iter_mut().any(|(level, held)| open(level, held) && Rc::get_mut(&mut held.set).is_some()) {
+            self.held.push(depth, Held { key, set: Rc::default(), consumed: None });
+            self.pending += 1;
         }
-        if let Some(set) = Rc::get_mut(slot) {
+        let newest = self.held.iter_mut().rev().filter(|(level, held)| open(*level, held));
+        if let Some(set) = newest.filter_map(|(_, held)| Rc::get_mut(&mut held.set)).next() {
             f(set);
-            if set.is_empty() {
-                level.pending.remove(&key);
-            }
         }
+        self.held.retain(|level, held| !open(level, held) || !held.set.is_empty());
+        self.count();
     }
 
     /// All pending changes by key, lowest level first; they stay pending.
     pub fn peek(&self) -> BTreeMap<K, Vec<Rc<C>>> {
         let mut all: BTreeMap<K, Vec<Rc<C>>> = BTreeMap::new();
-        for level in &self.levels {
-            for (key, set) in &level.pending {
-                all.entry(*key).or_default().push(Rc::clone(set));
-            }
+        for (_, held) in self.held.iter().filter(|(_, held)| held.consumed.is_none()) {
+            all.entry(held.key).or_default().push(Rc::clone(&held.set));
         }
         all
     }
 
-    /// Takes all pending changes for a flush at nesting level `depth`.
+    /// Takes all pending changes for a flush at nesting level `depth`: for each key one set for each level at most.
     pub fn take(&mut self, depth: u32) -> BTreeMap<K, Vec<Rc<C>>> {
+        self.sum(None, |_, _| true);
         let all = self.peek();
-        let mut lent = Vec::new();
-        for level in &mut self.levels {
-            let pending = std::mem::take(&mut level.pending);
-            if level.depth < depth {
-                lent.extend(pending.into_iter().map(|(k, c)| (level.depth, k, c)));
-            }
-        }
-        if !lent.is_empty() {
-            self.level(depth).consumed.extend(lent);
-        }
+        self.held.retain(|level, held| {
+            held.consumed.get_or_insert(depth);
+            level < depth
+        });
+        self.pending = 0;
         all
     }
 
     /// The sub-transaction at `depth` has been released into the one below.
     pub fn sub_commit(&mut self, depth: u32) {
-        for level in self.split(depth) {
-            for (key, set) in level.pending {
-                self.restore(depth - 1, key, set);
-            }
-            for (from, key, set) in level.consumed {
-                if from < depth - 1 {
-                    self.level(depth - 1).consumed.push((from, key, set));
-                }
-            }
-        }
+        self.held.release(depth);
+        self.held.retain(|level, held| {
+            held.consumed = held.consumed.map(|by| by.min(depth - 1));
+            held.consumed.is_none_or(|by| level < by)
+        });
     }
 
     /// The sub-transaction at `depth` has been rolled back.
     pub fn sub_abort(&mut self, depth: u32) {
-        let gone = self.split(depth);
-        for level in gone {
-            for (from, key, set) in level.consumed {
-                if from < depth {
-                    self.restore(from, key, set);
-                }
-            }
+        self.held.abort(depth, drop);
+        for (_, held) in self.held.iter_mut() {
+            held.consumed = held.consumed.filter(|by| *by < depth);
         }
+        self.count();
     }
 
     /// The transaction has ended.
     pub fn reset(&mut self) {
-        self.levels.clear();
+        self.held.clear();
+        self.pending = 0;
     }
 
-    fn split(&mut self, depth: u32) -> Vec<Level<K, C>> {
-        let at = self.levels.partition_point(|l| l.depth < depth);
-        self.levels.split_off(at)
+    fn count(&mut self) {
+        self.pending = self.held.iter().filter(|(_, held)| held.consumed.is_none()).count();
     }
 
-    fn restore(&mut self, depth: u32, key: K, set: Rc<C>) {
-        let level = self.level(depth);
-        if let std::collections::btree_map::Entry::Vacant(e) = level.pending.entry(key) {
-            e.insert(set);
-            return;
+    /// Sums neighbours, pending sets of one level and key, for which `worth(length of the older, length of the newer)` is true. A sum is
+    /// complete before it takes the place of what it is made of: should it fail, nothing has changed.
+    fn sum(&mut self, key: Option<K>, worth: impl Fn(usize, usize) -> bool) {
+        while self.pending > 1 {
+            let Some((level, older, newer)) = self.neighbours(key, &worth) else { break };
+            let mut sum = C::default();
+            sum.absorb(&older);
+            sum.absorb(&newer);
+            let sum = Rc::new(sum);
+            for (l, held) in self.held.iter_mut() {
+                if l == level && Rc::ptr_eq(&held.set, &older) {
+                    held.set = Rc::clone(&sum);
+                }
+            }
+            self.held.retain(|_, held| !Rc::ptr_eq(&held.set, &newer) && !held.set.is_empty());
+            self.count();
         }
-        self.change(depth, key, |c| c.absorb(&set));
+    }
+
+    fn neighbours(&self, key: Option<K>, worth: impl Fn(usize, usize) -> bool) -> Option<(u32, Rc<C>, Rc<C>)> {
+        let mut last: BTreeMap<K, (u32, &Rc<C>)> = BTreeMap::new();
+        let pending = self.held.iter().filter(|(_, held)| held.consumed.is_none());
+        for (level, held) in pending.filter(|(_, held)| key.is_none_or(|k| k == held.key)) {
+            if let Some((l, older)) = last.insert(held.key, (level, &held.set)) {
+                if l == level && worth(older.len(), held.set.len()) {
+                    return Some((level, Rc::clone(older), Rc::clone(&held.set)));
+                }
+            }
+        }
+        None
     }
 }
 
@@ -157,6 +156,9 @@ mod tests {
         }
         fn is_empty(&self) -> bool {
             self.0.is_empty()
+        }
+        fn len(&self) -> usize {
+            self.0.len()
         }
     }
 
@@ -187,6 +189,17 @@ mod tests {
         assert!(q.is_empty());
         q.sub_abort(2);
         assert_eq!(pending(&q), vec![1]);
+    }
+
+    #[test]
+    fn releases_are_summed() {
+        let mut q: Queue<u8, Bag> = Queue::default();
+        for n in 0..1000 {
+            q.change(2, 7, |b| b.0.push(n));
+            q.sub_commit(2);
+            assert!(q.peek()[&7].len() < 12);
+        }
+        assert_eq!(q.take(1)[&7].len(), 1);
     }
 
     #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use crate::analyze::grouping_sets;
 use crate::analyze::load::outputs;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{ext, list, name, walk};
+use crate::pg::{deparse, ext, list, name, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -39,6 +39,12 @@ impl Splitter<'_> {
             return Ok(None);
         }
         let inner = grouped(query, &cx.columns);
+        // A sub-query in a grouping expression stays in the stage: that would be split into itself, without end.
+        let links = |c: &Column| pg_sys::checkExprHasSubLink(c.node);
+        let sets = !(*query).groupingSets.is_null();
+        if sets && cx.columns.iter().any(links) || deparse::text(inner) == deparse::text(query) {
+            return Ok(None);
+        }
         let oid = self.relation(inner)?;
         let outer = over(inner, oid)?;
         (*outer).targetList = with_targets((*query).targetList, &targets);

@@ -1,0 +1,42 @@
+//! Relations that may not need their capture triggers any more: remembered by the statement that makes it so, looked at when it has succeeded.
+//!
+//! Invariant: what a statement or savepoint that was rolled back has remembered is forgotten. Called by the DDL hooks and xact.
+
+use super::install;
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use tviews_core::by_subxact::BySubxact;
+
+thread_local! {
+    static FREED: RefCell<BySubxact<u32>> = const { RefCell::new(BySubxact::new()) };
+}
+
+/// Remembers that a relation may not need its triggers any more.
+pub fn freed(relid: pg_sys::Oid) {
+    // SAFETY: plain getter.
+    let level = unsafe { pg_sys::GetCurrentTransactionNestLevel() } as u32;
+    FREED.with(|f| f.borrow_mut().push(level, relid.to_u32()));
+}
+
+/// Takes triggers off relations that no TVIEW reads any more.
+pub fn clean_up() {
+    let freed = FREED.with(|f| std::mem::take(&mut *f.borrow_mut()));
+    let freed: BTreeSet<u32> = freed.iter().map(|(_, relid)| *relid).collect();
+    for relid in freed {
+        install::uninstall(pg_sys::Oid::from(relid));
+    }
+}
+
+/// (Sub-)transaction callbacks, see xact.rs.
+pub fn sub_commit(level: u32) {
+    FREED.with(|f| f.borrow_mut().release(level));
+}
+
+pub fn sub_abort(level: u32) {
+    FREED.with(|f| f.borrow_mut().abort(level, drop));
+}
+
+pub fn reset() {
+    FREED.with(|f| f.borrow_mut().clear());
+}

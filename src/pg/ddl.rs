@@ -1,0 +1,132 @@
+//! Relations and indexes that TVIEWs need besides themselves, made without a statement.
+//!
+//! Invariant: made by the server's own functions below the utility statements, so no right is needed that the current user lacks, none is
+//! lent, and users' event triggers, default privileges and hooks of utility statements do not see it. What users wrote (the query, index
+//! expressions) is analysed and evaluated as the current user, who is the owner.
+//! Called by hook/stages and refresh/indexes. Source: commands/createas.c, create_ctas_internal; tcop/utility.c, T_IndexStmt.
+
+use super::error::{Error, Result};
+use super::{ext, list};
+use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard, Oid};
+use std::ffi::{c_char, CStr, CString};
+
+mod raw {
+    use super::*;
+    extern "C-unwind" {
+        // catalog/toasting.h
+        pub fn NewRelationCreateToastTable(relation: Oid, reloptions: pg_sys::Datum);
+        // parser/parse_utilcmd.h
+        pub fn transformIndexStmt(
+            relation: Oid,
+            stmt: *mut pg_sys::IndexStmt,
+            text: *const c_char,
+        ) -> *mut pg_sys::IndexStmt;
+    }
+}
+
+/// The only statement of `sql`, parsed, and the text, which its nodes refer to.
+unsafe fn parse(sql: &str) -> Result<(*mut pg_sys::RawStmt, *mut c_char)> {
+    let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+    let text = pg_sys::pstrdup(text.as_ptr());
+    Ok((list::nth(pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT), 0), text))
+}
+
+/// The query of a SELECT, analysed under the current search_path.
+///
+/// # Safety
+/// `sql` is one SELECT.
+pub unsafe fn analyze(sql: &str) -> Result<*mut pg_sys::Query> {
+    let (raw, text) = parse(sql)?;
+    Ok(pg_sys::parse_analyze_fixedparams(raw, text, std::ptr::null(), 0, std::ptr::null_mut()))
+}
+
+/// An unlogged materialized view of access method `method`, not populated, with columns c1, c2 …; its reloptions are `options`.
+///
+/// # Safety
+/// `query` is an analysed SELECT; the current user is `owner`.
+pub unsafe fn create_matview(
+    schema: Oid,
+    name: &CStr,
+    owner: Oid,
+    method: Oid,
+    options: &[&str],
+    query: *mut pg_sys::Query,
+) -> Result<Oid> {
+    let outputs: Vec<*mut pg_sys::TargetEntry> =
+        list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect();
+    let columns = pg_sys::CreateTemplateTupleDesc(outputs.len() as i32);
+    for (number, output) in (1i16..).zip(&outputs) {
+        let expr = (**output).expr.cast::<pg_sys::Node>();
+        let collation = pg_sys::exprCollation(expr);
+        let label = CString::new(format!("c{number}")).unwrap_or_default();
+        if collation == pg_sys::InvalidOid && pg_sys::type_is_collatable(pg_sys::exprType(expr)) {
+            return Err(Error::IndeterminateCollation(number));
+        }
+        pg_sys::TupleDescInitEntry(
+            columns,
+            number,
+            label.as_ptr(),
+            pg_sys::exprType(expr),
+            pg_sys::exprTypmod(expr),
+            0,
+        );
+        pg_sys::TupleDescInitEntryCollation(columns, number, collation);
+    }
+    let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
+    let relid = pg_sys::heap_create_with_catalog(
+        name.as_ptr(),
+        schema,
+        pg_sys::InvalidOid,
+        pg_sys::InvalidOid,
+        pg_sys::InvalidOid,
+        pg_sys::InvalidOid,
+        owner,
+        method,
+        columns,
+        std::ptr::null_mut(),
+        pg_sys::RELKIND_MATVIEW as c_char,
+        pg_sys::RELPERSISTENCE_UNLOGGED as c_char,
+        false,
+        false,
+        pg_sys::OnCommitAction::ONCOMMIT_NOOP,
+        pgrx::IntoDatum::into_datum(options).unwrap_or(pg_sys::Datum::from(0usize)),
+        // no default privileges
+        false,
+        false,
+        true,
+        pg_sys::InvalidOid,
+        std::ptr::null_mut(),
+    );
+    pg_sys::CommandCounterIncrement();
+    guard(|| raw::NewRelationCreateToastTable(relid, pg_sys::Datum::from(0usize)));
+    ext::store_view_query(relid, ext::copy(query), false);
+    pg_sys::CommandCounterIncrement();
+    Ok(relid)
+}
+
+/// Runs a CREATE INDEX of our own on a relation that is locked.
+///
+/// # Safety
+/// `sql` is one CREATE INDEX statement on `relid`; the current user is its owner.
+pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<()> {
+    let (raw, text) = parse(sql)?;
+    let stmt = (*raw).stmt.cast::<pg_sys::IndexStmt>();
+    let stmt = guard(|| raw::transformIndexStmt(relid, stmt, text));
+    pg_sys::DefineIndex(
+        relid,
+        stmt,
+        pg_sys::InvalidOid,
+        pg_sys::InvalidOid,
+        pg_sys::InvalidOid,
+        #[cfg(not(feature = "pg15"))]
+        -1,
+        false,
+        // no right to create in the schema is asked for
+        false,
+        false,
+        false,
+        true,
+    );
+    pg_sys::CommandCounterIncrement();
+    Ok(())
+}

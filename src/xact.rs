@@ -1,0 +1,134 @@
+//! The ends of transactions and sub-transactions: the only callbacks, and what they reset.
+//!
+//! Invariant: after a transaction has ended, nothing of it is left in the library. Work is done before the end (PRE_COMMIT, PRE_PREPARE),
+//! where it can fail. At the end itself, commit or abort, nothing is read, written, looked up or allocated by the server: values are
+//! forgotten, files and memory go with the transaction's own memory context and resource owner.
+//!
+//! Every static of the library, and who resets it:
+//!
+//! | static | what | commit, prepare | abort | release of a savepoint | rollback to it |
+//! |---|---|---|---|---|---|
+//! | queue `QUEUE`, `APPLIED` | pending changes | emptied by the flush | reset | level below | undone |
+//! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
+//! | queue/spill `DEAD` | files to be closed | closed before | reset | | |
+//! | refresh `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
+//! | refresh `LAST` | last flush's command | reset | reset | | (too late is harmless) |
+//! | refresh/base `BASES` | commands of flushes | reset | reset | level below | undone |
+//! | refresh/provisional `WRITTEN` | keys to look at again | reset | reset | | (too many are harmless) |
+//! | capture/srf `OFFER` | change rows for the flush's SQL | guard of the flush | reset | | as `RUNNING` |
+//! | pg/started `STARTED` | executors of our own plans | their guards | their guards, reset | | their guards |
+//! | capture/install `TRIAL` | a trial is on the stack | its guard | its guard | | its guard |
+//! | capture/freed `FREED` | triggers to take off | used by the statement | reset | level below | undone |
+//! | pg/callback `POSITION`, `FLUSHING` | what an error report adds | reset | reset | | as `RUNNING` |
+//! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |
+//! | pg/callees `ALLOWED` | what our own SQL may call | their guards | their guards, reset | | their guards |
+//! | pg/ending `ENDING` | this module runs | | | | |
+//! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
+//! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
+//! | catalog/cache, refresh/tview, refresh/graph, capture/route | caches: `GENERATION`, `WATCHED`, `CACHE` | by invalidation | | | |
+//! | monitor/counters `WAITED`, `OWN` | counters | not transactional | | | |
+//! | hook `NEXT…`, pg/shmem, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings | since the library was loaded | | | | |
+
+use crate::capture::freed;
+use crate::catalog::sentinel;
+use crate::pg::callback::{self, Frame};
+use crate::pg::fault::{self, Fault};
+use crate::pg::{callees, ending, original, started};
+use crate::queue::{self, in_flight, spill};
+use crate::refresh;
+use crate::tam::switch;
+use pgrx::{pg_guard, pg_sys};
+use std::ffi::c_void;
+
+pub fn init() {
+    // SAFETY: callbacks live as long as the library, which is never unloaded.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(xact_callback), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(subxact_callback), std::ptr::null_mut());
+    }
+}
+
+/// Not guarded itself: it only keeps the error context frame, see pg/callback.rs.
+unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
+            let mut frame = Frame::new();
+            frame.push(std::ptr::null());
+            let error = before_commit(event == XACT_EVENT_PRE_PREPARE);
+            frame.pop();
+            original::rethrow(error);
+        }
+        XACT_EVENT_COMMIT => ending::during(|| end(false)),
+        // a prepared transaction may still be rolled back
+        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => ending::during(|| end(true)),
+        XACT_EVENT_PARALLEL_ABORT => switch::sub_abort(0),
+        _ => {}
+    }
+}
+
+/// The last moment at which something can be done.
+#[pg_guard]
+unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorData {
+    if prepare && fault::on(Fault::LosePrepared) {
+        return std::ptr::null_mut();
+    }
+    original::shield(|| {
+        if !queue::is_settled() {
+            refresh::flush(refresh::Moment::Commit);
+        }
+        queue::reset();
+        refresh::settled();
+        spill::bury();
+    })
+}
+
+/// `undone`: what the transaction has written may be undone.
+fn end(undone: bool) {
+    queue::reset();
+    in_flight::reset();
+    refresh::end_of_transaction();
+    freed::reset();
+    callback::forget();
+    started::reset();
+    callees::reset();
+    original::take();
+    spill::reset();
+    if undone {
+        switch::sub_abort(0);
+        sentinel::forget();
+    }
+}
+
+unsafe extern "C-unwind" fn subxact_callback(
+    event: pg_sys::SubXactEvent::Type,
+    _sub: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _arg: *mut c_void,
+) {
+    use pg_sys::SubXactEvent::*;
+    if event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB {
+        return;
+    }
+    // still that of the sub-transaction
+    let level = pg_sys::GetCurrentTransactionNestLevel() as u32;
+    ending::during(|| if event == SUBXACT_EVENT_COMMIT_SUB { released(level) } else { rolled_back(level) });
+}
+
+fn released(level: u32) {
+    queue::sub_commit(level);
+    in_flight::sub_commit(level);
+    refresh::base::sub_commit(level);
+    freed::sub_commit(level);
+    switch::sub_commit(level);
+}
+
+fn rolled_back(level: u32) {
+    queue::sub_abort(level);
+    in_flight::sub_abort(level);
+    refresh::base::sub_abort(level);
+    refresh::end_of_subtransaction(level);
+    freed::sub_abort(level);
+    switch::sub_abort(level);
+    sentinel::forget();
+}
