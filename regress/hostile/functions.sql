@@ -1,5 +1,5 @@
 -- Every function of schema tviews with wrong, NULL, foreign and dropped arguments.
--- each relation: NULL | 0 | 1 | 4294967295 | 1259 | 'app.item' | 'app.plain' | 'app.seen' | 'app.numbers' | 'app.item_pkey' | 'app.part' | 'app.secrets' | 'app.staged' | (SELECT stage FROM tviews.stage LIMIT 1) | 'pg_toast_tviews.nosuch' | (SELECT oid FROM pg_class WHERE relkind = 't' LIMIT 1)
+-- each relation: NULL | 0 | 1 | 4294967295 | 1259 | 'app.item' | 'app.plain' | 'app.seen' | 'app.numbers' | 'app.item_pkey' | 'app.secrets' | 'app.staged' | (SELECT stage FROM tviews.stage LIMIT 1) | 'pg_toast_tviews.nosuch' | (SELECT oid FROM pg_class WHERE relkind = 't' LIMIT 1)
 
 -- each function: verify | rebuild | explain | strategies
 SELECT * FROM tviews.{function}({relation}::regclass);
@@ -29,7 +29,7 @@ SELECT tviews.am_handler(NULL);
 SELECT tviews.rows_support(NULL);
 
 -- each rows: changed | inserted | deleted | dirty
--- each what: app.item | app.flat | app.secret | app.tenant | app.part | app.child | int | text | record | void | anyelement | pg_class | tviews.source
+-- each what: app.item | app.flat | app.secret | app.part | int | record | void | tviews.source
 SELECT * FROM tviews.{rows}(NULL::{what});
 
 SELECT tviews.{rows}(NULL::app.item), tviews.{rows}(NULL::app.item);

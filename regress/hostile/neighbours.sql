@@ -51,7 +51,7 @@ SET temp_file_limit = '200kB';
 UPDATE app.item SET note = repeat(md5(id::text), 2000);
 
 -- as: super
--- modes: alone savepoint
+-- modes: alone
 SET pg_tviews.change_buffer_memory = 64;
 BEGIN;
 SAVEPOINT a;
@@ -65,7 +65,7 @@ COMMIT;
 -- each come: CREATE FOREIGN TABLE app.part_f PARTITION OF app.part FOR VALUES IN (7) SERVER hostile_loop OPTIONS (schema_name 'app', table_name 'spare') | CREATE FOREIGN TABLE app.child_f () INHERITS (app.parent) SERVER hostile_loop OPTIONS (schema_name 'app', table_name 'child') | ALTER FOREIGN TABLE app.far INHERIT app.parent | CREATE OR REPLACE VIEW app.seen AS SELECT id, g, v FROM app.item WHERE v > (SELECT count(*) FROM app.far) | CREATE POLICY far ON app.item USING (id IN (SELECT id FROM app.far)) | CREATE OR REPLACE FUNCTION app.thrice(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN (SELECT count(*) + $1 FROM app.far); END $$
 -- setup: CREATE EXTENSION postgres_fdw
 -- setup: DO $$ BEGIN EXECUTE format('CREATE SERVER hostile_loop FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)', split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database()); END $$
--- setup: CREATE USER MAPPING FOR PUBLIC SERVER hostile_loop OPTIONS (user 'postgres', password_required 'false'); GRANT USAGE ON FOREIGN SERVER hostile_loop TO hostile_owner; CREATE FOREIGN TABLE app.far (id int, n int) SERVER hostile_loop OPTIONS (schema_name 'app', table_name 'child'); ALTER TABLE app.far OWNER TO hostile_owner; SET SESSION AUTHORIZATION hostile_owner; CREATE TVIEW app.tripled AS SELECT id, app.thrice(v) AS v FROM app.item; RESET SESSION AUTHORIZATION
+-- setup: CREATE USER MAPPING FOR PUBLIC SERVER hostile_loop OPTIONS (user 'postgres', password_required 'false'); GRANT USAGE ON FOREIGN SERVER hostile_loop TO hostile_owner; CREATE FOREIGN TABLE app.far (id int, n int OPTIONS (column_name 'a')) SERVER hostile_loop OPTIONS (schema_name 'app', table_name 'spare'); ALTER TABLE app.far OWNER TO hostile_owner; SET SESSION AUTHORIZATION hostile_owner; CREATE TVIEW app.tripled AS SELECT id, app.thrice(v) AS v FROM app.item; RESET SESSION AUTHORIZATION
 -- as: owner super
 -- modes: alone begincommit savepoint writescommit exception
 -- may: fail grant stale
@@ -83,6 +83,7 @@ UPDATE app.item SET v = v + 1;
 SELECT pg_terminate_backend(pg_backend_pid());
 
 -- as: super owner
+-- modes: alone twice extended caught timeout inflush
 PREPARE TRANSACTION 'hostile';
 
 -- as: super owner

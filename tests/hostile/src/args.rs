@@ -25,10 +25,10 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// runs of each statement, each with an actor and a mode of its own; 0: all
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 2)]
     pub runs: usize,
     /// pairs of sessions in a round
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 40)]
     pub races: usize,
     /// print every statement
     #[arg(long)]

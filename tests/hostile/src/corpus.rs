@@ -30,6 +30,11 @@ impl Case {
         format!("{}:{}", self.topic, self.number)
     }
 
+    /// Whether it has an end of a transaction of its own, which the wrapping of a mode cannot take back.
+    pub fn ends_transactions(&self) -> bool {
+        self.statements.iter().any(|s| s.starts_with("COMMIT") || s.starts_with("PREPARE TRANSACTION"))
+    }
+
     pub fn may(&self, what: &str) -> bool {
         self.may.iter().any(|m| m == what)
     }

@@ -164,7 +164,8 @@ impl Runner {
             sent.iter().for_each(|s| println!("#   {}; -- {}", s.sql, s.answer));
         }
         let mut failures = vec![];
-        let undone = mode.undoes() || sent.iter().all(|s| !s.answer.is_ok() || is_control(&s.sql));
+        let nothing_done = sent.iter().all(|s| !s.answer.is_ok() || is_control(&s.sql));
+        let undone = (mode.undoes() && !case.ends_transactions()) || nothing_done;
         if !sent.iter().any(|s| s.answer.is_lost()) {
             self.ask(&mut session, undone && !case.may("residue"), case, &mut sent, &mut failures);
         }
