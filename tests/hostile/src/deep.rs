@@ -161,7 +161,12 @@ const TOO_MUCH: [&str; 2] = ["54001", "54011"];
 fn compare(session: &mut Session, query: &str, ordinary: &Answer) -> Vec<String> {
     let mut problems = vec![];
     session.send("SET statement_timeout = '20s'");
-    let mut answers = vec![("check", session.send(&format!("SELECT * FROM tviews.check({})", literal(query))))];
+    let mut answers = vec![];
+    let is_wide = query.matches(" AS c").count() >= 1590;
+    // each of these takes seconds for a row of 1600 columns
+    if !is_wide {
+        answers.push(("check", session.send(&format!("SELECT * FROM tviews.check({})", literal(query)))));
+    }
     let made = session.send(&format!("CREATE TVIEW app.deep AS {query}"));
     let is_made = made.is_ok();
     answers.push(("CREATE TVIEW", made));
@@ -173,7 +178,9 @@ fn compare(session: &mut Session, query: &str, ordinary: &Answer) -> Vec<String>
             ("comparison", "SELECT 1 FROM ((SELECT x::text FROM app.ordinary x EXCEPT ALL SELECT x::text FROM app.deep x) UNION ALL (SELECT x::text FROM app.deep x EXCEPT ALL SELECT x::text FROM app.ordinary x)) d"),
             ("DROP", "DROP MATERIALIZED VIEW app.deep"),
         ] {
-            answers.push((what, session.send(sql)));
+            if !(is_wide && what == "verify") {
+                answers.push((what, session.send(sql)));
+            }
         }
     }
     for (what, answer) in answers {
