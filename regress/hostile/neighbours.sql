@@ -103,7 +103,7 @@ COMMIT PREPARED 'hostile';
 
 -- settings of ours and of the server that have no place here
 -- each setting: search_path = '' | search_path = pg_temp | default_table_access_method = tview | pg_tviews.lock_escalation = 0 | pg_tviews.full_refresh_threshold = 0 | pg_tviews.ctas_prefix = '%' | row_security = off | default_transaction_read_only = on | transform_null_equals = on | DateStyle = 'German' | work_mem = '64kB' | plan_cache_mode = force_generic_plan | check_function_bodies = off | lc_monetary = 'nosuch' | default_tablespace = 'nosuch' | default_transaction_isolation = 'serializable' | session_replication_role = replica | role = hostile_low | max_parallel_workers_per_gather = 4 | event_triggers = off | allow_system_table_mods = on | log_statement_stats = on | debug_parallel_query = on | temp_tablespaces = 'nosuch'
--- may: stale
+-- may: stale fail
 -- modes: alone begincommit savepoint beginrollback
 SET {setting};
 UPDATE app.item SET v = v + 1 WHERE id = 1;

@@ -179,8 +179,10 @@ impl Runner {
         let bad = bad_lines(&news, &case.allow);
         failures.extend(bad.iter().map(|line| format!("log: {line}")));
         failures.extend(hung(&sent));
+        // what follows must not depend on whether a RESET was reached
+        let changes_settings = case.statements.iter().any(|s| s.starts_with("SET "));
         let had = history.clone();
-        if let Some(copy) = self.copy.as_mut().filter(|c| c.clean && failures.is_empty()) {
+        if let Some(copy) = self.copy.as_mut().filter(|c| c.clean && failures.is_empty() && !changes_settings) {
             history.extend(case.statements.iter().map(|s| format!("{s} ({})", mode.name())));
             copy.sessions.push(Used { role, session, history });
         }
