@@ -114,7 +114,7 @@ pub fn lines(session: &mut Session) -> BTreeSet<String> {
 pub fn gained(before: &Picture, after: &Picture) -> Vec<String> {
     let known: BTreeSet<[&str; 2]> = before.rights.keys().map(|[kind, id, _]| [kind.as_str(), id.as_str()]).collect();
     let new = after.rights.iter().filter(|(key, _)| !before.rights.contains_key(*key));
-    let of_others = new
-        .filter(|([kind, id, what], _)| !(what.ends_with(" owns") && !known.contains(&[kind.as_str(), id.as_str()])));
+    let of_others =
+        new.filter(|([kind, id, what], _)| !what.ends_with(" owns") || known.contains(&[kind.as_str(), id.as_str()]));
     of_others.map(|([kind, _, what], name)| format!("{what} {kind} {name}")).collect()
 }
