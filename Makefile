@@ -12,7 +12,7 @@ help:
 	@echo 'make build              compile the extension (PROFILE=release|dev)'
 	@echo 'make install            … and install it into the server'
 	@echo 'make check              all tests; TESTS="tier or test …" runs some of them'
-	@echo 'make check-fast         the same without the minutes of the differential test and TPC-H'
+	@echo 'make check-fast         the same without the minutes of the differential and hostile tests and TPC-H'
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
 	@echo 'make bench              benchmarks'
 	@echo 'make bench-tpch         TPC-H at scale factors 0.1 and 1 (SCALE=0.1, ONLY=3,18: some of it)'

@@ -1,8 +1,8 @@
-"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress and isolation
-suites only), or one of format, lint, unit, types:N, faults.
+"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress, isolation
+and hostile suites only), or one of format, lint, unit, types:N, faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
-$TESTS names what to run of it: tiers (regress, isolation, scripts, docs, differential, concurrent, tpch, faults) or single tests of them.
+$TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, faults) or single tests of them.
 Called by `make check` and .ci/run.
 """
 
@@ -23,12 +23,14 @@ from toolchain import ROOT, TARGET
 sys.path.insert(0, str(ROOT / "regress/t"))
 from cluster import Cluster  # noqa: E402
 
+SUM = re.compile(r"^(\d+) passed, (\d+) failed$")
 RESULT = re.compile(r"^\s*(?:test )?(?:(not ok|ok)\b\s+(?:\d+\s+)?[-+]\s+\S|(?:\S+ +)?\.\.\. (FAILED|failed|ok)\b)")
 UNIT = re.compile(r"^test result: .*? (\d+) passed; (\d+) failed")
 SELECTED = os.environ.get("TESTS", "").split()
 SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "45")
 SECONDS_CONCURRENT = os.environ.get("SECONDS_CONCURRENT", "45")
 SESSIONS = "4"
+SECONDS_HOSTILE = os.environ.get("SECONDS_HOSTILE", "0")  # one round, whatever it takes
 SECONDS_TPCH = os.environ.get("SECONDS_TPCH", "60")
 LONG = 300  # seconds from which an optimised build, which takes minutes to make, looks at more cases
 MINUTES = 20  # for one tier, against tests that hang
@@ -115,7 +117,7 @@ def unit():
         if match := UNIT.match(line):
             total.add(*map(int, match.groups()))
 
-    if watch(["cargo", "test", "-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
+    if watch(["cargo", "test", "-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential", "-p", "tviews_hostile"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
         total.add(0, 1)
 
 
@@ -156,6 +158,32 @@ def pg_regress(cluster, tier, program, schedule, where):
         print(diffs.read_text(errors="replace")[:40000])
     if status:
         print(f"# server log:\n{cluster.log_tail()}")
+
+
+def hostile(config, where):
+    """Statements that nobody should send. In a cluster of its own: some of them take the server down, when something is wrong."""
+    names = SELECTED if any(name.startswith("hostile:") for name in SELECTED) else []
+    if not names and not wanted("hostile", ["hostile"]):
+        return
+    headline(f"hostile, {where}")
+    fresh = str(int(time.time())) if "SECONDS_HOSTILE" in os.environ else "1"
+    seed = os.environ.get("SEED") or fresh
+    only = ",".join(name.removeprefix("hostile:") for name in names if name.startswith("hostile:"))
+    before = total.passed + total.failed
+
+    def count(line):
+        if match := SUM.match(line):
+            total.add(*map(int, match.groups()))
+
+    with Cluster(config, ram=True, log_line_prefix="@%e@%p@ ") as cluster:
+        cluster.sql("CREATE DATABASE hostile")
+        command = ["cargo", "run", "--release", "-p", "tviews_hostile", "--", "--dsn", cluster.dsn("hostile"), "--log", cluster.log,
+                   "--seconds", SECONDS_HOSTILE, "--seed", seed, *(["--only", only] if only else [])]
+        minutes = MINUTES + int(SECONDS_HOSTILE) // 60
+        status = watch(command, count, minutes, cwd=ROOT, env=dict(host_environment(), RUST_BACKTRACE="0"))
+    if total.passed + total.failed == before:
+        print(f"not ok - hostile ended with status {status}")
+        total.add(0, 1)
 
 
 def scripts(config, where):
@@ -233,6 +261,8 @@ def server(pg, fast, sql_only=False):
             cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
             pg_regress(cluster, "regress", "regress/pg_regress", "schedule", where)
             pg_regress(cluster, "isolation", "isolation/pg_isolation_regress", "isolation_schedule", where)
+            if not fast:
+                hostile(config, where)
             if sql_only:
                 return
             docs(cluster, where)

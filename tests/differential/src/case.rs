@@ -97,6 +97,8 @@ pub struct Step {
     pub as_delete_insert: Option<String>,
     /// changes definitions, so the text of queries is asked from the server from now on
     pub is_ddl: bool,
+    /// is taken back, and then done for real: left out where a case is run in other batches
+    pub is_rehearsal: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,7 +294,7 @@ impl Case {
         case.transactions
             .retain(|t| matches!(t.end, End::Commit | End::PreparedCommit | End::Autocommit) && !t.no_change);
         for t in &mut case.transactions {
-            t.steps.retain(|s| matches!(s.act, Act::Sql(_) | Act::Copy { .. }));
+            t.steps.retain(|s| matches!(s.act, Act::Sql(_) | Act::Copy { .. }) && !s.is_rehearsal);
             t.end = end;
         }
         case.transactions.retain(|t| !t.steps.is_empty());

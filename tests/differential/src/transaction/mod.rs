@@ -5,6 +5,7 @@
 
 mod definition;
 mod inside;
+mod rehearsal;
 mod scenario;
 mod statement;
 mod structure;
@@ -25,7 +26,7 @@ pub struct Writer<'a> {
 }
 
 fn step(act: Act, hazards: &[Hazard], group: u32) -> Step {
-    Step { act, hazards: hazards.to_vec(), group, as_delete_insert: None, is_ddl: false }
+    Step { act, hazards: hazards.to_vec(), group, as_delete_insert: None, is_ddl: false, is_rehearsal: false }
 }
 
 impl Writer<'_> {
@@ -150,6 +151,9 @@ pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], definitions: bool)
     }
     if let Some(view) = late.filter(|_| w.dice.chance(70)) {
         all.push(w.dropped_inside(view));
+    }
+    if definitions {
+        all = w.rehearsed(all);
     }
     all
 }

@@ -1,0 +1,40 @@
+//! Who sends a statement. Called by `mode` and `run`.
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Actor {
+    Super,
+    /// owns the tables and TVIEWs of the fixture
+    Owner,
+    /// may read one table and one TVIEW, and has a schema of her own
+    Low,
+}
+
+impl Actor {
+    pub const ALL: [Actor; 3] = [Actor::Super, Actor::Owner, Actor::Low];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Actor::Super => "super",
+            Actor::Owner => "owner",
+            Actor::Low => "low",
+        }
+    }
+
+    /// Her role; nothing for the one that the connection string names.
+    pub fn role(self) -> Option<&'static str> {
+        match self {
+            Actor::Super => None,
+            Actor::Owner => Some("hostile_owner"),
+            Actor::Low => Some("hostile_low"),
+        }
+    }
+
+    /// Her TVIEW that calls a function which does what a setting says.
+    pub fn calling(self) -> &'static str {
+        match self {
+            Actor::Super => "hostile.calls_super",
+            Actor::Owner => "app.calls",
+            Actor::Low => "low.calls_low",
+        }
+    }
+}
