@@ -156,6 +156,17 @@ impl Plan {
 }
 
 impl Plan {
+    /// Types and collations of the columns.
+    pub fn types(&self) -> Vec<(pg_sys::Oid, pg_sys::Oid)> {
+        // SAFETY: a kept plan of one SELECT has one source, whose result has a descriptor.
+        unsafe {
+            let source = list::nth::<pg_sys::CachedPlanSource>(pg_sys::SPI_plan_get_plan_sources(self.pointer), 0);
+            let desc = (*source).resultDesc;
+            let columns = (0..(*desc).natts as usize).map(|i| &*super::tupdesc::attr(desc, i));
+            columns.map(|att| (att.atttypid, att.attcollation)).collect()
+        }
+    }
+
     /// The planner's estimate for running the plan once; None when the server has no single cached plan for it.
     pub fn cost(&self) -> Option<Cost> {
         let _callees = InForce::new(&self.callees);
@@ -215,20 +226,5 @@ impl Rows {
             let tuple = *(*self.table).vals.add(row);
             pg_sys::heap_deform_tuple(tuple, tupdesc, values.as_mut_ptr(), nulls.as_mut_ptr());
         }
-    }
-
-    /// Type and collation of a column (from 0).
-    pub fn type_of(&self, col: usize) -> (pg_sys::Oid, pg_sys::Oid) {
-        assert!(col < self.columns());
-        // SAFETY: in bounds; the attributes of an executor's descriptor are filled in.
-        unsafe {
-            let attribute = &*super::tupdesc::attr((*self.table).tupdesc, col);
-            (attribute.atttypid, attribute.attcollation)
-        }
-    }
-
-    pub fn columns(&self) -> usize {
-        // SAFETY: valid while the session is.
-        unsafe { (*(*self.table).tupdesc).natts as usize }
     }
 }
