@@ -36,7 +36,7 @@ def cargo(*arguments, env=None):
 
 
 def features(major, more=()):
-    return ["--no-default-features", "--features", ",".join([f"pg{major}", *more])]
+    return ["--no-default-features", "--features", ",".join([f"pg{major}", "native_syntax", *more])]
 
 
 def build(pg, profile, more=()):
