@@ -49,14 +49,25 @@ fn install() -> Result<(), String> {
             detour::RawDetour::new(target.cast_const().cast(), super::parser::raw_parser as RawParser as *const ())
                 .map_err(|e| e.to_string())?;
         // Before the first jump: the detour calls it.
-        TRAMPOLINE.store(detour.trampoline().cast_mut(), Ordering::Relaxed);
+        let trampoline = detour.trampoline().cast_mut();
+        TRAMPOLINE.store(trampoline, Ordering::Relaxed);
         let enabled = detour.enable();
         // Dropping it would remove the jump, or, when the jump was written and only the pages' protection could not be put back, the way back.
         std::mem::forget(detour);
         enabled.map_err(|error| error.to_string())?;
+        seal(trampoline);
     }
     INSTALLED.store(true, Ordering::Relaxed);
     Ok(())
+}
+
+/// Takes write access from the page with the way back, which `detour` maps as writable and executable. Where that fails it stays as it was.
+///
+/// # Safety
+/// The detour that owns the page is never changed again.
+unsafe fn seal(trampoline: *mut ()) {
+    let size = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+    libc::mprotect(trampoline.map_addr(|at| at & !(size - 1)).cast(), size, libc::PROT_READ | libc::PROT_EXEC);
 }
 
 /// The server's own `raw_parser`.
