@@ -222,7 +222,7 @@ def faults():
     headline("faults")
     profile = os.environ.get("PROFILE", "dev")
     try:
-        config = build.install("18", profile, ["faults"])
+        config = build.install("18", profile, [*build.USUAL, "faults"])
         with Cluster(config, ram=True) as cluster:
             cluster.sql("CREATE DATABASE faults")
             command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--faults", "--dsn", cluster.dsn("faults")]
@@ -232,6 +232,21 @@ def faults():
         total.add(0, 1)
     finally:
         build.install("18", profile)
+
+
+def no_syntax():
+    """The build without the native syntax: everything else works. The server gets its ordinary build back."""
+    if not wanted("no-syntax", ["no-syntax"]):
+        return
+    headline("no-syntax")
+    try:
+        config = build.install("18", profile(), [])
+        tally([sys.executable, ROOT / "regress/t/syntax.py", "absent"], "no-syntax", env=dict(os.environ, PG_CONFIG=str(config)), cwd="/")
+    except (SystemExit, Exception) as error:
+        print(f"not ok - no-syntax: {error}")
+        total.add(0, 1)
+    finally:
+        build.install("18", profile())
 
 
 def tpch(cluster, where, major):
@@ -291,6 +306,8 @@ def main():
                 unit()
         elif stage == "faults":
             faults()
+        elif stage == "no-syntax":
+            no_syntax()
         elif stage.startswith("types:"):
             version = stage.partition(":")[2]
             headline(f"type-check for PostgreSQL {version}")
