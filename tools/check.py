@@ -31,6 +31,7 @@ SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "45")
 SECONDS_CONCURRENT = os.environ.get("SECONDS_CONCURRENT", "45")
 SESSIONS = "4"
 SECONDS_HOSTILE = os.environ.get("SECONDS_HOSTILE", "0")  # one round, whatever it takes
+UNITS = ["-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential", "-p", "tviews_hostile"]
 SECONDS_TPCH = os.environ.get("SECONDS_TPCH", "60")
 LONG = 300  # seconds from which an optimised build, which takes minutes to make, looks at more cases
 MINUTES = 20  # for one tier, against tests that hang
@@ -94,13 +95,33 @@ def tally(command, name, **options):
 
 
 def step(name, *arguments, env=None):
-    """A cargo command that passes or fails as one; minimal toolchains lack some."""
+    """A cargo command that passes or fails as one; minimal toolchains lack some, which only CI minds."""
     headline(name)
     if subprocess.run(["cargo", arguments[0], "--version"], capture_output=True).returncode:
         print(f"# not run: cargo {arguments[0]} is not installed")
+        if os.environ.get("CI"):
+            print(f"not ok - {name}")
+            total.add(0, 1)
         return
     failed = watch(["cargo", *arguments], lambda line: None, cwd=ROOT, env=env) != 0
     print(f"{'not ok' if failed else 'ok'} - {name}")
+    total.add(not failed, failed)
+
+
+def lint():
+    """The workspace as it is built, with the tests of what is tested; and the extension without and with what is not usual."""
+    environment = build.environment("18", toolchain.pg_config("18"))
+    step("lint", "clippy", "--workspace", "--", "-D", "warnings", env=environment)
+    step("lint, tests", "clippy", *UNITS, "--all-targets", "--", "-D", "warnings", env=environment)
+    for chosen in ([], [*build.USUAL, "faults"]):
+        step(f"lint, {' '.join(chosen) or 'no features'}", "clippy", "-p", "pg_tviews", "--lib", *build.features("18", chosen), "--", "-D", "warnings", env=environment)
+
+
+def deny():
+    """Licences and sources of everything that is linked (deny.toml)."""
+    headline("deny")
+    failed = watch([toolchain.cargo_deny(), "check", "licenses", "sources", "bans"], lambda line: None, cwd=ROOT) != 0
+    print(f"{'not ok' if failed else 'ok'} - deny")
     total.add(not failed, failed)
 
 
@@ -117,7 +138,7 @@ def unit():
         if match := UNIT.match(line):
             total.add(*map(int, match.groups()))
 
-    if watch(["cargo", "test", "-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential", "-p", "tviews_hostile"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
+    if watch(["cargo", "test", *UNITS], count, cwd=ROOT, env=host_environment()) and total.failed == before:
         total.add(0, 1)
 
 
@@ -299,8 +320,9 @@ def main():
         if stage == "format":
             step("format", "fmt", "--all", "--check")
         elif stage == "lint":
-            config = toolchain.pg_config("18")
-            step("lint", "clippy", "--workspace", "--", "-D", "warnings", env=build.environment("18", config))
+            lint()
+        elif stage == "deny":
+            deny()
         elif stage == "unit":
             if wanted("unit", ["unit"]):
                 unit()
