@@ -1,8 +1,9 @@
 """Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress, isolation
-and hostile suites only), or one of format, lint, unit, types:N, faults.
+and hostile suites only), core:SERVER (PostgreSQL's own suites), or one of format, lint, deny, unit, types:N, no-syntax, faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
-$TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, faults) or single tests of them.
+$TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, core, no-syntax, faults) or single
+tests of them.
 Called by `make check` and .ci/run.
 """
 
@@ -270,6 +271,20 @@ def no_syntax():
         build.install("18", profile())
 
 
+def core(pg):
+    """PostgreSQL's own suites, on a server that has them: one that is built from source."""
+    if not wanted("core", ["core"]):
+        return
+    where = toolchain.label(pg)
+    headline(f"core, {where}")
+    try:
+        config = build.install(pg, profile())
+        tally([sys.executable, ROOT / "regress/core/run.py"], "core", env=dict(os.environ, PG_CONFIG=str(config)), cwd="/")
+    except (SystemExit, Exception) as error:
+        print(f"not ok - core, {where}: {error}")
+        total.add(0, 1)
+
+
 def tpch(cluster, where, major):
     """The 22 queries of TPC-H under random transactions; one server of `make check` is enough for it."""
     if not wanted("tpch", ["tpch"]) or (not SELECTED and major != "18"):
@@ -336,6 +351,8 @@ def main():
             failed = subprocess.run([sys.executable, ROOT / "tools/build.py", "typecheck", version]).returncode != 0
             print(f"{'not ok' if failed else 'ok'} - types {version}")
             total.add(not failed, failed)
+        elif stage.startswith("core:"):
+            core(stage.partition(":")[2])
         elif stage.startswith("sql:"):
             server(stage.partition(":")[2], False, sql_only=True)
         else:
