@@ -26,7 +26,7 @@ SUITES = {
     "isolation": ("isolation/pg_isolation_regress", "isolation_schedule", "isolation_regression"),
 }
 CONNECTIONS = "8"
-STEP = "30"  # seconds; a step of an isolation test that waits for twice as long is cancelled
+STEP = "15"  # seconds; a step of an isolation test that waits for twice as long is cancelled
 TEST = re.compile(r"^(not ok|ok)\b\s+\d+\s+[-+]\s+(\S+)")
 # The servers of these suites are plain ones: what they say depends on settings that other tests need.
 PLAIN = {"wal_level": "replica", "max_prepared_transactions": "2"}
