@@ -26,6 +26,7 @@ SUITES = {
     "isolation": ("isolation/pg_isolation_regress", "isolation_schedule", "isolation_regression"),
 }
 CONNECTIONS = "8"
+LIMIT = 420  # seconds for a suite, which takes less than one minute
 STEP = "15"  # seconds; a step of an isolation test that waits for twice as long is cancelled
 TEST = re.compile(r"^(not ok|ok)\b\s+\d+\s+[-+]\s+(\S+)")
 # The servers of these suites are plain ones: what they say depends on settings that other tests need.
@@ -42,6 +43,11 @@ def known():
             name, _, pattern = line.partition(" ")
             found.setdefault(tuple(name.split("/")), []).append(re.compile(pattern.strip()))
     return found
+
+
+def scheduled(suite):
+    lines = (Path(os.environ["PG_CONFIG"]).parents[1] / CORE / suite / SUITES[suite][1]).read_text().splitlines()
+    return [test for line in lines if line.startswith("test:") for test in line[5:].split()]
 
 
 def differences(diffs):
@@ -80,8 +86,11 @@ def run(suite, extension):
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir(parents=True)
         with open(kept / "stdout", "w") as stdout:
-            subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT,
-                           env=dict(cluster.env, PG_TEST_TIMEOUT_DEFAULT=STEP), cwd=output, **cluster._as_server())
+            try:
+                subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, timeout=LIMIT,
+                               env=dict(cluster.env, PG_TEST_TIMEOUT_DEFAULT=STEP), cwd=output, **cluster._as_server())
+            except subprocess.TimeoutExpired:
+                pass  # the tests that are left have no result
         said = (kept / "stdout").read_text(errors="replace")
         passed = {match[2]: match[1] == "ok" for match in map(TEST.match, said.splitlines()) if match}
         shutil.copytree(output, kept, dirs_exist_ok=True)
@@ -95,6 +104,8 @@ def check(report, suite):
     passed, ours = run(suite, True)
     diffs, listed, plain = differences(ours / "regression.diffs"), known(), None
     used = set()
+    late = [test for test in scheduled(suite) if test not in passed]
+    report.ok(not late, f"core {suite}: all tests ended", f"within {LIMIT} s, the first that did not: {late[:1]}")
     for test, good in passed.items():
         name = f"core {suite} {test}"
         patterns = listed.get((suite, test), [])
