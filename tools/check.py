@@ -1,5 +1,5 @@
-"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress, isolation
-and hostile suites only), core:SERVER (PostgreSQL's own suites), or one of format, lint, deny, unit, types:N, no-syntax, faults.
+"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress and isolation
+suites, with assertions hostile, too), core:SERVER (PostgreSQL's own suites), or one of format, lint, deny, unit, types:N, no-syntax, faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
 $TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, core, no-syntax, faults) or single
@@ -312,7 +312,7 @@ def server(pg, fast, sql_only=False):
             cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
             pg_regress(cluster, "regress", "regress/pg_regress", "schedule", where)
             pg_regress(cluster, "isolation", "isolation/pg_isolation_regress", "isolation_schedule", where)
-            if not fast:
+            if not fast and (not sql_only or pg.endswith("-assert")):
                 hostile(config, where)
             if sql_only:
                 return
