@@ -186,7 +186,7 @@ def source_server(major):
         # PROFILE is a variable of our Makefile, and another one of PostgreSQL's
         clean = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS")}
         run("make", "-s", "-j2", cwd=build, env=clean)
-        for part in (".", "src/test/isolation", "src/test/regress", "contrib/citext", "contrib/spi"):
+        for part in (".", "src/test/isolation", "src/test/regress", "contrib/citext", "contrib/spi", "contrib/postgres_fdw"):
             run("make", "-s", "-C", part, "install", f"DESTDIR={work}/out", cwd=build, env=clean)
         run("make", "-s", "-C", "src/test/regress", "install-lib", f"DESTDIR={work}/out", cwd=build, env=clean)
         for entry in Path(f"{work}/out{prefix}").iterdir():
