@@ -43,6 +43,7 @@ impl Session {
     }
 
     /// Runs a plan that returns rows, with the active snapshot.
+    #[allow(ffi_unwind_calls)] // inside the closure of keep, which has nothing to drop
     pub fn query(&self, plan: &Plan) -> Rows {
         let _callees = InForce::new(&plan.callees);
         let pointer = plan.pointer;
@@ -59,6 +60,7 @@ impl Session {
     }
 
     /// Runs a plan that returns rows, with the active snapshot, and shows each row to `look`: values and null flags, valid during the call.
+    #[allow(ffi_unwind_calls)] // inside the closure of keep, which has nothing to drop
     pub fn each(&self, plan: &Plan, look: &mut dyn FnMut(&[pg_sys::Datum], &[bool])) {
         let _callees = InForce::new(&plan.callees);
         let _started = Started::new(plan.pointer);
@@ -73,6 +75,7 @@ impl Session {
     }
 
     /// Runs a plan through a cursor and hands its rows over in batches of `size`.
+    #[allow(ffi_unwind_calls)] // inside the closure of keep, which has nothing to drop
     pub fn stream(&self, plan: &Plan, size: i64, mut batch: impl FnMut(&Rows)) {
         let _callees = InForce::new(&plan.callees);
         let _started = Started::new(plan.pointer);
