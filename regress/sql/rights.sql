@@ -107,7 +107,6 @@ CREATE TABLE door (id int PRIMARY KEY);
 INSERT INTO pin VALUES (1, '4711');
 CREATE TVIEW opened AS SELECT door.id, strict_value(pin.v) AS v FROM door JOIN pin USING (id);
 GRANT INSERT ON door TO rights_low;
-\set VERBOSITY verbose
 \set SHOW_CONTEXT never
 SET ROLE rights_low;
 \set QUIET on
@@ -121,7 +120,6 @@ DO $$ BEGIN INSERT INTO rights.door VALUES (1); PERFORM tviews.flush(); EXCEPTIO
     DECLARE m text; d text; c text; BEGIN GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, c = CONSTRAINT_NAME;
     RAISE NOTICE '% | % | % | %', SQLSTATE, m, d, c; END; END $$;
 RESET ROLE;
-\set VERBOSITY default
 \set SHOW_CONTEXT errors
 -- pending() shows what the caller may read
 BEGIN;

@@ -266,7 +266,7 @@ pub unsafe fn policy(call: &mut Call) -> Result<()> {
 }
 
 /// Base relations of TVIEWs in the inheritance trees of `relids`.
-fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
+pub fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
     let used: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
     let mut out = BTreeSet::new();
     for relid in relids {
