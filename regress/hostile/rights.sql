@@ -99,6 +99,6 @@ SECURITY LABEL FOR x ON ROLE hostile_low IS 'y';
 
 -- a function of ours under another name, with other types and rights
 -- as: super
--- each symbol: tviews_changed | tviews_dirty | verify_wrapper | tviews_capture | tviews_am_handler | explain_wrapper | flush_wrapper | stat_of_wrapper | strategies_wrapper | tviews_rows_support
+-- each symbol: tviews_changed | tviews_dirty | tviews_verify | tviews_capture | tviews_am_handler | tviews_explain | tviews_flush | tviews_stat_of | tviews_strategies | tviews_rows_support
 CREATE FUNCTION low.f(text) RETURNS text LANGUAGE c STRICT AS '$libdir/pg_tviews', '{symbol}';
 DROP FUNCTION low.f(text);
