@@ -1,5 +1,6 @@
 """Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress and isolation
-suites, with assertions hostile, too), core:SERVER (PostgreSQL's own suites), or one of format, lint, deny, unit, types:N, no-syntax, faults.
+suites, with assertions hostile, too), core:SERVER (PostgreSQL's own suites), or one of format, house,
+lint, deny, unit, types:N, no-syntax, faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
 $TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, core, no-syntax, faults) or single
@@ -336,6 +337,9 @@ def main():
             step("format", "fmt", "--all", "--check")
         elif stage == "lint":
             lint()
+        elif stage == "house":
+            headline("house")
+            tally([sys.executable, ROOT / "tools/house.py"], "house")
         elif stage == "deny":
             deny()
         elif stage == "unit":
