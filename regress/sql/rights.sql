@@ -156,6 +156,26 @@ DROP POLICY p ON tenant;
 SELECT * FROM of_tenant;
 DROP TVIEW of_tenant;
 
+-- event triggers of users: their own search_path and rights, and only what users make
+CREATE TABLE seen (who name, tag text, object text);
+GRANT INSERT ON seen TO PUBLIC;
+CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE r record; BEGIN
+    IF TG_EVENT = 'sql_drop' THEN
+        FOR r IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type LIKE '%view' LOOP INSERT INTO seen VALUES (current_user, TG_TAG, r.object_identity); END LOOP;
+    ELSE
+        FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP INSERT INTO seen VALUES (current_user, TG_TAG, r.object_identity); END LOOP;
+    END IF; END $$;
+CREATE EVENT TRIGGER rights_end ON ddl_command_end EXECUTE FUNCTION note();
+CREATE EVENT TRIGGER rights_drop ON sql_drop EXECUTE FUNCTION note();
+SET ROLE rights_owner;
+CREATE TVIEW watched AS SELECT x, n FROM (SELECT x, count(DISTINCT t) AS n FROM a GROUP BY x HAVING count(*) > 0) s WHERE n > 0;
+SELECT tviews.rebuild('watched');
+DROP TVIEW watched;
+RESET ROLE;
+DROP EVENT TRIGGER rights_end;
+DROP EVENT TRIGGER rights_drop;
+SELECT * FROM seen;
+
 -- what belongs to the extension, or is a part of a TVIEW
 ALTER SCHEMA tviews RENAME TO elsewhere;
 ALTER SCHEMA pg_toast_tviews RENAME TO elsewhere;

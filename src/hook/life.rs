@@ -137,6 +137,8 @@ unsafe fn drop_relations(call: &mut Call) -> Result<()> {
         // Whoever may not drop it must not lock its tables either: the server says so.
         if tam::is_tview(oid) && owns(oid) {
             oid = named::hold(|| find(var), named::Lock::WithSources);
+            // Before the statement itself: event triggers see what users have made.
+            super::stages::drop(oid);
         }
         let is_tview = tam::is_tview(oid);
         any |= is_tview;
