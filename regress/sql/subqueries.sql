@@ -144,3 +144,29 @@ ROLLBACK;
 SELECT * FROM oracle();
 
 DROP SCHEMA subqueries CASCADE;
+
+-- correlation over more levels than one writes by hand
+CREATE SCHEMA subqueries;
+CREATE TABLE t (id int PRIMARY KEY, n int);
+CREATE TABLE u (id int PRIMARY KEY, n int);
+INSERT INTO t SELECT i, i % 7 FROM generate_series(1, 300) i;
+INSERT INTO u SELECT i, i % 5 FROM generate_series(1, 300) i;
+SELECT format('CREATE TVIEW levels_%s WITH (mode = incremental) AS SELECT id FROM t t0 WHERE %s t%s.n >= t0.n%s', n,
+  string_agg(format('EXISTS (SELECT FROM t t%s WHERE t%1$s.id = t0.id AND', i), ' ' ORDER BY i), n, repeat(')', n))
+  FROM (VALUES (8), (9), (12)) l(n), generate_series(1, n) i GROUP BY n ORDER BY n \gexec
+SELECT format('CREATE TVIEW nots WITH (mode = incremental) AS SELECT id FROM t t0 WHERE %s t0.n > 1%s',
+  string_agg(format('NOT EXISTS (SELECT FROM u u%s WHERE u%1$s.id = t0.id AND u%1$s.n > %1$s %% 5 AND', i), ' ' ORDER BY i), repeat(')', 10))
+  FROM generate_series(1, 10) i \gexec
+SELECT format('CREATE TVIEW grouped WITH (mode = incremental) AS SELECT id, %s0%s AS x FROM t t0',
+  string_agg(format('(SELECT sum(u%s.n +', i), ' ' ORDER BY i), string_agg(format(') FROM u u%s WHERE u%1$s.id = t0.id)', i), '' ORDER BY i DESC))
+  FROM generate_series(1, 10) i \gexec
+SELECT name, strategies FROM tviews.tviews WHERE schema = 'subqueries' ORDER BY name;
+SELECT * FROM cost();
+UPDATE t SET n = n + 1 WHERE id = 5;
+UPDATE u SET n = n + 3 WHERE id = 6;
+SELECT * FROM cost();
+DELETE FROM t WHERE id = 7;
+INSERT INTO t VALUES (1000, 3);
+INSERT INTO u VALUES (1000, 4);
+SELECT * FROM cost();
+DROP SCHEMA subqueries CASCADE;

@@ -47,6 +47,18 @@ pub unsafe fn reads(node: *mut pg_sys::Node, changed: &BTreeSet<u32>) -> bool {
     })
 }
 
+/// Whether a sub-query has columns of a block around it, however far up.
+pub(super) unsafe fn is_correlated(query: *mut pg_sys::Node) -> bool {
+    let mut highest = 0;
+    walk::walk(query, &mut |n| {
+        if list::is(n, pg_sys::NodeTag::T_Var) {
+            highest = highest.max((*n.cast::<pg_sys::Var>()).varlevelsup);
+        }
+        false
+    });
+    (1..=highest).any(|level| pg_sys::contain_vars_of_level(query, level as i32))
+}
+
 /// The block at a path of plain sub-queries.
 pub unsafe fn block_at(query: *mut pg_sys::Query, path: &[usize]) -> *mut pg_sys::Query {
     path.iter().fold(query, |q, i| (*list::nth::<pg_sys::RangeTblEntry>((*q).rtable, i - 1)).subquery)
@@ -140,7 +152,7 @@ unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
     let sub: *mut pg_sys::Query = ext::copy(ext::flatten_groups(block, (*link).subselect)).cast();
     let unknown = reduce(sub)?;
     let test = (*link).testexpr;
-    let connected = pg_sys::contain_vars_of_level(sub.cast(), 1);
+    let connected = is_correlated(sub.cast());
     if test.is_null() && !connected {
         return Err("every row depends on a sub-query that it reads".into());
     }

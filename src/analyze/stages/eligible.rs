@@ -3,6 +3,7 @@
 //! Invariant: what is said here depends on the query alone, never on the rows or indexes of the moment.
 
 use crate::analyze::describe::is_plain;
+use crate::analyze::lift;
 use crate::analyze::load::outputs;
 use crate::analyze::relations;
 use crate::pg::{list, walk};
@@ -57,7 +58,7 @@ pub(super) unsafe fn can_be_stored(expr: *mut pg_sys::Node) -> bool {
 
 /// Whether a query depends on the blocks around it.
 pub(super) unsafe fn looks_up(query: *mut pg_sys::Node) -> bool {
-    (0..8).any(|level| pg_sys::contain_vars_of_level(query, level + 1))
+    lift::is_correlated(query)
         || walk::walk(query, &mut |n| {
             list::is(n, pg_sys::NodeTag::T_Aggref) && (*n.cast::<pg_sys::Aggref>()).agglevelsup > 0
         })

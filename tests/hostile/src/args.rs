@@ -24,11 +24,11 @@ pub struct Args {
     /// only these topics (`ddl`, `races` …) or statements (`ddl:12`), comma-separated
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
-    /// runs of each statement, each with an actor and a mode of its own; 0: all
-    #[arg(long, default_value_t = 2)]
-    pub runs: usize,
+    /// runs of each statement on average, each with an actor and a mode of its own; 0: all
+    #[arg(long, default_value_t = 1.5)]
+    pub runs: f64,
     /// pairs of sessions in a round
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 24)]
     pub races: usize,
     /// print every statement
     #[arg(long)]

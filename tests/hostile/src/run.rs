@@ -10,6 +10,7 @@ use crate::session::{Answer, Session};
 use crate::watchdog::Watchdog;
 use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 pub struct Failure {
@@ -55,19 +56,20 @@ impl Runner {
     }
 
     /// The pairs of actor and mode of a case: always alone as the first actor, the rest by the dice.
-    fn plan(&self, case: &Case, runs: usize, dice: &mut ChaCha8Rng) -> Vec<(Actor, Mode)> {
+    fn plan(&self, case: &Case, runs: f64, dice: &mut ChaCha8Rng) -> Vec<(Actor, Mode)> {
         let actors =
             Actor::ALL.into_iter().filter(|a| case.actors.is_empty() || case.actors.iter().any(|n| n == a.name()));
         let modes = |m: &Mode| case.modes.is_empty() || case.modes.contains(&m.name());
         let mut pairs: Vec<_> = actors.flat_map(|a| Mode::ALL.into_iter().filter(modes).map(move |m| (a, m))).collect();
-        if runs > 0 && pairs.len() > 1 {
+        if runs > 0.0 && pairs.len() > 1 {
             pairs[1..].shuffle(dice);
-            pairs.truncate(runs);
+            let one_more = dice.random_bool(runs.fract());
+            pairs.truncate((runs as usize).max(1) + usize::from(one_more));
         }
         pairs
     }
 
-    pub fn case(&mut self, case: &Case, runs: usize, dice: &mut ChaCha8Rng) -> Result<(usize, Vec<Failure>)> {
+    pub fn case(&mut self, case: &Case, runs: f64, dice: &mut ChaCha8Rng) -> Result<(usize, Vec<Failure>)> {
         let plan = self.plan(case, runs, dice);
         let mut failures = vec![];
         for &(actor, mode) in &plan {
