@@ -39,7 +39,7 @@ DROP TVIEW lied_to;
 SET functions.factor = 1;
 SELECT format($$CREATE TVIEW wide AS SELECT v %% 3 AS v, NULLIF(v %% 3, 1) * functions.factor() AS f, point(1, v %% 3) AS p, NULL::json AS j,
   CASE functions.factor() WHEN 1 THEN 1.0 ELSE 1.00 END AS n, %s FROM t$$,
-  string_agg(format('v + %s AS c%s', i, i), ', ')) FROM generate_series(1, 400) i \gset wide_
+  string_agg(format('v + %s AS c%s', i, i), ', ')) FROM generate_series(1, 1580) i \gset wide_
 \set ECHO none
 :wide_format;
 \set ECHO all

@@ -213,10 +213,11 @@ fn hash_of(image: &[u64]) -> u32 {
     hasher.finish() as u32
 }
 
-/// The expression by which rows are found: a hash of the columns whose types can be hashed.
+/// The expression by which rows are found: a hash of the columns whose types can be hashed, as many as its index can hold.
 pub fn hash_expression(rel: &Relation, tview: &Tview, prefix: &str) -> String {
     let columns: Vec<String> = (0..tview.columns.len())
         .filter(|i| name::is_hashable(rel.attribute(*i).atttypid) && rel.attribute(*i).atttypid != pg_sys::RECORDOID)
+        .take(super::indexes::MOST_HASHED)
         .map(|i| format!("{prefix}{}", tview.columns[i]))
         .collect();
     format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))

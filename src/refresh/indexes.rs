@@ -168,9 +168,12 @@ fn hashed(key: &[KeyColumn]) -> Vec<usize> {
 }
 
 fn hash(these: &[usize], column: impl Fn(usize) -> String) -> String {
-    let columns: Vec<String> = these.iter().map(|i| column(*i)).collect();
+    let columns: Vec<String> = these.iter().take(MOST_HASHED).map(|i| column(*i)).collect();
     format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
 }
+
+/// How many columns a hash is made of: until 18, `pg_index` has no TOAST table, and the expression must fit into one of its rows.
+pub const MOST_HASHED: usize = 256;
 
 /// How many columns an index can have.
 const MANY: usize = pg_sys::INDEX_MAX_KEYS as usize;
