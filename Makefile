@@ -1,5 +1,5 @@
 # pg_tviews: build, test and try it. `make help` lists the commands.
-# PG=18 (default), 17-assert, 16, 15, 18-assert: private copies of servers below target/cache. PG_CONFIG=… : a server of yours.
+# PG=18 (default), 17, 17-assert, 16, 15, 18-assert: private copies of servers below target/cache. PG_CONFIG=… : a server of yours.
 PG ?= 18
 SERVER = $(or $(PG_CONFIG),$(PG))
 PROFILE ?= release
@@ -17,10 +17,12 @@ help:
 	@echo 'make bench              benchmarks'
 	@echo 'make bench-tpch         TPC-H at scale factors 0.1 and 1 (SCALE=0.1, ONLY=3,18: some of it)'
 	@echo 'make faults             breaks rules of maintenance one at a time: the differential test must notice'
+	@echo 'make core               PostgreSQL'"'"'s own suites with the extension there (PG=18-assert, the default of it, or 17-assert)'
+	@echo 'make lint deny          clippy and rustfmt; licences and sources of dependencies'
 	@echo 'make fuzz               differential test until interrupted, or for SECONDS=…; SEED=…'
 	@echo 'make clean              remove what was built; downloaded servers stay (clean-all removes these too)'
 	@echo
-	@echo 'PG=18 (default) | 17-assert | 16 | 15 | 18-assert: a private copy of that server below target/cache'
+	@echo 'PG=18 (default) | 17 | 17-assert | 16 | 15 | 18-assert: a private copy of that server below target/cache'
 	@echo 'PG_CONFIG=/path/to/pg_config: an installed server instead'
 
 build:
@@ -40,6 +42,15 @@ check-fast:
 
 faults:
 	@$(PYTHON) tools/check.py faults
+
+core:
+	@$(CHECK_PROFILE) $(PYTHON) tools/check.py core:$(if $(filter file,$(origin PG)),18-assert,$(PG))
+
+lint:
+	@$(PYTHON) tools/check.py format lint
+
+deny:
+	@$(PYTHON) tools/check.py deny
 
 fuzz:
 	@$(CHECK_PROFILE) TESTS=differential SECONDS_DIFFERENTIAL=$(SECONDS) $(PYTHON) tools/check.py $(SERVER)
@@ -62,4 +73,4 @@ clean:
 clean-all:
 	rm -rf target
 
-.PHONY: help build install check check-fast faults fuzz demo bench bench-tpch clean clean-all
+.PHONY: help build install check check-fast faults core lint deny fuzz demo bench bench-tpch clean clean-all

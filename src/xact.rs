@@ -28,7 +28,7 @@
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
 //! | catalog/cache, refresh/tview, refresh/graph, capture/route | caches: `GENERATION`, `WATCHED`, `CACHE` | by invalidation | | | |
 //! | monitor/counters `WAITED`, `OWN` | counters | not transactional | | | |
-//! | hook `NEXT…`, pg/shmem, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings | since the library was loaded | | | | |
+//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, `INSTALLED`, settings, pg/fault `FAULT`, refresh/rows `ONE` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::sentinel;

@@ -35,15 +35,18 @@ def cargo(*arguments, env=None):
         toolchain.fail(" ".join(command) + " failed")
 
 
-def features(major, more=()):
-    return ["--no-default-features", "--features", ",".join([f"pg{major}", *more])]
+USUAL = ("native_syntax",)
 
 
-def build(pg, profile, more=()):
-    """Compiles the library, with more features than usual, and returns its path."""
+def features(major, chosen=USUAL):
+    return ["--no-default-features", "--features", ",".join([f"pg{major}", *chosen])]
+
+
+def build(pg, profile, chosen=USUAL):
+    """Compiles the library, with the features chosen, and returns its path."""
     config = toolchain.pg_config(pg)
     env = environment(pg, config)
-    cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *features(toolchain.major(config), more), env=env)
+    cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *features(toolchain.major(config), chosen), env=env)
     return Path(env["CARGO_TARGET_DIR"]) / ("debug" if profile == "dev" else profile) / "libpg_tviews.so"
 
 
@@ -73,9 +76,9 @@ def put(source, directory, name=None):
         toolchain.fail(f"cannot write {final}: run `make install` as a user who may")
 
 
-def install(pg, profile, more=()):
+def install(pg, profile, chosen=USUAL):
     """Builds and installs; returns the pg_config of the server."""
-    library = build(pg, profile, more)
+    library = build(pg, profile, chosen)
     config = toolchain.pg_config(pg)
     libdir, sharedir = toolchain.ask(config, "pkglibdir", "sharedir")
     put(library, libdir, "pg_tviews.so")

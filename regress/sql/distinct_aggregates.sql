@@ -34,6 +34,8 @@ CREATE TVIEW lists WITH (mode = incremental) AS SELECT day, array_agg(DISTINCT p
 CREATE TVIEW two WITH (mode = incremental) AS SELECT day, count(DISTINCT n) AS n, count(DISTINCT page) AS p FROM visit GROUP BY day;
 CREATE TVIEW not_same WITH (mode = incremental) AS SELECT day, count(DISTINCT price * 1.0) AS c FROM visit GROUP BY day;
 CREATE TVIEW no_parts WITH (mode = incremental) AS SELECT day, count(DISTINCT n) AS c, stddev(n) AS d FROM visit GROUP BY day;
+-- 16.2 sorts for DISTINCT what FILTER leaves out, and fails over it, with or without a TVIEW
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'enable_presorted_aggregate' \g /dev/null
 CREATE TVIEW can_fail WITH (mode = incremental) AS SELECT day, count(DISTINCT 100 / n) FILTER (WHERE n > 0) AS c FROM visit GROUP BY day;
 SELECT name, strategies, internal_stages FROM tviews.tviews WHERE schema = 'distinct_aggregates' ORDER BY name;
 SELECT base_table, strategy FROM tviews.check('SELECT day, count(DISTINCT visitor) FROM distinct_aggregates.visit GROUP BY day');

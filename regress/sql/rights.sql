@@ -107,7 +107,6 @@ CREATE TABLE door (id int PRIMARY KEY);
 INSERT INTO pin VALUES (1, '4711');
 CREATE TVIEW opened AS SELECT door.id, strict_value(pin.v) AS v FROM door JOIN pin USING (id);
 GRANT INSERT ON door TO rights_low;
-\set VERBOSITY verbose
 \set SHOW_CONTEXT never
 SET ROLE rights_low;
 \set QUIET on
@@ -121,7 +120,6 @@ DO $$ BEGIN INSERT INTO rights.door VALUES (1); PERFORM tviews.flush(); EXCEPTIO
     DECLARE m text; d text; c text; BEGIN GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, c = CONSTRAINT_NAME;
     RAISE NOTICE '% | % | % | %', SQLSTATE, m, d, c; END; END $$;
 RESET ROLE;
-\set VERBOSITY default
 \set SHOW_CONTEXT errors
 -- pending() shows what the caller may read
 BEGIN;
@@ -157,6 +155,26 @@ SELECT * FROM of_tenant;
 DROP POLICY p ON tenant;
 SELECT * FROM of_tenant;
 DROP TVIEW of_tenant;
+
+-- event triggers of users: their own search_path and rights, and only what users make
+CREATE TABLE seen (who name, tag text, object text);
+GRANT INSERT ON seen TO PUBLIC;
+CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE r record; BEGIN
+    IF TG_EVENT = 'sql_drop' THEN
+        FOR r IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type LIKE '%view' LOOP INSERT INTO seen VALUES (current_user, TG_TAG, r.object_identity); END LOOP;
+    ELSE
+        FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP INSERT INTO seen VALUES (current_user, TG_TAG, r.object_identity); END LOOP;
+    END IF; END $$;
+CREATE EVENT TRIGGER rights_end ON ddl_command_end EXECUTE FUNCTION note();
+CREATE EVENT TRIGGER rights_drop ON sql_drop EXECUTE FUNCTION note();
+SET ROLE rights_owner;
+CREATE TVIEW watched AS SELECT x, n FROM (SELECT x, count(DISTINCT t) AS n FROM a GROUP BY x HAVING count(*) > 0) s WHERE n > 0;
+SELECT tviews.rebuild('watched');
+DROP TVIEW watched;
+RESET ROLE;
+DROP EVENT TRIGGER rights_end;
+DROP EVENT TRIGGER rights_drop;
+SELECT * FROM seen;
 
 -- what belongs to the extension, or is a part of a TVIEW
 ALTER SCHEMA tviews RENAME TO elsewhere;

@@ -121,6 +121,30 @@ CREATE TVIEW x AS SELECT 1 AS a WHERE;
 DROP TVIEW 1;
 CREATE RULE r AS ON INSERT TO b DO (SELECT 1; CREATE TVIEW x AS SELECT 1);
 
+-- a text with the word that cannot be scanned: the parser's own error, after those of earlier statements
+DO $$ BEGIN EXECUTE 'SELECT ''tview'; END $$;
+DO $$ BEGIN EXECUTE 'SELECT 1; DROP TVIEW IF EXISTS nosuch; /* '; END $$;
+DO $$ BEGIN EXECUTE 'SELECT FROM WHERE; CREATE TVIEW x AS SELECT ''1'; END $$;
+SELECT FROM WHERE; CREATE TVIEW x AS SELECT E'\u12';
+CREATE TVIEW x AS SELECT E'\u12';
+-- nothing is said twice
+SELECT 'tview' AS long_identifiers_are_truncated_with_a_notice_that_is_to_be_shown_once;
+-- in a failed transaction
+BEGIN;
+SELECT FROM;
+SELECT E'\u12' AS tview;
+CREATE TVIEW x AS SELECT id FROM nosuch;
+SELECT 1 AS tview WHERE;
+ROLLBACK;
+-- in a comment or a string the word changes nothing, whatever the statement
+CREATE TEMP TABLE brief (id int);
+CREATE MATERIALIZED VIEW x USING heap AS SELECT id FROM brief;
+CREATE MATERIALIZED VIEW x USING heap AS SELECT id FROM brief /* tview */;
+CREATE MATERIALIZED VIEW x USING heap AS SELECT id, 'tview' FROM brief;
+CREATE UNLOGGED MATERIALIZED VIEW x USING heap AS SELECT 1 AS a -- tview
+;
+CREATE TVIEW x AS SELECT id FROM brief;
+
 \set VERBOSITY terse
 SET client_min_messages = warning;
 DROP SCHEMA syntax_test CASCADE;

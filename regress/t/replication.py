@@ -194,7 +194,27 @@ def main():
         report.ok(subscriber.sql(f"{ROW_TRIGGERS} AND tgrelid = 'late'::regclass") == "0", "the last TVIEW takes the row trigger with it")
         report.attempt("DROP SUBSCRIPTION", lambda: subscriber.sql("DROP SUBSCRIPTION shop; DROP SUBSCRIPTION other") == "")
         report.attempt("writes after that", lambda: local_only(subscriber))
+        report.attempt("FOR ALL TABLES, to a subscriber without the extension", lambda: all_tables(publisher, subscriber))
     report.done()
+
+
+def all_tables(publisher, subscriber):
+    """The first TVIEW of a publisher does not stop its subscribers, which have none of the extension's tables."""
+    for cluster in (publisher, subscriber):
+        cluster.sql("CREATE DATABASE everything")
+        cluster.sql("CREATE TABLE item (id int PRIMARY KEY, g int, a int)", "everything")
+    publisher.sql("CREATE PUBLICATION everything FOR ALL TABLES; INSERT INTO item VALUES (1, 1, 1)", "everything")
+    connection = publisher.dsn("everything")
+    subscriber.sql(f"CREATE SUBSCRIPTION everything CONNECTION '{connection}' PUBLICATION everything", "everything")
+    publisher.sql("CREATE EXTENSION pg_tviews; CREATE TVIEW total AS SELECT g, sum(a) AS s FROM item GROUP BY g HAVING count(*) > 0", "everything")
+    publisher.sql("CREATE LOGGED TVIEW logged AS SELECT id, a FROM item; INSERT INTO item VALUES (2, 1, 1)", "everything")
+    deadline = time.time() + 30
+    while (count := subscriber.sql("SELECT count(*) FROM item", "everything")) != "2" and time.time() < deadline:
+        time.sleep(0.2)
+    subscriber.sql("ALTER SUBSCRIPTION everything REFRESH PUBLICATION", "everything")
+    tables = subscriber.sql("SELECT count(*) FROM pg_subscription_rel", "everything")
+    subscriber.sql("DROP SUBSCRIPTION everything", "everything")
+    return (count, tables) == ("2", "1")
 
 
 def local_only(subscriber):

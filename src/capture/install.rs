@@ -173,9 +173,12 @@ pub fn uninstall(base: pg_sys::Oid) {
         if covering(pg_sys::Oid::from(relid)).iter().any(|r| still.contains(r)) {
             continue;
         }
-        let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessExclusiveLock) else { continue };
-        let triggers = installed(&rel);
-        drop(rel);
+        // No stronger lock than a look needs on tables that have none.
+        let look = |mode| Relation::open(pg_sys::Oid::from(relid), mode).map(|rel| installed(&rel));
+        if look(pg_sys::AccessShareLock).is_none_or(|triggers| triggers.is_empty()) {
+            continue;
+        }
+        let Some(triggers) = look(pg_sys::AccessExclusiveLock) else { continue };
         for t in triggers {
             let object = pg_sys::ObjectAddress { classId: pg_sys::TriggerRelationId, objectId: t.oid, objectSubId: 0 };
             // SAFETY: the trigger exists and its table is locked.

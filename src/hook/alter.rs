@@ -309,6 +309,11 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             touched.extend(other_table(cmd));
         }
     }
+    let mut around = touched.clone();
+    around.insert(relid.to_u32());
+    if life::bases_around(&around).is_empty() {
+        return Ok(());
+    }
     if uniqueness || policies || !touched.is_empty() {
         let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
         if hold(call, named::Lock::Own(own)) != relid {

@@ -42,6 +42,7 @@ extern "C-unwind" {
     fn standard_finish(query: *mut pg_sys::QueryDesc);
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags: i32) {
     let explain_only = eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0;
     if refresh::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
@@ -74,6 +75,7 @@ unsafe extern "C-unwind" fn recognise(query: *mut pg_sys::QueryDesc) {
 }
 
 /// The statement's triggers, ours among them, run inside.
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     #[allow(static_mut_refs)]
     match NEXT_FINISH {
@@ -89,6 +91,7 @@ unsafe fn writes(query: *mut pg_sys::QueryDesc) -> bool {
     (*query).operation != pg_sys::CmdType::CMD_SELECT || (*(*query).plannedstmt).hasModifyingCTE
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn post_parse_analyze(
     pstate: *mut pg_sys::ParseState,
     query: *mut pg_sys::Query,

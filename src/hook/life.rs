@@ -137,6 +137,8 @@ unsafe fn drop_relations(call: &mut Call) -> Result<()> {
         // Whoever may not drop it must not lock its tables either: the server says so.
         if tam::is_tview(oid) && owns(oid) {
             oid = named::hold(|| find(var), named::Lock::WithSources);
+            // Before the statement itself: event triggers see what users have made.
+            super::stages::drop(oid);
         }
         let is_tview = tam::is_tview(oid);
         any |= is_tview;
@@ -266,7 +268,7 @@ pub unsafe fn policy(call: &mut Call) -> Result<()> {
 }
 
 /// Base relations of TVIEWs in the inheritance trees of `relids`.
-fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
+pub fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
     let used: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
     let mut out = BTreeSet::new();
     for relid in relids {

@@ -30,6 +30,7 @@ extern "C-unwind" {
     fn standard_finish(query: *mut pg_sys::QueryDesc);
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     #[allow(static_mut_refs)]
     match NEXT_FINISH {

@@ -18,6 +18,7 @@ pub fn init() {
     }
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn object_access(
     access: pg_sys::ObjectAccessType::Type,
     class: pg_sys::Oid,

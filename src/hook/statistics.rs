@@ -25,6 +25,7 @@ pub fn init() {
     }
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn relation_stats(
     root: *mut pg_sys::PlannerInfo,
     rte: *mut pg_sys::RangeTblEntry,

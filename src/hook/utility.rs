@@ -65,6 +65,7 @@ pub fn init() {
 }
 
 #[allow(clippy::too_many_arguments)]
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn process_utility(
     pstmt: *mut pg_sys::PlannedStmt,
     source: *const c_char,

@@ -57,8 +57,11 @@ fn syntax() -> Row {
         return row("native syntax", true, "CREATE TVIEW is accepted".into(), "");
     }
     let detail = "CREATE TVIEW is not accepted; CREATE MATERIALIZED VIEW … WITH (incremental) is".to_string();
-    let hint =
-        "Set pg_tviews.native_syntax to on and restart; the server log says if the parser could not be extended.";
+    let hint = if crate::hook::syntax::BUILT {
+        "Set pg_tviews.native_syntax to on and restart; the server log says if the parser could not be extended."
+    } else {
+        "The library was built without the feature native_syntax."
+    };
     ("native syntax".into(), "warning".into(), detail, Some(hint.into()))
 }
 

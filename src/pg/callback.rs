@@ -110,6 +110,7 @@ impl Frame {
     }
 }
 
+#[allow(ffi_unwind_calls)] // the names are in server memory; the frame has no destructors
 unsafe extern "C-unwind" fn report(_arg: *mut c_void) {
     let position = POSITION.replace(0);
     if position > 0 {

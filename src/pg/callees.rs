@@ -124,7 +124,11 @@ unsafe fn is_of_family(operator: pg_sys::Oid) -> bool {
     any
 }
 
+/// The functions that a node itself calls by name. Those by which types are read and written are found by the type.
 unsafe fn functions_of(node: *mut pg_sys::Node) -> Vec<pg_sys::Oid> {
+    if list::is(node, pg_sys::NodeTag::T_CoerceViaIO) {
+        return Vec::new();
+    }
     let mut found: Vec<pg_sys::Oid> = Vec::new();
     pg_sys::check_functions_in_node(node, Some(add), (&raw mut found).cast());
     found

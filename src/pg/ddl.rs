@@ -44,6 +44,7 @@ pub unsafe fn analyze(sql: &str) -> Result<*mut pg_sys::Query> {
 ///
 /// # Safety
 /// `query` is an analysed SELECT; the current user is `owner`.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn create_matview(
     schema: Oid,
     name: &CStr,
@@ -108,6 +109,7 @@ pub unsafe fn create_matview(
 ///
 /// # Safety
 /// `sql` is one CREATE INDEX statement on `relid`; the current user is its owner.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<()> {
     let (raw, text) = parse(sql)?;
     let stmt = (*raw).stmt.cast::<pg_sys::IndexStmt>();

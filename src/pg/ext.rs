@@ -31,16 +31,19 @@ mod raw {
     }
 }
 
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn store_view_query(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool) {
     guard(|| raw::StoreViewQuery(view, query, replace))
 }
 
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool) {
     guard(|| raw::SetMatViewPopulatedState(relation, populated))
 }
 
 /// The relation and all that inherit from it, partitions included.
 /// Empty when it does not exist.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
     if pg_sys::get_rel_relkind(parent) == 0 {
         return Vec::new();
@@ -50,6 +53,7 @@ pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_
 }
 
 /// The grouping sets of a query one by one, as lists of sort references.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool) -> *mut pg_sys::List {
     guard(|| raw::expand_grouping_sets(sets, distinct, -1))
 }
@@ -73,11 +77,13 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
 }
 
 /// Whether two values are the same bytes, after detoasting.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
     guard(|| raw::datum_image_eq(a, b, by_value, len))
 }
 
 /// A copy of a value in the current memory context.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum {
     guard(|| raw::datumCopy(value, by_value, len))
 }
@@ -88,6 +94,7 @@ pub unsafe fn copy<T>(node: *const T) -> *mut T {
 }
 
 /// `schema.name`, quoted where needed.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn quote_qualified(schema: &std::ffi::CStr, name: &std::ffi::CStr) -> String {
     let p = guard(|| raw::quote_qualified_identifier(schema.as_ptr(), name.as_ptr()));
     std::ffi::CStr::from_ptr(p).to_string_lossy().into_owned()

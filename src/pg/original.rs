@@ -31,6 +31,7 @@ mod raw {
 ///
 /// # Safety
 /// As for `pg_guard_ffi_boundary`: `f` only calls server functions and owns nothing.
+#[allow(ffi_unwind_calls)] // `f` owns nothing, and what jumps is caught here or by the guard
 pub unsafe fn keep<T: Copy>(line: *const c_char, f: impl Fn() -> T) -> T {
     KEPT.set(std::ptr::null_mut());
     let context = pg_sys::CurrentMemoryContext;
@@ -189,6 +190,7 @@ fn class(code: &[u8; 2]) -> i32 {
 ///
 /// # Safety
 /// Called from a C frame without destructors.
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 pub unsafe fn rethrow(error: *mut pg_sys::ErrorData) {
     if !error.is_null() {
         raw::ReThrowError(error);

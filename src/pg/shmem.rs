@@ -31,6 +31,7 @@ pub fn init(size: usize, first: unsafe fn(*mut u8)) {
 }
 
 // Frames without destructors: an error at start passes through them.
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn request() {
     #[allow(static_mut_refs)]
     if let Some(next) = NEXT_REQUEST {
@@ -40,6 +41,7 @@ unsafe extern "C-unwind" fn request() {
     pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn startup() {
     #[allow(static_mut_refs)]
     if let Some(next) = NEXT_STARTUP {

@@ -43,6 +43,7 @@ impl Session {
     }
 
     /// Runs a plan that returns rows, with the active snapshot.
+    #[allow(ffi_unwind_calls)] // inside the closure of keep, which has nothing to drop
     pub fn query(&self, plan: &Plan) -> Rows {
         let _callees = InForce::new(&plan.callees);
         let pointer = plan.pointer;
@@ -59,6 +60,7 @@ impl Session {
     }
 
     /// Runs a plan that returns rows, with the active snapshot, and shows each row to `look`: values and null flags, valid during the call.
+    #[allow(ffi_unwind_calls)] // inside the closure of keep, which has nothing to drop
     pub fn each(&self, plan: &Plan, look: &mut dyn FnMut(&[pg_sys::Datum], &[bool])) {
         let _callees = InForce::new(&plan.callees);
         let _started = Started::new(plan.pointer);
@@ -73,6 +75,7 @@ impl Session {
     }
 
     /// Runs a plan through a cursor and hands its rows over in batches of `size`.
+    #[allow(ffi_unwind_calls)] // inside the closure of keep, which has nothing to drop
     pub fn stream(&self, plan: &Plan, size: i64, mut batch: impl FnMut(&Rows)) {
         let _callees = InForce::new(&plan.callees);
         let _started = Started::new(plan.pointer);
@@ -156,6 +159,17 @@ impl Plan {
 }
 
 impl Plan {
+    /// Types and collations of the columns.
+    pub fn types(&self) -> Vec<(pg_sys::Oid, pg_sys::Oid)> {
+        // SAFETY: a kept plan of one SELECT has one source, whose result has a descriptor.
+        unsafe {
+            let source = list::nth::<pg_sys::CachedPlanSource>(pg_sys::SPI_plan_get_plan_sources(self.pointer), 0);
+            let desc = (*source).resultDesc;
+            let columns = (0..(*desc).natts as usize).map(|i| &*super::tupdesc::attr(desc, i));
+            columns.map(|att| (att.atttypid, att.attcollation)).collect()
+        }
+    }
+
     /// The planner's estimate for running the plan once; None when the server has no single cached plan for it.
     pub fn cost(&self) -> Option<Cost> {
         let _callees = InForce::new(&self.callees);
@@ -215,20 +229,5 @@ impl Rows {
             let tuple = *(*self.table).vals.add(row);
             pg_sys::heap_deform_tuple(tuple, tupdesc, values.as_mut_ptr(), nulls.as_mut_ptr());
         }
-    }
-
-    /// Type and collation of a column (from 0).
-    pub fn type_of(&self, col: usize) -> (pg_sys::Oid, pg_sys::Oid) {
-        assert!(col < self.columns());
-        // SAFETY: in bounds; the attributes of an executor's descriptor are filled in.
-        unsafe {
-            let attribute = &*super::tupdesc::attr((*self.table).tupdesc, col);
-            (attribute.atttypid, attribute.attcollation)
-        }
-    }
-
-    pub fn columns(&self) -> usize {
-        // SAFETY: valid while the session is.
-        unsafe { (*(*self.table).tupdesc).natts as usize }
     }
 }

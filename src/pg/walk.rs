@@ -81,6 +81,7 @@ pub unsafe fn walk(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> bool) ->
     Walk::run(&mut |n| if visit(n) { Next::Stop } else { Next::Below }, |context| step(node, context))
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn step(node: *mut Node, context: *mut c_void) -> bool {
     if node.is_null() {
         return false;
@@ -101,6 +102,7 @@ pub unsafe fn walk_raw(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> Next
     Walk::run(visit, |context| step_raw(node, context))
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn step_raw(node: *mut Node, context: *mut c_void) -> bool {
     if node.is_null() {
         return false;
@@ -116,6 +118,7 @@ unsafe extern "C-unwind" fn step_raw(node: *mut Node, context: *mut c_void) -> b
 ///
 /// # Safety
 /// `query` is a valid query.
+#[allow(ffi_unwind_calls)] // inside run's guard; the closure that jumps has nothing to drop
 pub unsafe fn below(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Query> {
     let mut found: Vec<*mut pg_sys::Query> = Vec::new();
     let mut visit = |node: *mut Node| {
@@ -173,6 +176,7 @@ pub unsafe fn rewrite(node: *mut Node, replace: &mut dyn FnMut(*mut Node) -> Opt
     }
 }
 
+#[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn mutate(node: *mut Node, context: *mut c_void) -> *mut Node {
     if node.is_null() {
         return node;

@@ -12,7 +12,7 @@ use crate::capture::srf::{self, DirtyOffer};
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
-use crate::pg::spi::{Rows, Session};
+use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,12 +34,25 @@ impl Job<'_> {
             let _snapshot = self.snapshot();
             let session = Session::open();
             let plan = self.choose(&session, &wanted.select, size)?.plan;
-            let rows = session.query(&plan);
-            found.rows += rows.len();
-            if wanted.lock {
-                found.hashes.extend(hashes(&rows, wanted.relid));
+            let types = plan.types();
+            let set = sets.entry(wanted.relid).or_default();
+            let Some(rel) = Relation::open(pg_sys::Oid::from(wanted.relid), pg_sys::AccessShareLock) else {
+                return Err(Error::Internal(format!("relation {} does not exist", wanted.relid)));
+            };
+            // SAFETY: values are of the types of the key columns.
+            unsafe {
+                let mut image = ImageBuilder::new(rel.tupdesc());
+                session.each(&plan, &mut |values, nulls| {
+                    found.rows += 1;
+                    if wanted.lock {
+                        locks::note(&mut found.hashes, hash(&types, values, nulls, wanted.relid));
+                    }
+                    for (i, column) in wanted.columns.iter().enumerate() {
+                        image.set(*column as usize - 1, (!nulls[i]).then_some(values[i]));
+                    }
+                    image.add_to(set, 1);
+                });
             }
-            add(&rows, wanted, sets.entry(wanted.relid).or_default())?;
         }
         found._offers = sets.into_iter().map(|(relid, set)| srf::offer_dirty(pg_sys::Oid::from(relid), set)).collect();
         Ok(found)
@@ -55,7 +68,8 @@ impl Job<'_> {
             let _snapshot = self.snapshot();
             let session = Session::open();
             let plan = self.tview.plan(&session, text, size)?;
-            all.extend(hashes(&session.query(&plan), number as u32));
+            let types = plan.types();
+            session.each(&plan, &mut |values, nulls| locks::note(&mut all, hash(&types, values, nulls, number as u32)));
         }
         if !all.is_empty() {
             locks::values(self.tview, &all);
@@ -64,33 +78,11 @@ impl Job<'_> {
     }
 }
 
-/// Rows of the relation's type that have the keys.
-fn add(rows: &Rows, wanted: &Anchors, set: &mut ChangeSet) -> Result<()> {
-    let Some(rel) = Relation::open(pg_sys::Oid::from(wanted.relid), pg_sys::AccessShareLock) else {
-        return Err(Error::Internal(format!("relation {} does not exist", wanted.relid)));
-    };
-    // SAFETY: values are of the types of the key columns.
-    unsafe {
-        let mut image = ImageBuilder::new(rel.tupdesc());
-        for row in 0..rows.len() {
-            for (i, column) in wanted.columns.iter().enumerate() {
-                image.set(*column as usize - 1, rows.get(row, i));
-            }
-            image.add_to(set, 1);
-        }
-    }
-    Ok(())
-}
-
-/// Hashes of rows.
-fn hashes(rows: &Rows, seed: u32) -> Vec<u32> {
-    let of_row = |row: usize| {
-        (0..rows.columns()).fold(seed, |hash, column| {
-            let (typid, collation) = rows.type_of(column);
-            // SAFETY: the value is of the column's type.
-            let own = rows.get(row, column).map_or(0, |v| unsafe { hash_value(typid, collation, v) });
-            hash.rotate_left(1) ^ own
-        })
-    };
-    (0..rows.len()).map(of_row).collect()
+/// The hash of a row.
+fn hash(types: &[(pg_sys::Oid, pg_sys::Oid)], values: &[pg_sys::Datum], nulls: &[bool], seed: u32) -> u32 {
+    types.iter().enumerate().fold(seed, |hash, (i, (typid, collation))| {
+        // SAFETY: the value is of the column's type.
+        let own = if nulls[i] { 0 } else { unsafe { hash_value(*typid, *collation, values[i]) } };
+        hash.rotate_left(1) ^ own
+    })
 }

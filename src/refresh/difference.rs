@@ -233,6 +233,7 @@ impl RowHash {
 }
 
 /// Calls `f` for every stored row that the snapshot sees: values, null flags, place.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub(super) fn each_stored(
     rel: &Relation,
     snapshot: pg_sys::Snapshot,

@@ -2,6 +2,8 @@
 //!
 //! `check` compares every TVIEW with its query after every transaction, `bench` measures. Called by `main`.
 
+#![forbid(unsafe_code)]
+
 pub mod bench;
 pub mod changes;
 pub mod check;

@@ -1,5 +1,7 @@
 //! TPC-H over TVIEWs: `check` and `bench`. The last line of `check` is `N passed, N failed`.
 
+#![forbid(unsafe_code)]
+
 use clap::{Parser, Subcommand};
 use tviews_tpch::{bench, check};
 

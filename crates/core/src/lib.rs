@@ -1,5 +1,5 @@
 //! The part of pg_tviews that does not know PostgreSQL: the description of a query and what follows from it
-//! (keys, strategies), the Z-set, the transaction queue and the order of a flush.
+//! (keys, strategies), the Z-set, the transaction queue and the order of a flush; the text of TVIEW statements.
 //!
 //! Nothing here is `unsafe`, nothing calls a server; the extension translates catalogs into these types and
 //! carries out what they decide.
@@ -12,4 +12,5 @@ pub mod key;
 pub mod model;
 pub mod queue;
 pub mod strategy;
+pub mod syntax;
 pub mod zset;

@@ -2,24 +2,16 @@
 
 use std::ffi::{c_char, c_int};
 
-/// What is wrong (null for nothing), the byte offset it is wrong at, SQLSTATE and hint (may be null). Memory of the current context.
+/// What is wrong (null for nothing) and the byte offset it is wrong at.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Complaint {
     pub message: *const c_char,
     pub offset: c_int,
-    pub code: c_int,
-    pub hint: *const c_char,
 }
 
 impl Complaint {
-    pub const NONE: Complaint = Complaint { message: std::ptr::null(), offset: 0, code: 0, hint: std::ptr::null() };
-
-    /// A syntax error.
-    pub fn syntax(message: *const c_char, offset: c_int) -> Complaint {
-        let code = pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR as c_int;
-        Complaint { message, offset, code, hint: std::ptr::null() }
-    }
+    pub const NONE: Complaint = Complaint { message: std::ptr::null(), offset: 0 };
 }
 
 // Without pgrx's guards: the report must leave as PostgreSQL's own. Declared in elog.h and pg_wchar.h.
@@ -27,7 +19,6 @@ unsafe extern "C-unwind" {
     fn errstart(level: c_int, domain: *const c_char) -> bool;
     fn errcode(code: c_int) -> c_int;
     fn errmsg(format: *const c_char, ...) -> c_int;
-    fn errhint(format: *const c_char, ...) -> c_int;
     fn errposition(position: c_int) -> c_int;
     fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
     fn pg_mbstrlen_with_len(text: *const c_char, limit: c_int) -> c_int;
@@ -40,11 +31,8 @@ unsafe extern "C-unwind" {
 #[allow(ffi_unwind_calls)] // no destructors here
 pub unsafe extern "C-unwind" fn raise(text: *const c_char, complaint: Complaint) {
     if errstart(pgrx::PgLogLevel::ERROR as c_int, std::ptr::null()) {
-        errcode(complaint.code);
+        errcode(pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR as c_int);
         errmsg(c"%s".as_ptr(), complaint.message);
-        if !complaint.hint.is_null() {
-            errhint(c"%s".as_ptr(), complaint.hint);
-        }
         errposition(pg_mbstrlen_with_len(text, complaint.offset) + 1);
     }
     errfinish(concat!(file!(), "\0").as_ptr().cast(), line!() as c_int, c"raise".as_ptr());

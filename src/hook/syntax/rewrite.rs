@@ -8,8 +8,8 @@ use std::ffi::{c_char, CStr};
 use std::ptr;
 
 use pgrx::pg_sys;
+use tviews_core::syntax::{Header, Kind};
 
-use super::header::{Header, Kind};
 use pg_sys::NodeTag;
 use pg_sys::ObjectType::{OBJECT_COLUMN, OBJECT_MATVIEW, OBJECT_TABLE};
 

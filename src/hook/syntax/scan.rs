@@ -1,12 +1,15 @@
 //! Token positions by the server's own scanner: comments, dollar quotes, `E''`, `U&""` and `standard_conforming_strings` are right by
 //! construction.
 //!
-//! Invariant: no destructors in these frames (the scanner reports errors by jumping), and nothing is reported twice: the parser scans the
-//! same text again.
+//! Invariant: the user sees nothing of this scan. An error ends it and is dropped, for the parser scans the same text again and reports it, after those
+//! of earlier statements; so are its notices (an identifier that is too long). No catalog is read and no transaction state is touched: strings
+//! are parsed in failed transactions, too. The frames have no destructors: the scanner reports errors by jumping.
 
 use std::ffi::{c_char, c_int};
 
 use pgrx::pg_sys;
+
+const ERROR: c_int = pgrx::PgLogLevel::ERROR as c_int;
 
 /// Byte offsets of the tokens, ascending; memory of the current context.
 #[derive(Clone, Copy)]
@@ -16,7 +19,7 @@ pub struct Tokens {
     pub count: usize,
 }
 
-// Without pgrx's guards: users' errors pass unchanged. Declared in scanner.h and palloc.h.
+// Without pgrx's guards: their panics would need frames that unwind. Declared in scanner.h, palloc.h and elog.h.
 unsafe extern "C-unwind" {
     fn scanner_init(
         text: *const c_char,
@@ -28,31 +31,60 @@ unsafe extern "C-unwind" {
     fn scanner_finish(scanner: pg_sys::core_yyscan_t);
     fn palloc(size: usize) -> *mut std::ffi::c_void;
     fn repalloc(pointer: *mut std::ffi::c_void, size: usize) -> *mut std::ffi::c_void;
+    fn FlushErrorState();
 }
 
+/// The tokens of `text`, up to the first error that the scanner finds in it.
+///
 /// # Safety
-/// `text` is a C string; called from frames without destructors.
-#[allow(ffi_unwind_calls)] // see the invariant
+/// `text` is a C string.
+#[allow(ffi_unwind_calls)] // no destructors here
 pub unsafe extern "C-unwind" fn tokens(text: *const c_char) -> Tokens {
+    let mut tokens = Tokens { offsets: std::ptr::null_mut(), count: 0 };
+    let result = &raw mut tokens;
+    // What PG_TRY saves, the memory context as plpgsql does, and what says which messages are sent.
+    let (stack, callbacks) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
+    let context = pg_sys::CurrentMemoryContext;
+    let (to_client, to_log) = (pg_sys::client_min_messages, pg_sys::log_min_messages);
+    let jumped = cee_scape::call_with_sigsetjmp(false, |jump| {
+        pg_sys::PG_exception_stack = (jump as *const cee_scape::SigJmpBufFields).cast_mut().cast();
+        pg_sys::client_min_messages = ERROR;
+        pg_sys::log_min_messages = ERROR;
+        scan(text, result);
+        0
+    });
+    pg_sys::PG_exception_stack = stack;
+    pg_sys::error_context_stack = callbacks;
+    pg_sys::client_min_messages = to_client;
+    pg_sys::log_min_messages = to_log;
+    if jumped != 0 {
+        // errfinish jumps in ErrorContext.
+        pg_sys::CurrentMemoryContext = context;
+        FlushErrorState();
+    }
+    tokens
+}
+
+/// Scans to the end; errors jump out of it.
+#[allow(ffi_unwind_calls)] // no destructors here
+unsafe fn scan(text: *const c_char, tokens: *mut Tokens) {
     let mut state = std::mem::zeroed::<pg_sys::core_yy_extra_type>();
     let extra = &raw mut state;
     // An empty list of keywords: every word is an identifier, told apart by its text, so token numbers, which differ by version, do not matter.
     let keywords = std::mem::zeroed::<pg_sys::ScanKeywordList>();
     let scanner = scanner_init(text, extra, &keywords, std::ptr::null());
-    (*extra).escape_string_warning = false;
 
     let mut capacity = 64;
-    let mut tokens = Tokens { offsets: palloc(capacity * size_of::<usize>()).cast(), count: 0 };
+    (*tokens).offsets = palloc(capacity * size_of::<usize>()).cast();
     let mut value = std::mem::zeroed::<pg_sys::core_YYSTYPE>();
     let mut location: c_int = 0;
     while core_yylex(&mut value, &mut location, scanner) != 0 {
-        if tokens.count == capacity {
+        if (*tokens).count == capacity {
             capacity *= 2;
-            tokens.offsets = repalloc(tokens.offsets.cast(), capacity * size_of::<usize>()).cast();
+            (*tokens).offsets = repalloc((*tokens).offsets.cast(), capacity * size_of::<usize>()).cast();
         }
-        *tokens.offsets.add(tokens.count) = location as usize;
-        tokens.count += 1;
+        *(*tokens).offsets.add((*tokens).count) = location as usize;
+        (*tokens).count += 1;
     }
     scanner_finish(scanner);
-    tokens
 }

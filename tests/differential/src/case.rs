@@ -335,7 +335,7 @@ mod tests {
         let all = hazards::ALL.iter().filter(|(h, _, _)| planned(h));
         let rare: Vec<_> = all.filter(|(h, _, _)| counts.get(*h) < 25).map(|(h, _, _)| (h, counts.get(*h))).collect();
         assert!(rare.is_empty(), "planned in fewer than 25 of 1000 cases: {rare:?}");
-        assert_eq!(nesting.missing(1000, 50), [String::new(); 0]);
+        assert!(nesting.missing(1000, 50).is_empty());
     }
 
     const BY_RUNS: &[Hazard] = {

@@ -2,6 +2,8 @@
 //! Invariant: the last line is `N passed, N failed` (one case each), and the exit status is not zero when a case failed or, in long
 //! runs, when a class of hazards never occurred. Called by tools/check.py and by hand.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod case;
 mod concurrent;

@@ -3,7 +3,7 @@
 //! Invariant: the text keeps its length and every token that stays keeps its place. `TVIEW` becomes `TABLE`, which is as long and takes all that
 //! a TVIEW takes (column names, WITH, TABLESPACE, AS query, WITH NO DATA; EXPLAIN); words it does not know become blanks. Only a
 //! statement that starts with one of the headers counts: no server accepts such a statement, so nothing that was valid changes meaning.
-//! Pure text; called by the parser detour.
+//! Called by the parser detour.
 
 /// What a statement says about a TVIEW.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
