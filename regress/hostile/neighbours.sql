@@ -83,7 +83,7 @@ UPDATE app.item SET v = v + 1;
 SELECT pg_terminate_backend(pg_backend_pid());
 
 -- as: super owner
--- modes: alone twice extended caught timeout inflush
+-- modes: alone twice extended caught inflush
 PREPARE TRANSACTION 'hostile';
 
 -- as: super owner
