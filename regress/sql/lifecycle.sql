@@ -248,6 +248,17 @@ DROP MATERIALIZED VIEW m;
 DROP TABLE plain, plain_temp;
 DROP TABLE IF EXISTS plain_as;
 
+-- a stage that reads another goes first, by DROP and by OR REPLACE
+CREATE TVIEW windows AS SELECT a, sum(b) OVER (PARTITION BY c) AS s, row_number() OVER (PARTITION BY b ORDER BY a, b, c) AS n
+  FROM (SELECT t_id AS a, min(id) AS b, (SELECT x.v FROM t AS x WHERE x.id = u.t_id AND x.v = 9) AS c FROM u GROUP BY t_id) AS sub WHERE b <> 3;
+SELECT count(*) FROM tviews.stage;
+SELECT tviews.rebuild('windows');
+CREATE OR REPLACE TVIEW windows AS SELECT a, sum(b) OVER (PARTITION BY c) AS s, row_number() OVER (PARTITION BY b ORDER BY a, b, c) AS n
+  FROM (SELECT t_id AS a, min(id) AS b, (SELECT x.v FROM t AS x WHERE x.id = u.t_id AND x.v = 9) AS c FROM u GROUP BY t_id) AS sub WHERE b <> 4;
+SELECT * FROM oracle();
+DROP TVIEW windows;
+SELECT count(*) FROM tviews.stage;
+
 -- named columns
 CREATE TVIEW named (key, "Val") AS SELECT id, v FROM t;
 UPDATE t SET v = v + 1;

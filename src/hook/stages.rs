@@ -10,7 +10,7 @@ use crate::catalog::stages as catalog;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::{ddl, subtransaction};
+use crate::pg::{ddl, name, subtransaction};
 use crate::refresh::summary;
 use crate::tam;
 use pgrx::pg_sys;
@@ -114,9 +114,12 @@ unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
     }
 }
 
-/// Drops the stages of a TVIEW.
+/// Drops the stages of a TVIEW, those that read others first; what went with one of them is gone already.
 pub fn drop(tview: pg_sys::Oid) {
-    for stage in catalog::of(tview) {
+    for stage in catalog::of(tview).into_iter().rev() {
+        if name::relation(stage).is_none() {
+            continue;
+        }
         // SAFETY: the dependency that protects the stage goes first.
         unsafe {
             pg_sys::deleteDependencyRecordsForSpecific(
