@@ -259,6 +259,33 @@ SELECT * FROM oracle();
 DROP TVIEW windows;
 SELECT count(*) FROM tviews.stage;
 
+-- another query may have no key: the UNIQUE index that was made for the old one goes, one that a user made stays
+CREATE TABLE item (id int PRIMARY KEY, v int);
+CREATE TABLE part (id int, n int);
+INSERT INTO item VALUES (1, 1);
+INSERT INTO part VALUES (1, 5), (1, 6);
+CREATE VIEW seen AS SELECT id, v FROM item;
+CREATE TVIEW through AS SELECT id, v FROM seen;
+CREATE INDEX of_user ON through (v);
+CREATE TVIEW direct AS SELECT id, v FROM item;
+CREATE VIEW automatic AS SELECT indexdef FROM pg_indexes WHERE tablename IN ('through', 'direct') ORDER BY indexname;
+CREATE OR REPLACE VIEW seen AS SELECT id, n AS v FROM part JOIN item USING (id);
+CREATE OR REPLACE TVIEW direct AS SELECT id, n AS v FROM part JOIN item USING (id);
+INSERT INTO part VALUES (1, 6);
+SELECT * FROM oracle();
+TABLE automatic;
+CREATE OR REPLACE VIEW seen AS SELECT id, v FROM item;
+CREATE OR REPLACE TVIEW direct AS SELECT id, v FROM item;
+TABLE automatic;
+INSERT INTO item VALUES (2, 2);
+SELECT * FROM oracle();
+TRUNCATE part;
+CREATE UNIQUE INDEX strict ON through (v);
+CREATE OR REPLACE VIEW seen AS SELECT id, n AS v FROM part JOIN item USING (id);
+INSERT INTO part VALUES (1, 7), (2, 7);
+DROP TVIEW direct, through;
+DROP VIEW automatic, seen;
+
 -- named columns
 CREATE TVIEW named (key, "Val") AS SELECT id, v FROM t;
 UPDATE t SET v = v + 1;

@@ -12,7 +12,7 @@ use crate::catalog;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{SUBSCRIPTION_BY_RELATION, SUBSCRIPTION_RELATION};
-use crate::pg::{ext, name};
+use crate::pg::{ddl, ext, name};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -301,12 +301,7 @@ fn create(relid: pg_sys::Oid, event: &Event) -> Result<()> {
             false,
             event.fires() as _,
         );
-        let extension = pg_sys::ObjectAddress {
-            classId: pg_sys::ExtensionRelationId,
-            objectId: pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), false),
-            objectSubId: 0,
-        };
-        pg_sys::recordDependencyOn(&trigger, &extension, pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION);
+        ddl::mark(&trigger);
         pg_sys::CommandCounterIncrement();
     }
     Ok(())

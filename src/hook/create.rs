@@ -18,7 +18,7 @@ use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{callback, deparse, guc, list, name};
 use crate::queue;
-use crate::refresh::{decide, graph, populate, summary};
+use crate::refresh::{decide, graph, indexes, populate, summary};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
@@ -330,6 +330,7 @@ unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned, completion: *mut pg
     pg_sys::CommandCounterIncrement();
     options::store(oid, &planned.options);
     adopt(oid)?;
+    indexes::drop_ours(oid);
     if planned.populate {
         report(completion, populate::populate(oid, planned.persistence, false)?);
         if graph::current()?.is_read(oid.to_u32()) {

@@ -13,7 +13,7 @@ use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::queue;
-use crate::refresh::populate;
+use crate::refresh::{indexes, populate};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -46,6 +46,9 @@ pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
         adopt(oid)?;
         if Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relispopulated) {
             populate::populate_stages(oid)?;
+            indexes::follow_key(oid)?;
+        } else {
+            indexes::drop_ours(oid);
         }
         queue::recompute(oid);
     }

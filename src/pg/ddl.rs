@@ -110,11 +110,11 @@ pub unsafe fn create_matview(
 /// # Safety
 /// `sql` is one CREATE INDEX statement on `relid`; the current user is its owner.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
-pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<()> {
+pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<pg_sys::ObjectAddress> {
     let (raw, text) = parse(sql)?;
     let stmt = (*raw).stmt.cast::<pg_sys::IndexStmt>();
     let stmt = guard(|| raw::transformIndexStmt(relid, stmt, text));
-    pg_sys::DefineIndex(
+    let index = pg_sys::DefineIndex(
         relid,
         stmt,
         pg_sys::InvalidOid,
@@ -130,5 +130,37 @@ pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<()> {
         true,
     );
     pg_sys::CommandCounterIncrement();
-    Ok(())
+    Ok(index)
+}
+
+/// Notes that an object goes with the extension, and is one that we made. pg_dump writes it as ALTER … DEPENDS ON EXTENSION.
+///
+/// # Safety
+/// The object exists and has no such note.
+pub unsafe fn mark(object: &pg_sys::ObjectAddress) {
+    let extension = pg_sys::ObjectAddress {
+        classId: pg_sys::ExtensionRelationId,
+        objectId: pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), false),
+        objectSubId: 0,
+    };
+    pg_sys::recordDependencyOn(object, &extension, pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION);
+}
+
+/// Whether a relation has the note of `mark`.
+pub fn is_marked(relid: Oid) -> bool {
+    // SAFETY: a scan of pg_depend, for any OID.
+    unsafe {
+        list::oids(pg_sys::getAutoExtensionsOfObject(pg_sys::RelationRelationId, relid))
+            .contains(&pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), true))
+    }
+}
+
+/// Drops an index that we made, unseen by event triggers.
+///
+/// # Safety
+/// It exists, and its table is locked ACCESS EXCLUSIVE and not open.
+pub unsafe fn drop_index(index: Oid) {
+    let address = pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: index, objectSubId: 0 };
+    pg_sys::performDeletion(&address, pg_sys::DropBehavior::DROP_RESTRICT, pg_sys::PERFORM_DELETION_INTERNAL as i32);
+    pg_sys::CommandCounterIncrement();
 }

@@ -6,7 +6,8 @@
 //! Invariant: no value that the query can give is too large for an index made here; SQL that looks rows up (`found_by`)
 //! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order; one with windows a
 //! partition of it.
-//! Called by population, after the rows are there.
+//! One that is made here is marked as ours (`ddl::mark`) and goes when another query has another key.
+//! Called by population, after the rows are there, and when a query is replaced.
 
 use super::tview::{self, KeyColumn, Tview};
 use crate::analyze::load;
@@ -21,13 +22,18 @@ use tviews_core::strategy::Strategy;
 
 /// Creates what a flush needs, unless there are suitable indexes.
 pub fn create(oid: pg_sys::Oid) -> Result<()> {
+    make(oid, true)
+}
+
+/// `unique`: the stored rows are those of the query.
+fn make(oid: pg_sys::Oid, unique: bool) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
     let tview = tview::of(&rel)?;
     let mut wanted = Vec::new();
     if tview.decisions.values().any(|d| d.strategy == Strategy::Delta) {
         wanted.extend(whole_row(&rel, &tview));
     } else if tview.decisions.values().any(|d| d.strategy != Strategy::Full) {
-        wanted.extend(key(&rel, &tview));
+        wanted.extend(key(&rel, &tview, unique));
     }
     wanted.extend(row_key(&rel, &tview));
     let below = below(&rel, &tview)?;
@@ -39,7 +45,45 @@ pub fn create(oid: pg_sys::Oid) -> Result<()> {
 fn run(indexed: pg_sys::Oid, tview: &Tview, sql: &str) -> Result<()> {
     let _pinned = Pinned::new(tview.owner);
     // SAFETY: `sql` is one of those below, on this relation.
-    unsafe { ddl::create_index(indexed, sql) }
+    unsafe { ddl::mark(&ddl::create_index(indexed, sql)?) };
+    Ok(())
+}
+
+/// Drops the indexes that `create` has made for a query that is replaced: its rows may not be unique any more.
+pub fn drop_ours(oid: pg_sys::Oid) {
+    drop_where(oid, |_| true);
+}
+
+/// Drops those of `drop_ours` that are not on the key, and creates what a flush needs now. The rows are still the old ones.
+pub fn follow_key(oid: pg_sys::Oid) -> Result<()> {
+    let Some(rel) = Relation::open(oid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
+    let tview = tview::of(&rel)?;
+    drop(rel);
+    let numbers: Option<Vec<i16>> = tview.key.as_ref().filter(|_| !tview.region).map(|key| {
+        let mut numbers: Vec<i16> = key.iter().map(|k| k.at as i16 + 1).collect();
+        numbers.sort_unstable();
+        numbers
+    });
+    drop_where(oid, |index| {
+        let mut columns = key_columns(index);
+        columns.sort_unstable();
+        numbers.as_ref() != Some(&columns)
+    });
+    make(oid, false)
+}
+
+fn drop_where(oid: pg_sys::Oid, unwanted: impl Fn(&Relation) -> bool) {
+    let Some(rel) = Relation::open(oid, pg_sys::AccessExclusiveLock) else { return };
+    // SAFETY: the relation is open.
+    let all = unsafe { list::oids(pg_sys::RelationGetIndexList(rel.raw())) };
+    drop(rel);
+    let goes = |index: &pg_sys::Oid| {
+        ddl::is_marked(*index) && Relation::open(*index, pg_sys::AccessExclusiveLock).is_some_and(|i| unwanted(&i))
+    };
+    for index in all.into_iter().filter(goes) {
+        // SAFETY: locked, and closed.
+        unsafe { ddl::drop_index(index) };
+    }
 }
 
 /// The index by which a query reads a part of its stage.
@@ -105,7 +149,7 @@ fn whole_row(rel: &Relation, tview: &Tview) -> Option<String> {
 }
 
 /// The indexes on the key.
-fn key(rel: &Relation, tview: &Tview) -> Vec<String> {
+fn key(rel: &Relation, tview: &Tview, unique: bool) -> Vec<String> {
     let key = tview.key.as_deref().unwrap_or_default();
     let mut present = columns_of_indexes(rel);
     present.iter_mut().for_each(|columns| columns.sort_unstable());
@@ -123,7 +167,7 @@ fn key(rel: &Relation, tview: &Tview) -> Vec<String> {
     if hashed.is_empty() {
         // Not UNIQUE NULLS NOT DISTINCT: from 18 on the planner takes such a key to determine the row even where an outer
         // join null-extends it (remove_useless_groupby_columns), and gives wrong groups.
-        let unique = if tview.region || key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
+        let unique = if !unique || tview.region || key.iter().any(|k| k.nullable) { "" } else { "UNIQUE " };
         let all: Vec<&KeyColumn> = key.iter().collect();
         return vec![format!("CREATE {unique}INDEX ON {} ({})", tview.name, names(&all).join(", "))];
     }
@@ -200,11 +244,15 @@ pub fn is_wide(typid: pg_sys::Oid) -> bool {
 
 /// The columns of each index that finds all rows; 0 is an expression.
 fn columns_of_indexes(rel: &Relation) -> Vec<Vec<i16>> {
+    each_index(rel, key_columns)
+}
+
+fn key_columns(index: &Relation) -> Vec<i16> {
     // SAFETY: an open index has as many columns as it says.
-    each_index(rel, |index| unsafe {
+    unsafe {
         let form = &*(*index.raw()).rd_index;
         (0..form.indnkeyatts as usize).map(|i| *form.indkey.values.as_ptr().add(i)).collect()
-    })
+    }
 }
 
 /// Whether some index, read forwards or backwards, begins with these columns in their order.

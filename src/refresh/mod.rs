@@ -14,7 +14,7 @@ mod difference;
 mod fold;
 mod full;
 pub mod graph;
-mod indexes;
+pub mod indexes;
 mod keyed;
 mod locks;
 mod meetings;
