@@ -8,7 +8,17 @@ use crate::pg::relation::Relation;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
-pub struct Table(Relation);
+pub struct Table(Relation, u32);
+
+impl Drop for Table {
+    /// Readers give the lock back, as those of the server's catalogs do: only the removal of the extension conflicts with it.
+    fn drop(&mut self) {
+        if self.1 == pg_sys::AccessShareLock && !std::thread::panicking() {
+            // SAFETY: locked by `open`.
+            unsafe { pg_sys::UnlockRelationOid(self.oid(), self.1 as i32) };
+        }
+    }
+}
 
 impl Table {
     /// None when the extension is not (or no longer) there.
@@ -25,7 +35,7 @@ impl Table {
         if relid == pg_sys::InvalidOid {
             return None;
         }
-        Relation::open(relid, lockmode).map(Table)
+        Relation::open(relid, lockmode).map(|rel| Table(rel, lockmode))
     }
 
     pub fn required(name: &str, lockmode: u32) -> Result<Table> {
