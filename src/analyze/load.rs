@@ -30,16 +30,19 @@ pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
 /// # Safety
 /// Pinned settings are in force.
 pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
-    let query = stored(rel)?;
-    let known = crate::catalog::stages::known(rel.oid());
-    let expanded = expand(query)?;
-    if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
-        return Ok(query);
-    }
-    let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
-    match super::stages::split(expanded, &crate::refresh::tview::stored_key, &mut found) {
-        Err(_) if found.others => Ok(query),
-        split => split,
+    // SAFETY: Pinned settings are in force, as the caller promises.
+    unsafe {
+        let query = stored(rel)?;
+        let known = crate::catalog::stages::known(rel.oid());
+        let expanded = expand(query)?;
+        if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
+            return Ok(query);
+        }
+        let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
+        match super::stages::split(expanded, &crate::refresh::tview::stored_key, &mut found) {
+            Err(_) if found.others => Ok(query),
+            split => split,
+        }
     }
 }
 
@@ -71,9 +74,12 @@ impl Stages for Found {
 
 /// Whether WITH occurs at the top or in a view: it is put in the place of its references.
 unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
-    crate::pg::walk::walk(query.cast(), &mut |n| {
-        list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).cteList.is_null()
-    })
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        crate::pg::walk::walk(query.cast(), &mut |n| {
+            list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).cteList.is_null()
+        })
+    }
 }
 
 /// A copy of `query` in which views are sub-queries.
@@ -81,15 +87,18 @@ unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
 /// # Safety
 /// `query` is a valid analysed SELECT.
 pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
-    let copy = ext::copy(query);
-    pg_sys::AcquireRewriteLocks(copy, true, false);
-    let rewritten = pg_sys::QueryRewrite(copy);
-    if list::len(rewritten) != 1 {
-        return Err(Error::unsupported("query is rewritten by a rule", -1, "Only plain SELECT can be maintained."));
+    // SAFETY: `query` is a valid analysed SELECT, as the caller promises.
+    unsafe {
+        let copy = ext::copy(query);
+        pg_sys::AcquireRewriteLocks(copy, true, false);
+        let rewritten = pg_sys::QueryRewrite(copy);
+        if list::len(rewritten) != 1 {
+            return Err(Error::unsupported("query is rewritten by a rule", -1, "Only plain SELECT can be maintained."));
+        }
+        let expanded = list::nth(rewritten, 0);
+        super::select_list::move_to_from(expanded);
+        Ok(expanded)
     }
-    let expanded = list::nth(rewritten, 0);
-    super::select_list::move_to_from(expanded);
-    Ok(expanded)
 }
 
 /// The non-junk target entries, in output order.
@@ -97,5 +106,6 @@ pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
 /// # Safety
 /// `query` is valid.
 pub unsafe fn outputs(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::TargetEntry> {
-    list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect()
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe { list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect() }
 }
