@@ -3,7 +3,7 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, create, keys, life, own, refresh};
+use super::{alter, cascade, create, keys, life, own, refresh};
 use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
@@ -26,6 +26,8 @@ pub struct Call {
     pub after: After,
     /// Keys of TVIEWs that the statement must leave alone; null when it cannot touch any.
     pub keys: *mut keys::Keys,
+    /// TVIEWs that the statement should take with it, and whose stages are gone already; null when there are none.
+    pub without_stages: *mut BTreeSet<u32>,
     /// What the client is told; may be null.
     pub completion: *mut pg_sys::QueryCompletion,
 }
@@ -81,7 +83,14 @@ unsafe extern "C-unwind" fn process_utility(
 ) {
     // SAFETY: `pstmt`, `env`, `dest` and `qc` are what the server gave to its hook; `source` ends with a NUL.
     unsafe {
-        let mut call = Call { pstmt, done: false, after: After::Nothing, keys: std::ptr::null_mut(), completion: qc };
+        let mut call = Call {
+            pstmt,
+            done: false,
+            after: After::Nothing,
+            keys: std::ptr::null_mut(),
+            without_stages: std::ptr::null_mut(),
+            completion: qc,
+        };
         let mut frame = Frame::new();
         frame.push(source);
         let error = before(&mut call);
@@ -238,6 +247,9 @@ unsafe fn dispatch(call: &mut Call) {
             }
             _ => Ok(()),
         });
+        if !call.done && matches!(tag, T_DropStmt | T_DropOwnedStmt | T_AlterTableStmt) {
+            or_raise(cascade::before(call));
+        }
     }
 }
 
@@ -270,6 +282,9 @@ unsafe fn finish(call: &mut Call) {
         });
         if !call.keys.is_null() {
             or_raise(keys::check(&*call.keys));
+        }
+        if !call.without_stages.is_null() {
+            or_raise(cascade::after(&*call.without_stages));
         }
         freed::clean_up();
     }

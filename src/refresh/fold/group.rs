@@ -4,6 +4,7 @@
 //! those of negative weight, so that no state ever stands for less than nothing.
 
 use super::output::Outputs;
+use super::packed::Packing;
 use super::state::{Cell, Input, States, copy, width};
 use crate::analyze::fold::{Fold, Output};
 use crate::pg::ext;
@@ -31,6 +32,7 @@ struct Group {
 pub struct Groups<'a> {
     fold: &'a Fold,
     states: States<'a>,
+    packing: Option<Packing>,
     by_hash: HashMap<u32, Vec<usize>>,
     groups: Vec<Group>,
     /// (group, weight, row)
@@ -53,6 +55,7 @@ impl<'a> Groups<'a> {
             Groups {
                 fold,
                 states: States::new(fold),
+                packing: Packing::of(fold),
                 by_hash: HashMap::new(),
                 groups: Vec::new(),
                 waiting: Vec::new(),
@@ -209,7 +212,10 @@ impl<'a> Groups<'a> {
                 return;
             }
             let rows = datum(state[0]).and_then(|d| i64::from_datum(d, false));
-            let stored: Vec<Option<Datum>> = state[1..].iter().map(|i| datum(*i)).collect();
+            let stored = match &self.packing {
+                Some(packing) => packing.unpack(state.get(1).and_then(|i| datum(*i))),
+                None => state[1..].iter().map(|i| datum(*i)).collect(),
+            };
             let cells = self.states.restore(&stored);
             let types = &self.fold.key_types;
             // The stored representative of equal keys stays.
@@ -323,9 +329,15 @@ impl<'a> Groups<'a> {
     ///
     /// # Safety
     /// As `new`.
-    pub unsafe fn dump(&mut self, g: usize) -> Vec<Option<Datum>> {
+    pub unsafe fn stored(&mut self, g: usize) -> Vec<Option<Datum>> {
         // SAFETY: the cells of the group were made by this fold.
-        unsafe { self.states.dump(&self.groups[g].cells) }
+        unsafe {
+            let states = self.states.dump(&self.groups[g].cells);
+            match &self.packing {
+                Some(packing) => vec![Some(packing.pack(&states))],
+                None => states,
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod group;
 mod output;
+mod packed;
 mod parts;
 mod state;
 
@@ -293,7 +294,7 @@ unsafe fn compose(
         };
         groups.compose(g, outputs, columns, &mut put);
         put(state[0], groups.rows(g).into_datum());
-        for (i, value) in groups.dump(g).into_iter().enumerate() {
+        for (i, value) in groups.stored(g).into_iter().enumerate() {
             put(state[i + 1], value);
         }
     }
