@@ -8,7 +8,7 @@ use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
-use crate::pg::{ext, original};
+use crate::pg::{ext, original, reserve};
 use crate::queue::{self, in_flight};
 use crate::refresh::{Moment, flush};
 use pgrx::{pg_guard, pg_sys};
@@ -93,6 +93,9 @@ unsafe extern "C-unwind" fn process_utility(
         };
         let mut frame = Frame::new();
         frame.push(source);
+        if concerns((*(*pstmt).utilityStmt).type_) {
+            reserve::require();
+        }
         let error = before(&mut call);
         frame.pop();
         original::rethrow(error);

@@ -9,7 +9,7 @@ use super::state::{Cell, Input, States, copy, width};
 use crate::analyze::fold::{Fold, Output};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
-use crate::pg::memory::Arena;
+use crate::pg::memory::{self, Arena};
 use crate::pg::spi::Rows;
 use crate::refresh::keyed::hash_value;
 use pgrx::FromDatum;
@@ -157,7 +157,7 @@ impl<'a> Groups<'a> {
             let input =
                 Input { args: (0..args).map(arg).collect(), filters: (0..filters).map(filter).collect(), inexact };
             let weight = get(0).and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
-            self.waiting.push((group, weight, input));
+            memory::push(&mut self.waiting, (group, weight, input));
         }
     }
 
@@ -179,7 +179,9 @@ impl<'a> Groups<'a> {
             let types = &self.fold.key_types;
             let key = key.iter().zip(types).map(|(v, t)| v.map(|d| copy(d, t))).collect();
             let cells = self.states.fresh();
-            self.groups.push(Group { key, tid: None, rows: 0, cells, looked_up: false, shown: 0, recompute: false });
+            let group = Group { key, tid: None, rows: 0, cells, looked_up: false, shown: 0, recompute: false };
+            memory::push(&mut self.groups, group);
+            memory::enough(self.by_hash.try_reserve(1));
             self.by_hash.entry(hash).or_default().push(self.groups.len() - 1);
             self.groups.len() - 1
         }
