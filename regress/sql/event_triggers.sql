@@ -1,7 +1,7 @@
 -- Event triggers for what is dropped: they see what users have made, whichever way a TVIEW goes; never a stage or what belongs to one.
 CREATE SCHEMA event_triggers;
 SET search_path = event_triggers, public;
-SET client_min_messages = warning;
+SET client_min_messages = error;
 CREATE ROLE event_triggers_owner;
 GRANT USAGE, CREATE ON SCHEMA event_triggers TO event_triggers_owner;
 CREATE TABLE seen (tag text, kind text, object text);
