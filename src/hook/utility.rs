@@ -160,6 +160,7 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_DropOwnedStmt
             | T_ReassignOwnedStmt
             | T_CopyStmt
+            | T_ExplainStmt
             | T_ViewStmt
             | T_IndexStmt
             | T_CreateTrigStmt
@@ -186,7 +187,7 @@ unsafe fn wants_flush(tree: *mut pg_sys::Node) -> bool {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
         match (*tree).type_ {
-            pg_sys::NodeTag::T_CommentStmt => false,
+            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt => false,
             pg_sys::NodeTag::T_CopyStmt => !(*tree.cast::<pg_sys::CopyStmt>()).is_from,
             _ => true,
         }
@@ -233,6 +234,7 @@ unsafe fn dispatch(call: &mut Call) {
         }
         or_raise(match tag {
             T_CreateTableAsStmt => create::before(call),
+            T_ExplainStmt => create::explained(tree.cast()),
             T_CreateStmt | T_CreateForeignTableStmt => life::create_table(call),
             T_AlterRoleStmt | T_GrantRoleStmt => life::roles(call),
             T_RefreshMatViewStmt => refresh::before(call),

@@ -249,7 +249,10 @@ impl Job<'_> {
         size: Size,
     ) -> Result<()> {
         let positions = self.key_positions();
-        let redo = groups.to_recompute(&positions);
+        let mut redo = groups.to_recompute(&positions);
+        if !redo.is_empty() && self.may_meet() {
+            redo = (0..groups.len()).collect();
+        }
         let tview = self.tview;
         let Some(fold) = &tview.fold else { return Ok(()) };
         let mut changes = Changes::new(self.rel);
