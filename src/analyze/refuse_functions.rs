@@ -67,6 +67,13 @@ pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
                 "If the function always gives the same result for the same arguments, declare it IMMUTABLE.",
             ));
         }
+        if reads_text_search_setting(found.function) {
+            return Err(Error::unsupported(
+                format!("function {name}() depends on default_text_search_config and cannot be maintained"),
+                at,
+                "Name the configuration, as in to_tsvector('english', …) @@ to_tsquery('english', …).",
+            ));
+        }
         if found.function.to_u32() < pg_sys::FirstNormalObjectId {
             return Err(Error::unsupported(
                 format!("function {name}() depends on the clock, the session or the catalogs and cannot be maintained"),
@@ -99,17 +106,7 @@ unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void)
 }
 
 fn refused(function: pg_sys::Oid) -> bool {
-    // to_tsvector(text) and its kin take their configuration from a setting that is not pinned.
-    let configuration = [
-        pg_sys::F_TO_TSVECTOR_TEXT,
-        pg_sys::F_TO_TSVECTOR_JSON,
-        pg_sys::F_TO_TSVECTOR_JSONB,
-        pg_sys::F_TO_TSQUERY_TEXT,
-        pg_sys::F_PLAINTO_TSQUERY_TEXT,
-        pg_sys::F_PHRASETO_TSQUERY_TEXT,
-        pg_sys::F_WEBSEARCH_TO_TSQUERY_TEXT,
-    ];
-    if configuration.contains(&function.to_u32()) {
+    if reads_text_search_setting(function) {
         return true;
     }
     let name = function_name(function);
@@ -120,6 +117,31 @@ fn refused(function: pg_sys::Oid) -> bool {
         return unsafe { pg_sys::get_func_nargs(function) } == 1;
     }
     among(REFUSED) && !among(ACCEPTED)
+}
+
+/// Whether a function takes its text search configuration from default_text_search_config: those of which another form names it.
+fn reads_text_search_setting(function: pg_sys::Oid) -> bool {
+    const WITHOUT: [u32; 18] = [
+        pg_sys::F_TO_TSVECTOR_TEXT,
+        pg_sys::F_TO_TSVECTOR_JSON,
+        pg_sys::F_TO_TSVECTOR_JSONB,
+        pg_sys::F_JSON_TO_TSVECTOR_JSON_JSONB,
+        pg_sys::F_JSONB_TO_TSVECTOR_JSONB_JSONB,
+        pg_sys::F_TO_TSQUERY_TEXT,
+        pg_sys::F_PLAINTO_TSQUERY_TEXT,
+        pg_sys::F_PHRASETO_TSQUERY_TEXT,
+        pg_sys::F_WEBSEARCH_TO_TSQUERY_TEXT,
+        pg_sys::F_TS_HEADLINE_TEXT_TSQUERY,
+        pg_sys::F_TS_HEADLINE_TEXT_TSQUERY_TEXT,
+        pg_sys::F_TS_HEADLINE_JSON_TSQUERY,
+        pg_sys::F_TS_HEADLINE_JSON_TSQUERY_TEXT,
+        pg_sys::F_TS_HEADLINE_JSONB_TSQUERY,
+        pg_sys::F_TS_HEADLINE_JSONB_TSQUERY_TEXT,
+        pg_sys::F_TS_MATCH_TT,
+        pg_sys::F_TS_MATCH_TQ,
+        pg_sys::F_GET_CURRENT_TS_CONFIG,
+    ];
+    WITHOUT.contains(&function.to_u32())
 }
 
 /// `*` matches any run of characters.

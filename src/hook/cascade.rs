@@ -5,6 +5,7 @@
 //! Invariant: a TVIEW that is still there after the statement has its stages: what was followed too far is made again.
 //! Called by utility, where there are event triggers at all.
 
+use super::dependents::{Address, relations_with};
 use super::life;
 use super::named::find;
 use super::redefine::redefine;
@@ -12,16 +13,12 @@ use super::utility::{Call, keep};
 use crate::catalog::stages;
 use crate::pg::error::Result;
 use crate::pg::syscatalog::{
-    CONSTRAINT, DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_COLUMN, DEPEND_OBJECT, DEPEND_ON_COLUMN, EVENT_TRIGGER_OID,
-    EVENT_TRIGGERS, OWNED, REWRITE, REWRITE_BY_OID, REWRITE_RELATION, SHARED_DEPEND_BY_REFERENCE, SHARED_DEPEND_CLASS,
+    CONSTRAINT, EVENT_TRIGGER_OID, EVENT_TRIGGERS, OWNED, SHARED_DEPEND_BY_REFERENCE, SHARED_DEPEND_CLASS,
     SHARED_DEPEND_DATABASE, SHARED_DEPEND_KIND, SHARED_DEPEND_OBJECT,
 };
 use crate::pg::{ext, list, name};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
-
-/// A class, an object, and a column of it or 0.
-type Address = (u32, u32, u32);
 
 /// Drops the stages of the TVIEWs that the statement will take along, and notes the TVIEWs.
 ///
@@ -36,7 +33,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         }
         let with_stages: BTreeSet<u32> =
             stages::all().into_iter().map(|(stage, _)| stages::root(stage).to_u32()).collect();
-        let tviews: BTreeSet<u32> = relations_with(start).intersection(&with_stages).copied().collect();
+        let tviews: BTreeSet<u32> = relations_with(start, false).intersection(&with_stages).copied().collect();
         if tviews.is_empty() {
             return Ok(());
         }
@@ -161,28 +158,4 @@ unsafe fn owned(role: *mut pg_sys::RoleSpec) -> Vec<Address> {
         found.retain(|row| row[0] == pg_sys::MyDatabaseId && row[3] == OWNED);
         found.into_iter().map(|row| (row[1].to_u32(), row[2].to_u32(), 0)).collect()
     }
-}
-
-/// The relations among what depends on these objects, themselves included. A query's dependencies belong to its rule.
-fn relations_with(start: Vec<Address>) -> BTreeSet<u32> {
-    let relation = pg_sys::RelationRelationId.to_u32();
-    let (mut seen, mut todo) = (BTreeSet::new(), start);
-    while let Some((class, object, column)) = todo.pop() {
-        if !seen.insert((class, object, column)) {
-            continue;
-        }
-        let wanted = [DEPEND_CLASS, DEPEND_OBJECT, DEPEND_COLUMN, DEPEND_ON_COLUMN];
-        for row in DEPEND_BY_REFERENCE.find(&[Oid::from(class), Oid::from(object)], &wanted) {
-            let row: Vec<u32> = row.into_iter().map(Oid::to_u32).collect();
-            if column != 0 && row[3] != column {
-                continue;
-            }
-            todo.push((row[0], row[1], row[2]));
-            if row[0] == REWRITE {
-                let rules = REWRITE_BY_OID.find(&[Oid::from(row[1])], &[REWRITE_RELATION]);
-                todo.extend(rules.into_iter().map(|rule| (relation, rule[0].to_u32(), 0)));
-            }
-        }
-    }
-    seen.into_iter().filter(|a| a.0 == relation && a.2 == 0).map(|a| a.1).collect()
 }

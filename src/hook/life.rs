@@ -215,7 +215,10 @@ pub unsafe fn names(call: &mut Call) -> Result<()> {
             && (*tree.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_COLUMN
         {
             let oid = find(relation);
-            if whole_row_is_read(oid) {
+            if pg_sys::get_rel_relkind(oid) as u8 == pg_sys::RELKIND_VIEW {
+                // Rows of the view have other names, which to_jsonb() shows.
+                call.after = After::View(relation);
+            } else if whole_row_is_read(oid) {
                 call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
             }
         }

@@ -7,6 +7,7 @@
 pub mod alter;
 mod cascade;
 pub mod create;
+mod dependents;
 pub mod executor;
 mod keys;
 pub mod life;
@@ -19,6 +20,7 @@ pub mod refresh;
 mod stages;
 pub mod statistics;
 pub mod syntax;
+mod types;
 pub mod utility;
 
 pub fn init() {

@@ -3,7 +3,7 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, cascade, create, keys, life, own, refresh};
+use super::{alter, cascade, create, keys, life, own, refresh, types};
 use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
@@ -45,6 +45,8 @@ pub enum After {
     Policies(*mut BTreeSet<u32>),
     /// What roles may do.
     Roles,
+    /// What values of a type are.
+    Type(pg_sys::Oid),
     Names,
     /// A subscription may write to other tables than before.
     Subscription,
@@ -175,6 +177,7 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_AlterExtensionContentsStmt
             | T_AlterObjectDependsStmt
             | T_CreateForeignTableStmt
+            | T_AlterEnumStmt
             | T_AlterRoleStmt
             | T_GrantRoleStmt
             | T_CreateSubscriptionStmt
@@ -252,6 +255,7 @@ unsafe fn dispatch(call: &mut Call) {
             }
             _ => Ok(()),
         });
+        types::before(call);
         if !call.done && matches!(tag, T_DropStmt | T_DropOwnedStmt | T_AlterTableStmt) {
             or_raise(cascade::before(call));
         }
@@ -275,6 +279,10 @@ unsafe fn finish(call: &mut Call) {
             After::View(view) => life::view_replaced(view),
             After::Policies(tables) => life::policies_changed(&*tables),
             After::Roles => life::roles_changed(),
+            After::Type(of) => {
+                types::changed(of);
+                Ok(())
+            }
             After::Subscription => {
                 pg_sys::CommandCounterIncrement();
                 install::follow_subscriptions()

@@ -16,11 +16,15 @@ const PINNED: &[(&str, &str)] = &[
     ("IntervalStyle", "'postgres'"),
     ("bytea_output", "'hex'"),
     ("lc_monetary", "'C'"),
+    ("array_nulls", "on"),
+    ("timezone_abbreviations", "'Default'"),
+    ("gin_fuzzy_search_limit", "0"),
+    ("transform_null_equals", "off"),
     ("search_path", "fuzz, public"),
 ];
 
 /// Other settings for a writer: TVIEWs must not depend on them. The search path has functions that answer otherwise.
-const ODD: &str = "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German, DMY'; SET extra_float_digits = -3; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'; SET search_path = fuzz_decoy, pg_catalog, fuzz, public";
+const ODD: &str = "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German, DMY'; SET extra_float_digits = -3; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'; SET array_nulls = off; SET timezone_abbreviations = 'Australia'; SET gin_fuzzy_search_limit = 3; SET quote_all_identifiers = on; SET search_path = fuzz_decoy, pg_catalog, fuzz, public";
 
 /// What the odd search path finds first.
 pub const DECOY: &str = "DROP SCHEMA IF EXISTS fuzz_decoy CASCADE; CREATE SCHEMA fuzz_decoy; GRANT USAGE ON SCHEMA fuzz_decoy TO PUBLIC; \

@@ -1,0 +1,55 @@
+-- What a query depends on changes without a write: labels, attributes, names of columns of views.
+CREATE SCHEMA type_changes;
+SET search_path = type_changes, public;
+CREATE TYPE state AS ENUM ('open', 'done');
+CREATE DOMAIN job_state AS state;
+CREATE TYPE address AS (street text, zip text);
+CREATE TABLE job (id int PRIMARY KEY, s state NOT NULL, n int, past state[], d job_state, a address);
+INSERT INTO job VALUES (1, 'open', 1, '{open,done}', 'open', ROW('x', '1')), (2, 'done', 2, '{done}', 'done', ROW('y', '2')), (3, 'open', 3, NULL, NULL, NULL);
+CREATE FUNCTION label(state) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''it is '' || $1::text';
+CREATE FUNCTION label(address) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT to_jsonb($1)::text';
+CREATE VIEW jobs AS SELECT id, s, n FROM job;
+CREATE TVIEW document AS SELECT id, jsonb_build_object('state', s, 'n', n, 'past', past) AS data FROM job;
+CREATE TVIEW by_state AS SELECT s::text AS state, count(*) AS n FROM job GROUP BY 1;
+CREATE TVIEW open_ones AS SELECT id, n FROM job WHERE s = 'open';
+CREATE TVIEW nested AS SELECT last, count(*) AS n FROM (SELECT n, max(d::text) AS last FROM job GROUP BY n HAVING count(*) > 0) q GROUP BY last;
+CREATE TVIEW called AS SELECT id, label(s) AS s, label(a) AS a FROM job;
+CREATE TVIEW whole AS SELECT to_jsonb(j) AS data FROM job j;
+CREATE TVIEW over AS SELECT data, count(*) AS n FROM document GROUP BY data;
+CREATE TVIEW of_view AS SELECT to_jsonb(j) AS data FROM jobs j;
+CREATE TVIEW places AS SELECT id, to_jsonb(a) AS a, (a).zip FROM job;
+CREATE TVIEW other AS SELECT id, n FROM job;
+CREATE FUNCTION wrong() RETURNS TABLE (name text, problem text, content text) LANGUAGE sql AS $$
+    SELECT t.name, o.* FROM tviews.tviews t, oracle(format('%I.%I', t.schema, t.name)::regclass) o WHERE t.schema = 'type_changes' $$;
+SELECT * FROM wrong();
+ALTER TYPE state RENAME VALUE 'open' TO 'todo';
+SELECT * FROM wrong();
+SELECT * FROM by_state ORDER BY state;
+INSERT INTO job VALUES (4, 'todo', 1);
+UPDATE job SET n = n + 1 WHERE id = 1;
+SELECT * FROM wrong();
+-- rolled back
+BEGIN;
+ALTER TYPE state RENAME VALUE 'todo' TO 'never';
+INSERT INTO job VALUES (5, 'never', 1);
+SELECT * FROM wrong();
+ROLLBACK;
+SELECT * FROM wrong();
+ALTER TYPE state ADD VALUE 'late' BEFORE 'done';
+INSERT INTO job VALUES (6, 'late', 7);
+SELECT * FROM wrong();
+ALTER TYPE address RENAME ATTRIBUTE street TO road;
+SELECT * FROM wrong();
+ALTER TYPE address ADD ATTRIBUTE city text;
+SELECT * FROM wrong();
+UPDATE job SET a.city = 'z', n = 0 WHERE id = 2;
+DELETE FROM job WHERE id = 1;
+SELECT * FROM wrong();
+ALTER TYPE address DROP ATTRIBUTE road;
+SELECT * FROM wrong();
+-- only those that depend on the type are computed again
+SELECT count(*) > 0 AS reset FROM cost();
+ALTER TYPE state RENAME VALUE 'done' TO 'gone';
+SELECT tview, "full", wrong FROM cost();
+SET client_min_messages = warning;
+DROP SCHEMA type_changes CASCADE;
