@@ -49,7 +49,9 @@ COMMIT;
 SELECT * FROM wrong();
 -- other clauses, other limits: temporary files are refused
 SET temp_file_limit = '0';
+\set VERBOSITY sqlstate
 UPDATE sale SET amount = 0;
+\set VERBOSITY default
 RESET temp_file_limit;
 UPDATE sale SET amount = 0;
 SELECT * FROM wrong();

@@ -47,6 +47,27 @@ DELETE FROM job WHERE id = 1;
 SELECT * FROM wrong();
 ALTER TYPE address DROP ATTRIBUTE road;
 SELECT * FROM wrong();
+-- values with several forms of bytes: composite ones with long text, in rows and arrays, of types with more attributes than when they were stored
+CREATE TABLE page (id int PRIMARY KEY, body text, a address);
+CREATE TYPE pair AS (id int, body text);
+CREATE TVIEW bodies AS SELECT ROW(id, body)::pair AS doc FROM page;
+CREATE TVIEW in_both AS SELECT ROW(id, body)::pair AS doc FROM page INTERSECT ALL SELECT ROW(id, body)::pair FROM page;
+CREATE TVIEW lists AS SELECT ARRAY[ROW(id, body)::pair, NULL] AS docs, ROW(id, body)::pair AS doc, a FROM page;
+CREATE TVIEW addresses AS SELECT a FROM page;
+INSERT INTO page VALUES (1, repeat('abc ', 1000), ROW('1', 'x')), (2, (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) i), ROW('2', 'y')), (3, NULL, NULL), (4, 'short', ROW('2', 'y'));
+SELECT * FROM wrong();
+DELETE FROM page WHERE id = 1;
+UPDATE page SET id = id + 10;
+SELECT * FROM wrong();
+ALTER TYPE address ADD ATTRIBUTE country text;
+DELETE FROM page WHERE id = 14;
+UPDATE page SET a.country = 'z' WHERE id = 12;
+SELECT * FROM wrong();
+SET client_min_messages = warning;
+ALTER TYPE address DROP ATTRIBUTE zip CASCADE;
+RESET client_min_messages;
+DELETE FROM page;
+SELECT * FROM wrong();
 -- only those that depend on the type are computed again
 SELECT count(*) > 0 AS reset FROM cost();
 ALTER TYPE state RENAME VALUE 'done' TO 'gone';

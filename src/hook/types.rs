@@ -7,8 +7,10 @@ use super::dependents::relations_with;
 use super::named::find;
 use super::utility::{After, Call};
 use crate::catalog;
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
 use crate::queue;
-use crate::tam;
+use crate::tam::{self, storage};
 use pgrx::pg_sys::{self, Oid};
 
 /// Notes the type that a statement changes.
@@ -54,6 +56,27 @@ pub fn changed(of: Oid) {
     if concerned.is_empty() {
         return;
     }
-    concerned.into_iter().for_each(queue::recompute);
+    // SAFETY: a look-up in a system cache.
+    let has_attributes = unsafe { pg_sys::get_typtype(of) } as u8 == pg_sys::TYPTYPE_COMPOSITE;
+    for relid in concerned {
+        if has_attributes {
+            index_again(relid);
+        }
+        queue::recompute(relid);
+    }
     catalog::invalidate_all();
+}
+
+/// Rows are found by hashes, and the hash of a value changes with the attributes of its type, although its bytes do not.
+fn index_again(tview: Oid) {
+    // The lock that REINDEX takes, and more: the owner's functions may be called.
+    let Some(rel) = Relation::open(tview, pg_sys::AccessExclusiveLock) else { return };
+    let (owner, persistence) = (rel.class().relowner, rel.class().relpersistence as u8);
+    // SAFETY: the relation is locked and, after the check, open only here.
+    unsafe {
+        pg_sys::CheckTableNotInUse(rel.raw(), c"ALTER TYPE".as_ptr());
+        drop(rel);
+        let _pinned = Pinned::new(owner);
+        storage::rebuild_indexes(tview, persistence);
+    }
 }

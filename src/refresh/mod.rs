@@ -19,6 +19,7 @@ mod keyed;
 mod locks;
 mod meetings;
 mod pairs;
+mod plain;
 pub mod populate;
 mod provisional;
 mod rows;
