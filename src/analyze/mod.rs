@@ -3,7 +3,7 @@
 //! load: the stored query, views expanded · select_list: functions moved to FROM · refuse: what cannot be maintained ·
 //! relations: what a query reads · operators: the search_path that text needs · locate: where a refused construct stands ·
 //! describe: the description · dirty: the query for the keys that a change can affect · null_extension: what outer joins
-//! null-extend in it · lift, reduce: sub-queries in it · change_rows: change sets in the place of relations · delta: the weighted
+//! null-extend in it · lift, reduce: sub-queries in it · levels: what a tree takes from around it · change_rows: change sets in the place of relations · delta: the weighted
 //! rows by which a join changes · value_range: those of a changed value · fence: their form for few rows · fold: state and outputs of grouped queries · text: SQL of
 //! the whole query.
 //! Called by the DDL hooks (at creation, with error positions) and by refresh (once per TVIEW and backend).
@@ -17,6 +17,7 @@ mod fence;
 pub mod fold;
 mod grouping_sets;
 pub mod join_values;
+mod levels;
 mod lift;
 pub mod load;
 pub mod locate;

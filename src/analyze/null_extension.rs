@@ -141,6 +141,11 @@ pub(super) unsafe fn conjunction(conditions: Vec<*mut pg_sys::Node>) -> *mut pg_
 
 /// Whether a LATERAL item of the FROM clause looks at a null-extended side: its rows are others then.
 pub(super) unsafe fn lateral_depends(query: *mut pg_sys::Query, side: &BTreeSet<usize>) -> bool {
+    lateral_looks(query, &|var| side.contains(&((*var).varno as usize)))
+}
+
+/// Whether a LATERAL item of the FROM clause looks at one of some columns of the others.
+unsafe fn lateral_looks(query: *mut pg_sys::Query, at: &dyn Fn(*mut pg_sys::Var) -> bool) -> bool {
     relations::in_from(query).into_iter().any(|i| {
         let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
         if !(*rte).lateral {
@@ -153,9 +158,9 @@ pub(super) unsafe fn lateral_depends(query: *mut pg_sys::Query, side: &BTreeSet<
             pg_sys::RTEKind::RTE_VALUES => ((*rte).values_lists.cast(), 0),
             _ => return true,
         };
-        let looks_at = set_of(list::members(pg_sys::pull_varnos_of_level(std::ptr::null_mut(), node, level)));
-        // Vars of a join alias may stand for columns of the side.
-        looks_at.iter().any(|v| side.contains(v) || is_join(query, *v))
+        // Vars of a join alias may stand for any column below it.
+        list::iter::<pg_sys::Var>(pg_sys::pull_vars_of_level(node, level))
+            .any(|var| is_join(query, (*var).varno as usize) || at(var))
     })
 }
 
@@ -163,7 +168,7 @@ unsafe fn is_join(query: *mut pg_sys::Query, index: usize) -> bool {
     (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).rtekind == pg_sys::RTEKind::RTE_JOIN
 }
 
-/// Conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
+/// Drops conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
 pub(super) unsafe fn outer_conditions(
     query: *mut pg_sys::Query,
     joins: &[OnPath],
@@ -171,6 +176,13 @@ pub(super) unsafe fn outer_conditions(
     sub: &Block,
     group: &BTreeSet<usize>,
 ) -> std::result::Result<(), Why> {
+    let is_extended = |var: *mut pg_sys::Var| {
+        (*var).varno as usize == index
+            && match sub.output((*var).varattno) {
+                Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
+                None => true,
+            }
+    };
     let depends = |condition: *mut pg_sys::Node| {
         if !mentions(condition).contains(&index) {
             return false;
@@ -185,16 +197,11 @@ pub(super) unsafe fn outer_conditions(
             }
             false
         });
-        vars.into_iter().any(|var| {
-            if (*var).varno as usize != index {
-                return false;
-            }
-            match sub.output((*var).varattno) {
-                Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
-                None => true,
-            }
-        })
+        vars.into_iter().any(&is_extended)
     };
+    if lateral_looks(query, &is_extended) {
+        return Err("a LATERAL item depends on the nullable side of an outer join".into());
+    }
     for on in joins {
         let quals = ext::flatten_join_aliases(query, (*on.join).quals);
         for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {

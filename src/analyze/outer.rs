@@ -7,6 +7,7 @@
 use super::change_rows::replace_by;
 use super::delta::{constant, Why};
 use super::describe::{Block, Described, Item};
+use super::levels;
 use super::null_extension::{conjunction, find, is_nullable};
 use crate::capture::install::make;
 use crate::pg::error::Result;
@@ -77,8 +78,8 @@ impl Place {
         }
         let partners = |changes: bool| -> Result<*mut pg_sys::Node> {
             let one = pg_sys::makeTargetEntry(constant(1).cast(), 1, pg_sys::pstrdup(c"one".as_ptr()), false);
-            let quals = outward(ext::copy(on), &inside);
-            let sub = only_side(block, side, &inside, quals, pg_sys::lappend(std::ptr::null_mut(), one.cast()));
+            let sub = only_side(block, side, &inside, on, pg_sys::lappend(std::ptr::null_mut(), one.cast()));
+            below(sub, &inside);
             if changes {
                 self.put_changed(sub, d, atom)?;
             }
@@ -133,6 +134,10 @@ impl Place {
             return Ok(None);
         }
         let sub = only_side(block, side, &inside, std::ptr::null_mut(), targets);
+        // On its own it has no queries around it.
+        if levels::looks_up(sub.cast()) {
+            return Ok(None);
+        }
         self.put_changed(sub, d, atom)?;
         let text = deparse::text(sub);
         Ok(Some(format!("SELECT DISTINCT * FROM ({text}) x")))
@@ -170,11 +175,12 @@ unsafe fn equal_to_outside(condition: *mut pg_sys::Node, inside: &BTreeSet<usize
         && known.hash_proc != pg_sys::InvalidOid
         && (deterministic(op.inputcollid) || op.inputcollid == pg_sys::exprCollation(value))
         && !pg_sys::contain_mutable_functions(value)
+        && !levels::looks_up(value)
         && !pg_sys::checkExprHasSubLink(value);
     right.then(|| ext::copy(value))
 }
 
-/// A query over one side of a join.
+/// A query over one side of a join, at the level of the block that the join is in.
 unsafe fn only_side(
     block: *mut pg_sys::Query,
     side: *mut pg_sys::Node,
@@ -189,10 +195,18 @@ unsafe fn only_side(
     blank_others((*sub).rtable, side, inside);
     let from = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
     (*from).fromlist = pg_sys::lappend(std::ptr::null_mut(), ext::copy(side).cast());
-    (*from).quals = quals;
+    (*from).quals = ext::copy(quals);
     (*sub).jointree = from;
     (*sub).targetList = targets;
     sub
+}
+
+/// Moves such a query to where it is a sub-query of the block: what it takes from around the block is one level further up,
+/// and so are now the relations of the block that are not `inside`, which its condition looks at.
+unsafe fn below(sub: *mut pg_sys::Query, inside: &BTreeSet<usize>) {
+    pg_sys::IncrementVarSublevelsUp(sub.cast(), 1, 1);
+    let from = (*sub).jointree;
+    (*from).quals = outward((*from).quals, inside);
 }
 
 /// Makes range table entries that are not below `side` empty ones: the deparser looks at all joins of a range table.
@@ -218,18 +232,18 @@ unsafe fn joins_below(node: *mut pg_sys::Node, out: &mut BTreeSet<usize>) {
     }
 }
 
-/// A condition for use inside a sub-query that has the relations `inside` itself.
+/// A condition of the block, for use inside a sub-query that has the relations `inside` itself.
 unsafe fn outward(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> *mut pg_sys::Node {
     walk::rewrite(condition, &mut |node| {
         if !list::is(node, pg_sys::NodeTag::T_Var) {
             return None;
         }
         let var = node.cast::<pg_sys::Var>();
-        if inside.contains(&((*var).varno as usize)) {
+        if (*var).varlevelsup > 0 || inside.contains(&((*var).varno as usize)) {
             return None;
         }
         let out = ext::copy(var);
-        (*out).varlevelsup += 1;
+        (*out).varlevelsup = 1;
         Some(out.cast())
     })
 }
