@@ -267,7 +267,7 @@ pub(super) unsafe fn forget_in_joins(
         forget_in_joins(block, (*join).rarg, uses)?;
         let all = conditions(ext::flatten_join_aliases(block, (*join).quals));
         if all.iter().any(|c| uses(*c)) {
-            if (*join).jointype != pg_sys::JoinType::JOIN_INNER || !(*join).usingClause.is_null() {
+            if (*join).jointype != pg_sys::JoinType::JOIN_INNER {
                 return Err("an outer join depends on what a sub-query computes".into());
             }
             let rest: Vec<_> = all.into_iter().filter(|c| !uses(*c)).collect();

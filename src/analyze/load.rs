@@ -9,7 +9,7 @@ use crate::pg::relation::Relation;
 use crate::pg::{ext, list};
 use pgrx::pg_sys;
 
-/// A copy of the stored defining query of a materialized view.
+/// A copy of the stored defining query of a materialized view, its joins plain.
 pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
     // SAFETY: rules belong to the open relation; the action is copied.
     unsafe {
@@ -21,7 +21,9 @@ pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
         if list::len(actions) != 1 {
             return Err(Error::Internal("a materialized view has more than one action".into()));
         }
-        Ok(ext::copy(list::nth::<pg_sys::Query>(actions, 0)))
+        let query = ext::copy(list::nth::<pg_sys::Query>(actions, 0));
+        super::joins::plain(query);
+        Ok(query)
     }
 }
 
@@ -76,6 +78,16 @@ unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
     })
 }
 
+/// A copy of `query` as it is written by us: joins without names and USING.
+///
+/// # Safety
+/// `query` is a valid analysed query.
+pub unsafe fn plain(query: *mut pg_sys::Query) -> *mut pg_sys::Query {
+    let copy = ext::copy(query);
+    super::joins::plain(copy);
+    copy
+}
+
 /// A copy of `query` in which views are sub-queries.
 ///
 /// # Safety
@@ -88,6 +100,7 @@ pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
         return Err(Error::unsupported("query is rewritten by a rule", -1, "Only plain SELECT can be maintained."));
     }
     let expanded = list::nth(rewritten, 0);
+    super::joins::plain(expanded);
     super::select_list::move_to_from(expanded);
     Ok(expanded)
 }

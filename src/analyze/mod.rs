@@ -1,6 +1,6 @@
 //! Analysis: from the server's analysed `Query` to the PostgreSQL-free description, and the reasons why not.
 //!
-//! load: the stored query, views expanded · select_list: functions moved to FROM · refuse: what cannot be maintained ·
+//! load: the stored query, views expanded · joins: those without names and USING · select_list: functions moved to FROM · refuse: what cannot be maintained ·
 //! relations: what a query reads · operators: the search_path that text needs · locate: where a refused construct stands ·
 //! describe: the description · dirty: the query for the keys that a change can affect · null_extension: what outer joins
 //! null-extend in it · lift, reduce: sub-queries in it · levels: what a tree takes from around it · change_rows: change sets in the place of relations · delta: the weighted
@@ -17,6 +17,7 @@ mod fence;
 pub mod fold;
 mod grouping_sets;
 pub mod join_values;
+mod joins;
 mod levels;
 mod lift;
 pub mod load;

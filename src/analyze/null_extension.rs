@@ -158,14 +158,8 @@ unsafe fn lateral_looks(query: *mut pg_sys::Query, at: &dyn Fn(*mut pg_sys::Var)
             pg_sys::RTEKind::RTE_VALUES => ((*rte).values_lists.cast(), 0),
             _ => return true,
         };
-        // Vars of a join alias may stand for any column below it.
-        list::iter::<pg_sys::Var>(pg_sys::pull_vars_of_level(node, level))
-            .any(|var| is_join(query, (*var).varno as usize) || at(var))
+        list::iter::<pg_sys::Var>(pg_sys::pull_vars_of_level(node, level)).any(at)
     })
-}
-
-unsafe fn is_join(query: *mut pg_sys::Query, index: usize) -> bool {
-    (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).rtekind == pg_sys::RTEKind::RTE_JOIN
 }
 
 /// Drops conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.

@@ -95,9 +95,6 @@ impl Place {
         (*absent).args = pg_sys::lappend(std::ptr::null_mut(), present.cast());
         (*absent).location = -1;
         (*join).jointype = if self.in_left { pg_sys::JoinType::JOIN_RIGHT } else { pg_sys::JoinType::JOIN_LEFT };
-        if !(*join).usingClause.is_null() {
-            return Ok(Err("USING of an outer join".into()));
-        }
         (*join).quals = pg_sys::makeBoolConst(false, false);
         let from = (*block).jointree;
         let mut all: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit((*from).quals.cast())).collect();

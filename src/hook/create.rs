@@ -374,7 +374,7 @@ pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decisio
     if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
         return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);
     }
-    let text = deparse::text(query);
+    let text = deparse::text(load::plain(query));
     let path = operators::search_path(load::expand(query)?);
     stages::trial(&text, &path, user)
 }

@@ -4,7 +4,7 @@
 //! when a query has only one, and then a column that is ordered by is taken for an output column of that name.
 //! Called by everything that makes SQL of an edited query. Source: utils/adt/ruleutils.c, get_query_def.
 
-use super::{ext, row_comparison};
+use super::{ext, named_row, row_comparison};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -15,6 +15,7 @@ use std::ffi::CStr;
 pub unsafe fn text(query: *mut pg_sys::Query) -> String {
     let copy = ext::copy(query);
     row_comparison::lead(copy);
+    let copy = named_row::select(copy);
     #[cfg(not(feature = "pg18"))]
     qualify(copy);
     CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned()

@@ -16,6 +16,7 @@ pub mod guc;
 pub mod list;
 pub mod memory;
 pub mod name;
+mod named_row;
 pub mod original;
 pub mod pinned;
 mod receiver;
