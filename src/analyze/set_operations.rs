@@ -6,6 +6,7 @@
 //! Invariant: the same rows, each as often, as the set operation gives. Source: executor/nodeSetOp.c.
 
 use super::load::outputs;
+use crate::capture::install::make;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
 use crate::pg::{deparse, ext, list};
@@ -44,15 +45,15 @@ unsafe fn collect(query: *mut pg_sys::Query, node: *mut pg_sys::Node, out: &mut 
 /// `branch` is one of `branches(query)`.
 pub unsafe fn outputs_of(query: *mut pg_sys::Query, branch: *mut pg_sys::Query) -> Option<Vec<*mut pg_sys::Node>> {
     let set = &*(*query).setOperations.cast::<pg_sys::SetOperationStmt>();
-    let types = list::oids(set.colTypes);
+    let types = list::oids(set.colTypes).into_iter().zip(list::oids(set.colCollations));
     outputs(branch)
         .into_iter()
         .zip(types)
-        .map(|(tle, wanted)| {
+        .map(|(tle, (wanted, collation))| {
             let expr = ext::flatten_join_aliases(branch, (*tle).expr.cast());
             let given = pg_sys::exprType(expr);
             if given == wanted {
-                return Some(expr);
+                return Some(collated(expr, collation));
             }
             let cast = pg_sys::coerce_to_target_type(
                 std::ptr::null_mut(),
@@ -64,9 +65,21 @@ pub unsafe fn outputs_of(query: *mut pg_sys::Query, branch: *mut pg_sys::Query) 
                 pg_sys::CoercionForm::COERCE_EXPLICIT_CAST,
                 -1,
             );
-            (!cast.is_null()).then_some(cast)
+            (!cast.is_null()).then(|| collated(cast, collation))
         })
         .collect()
+}
+
+/// The expression with the collation that the set operation has found for the column, if it has one.
+unsafe fn collated(expr: *mut pg_sys::Node, collation: pg_sys::Oid) -> *mut pg_sys::Node {
+    if collation == pg_sys::InvalidOid || pg_sys::exprCollation(expr) == collation {
+        return expr;
+    }
+    let collate = make::<pg_sys::CollateExpr>(pg_sys::NodeTag::T_CollateExpr);
+    (*collate).arg = expr.cast();
+    (*collate).collOid = collation;
+    (*collate).location = -1;
+    collate.cast()
 }
 
 /// The query without set operations other than UNION ALL; None when there are none.
@@ -108,14 +121,22 @@ unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {
     let set = &*node.cast::<pg_sys::SetOperationStmt>();
     let types = list::oids(set.colTypes);
     let columns = (1..=types.len()).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ");
+    let collations = list::oids(set.colCollations);
     let casts: Vec<String> = types
         .iter()
+        .zip(collations)
         .enumerate()
-        .map(|(i, t)| {
+        .map(|(i, (t, collation))| {
             // "character" and "bit" would be those of length one: without a length they have other names.
             let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
             let of = CStr::from_ptr(pg_sys::format_type_extended(*t, -1, flags as pg_sys::bits16));
-            format!("c{}::{}", i + 1, of.to_string_lossy())
+            let collate = if collation == pg_sys::InvalidOid {
+                String::new()
+            } else {
+                let name = CStr::from_ptr(pg_sys::generate_collation_name(collation));
+                format!(" COLLATE {}", name.to_string_lossy())
+            };
+            format!("c{}::{}{collate}", i + 1, of.to_string_lossy())
         })
         .collect();
     let side =

@@ -1,13 +1,13 @@
 //! SQL text of the whole query of a TVIEW, as population and recomputation run it.
 //!
-//! ORDER BY is kept out of storage (unless LIMIT needs it). Queries that are folded get more columns, kept in state
+//! ORDER BY is kept out of storage (unless LIMIT needs it, or rows come from it). Queries that are folded get more columns, kept in state
 //! attributes: the number of join rows behind the row, then the states of the aggregates.
 
 use super::fold::Fold;
 use super::load::outputs;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{deparse, ext};
+use crate::pg::{deparse, ext, list};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use tviews_core::model::Shape;
@@ -19,7 +19,7 @@ use tviews_core::model::Shape;
 pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> Result<String> {
     let copy = ext::copy(query);
     let q = &mut *copy;
-    if q.limitCount.is_null() && q.limitOffset.is_null() && !q.hasDistinctOn {
+    if q.limitCount.is_null() && q.limitOffset.is_null() && !q.hasDistinctOn && !sorts_by_sets(copy) {
         q.sortClause = std::ptr::null_mut();
     }
     if let Some(fold) = fold {
@@ -35,6 +35,12 @@ pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<
         q.hasAggs = true;
     }
     Ok(deparse::text(copy))
+}
+
+/// Whether a set-returning function in ORDER BY makes rows.
+unsafe fn sorts_by_sets(query: *mut pg_sys::Query) -> bool {
+    list::iter::<pg_sys::TargetEntry>((*query).targetList)
+        .any(|t| (*t).resjunk && pg_sys::expression_returns_set((*t).expr.cast()))
 }
 
 /// Adds a state behind the output columns (before junk entries, whose numbers do not matter to the deparser).

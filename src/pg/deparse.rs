@@ -4,7 +4,7 @@
 //! when a query has only one, and then a column that is ordered by is taken for an output column of that name.
 //! Called by everything that makes SQL of an edited query. Source: utils/adt/ruleutils.c, get_query_def.
 
-use super::{ext, named_row, row_comparison};
+use super::{cycle_marks, ext, named_row, row_comparison};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -15,6 +15,7 @@ use std::ffi::CStr;
 pub unsafe fn text(query: *mut pg_sys::Query) -> String {
     let copy = ext::copy(query);
     row_comparison::lead(copy);
+    cycle_marks::bare(copy);
     let copy = named_row::select(copy);
     #[cfg(not(feature = "pg18"))]
     qualify(copy);

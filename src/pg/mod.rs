@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod callback;
 pub mod callees;
+mod cycle_marks;
 pub mod ddl;
 pub mod deparse;
 pub mod ending;
