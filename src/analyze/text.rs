@@ -17,49 +17,61 @@ use tviews_core::model::Shape;
 /// # Safety
 /// `query` is a valid stored query.
 pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> Result<String> {
-    let copy = ext::copy(query);
-    let q = &mut *copy;
-    if q.limitCount.is_null() && q.limitOffset.is_null() && !q.hasDistinctOn && !sorts_by_sets(copy) {
-        q.sortClause = std::ptr::null_mut();
-    }
-    if let Some(fold) = fold {
-        if *shape == Shape::Distinct {
-            q.groupClause = q.distinctClause;
-            q.distinctClause = std::ptr::null_mut();
+    // SAFETY: `query` is a valid stored query, as the caller promises.
+    unsafe {
+        let copy = ext::copy(query);
+        let q = &mut *copy;
+        if q.limitCount.is_null() && q.limitOffset.is_null() && !q.hasDistinctOn && !sorts_by_sets(copy) {
+            q.sortClause = std::ptr::null_mut();
         }
-        let next = outputs(copy).len() as i16 + 1;
-        append(q, next, count_all(), 0);
-        for (i, state) in fold.states.iter().enumerate() {
-            append(q, next + 1 + i as i16, ext::copy(state.node), i + 1);
+        if let Some(fold) = fold {
+            if *shape == Shape::Distinct {
+                q.groupClause = q.distinctClause;
+                q.distinctClause = std::ptr::null_mut();
+            }
+            let next = outputs(copy).len() as i16 + 1;
+            append(q, next, count_all(), 0);
+            for (i, state) in fold.states.iter().enumerate() {
+                append(q, next + 1 + i as i16, ext::copy(state.node), i + 1);
+            }
+            q.hasAggs = true;
         }
-        q.hasAggs = true;
+        Ok(deparse::text(copy))
     }
-    Ok(deparse::text(copy))
 }
 
 /// Whether a set-returning function in ORDER BY makes rows.
 unsafe fn sorts_by_sets(query: *mut pg_sys::Query) -> bool {
-    list::iter::<pg_sys::TargetEntry>((*query).targetList)
-        .any(|t| (*t).resjunk && pg_sys::expression_returns_set((*t).expr.cast()))
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        list::iter::<pg_sys::TargetEntry>((*query).targetList)
+            .any(|t| (*t).resjunk && pg_sys::expression_returns_set((*t).expr.cast()))
+    }
 }
 
 /// Adds a state behind the output columns (before junk entries, whose numbers do not matter to the deparser).
 unsafe fn append(q: &mut pg_sys::Query, resno: i16, state: *mut pg_sys::Aggref, number: usize) {
-    let label = CString::new(format!("tviews_state_{number}")).unwrap_or_default();
-    let tle = pg_sys::makeTargetEntry(state.cast(), resno, pg_sys::pstrdup(label.as_ptr()), false);
-    q.targetList = pg_sys::lappend(q.targetList, tle.cast());
+    // SAFETY: `q` and `state` are live nodes of a tree of the server.
+    unsafe {
+        let label = CString::new(format!("tviews_state_{number}")).unwrap_or_default();
+        let tle = pg_sys::makeTargetEntry(state.cast(), resno, pg_sys::pstrdup(label.as_ptr()), false);
+        q.targetList = pg_sys::lappend(q.targetList, tle.cast());
+    }
 }
 
 /// `count(*)`.
 pub(super) unsafe fn count_all() -> *mut pg_sys::Aggref {
-    let count = make::<pg_sys::Aggref>(pg_sys::NodeTag::T_Aggref);
-    (*count).aggfnoid = pg_sys::Oid::from(pg_sys::F_COUNT_);
-    (*count).aggtype = pg_sys::INT8OID;
-    (*count).aggstar = true;
-    (*count).aggkind = b'n' as _;
-    (*count).aggsplit = pg_sys::AggSplit::AGGSPLIT_SIMPLE;
-    (*count).aggno = -1;
-    (*count).aggtransno = -1;
-    (*count).location = -1;
-    count
+    // SAFETY: makes a new node in the current context.
+    unsafe {
+        let count = make::<pg_sys::Aggref>(pg_sys::NodeTag::T_Aggref);
+        (*count).aggfnoid = pg_sys::Oid::from(pg_sys::F_COUNT_);
+        (*count).aggtype = pg_sys::INT8OID;
+        (*count).aggstar = true;
+        (*count).aggkind = b'n' as _;
+        (*count).aggsplit = pg_sys::AggSplit::AGGSPLIT_SIMPLE;
+        (*count).aggno = -1;
+        (*count).aggtransno = -1;
+        (*count).location = -1;
+        count
+    }
 }

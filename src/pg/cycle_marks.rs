@@ -12,25 +12,31 @@ use pgrx::pg_sys;
 /// # Safety
 /// `query` is valid and the caller's own.
 pub unsafe fn bare(query: *mut pg_sys::Query) {
-    walk::walk(query.cast(), &mut |n| {
-        if list::is(n, pg_sys::NodeTag::T_CTECycleClause) {
-            let clause = &mut *n.cast::<pg_sys::CTECycleClause>();
-            clause.cycle_mark_value = literal(clause.cycle_mark_value);
-            clause.cycle_mark_default = literal(clause.cycle_mark_default);
-        }
-        false
-    });
+    // SAFETY: the nodes are live ones of a tree of the server, as the caller promises.
+    unsafe {
+        walk::walk(query.cast(), &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_CTECycleClause) {
+                let clause = &mut *n.cast::<pg_sys::CTECycleClause>();
+                clause.cycle_mark_value = literal(clause.cycle_mark_value);
+                clause.cycle_mark_default = literal(clause.cycle_mark_default);
+            }
+            false
+        });
+    }
 }
 
 unsafe fn literal(node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    if !list::is(node, pg_sys::NodeTag::T_Const) {
-        return node;
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        if !list::is(node, pg_sys::NodeTag::T_Const) {
+            return node;
+        }
+        let value = &*node.cast::<pg_sys::Const>();
+        if value.consttype != pg_sys::TEXTOID || value.constisnull {
+            return node;
+        }
+        let text = pg_sys::text_to_cstring(value.constvalue.cast_mut_ptr());
+        let datum = pg_sys::Datum::from(text);
+        pg_sys::makeConst(pg_sys::UNKNOWNOID, -1, pg_sys::InvalidOid, -2, datum, false, false).cast()
     }
-    let value = &*node.cast::<pg_sys::Const>();
-    if value.consttype != pg_sys::TEXTOID || value.constisnull {
-        return node;
-    }
-    let text = pg_sys::text_to_cstring(value.constvalue.cast_mut_ptr());
-    let datum = pg_sys::Datum::from(text);
-    pg_sys::makeConst(pg_sys::UNKNOWNOID, -1, pg_sys::InvalidOid, -2, datum, false, false).cast()
 }

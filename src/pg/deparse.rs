@@ -13,24 +13,30 @@ use std::ffi::CStr;
 /// # Safety
 /// `query` is valid.
 pub unsafe fn text(query: *mut pg_sys::Query) -> String {
-    let copy = ext::copy(query);
-    row_comparison::lead(copy);
-    cycle_marks::bare(copy);
-    let copy = named_row::select(copy);
-    #[cfg(not(feature = "pg18"))]
-    qualify(copy);
-    CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned()
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe {
+        let copy = ext::copy(query);
+        row_comparison::lead(copy);
+        cycle_marks::bare(copy);
+        let copy = named_row::select(copy);
+        #[cfg(not(feature = "pg18"))]
+        qualify(copy);
+        CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned()
+    }
 }
 
 /// Gives the query a second item in its range table, which its FROM clause does not use.
 #[cfg(not(feature = "pg18"))]
 unsafe fn qualify(query: *mut pg_sys::Query) {
-    if super::list::len((*query).rtable) != 1 {
-        return;
+    // SAFETY: `query` is a copy that nobody else sees; the new node lives in the current context.
+    unsafe {
+        if super::list::len((*query).rtable) != 1 {
+            return;
+        }
+        let unused = pg_sys::palloc0(std::mem::size_of::<pg_sys::RangeTblEntry>()).cast::<pg_sys::RangeTblEntry>();
+        (*unused).type_ = pg_sys::NodeTag::T_RangeTblEntry;
+        (*unused).rtekind = pg_sys::RTEKind::RTE_RESULT;
+        (*unused).eref = pg_sys::makeAlias(c"unused".as_ptr(), std::ptr::null_mut());
+        (*query).rtable = pg_sys::lappend((*query).rtable, unused.cast());
     }
-    let unused = pg_sys::palloc0(std::mem::size_of::<pg_sys::RangeTblEntry>()).cast::<pg_sys::RangeTblEntry>();
-    (*unused).type_ = pg_sys::NodeTag::T_RangeTblEntry;
-    (*unused).rtekind = pg_sys::RTEKind::RTE_RESULT;
-    (*unused).eref = pg_sys::makeAlias(c"unused".as_ptr(), std::ptr::null_mut());
-    (*query).rtable = pg_sys::lappend((*query).rtable, unused.cast());
 }

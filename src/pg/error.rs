@@ -3,8 +3,8 @@
 //! Invariant: every error a user can cause has a SQLSTATE that a PostgreSQL user would expect, and a hint when there
 //! is something to do. `Internal` is a bug of ours.
 
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::PgSqlErrorCode as Code;
+use pgrx::pg_sys::panic::ErrorReport;
 
 use super::callback;
 

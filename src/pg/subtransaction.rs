@@ -6,7 +6,7 @@
 use super::original;
 use pgrx::pg_sys;
 use std::any::Any;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What `f` gives, after everything that it did has been rolled back. An error goes on after that.
 pub fn undone<T>(f: impl FnOnce() -> T) -> T {

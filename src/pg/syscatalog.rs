@@ -4,8 +4,8 @@
 //! from 15 to 18.
 
 use super::relation::Relation;
-use pgrx::pg_sys::{self, Oid};
 use pgrx::FromDatum;
+use pgrx::pg_sys::{self, Oid};
 
 /// A catalog, the index to use, and the columns the index starts with.
 pub struct Catalog {

@@ -5,9 +5,9 @@
 //! away equal rows follow one another, because the hash is locked.
 
 use super::apply::Changes;
-use super::rows::{pack, Places};
+use super::rows::{Places, pack};
 use super::tview::{Size, Tview};
-use super::{locks, Job};
+use super::{Job, locks};
 use crate::analyze::delta::Weighted;
 use crate::analyze::load;
 use crate::analyze::texts::Texts;
@@ -23,7 +23,7 @@ use crate::pg::spi::{Rows, Session};
 use crate::queue::changes::ChangeSet;
 use crate::queue::images::Images;
 use crate::queue::spill::Spill;
-use pgrx::{pg_sys, FromDatum};
+use pgrx::{FromDatum, pg_sys};
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -185,11 +185,8 @@ impl Job<'_> {
 
 /// A value without TOAST.
 unsafe fn plain(rel: &Relation, i: usize, value: pg_sys::Datum) -> pg_sys::Datum {
-    if rel.attribute(i).attlen == -1 {
-        pg_sys::pg_detoast_datum(value.cast_mut_ptr()).into()
-    } else {
-        value
-    }
+    // SAFETY: `rel` is open.
+    unsafe { if rel.attribute(i).attlen == -1 { pg_sys::pg_detoast_datum(value.cast_mut_ptr()).into() } else { value } }
 }
 
 fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut Weighed) {

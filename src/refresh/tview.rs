@@ -12,7 +12,7 @@ use crate::pg::callees::Callees;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
-use crate::pg::relation::{attname, Relation};
+use crate::pg::relation::{Relation, attname};
 use crate::pg::spi::{Plan, Session};
 use crate::tam;
 use pgrx::pg_sys;
@@ -86,11 +86,7 @@ impl Size {
     pub const WHOLE: Size = Size(SIZES - 1);
 
     pub fn of(rows: usize) -> Size {
-        if rows <= 16 {
-            Size::FEW
-        } else {
-            Size::many(rows)
-        }
+        if rows <= 16 { Size::FEW } else { Size::many(rows) }
     }
 
     /// Any path: plans for this number of rows, to a factor of four.

@@ -48,14 +48,14 @@ unsafe extern "C-unwind" fn relation_toast_am(_rel: pg_sys::Relation) -> pg_sys:
 }
 
 /// `CREATE ACCESS METHOD tview TYPE TABLE HANDLER tviews.am_handler`
-#[no_mangle]
+#[unsafe(no_mangle)]
 #[pg_guard]
 pub extern "C-unwind" fn tviews_am_handler(_fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     pg_sys::Datum::from(std::ptr::from_ref(routine()))
 }
 
 /// Version 1 calling convention of [`tviews_am_handler`], read by fmgr.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C-unwind" fn pg_finfo_tviews_am_handler() -> &'static pg_sys::Pg_finfo_record {
     const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
     &V1

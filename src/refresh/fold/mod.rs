@@ -14,7 +14,7 @@ use super::apply::Changes;
 use super::full::Filled;
 use super::keyed::KeyedSql;
 use super::tview::Size;
-use super::{locks, sql, Job};
+use super::{Job, locks, sql};
 use crate::analyze::delta::Weighted;
 use crate::analyze::fold::Fold;
 use crate::analyze::texts::Texts;
@@ -30,7 +30,7 @@ use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
 use group::Groups;
 use output::Outputs;
-use pgrx::{pg_sys, IntoDatum};
+use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -285,14 +285,17 @@ unsafe fn compose(
     state: &[usize],
     row: &mut Filled,
 ) {
-    let mut put = |i: usize, value: Option<pg_sys::Datum>| {
-        row.nulls[i] = value.is_none();
-        row.values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
-    };
-    groups.compose(g, outputs, columns, &mut put);
-    put(state[0], groups.rows(g).into_datum());
-    for (i, value) in groups.dump(g).into_iter().enumerate() {
-        put(state[i + 1], value);
+    // SAFETY: the group exists in `groups`; the row belongs to the TVIEW that is open.
+    unsafe {
+        let mut put = |i: usize, value: Option<pg_sys::Datum>| {
+            row.nulls[i] = value.is_none();
+            row.values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
+        };
+        groups.compose(g, outputs, columns, &mut put);
+        put(state[0], groups.rows(g).into_datum());
+        for (i, value) in groups.dump(g).into_iter().enumerate() {
+            put(state[i + 1], value);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::case::{Act, Case, End};
 use crate::hazards::Hazard;
 use crate::run::{Mode, Session};
 use crate::{case, case_seed, one, oracle};
-use anyhow::{bail, Result};
+use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
 /// Hazards without which a fault cannot show: cases that have none of them are not run.

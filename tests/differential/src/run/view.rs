@@ -2,7 +2,7 @@
 //! Invariant: a TVIEW that was created has the columns of its query. Called by `whole` and for `Act::Create`.
 
 use super::session::{describe, state};
-use super::{Failure, Hat, Run, BEFORE};
+use super::{BEFORE, Failure, Hat, Run};
 use crate::oracle;
 use crate::properties::Property;
 use anyhow::Result;

@@ -8,7 +8,7 @@ mod over;
 mod sets;
 mod statistics;
 
-use super::{from::From, Expr, Gen, Query};
+use super::{Expr, Gen, Query, from::From};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 

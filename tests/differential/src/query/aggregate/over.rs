@@ -2,7 +2,7 @@
 
 use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{from::From, Expr, Gen};
+use crate::query::{Expr, Gen, from::From};
 use crate::types::Ty;
 
 impl Gen<'_> {
@@ -29,11 +29,7 @@ impl Gen<'_> {
     }
 
     fn widened(&self, ty: Ty) -> Ty {
-        if ty == Ty::Num {
-            Ty::Num
-        } else {
-            Ty::Big
-        }
+        if ty == Ty::Num { Ty::Num } else { Ty::Big }
     }
 
     /// ` HAVING …`: crossed upwards and downwards by single rows, and unknown for NULL.
