@@ -162,7 +162,8 @@ impl Place {
 }
 
 /// The side of an equality that looks only at the relations `inside`, when the other one does not look at them. The
-/// equality is the one that the type's hashes agree with.
+/// equality is one that the type's hashes agree with: values that are equal to one of another type (integer and bigint) are equal to
+/// each other.
 unsafe fn equal_to_outside(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> Option<*mut pg_sys::Node> {
     // SAFETY: `condition` is a live node of a tree of the server.
     unsafe {
@@ -185,12 +186,12 @@ unsafe fn equal_to_outside(condition: *mut pg_sys::Node, inside: &BTreeSet<usize
         let at = sides.iter().position(|n| own(*n))?;
         let (value, other) = (sides[at], sides[1 - at]);
         let typid = pg_sys::exprType(value);
-        let types = (pg_sys::TYPECACHE_EQ_OPR | pg_sys::TYPECACHE_HASH_PROC) as i32;
+        let types = (pg_sys::TYPECACHE_HASH_OPFAMILY | pg_sys::TYPECACHE_HASH_PROC) as i32;
         let known = &*pg_sys::lookup_type_cache(typid, types);
         let deterministic = |c: pg_sys::Oid| c == pg_sys::InvalidOid || pg_sys::get_collation_isdeterministic(c);
         let right = looks_at(other).is_disjoint(inside)
-            && pg_sys::exprType(other) == typid
-            && known.eq_opr == op.opno
+            && known.hash_opf != pg_sys::InvalidOid
+            && pg_sys::op_in_opfamily(op.opno, known.hash_opf)
             && known.hash_proc != pg_sys::InvalidOid
             && (deterministic(op.inputcollid) || op.inputcollid == pg_sys::exprCollation(value))
             && !pg_sys::contain_mutable_functions(value)
