@@ -2,6 +2,7 @@
 CREATE SCHEMA integers;
 SET search_path = integers, public;
 SET client_min_messages = warning;
+SET jit = off;
 CREATE TABLE p (id int PRIMARY KEY, k smallint, v int);
 CREATE TABLE c (id bigint PRIMARY KEY, p bigint, v bigint);
 CREATE TABLE s (id smallint PRIMARY KEY, p bigint, v smallint);
@@ -51,7 +52,7 @@ CREATE PROCEDURE step() LANGUAGE plpgsql AS $$ DECLARE x text; BEGIN
 END $$;
 SELECT setseed(0.23);
 DO $$ DECLARE wrong text; BEGIN
-  FOR i IN 1..80 LOOP
+  FOR i IN 1..60 LOOP
     CALL integers.step();
     COMMIT;
     SELECT string_agg(o::text, ' ') INTO wrong FROM oracle() o;

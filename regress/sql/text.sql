@@ -4,6 +4,7 @@ CREATE SCHEMA text_;
 CREATE SCHEMA text_plain;
 SET search_path = text_, public;
 SET client_min_messages = warning;
+SET jit = off;
 CREATE TABLE t (id int PRIMARY KEY, g int, n int);
 CREATE TABLE c1 (b text COLLATE "C");
 CREATE TABLE c2 (b text COLLATE "POSIX");

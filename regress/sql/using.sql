@@ -2,6 +2,7 @@
 CREATE SCHEMA using_;
 SET search_path = using_, public;
 SET client_min_messages = warning;
+SET jit = off;
 CREATE TABLE a (id int PRIMARY KEY, k int, n int);
 CREATE TABLE b (id int PRIMARY KEY, k bigint, n int, gone int);
 CREATE TABLE c (id int PRIMARY KEY, k int, m int);

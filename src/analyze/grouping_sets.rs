@@ -8,10 +8,11 @@
 //! query they would be one, as they would be for everything here that compares expressions: `tell_apart` makes the second one
 //! COALESCE(g), which is the same to the planner.
 
+use super::printed;
 use super::set_operations::analysed;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{deparse, ext, list, walk};
+use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -51,9 +52,9 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
                 if bare && set.is_empty() {
                     one_row(branch);
                 }
-                format!("({})", deparse::text(branch))
+                Ok(format!("({})", printed::text(branch)?))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         analysed(query, branches.join(" UNION ALL ")).map(Some)
     }
 }

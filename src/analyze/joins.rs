@@ -50,7 +50,7 @@ unsafe fn block(query: *mut pg_sys::Query) {
 }
 
 /// All joins of a FROM clause, those below first.
-unsafe fn collect(node: *mut pg_sys::Node, out: &mut Vec<*mut pg_sys::JoinExpr>) {
+pub(super) unsafe fn collect(node: *mut pg_sys::Node, out: &mut Vec<*mut pg_sys::JoinExpr>) {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
         if list::is(node, pg_sys::NodeTag::T_FromExpr) {

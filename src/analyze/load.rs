@@ -69,6 +69,10 @@ impl Stages for Found {
         Ok(known.stage)
     }
 
+    fn makes(&self) -> bool {
+        false
+    }
+
     fn is_joined(&self, joined: &str) -> bool {
         self.known.get(self.at).is_some_and(|k| k.joined == joined)
     }

@@ -9,9 +9,10 @@ use super::delta::{Why, constant};
 use super::describe::{Block, Described, Item};
 use super::levels;
 use super::null_extension::{conjunction, find, is_nullable};
+use super::printed;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{deparse, ext, list, walk};
+use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -155,7 +156,7 @@ impl Place {
                 return Ok(None);
             }
             self.put_changed(sub, d, atom)?;
-            let text = deparse::text(sub);
+            let text = printed::text(sub)?;
             Ok(Some(format!("SELECT DISTINCT * FROM ({text}) x")))
         }
     }

@@ -6,10 +6,11 @@
 //! Invariant: the same rows, each as often, as the set operation gives. Source: executor/nodeSetOp.c.
 
 use super::load::outputs;
+use super::printed;
 use crate::capture::install::make;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
-use crate::pg::{deparse, ext, list};
+use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -106,7 +107,7 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
         if q.setOperations.is_null() || limited || branches(query).is_some() {
             return Ok(None);
         }
-        analysed(query, text(query, q.setOperations)).map(Some)
+        analysed(query, text(query, q.setOperations)?).map(Some)
     }
 }
 
@@ -131,13 +132,13 @@ pub(super) unsafe fn analysed(query: *mut pg_sys::Query, text: String) -> Result
     }
 }
 
-unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {
+unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> Result<String> {
     // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
     unsafe {
         if !list::is(node, pg_sys::NodeTag::T_SetOperationStmt) {
             let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
             let sub = (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).subquery;
-            return deparse::text(sub);
+            return printed::text(sub);
         }
         let set = &*node.cast::<pg_sys::SetOperationStmt>();
         let types = list::oids(set.colTypes);
@@ -160,27 +161,27 @@ unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {
                 format!("c{}::{}{collate}", i + 1, of.to_string_lossy())
             })
             .collect();
-        let side =
-            |node, mark: &str| format!("SELECT {}{mark} FROM ({}) x({columns})", casts.join(", "), text(query, node));
-        let sum = |l: &str, r: &str| format!("{} UNION ALL {}", side(set.larg, l), side(set.rarg, r));
+        let side = |node, mark: &str| -> Result<String> {
+            Ok(format!("SELECT {}{mark} FROM ({}) x({columns})", casts.join(", "), text(query, node)?))
+        };
+        let sum = |l: &str, r: &str| -> Result<String> {
+            Ok(format!("{} UNION ALL {}", side(set.larg, l)?, side(set.rarg, r)?))
+        };
         if set.op == pg_sys::SetOperation::SETOP_UNION {
-            return if set.all {
-                sum("", "")
-            } else {
-                format!("SELECT DISTINCT {columns} FROM ({}) u({columns})", sum("", ""))
-            };
+            let sum = sum("", "")?;
+            return Ok(if set.all { sum } else { format!("SELECT DISTINCT {columns} FROM ({sum}) u({columns})") });
         }
         let counted = format!(
             "SELECT {columns}, count(*) FILTER (WHERE s) AS l, count(*) FILTER (WHERE NOT s) AS r \
          FROM ({}) u({columns}, s) GROUP BY {columns}",
-            sum(", true", ", false"),
+            sum(", true", ", false")?,
         );
         let except = set.op == pg_sys::SetOperation::SETOP_EXCEPT;
-        match (except, set.all) {
+        Ok(match (except, set.all) {
             (true, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r = 0"),
             (false, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r > 0"),
             (true, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, l - r) n"),
             (false, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, least(l, r)) n"),
-        }
+        })
     }
 }

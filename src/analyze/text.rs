@@ -5,6 +5,7 @@
 
 use super::fold::Fold;
 use super::load::outputs;
+use super::printed;
 use crate::capture::install::make;
 use crate::pg::error::Result;
 use crate::pg::{deparse, ext, list};
@@ -16,8 +17,22 @@ use tviews_core::model::Shape;
 ///
 /// # Safety
 /// `query` is a valid stored query.
-pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> Result<String> {
+pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> String {
     // SAFETY: `query` is a valid stored query, as the caller promises.
+    unsafe { deparse::text(computed(query, shape, fold)) }
+}
+
+/// The same, which must be read as what it is: a query that cannot be written is refused when a TVIEW is made.
+///
+/// # Safety
+/// As for `with_state`.
+pub unsafe fn check(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> Result<()> {
+    // SAFETY: `query` is a valid stored query, as the caller promises.
+    unsafe { printed::text(computed(query, shape, fold)).map(|_| ()) }
+}
+
+unsafe fn computed(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> *mut pg_sys::Query {
+    // SAFETY: `query` is a live tree of the server.
     unsafe {
         let copy = ext::copy(query);
         let q = &mut *copy;
@@ -36,7 +51,7 @@ pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<
             }
             q.hasAggs = true;
         }
-        Ok(deparse::text(copy))
+        copy
     }
 }
 
