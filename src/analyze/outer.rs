@@ -12,6 +12,7 @@ use super::null_extension::{conjunction, find, is_nullable};
 use super::printed;
 use crate::capture::install::make;
 use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -231,7 +232,9 @@ unsafe fn only_side(
 unsafe fn below(sub: *mut pg_sys::Query, inside: &BTreeSet<usize>) {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
-        pg_sys::IncrementVarSublevelsUp(sub.cast(), 1, 1);
+        if !fault::on(Fault::KeepLevels) {
+            pg_sys::IncrementVarSublevelsUp(sub.cast(), 1, 1);
+        }
         let from = (*sub).jointree;
         (*from).quals = outward((*from).quals, inside);
     }
