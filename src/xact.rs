@@ -24,17 +24,18 @@
 //! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |
 //! | pg/callees `ALLOWED` | what our own SQL may call | their guards | their guards, reset | | their guards |
 //! | pg/ending `ENDING` | this module runs | | | | |
+//! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
 //! | catalog/cache, refresh/tview, refresh/graph, capture/route | caches: `GENERATION`, `WATCHED`, `CACHE` | by invalidation | | | |
 //! | monitor/counters `WAITED`, `OWN` | counters | not transactional | | | |
-//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, `INSTALLED`, settings, pg/fault `FAULT`, refresh/rows `ONE` | set once | | | | |
+//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, `INSTALLED`, settings, pg/fault `FAULT`, refresh/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::sentinel;
 use crate::pg::callback::{self, Frame};
 use crate::pg::fault::{self, Fault};
-use crate::pg::{callees, ending, original, started};
+use crate::pg::{callees, ending, original, reserve, started};
 use crate::queue::{self, in_flight, spill};
 use crate::refresh;
 use crate::tam::switch;
@@ -61,6 +62,9 @@ unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: 
             XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
                 let mut frame = Frame::new();
                 frame.push(std::ptr::null());
+                if !queue::is_settled() {
+                    reserve::require();
+                }
                 let error = before_commit(event == XACT_EVENT_PRE_PREPARE);
                 frame.pop();
                 original::rethrow(error);

@@ -389,7 +389,7 @@ fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>, key_of: KeyOf) -> 
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { return atom };
     for i in 0..rel.natts() {
         let att = rel.attribute(i);
-        if att.attnotnull && !att.attisdropped {
+        if rel.is_not_null(i) && !att.attisdropped {
             atom.not_null.push(att.attnum);
         }
     }

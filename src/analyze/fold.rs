@@ -91,15 +91,24 @@ pub struct Fold {
     pub outputs: Vec<Output>,
     /// States after the number of rows.
     pub states: Vec<State>,
+    /// Their types.
+    pub state_types: Vec<pg_sys::Oid>,
     _arena: Option<Arena>,
 }
 
+/// More states than these are kept in one attribute together: a row must fit into a page, and has at most 1,600 attributes.
+const APART: usize = 12;
+
 impl Fold {
-    /// Types of all state attributes.
-    pub fn state_types(&self) -> Vec<pg_sys::Oid> {
-        // SAFETY: nodes of a query that is alive.
-        let of = |s: &State| unsafe { (*s.node).aggtype };
-        std::iter::once(pg_sys::INT8OID).chain(self.states.iter().map(of)).collect()
+    /// Types of the state attributes: the number of rows, then the states, or all of them together.
+    pub fn attribute_types(&self) -> Vec<pg_sys::Oid> {
+        let states = if self.is_packed() { &[pg_sys::BYTEAOID] } else { self.state_types.as_slice() };
+        std::iter::once(pg_sys::INT8OID).chain(states.iter().copied()).collect()
+    }
+
+    /// Whether the states are in one attribute, see refresh/fold/packed.rs.
+    pub fn is_packed(&self) -> bool {
+        self.states.len() > APART
     }
 
     /// Makes the output expressions independent of the query; nothing else may be looked at afterwards.
@@ -167,6 +176,11 @@ pub unsafe fn recognise(query: *mut pg_sys::Query, shape: &Shape, approximate: b
             cx.fold.outputs.push(out);
         }
         cx.fold.filter_count = cx.fold.filters.len();
+        cx.fold.state_types = cx.fold.states.iter().map(|s| (*s.node).aggtype).collect();
+        let delta = 1 + cx.fold.key_nodes.len() + cx.fold.args.len() + cx.fold.filters.len();
+        if delta.max(cx.fold.states.len()).max(outputs(query).len() + 2) > pg_sys::MaxHeapAttributeNumber as usize {
+            return Err("more columns than a row can have");
+        }
         Ok(cx.fold)
     }
 }
@@ -185,6 +199,7 @@ fn empty() -> Fold {
         aggregate_types: Vec::new(),
         outputs: Vec::new(),
         states: Vec::new(),
+        state_types: Vec::new(),
         _arena: None,
     }
 }

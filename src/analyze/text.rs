@@ -45,9 +45,13 @@ unsafe fn computed(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>
                 q.distinctClause = std::ptr::null_mut();
             }
             let next = outputs(copy).len() as i16 + 1;
-            append(q, next, count_all(), 0);
-            for (i, state) in fold.states.iter().enumerate() {
-                append(q, next + 1 + i as i16, ext::copy(state.node), i + 1);
+            append(q, next, count_all().cast(), 0);
+            if fold.is_packed() {
+                append(q, next + 1, together(fold), 1);
+            } else {
+                for (i, state) in fold.states.iter().enumerate() {
+                    append(q, next + 1 + i as i16, ext::copy(state.node).cast(), i + 1);
+                }
             }
             q.hasAggs = true;
         }
@@ -65,12 +69,37 @@ unsafe fn sorts_by_sets(query: *mut pg_sys::Query) -> bool {
 }
 
 /// Adds a state behind the output columns (before junk entries, whose numbers do not matter to the deparser).
-unsafe fn append(q: &mut pg_sys::Query, resno: i16, state: *mut pg_sys::Aggref, number: usize) {
+unsafe fn append(q: &mut pg_sys::Query, resno: i16, state: *mut pg_sys::Node, number: usize) {
     // SAFETY: `q` and `state` are live nodes of a tree of the server.
     unsafe {
         let label = CString::new(format!("tviews_state_{number}")).unwrap_or_default();
         let tle = pg_sys::makeTargetEntry(state.cast(), resno, pg_sys::pstrdup(label.as_ptr()), false);
         q.targetList = pg_sys::lappend(q.targetList, tle.cast());
+    }
+}
+
+/// All states of a group as one value, see refresh/fold/packed.rs: `tviews.packed(ROW(…))`.
+unsafe fn together(fold: &Fold) -> *mut pg_sys::Node {
+    // SAFETY: makes new nodes in the current context.
+    unsafe {
+        let row = make::<pg_sys::RowExpr>(pg_sys::NodeTag::T_RowExpr);
+        for (i, state) in fold.states.iter().enumerate() {
+            let label = CString::new(format!("f{}", i + 1)).unwrap_or_default();
+            (*row).args = pg_sys::lappend((*row).args, ext::copy(state.node).cast());
+            (*row).colnames =
+                pg_sys::lappend((*row).colnames, pg_sys::makeString(pg_sys::pstrdup(label.as_ptr())).cast());
+        }
+        (*row).row_typeid = pg_sys::RECORDOID;
+        (*row).row_format = pg_sys::CoercionForm::COERCE_EXPLICIT_CALL;
+        (*row).location = -1;
+        let name = [c"tviews", c"packed"].into_iter().fold(std::ptr::null_mut(), |names, part| {
+            pg_sys::lappend(names, pg_sys::makeString(part.as_ptr().cast_mut()).cast())
+        });
+        let function = pg_sys::LookupFuncName(name, 1, &pg_sys::RECORDOID, false);
+        let args = pg_sys::lappend(std::ptr::null_mut(), row.cast());
+        let none = pg_sys::InvalidOid;
+        pg_sys::makeFuncExpr(function, pg_sys::BYTEAOID, args, none, none, pg_sys::CoercionForm::COERCE_EXPLICIT_CALL)
+            .cast()
     }
 }
 

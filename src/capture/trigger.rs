@@ -8,8 +8,9 @@
 
 use super::install;
 use super::route::{self, Routes, Target};
+use crate::pg::callback::{Frame, Ready};
 use crate::pg::fault::{self, Fault};
-use crate::pg::slot;
+use crate::pg::{reserve, slot};
 use crate::queue::changes::{ChangeSet, Image, image_of};
 use crate::queue::{self, Subject};
 use pgrx::{pg_guard, pg_sys};
@@ -23,6 +24,8 @@ pub extern "C" fn pg_finfo_tviews_capture() -> &'static pg_sys::Pg_finfo_record 
 #[unsafe(no_mangle)]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
     // SAFETY: `fcinfo` is the call of the function manager.
     unsafe {
         let context = (*fcinfo).context;
@@ -52,6 +55,7 @@ pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo)
         } else if !is_apply_worker() || !install::is_applied(data.tg_relation) {
             rows(data, &routes());
         }
+        reserve::check();
         pg_sys::Datum::from(0usize)
     }
 }

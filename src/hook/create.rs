@@ -100,6 +100,30 @@ unsafe fn has_prefix(rel: *mut pg_sys::RangeVar) -> bool {
     }
 }
 
+/// EXPLAIN ANALYZE executes what it explains below the utility statement: what it made of a TVIEW would never be maintained.
+pub unsafe fn explained(stmt: *mut pg_sys::ExplainStmt) -> Result<()> {
+    // SAFETY: `stmt` is a live node of a tree of the server.
+    unsafe {
+        let query = (*stmt).query;
+        if !list::is(query, pg_sys::NodeTag::T_Query) {
+            return Ok(());
+        }
+        let inner = (*query.cast::<pg_sys::Query>()).utilityStmt;
+        let analyze = list::iter::<pg_sys::DefElem>((*stmt).options)
+            .filter(|d| CStr::from_ptr((**d).defname) == c"analyze")
+            .last()
+            .is_some_and(|d| pg_sys::defGetBoolean(d));
+        if analyze && list::is(inner, pg_sys::NodeTag::T_CreateTableAsStmt) && is_ours(inner.cast()) {
+            return Err(Error::unsupported(
+                "EXPLAIN ANALYZE cannot create a TVIEW",
+                -1,
+                "Use EXPLAIN without ANALYZE, or EXPLAIN ANALYZE of the query alone.",
+            ));
+        }
+        Ok(())
+    }
+}
+
 pub unsafe fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {

@@ -10,7 +10,7 @@ use crate::pg::callback::Frame;
 use crate::pg::error::{Error, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::{callees, list, original, started};
+use crate::pg::{callees, list, original, reserve, started};
 use crate::queue::{self, in_flight};
 use crate::refresh::{self, Moment, flush, graph};
 use crate::tam;
@@ -53,6 +53,7 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
         if !explain_only && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW) {
             let mut frame = Frame::new();
             frame.push((*query).sourceText);
+            reserve::require();
             let error = before_start(query);
             frame.pop();
             original::rethrow(error);

@@ -5,6 +5,7 @@
 //! (pg/callback.rs). Nothing calls hook.
 
 pub mod alter;
+mod cascade;
 pub mod create;
 pub mod executor;
 mod keys;

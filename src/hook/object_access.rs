@@ -5,6 +5,7 @@
 use super::{life, own};
 use crate::capture::freed::freed;
 use crate::catalog::{self, sentinel};
+use crate::pg::callback::{Frame, Ready};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
 
@@ -45,6 +46,8 @@ unsafe extern "C-unwind" fn on_access(
     object: pg_sys::Oid,
     sub: i32,
 ) {
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
     // SAFETY: called by the server in a statement, with the object locked by it.
     unsafe {
         use pg_sys::ObjectAccessType::*;

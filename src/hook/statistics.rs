@@ -6,6 +6,7 @@
 //! Invariant: only the plans of a flush depend on it. Source of the protocol: utils/adt/selfuncs.c, examine_simple_variable.
 
 use crate::capture::srf;
+use crate::pg::callback::{Frame, Ready};
 use crate::pg::list;
 use pgrx::{pg_guard, pg_sys};
 
@@ -51,6 +52,8 @@ unsafe extern "C-unwind" fn of_change_rows(
     column: pg_sys::AttrNumber,
     data: *mut pg_sys::VariableStatData,
 ) -> bool {
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
     // SAFETY: `rte` is a live node of a tree of the server; `data` is what the server gave to its hook.
     unsafe {
         let functions = list::iter::<pg_sys::RangeTblFunction>((*rte).functions).collect::<Vec<_>>();

@@ -3,12 +3,12 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, create, keys, life, own, refresh};
+use super::{alter, cascade, create, keys, life, own, refresh};
 use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
-use crate::pg::{ext, original};
+use crate::pg::{ext, original, reserve};
 use crate::queue::{self, in_flight};
 use crate::refresh::{Moment, flush};
 use pgrx::{pg_guard, pg_sys};
@@ -26,6 +26,8 @@ pub struct Call {
     pub after: After,
     /// Keys of TVIEWs that the statement must leave alone; null when it cannot touch any.
     pub keys: *mut keys::Keys,
+    /// TVIEWs that the statement should take with it, and whose stages are gone already; null when there are none.
+    pub without_stages: *mut BTreeSet<u32>,
     /// What the client is told; may be null.
     pub completion: *mut pg_sys::QueryCompletion,
 }
@@ -81,9 +83,19 @@ unsafe extern "C-unwind" fn process_utility(
 ) {
     // SAFETY: `pstmt`, `env`, `dest` and `qc` are what the server gave to its hook; `source` ends with a NUL.
     unsafe {
-        let mut call = Call { pstmt, done: false, after: After::Nothing, keys: std::ptr::null_mut(), completion: qc };
+        let mut call = Call {
+            pstmt,
+            done: false,
+            after: After::Nothing,
+            keys: std::ptr::null_mut(),
+            without_stages: std::ptr::null_mut(),
+            completion: qc,
+        };
         let mut frame = Frame::new();
         frame.push(source);
+        if concerns((*(*pstmt).utilityStmt).type_) {
+            reserve::require();
+        }
         let error = before(&mut call);
         frame.pop();
         original::rethrow(error);
@@ -148,6 +160,7 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_DropOwnedStmt
             | T_ReassignOwnedStmt
             | T_CopyStmt
+            | T_ExplainStmt
             | T_ViewStmt
             | T_IndexStmt
             | T_CreateTrigStmt
@@ -174,7 +187,7 @@ unsafe fn wants_flush(tree: *mut pg_sys::Node) -> bool {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
         match (*tree).type_ {
-            pg_sys::NodeTag::T_CommentStmt => false,
+            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt => false,
             pg_sys::NodeTag::T_CopyStmt => !(*tree.cast::<pg_sys::CopyStmt>()).is_from,
             _ => true,
         }
@@ -221,6 +234,7 @@ unsafe fn dispatch(call: &mut Call) {
         }
         or_raise(match tag {
             T_CreateTableAsStmt => create::before(call),
+            T_ExplainStmt => create::explained(tree.cast()),
             T_CreateStmt | T_CreateForeignTableStmt => life::create_table(call),
             T_AlterRoleStmt | T_GrantRoleStmt => life::roles(call),
             T_RefreshMatViewStmt => refresh::before(call),
@@ -238,6 +252,9 @@ unsafe fn dispatch(call: &mut Call) {
             }
             _ => Ok(()),
         });
+        if !call.done && matches!(tag, T_DropStmt | T_DropOwnedStmt | T_AlterTableStmt) {
+            or_raise(cascade::before(call));
+        }
     }
 }
 
@@ -270,6 +287,9 @@ unsafe fn finish(call: &mut Call) {
         });
         if !call.keys.is_null() {
             or_raise(keys::check(&*call.keys));
+        }
+        if !call.without_stages.is_null() {
+            or_raise(cascade::after(&*call.without_stages));
         }
         freed::clean_up();
     }

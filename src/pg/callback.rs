@@ -6,6 +6,7 @@
 //! Invariant: the position is cleared whenever a frame is pushed and when it is used; the name when its flush is over,
 //! or when its (sub)transaction has aborted.
 
+use super::reserve;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -101,6 +102,7 @@ impl Frame {
             POSITION.set(0);
             self.0.previous = pg_sys::error_context_stack;
             self.0.callback = Some(report);
+            reserve::keep();
             self.0.arg = source.cast_mut().cast();
             pg_sys::error_context_stack = &mut self.0;
         }
@@ -116,10 +118,39 @@ impl Frame {
     }
 }
 
+/// For guarded code that the server calls in the middle of a statement: has memory for an error, and frees it when there is one.
+pub struct Ready<'a>(&'a mut Frame);
+
+impl Ready<'_> {
+    /// Ends with the value, also by unwinding.
+    pub fn with(frame: &mut Frame) -> Ready<'_> {
+        // SAFETY: plain globals; the frame stays where it is as long as it is borrowed.
+        unsafe {
+            frame.0.previous = pg_sys::error_context_stack;
+            frame.0.callback = Some(ready);
+            pg_sys::error_context_stack = &mut frame.0;
+        }
+        reserve::keep();
+        Ready(frame)
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        // SAFETY: pushed by `with`.
+        unsafe { pg_sys::error_context_stack = self.0.0.previous };
+    }
+}
+
+unsafe extern "C-unwind" fn ready(_arg: *mut c_void) {
+    reserve::on_error();
+}
+
 #[allow(ffi_unwind_calls)] // the names are in server memory; the frame has no destructors
 unsafe extern "C-unwind" fn report(_arg: *mut c_void) {
     // SAFETY: called by the server while it reports an error; the entry below ours is the one that was there.
     unsafe {
+        reserve::on_error();
         let position = POSITION.replace(0);
         if position > 0 {
             errposition(position);

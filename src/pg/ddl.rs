@@ -107,10 +107,23 @@ pub unsafe fn create_matview(
             std::ptr::null_mut(),
         );
         pg_sys::CommandCounterIncrement();
-        guard(|| raw::NewRelationCreateToastTable(relid, pg_sys::Datum::from(0usize)));
+        create_toast_table(relid);
         ext::store_view_query(relid, ext::copy(query), false);
         pg_sys::CommandCounterIncrement();
         Ok(relid)
+    }
+}
+
+/// A TOAST table, if the relation needs one and has none.
+///
+/// # Safety
+/// The relation is locked ACCESS EXCLUSIVE.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub unsafe fn create_toast_table(relid: Oid) {
+    // SAFETY: the relation is locked, as the caller promises.
+    unsafe {
+        guard(|| raw::NewRelationCreateToastTable(relid, pg_sys::Datum::from(0usize)));
+        pg_sys::CommandCounterIncrement();
     }
 }
 

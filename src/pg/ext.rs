@@ -18,6 +18,12 @@ mod raw {
             lockmode: pg_sys::LOCKMODE,
             parents: *mut *mut pg_sys::List,
         ) -> *mut pg_sys::List;
+        // catalog/pg_constraint.h
+        pub fn get_relation_constraint_oid(
+            relid: pg_sys::Oid,
+            name: *const std::ffi::c_char,
+            missing_ok: bool,
+        ) -> pg_sys::Oid;
         // parser/parse_agg.h
         pub fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool, limit: i32) -> *mut pg_sys::List;
         // utils/ruleutils.h
@@ -86,6 +92,13 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
 #[cfg(not(feature = "pg18"))]
 pub unsafe fn flatten_groups(_query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     node
+}
+
+/// The constraint of this name of a relation, 0 when there is none.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub unsafe fn constraint_of(relid: pg_sys::Oid, name: *const std::ffi::c_char) -> pg_sys::Oid {
+    // SAFETY: `name` ends with a NUL.
+    unsafe { guard(|| raw::get_relation_constraint_oid(relid, name, true)) }
 }
 
 /// Whether two values are the same bytes, after detoasting.

@@ -7,7 +7,7 @@
 
 use super::callback::Frame;
 use super::error::{Result, or_raise};
-use super::original;
+use super::{original, reserve};
 use pgrx::{FromDatum, pg_guard, pg_sys};
 
 /// What a call was given.
@@ -41,6 +41,7 @@ pub unsafe fn call(fcinfo: pg_sys::FunctionCallInfo, body: Body) -> pg_sys::Datu
     unsafe {
         let mut frame = Frame::new();
         frame.push(std::ptr::null());
+        reserve::require();
         let mut result = pg_sys::Datum::from(0usize);
         let error = run(fcinfo, body, &mut result);
         frame.pop();

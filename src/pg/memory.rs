@@ -40,6 +40,12 @@ pub fn enough<T, E>(grown: Result<T, E>) -> T {
     }
 }
 
+/// Adds to a list that grows with the data.
+pub fn push<T>(list: &mut Vec<T>, value: T) {
+    enough(list.try_reserve(1));
+    list.push(value);
+}
+
 pub struct Arena(pg_sys::MemoryContext);
 
 impl Arena {

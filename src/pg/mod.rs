@@ -22,6 +22,7 @@ pub mod original;
 pub mod pinned;
 mod receiver;
 pub mod relation;
+pub mod reserve;
 mod row_comparison;
 pub mod shmem;
 pub mod slot;

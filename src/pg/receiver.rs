@@ -4,7 +4,7 @@
 //! it was raised; it ends the query as any error in it does. Source: tcop/dest.h.
 //! Called by spi.
 
-use super::{original, slot};
+use super::{original, reserve, slot};
 use pgrx::{pg_guard, pg_sys};
 
 type Look<'a> = &'a mut dyn FnMut(&[pg_sys::Datum], &[bool]);
@@ -51,6 +51,7 @@ unsafe extern "C-unwind" fn look(
     unsafe {
         let receiver = &mut *own.cast::<Receiver>();
         original::carry(|| {
+            reserve::check();
             let (values, nulls) = slot::all(row);
             (receiver.look)(values, nulls);
         })

@@ -61,7 +61,7 @@ impl Job<'_> {
         }
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
-        let split_updates = unique_indexes(self.rel) > 1;
+        let split_updates = self.may_meet();
         // New rows of updates that are split, already recorded.
         let mut moved = Rows::of(self.rel);
         // SAFETY: the relation is locked; every row has one value per attribute.
@@ -190,13 +190,22 @@ unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
     }
 }
 
-fn unique_indexes(rel: &Relation) -> usize {
-    // SAFETY: the relation is open.
-    unsafe {
-        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
-            .into_iter()
-            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
-            .filter(|i| (*(*i.raw()).rd_index).indisunique)
-            .count()
+impl Job<'_> {
+    /// Whether a row may take a unique value of another one that has not given it up yet: updates leave the key as it is, so not where an index
+    /// has all of its columns.
+    pub(super) fn may_meet(&self) -> bool {
+        let key = self.tview.key.as_deref().filter(|_| !self.tview.region);
+        // SAFETY: the relation is open, and so are its indexes while they are looked at.
+        unsafe {
+            let unique = list::oids(pg_sys::RelationGetIndexList(self.rel.raw()))
+                .into_iter()
+                .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+                .filter(|i| (*(*i.raw()).rd_index).indisunique);
+            unique.into_iter().any(|index| {
+                let form = (*index.raw()).rd_index;
+                let columns = (*form).indkey.values.as_slice((*form).indnkeyatts as usize);
+                key.is_none_or(|key| !key.iter().all(|k| columns.contains(&(k.at as i16 + 1))))
+            })
+        }
     }
 }

@@ -160,6 +160,7 @@ impl Job<'_> {
             let mut reader = crate::tam::read::Reader::open(self.rel.raw());
             let mut image = ImageBuilder::new(self.rel.tupdesc());
             while let Some(tid) = found.next() {
+                memory::enough(seen.try_reserve(1));
                 if !seen.insert(pack(tid)) {
                     continue;
                 }

@@ -80,7 +80,7 @@ pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
     // SAFETY: Pinned settings are in force, as the caller promises.
     unsafe {
         let decided = decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
-        Ok(decided.fold.as_ref().map(Fold::state_types).unwrap_or_default())
+        Ok(decided.fold.as_ref().map(Fold::attribute_types).unwrap_or_default())
     }
 }
 

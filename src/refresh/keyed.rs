@@ -14,8 +14,8 @@ use crate::analyze::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
-use crate::pg::slot;
 use crate::pg::spi::Session;
+use crate::pg::{memory, slot};
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
@@ -124,6 +124,7 @@ impl Job<'_> {
                 let stored = (!nulls[0]).then(|| *values[0].cast_mut_ptr::<pg_sys::ItemPointerData>());
                 let present = !nulls[1] && values[1].value() & 0xff != 0;
                 row.fill(&values[2..], &nulls[2..]);
+                memory::enough(computed.try_reserve(1));
                 // A key without a row in the query has NULLs in its place, as another key may have in its row.
                 let is_second =
                     present && hash.as_ref().is_some_and(|h| !computed.insert(h.of(&row.values, &row.nulls)));

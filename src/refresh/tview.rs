@@ -156,12 +156,12 @@ fn build(rel: &Relation) -> Result<Tview> {
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
-        let types = plan.fold.as_ref().map(Fold::state_types).unwrap_or_default();
+        let types = plan.fold.as_ref().map(Fold::attribute_types).unwrap_or_default();
         let state = tam::state::state_attributes(rel.tupdesc());
         if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
             plan.without_state();
         }
-        let states = plan.fold.as_ref().map_or(0, |f| f.states.len() + 1);
+        let states = types.len();
         let original = text::with_state(load::stored(rel)?, &plan.shape, None);
         let text = text::with_state(query, &plan.shape, plan.fold.as_ref());
         let of_root = load::expand(stored_of(root)?)?;

@@ -13,6 +13,7 @@ use pgrx::prelude::*;
 
 use super::heap::heap_callback;
 use super::{PRELOADED, is_matview, relation_name};
+use crate::pg::callback::{Frame, Ready};
 
 #[cfg(not(feature = "pg15"))]
 use pg_sys::RelFileLocator;
@@ -55,6 +56,8 @@ unsafe extern "C-unwind" fn matview_set_new_filelocator(
     freeze_xid: *mut pg_sys::TransactionId,
     min_multi: *mut pg_sys::MultiXactId,
 ) {
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
     // SAFETY: `rel` is open; `locator`, `freeze_xid` and `min_multi` point to memory of the caller.
     unsafe {
         require_hooks(rel);

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::{build, create, heap, reject, rewrite};
+use super::{build, create, heap, reject, rewrite, state};
 
 static ROUTINE: OnceLock<pg_sys::TableAmRoutine> = OnceLock::new();
 
@@ -37,6 +37,7 @@ fn routine() -> &'static pg_sys::TableAmRoutine {
         routine.relation_copy_for_cluster = Some(rewrite::relation_copy_for_cluster);
         routine.index_build_range_scan = Some(build::index_build_range_scan);
         routine.index_validate_scan = Some(build::index_validate_scan);
+        routine.relation_needs_toast_table = Some(state::needs_toast_table);
         routine.relation_toast_am = Some(relation_toast_am);
         routine
     })

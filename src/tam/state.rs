@@ -11,6 +11,8 @@ use pgrx::prelude::*;
 use smallvec::SmallVec;
 
 use super::attver;
+use super::heap::heap_callback;
+use crate::pg::ddl;
 use crate::pg::tupdesc::attr as attribute;
 
 /// Attribute numbers (1-based), ascending.
@@ -52,6 +54,22 @@ pub(super) unsafe fn visible_attributes(desc: pg_sys::TupleDesc) -> usize {
     unsafe { (0..(*desc).natts as usize).rev().find(|&i| !(*attribute(desc, i)).attisdropped).map_or(0, |i| i + 1) }
 }
 
+/// Arrays of two: the transition values of sums of integers, and of intervals up to 16. They stay in the row.
+const SHORT: [pg_sys::Oid; 2] = [pg_sys::INT8ARRAYOID, pg_sys::INTERVALARRAYOID];
+
+/// Whether a relation needs a TOAST table: for its columns, as in heap, or for state that is longer than what is shown of it.
+pub unsafe extern "C-unwind" fn needs_toast_table(rel: pg_sys::Relation) -> bool {
+    // SAFETY: the server calls this for an open relation of ours.
+    unsafe {
+        let desc = (*rel).rd_att;
+        let is_long = |number: &i16| {
+            let state = attribute(desc, *number as usize - 1);
+            (*state).attlen == -1 && (*state).attstorage as u8 != pg_sys::TYPSTORAGE_PLAIN
+        };
+        heap_callback!(relation_needs_toast_table(rel)) || state_attributes(desc).iter().any(is_long)
+    }
+}
+
 /// Adds a state attribute for each of `types` after the last one; bumps `relnatts`; the change is visible when this returns.
 ///
 /// # Safety
@@ -89,6 +107,9 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) 
             (*column).attnum = (first + i + 1) as i16;
             (*column).atttypid = pg_sys::InvalidOid;
             (*column).attisdropped = true;
+            if SHORT.contains(of) {
+                (*column).attstorage = pg_sys::TYPSTORAGE_PLAIN as _;
+            }
         }
         let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
         let indexes = pg_sys::CatalogOpenIndexes(catalog);
@@ -96,6 +117,7 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) 
         pg_sys::CatalogCloseIndexes(indexes);
         pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
         set_relnatts(rel_oid, total as i16);
+        ddl::create_toast_table(rel_oid);
     }
 }
 

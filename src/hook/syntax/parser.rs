@@ -12,6 +12,7 @@ use tviews_core::syntax::{Header, may_concern_tviews, overwrite};
 use super::complaint::{Complaint, raise};
 use super::jump::server_parser;
 use super::{rewrite, scan};
+use crate::pg::callback::{Frame, Ready};
 
 /// No destructors here or in [`parse`]: PostgreSQL's errors jump over both frames.
 ///
@@ -53,6 +54,8 @@ struct Prepared {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn prepare(text: *const c_char, tokens: scan::Tokens) -> Prepared {
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
     // SAFETY: `text` ends with a NUL.
     unsafe {
         let unchanged = Prepared { text, headers: std::ptr::null(), count: 0 };
@@ -75,6 +78,8 @@ unsafe extern "C-unwind" fn prepare(text: *const c_char, tokens: scan::Tokens) -
 
 #[pg_guard]
 unsafe extern "C-unwind" fn convert(text: *const c_char, trees: *mut pg_sys::List, prepared: Prepared) -> Complaint {
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
     // SAFETY: `text` ends with a NUL; `trees` is null or a live list of nodes.
     unsafe {
         let headers =

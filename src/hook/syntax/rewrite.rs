@@ -86,6 +86,8 @@ unsafe fn create(stmt: *mut pg_sys::Node, or_replace: bool, logged: Option<bool>
         (*stmt).objtype = OBJECT_MATVIEW;
         if (*into).accessMethod.is_null() {
             (*into).accessMethod = pg_sys::pstrdup(c"tview".as_ptr());
+        } else if CStr::from_ptr((*into).accessMethod) != c"tview" {
+            return Err(c"CREATE TVIEW stores its rows in the access method tview only");
         }
         if or_replace {
             add_option(into, c"or_replace", true);

@@ -4,11 +4,12 @@
 //! those of negative weight, so that no state ever stands for less than nothing.
 
 use super::output::Outputs;
+use super::packed::Packing;
 use super::state::{Cell, Input, States, copy, width};
 use crate::analyze::fold::{Fold, Output};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
-use crate::pg::memory::Arena;
+use crate::pg::memory::{self, Arena};
 use crate::pg::spi::Rows;
 use crate::refresh::keyed::hash_value;
 use pgrx::FromDatum;
@@ -31,6 +32,7 @@ struct Group {
 pub struct Groups<'a> {
     fold: &'a Fold,
     states: States<'a>,
+    packing: Option<Packing>,
     by_hash: HashMap<u32, Vec<usize>>,
     groups: Vec<Group>,
     /// (group, weight, row)
@@ -53,6 +55,7 @@ impl<'a> Groups<'a> {
             Groups {
                 fold,
                 states: States::new(fold),
+                packing: Packing::of(fold),
                 by_hash: HashMap::new(),
                 groups: Vec::new(),
                 waiting: Vec::new(),
@@ -154,7 +157,7 @@ impl<'a> Groups<'a> {
             let input =
                 Input { args: (0..args).map(arg).collect(), filters: (0..filters).map(filter).collect(), inexact };
             let weight = get(0).and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
-            self.waiting.push((group, weight, input));
+            memory::push(&mut self.waiting, (group, weight, input));
         }
     }
 
@@ -176,7 +179,9 @@ impl<'a> Groups<'a> {
             let types = &self.fold.key_types;
             let key = key.iter().zip(types).map(|(v, t)| v.map(|d| copy(d, t))).collect();
             let cells = self.states.fresh();
-            self.groups.push(Group { key, tid: None, rows: 0, cells, looked_up: false, shown: 0, recompute: false });
+            let group = Group { key, tid: None, rows: 0, cells, looked_up: false, shown: 0, recompute: false };
+            memory::push(&mut self.groups, group);
+            memory::enough(self.by_hash.try_reserve(1));
             self.by_hash.entry(hash).or_default().push(self.groups.len() - 1);
             self.groups.len() - 1
         }
@@ -209,7 +214,10 @@ impl<'a> Groups<'a> {
                 return;
             }
             let rows = datum(state[0]).and_then(|d| i64::from_datum(d, false));
-            let stored: Vec<Option<Datum>> = state[1..].iter().map(|i| datum(*i)).collect();
+            let stored = match &self.packing {
+                Some(packing) => packing.unpack(state.get(1).and_then(|i| datum(*i))),
+                None => state[1..].iter().map(|i| datum(*i)).collect(),
+            };
             let cells = self.states.restore(&stored);
             let types = &self.fold.key_types;
             // The stored representative of equal keys stays.
@@ -323,9 +331,15 @@ impl<'a> Groups<'a> {
     ///
     /// # Safety
     /// As `new`.
-    pub unsafe fn dump(&mut self, g: usize) -> Vec<Option<Datum>> {
+    pub unsafe fn stored(&mut self, g: usize) -> Vec<Option<Datum>> {
         // SAFETY: the cells of the group were made by this fold.
-        unsafe { self.states.dump(&self.groups[g].cells) }
+        unsafe {
+            let states = self.states.dump(&self.groups[g].cells);
+            match &self.packing {
+                Some(packing) => vec![Some(packing.pack(&states))],
+                None => states,
+            }
+        }
     }
 }
 

@@ -32,6 +32,10 @@ impl Job<'_> {
     pub(super) fn fold_in_parts(&mut self, sql: &FoldSql, keyed: Option<&KeyedSql>, size: Size) -> Result<()> {
         let tview = self.tview;
         let Some(fold) = &tview.fold else { return Err(Error::Internal("no fold".into())) };
+        if self.may_meet() {
+            // Parts are written one after the other.
+            return self.instead();
+        }
         // SAFETY: the descriptor lives in the current context, as the rows do.
         let mut parts: Vec<Rows> = unsafe {
             let desc = descriptor(fold);
