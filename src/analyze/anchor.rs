@@ -8,11 +8,12 @@
 
 use super::delta::{Anchors, Terms, Why};
 use super::describe::{Block, Described, Item, KeyOf};
+use super::printed;
 use super::texts::Texts;
 use super::{dirty, null_extension, relations};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{Relation, attname};
-use crate::pg::{deparse, ext, list, name};
+use crate::pg::{ext, list, name};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -161,7 +162,7 @@ unsafe fn anchored(
         let keys = names("k", anchor.len()).join(", ");
         let columns = names("c", targets.len());
         let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
-        let text = deparse::text(block);
+        let text = printed::text(block)?;
         let found = found_keys(relid, key)?;
         let dirty = dirty::union_all(&terms.selects);
         let anchors = Anchors {

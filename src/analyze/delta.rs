@@ -17,11 +17,12 @@ use super::describe::{Block, Described, Item};
 use super::fence;
 use super::load::outputs;
 use super::outer::nullable_places;
+use super::printed;
 use super::texts::Texts;
 use super::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{deparse, ext, list};
+use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -118,7 +119,7 @@ pub unsafe fn terms(
             if let Some(range) = range {
                 range.add(query);
             }
-            Ok(select(query, constant(sign), targets))
+            select(query, constant(sign), targets)
         };
         for (i, atom) in linear.iter().enumerate() {
             let range = value_range::find(d.block.query, d, *atom, targets)?;
@@ -146,7 +147,7 @@ pub unsafe fn terms(
                 let query = ext::copy(d.block.query);
                 place.keep_partners(place.find(query));
                 put(query, &d.block, &Parts::from([(atom, part)]))?;
-                out.before.push(select(query, constant(sign), targets));
+                out.before.push(select(query, constant(sign), targets)?);
             }
             // Rows that have lost their last partner, or have found the first one.
             for now in [true, false] {
@@ -161,9 +162,9 @@ pub unsafe fn terms(
                     }
                     put(query, &d.block, &parts)?;
                     if now {
-                        out.now.push(select(query, constant(weight), targets));
+                        out.now.push(select(query, constant(weight), targets)?);
                     } else {
-                        out.before.push(select(query, constant(-weight), targets));
+                        out.before.push(select(query, constant(-weight), targets)?);
                     }
                 }
             }
@@ -177,7 +178,7 @@ pub unsafe fn terms(
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
-unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> Texts {
+unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> Result<Texts> {
     // SAFETY: `query` is a live tree of the server; `weight` is a live node of such a tree; `targets` holds live nodes of that tree.
     unsafe {
         super::dirty::strip(query);
@@ -189,8 +190,8 @@ unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: 
             list = pg_sys::lappend(list, tle.cast());
         }
         (*query).targetList = list;
-        let at_once = deparse::text(query);
-        Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once }
+        let at_once = printed::text(query)?;
+        Ok(Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once })
     }
 }
 

@@ -14,10 +14,11 @@ use super::describe::{Block, Described, Item, KeyOf, describe};
 use super::lift;
 use super::load::outputs;
 use super::null_extension::{drop_conditions, find, lateral_depends, nullable_side, outer_conditions, survives};
+use super::printed;
 use super::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{deparse, ext, list, walk};
+use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -49,7 +50,7 @@ pub unsafe fn terms(
     unsafe {
         let mut out = Terms::default();
         let cx = Collect { key, changed, beside, key_of };
-        Ok(cx.collect(query, &[], &mut out)?.map(|()| out))
+        Ok(printed::or_why(cx.collect(query, &[], &mut out))?.map(|()| out))
     }
 }
 
@@ -195,7 +196,7 @@ unsafe fn term(
                     None => return Ok(Err("a key expression mixes both sides of an outer join".into())),
                 }
             }
-            let select = project(query, &variant);
+            let select = project(query, &variant)?;
             if !selects.contains(&select) {
                 selects.push(select);
             }
@@ -226,7 +227,7 @@ pub(super) unsafe fn strip(query: *mut pg_sys::Query) {
     }
 }
 
-unsafe fn project(query: *mut pg_sys::Query, keys: &[*mut pg_sys::Node]) -> String {
+unsafe fn project(query: *mut pg_sys::Query, keys: &[*mut pg_sys::Node]) -> Result<String> {
     // SAFETY: `query` is a live tree of the server; `keys` holds live nodes of that tree.
     unsafe {
         let mut targets: *mut pg_sys::List = std::ptr::null_mut();
@@ -238,7 +239,7 @@ unsafe fn project(query: *mut pg_sys::Query, keys: &[*mut pg_sys::Node]) -> Stri
         }
         let copy = ext::copy(query);
         (*copy).targetList = targets;
-        deparse::text(copy)
+        printed::text(copy)
     }
 }
 

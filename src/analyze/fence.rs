@@ -8,8 +8,9 @@
 
 use super::lift;
 use super::null_extension::conjunction;
+use super::printed;
 use crate::capture::install::make;
-use crate::pg::{deparse, list, walk};
+use crate::pg::{list, walk};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -49,7 +50,7 @@ pub(super) unsafe fn text(query: *mut pg_sys::Query) -> Option<String> {
         (*outer).jointree = pg_sys::makeFromExpr(std::ptr::null_mut(), conjunction(late));
         (*outer).targetList = above;
         lift::add_item(outer, query);
-        Some(deparse::text(outer))
+        printed::text(outer).ok()
     }
 }
 

@@ -516,7 +516,6 @@ unsafe fn count_of(agg: *mut pg_sys::Aggref) -> *mut pg_sys::Aggref {
         (*count).aggfnoid = pg_sys::Oid::from(pg_sys::F_COUNT_ANY);
         (*count).aggtype = pg_sys::INT8OID;
         (*count).aggcollid = pg_sys::InvalidOid;
-        (*count).inputcollid = pg_sys::InvalidOid;
         count
     }
 }

@@ -3,11 +3,16 @@
 //! Each grouping set is a grouped query of its own, in which the grouping expressions of the others are NULL and GROUPING()
 //! is a constant. They become stages (stages/), and UNION ALL is the sum of their rows.
 //! Invariant: the same rows, each as often. Source: parser/parse_agg.c, expand_grouping_sets.
+//!
+//! In `SELECT g AS a, g AS b … GROUP BY a, ROLLUP (b)`, a and b are two grouping columns, of which only b can be NULL. In the text of a
+//! query they would be one, as they would be for everything here that compares expressions: `tell_apart` makes the second one
+//! COALESCE(g), which is the same to the planner.
 
+use super::printed;
 use super::set_operations::analysed;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{deparse, ext, list, walk};
+use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -47,10 +52,67 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
                 if bare && set.is_empty() {
                     one_row(branch);
                 }
-                format!("({})", deparse::text(branch))
+                Ok(format!("({})", printed::text(branch)?))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         analysed(query, branches.join(" UNION ALL ")).map(Some)
+    }
+}
+
+/// Makes grouping expressions of several sets that are the same differ, in the query and in all queries in it. Called by load.
+///
+/// # Safety
+/// `query` is a private copy.
+pub(super) unsafe fn tell_apart(query: *mut pg_sys::Query) {
+    // SAFETY: the nodes are live ones of a tree of the server, as the caller promises.
+    unsafe {
+        walk::walk(query.cast(), &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).groupingSets.is_null() {
+                tell_apart_here(n.cast());
+            }
+            false
+        });
+    }
+}
+
+unsafe fn tell_apart_here(query: *mut pg_sys::Query) {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        let mut seen: Vec<*mut pg_sys::Node> = Vec::new();
+        for (number, clause) in list::iter::<pg_sys::SortGroupClause>((*query).groupClause).enumerate() {
+            let place = grouped_by(query, number, (*clause).tleSortGroupRef);
+            while seen.iter().any(|s| pg_sys::equal((*s).cast(), (*place).cast())) {
+                let same = make::<pg_sys::CoalesceExpr>(pg_sys::NodeTag::T_CoalesceExpr);
+                (*same).coalescetype = pg_sys::exprType(*place);
+                (*same).coalescecollid = pg_sys::exprCollation(*place);
+                (*same).args = pg_sys::lappend(std::ptr::null_mut(), (*place).cast());
+                (*same).location = -1;
+                *place = same.cast();
+            }
+            seen.push(*place);
+        }
+    }
+}
+
+/// Where a grouping expression is kept: in its target entry, or (18) where the columns that stand for it are defined. Those of equal
+/// expressions are all the first one, and it takes the target entry to tell which is meant (parse_agg.c, buildGroupedVar).
+unsafe fn grouped_by(query: *mut pg_sys::Query, number: usize, reference: u32) -> *mut *mut pg_sys::Node {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        let tle = pg_sys::get_sortgroupref_tle(reference, (*query).targetList);
+        #[cfg(feature = "pg18")]
+        if (*query).hasGroupRTE && list::is((*tle).expr, pg_sys::NodeTag::T_Var) {
+            let var = &mut *(*tle).expr.cast::<pg_sys::Var>();
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, var.varno as usize - 1);
+            if var.varlevelsup == 0 && (*rte).rtekind == pg_sys::RTEKind::RTE_GROUP {
+                var.varattno = number as i16 + 1;
+                var.varattnosyn = var.varattno;
+                let cell = (*(*rte).groupexprs).elements.add(number);
+                return (&raw mut (*cell).ptr_value).cast();
+            }
+        }
+        let _ = number;
+        (&raw mut (*tle).expr).cast()
     }
 }
 
@@ -113,30 +175,14 @@ unsafe fn has_aggregates(query: *mut pg_sys::Query) -> bool {
 unsafe fn branch(query: *mut pg_sys::Query, set: &Set) -> *mut pg_sys::Query {
     // SAFETY: `query` is a live tree of the server; `set` belongs to a query that is alive.
     unsafe {
-        let plain = |node: *mut pg_sys::Node| ext::flatten_join_aliases(query, ext::flatten_groups(query, node));
         let (present, absent): (Vec<_>, Vec<_>) = list::iter::<pg_sys::SortGroupClause>((*query).groupClause)
             .map(|c| (*c).tleSortGroupRef)
-            .map(|r| (r, plain((*pg_sys::get_sortgroupref_tle(r, (*query).targetList)).expr.cast())))
-            .partition(|(r, _)| set.contains(r));
-        let is_one = |of: &[(u32, *mut pg_sys::Node)], n| of.iter().any(|(_, e)| pg_sys::equal((*e).cast(), n));
-        let of_set = |node: *mut pg_sys::Node| {
-            walk::rewrite(plain(node), &mut |n| {
-                if list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
-                    return Some(grouping(n.cast(), set));
-                }
-                // An expression may be grouped by, and a part of it not.
-                if is_one(&present, n.cast()) {
-                    return Some(n);
-                }
-                if is_one(&absent, n.cast()) {
-                    let (of, typmod, collation) =
-                        (pg_sys::exprType(n), pg_sys::exprTypmod(n), pg_sys::exprCollation(n));
-                    return Some(pg_sys::makeNullConst(of, typmod, collation).cast());
-                }
-                // Its arguments are the rows', not the groups'.
-                list::is(n, pg_sys::NodeTag::T_Aggref).then_some(n)
+            .map(|r| {
+                (r, ext::flatten_groups(query, (*pg_sys::get_sortgroupref_tle(r, (*query).targetList)).expr.cast()))
             })
-        };
+            .partition(|(r, _)| set.contains(r));
+        let cx = Branch { query, set, present, absent };
+        let of_set = |node: *mut pg_sys::Node| cx.of_set(node);
         let copy = ext::copy(query);
         let out = &mut *copy;
         let mut targets: *mut pg_sys::List = std::ptr::null_mut();
@@ -168,6 +214,44 @@ unsafe fn branch(query: *mut pg_sys::Query, set: &Set) -> *mut pg_sys::Query {
             out.hasGroupRTE = false;
         }
         copy
+    }
+}
+
+/// What is grouped by in one grouping set, and what in the others only.
+struct Branch<'a> {
+    query: *mut pg_sys::Query,
+    set: &'a Set,
+    present: Vec<(u32, *mut pg_sys::Node)>,
+    absent: Vec<(u32, *mut pg_sys::Node)>,
+}
+
+impl Branch<'_> {
+    /// An expression over the groups of the set.
+    unsafe fn of_set(&self, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+        // SAFETY: the nodes are live ones of a tree of the server.
+        unsafe {
+            let is_one = |of: &[(u32, *mut pg_sys::Node)], n| of.iter().any(|(_, e)| pg_sys::equal((*e).cast(), n));
+            walk::rewrite(ext::flatten_groups(self.query, node), &mut |n| {
+                if list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
+                    return Some(grouping(n.cast(), self.set));
+                }
+                // An expression may be grouped by, and a part of it not.
+                if is_one(&self.present, n.cast()) {
+                    return Some(n);
+                }
+                if is_one(&self.absent, n.cast()) {
+                    let (of, typmod, collation) =
+                        (pg_sys::exprType(n), pg_sys::exprTypmod(n), pg_sys::exprCollation(n));
+                    return Some(pg_sys::makeNullConst(of, typmod, collation).cast());
+                }
+                // Direct arguments are the groups', all others the rows'.
+                list::is(n, pg_sys::NodeTag::T_Aggref).then(|| {
+                    let own = ext::copy(n.cast::<pg_sys::Aggref>());
+                    (*own).aggdirectargs = self.of_set((*own).aggdirectargs.cast()).cast();
+                    own.cast()
+                })
+            })
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 use super::describe::is_plain;
 use super::dirty::Why;
+use super::levels;
 use super::null_extension::conjunction;
 use super::reduce::{forgotten, is_forgotten, reduce};
 use super::relations;
@@ -47,21 +48,6 @@ pub unsafe fn reads(node: *mut pg_sys::Node, changed: &BTreeSet<u32>) -> bool {
                 })
             }
         })
-    }
-}
-
-/// Whether a sub-query has columns of a block around it, however far up.
-pub(super) unsafe fn is_correlated(query: *mut pg_sys::Node) -> bool {
-    // SAFETY: `query` is a live node of a tree of the server.
-    unsafe {
-        let mut highest = 0;
-        walk::walk(query, &mut |n| {
-            if list::is(n, pg_sys::NodeTag::T_Var) {
-                highest = highest.max((*n.cast::<pg_sys::Var>()).varlevelsup);
-            }
-            false
-        });
-        (1..=highest).any(|level| pg_sys::contain_vars_of_level(query, level as i32))
     }
 }
 
@@ -174,7 +160,7 @@ unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
         let sub: *mut pg_sys::Query = ext::copy(ext::flatten_groups(block, (*link).subselect)).cast();
         let unknown = reduce(sub)?;
         let test = (*link).testexpr;
-        let connected = is_correlated(sub.cast());
+        let connected = levels::has_columns(sub.cast());
         if test.is_null() && !connected {
             return Err("every row depends on a sub-query that it reads".into());
         }
@@ -182,8 +168,8 @@ unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
         if test.is_null() {
             return Ok(index);
         }
-        let mut lost = false;
         let test = ext::flatten_groups(block, test);
+        let mut lost = levels::is_computed(test);
         let test = walk::rewrite(test, &mut |node| {
             if !list::is(node, pg_sys::NodeTag::T_Param) {
                 return None;
@@ -290,7 +276,7 @@ unsafe fn forget(block: *mut pg_sys::Query, index: usize, unknown: &BTreeSet<i16
     }
 }
 
-unsafe fn forget_in_joins(
+pub(super) unsafe fn forget_in_joins(
     block: *mut pg_sys::Query,
     node: *mut pg_sys::Node,
     uses: &dyn Fn(*mut pg_sys::Node) -> bool,
@@ -310,7 +296,7 @@ unsafe fn forget_in_joins(
             forget_in_joins(block, (*join).rarg, uses)?;
             let all = conditions(ext::flatten_join_aliases(block, (*join).quals));
             if all.iter().any(|c| uses(*c)) {
-                if (*join).jointype != pg_sys::JoinType::JOIN_INNER || !(*join).usingClause.is_null() {
+                if (*join).jointype != pg_sys::JoinType::JOIN_INNER {
                     return Err("an outer join depends on what a sub-query computes".into());
                 }
                 let rest: Vec<_> = all.into_iter().filter(|c| !uses(*c)).collect();

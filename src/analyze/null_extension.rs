@@ -163,6 +163,12 @@ pub(super) unsafe fn conjunction(conditions: Vec<*mut pg_sys::Node>) -> *mut pg_
 /// Whether a LATERAL item of the FROM clause looks at a null-extended side: its rows are others then.
 pub(super) unsafe fn lateral_depends(query: *mut pg_sys::Query, side: &BTreeSet<usize>) -> bool {
     // SAFETY: `query` is a live tree of the server.
+    unsafe { lateral_looks(query, &|var| side.contains(&((*var).varno as usize))) }
+}
+
+/// Whether a LATERAL item of the FROM clause looks at one of some columns of the others.
+unsafe fn lateral_looks(query: *mut pg_sys::Query, at: &dyn Fn(*mut pg_sys::Var) -> bool) -> bool {
+    // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
         relations::in_from(query).into_iter().any(|i| {
             let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
@@ -176,19 +182,12 @@ pub(super) unsafe fn lateral_depends(query: *mut pg_sys::Query, side: &BTreeSet<
                 pg_sys::RTEKind::RTE_VALUES => ((*rte).values_lists.cast(), 0),
                 _ => return true,
             };
-            let looks_at = set_of(list::members(pg_sys::pull_varnos_of_level(std::ptr::null_mut(), node, level)));
-            // Vars of a join alias may stand for columns of the side.
-            looks_at.iter().any(|v| side.contains(v) || is_join(query, *v))
+            list::iter::<pg_sys::Var>(pg_sys::pull_vars_of_level(node, level)).any(at)
         })
     }
 }
 
-unsafe fn is_join(query: *mut pg_sys::Query, index: usize) -> bool {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe { (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).rtekind == pg_sys::RTEKind::RTE_JOIN }
-}
-
-/// Conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
+/// Drops conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
 pub(super) unsafe fn outer_conditions(
     query: *mut pg_sys::Query,
     joins: &[OnPath],
@@ -198,6 +197,13 @@ pub(super) unsafe fn outer_conditions(
 ) -> std::result::Result<(), Why> {
     // SAFETY: `query` is a live tree of the server; `joins` and `sub` belong to a query that is alive.
     unsafe {
+        let is_extended = |var: *mut pg_sys::Var| {
+            (*var).varno as usize == index
+                && match sub.output((*var).varattno) {
+                    Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
+                    None => true,
+                }
+        };
         let depends = |condition: *mut pg_sys::Node| {
             if !mentions(condition).contains(&index) {
                 return false;
@@ -212,16 +218,11 @@ pub(super) unsafe fn outer_conditions(
                 }
                 false
             });
-            vars.into_iter().any(|var| {
-                if (*var).varno as usize != index {
-                    return false;
-                }
-                match sub.output((*var).varattno) {
-                    Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
-                    None => true,
-                }
-            })
+            vars.into_iter().any(&is_extended)
         };
+        if lateral_looks(query, &is_extended) {
+            return Err("a LATERAL item depends on the nullable side of an outer join".into());
+        }
         for on in joins {
             let quals = ext::flatten_join_aliases(query, (*on.join).quals);
             for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {

@@ -1,6 +1,6 @@
 //! Operators that SQL cannot name with their schema.
 //!
-//! JOIN … USING, NATURAL JOIN, NULLIF, IS DISTINCT FROM, CASE x WHEN and comparisons of rows are written without the operator
+//! NULLIF, IS DISTINCT FROM, CASE x WHEN and comparisons of rows are written without the operator
 //! they use, so deparsed text finds it by search_path. Invariant: the path with which the SQL of a TVIEW runs finds the
 //! operators that the stored query has: pg_catalog first, then the schemas of those operators, and no others (an exact match
 //! of the argument types wins over one in an earlier schema that needs a cast; see pg/callees.rs).
@@ -55,9 +55,6 @@ unsafe fn without_names(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::Node> {
             T_CaseExpr if !(*node.cast::<pg_sys::CaseExpr>()).arg.is_null() => {
                 let whens = list::iter::<pg_sys::CaseWhen>((*node.cast::<pg_sys::CaseExpr>()).args);
                 whens.map(|when| (*when).expr.cast()).collect()
-            }
-            T_JoinExpr if !(*node.cast::<pg_sys::JoinExpr>()).usingClause.is_null() => {
-                vec![(*node.cast::<pg_sys::JoinExpr>()).quals]
             }
             _ => Vec::new(),
         }

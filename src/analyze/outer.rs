@@ -7,10 +7,13 @@
 use super::change_rows::replace_by;
 use super::delta::{Why, constant};
 use super::describe::{Block, Described, Item};
+use super::levels;
 use super::null_extension::{conjunction, find, is_nullable};
+use super::printed;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{deparse, ext, list, walk};
+use crate::pg::fault::{self, Fault};
+use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -89,8 +92,8 @@ impl Place {
             }
             let partners = |changes: bool| -> Result<*mut pg_sys::Node> {
                 let one = pg_sys::makeTargetEntry(constant(1).cast(), 1, pg_sys::pstrdup(c"one".as_ptr()), false);
-                let quals = outward(ext::copy(on), &inside);
-                let sub = only_side(block, side, &inside, quals, pg_sys::lappend(std::ptr::null_mut(), one.cast()));
+                let sub = only_side(block, side, &inside, on, pg_sys::lappend(std::ptr::null_mut(), one.cast()));
+                below(sub, &inside);
                 if changes {
                     self.put_changed(sub, d, atom)?;
                 }
@@ -106,9 +109,6 @@ impl Place {
             (*absent).args = pg_sys::lappend(std::ptr::null_mut(), present.cast());
             (*absent).location = -1;
             (*join).jointype = if self.in_left { pg_sys::JoinType::JOIN_RIGHT } else { pg_sys::JoinType::JOIN_LEFT };
-            if !(*join).usingClause.is_null() {
-                return Ok(Err("USING of an outer join".into()));
-            }
             (*join).quals = pg_sys::makeBoolConst(false, false);
             let from = (*block).jointree;
             let mut all: Vec<*mut pg_sys::Node> =
@@ -152,15 +152,20 @@ impl Place {
                 return Ok(None);
             }
             let sub = only_side(block, side, &inside, std::ptr::null_mut(), targets);
+            // On its own it has no queries around it.
+            if levels::looks_up(sub.cast()) {
+                return Ok(None);
+            }
             self.put_changed(sub, d, atom)?;
-            let text = deparse::text(sub);
+            let text = printed::text(sub)?;
             Ok(Some(format!("SELECT DISTINCT * FROM ({text}) x")))
         }
     }
 }
 
 /// The side of an equality that looks only at the relations `inside`, when the other one does not look at them. The
-/// equality is the one that the type's hashes agree with.
+/// equality is one that the type's hashes agree with: values that are equal to one of another type (integer and bigint) are equal to
+/// each other.
 unsafe fn equal_to_outside(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> Option<*mut pg_sys::Node> {
     // SAFETY: `condition` is a live node of a tree of the server.
     unsafe {
@@ -183,21 +188,22 @@ unsafe fn equal_to_outside(condition: *mut pg_sys::Node, inside: &BTreeSet<usize
         let at = sides.iter().position(|n| own(*n))?;
         let (value, other) = (sides[at], sides[1 - at]);
         let typid = pg_sys::exprType(value);
-        let types = (pg_sys::TYPECACHE_EQ_OPR | pg_sys::TYPECACHE_HASH_PROC) as i32;
+        let types = (pg_sys::TYPECACHE_HASH_OPFAMILY | pg_sys::TYPECACHE_HASH_PROC) as i32;
         let known = &*pg_sys::lookup_type_cache(typid, types);
         let deterministic = |c: pg_sys::Oid| c == pg_sys::InvalidOid || pg_sys::get_collation_isdeterministic(c);
         let right = looks_at(other).is_disjoint(inside)
-            && pg_sys::exprType(other) == typid
-            && known.eq_opr == op.opno
+            && known.hash_opf != pg_sys::InvalidOid
+            && pg_sys::op_in_opfamily(op.opno, known.hash_opf)
             && known.hash_proc != pg_sys::InvalidOid
             && (deterministic(op.inputcollid) || op.inputcollid == pg_sys::exprCollation(value))
             && !pg_sys::contain_mutable_functions(value)
+            && !levels::looks_up(value)
             && !pg_sys::checkExprHasSubLink(value);
         right.then(|| ext::copy(value))
     }
 }
 
-/// A query over one side of a join.
+/// A query over one side of a join, at the level of the block that the join is in.
 unsafe fn only_side(
     block: *mut pg_sys::Query,
     side: *mut pg_sys::Node,
@@ -214,10 +220,23 @@ unsafe fn only_side(
         blank_others((*sub).rtable, side, inside);
         let from = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
         (*from).fromlist = pg_sys::lappend(std::ptr::null_mut(), ext::copy(side).cast());
-        (*from).quals = quals;
+        (*from).quals = ext::copy(quals);
         (*sub).jointree = from;
         (*sub).targetList = targets;
         sub
+    }
+}
+
+/// Moves such a query to where it is a sub-query of the block: what it takes from around the block is one level further up,
+/// and so are now the relations of the block that are not `inside`, which its condition looks at.
+unsafe fn below(sub: *mut pg_sys::Query, inside: &BTreeSet<usize>) {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        if !fault::on(Fault::KeepLevels) {
+            pg_sys::IncrementVarSublevelsUp(sub.cast(), 1, 1);
+        }
+        let from = (*sub).jointree;
+        (*from).quals = outward((*from).quals, inside);
     }
 }
 
@@ -250,7 +269,7 @@ unsafe fn joins_below(node: *mut pg_sys::Node, out: &mut BTreeSet<usize>) {
     }
 }
 
-/// A condition for use inside a sub-query that has the relations `inside` itself.
+/// A condition of the block, for use inside a sub-query that has the relations `inside` itself.
 unsafe fn outward(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> *mut pg_sys::Node {
     // SAFETY: `condition` is a live node of a tree of the server.
     unsafe {
@@ -259,11 +278,11 @@ unsafe fn outward(condition: *mut pg_sys::Node, inside: &BTreeSet<usize>) -> *mu
                 return None;
             }
             let var = node.cast::<pg_sys::Var>();
-            if inside.contains(&((*var).varno as usize)) {
+            if (*var).varlevelsup > 0 || inside.contains(&((*var).varno as usize)) {
                 return None;
             }
             let out = ext::copy(var);
-            (*out).varlevelsup += 1;
+            (*out).varlevelsup = 1;
             Some(out.cast())
         })
     }

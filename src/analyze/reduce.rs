@@ -6,6 +6,7 @@
 //! Invariant: the stripped query has all rows that the sub-query is computed from. Called by lift.
 
 use super::dirty::{Why, strip};
+use super::{levels, lift};
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -59,7 +60,8 @@ pub(super) unsafe fn reduce(sub: *mut pg_sys::Query) -> Result<BTreeSet<i16>, Wh
         for tle in list::iter::<pg_sys::TargetEntry>(q.targetList) {
             let expr = ext::flatten_groups(sub, (*tle).expr.cast());
             let known =
-                kept.as_ref().is_none_or(|k| (*tle).ressortgroupref != 0 && k.contains(&(*tle).ressortgroupref));
+                kept.as_ref().is_none_or(|k| (*tle).ressortgroupref != 0 && k.contains(&(*tle).ressortgroupref))
+                    && !levels::has_aggregates(expr);
             if !known || (*tle).resjunk {
                 links_of_rows(sub, expr, &mut below);
             }
@@ -85,7 +87,24 @@ pub(super) unsafe fn reduce(sub: *mut pg_sys::Query) -> Result<BTreeSet<i16>, Wh
             unknown.insert(number);
         }
         q.targetList = targets;
+        drop_aggregates_above(sub)?;
         Ok(unknown)
+    }
+}
+
+/// Drops the conditions on aggregates of the queries around, which FROM cannot look at.
+unsafe fn drop_aggregates_above(sub: *mut pg_sys::Query) -> Result<(), Why> {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        let refused = || Why::from("a sub-query looks at an aggregate of the query around it");
+        if levels::has_aggregates(sub.cast()) {
+            lift::forget_in_joins(sub, (*sub).jointree.cast(), &|node| levels::has_aggregates(node))
+                .map_err(|_| refused())?;
+        }
+        if levels::has_aggregates(sub.cast()) {
+            return Err(refused());
+        }
+        Ok(())
     }
 }
 
@@ -122,15 +141,7 @@ unsafe fn links_in(root: *mut pg_sys::Node, found: &mut Vec<*mut pg_sys::SubLink
                 return None;
             }
             let link = n.cast::<pg_sys::SubLink>();
-            let computed = walk::walk((*link).testexpr, &mut |t| {
-                list::is(t, pg_sys::NodeTag::T_Aggref)
-                    || list::is(t, pg_sys::NodeTag::T_GroupingFunc)
-                    || list::is(t, pg_sys::NodeTag::T_WindowFunc)
-            }) || walk::walk((*link).subselect, &mut |t| match (*t).type_ {
-                pg_sys::NodeTag::T_Aggref => (*t.cast::<pg_sys::Aggref>()).agglevelsup > 0,
-                pg_sys::NodeTag::T_GroupingFunc => (*t.cast::<pg_sys::GroupingFunc>()).agglevelsup > 0,
-                _ => false,
-            });
+            let computed = levels::is_computed((*link).testexpr) || levels::has_aggregates((*link).subselect);
             if !computed {
                 found.push(link);
             }

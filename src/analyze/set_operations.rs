@@ -6,9 +6,11 @@
 //! Invariant: the same rows, each as often, as the set operation gives. Source: executor/nodeSetOp.c.
 
 use super::load::outputs;
+use super::printed;
+use crate::capture::install::make;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
-use crate::pg::{deparse, ext, list};
+use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -52,15 +54,15 @@ pub unsafe fn outputs_of(query: *mut pg_sys::Query, branch: *mut pg_sys::Query) 
     // SAFETY: `branch` is one of `branches(query)`, as the caller promises.
     unsafe {
         let set = &*(*query).setOperations.cast::<pg_sys::SetOperationStmt>();
-        let types = list::oids(set.colTypes);
+        let types = list::oids(set.colTypes).into_iter().zip(list::oids(set.colCollations));
         outputs(branch)
             .into_iter()
             .zip(types)
-            .map(|(tle, wanted)| {
+            .map(|(tle, (wanted, collation))| {
                 let expr = ext::flatten_join_aliases(branch, (*tle).expr.cast());
                 let given = pg_sys::exprType(expr);
                 if given == wanted {
-                    return Some(expr);
+                    return Some(collated(expr, collation));
                 }
                 let cast = pg_sys::coerce_to_target_type(
                     std::ptr::null_mut(),
@@ -72,9 +74,24 @@ pub unsafe fn outputs_of(query: *mut pg_sys::Query, branch: *mut pg_sys::Query) 
                     pg_sys::CoercionForm::COERCE_EXPLICIT_CAST,
                     -1,
                 );
-                (!cast.is_null()).then_some(cast)
+                (!cast.is_null()).then(|| collated(cast, collation))
             })
             .collect()
+    }
+}
+
+/// The expression with the collation that the set operation has found for the column, if it has one.
+unsafe fn collated(expr: *mut pg_sys::Node, collation: pg_sys::Oid) -> *mut pg_sys::Node {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        if collation == pg_sys::InvalidOid || pg_sys::exprCollation(expr) == collation {
+            return expr;
+        }
+        let collate = make::<pg_sys::CollateExpr>(pg_sys::NodeTag::T_CollateExpr);
+        (*collate).arg = expr.cast();
+        (*collate).collOid = collation;
+        (*collate).location = -1;
+        collate.cast()
     }
 }
 
@@ -90,7 +107,7 @@ pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Q
         if q.setOperations.is_null() || limited || branches(query).is_some() {
             return Ok(None);
         }
-        analysed(query, text(query, q.setOperations)).map(Some)
+        analysed(query, text(query, q.setOperations)?).map(Some)
     }
 }
 
@@ -115,48 +132,56 @@ pub(super) unsafe fn analysed(query: *mut pg_sys::Query, text: String) -> Result
     }
 }
 
-unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {
+unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> Result<String> {
     // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
     unsafe {
         if !list::is(node, pg_sys::NodeTag::T_SetOperationStmt) {
             let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
             let sub = (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).subquery;
-            return deparse::text(sub);
+            return printed::text(sub);
         }
         let set = &*node.cast::<pg_sys::SetOperationStmt>();
         let types = list::oids(set.colTypes);
         let columns = (1..=types.len()).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ");
+        let collations = list::oids(set.colCollations);
         let casts: Vec<String> = types
             .iter()
+            .zip(collations)
             .enumerate()
-            .map(|(i, t)| {
+            .map(|(i, (t, collation))| {
                 // "character" and "bit" would be those of length one: without a length they have other names.
                 let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
                 let of = CStr::from_ptr(pg_sys::format_type_extended(*t, -1, flags as pg_sys::bits16));
-                format!("c{}::{}", i + 1, of.to_string_lossy())
+                let collate = if collation == pg_sys::InvalidOid {
+                    String::new()
+                } else {
+                    let name = CStr::from_ptr(pg_sys::generate_collation_name(collation));
+                    format!(" COLLATE {}", name.to_string_lossy())
+                };
+                format!("c{}::{}{collate}", i + 1, of.to_string_lossy())
             })
             .collect();
-        let side =
-            |node, mark: &str| format!("SELECT {}{mark} FROM ({}) x({columns})", casts.join(", "), text(query, node));
-        let sum = |l: &str, r: &str| format!("{} UNION ALL {}", side(set.larg, l), side(set.rarg, r));
+        let side = |node, mark: &str| -> Result<String> {
+            Ok(format!("SELECT {}{mark} FROM ({}) x({columns})", casts.join(", "), text(query, node)?))
+        };
+        let sum = |l: &str, r: &str| -> Result<String> {
+            Ok(format!("{} UNION ALL {}", side(set.larg, l)?, side(set.rarg, r)?))
+        };
         if set.op == pg_sys::SetOperation::SETOP_UNION {
-            return if set.all {
-                sum("", "")
-            } else {
-                format!("SELECT DISTINCT {columns} FROM ({}) u({columns})", sum("", ""))
-            };
+            let sum = sum("", "")?;
+            return Ok(if set.all { sum } else { format!("SELECT DISTINCT {columns} FROM ({sum}) u({columns})") });
         }
         let counted = format!(
             "SELECT {columns}, count(*) FILTER (WHERE s) AS l, count(*) FILTER (WHERE NOT s) AS r \
          FROM ({}) u({columns}, s) GROUP BY {columns}",
-            sum(", true", ", false"),
+            sum(", true", ", false")?,
         );
         let except = set.op == pg_sys::SetOperation::SETOP_EXCEPT;
-        match (except, set.all) {
+        Ok(match (except, set.all) {
             (true, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r = 0"),
             (false, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r > 0"),
             (true, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, l - r) n"),
             (false, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, least(l, r)) n"),
-        }
+        })
     }
 }

@@ -1,13 +1,14 @@
 //! SQL text of the whole query of a TVIEW, as population and recomputation run it.
 //!
-//! ORDER BY is kept out of storage (unless LIMIT needs it). Queries that are folded get more columns, kept in state
+//! ORDER BY is kept out of storage (unless LIMIT needs it, or rows come from it). Queries that are folded get more columns, kept in state
 //! attributes: the number of join rows behind the row, then the states of the aggregates.
 
 use super::fold::Fold;
 use super::load::outputs;
+use super::printed;
 use crate::capture::install::make;
 use crate::pg::error::Result;
-use crate::pg::{deparse, ext};
+use crate::pg::{deparse, ext, list};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use tviews_core::model::Shape;
@@ -16,12 +17,26 @@ use tviews_core::model::Shape;
 ///
 /// # Safety
 /// `query` is a valid stored query.
-pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> Result<String> {
+pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> String {
     // SAFETY: `query` is a valid stored query, as the caller promises.
+    unsafe { deparse::text(computed(query, shape, fold)) }
+}
+
+/// The same, which must be read as what it is: a query that cannot be written is refused when a TVIEW is made.
+///
+/// # Safety
+/// As for `with_state`.
+pub unsafe fn check(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> Result<()> {
+    // SAFETY: `query` is a valid stored query, as the caller promises.
+    unsafe { printed::text(computed(query, shape, fold)).map(|_| ()) }
+}
+
+unsafe fn computed(query: *mut pg_sys::Query, shape: &Shape, fold: Option<&Fold>) -> *mut pg_sys::Query {
+    // SAFETY: `query` is a live tree of the server.
     unsafe {
         let copy = ext::copy(query);
         let q = &mut *copy;
-        if q.limitCount.is_null() && q.limitOffset.is_null() && !q.hasDistinctOn {
+        if q.limitCount.is_null() && q.limitOffset.is_null() && !q.hasDistinctOn && !sorts_by_sets(copy) {
             q.sortClause = std::ptr::null_mut();
         }
         if let Some(fold) = fold {
@@ -40,7 +55,16 @@ pub unsafe fn with_state(query: *mut pg_sys::Query, shape: &Shape, fold: Option<
             }
             q.hasAggs = true;
         }
-        Ok(deparse::text(copy))
+        copy
+    }
+}
+
+/// Whether a set-returning function in ORDER BY makes rows.
+unsafe fn sorts_by_sets(query: *mut pg_sys::Query) -> bool {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        list::iter::<pg_sys::TargetEntry>((*query).targetList)
+            .any(|t| (*t).resjunk && pg_sys::expression_returns_set((*t).expr.cast()))
     }
 }
 

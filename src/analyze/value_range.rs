@@ -10,12 +10,13 @@ use super::change_rows::replace_by;
 use super::describe::Described;
 use super::lift::conditions;
 use super::null_extension::{conjunction, mentions};
+use super::printed;
 use super::stages::Call;
 use crate::capture::install::make;
 use crate::pg::aggregate::facts;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{deparse, ext, list};
+use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -61,7 +62,7 @@ pub unsafe fn find(
         let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
         let count = |function: &str, of: *mut pg_sys::Node| -> Result<String> {
             let call = Call { function: pg_sys::F_COUNT_ANY, result: pg_sys::INT8OID, argument: of };
-            Ok(deparse::text(aggregate_over(ext::copy(rte), function, call, pg_sys::InvalidOid)?))
+            printed::text(aggregate_over(ext::copy(rte), function, call, pg_sys::InvalidOid)?)
         };
         let Some(compared) = only_comparison(query, index, targets) else { return Ok(None) };
         let nullable = d.description.join.nullable();

@@ -8,7 +8,7 @@ use super::named;
 use super::stages;
 use super::utility::{After, Call, keep};
 use crate::analyze::locate::{self, Construct};
-use crate::analyze::{load, operators, refuse, relations};
+use crate::analyze::{load, operators, printed, refuse, relations};
 use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
@@ -16,7 +16,7 @@ use crate::catalog::{self, Source};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::{callback, deparse, guc, list, name};
+use crate::pg::{callback, guc, list, name};
 use crate::queue;
 use crate::refresh::{decide, graph, indexes, populate, summary};
 use pgrx::pg_sys;
@@ -438,7 +438,7 @@ pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decisio
         if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
             return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);
         }
-        let text = deparse::text(query);
+        let text = printed::text(load::plain(query))?;
         let path = operators::search_path(load::expand(query)?);
         stages::trial(&text, &path, user)
     }

@@ -68,6 +68,10 @@ impl Stages for New<'_> {
         Ok(stage)
     }
 
+    fn makes(&self) -> bool {
+        true
+    }
+
     fn is_joined(&self, _joined: &str) -> bool {
         true
     }

@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod callback;
 pub mod callees;
+mod cycle_marks;
 pub mod ddl;
 pub mod deparse;
 pub mod ending;
@@ -16,6 +17,7 @@ pub mod guc;
 pub mod list;
 pub mod memory;
 pub mod name;
+mod named_row;
 pub mod original;
 pub mod pinned;
 mod receiver;

@@ -190,6 +190,19 @@ pub unsafe fn is_of_expression(error: *const pg_sys::ErrorData) -> bool {
     }
 }
 
+/// The message of an error about the text of a statement, or about what is written in it.
+///
+/// # Safety
+/// `error` is null or a kept error.
+pub unsafe fn message_of_text(error: *const pg_sys::ErrorData) -> Option<String> {
+    // SAFETY: `error` is null or a kept error, as the caller promises.
+    unsafe {
+        let is_of_text =
+            !error.is_null() && [b"0A", b"22", b"42"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c));
+        is_of_text.then(|| std::ffi::CStr::from_ptr((*error).message).to_string_lossy().into_owned())
+    }
+}
+
 /// Five characters of six bits, the first one lowest. Source: utils/elog.h, MAKE_SQLSTATE.
 fn class(code: &[u8; 2]) -> i32 {
     i32::from(code[0] - b'0') + (i32::from(code[1] - b'0') << 6)

@@ -12,6 +12,8 @@ use pgrx::pg_sys;
 /// Operators of type boolean, by the number of their strategy in a B-tree, and <>. Source: catalog/pg_operator.dat.
 const ORDER: [u32; 5] = [58, 1694, 91, 1695, 59];
 const DIFFERENT: u32 = 85;
+/// The B-tree operator family of type boolean. Source: catalog/pg_opfamily.dat.
+const BOOLEANS: u32 = 424;
 
 /// Changes the row comparisons of a query that needs it.
 ///
@@ -124,13 +126,14 @@ unsafe fn output() -> *mut pg_sys::Param {
 unsafe fn compare(row: *mut pg_sys::RowCompareExpr, right: *mut pg_sys::Node) {
     // SAFETY: `row` and `right` are live nodes of a tree of the server.
     unsafe {
-        // only the names and arguments of operators are printed
         #[cfg(not(feature = "pg18"))]
         let strategy = (*row).rctype as usize;
         #[cfg(feature = "pg18")]
         let strategy = (*row).cmptype as usize;
         let Some(operator) = ORDER.get(strategy.wrapping_sub(1)) else { return };
         (*row).opnos = pg_sys::lcons_oid((*operator).into(), (*row).opnos);
+        (*row).opfamilies = pg_sys::lcons_oid(BOOLEANS.into(), (*row).opfamilies);
+        (*row).inputcollids = pg_sys::lcons_oid(pg_sys::InvalidOid, (*row).inputcollids);
         (*row).largs = pg_sys::lcons(pg_sys::makeBoolConst(true, false).cast(), (*row).largs);
         (*row).rargs = pg_sys::lcons(right.cast(), (*row).rargs);
     }

@@ -32,6 +32,21 @@ pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
+/// What `f`, which parses a text, gives; the message when the text is no query. Other errors go on.
+pub fn parse<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    match run(f, |done| done) {
+        Ok(result) => Ok(result),
+        // SAFETY: a copy of an error, which nobody else has.
+        Err((panic, error)) => match unsafe { original::message_of_text(error) } {
+            Some(message) => Err(message),
+            None => {
+                original::put_back(error);
+                resume_unwind(panic)
+            }
+        },
+    }
+}
+
 /// The panic that an error is, and what was kept of the error itself.
 type Failure = (Box<dyn Any + Send>, *mut pg_sys::ErrorData);
 

@@ -30,6 +30,13 @@ mod raw {
         pub fn raw_expression_tree_walker(node: *mut Node, walker: Walker, context: *mut c_void) -> bool;
         #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
         pub fn expression_tree_mutator(node: *mut Node, mutator: Mutator, context: *mut c_void) -> *mut Node;
+        #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_mutator_impl")]
+        pub fn query_tree_mutator(
+            query: *mut pg_sys::Query,
+            mutator: Mutator,
+            context: *mut c_void,
+            flags: c_int,
+        ) -> *mut pg_sys::Query;
     }
 }
 
@@ -180,7 +187,9 @@ unsafe fn links_of(root: *mut Node, found: &mut Vec<*mut pg_sys::SubLink>) {
 }
 
 struct Rewrite<'a> {
-    replace: &'a mut dyn FnMut(*mut Node) -> Option<*mut Node>,
+    replace: &'a mut dyn FnMut(*mut Node, u32) -> Option<*mut Node>,
+    /// How many queries below the root; None: sub-queries are left alone.
+    depth: Option<u32>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -191,15 +200,16 @@ struct Rewrite<'a> {
 /// `node` is null or a valid expression tree.
 pub unsafe fn rewrite(node: *mut Node, replace: &mut dyn FnMut(*mut Node) -> Option<*mut Node>) -> *mut Node {
     // SAFETY: `node` is null or a valid expression tree, as the caller promises.
-    unsafe {
-        let mut rewrite = Rewrite { replace, panic: None };
-        let context = (&raw mut rewrite).cast::<c_void>();
-        let out = pg_guard_ffi_boundary(|| mutate(node, context));
-        match rewrite.panic {
-            Some(panic) => resume_unwind(panic),
-            None => out,
-        }
-    }
+    unsafe { Rewrite { replace: &mut |n, _| replace(n), depth: None, panic: None }.run(node) }
+}
+
+/// As `rewrite`, sub-queries included. `replace` is told how many queries are around a node, below the root.
+///
+/// # Safety
+/// As for `rewrite`.
+pub unsafe fn rewrite_deep(node: *mut Node, replace: &mut dyn FnMut(*mut Node, u32) -> Option<*mut Node>) -> *mut Node {
+    // SAFETY: the nodes are live ones of a tree of the server, as the caller promises.
+    unsafe { Rewrite { replace, depth: Some(0), panic: None }.run(node) }
 }
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
@@ -211,13 +221,32 @@ unsafe extern "C-unwind" fn mutate(node: *mut Node, context: *mut c_void) -> *mu
         }
         match Rewrite::replacement(context, node) {
             Some(other) => other,
-            None if (*node).type_ == NodeTag::T_Query => node,
+            None if (*node).type_ == NodeTag::T_Query => {
+                let Some(depth) = (*context.cast::<Rewrite>()).depth else { return node };
+                // An ERROR leaves it as it is; nobody looks at it then.
+                (*context.cast::<Rewrite>()).depth = Some(depth + 1);
+                let query = raw::query_tree_mutator(node.cast(), mutate, context, 0);
+                (*context.cast::<Rewrite>()).depth = Some(depth);
+                query.cast()
+            }
             None => raw::expression_tree_mutator(node, mutate, context),
         }
     }
 }
 
 impl Rewrite<'_> {
+    unsafe fn run(mut self, node: *mut Node) -> *mut Node {
+        // SAFETY: `self` outlives the walk, which is the only one to use it; `node` is a live node of a tree of the server.
+        unsafe {
+            let context = (&raw mut self).cast::<c_void>();
+            let out = pg_guard_ffi_boundary(|| mutate(node, context));
+            match self.panic {
+                Some(panic) => resume_unwind(panic),
+                None => out,
+            }
+        }
+    }
+
     /// Never unwinds. After a panic nothing is looked at any more.
     unsafe fn replacement(context: *mut c_void, node: *mut Node) -> Option<*mut Node> {
         // SAFETY: `context` is what the walker was started with; `node` is a live node of a tree of the server.
@@ -226,7 +255,8 @@ impl Rewrite<'_> {
             if rewrite.panic.is_some() {
                 return Some(node);
             }
-            match catch_unwind(AssertUnwindSafe(|| (rewrite.replace)(node))) {
+            let depth = rewrite.depth.unwrap_or(0);
+            match catch_unwind(AssertUnwindSafe(|| (rewrite.replace)(node, depth))) {
                 Ok(replacement) => replacement,
                 Err(panic) => {
                     rewrite.panic = Some(panic);

@@ -6,7 +6,7 @@
 use super::tview::{KeyColumn, column_names, options_of, stored_key};
 use crate::analyze::fold::{self, Fold};
 use crate::analyze::join_values::{self, Pair};
-use crate::analyze::{anchor, delta, describe, dirty, load, relations, set_operations};
+use crate::analyze::{anchor, delta, describe, dirty, load, printed, relations, set_operations, text};
 use crate::catalog::options;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -43,13 +43,19 @@ impl Decided {
     }
 }
 
-/// Key columns by relation that must be captured for an open TVIEW.
+/// Key columns by relation that must be captured for an open TVIEW, which is being made: its query must have a text.
 ///
 /// # Safety
 /// Pinned settings are in force.
 pub unsafe fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
     // SAFETY: Pinned settings are in force, as the caller promises.
-    unsafe { Ok(decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?.keys) }
+    unsafe {
+        let query = load::maintained(rel)?;
+        let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
+        text::check(query, &decided.shape, decided.fold.as_ref())?;
+        text::check(load::stored(rel)?, &decided.shape, None)?;
+        Ok(decided.keys)
+    }
 }
 
 /// Whether the change rows of relations have some columns, as an existing TVIEW had them captured. Rows of a TVIEW have all.
@@ -235,11 +241,11 @@ pub unsafe fn weighted(
         let used = relations::of(d.block.query);
         let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
         if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times))
-            && let Ok(terms) = delta::terms(d, targets, changed)?
+            && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed))?
         {
             return Ok(Ok(terms));
         }
-        anchor::terms(d, targets, changed, &stored_key, captured)
+        printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))
     }
 }
 

@@ -162,8 +162,8 @@ fn build(rel: &Relation) -> Result<Tview> {
             plan.without_state();
         }
         let states = types.len();
-        let original = text::with_state(load::stored(rel)?, &plan.shape, None)?;
-        let text = text::with_state(query, &plan.shape, plan.fold.as_ref())?;
+        let original = text::with_state(load::stored(rel)?, &plan.shape, None);
+        let text = text::with_state(query, &plan.shape, plan.fold.as_ref());
         let of_root = load::expand(stored_of(root)?)?;
         Ok(Tview {
             oid: rel.oid(),

@@ -3,7 +3,7 @@
 //! Invariant: what is said here depends on the query alone, never on the rows or indexes of the moment.
 
 use crate::analyze::describe::is_plain;
-use crate::analyze::lift;
+use crate::analyze::levels;
 use crate::analyze::load::outputs;
 use crate::analyze::relations;
 use crate::pg::{list, walk};
@@ -72,17 +72,11 @@ pub(super) unsafe fn can_be_stored(expr: *mut pg_sys::Node) -> bool {
 /// Whether a query depends on the blocks around it.
 pub(super) unsafe fn looks_up(query: *mut pg_sys::Node) -> bool {
     // SAFETY: `query` is a live node of a tree of the server.
-    unsafe {
-        lift::is_correlated(query)
-            || walk::walk(query, &mut |n| {
-                list::is(n, pg_sys::NodeTag::T_Aggref) && (*n.cast::<pg_sys::Aggref>()).agglevelsup > 0
-            })
-            || has_outer_cte(query)
-    }
+    unsafe { levels::looks_up(query) || has_outer_cte(query) }
 }
 
 /// Whether a CTE that is not defined inside is read.
-unsafe fn has_outer_cte(query: *mut pg_sys::Node) -> bool {
+pub(super) unsafe fn has_outer_cte(query: *mut pg_sys::Node) -> bool {
     // SAFETY: `query` is a live node of a tree of the server.
     unsafe {
         walk::walk(query, &mut |n| {

@@ -3,7 +3,7 @@
 //! Invariant: the stage has one row for each group, with its keys and with every aggregate that is looked at.
 
 use super::Splitter;
-use super::eligible::{can_be_stored, looks_up};
+use super::eligible::{can_be_stored, has_outer_cte};
 use super::relation::{column, label, over};
 use crate::analyze::grouping_sets;
 use crate::analyze::load::outputs;
@@ -111,7 +111,33 @@ struct Lowering {
 impl Lowering {
     unsafe fn lower(&mut self, node: *mut pg_sys::Node, groups: usize) -> *mut pg_sys::Node {
         // SAFETY: `node` is a live node of a tree of the server.
-        unsafe { walk::rewrite(plain(self.query, node), &mut |n| self.replace(n, groups)) }
+        unsafe {
+            walk::rewrite_deep(plain(self.query, node), &mut |n, depth| match depth {
+                0 => self.replace(n, groups),
+                _ => self.replace_below(n, depth, groups),
+            })
+        }
+    }
+
+    /// In a sub-query, what belongs to the groups: their columns and aggregates. Expressions that are grouped by cannot occur there
+    /// (parse_agg.c, check_ungrouped_columns_walker).
+    unsafe fn replace_below(&mut self, n: *mut pg_sys::Node, depth: u32, groups: usize) -> Option<*mut pg_sys::Node> {
+        // SAFETY: the nodes are live ones of a tree of the server.
+        unsafe {
+            let level = match (*n).type_ {
+                pg_sys::NodeTag::T_Var => (*n.cast::<pg_sys::Var>()).varlevelsup,
+                pg_sys::NodeTag::T_GroupingFunc => (*n.cast::<pg_sys::GroupingFunc>()).agglevelsup,
+                _ => (*aggregate(n)?).agglevelsup,
+            };
+            if level != depth {
+                return None;
+            }
+            let own = ext::copy(n);
+            pg_sys::IncrementVarSublevelsUp(own, -(depth as i32), 0);
+            let found = self.replace(own, groups)?;
+            pg_sys::IncrementVarSublevelsUp(found, depth as i32, 0);
+            Some(found)
+        }
     }
 
     unsafe fn replace(&mut self, n: *mut pg_sys::Node, groups: usize) -> Option<*mut pg_sys::Node> {
@@ -135,9 +161,8 @@ impl Lowering {
                 return Some(self.push(n, by));
             }
             if list::is(n, pg_sys::NodeTag::T_SubLink) {
-                let link = &*n.cast::<pg_sys::SubLink>();
-                self.possible &= !looks_up(link.subselect) && link.testexpr.is_null();
-                return Some(n);
+                self.possible &= !has_outer_cte((*n.cast::<pg_sys::SubLink>()).subselect);
+                return None;
             }
             if list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
                 self.possible &= (*n.cast::<pg_sys::GroupingFunc>()).agglevelsup == 0;
@@ -241,15 +266,21 @@ unsafe fn references(query: *mut pg_sys::Query) -> BTreeSet<u32> {
     unsafe { list::iter::<pg_sys::SortGroupClause>((*query).groupClause).map(|c| (*c).tleSortGroupRef).collect() }
 }
 
-/// An aggregate, or a JSON constructor around one (16 and later).
 pub(super) unsafe fn is_aggregate(node: *mut pg_sys::Node) -> bool {
     // SAFETY: `node` is a live node of a tree of the server.
+    unsafe { aggregate(node).is_some() }
+}
+
+/// An aggregate, or that of a JSON constructor around one (16 and later).
+unsafe fn aggregate(node: *mut pg_sys::Node) -> Option<*mut pg_sys::Aggref> {
+    // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
         #[cfg(not(feature = "pg15"))]
         if list::is(node, pg_sys::NodeTag::T_JsonConstructorExpr) {
-            return list::is((*node.cast::<pg_sys::JsonConstructorExpr>()).func, pg_sys::NodeTag::T_Aggref);
+            let call: *mut pg_sys::Node = (*node.cast::<pg_sys::JsonConstructorExpr>()).func.cast();
+            return list::is(call, pg_sys::NodeTag::T_Aggref).then(|| call.cast());
         }
-        list::is(node, pg_sys::NodeTag::T_Aggref)
+        list::is(node, pg_sys::NodeTag::T_Aggref).then(|| node.cast())
     }
 }
 

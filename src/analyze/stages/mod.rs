@@ -30,6 +30,7 @@ use self::eligible::{can_be_stage, can_split, is_stage};
 pub use self::parts::Call;
 use self::relation::{become_relation, select_all};
 use super::describe::KeyOf;
+use super::printed;
 use super::relations;
 use crate::pg::error::Result;
 use crate::pg::{deparse, ext, list, walk};
@@ -39,6 +40,8 @@ use pgrx::pg_sys;
 pub trait Stages {
     /// The relation of the next stage, from its SQL text. `joined`: the key by which it is joined to others, or empty.
     fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid>;
+    /// Whether stages are made.
+    fn makes(&self) -> bool;
     /// Whether the next stage is, or can be, one that is joined by this key.
     fn is_joined(&self, joined: &str) -> bool;
 }
@@ -55,8 +58,8 @@ pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, stages: &mut dyn S
             return Ok(copy);
         }
         ctes::inline(copy);
-        let copy = super::grouping_sets::rewrite(copy)?.unwrap_or(copy);
-        let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
+        let copy = printed::or_none(super::grouping_sets::rewrite(copy))?.unwrap_or(copy);
+        let copy = printed::or_none(super::set_operations::rewrite(copy))?.unwrap_or(copy);
         let mut cx = Splitter { known: Vec::new(), key_of, stages };
         cx.values(copy)?;
         let copy = cx.core(copy)?;
@@ -80,7 +83,7 @@ impl Splitter<'_> {
     unsafe fn joined_relation(&mut self, query: *mut pg_sys::Query, joined: &str) -> Result<pg_sys::Oid> {
         // SAFETY: `query` is a live tree of the server.
         unsafe {
-            let text = deparse::text(query);
+            let text = if self.stages.makes() { printed::text(query)? } else { deparse::text(query) };
             if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
                 return Ok(*oid);
             }

@@ -27,6 +27,10 @@ impl Call {
             (*agg).aggfnoid = pg_sys::Oid::from(self.function);
             (*agg).aggtype = self.result;
             (*agg).aggargtypes = pg_sys::lappend_oid(std::ptr::null_mut(), pg_sys::exprType(self.argument));
+            (*agg).inputcollid = pg_sys::exprCollation(self.argument);
+            if pg_sys::get_typcollation(self.result) != pg_sys::InvalidOid {
+                (*agg).aggcollid = (*agg).inputcollid;
+            }
             let tle = pg_sys::makeTargetEntry(self.argument.cast(), 1, std::ptr::null_mut(), false);
             (*agg).args = pg_sys::lappend(std::ptr::null_mut(), tle.cast());
             (*agg).aggkind = b'n' as _;

@@ -159,7 +159,7 @@ impl<'a> Gen<'a> {
                 (20, |g, _| g.foldable()),
                 (14, Self::grouped),
                 (7, Self::layered),
-                (5, Self::ungrouped),
+                (7, Self::ungrouped),
                 (7, Self::grouping_sets),
                 (6, Self::distinct),
                 (5, Self::distinct_on),

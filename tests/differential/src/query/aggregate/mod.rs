@@ -104,6 +104,11 @@ impl Gen<'_> {
             let sublink = self.scalar_subquery(&[keys]);
             outputs.push(sublink);
         }
+        if self.dice.chance(9)
+            && let Some(sublink) = self.of_aggregate(from)
+        {
+            outputs.push(sublink);
+        }
         if self.dice.chance(4) {
             self.note(Hazard::WindowOverAggregates);
             let sql = *self.dice.pick(&["rank() OVER (ORDER BY count(*))", "sum(count(*)) OVER ()"]);
