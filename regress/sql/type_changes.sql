@@ -47,6 +47,10 @@ DELETE FROM job WHERE id = 1;
 SELECT * FROM wrong();
 ALTER TYPE address DROP ATTRIBUTE road;
 SELECT * FROM wrong();
+ALTER VIEW jobs RENAME COLUMN n TO number;
+SELECT * FROM of_view ORDER BY data;
+INSERT INTO job VALUES (7, 'done', 9);
+SELECT * FROM wrong();
 -- values with several forms of bytes: composite ones with long text, in rows and arrays, of types with more attributes than when they were stored
 CREATE TABLE page (id int PRIMARY KEY, body text, a address);
 CREATE TYPE pair AS (id int, body text);

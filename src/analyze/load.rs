@@ -126,6 +126,7 @@ pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
         }
         let expanded = list::nth(rewritten, 0);
         clauses.put_back(expanded)?;
+        super::view_rows::spell_out(expanded);
         written(expanded);
         super::select_list::move_to_from(expanded);
         Ok(expanded)

@@ -38,3 +38,4 @@ pub mod stages;
 pub mod text;
 pub mod texts;
 mod value_range;
+mod view_rows;
