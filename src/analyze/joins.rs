@@ -7,6 +7,7 @@
 //! Invariant: the same rows. A merged column that is grouped by can be written as what it stands for in sub-queries, too: the
 //! parser itself looks at it like that (parse_agg.c, parseCheckAggregates). Called by load, for every query.
 
+use crate::pg::error::Error;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ unsafe fn block(query: *mut pg_sys::Query) {
         let mut joins = Vec::new();
         collect((*query).jointree.cast(), &mut joins);
         if !joins.is_empty() {
+            #[cfg(not(feature = "pg15"))]
+            refuse_rows(query);
             flatten(query, &joins);
             let mut columns = BTreeMap::new();
             for join in joins {
@@ -45,6 +48,39 @@ unsafe fn block(query: *mut pg_sys::Query) {
         }
         for below in walk::below(query) {
             block(below);
+        }
+    }
+}
+
+/// The row of a join as a whole is NULL where an outer join above null-extends it, which no row of its columns is. Before 16 the server makes such a row.
+#[cfg(not(feature = "pg15"))]
+unsafe fn refuse_rows(query: *mut pg_sys::Query) {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        let is_candidate = |n: *mut pg_sys::Node| {
+            let var = n.cast::<pg_sys::Var>();
+            list::is(n, pg_sys::NodeTag::T_Var) && (*var).varattno == 0 && !(*var).varnullingrels.is_null()
+        };
+        if !walk::walk(query.cast(), &mut |n| is_candidate(n)) {
+            return;
+        }
+        let mut found = None;
+        walk::rewrite_deep(query.cast(), &mut |n, depth| {
+            if is_candidate(n) {
+                let var = n.cast::<pg_sys::Var>();
+                if (*var).varlevelsup + 1 == depth
+                    && (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, (*var).varno as usize - 1)).rtekind
+                        == pg_sys::RTEKind::RTE_JOIN
+                {
+                    found = Some((*var).location);
+                }
+            }
+            None
+        });
+        if let Some(at) = found {
+            let hint = "Use the rows of the relations that it joins.";
+            Error::unsupported("the row of a join cannot be maintained where an outer join null-extends it", at, hint)
+                .raise();
         }
     }
 }
