@@ -24,17 +24,18 @@
 //! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |
 //! | pg/callees `ALLOWED` | what our own SQL may call | their guards | their guards, reset | | their guards |
 //! | pg/ending `ENDING` | this module runs | | | | |
+//! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
 //! | catalog/cache, refresh/tview, refresh/graph, capture/route | caches: `GENERATION`, `WATCHED`, `CACHE` | by invalidation | | | |
 //! | monitor/counters `WAITED`, `OWN` | counters | not transactional | | | |
-//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, `INSTALLED`, settings, pg/fault `FAULT`, refresh/rows `ONE` | set once | | | | |
+//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, `INSTALLED`, settings, pg/fault `FAULT`, refresh/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::sentinel;
 use crate::pg::callback::{self, Frame};
 use crate::pg::fault::{self, Fault};
-use crate::pg::{callees, ending, original, started};
+use crate::pg::{callees, ending, original, reserve, started};
 use crate::queue::{self, in_flight, spill};
 use crate::refresh;
 use crate::tam::switch;
@@ -51,23 +52,29 @@ pub fn init() {
 
 /// Not guarded itself: it only keeps the error context frame, see pg/callback.rs.
 unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
-    use pg_sys::XactEvent::*;
-    if ending::process_exits() {
-        return;
-    }
-    match event {
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
-            let mut frame = Frame::new();
-            frame.push(std::ptr::null());
-            let error = before_commit(event == XACT_EVENT_PRE_PREPARE);
-            frame.pop();
-            original::rethrow(error);
+    // SAFETY: called by the server, once for each event, in the order that `xact.c` says.
+    unsafe {
+        use pg_sys::XactEvent::*;
+        if ending::process_exits() {
+            return;
         }
-        XACT_EVENT_COMMIT => ending::during(|| end(false)),
-        // a prepared transaction may still be rolled back
-        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => ending::during(|| end(true)),
-        XACT_EVENT_PARALLEL_ABORT => switch::sub_abort(0),
-        _ => {}
+        match event {
+            XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
+                let mut frame = Frame::new();
+                frame.push(std::ptr::null());
+                if !queue::is_settled() {
+                    reserve::require();
+                }
+                let error = before_commit(event == XACT_EVENT_PRE_PREPARE);
+                frame.pop();
+                original::rethrow(error);
+            }
+            XACT_EVENT_COMMIT => ending::during(|| end(false)),
+            // a prepared transaction may still be rolled back
+            XACT_EVENT_ABORT | XACT_EVENT_PREPARE => ending::during(|| end(true)),
+            XACT_EVENT_PARALLEL_ABORT => switch::sub_abort(0),
+            _ => {}
+        }
     }
 }
 
@@ -110,13 +117,16 @@ unsafe extern "C-unwind" fn subxact_callback(
     _parent: pg_sys::SubTransactionId,
     _arg: *mut c_void,
 ) {
-    use pg_sys::SubXactEvent::*;
-    if ending::process_exits() || event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB {
-        return;
+    // SAFETY: called by the server, once for each event, in the order that `xact.c` says.
+    unsafe {
+        use pg_sys::SubXactEvent::*;
+        if ending::process_exits() || event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB {
+            return;
+        }
+        // still that of the sub-transaction
+        let level = pg_sys::GetCurrentTransactionNestLevel() as u32;
+        ending::during(|| if event == SUBXACT_EVENT_COMMIT_SUB { released(level) } else { rolled_back(level) });
     }
-    // still that of the sub-transaction
-    let level = pg_sys::GetCurrentTransactionNestLevel() as u32;
-    ending::during(|| if event == SUBXACT_EVENT_COMMIT_SUB { released(level) } else { rolled_back(level) });
 }
 
 fn released(level: u32) {

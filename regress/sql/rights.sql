@@ -36,6 +36,8 @@ CREATE FUNCTION rights_ops.same(text, text) RETURNS bool LANGUAGE sql IMMUTABLE 
 CREATE OPERATOR rights_ops.=~= (LEFTARG = text, RIGHTARG = text, FUNCTION = rights_ops.same);
 CREATE FUNCTION rights_ops.eq(text, text) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT lower($1) = lower($2)';
 CREATE OPERATOR rights_ops.= (LEFTARG = text, RIGHTARG = text, FUNCTION = rights_ops.eq);
+CREATE FUNCTION rights_ops.eq(int4, text) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1::text = $2';
+CREATE OPERATOR rights_ops.= (LEFTARG = int4, RIGHTARG = text, FUNCTION = rights_ops.eq);
 SET ROLE rights_owner;
 CREATE TABLE a (id int PRIMARY KEY, x int4, t text);
 CREATE TABLE b (id int PRIMARY KEY, x numeric, t text);
@@ -44,7 +46,11 @@ CREATE TVIEW joined AS SELECT x, a.id, b.id AS bid FROM a JOIN b USING (x) WHERE
 CREATE TVIEW unnamed AS SELECT id, jsonb_build_object('id', id, 'x', x) AS d, NULLIF(t OPERATOR(rights_ops.=~=) 'q', true) AS n,
     CASE WHEN t IS DISTINCT FROM 'k' THEN 1 END AS k FROM a;
 SET search_path = rights_ops, pg_catalog, rights;
-CREATE TVIEW other AS SELECT id, format('%s', x) AS d, t IS DISTINCT FROM 'k' AS k FROM a;
+-- another operator would be found for the text of the query, which the detail shows
+\set VERBOSITY terse
+CREATE TVIEW hidden AS SELECT id, t IS DISTINCT FROM 'k' AS k FROM a;
+\set VERBOSITY default
+CREATE TVIEW other AS SELECT id, format('%s', x) AS d, x IS DISTINCT FROM t AS k FROM a;
 SET search_path = rights, public;
 INSERT INTO a VALUES (1, 1, 'K');
 INSERT INTO b VALUES (1, 1, 'k');

@@ -145,6 +145,16 @@ CREATE UNLOGGED MATERIALIZED VIEW x USING heap AS SELECT 1 AS a -- tview
 ;
 CREATE TVIEW x AS SELECT id FROM brief;
 
+-- every way of creating makes a maintained TVIEW, or fails
+CREATE TABLE explained (id int PRIMARY KEY);
+CREATE TVIEW x USING heap AS SELECT id FROM explained;
+EXPLAIN (ANALYZE) CREATE TVIEW x AS SELECT id FROM explained;
+EXPLAIN ANALYZE CREATE MATERIALIZED VIEW x USING tview AS SELECT id FROM explained;
+EXPLAIN ANALYZE CREATE MATERIALIZED VIEW x WITH (incremental) AS SELECT id FROM explained;
+EXPLAIN ANALYZE CREATE TABLE tv_x AS SELECT id FROM explained;
+EXPLAIN (COSTS OFF) CREATE TVIEW x AS SELECT id FROM explained WHERE id = 1;
+EXPLAIN (ANALYZE off, COSTS off) CREATE TVIEW x AS SELECT id FROM explained WHERE id = 1;
+
 \set VERBOSITY terse
 SET client_min_messages = warning;
 DROP SCHEMA syntax_test CASCADE;

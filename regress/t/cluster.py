@@ -82,13 +82,13 @@ class Cluster:
                 continue
         sys.exit("servers do not run as root, and there is neither a user postgres nor nobody")
 
-    def _as_server(self):
+    def as_server(self):
         if self.owner is None:
             return {}
         return {"user": self.owner.pw_uid, "group": self.owner.pw_gid, "extra_groups": []}
 
     def _can(self, test, path):
-        return subprocess.run(["test", test, str(path)], cwd="/", **self._as_server()).returncode == 0
+        return subprocess.run(["test", test, str(path)], cwd="/", **self.as_server()).returncode == 0
 
     def _temporary_directory(self, preferred):
         # a socket's path must stay below 108 bytes
@@ -133,7 +133,7 @@ class Cluster:
         """Runs one of the server's own programs as the user that owns the cluster."""
         command = [str(self.bindir / name), *map(str, arguments)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              env=self.env, cwd=self.directory, **self._as_server())
+                              env=self.env, cwd=self.directory, **self.as_server())
         if done.returncode:
             raise RuntimeError(f"{name} failed:\n{done.stdout}\n{self.log_tail()}")
         return done.stdout
@@ -167,7 +167,7 @@ class Cluster:
         """Starts the server as our own child, so that we can reap it after `crash`, and waits until it takes connections."""
         with open(self.log, "ab") as log:
             self.server = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                           env=self.env, cwd=self.directory, start_new_session=True, **self._as_server())
+                                           env=self.env, cwd=self.directory, start_new_session=True, **self.as_server())
         deadline = time.time() + seconds
         while not self._ready():
             if self.server.poll() is not None or time.time() > deadline:

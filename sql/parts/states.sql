@@ -37,3 +37,7 @@ BEGIN
             COMBINEFUNC = interval_combine, PARALLEL = SAFE);
     END IF;
 END $$;
+
+-- Many states of a group as one value.
+CREATE FUNCTION tviews.packed(record) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_packed';

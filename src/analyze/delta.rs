@@ -17,11 +17,12 @@ use super::describe::{Block, Described, Item};
 use super::fence;
 use super::load::outputs;
 use super::outer::nullable_places;
+use super::printed;
 use super::texts::Texts;
 use super::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{deparse, ext, list};
+use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -89,108 +90,115 @@ pub unsafe fn terms(
     targets: &[*mut pg_sys::Node],
     changed: &BTreeSet<u32>,
 ) -> Result<std::result::Result<Terms, Why>> {
-    let atoms = &d.description.atoms;
-    let of_changed = |a: &usize| atoms[*a].relid.is_some_and(|r| changed.contains(&r));
-    let (mut linear, mut optional) = (Vec::new(), Vec::new());
-    for atom in (0..atoms.len()).filter(of_changed) {
-        let mut places = Vec::new();
-        if let Err(why) = nullable_places(d.block.query, &d.block, &atoms[atom].path, &[], &mut places) {
-            return Ok(Err(why));
-        }
-        match places.len() {
-            0 => linear.push(atom),
-            1 => optional.push((atom, places.remove(0))),
-            _ => return Ok(Err("it is on the nullable side of two outer joins".into())),
-        }
-    }
-    if optional.len() > 1 {
-        return Ok(Err("several nullable sides of outer joins change together".into()));
-    }
-    if linear.len() > 4 {
-        return Ok(Err("more than four relations change together".into()));
-    }
-    let mut out = Terms::default();
-    let term = |parts: &Parts, sign: i64, range: Option<&Range>| -> Result<Texts> {
-        let query = ext::copy(d.block.query);
-        put(query, &d.block, parts)?;
-        if let Some(range) = range {
-            range.add(query);
-        }
-        Ok(select(query, constant(sign), targets))
-    };
-    for (i, atom) in linear.iter().enumerate() {
-        let range = value_range::find(d.block.query, d, *atom, targets)?;
-        out.gates.extend(range.iter().map(|r| r.gate.clone()));
-        let range = range.as_ref();
-        for (sign, part) in CHANGES {
-            // The last one sees all others as they were.
-            let twice = fault::on(Fault::CountTogetherTwice);
-            if i > 0 && i + 1 == linear.len() && optional.is_empty() && !twice {
-                out.before.push(term(&Parts::from([(*atom, part)]), sign, range)?);
-                continue;
+    // SAFETY: the caller promises: `d` was described from a query that is alive; `targets` belong to it.
+    unsafe {
+        let atoms = &d.description.atoms;
+        let of_changed = |a: &usize| atoms[*a].relid.is_some_and(|r| changed.contains(&r));
+        let (mut linear, mut optional) = (Vec::new(), Vec::new());
+        for atom in (0..atoms.len()).filter(of_changed) {
+            let mut places = Vec::new();
+            if let Err(why) = nullable_places(d.block.query, &d.block, &atoms[atom].path, &[], &mut places) {
+                return Ok(Err(why));
             }
-            for (weight, mut parts) in old_states(if twice { &[] } else { &linear[..i] }) {
-                parts.insert(*atom, part);
-                out.now.push(term(&parts, sign * weight, range)?);
+            match places.len() {
+                0 => linear.push(atom),
+                1 => optional.push((atom, places.remove(0))),
+                _ => return Ok(Err("it is on the nullable side of two outer joins".into())),
             }
         }
-    }
-    if let Some((atom, place)) = optional.pop() {
-        if place.side.iter().any(|a| linear.contains(a)) {
-            return Ok(Err("both sides of a join inside an outer join change together".into()));
+        if optional.len() > 1 {
+            return Ok(Err("several nullable sides of outer joins change together".into()));
         }
-        // Rows with a partner: linear, once the join keeps only those. All other relations as they were.
-        for (sign, part) in CHANGES {
+        if linear.len() > 4 {
+            return Ok(Err("more than four relations change together".into()));
+        }
+        let mut out = Terms::default();
+        let term = |parts: &Parts, sign: i64, range: Option<&Range>| -> Result<Texts> {
             let query = ext::copy(d.block.query);
-            place.keep_partners(place.find(query));
-            put(query, &d.block, &Parts::from([(atom, part)]))?;
-            out.before.push(select(query, constant(sign), targets));
-        }
-        // Rows that have lost their last partner, or have found the first one.
-        for now in [true, false] {
-            if fault::on(Fault::SkipPartners) {
-                continue;
+            put(query, &d.block, parts)?;
+            if let Some(range) = range {
+                range.add(query);
             }
-            let others = if now { old_states(&linear) } else { old_states(&[]) };
-            for (weight, parts) in others {
+            select(query, constant(sign), targets)
+        };
+        for (i, atom) in linear.iter().enumerate() {
+            let range = value_range::find(d.block.query, d, *atom, targets)?;
+            out.gates.extend(range.iter().map(|r| r.gate.clone()));
+            let range = range.as_ref();
+            for (sign, part) in CHANGES {
+                // The last one sees all others as they were.
+                let twice = fault::on(Fault::CountTogetherTwice);
+                if i > 0 && i + 1 == linear.len() && optional.is_empty() && !twice {
+                    out.before.push(term(&Parts::from([(*atom, part)]), sign, range)?);
+                    continue;
+                }
+                for (weight, mut parts) in old_states(if twice { &[] } else { &linear[..i] }) {
+                    parts.insert(*atom, part);
+                    out.now.push(term(&parts, sign * weight, range)?);
+                }
+            }
+        }
+        if let Some((atom, place)) = optional.pop() {
+            if place.side.iter().any(|a| linear.contains(a)) {
+                return Ok(Err("both sides of a join inside an outer join change together".into()));
+            }
+            // Rows with a partner: linear, once the join keeps only those. All other relations as they were.
+            for (sign, part) in CHANGES {
                 let query = ext::copy(d.block.query);
-                if let Err(why) = place.without_partner(query, d, atom)? {
-                    return Ok(Err(why));
+                place.keep_partners(place.find(query));
+                put(query, &d.block, &Parts::from([(atom, part)]))?;
+                out.before.push(select(query, constant(sign), targets)?);
+            }
+            // Rows that have lost their last partner, or have found the first one.
+            for now in [true, false] {
+                if fault::on(Fault::SkipPartners) {
+                    continue;
                 }
-                put(query, &d.block, &parts)?;
-                if now {
-                    out.now.push(select(query, constant(weight), targets));
-                } else {
-                    out.before.push(select(query, constant(-weight), targets));
+                let others = if now { old_states(&linear) } else { old_states(&[]) };
+                for (weight, parts) in others {
+                    let query = ext::copy(d.block.query);
+                    if let Err(why) = place.without_partner(query, d, atom)? {
+                        return Ok(Err(why));
+                    }
+                    put(query, &d.block, &parts)?;
+                    if now {
+                        out.now.push(select(query, constant(weight), targets)?);
+                    } else {
+                        out.before.push(select(query, constant(-weight), targets)?);
+                    }
                 }
             }
+            let values = if linear.is_empty() { place.partner_values(d, atom)? } else { None };
+            out.alone = values.is_none();
+            out.locks.extend(values);
+            out.flips = place.side;
         }
-        let values = if linear.is_empty() { place.partner_values(d, atom)? } else { None };
-        out.alone = values.is_none();
-        out.locks.extend(values);
-        out.flips = place.side;
+        Ok(Ok(out))
     }
-    Ok(Ok(out))
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
-unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> Texts {
-    super::dirty::strip(query);
-    let mut list: *mut pg_sys::List = std::ptr::null_mut();
-    for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {
-        let label = CString::new(format!("c{i}")).unwrap_or_default();
-        let tle =
-            pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
-        list = pg_sys::lappend(list, tle.cast());
+unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> Result<Texts> {
+    // SAFETY: `query` is a live tree of the server; `weight` is a live node of such a tree; `targets` holds live nodes of that tree.
+    unsafe {
+        super::dirty::strip(query);
+        let mut list: *mut pg_sys::List = std::ptr::null_mut();
+        for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {
+            let label = CString::new(format!("c{i}")).unwrap_or_default();
+            let tle =
+                pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
+            list = pg_sys::lappend(list, tle.cast());
+        }
+        (*query).targetList = list;
+        let at_once = printed::text(query)?;
+        Ok(Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once })
     }
-    (*query).targetList = list;
-    let at_once = deparse::text(query);
-    Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once }
 }
 
 /// The output expressions of a query.
 pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
-    outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect()
+    // SAFETY: `query` is a live tree of the server.
+    unsafe { outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect() }
 }
 
 /// Change rows in the place of some occurrences.
@@ -223,21 +231,27 @@ fn old_states(atoms: &[usize]) -> Vec<(i64, Parts)> {
 
 /// Replaces the occurrences in `query`, which mirrors `block`.
 unsafe fn put(query: *mut pg_sys::Query, block: &Block, parts: &Parts) -> Result<()> {
-    for (i, item) in &block.items {
-        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-        match item {
-            Item::Atom(a) => match parts.get(a) {
-                Some(Part::Inserted) => replace_by(rte, "inserted")?,
-                Some(Part::Deleted) => replace_by(rte, "deleted")?,
-                None => {}
-            },
-            Item::Sub(sub) => put((*rte).subquery, sub, parts)?,
+    // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
+    unsafe {
+        for (i, item) in &block.items {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
+            match item {
+                Item::Atom(a) => match parts.get(a) {
+                    Some(Part::Inserted) => replace_by(rte, "inserted")?,
+                    Some(Part::Deleted) => replace_by(rte, "deleted")?,
+                    None => {}
+                },
+                Item::Sub(sub) => put((*rte).subquery, sub, parts)?,
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 pub(super) unsafe fn constant(value: i64) -> *mut pg_sys::Node {
-    let len = std::mem::size_of::<i64>() as i32;
-    pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, len, pg_sys::Datum::from(value), false, true).cast()
+    // SAFETY: `makeConst` allocates in the current context; an int8 is passed by value on every server of 64 bits.
+    unsafe {
+        let len = std::mem::size_of::<i64>() as i32;
+        pg_sys::makeConst(pg_sys::INT8OID, -1, pg_sys::InvalidOid, len, pg_sys::Datum::from(value), false, true).cast()
+    }
 }

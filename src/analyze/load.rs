@@ -9,7 +9,7 @@ use crate::pg::relation::Relation;
 use crate::pg::{ext, list};
 use pgrx::pg_sys;
 
-/// A copy of the stored defining query of a materialized view.
+/// A copy of the stored defining query of a materialized view, in the form in which it is written.
 pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
     // SAFETY: rules belong to the open relation; the action is copied.
     unsafe {
@@ -21,7 +21,9 @@ pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
         if list::len(actions) != 1 {
             return Err(Error::Internal("a materialized view has more than one action".into()));
         }
-        Ok(ext::copy(list::nth::<pg_sys::Query>(actions, 0)))
+        let query = ext::copy(list::nth::<pg_sys::Query>(actions, 0));
+        written(query);
+        Ok(query)
     }
 }
 
@@ -30,16 +32,19 @@ pub fn stored(rel: &Relation) -> Result<*mut pg_sys::Query> {
 /// # Safety
 /// Pinned settings are in force.
 pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
-    let query = stored(rel)?;
-    let known = crate::catalog::stages::known(rel.oid());
-    let expanded = expand(query)?;
-    if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
-        return Ok(query);
-    }
-    let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
-    match super::stages::split(expanded, &crate::refresh::tview::stored_key, &mut found) {
-        Err(_) if found.others => Ok(query),
-        split => split,
+    // SAFETY: Pinned settings are in force, as the caller promises.
+    unsafe {
+        let query = stored(rel)?;
+        let known = crate::catalog::stages::known(rel.oid());
+        let expanded = expand(query)?;
+        if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
+            return Ok(query);
+        }
+        let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
+        match super::stages::split(expanded, &crate::refresh::tview::stored_key, &mut found) {
+            Err(_) if found.others => Ok(query),
+            split => split,
+        }
     }
 }
 
@@ -64,6 +69,10 @@ impl Stages for Found {
         Ok(known.stage)
     }
 
+    fn makes(&self) -> bool {
+        false
+    }
+
     fn is_joined(&self, joined: &str) -> bool {
         self.known.get(self.at).is_some_and(|k| k.joined == joined)
     }
@@ -71,9 +80,34 @@ impl Stages for Found {
 
 /// Whether WITH occurs at the top or in a view: it is put in the place of its references.
 unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
-    crate::pg::walk::walk(query.cast(), &mut |n| {
-        list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).cteList.is_null()
-    })
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        crate::pg::walk::walk(query.cast(), &mut |n| {
+            list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).cteList.is_null()
+        })
+    }
+}
+
+/// A copy of `query` in the form in which it is written.
+///
+/// # Safety
+/// `query` is a valid analysed query.
+pub unsafe fn plain(query: *mut pg_sys::Query) -> *mut pg_sys::Query {
+    // SAFETY: the nodes are live ones of a tree of the server, as the caller promises.
+    unsafe {
+        let copy = ext::copy(query);
+        written(copy);
+        copy
+    }
+}
+
+/// Gives a query, in place, a form that its text keeps.
+unsafe fn written(query: *mut pg_sys::Query) {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        super::joins::plain(query);
+        super::grouping_sets::tell_apart(query);
+    }
 }
 
 /// A copy of `query` in which views are sub-queries.
@@ -81,15 +115,74 @@ unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
 /// # Safety
 /// `query` is a valid analysed SELECT.
 pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
-    let copy = ext::copy(query);
-    pg_sys::AcquireRewriteLocks(copy, true, false);
-    let rewritten = pg_sys::QueryRewrite(copy);
-    if list::len(rewritten) != 1 {
-        return Err(Error::unsupported("query is rewritten by a rule", -1, "Only plain SELECT can be maintained."));
+    // SAFETY: `query` is a valid analysed SELECT, as the caller promises.
+    unsafe {
+        let copy = ext::copy(query);
+        pg_sys::AcquireRewriteLocks(copy, true, false);
+        let clauses = Clauses::take(copy);
+        let rewritten = pg_sys::QueryRewrite(copy);
+        if list::len(rewritten) != 1 {
+            return Err(Error::unsupported("query is rewritten by a rule", -1, "Only plain SELECT can be maintained."));
+        }
+        let expanded = list::nth(rewritten, 0);
+        clauses.put_back(expanded)?;
+        super::view_rows::spell_out(expanded);
+        written(expanded);
+        super::select_list::move_to_from(expanded);
+        Ok(expanded)
     }
-    let expanded = list::nth(rewritten, 0);
-    super::select_list::move_to_from(expanded);
-    Ok(expanded)
+}
+
+/// SEARCH and CYCLE of the recursive queries in a query. The server would rewrite them together with the views, to something
+/// that cannot be written (rewriteSearchCycle.c), and leave them where they are.
+struct Clauses(Vec<(*mut pg_sys::CommonTableExpr, *mut pg_sys::CTESearchClause, *mut pg_sys::CTECycleClause)>);
+
+impl Clauses {
+    unsafe fn take(query: *mut pg_sys::Query) -> Clauses {
+        // SAFETY: the nodes are live ones of a tree of the server.
+        unsafe {
+            let mut taken = Vec::new();
+            each_with(query, &mut |cte| {
+                taken.push((cte, (*cte).search_clause, (*cte).cycle_clause));
+                (*cte).search_clause = std::ptr::null_mut();
+                (*cte).cycle_clause = std::ptr::null_mut();
+            });
+            Clauses(taken)
+        }
+    }
+
+    /// Those that are left then are those of views.
+    unsafe fn put_back(self, query: *mut pg_sys::Query) -> Result<()> {
+        // SAFETY: the nodes are live ones of a tree of the server.
+        unsafe {
+            let mut rewritten = false;
+            each_with(query, &mut |cte| rewritten |= !(*cte).search_clause.is_null() || !(*cte).cycle_clause.is_null());
+            if rewritten {
+                return Err(Error::unsupported(
+                    "SEARCH and CYCLE in a view cannot be maintained",
+                    -1,
+                    "Write the recursive query in the query of the TVIEW.",
+                ));
+            }
+            for (cte, search, cycle) in self.0 {
+                (*cte).search_clause = search;
+                (*cte).cycle_clause = cycle;
+            }
+            Ok(())
+        }
+    }
+}
+
+unsafe fn each_with(query: *mut pg_sys::Query, f: &mut dyn FnMut(*mut pg_sys::CommonTableExpr)) {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        crate::pg::walk::walk(query.cast(), &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_CommonTableExpr) {
+                f(n.cast());
+            }
+            false
+        });
+    }
 }
 
 /// The non-junk target entries, in output order.
@@ -97,5 +190,6 @@ pub unsafe fn expand(query: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
 /// # Safety
 /// `query` is valid.
 pub unsafe fn outputs(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::TargetEntry> {
-    list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect()
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe { list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect() }
 }

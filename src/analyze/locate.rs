@@ -22,62 +22,71 @@ pub enum Construct {
 /// # Safety
 /// `source` is null or the text of the statement being executed.
 pub unsafe fn find(source: *const c_char, wanted: Construct) -> i32 {
-    if source.is_null() {
-        return -1;
-    }
-    let mut found = -1;
-    for raw in list::iter::<pg_sys::RawStmt>(pg_sys::raw_parser(source, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) {
-        let statement = (*raw).stmt;
-        let query = if list::is(statement, pg_sys::NodeTag::T_CreateTableAsStmt) {
-            (*statement.cast::<pg_sys::CreateTableAsStmt>()).query
-        } else if list::is(statement, pg_sys::NodeTag::T_SelectStmt) {
-            statement
-        } else {
-            continue;
-        };
-        if walk::walk_raw(query, &mut |node| look(node, wanted, &mut found)) {
-            break;
+    // SAFETY: `source` is null or the text of the statement being executed, as the caller promises.
+    unsafe {
+        if source.is_null() {
+            return -1;
         }
+        let mut found = -1;
+        for raw in list::iter::<pg_sys::RawStmt>(pg_sys::raw_parser(source, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) {
+            let statement = (*raw).stmt;
+            let query = if list::is(statement, pg_sys::NodeTag::T_CreateTableAsStmt) {
+                (*statement.cast::<pg_sys::CreateTableAsStmt>()).query
+            } else if list::is(statement, pg_sys::NodeTag::T_SelectStmt) {
+                statement
+            } else {
+                continue;
+            };
+            if walk::walk_raw(query, &mut |node| look(node, wanted, &mut found)) {
+                break;
+            }
+        }
+        found
     }
-    found
 }
 
 unsafe fn look(node: *mut pg_sys::Node, wanted: Construct, found: &mut i32) -> Next {
-    match ((*node).type_, wanted) {
-        (pg_sys::NodeTag::T_RangeVar, Construct::Relation(relid)) => {
-            let var = node.cast::<pg_sys::RangeVar>();
-            let flags = pg_sys::RVROption::RVR_MISSING_OK;
-            let lock = pg_sys::NoLock as i32;
-            if pg_sys::RangeVarGetRelidExtended(var, lock, flags, None, std::ptr::null_mut()) == relid {
-                *found = (*var).location;
-                return Next::Stop;
+    // SAFETY: `node` is a live node of a tree of the server.
+    unsafe {
+        match ((*node).type_, wanted) {
+            (pg_sys::NodeTag::T_RangeVar, Construct::Relation(relid)) => {
+                let var = node.cast::<pg_sys::RangeVar>();
+                let flags = pg_sys::RVROption::RVR_MISSING_OK;
+                let lock = pg_sys::NoLock as i32;
+                if pg_sys::RangeVarGetRelidExtended(var, lock, flags, None, std::ptr::null_mut()) == relid {
+                    *found = (*var).location;
+                    return Next::Stop;
+                }
+                Next::Beside
             }
-            Next::Beside
-        }
-        (pg_sys::NodeTag::T_RangeTableSample, Construct::TableSample) => {
-            *found = (*node.cast::<pg_sys::RangeTableSample>()).location;
-            Next::Stop
-        }
-        (pg_sys::NodeTag::T_SelectStmt, Construct::Locked) => {
-            let select = node.cast::<pg_sys::SelectStmt>();
-            if (*select).lockingClause.is_null() {
-                return Next::Below;
+            (pg_sys::NodeTag::T_RangeTableSample, Construct::TableSample) => {
+                *found = (*node.cast::<pg_sys::RangeTableSample>()).location;
+                Next::Stop
             }
-            *found = locked(select);
-            Next::Stop
+            (pg_sys::NodeTag::T_SelectStmt, Construct::Locked) => {
+                let select = node.cast::<pg_sys::SelectStmt>();
+                if (*select).lockingClause.is_null() {
+                    return Next::Below;
+                }
+                *found = locked(select);
+                Next::Stop
+            }
+            (pg_sys::NodeTag::T_RangeVar, _) => Next::Beside,
+            _ => Next::Below,
         }
-        (pg_sys::NodeTag::T_RangeVar, _) => Next::Beside,
-        _ => Next::Below,
     }
 }
 
 unsafe fn locked(select: *mut pg_sys::SelectStmt) -> i32 {
-    let clause = list::nth::<pg_sys::LockingClause>((*select).lockingClause, 0);
-    let named = list::iter::<pg_sys::Node>((*clause).lockedRels).chain(list::iter((*select).fromClause));
-    for node in named {
-        if list::is(node, pg_sys::NodeTag::T_RangeVar) {
-            return (*node.cast::<pg_sys::RangeVar>()).location;
+    // SAFETY: `select` is a live node of a tree of the server.
+    unsafe {
+        let clause = list::nth::<pg_sys::LockingClause>((*select).lockingClause, 0);
+        let named = list::iter::<pg_sys::Node>((*clause).lockedRels).chain(list::iter((*select).fromClause));
+        for node in named {
+            if list::is(node, pg_sys::NodeTag::T_RangeVar) {
+                return (*node.cast::<pg_sys::RangeVar>()).location;
+            }
         }
+        -1
     }
-    -1
 }

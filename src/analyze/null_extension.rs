@@ -21,47 +21,57 @@ pub(super) struct OnPath {
 
 /// The joins from the top to range table index `index`, outermost first.
 pub(super) unsafe fn find(node: *mut pg_sys::Node, index: usize, out: &mut Vec<OnPath>) -> bool {
-    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
-        let from = node.cast::<pg_sys::FromExpr>();
-        return list::iter::<pg_sys::Node>((*from).fromlist).any(|item| find(item, index, out));
-    }
-    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
-        let join = node.cast::<pg_sys::JoinExpr>();
-        for (side, in_left) in [((*join).larg, true), ((*join).rarg, false)] {
-            out.push(OnPath { join, in_left });
-            if find(side, index, out) {
-                return true;
-            }
-            out.pop();
+    // SAFETY: `node` is a live node of a tree of the server.
+    unsafe {
+        if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+            let from = node.cast::<pg_sys::FromExpr>();
+            return list::iter::<pg_sys::Node>((*from).fromlist).any(|item| find(item, index, out));
         }
-        return false;
+        if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+            let join = node.cast::<pg_sys::JoinExpr>();
+            for (side, in_left) in [((*join).larg, true), ((*join).rarg, false)] {
+                out.push(OnPath { join, in_left });
+                if find(side, index, out) {
+                    return true;
+                }
+                out.pop();
+            }
+            return false;
+        }
+        list::is(node, pg_sys::NodeTag::T_RangeTblRef)
+            && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
     }
-    list::is(node, pg_sys::NodeTag::T_RangeTblRef) && (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize == index
 }
 
 /// Whether the join can null-extend the item.
 pub(super) unsafe fn is_nullable(on: &OnPath) -> bool {
-    use pg_sys::JoinType::*;
-    matches!(((*on.join).jointype, on.in_left), (JOIN_LEFT, false) | (JOIN_RIGHT, true) | (JOIN_FULL, _))
+    // SAFETY: `on` belongs to a query that is alive.
+    unsafe {
+        use pg_sys::JoinType::*;
+        matches!(((*on.join).jointype, on.in_left), (JOIN_LEFT, false) | (JOIN_RIGHT, true) | (JOIN_FULL, _))
+    }
 }
 
 /// The side of an outer join that holds the item, as range table indexes, when it can be null-extended. `convert` makes
 /// the join keep only rows of that side.
 pub(super) unsafe fn nullable_side(on: &OnPath, convert: bool) -> Option<BTreeSet<usize>> {
-    use pg_sys::JoinType::*;
-    let join = &mut *on.join;
-    let kept = match (join.jointype, on.in_left) {
-        (JOIN_LEFT, false) | (JOIN_RIGHT, true) => JOIN_INNER,
-        (JOIN_FULL, true) => JOIN_LEFT,
-        (JOIN_FULL, false) => JOIN_RIGHT,
-        _ => return None,
-    };
-    if convert {
-        join.jointype = kept;
+    // SAFETY: `on` belongs to a query that is alive.
+    unsafe {
+        use pg_sys::JoinType::*;
+        let join = &mut *on.join;
+        let kept = match (join.jointype, on.in_left) {
+            (JOIN_LEFT, false) | (JOIN_RIGHT, true) => JOIN_INNER,
+            (JOIN_FULL, true) => JOIN_LEFT,
+            (JOIN_FULL, false) => JOIN_RIGHT,
+            _ => return None,
+        };
+        if convert {
+            join.jointype = kept;
+        }
+        let mut side = Vec::new();
+        relations::collect(if on.in_left { join.larg } else { join.rarg }, &mut side);
+        Some(side.into_iter().collect())
     }
-    let mut side = Vec::new();
-    relations::collect(if on.in_left { join.larg } else { join.rarg }, &mut side);
-    Some(side.into_iter().collect())
 }
 
 pub(super) fn set_of(bits: Vec<i32>) -> BTreeSet<usize> {
@@ -70,12 +80,14 @@ pub(super) fn set_of(bits: Vec<i32>) -> BTreeSet<usize> {
 
 /// Range table indexes of this level that a condition mentions, sub-queries inside it included.
 pub(super) unsafe fn mentions(condition: *mut pg_sys::Node) -> BTreeSet<usize> {
-    set_of(list::members(pg_sys::pull_varnos(std::ptr::null_mut(), condition)))
+    // SAFETY: `condition` is a live node of a tree of the server.
+    unsafe { set_of(list::members(pg_sys::pull_varnos(std::ptr::null_mut(), condition))) }
 }
 
 /// Range table indexes for which a condition cannot be true when they are null-extended.
 unsafe fn strict_in(condition: *mut pg_sys::Node) -> BTreeSet<usize> {
-    set_of(list::members(pg_sys::find_nonnullable_rels(condition)))
+    // SAFETY: `condition` is a live node of a tree of the server.
+    unsafe { set_of(list::members(pg_sys::find_nonnullable_rels(condition))) }
 }
 
 /// Follows a null-extended side up through the joins above it: what is null-extended with it, None when such rows never
@@ -85,85 +97,97 @@ pub(super) unsafe fn survives(
     above: &[OnPath],
     mut side: BTreeSet<usize>,
 ) -> std::result::Result<Option<BTreeSet<usize>>, Why> {
-    use pg_sys::JoinType::*;
-    for on in above.iter().rev() {
-        let join = &*on.join;
-        let quals = ext::flatten_join_aliases(query, join.quals);
-        for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
-            if mentions(condition).is_disjoint(&side) {
-                continue;
-            }
-            if strict_in(condition).is_disjoint(&side) {
-                return Err("a join condition can be true for null-extended rows".into());
-            }
-            match (join.jointype, on.in_left) {
-                (JOIN_INNER, _) => return Ok(None),
-                (JOIN_LEFT, true) | (JOIN_RIGHT, false) => {
-                    let mut other = Vec::new();
-                    relations::collect(if on.in_left { join.rarg } else { join.larg }, &mut other);
-                    side.extend(other);
+    // SAFETY: `query` is a live tree of the server; `above` belongs to a query that is alive.
+    unsafe {
+        use pg_sys::JoinType::*;
+        for on in above.iter().rev() {
+            let join = &*on.join;
+            let quals = ext::flatten_join_aliases(query, join.quals);
+            for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
+                if mentions(condition).is_disjoint(&side) {
+                    continue;
                 }
-                // The whole side of that join is null-extended then, which is its own group.
-                (JOIN_LEFT, false) | (JOIN_RIGHT, true) => return Ok(None),
-                _ => return Err("a full join above an outer join".into()),
+                if strict_in(condition).is_disjoint(&side) {
+                    return Err("a join condition can be true for null-extended rows".into());
+                }
+                match (join.jointype, on.in_left) {
+                    (JOIN_INNER, _) => return Ok(None),
+                    (JOIN_LEFT, true) | (JOIN_RIGHT, false) => {
+                        let mut other = Vec::new();
+                        relations::collect(if on.in_left { join.rarg } else { join.larg }, &mut other);
+                        side.extend(other);
+                    }
+                    // The whole side of that join is null-extended then, which is its own group.
+                    (JOIN_LEFT, false) | (JOIN_RIGHT, true) => return Ok(None),
+                    _ => return Err("a full join above an outer join".into()),
+                }
             }
         }
+        Ok(Some(side))
     }
-    Ok(Some(side))
 }
 
 /// WHERE: no row with a side null-extended passes a condition that is strict in it; other conditions on it are dropped.
 pub(super) unsafe fn drop_conditions(query: *mut pg_sys::Query, sides: &mut Vec<BTreeSet<usize>>) {
-    let from = (*query).jointree;
-    let flat = ext::flatten_join_aliases(query, (*from).quals);
-    let conditions: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit(flat.cast())).collect();
-    for c in &conditions {
-        let strict = strict_in(*c);
-        sides.retain(|side| strict.is_disjoint(side));
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        let from = (*query).jointree;
+        let flat = ext::flatten_join_aliases(query, (*from).quals);
+        let conditions: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit(flat.cast())).collect();
+        for c in &conditions {
+            let strict = strict_in(*c);
+            sides.retain(|side| strict.is_disjoint(side));
+        }
+        let kept = conditions.into_iter().filter(|c| {
+            let mentioned = mentions(*c);
+            sides.iter().all(|side| mentioned.is_disjoint(side))
+        });
+        (*from).quals = conjunction(kept.collect());
     }
-    let kept = conditions.into_iter().filter(|c| {
-        let mentioned = mentions(*c);
-        sides.iter().all(|side| mentioned.is_disjoint(side))
-    });
-    (*from).quals = conjunction(kept.collect());
 }
 
 pub(super) unsafe fn conjunction(conditions: Vec<*mut pg_sys::Node>) -> *mut pg_sys::Node {
-    let mut list: *mut pg_sys::List = std::ptr::null_mut();
-    for c in conditions {
-        list = pg_sys::lappend(list, c.cast());
+    // SAFETY: the conditions are live nodes of one tree.
+    unsafe {
+        let mut list: *mut pg_sys::List = std::ptr::null_mut();
+        for c in conditions {
+            list = pg_sys::lappend(list, c.cast());
+        }
+        if list.is_null() {
+            return std::ptr::null_mut();
+        }
+        pg_sys::make_ands_explicit(list).cast()
     }
-    if list.is_null() {
-        return std::ptr::null_mut();
-    }
-    pg_sys::make_ands_explicit(list).cast()
 }
 
 /// Whether a LATERAL item of the FROM clause looks at a null-extended side: its rows are others then.
 pub(super) unsafe fn lateral_depends(query: *mut pg_sys::Query, side: &BTreeSet<usize>) -> bool {
-    relations::in_from(query).into_iter().any(|i| {
-        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-        if !(*rte).lateral {
-            return false;
-        }
-        let (node, level) = match (*rte).rtekind {
-            pg_sys::RTEKind::RTE_SUBQUERY => ((*rte).subquery.cast::<pg_sys::Node>(), 1),
-            pg_sys::RTEKind::RTE_FUNCTION => ((*rte).functions.cast(), 0),
-            pg_sys::RTEKind::RTE_TABLEFUNC => ((*rte).tablefunc.cast(), 0),
-            pg_sys::RTEKind::RTE_VALUES => ((*rte).values_lists.cast(), 0),
-            _ => return true,
-        };
-        let looks_at = set_of(list::members(pg_sys::pull_varnos_of_level(std::ptr::null_mut(), node, level)));
-        // Vars of a join alias may stand for columns of the side.
-        looks_at.iter().any(|v| side.contains(v) || is_join(query, *v))
-    })
+    // SAFETY: `query` is a live tree of the server.
+    unsafe { lateral_looks(query, &|var| side.contains(&((*var).varno as usize))) }
 }
 
-unsafe fn is_join(query: *mut pg_sys::Query, index: usize) -> bool {
-    (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).rtekind == pg_sys::RTEKind::RTE_JOIN
+/// Whether a LATERAL item of the FROM clause looks at one of some columns of the others.
+unsafe fn lateral_looks(query: *mut pg_sys::Query, at: &dyn Fn(*mut pg_sys::Var) -> bool) -> bool {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        relations::in_from(query).into_iter().any(|i| {
+            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
+            if !(*rte).lateral {
+                return false;
+            }
+            let (node, level) = match (*rte).rtekind {
+                pg_sys::RTEKind::RTE_SUBQUERY => ((*rte).subquery.cast::<pg_sys::Node>(), 1),
+                pg_sys::RTEKind::RTE_FUNCTION => ((*rte).functions.cast(), 0),
+                pg_sys::RTEKind::RTE_TABLEFUNC => ((*rte).tablefunc.cast(), 0),
+                pg_sys::RTEKind::RTE_VALUES => ((*rte).values_lists.cast(), 0),
+                _ => return true,
+            };
+            list::iter::<pg_sys::Var>(pg_sys::pull_vars_of_level(node, level)).any(at)
+        })
+    }
 }
 
-/// Conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
+/// Drops conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
 pub(super) unsafe fn outer_conditions(
     query: *mut pg_sys::Query,
     joins: &[OnPath],
@@ -171,41 +195,46 @@ pub(super) unsafe fn outer_conditions(
     sub: &Block,
     group: &BTreeSet<usize>,
 ) -> std::result::Result<(), Why> {
-    let depends = |condition: *mut pg_sys::Node| {
-        if !mentions(condition).contains(&index) {
-            return false;
-        }
-        if pg_sys::checkExprHasSubLink(condition) {
-            return true;
-        }
-        let mut vars: Vec<*mut pg_sys::Var> = Vec::new();
-        walk::walk(condition, &mut |n| {
-            if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varlevelsup == 0 {
-                vars.push(n.cast());
-            }
-            false
-        });
-        vars.into_iter().any(|var| {
-            if (*var).varno as usize != index {
+    // SAFETY: `query` is a live tree of the server; `joins` and `sub` belong to a query that is alive.
+    unsafe {
+        let is_extended = |var: *mut pg_sys::Var| {
+            (*var).varno as usize == index
+                && match sub.output((*var).varattno) {
+                    Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
+                    None => true,
+                }
+        };
+        let depends = |condition: *mut pg_sys::Node| {
+            if !mentions(condition).contains(&index) {
                 return false;
             }
-            match sub.output((*var).varattno) {
-                Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
-                None => true,
+            if pg_sys::checkExprHasSubLink(condition) {
+                return true;
             }
-        })
-    };
-    for on in joins {
-        let quals = ext::flatten_join_aliases(query, (*on.join).quals);
-        for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
-            if depends(condition) {
-                return Err("a join condition depends on the nullable side inside a view".into());
+            let mut vars: Vec<*mut pg_sys::Var> = Vec::new();
+            walk::walk(condition, &mut |n| {
+                if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varlevelsup == 0 {
+                    vars.push(n.cast());
+                }
+                false
+            });
+            vars.into_iter().any(&is_extended)
+        };
+        if lateral_looks(query, &is_extended) {
+            return Err("a LATERAL item depends on the nullable side of an outer join".into());
+        }
+        for on in joins {
+            let quals = ext::flatten_join_aliases(query, (*on.join).quals);
+            for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
+                if depends(condition) {
+                    return Err("a join condition depends on the nullable side inside a view".into());
+                }
             }
         }
+        let from = (*query).jointree;
+        let flat = ext::flatten_join_aliases(query, (*from).quals);
+        let kept = list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(flat.cast())).filter(|c| !depends(*c));
+        (*from).quals = conjunction(kept.collect());
+        Ok(())
     }
-    let from = (*query).jointree;
-    let flat = ext::flatten_join_aliases(query, (*from).quals);
-    let kept = list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(flat.cast())).filter(|c| !depends(*c));
-    (*from).quals = conjunction(kept.collect());
-    Ok(())
 }

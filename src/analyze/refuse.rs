@@ -17,17 +17,20 @@ use pgrx::pg_sys;
 /// # Safety
 /// `query` is a valid, expanded query.
 pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
-    check_written(query)?;
-    for (relid, used) in relations::of(query) {
-        let relid = pg_sys::Oid::from(relid);
-        if let Err(mut e) = check_relation(relid, &used) {
-            if let Error::Unsupported { at, .. } = &mut e {
-                *at = locate::find(callback::source(), Construct::Relation(relid));
+    // SAFETY: `query` is a valid, expanded query, as the caller promises.
+    unsafe {
+        check_written(query)?;
+        for (relid, used) in relations::of(query) {
+            let relid = pg_sys::Oid::from(relid);
+            if let Err(mut e) = check_relation(relid, &used) {
+                if let Error::Unsupported { at, .. } = &mut e {
+                    *at = locate::find(callback::source(), Construct::Relation(relid));
+                }
+                return Err(e);
             }
-            return Err(e);
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Refuses constructs of the query as written, whose nodes still have positions.
@@ -35,64 +38,73 @@ pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
 /// # Safety
 /// `query` is a valid analysed query.
 pub unsafe fn check_written(query: *mut pg_sys::Query) -> Result<()> {
-    let mut error = None;
-    walk::walk(query.cast(), &mut |node| {
-        error = check_node(node).err();
-        error.is_some()
-    });
-    error.map_or(Ok(()), Err)
+    // SAFETY: `query` is a valid analysed query, as the caller promises.
+    unsafe {
+        let mut error = None;
+        walk::walk(query.cast(), &mut |node| {
+            error = check_node(node).err();
+            error.is_some()
+        });
+        error.map_or(Ok(()), Err)
+    }
 }
 
 unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
-    use pg_sys::NodeTag::*;
-    match (*node).type_ {
-        T_Query => check_query(node.cast()),
-        T_SQLValueFunction => Err(Error::unsupported(
-            "functions of the clock or the session cannot be maintained",
-            pg_sys::exprLocation(node),
-            "Compare with a column, or filter when reading the TVIEW.",
-        )),
-        T_Param if (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN => {
-            Err(Error::unsupported(
-                "a TVIEW cannot be defined using bound parameters",
+    // SAFETY: `node` is a live node of a tree of the server.
+    unsafe {
+        use pg_sys::NodeTag::*;
+        match (*node).type_ {
+            T_Query => check_query(node.cast()),
+            T_SQLValueFunction => Err(Error::unsupported(
+                "functions of the clock or the session cannot be maintained",
                 pg_sys::exprLocation(node),
-                "Write the value into the query.",
-            ))
+                "Compare with a column, or filter when reading the TVIEW.",
+            )),
+            T_Param if (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN => {
+                Err(Error::unsupported(
+                    "a TVIEW cannot be defined using bound parameters",
+                    pg_sys::exprLocation(node),
+                    "Write the value into the query.",
+                ))
+            }
+            T_NextValueExpr => Err(Error::unsupported(
+                "volatile functions cannot be maintained",
+                pg_sys::exprLocation(node),
+                "A sequence gives another value each time the query runs.",
+            )),
+            _ => check_functions(node),
         }
-        T_NextValueExpr => Err(Error::unsupported(
-            "volatile functions cannot be maintained",
-            pg_sys::exprLocation(node),
-            "A sequence gives another value each time the query runs.",
-        )),
-        _ => check_functions(node),
     }
 }
 
 unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
-    if (*query).commandType != pg_sys::CmdType::CMD_SELECT || (*query).hasModifyingCTE {
-        return Err(Error::unsupported(
-            "a TVIEW cannot be defined by a statement that writes",
-            -1,
-            "Only SELECT can be maintained.",
-        ));
-    }
-    if !(*query).rowMarks.is_null() {
-        return Err(Error::unsupported(
-            "FOR UPDATE and FOR SHARE cannot be maintained",
-            locate::find(callback::source(), Construct::Locked),
-            "Leave the locking clause out.",
-        ));
-    }
-    for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
-        if !(*rte).tablesample.is_null() {
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        if (*query).commandType != pg_sys::CmdType::CMD_SELECT || (*query).hasModifyingCTE {
             return Err(Error::unsupported(
-                "TABLESAMPLE cannot be maintained",
-                locate::find(callback::source(), Construct::TableSample),
-                "A sample is another one each time the query runs.",
+                "a TVIEW cannot be defined by a statement that writes",
+                -1,
+                "Only SELECT can be maintained.",
             ));
         }
+        if !(*query).rowMarks.is_null() {
+            return Err(Error::unsupported(
+                "FOR UPDATE and FOR SHARE cannot be maintained",
+                locate::find(callback::source(), Construct::Locked),
+                "Leave the locking clause out.",
+            ));
+        }
+        for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+            if !(*rte).tablesample.is_null() {
+                return Err(Error::unsupported(
+                    "TABLESAMPLE cannot be maintained",
+                    locate::find(callback::source(), Construct::TableSample),
+                    "A sample is another one each time the query runs.",
+                ));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
@@ -121,19 +133,19 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
             return refuse(
                 format!("materialized view \"{shown}\" cannot be maintained"),
                 "Make it a TVIEW first: ALTER MATERIALIZED VIEW … SET ACCESS METHOD tview.",
-            )
+            );
         }
         pg_sys::RELKIND_FOREIGN_TABLE => {
             return refuse(
                 format!("foreign table \"{shown}\" cannot be maintained"),
                 "Changes on a foreign server cannot be captured.",
-            )
+            );
         }
         _ => {
             return refuse(
                 format!("relation \"{shown}\" cannot be maintained"),
                 "A TVIEW reads tables, partitioned tables, views and other TVIEWs.",
-            )
+            );
         }
     }
     check_system_columns(&shown, used)?;

@@ -6,7 +6,7 @@
 
 use crate::pg::error::{Error, Result};
 use pgrx::{pg_guard, pg_sys};
-use std::ffi::{c_void, CStr};
+use std::ffi::{CStr, c_void};
 
 /// Built-in STABLE functions whose result depends on the clock, the session or on catalogs and tables.
 /// A trailing `*` stands for any ending.
@@ -52,58 +52,61 @@ struct Found {
 /// # Safety
 /// `node` is a valid node.
 pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
-    let mut found = Found { function: pg_sys::InvalidOid };
-    if !pg_sys::check_functions_in_node(node, Some(offends), (&mut found as *mut Found).cast()) {
-        return Ok(());
-    }
-    let name = function_name(found.function);
-    let at = pg_sys::exprLocation(node);
-    if pg_sys::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
-        return Err(Error::unsupported(
-            format!("volatile function {name}() cannot be maintained"),
+    // SAFETY: `node` is a valid node, as the caller promises.
+    unsafe {
+        let mut found = Found { function: pg_sys::InvalidOid };
+        if !pg_sys::check_functions_in_node(node, Some(offends), (&mut found as *mut Found).cast()) {
+            return Ok(());
+        }
+        let name = function_name(found.function);
+        let at = pg_sys::exprLocation(node);
+        if pg_sys::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
+            return Err(Error::unsupported(
+                format!("volatile function {name}() cannot be maintained"),
+                at,
+                "If the function always gives the same result for the same arguments, declare it IMMUTABLE.",
+            ));
+        }
+        if reads_text_search_setting(found.function) {
+            return Err(Error::unsupported(
+                format!("function {name}() depends on default_text_search_config and cannot be maintained"),
+                at,
+                "Name the configuration, as in to_tsvector('english', …) @@ to_tsquery('english', …).",
+            ));
+        }
+        if found.function.to_u32() < pg_sys::FirstNormalObjectId {
+            return Err(Error::unsupported(
+                format!("function {name}() depends on the clock, the session or the catalogs and cannot be maintained"),
+                at,
+                "Compare with a column, or filter when reading the TVIEW.",
+            ));
+        }
+        Err(Error::unsupported(
+            format!("stable function {name}() cannot be maintained"),
             at,
-            "If the function always gives the same result for the same arguments, declare it IMMUTABLE.",
-        ));
+            "It may read tables whose changes would go unnoticed. Declare it IMMUTABLE if it does not.",
+        ))
     }
-    if found.function.to_u32() < pg_sys::FirstNormalObjectId {
-        return Err(Error::unsupported(
-            format!("function {name}() depends on the clock, the session or the catalogs and cannot be maintained"),
-            at,
-            "Compare with a column, or filter when reading the TVIEW.",
-        ));
-    }
-    Err(Error::unsupported(
-        format!("stable function {name}() cannot be maintained"),
-        at,
-        "It may read tables whose changes would go unnoticed. Declare it IMMUTABLE if it does not.",
-    ))
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void) -> bool {
-    let bad = match pg_sys::func_volatile(function) as u8 {
-        pg_sys::PROVOLATILE_IMMUTABLE => false,
-        pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
-        _ => true,
-    };
-    if bad {
-        (*context.cast::<Found>()).function = function;
+    // SAFETY: `context` is what the walker was started with.
+    unsafe {
+        let bad = match pg_sys::func_volatile(function) as u8 {
+            pg_sys::PROVOLATILE_IMMUTABLE => false,
+            pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
+            _ => true,
+        };
+        if bad {
+            (*context.cast::<Found>()).function = function;
+        }
+        bad
     }
-    bad
 }
 
 fn refused(function: pg_sys::Oid) -> bool {
-    // to_tsvector(text) and its kin take their configuration from a setting that is not pinned.
-    let configuration = [
-        pg_sys::F_TO_TSVECTOR_TEXT,
-        pg_sys::F_TO_TSVECTOR_JSON,
-        pg_sys::F_TO_TSVECTOR_JSONB,
-        pg_sys::F_TO_TSQUERY_TEXT,
-        pg_sys::F_PLAINTO_TSQUERY_TEXT,
-        pg_sys::F_PHRASETO_TSQUERY_TEXT,
-        pg_sys::F_WEBSEARCH_TO_TSQUERY_TEXT,
-    ];
-    if configuration.contains(&function.to_u32()) {
+    if reads_text_search_setting(function) {
         return true;
     }
     let name = function_name(function);
@@ -114,6 +117,31 @@ fn refused(function: pg_sys::Oid) -> bool {
         return unsafe { pg_sys::get_func_nargs(function) } == 1;
     }
     among(REFUSED) && !among(ACCEPTED)
+}
+
+/// Whether a function takes its text search configuration from default_text_search_config: those of which another form names it.
+fn reads_text_search_setting(function: pg_sys::Oid) -> bool {
+    const WITHOUT: [u32; 18] = [
+        pg_sys::F_TO_TSVECTOR_TEXT,
+        pg_sys::F_TO_TSVECTOR_JSON,
+        pg_sys::F_TO_TSVECTOR_JSONB,
+        pg_sys::F_JSON_TO_TSVECTOR_JSON_JSONB,
+        pg_sys::F_JSONB_TO_TSVECTOR_JSONB_JSONB,
+        pg_sys::F_TO_TSQUERY_TEXT,
+        pg_sys::F_PLAINTO_TSQUERY_TEXT,
+        pg_sys::F_PHRASETO_TSQUERY_TEXT,
+        pg_sys::F_WEBSEARCH_TO_TSQUERY_TEXT,
+        pg_sys::F_TS_HEADLINE_TEXT_TSQUERY,
+        pg_sys::F_TS_HEADLINE_TEXT_TSQUERY_TEXT,
+        pg_sys::F_TS_HEADLINE_JSON_TSQUERY,
+        pg_sys::F_TS_HEADLINE_JSON_TSQUERY_TEXT,
+        pg_sys::F_TS_HEADLINE_JSONB_TSQUERY,
+        pg_sys::F_TS_HEADLINE_JSONB_TSQUERY_TEXT,
+        pg_sys::F_TS_MATCH_TT,
+        pg_sys::F_TS_MATCH_TQ,
+        pg_sys::F_GET_CURRENT_TS_CONFIG,
+    ];
+    WITHOUT.contains(&function.to_u32())
 }
 
 /// `*` matches any run of characters.
@@ -128,10 +156,6 @@ fn function_name(function: pg_sys::Oid) -> String {
     // SAFETY: syscache look-up; null for an unknown function.
     unsafe {
         let p = pg_sys::get_func_name(function);
-        if p.is_null() {
-            function.to_u32().to_string()
-        } else {
-            CStr::from_ptr(p).to_string_lossy().into_owned()
-        }
+        if p.is_null() { function.to_u32().to_string() } else { CStr::from_ptr(p).to_string_lossy().into_owned() }
     }
 }

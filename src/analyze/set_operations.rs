@@ -6,9 +6,11 @@
 //! Invariant: the same rows, each as often, as the set operation gives. Source: executor/nodeSetOp.c.
 
 use super::load::outputs;
+use super::printed;
+use crate::capture::install::make;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
-use crate::pg::{deparse, ext, list};
+use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -17,25 +19,31 @@ use std::ffi::{CStr, CString};
 /// # Safety
 /// `query` is valid.
 pub unsafe fn branches(query: *mut pg_sys::Query) -> Option<Vec<*mut pg_sys::Query>> {
-    let q = &*query;
-    if q.setOperations.is_null() || !q.limitCount.is_null() || !q.limitOffset.is_null() {
-        return None;
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe {
+        let q = &*query;
+        if q.setOperations.is_null() || !q.limitCount.is_null() || !q.limitOffset.is_null() {
+            return None;
+        }
+        let mut out = Vec::new();
+        collect(query, q.setOperations, &mut out).then_some(out)
     }
-    let mut out = Vec::new();
-    collect(query, q.setOperations, &mut out).then_some(out)
 }
 
 unsafe fn collect(query: *mut pg_sys::Query, node: *mut pg_sys::Node, out: &mut Vec<*mut pg_sys::Query>) -> bool {
-    if list::is(node, pg_sys::NodeTag::T_SetOperationStmt) {
-        let set = &*node.cast::<pg_sys::SetOperationStmt>();
-        return set.op == pg_sys::SetOperation::SETOP_UNION
-            && set.all
-            && collect(query, set.larg, out)
-            && collect(query, set.rarg, out);
+    // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree; `out` holds live nodes of that tree.
+    unsafe {
+        if list::is(node, pg_sys::NodeTag::T_SetOperationStmt) {
+            let set = &*node.cast::<pg_sys::SetOperationStmt>();
+            return set.op == pg_sys::SetOperation::SETOP_UNION
+                && set.all
+                && collect(query, set.larg, out)
+                && collect(query, set.rarg, out);
+        }
+        let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
+        out.push((*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).subquery);
+        true
     }
-    let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
-    out.push((*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).subquery);
-    true
 }
 
 /// The output expressions of a branch, as the set operation converts them; None where that needs more than a cast.
@@ -43,30 +51,48 @@ unsafe fn collect(query: *mut pg_sys::Query, node: *mut pg_sys::Node, out: &mut 
 /// # Safety
 /// `branch` is one of `branches(query)`.
 pub unsafe fn outputs_of(query: *mut pg_sys::Query, branch: *mut pg_sys::Query) -> Option<Vec<*mut pg_sys::Node>> {
-    let set = &*(*query).setOperations.cast::<pg_sys::SetOperationStmt>();
-    let types = list::oids(set.colTypes);
-    outputs(branch)
-        .into_iter()
-        .zip(types)
-        .map(|(tle, wanted)| {
-            let expr = ext::flatten_join_aliases(branch, (*tle).expr.cast());
-            let given = pg_sys::exprType(expr);
-            if given == wanted {
-                return Some(expr);
-            }
-            let cast = pg_sys::coerce_to_target_type(
-                std::ptr::null_mut(),
-                ext::copy(expr),
-                given,
-                wanted,
-                -1,
-                pg_sys::CoercionContext::COERCION_IMPLICIT,
-                pg_sys::CoercionForm::COERCE_EXPLICIT_CAST,
-                -1,
-            );
-            (!cast.is_null()).then_some(cast)
-        })
-        .collect()
+    // SAFETY: `branch` is one of `branches(query)`, as the caller promises.
+    unsafe {
+        let set = &*(*query).setOperations.cast::<pg_sys::SetOperationStmt>();
+        let types = list::oids(set.colTypes).into_iter().zip(list::oids(set.colCollations));
+        outputs(branch)
+            .into_iter()
+            .zip(types)
+            .map(|(tle, (wanted, collation))| {
+                let expr = ext::flatten_join_aliases(branch, (*tle).expr.cast());
+                let given = pg_sys::exprType(expr);
+                if given == wanted {
+                    return Some(collated(expr, collation));
+                }
+                let cast = pg_sys::coerce_to_target_type(
+                    std::ptr::null_mut(),
+                    ext::copy(expr),
+                    given,
+                    wanted,
+                    -1,
+                    pg_sys::CoercionContext::COERCION_IMPLICIT,
+                    pg_sys::CoercionForm::COERCE_EXPLICIT_CAST,
+                    -1,
+                );
+                (!cast.is_null()).then(|| collated(cast, collation))
+            })
+            .collect()
+    }
+}
+
+/// The expression with the collation that the set operation has found for the column, if it has one.
+unsafe fn collated(expr: *mut pg_sys::Node, collation: pg_sys::Oid) -> *mut pg_sys::Node {
+    // SAFETY: the nodes are live ones of a tree of the server.
+    unsafe {
+        if collation == pg_sys::InvalidOid || pg_sys::exprCollation(expr) == collation {
+            return expr;
+        }
+        let collate = make::<pg_sys::CollateExpr>(pg_sys::NodeTag::T_CollateExpr);
+        (*collate).arg = expr.cast();
+        (*collate).collOid = collation;
+        (*collate).location = -1;
+        collate.cast()
+    }
 }
 
 /// The query without set operations other than UNION ALL; None when there are none.
@@ -74,70 +100,88 @@ pub unsafe fn outputs_of(query: *mut pg_sys::Query, branch: *mut pg_sys::Query) 
 /// # Safety
 /// `query` is valid; the settings that its text needs are in force.
 pub unsafe fn rewrite(query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Query>> {
-    let q = &*query;
-    let limited = !q.limitCount.is_null() || !q.limitOffset.is_null();
-    if q.setOperations.is_null() || limited || branches(query).is_some() {
-        return Ok(None);
+    // SAFETY: the caller promises: `query` is valid; the settings that its text needs are in force.
+    unsafe {
+        let q = &*query;
+        let limited = !q.limitCount.is_null() || !q.limitOffset.is_null();
+        if q.setOperations.is_null() || limited || branches(query).is_some() {
+            return Ok(None);
+        }
+        analysed(query, text(query, q.setOperations)?).map(Some)
     }
-    analysed(query, text(query, q.setOperations)).map(Some)
 }
 
 /// The query that a text is, with the output names of the one it is made from.
 pub(super) unsafe fn analysed(query: *mut pg_sys::Query, text: String) -> Result<*mut pg_sys::Query> {
-    let text = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
-    let text = pg_sys::pstrdup(text.as_ptr());
-    // Names are qualified; operators that cannot be are found by this path.
-    let _path = Path::new(&super::operators::search_path(query));
-    let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-    let made = pg_sys::parse_analyze_fixedparams(list::nth(raw, 0), text, std::ptr::null(), 0, std::ptr::null_mut());
-    let mut names = outputs(query).into_iter().map(|t| (*t).resname);
-    for tle in outputs(made) {
-        if let Some(label) = names.next() {
-            (*tle).resname = label;
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        let text = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+        let text = pg_sys::pstrdup(text.as_ptr());
+        // Names are qualified; operators that cannot be are found by this path.
+        let _path = Path::new(&super::operators::search_path(query));
+        let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+        let made =
+            pg_sys::parse_analyze_fixedparams(list::nth(raw, 0), text, std::ptr::null(), 0, std::ptr::null_mut());
+        let mut names = outputs(query).into_iter().map(|t| (*t).resname);
+        for tle in outputs(made) {
+            if let Some(label) = names.next() {
+                (*tle).resname = label;
+            }
         }
+        Ok(made)
     }
-    Ok(made)
 }
 
-unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> String {
-    if !list::is(node, pg_sys::NodeTag::T_SetOperationStmt) {
-        let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
-        let sub = (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).subquery;
-        return deparse::text(sub);
-    }
-    let set = &*node.cast::<pg_sys::SetOperationStmt>();
-    let types = list::oids(set.colTypes);
-    let columns = (1..=types.len()).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ");
-    let casts: Vec<String> = types
-        .iter()
-        .enumerate()
-        .map(|(i, t)| {
-            // "character" and "bit" would be those of length one: without a length they have other names.
-            let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
-            let of = CStr::from_ptr(pg_sys::format_type_extended(*t, -1, flags as pg_sys::bits16));
-            format!("c{}::{}", i + 1, of.to_string_lossy())
-        })
-        .collect();
-    let side =
-        |node, mark: &str| format!("SELECT {}{mark} FROM ({}) x({columns})", casts.join(", "), text(query, node));
-    let sum = |l: &str, r: &str| format!("{} UNION ALL {}", side(set.larg, l), side(set.rarg, r));
-    if set.op == pg_sys::SetOperation::SETOP_UNION {
-        return if set.all {
-            sum("", "")
-        } else {
-            format!("SELECT DISTINCT {columns} FROM ({}) u({columns})", sum("", ""))
+unsafe fn text(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> Result<String> {
+    // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
+    unsafe {
+        if !list::is(node, pg_sys::NodeTag::T_SetOperationStmt) {
+            let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
+            let sub = (*list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1)).subquery;
+            return printed::text(sub);
+        }
+        let set = &*node.cast::<pg_sys::SetOperationStmt>();
+        let types = list::oids(set.colTypes);
+        let columns = (1..=types.len()).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ");
+        let collations = list::oids(set.colCollations);
+        let casts: Vec<String> = types
+            .iter()
+            .zip(collations)
+            .enumerate()
+            .map(|(i, (t, collation))| {
+                // "character" and "bit" would be those of length one: without a length they have other names.
+                let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
+                let of = CStr::from_ptr(pg_sys::format_type_extended(*t, -1, flags as pg_sys::bits16));
+                let collate = if collation == pg_sys::InvalidOid {
+                    String::new()
+                } else {
+                    let name = CStr::from_ptr(pg_sys::generate_collation_name(collation));
+                    format!(" COLLATE {}", name.to_string_lossy())
+                };
+                format!("c{}::{}{collate}", i + 1, of.to_string_lossy())
+            })
+            .collect();
+        let side = |node, mark: &str| -> Result<String> {
+            Ok(format!("SELECT {}{mark} FROM ({}) x({columns})", casts.join(", "), text(query, node)?))
         };
-    }
-    let counted = format!(
-        "SELECT {columns}, count(*) FILTER (WHERE s) AS l, count(*) FILTER (WHERE NOT s) AS r \
+        let sum = |l: &str, r: &str| -> Result<String> {
+            Ok(format!("{} UNION ALL {}", side(set.larg, l)?, side(set.rarg, r)?))
+        };
+        if set.op == pg_sys::SetOperation::SETOP_UNION {
+            let sum = sum("", "")?;
+            return Ok(if set.all { sum } else { format!("SELECT DISTINCT {columns} FROM ({sum}) u({columns})") });
+        }
+        let counted = format!(
+            "SELECT {columns}, count(*) FILTER (WHERE s) AS l, count(*) FILTER (WHERE NOT s) AS r \
          FROM ({}) u({columns}, s) GROUP BY {columns}",
-        sum(", true", ", false"),
-    );
-    let except = set.op == pg_sys::SetOperation::SETOP_EXCEPT;
-    match (except, set.all) {
-        (true, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r = 0"),
-        (false, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r > 0"),
-        (true, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, l - r) n"),
-        (false, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, least(l, r)) n"),
+            sum(", true", ", false")?,
+        );
+        let except = set.op == pg_sys::SetOperation::SETOP_EXCEPT;
+        Ok(match (except, set.all) {
+            (true, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r = 0"),
+            (false, false) => format!("SELECT {columns} FROM ({counted}) g WHERE l > 0 AND r > 0"),
+            (true, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, l - r) n"),
+            (false, true) => format!("SELECT {columns} FROM ({counted}) g, generate_series(1, least(l, r)) n"),
+        })
     }
 }

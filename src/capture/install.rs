@@ -55,11 +55,7 @@ impl Event {
     }
 
     fn fires(&self) -> u8 {
-        if self.row {
-            pg_sys::TRIGGER_FIRES_ON_REPLICA
-        } else {
-            pg_sys::TRIGGER_FIRES_ALWAYS
-        }
+        if self.row { pg_sys::TRIGGER_FIRES_ON_REPLICA } else { pg_sys::TRIGGER_FIRES_ALWAYS }
     }
 }
 
@@ -241,12 +237,15 @@ fn event(trigger: &pg_sys::Trigger) -> Option<&'static Event> {
 /// # Safety
 /// The relation is open.
 pub unsafe fn is_applied(rel: pg_sys::Relation) -> bool {
-    let desc = (*rel).trigdesc;
-    let function = function();
-    !desc.is_null()
-        && (0..(*desc).numtriggers as usize)
-            .map(|i| &*(*desc).triggers.add(i))
-            .any(|t| is_ours(t, function) && event(t).is_some_and(|e| e.row))
+    // SAFETY: The relation is open, as the caller promises.
+    unsafe {
+        let desc = (*rel).trigdesc;
+        let function = function();
+        !desc.is_null()
+            && (0..(*desc).numtriggers as usize)
+                .map(|i| &*(*desc).triggers.add(i))
+                .any(|t| is_ours(t, function) && event(t).is_some_and(|e| e.row))
+    }
 }
 
 fn function_name() -> *mut pg_sys::List {
@@ -312,9 +311,12 @@ fn create(relid: pg_sys::Oid, event: &Event) -> Result<()> {
 /// # Safety
 /// `T` is the node struct of `tag`.
 pub unsafe fn make<T>(tag: pg_sys::NodeTag) -> *mut T {
-    let node = pg_sys::palloc0(std::mem::size_of::<T>()).cast::<T>();
-    (*node.cast::<pg_sys::Node>()).type_ = tag;
-    node
+    // SAFETY: `T` is the node struct of `tag`, as the caller promises.
+    unsafe {
+        let node = pg_sys::palloc0(std::mem::size_of::<T>()).cast::<T>();
+        (*node.cast::<pg_sys::Node>()).type_ = tag;
+        node
+    }
 }
 
 /// CREATE TVIEW needs the TRIGGER privilege, as CREATE TRIGGER would.
@@ -322,9 +324,5 @@ pub fn check_privilege(relid: pg_sys::Oid, owner: pg_sys::Oid) -> Result<()> {
     let needed = (pg_sys::ACL_TRIGGER | pg_sys::ACL_SELECT) as pg_sys::AclMode;
     // SAFETY: any existing relation may be asked about.
     let ok = unsafe { pg_sys::pg_class_aclmask(relid, owner, needed, pg_sys::AclMaskHow::ACLMASK_ALL) == needed };
-    if ok {
-        Ok(())
-    } else {
-        Err(Error::Privilege { name: name::bare(relid), at: -1 })
-    }
+    if ok { Ok(()) } else { Err(Error::Privilege { name: name::bare(relid), at: -1 }) }
 }

@@ -8,7 +8,7 @@
 use crate::analyze::relations::TABLEOID;
 use crate::catalog::{self, cache};
 use crate::pg::fault::{self, Fault};
-use crate::pg::relation::{attname, Relation};
+use crate::pg::relation::{Relation, attname};
 use crate::pg::syscatalog::{INHERITS_BY_CHILD, INHERITS_PARENT};
 use crate::pg::{ext, relation};
 use pgrx::pg_sys;

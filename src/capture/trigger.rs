@@ -8,54 +8,64 @@
 
 use super::install;
 use super::route::{self, Routes, Target};
+use crate::pg::callback::{Frame, Ready};
 use crate::pg::fault::{self, Fault};
-use crate::pg::slot;
-use crate::queue::changes::{image_of, ChangeSet, Image};
+use crate::pg::{reserve, slot};
+use crate::queue::changes::{ChangeSet, Image, image_of};
 use crate::queue::{self, Subject};
 use pgrx::{pg_guard, pg_sys};
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_tviews_capture() -> &'static pg_sys::Pg_finfo_record {
     const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
     &RECORD
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    let context = (*fcinfo).context;
-    if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
-        pgrx::ereport!(
-            ERROR,
-            pgrx::PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-            "tviews.capture() must be called as trigger"
-        );
-    }
-    let data = &*context.cast::<pg_sys::TriggerData>();
-    if !(*data.tg_trigger).tgisinternal {
-        pgrx::ereport!(
-            ERROR,
-            pgrx::PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-            "tviews.capture() cannot be called by a trigger that a user has created",
-            "Creating a TVIEW puts the triggers that it needs on its tables."
-        );
-    }
-    let routes = || route::of(data.tg_relation);
-    if data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_TRUNCATE {
-        truncate(&routes());
-    } else if data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0 {
-        if is_apply_worker() {
-            row(data, &routes());
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
+    // SAFETY: `fcinfo` is the call of the function manager.
+    unsafe {
+        let context = (*fcinfo).context;
+        if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
+            pgrx::ereport!(
+                ERROR,
+                pgrx::PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "tviews.capture() must be called as trigger"
+            );
         }
-    } else if !is_apply_worker() || !install::is_applied(data.tg_relation) {
-        rows(data, &routes());
+        let data = &*context.cast::<pg_sys::TriggerData>();
+        if !(*data.tg_trigger).tgisinternal {
+            pgrx::ereport!(
+                ERROR,
+                pgrx::PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "tviews.capture() cannot be called by a trigger that a user has created",
+                "Creating a TVIEW puts the triggers that it needs on its tables."
+            );
+        }
+        let routes = || route::of(data.tg_relation);
+        if data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_TRUNCATE {
+            truncate(&routes());
+        } else if data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0 {
+            if is_apply_worker() {
+                row(data, &routes());
+            }
+        } else if !is_apply_worker() || !install::is_applied(data.tg_relation) {
+            rows(data, &routes());
+        }
+        reserve::check();
+        pg_sys::Datum::from(0usize)
     }
-    pg_sys::Datum::from(0usize)
 }
 
 /// Whether row triggers for replicas fire because a subscription is applied.
 unsafe fn is_apply_worker() -> bool {
-    pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 && pg_sys::IsLogicalWorker()
+    // SAFETY: reads a flag of the process.
+    unsafe {
+        pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 && pg_sys::IsLogicalWorker()
+    }
 }
 
 fn truncate(routes: &Routes) {
@@ -68,51 +78,56 @@ fn truncate(routes: &Routes) {
 }
 
 unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
-    let mut any = false;
-    for target in &routes.targets {
-        queue::change(Subject::Relation(target.relid.to_u32()), |set| {
-            any |= store(data, data.tg_oldtable, target, set, -1);
-            any |= store(data, data.tg_newtable, target, set, 1);
-        });
-    }
-    let coarse = !routes.everything.is_empty() || !routes.recompute.is_empty();
-    if coarse && (any || has_rows(data)) {
-        routes.everything.iter().copied().for_each(queue::change_everything);
-        routes.recompute.iter().copied().for_each(queue::recompute);
+    // SAFETY: `data` is what the trigger was called with.
+    unsafe {
+        let mut any = false;
+        for target in &routes.targets {
+            queue::change(Subject::Relation(target.relid.to_u32()), |set| {
+                any |= store(data, data.tg_oldtable, target, set, -1);
+                any |= store(data, data.tg_newtable, target, set, 1);
+            });
+        }
+        let coarse = !routes.everything.is_empty() || !routes.recompute.is_empty();
+        if coarse && (any || has_rows(data)) {
+            routes.everything.iter().copied().for_each(queue::change_everything);
+            routes.recompute.iter().copied().for_each(queue::recompute);
+        }
     }
 }
 
 /// One row, which is in this very table and in none below it.
 unsafe fn row(data: &pg_sys::TriggerData, routes: &Routes) {
-    let (old, new) = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
-        pg_sys::TRIGGER_EVENT_INSERT => (std::ptr::null_mut(), data.tg_trigslot),
-        pg_sys::TRIGGER_EVENT_DELETE => (data.tg_trigslot, std::ptr::null_mut()),
-        _ => (data.tg_trigslot, data.tg_newslot),
-    };
-    for target in &routes.targets {
-        let base = pg_sys::RelationIdGetRelation(target.relid);
-        let mut image = ImageBuilder::new((*base).rd_att);
-        queue::change(Subject::Relation(target.relid.to_u32()), |set| {
-            for (slot, weight) in [(old, -1), (new, 1)] {
-                if !slot.is_null() && !ignored(data, weight) {
-                    add(slot, target, &mut image, set, weight);
+    // SAFETY: `data` is what the trigger was called with.
+    unsafe {
+        let (old, new) = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+            pg_sys::TRIGGER_EVENT_INSERT => (std::ptr::null_mut(), data.tg_trigslot),
+            pg_sys::TRIGGER_EVENT_DELETE => (data.tg_trigslot, std::ptr::null_mut()),
+            _ => (data.tg_trigslot, data.tg_newslot),
+        };
+        for target in &routes.targets {
+            let base = pg_sys::RelationIdGetRelation(target.relid);
+            let mut image = ImageBuilder::new((*base).rd_att);
+            queue::change(Subject::Relation(target.relid.to_u32()), |set| {
+                for (slot, weight) in [(old, -1), (new, 1)] {
+                    if !slot.is_null() && !ignored(data, weight) {
+                        add(slot, target, &mut image, set, weight);
+                    }
                 }
-            }
-        });
-        pg_sys::RelationClose(base);
+            });
+            pg_sys::RelationClose(base);
+        }
+        routes.recompute.iter().copied().for_each(queue::recompute);
     }
-    routes.recompute.iter().copied().for_each(queue::recompute);
 }
 
 unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
-    let count = |t: *mut pg_sys::Tuplestorestate| {
-        if t.is_null() {
-            0
-        } else {
-            pg_sys::tuplestore_tuple_count(t)
-        }
-    };
-    count(data.tg_oldtable) + count(data.tg_newtable) > 0
+    // SAFETY: `data` is what the trigger was called with.
+    unsafe {
+        let count = |t: *mut pg_sys::Tuplestorestate| {
+            if t.is_null() { 0 } else { pg_sys::tuplestore_tuple_count(t) }
+        };
+        count(data.tg_oldtable) + count(data.tg_newtable) > 0
+    }
 }
 
 /// Rows that injected faults leave out.
@@ -133,19 +148,22 @@ unsafe fn store(
     set: &mut ChangeSet,
     weight: i64,
 ) -> bool {
-    if table.is_null() || pg_sys::tuplestore_tuple_count(table) == 0 || ignored(data, weight) {
-        return false;
+    // SAFETY: `data` is what the trigger was called with; `table` points to memory of the caller.
+    unsafe {
+        if table.is_null() || pg_sys::tuplestore_tuple_count(table) == 0 || ignored(data, weight) {
+            return false;
+        }
+        let base = pg_sys::RelationIdGetRelation(target.relid);
+        let row = pg_sys::MakeSingleTupleTableSlot((*data.tg_relation).rd_att, &pg_sys::TTSOpsMinimalTuple);
+        let mut image = ImageBuilder::new((*base).rd_att);
+        pg_sys::tuplestore_rescan(table);
+        while pg_sys::tuplestore_gettupleslot(table, true, false, row) {
+            add(row, target, &mut image, set, weight);
+        }
+        pg_sys::ExecDropSingleTupleTableSlot(row);
+        pg_sys::RelationClose(base);
+        true
     }
-    let base = pg_sys::RelationIdGetRelation(target.relid);
-    let row = pg_sys::MakeSingleTupleTableSlot((*data.tg_relation).rd_att, &pg_sys::TTSOpsMinimalTuple);
-    let mut image = ImageBuilder::new((*base).rd_att);
-    pg_sys::tuplestore_rescan(table);
-    while pg_sys::tuplestore_gettupleslot(table, true, false, row) {
-        add(row, target, &mut image, set, weight);
-    }
-    pg_sys::ExecDropSingleTupleTableSlot(row);
-    pg_sys::RelationClose(base);
-    true
 }
 
 /// Adds a captured row.
@@ -156,26 +174,29 @@ unsafe fn add(
     set: &mut ChangeSet,
     weight: i64,
 ) {
-    if target.identical {
-        let mut free = false;
-        let tuple = pg_sys::ExecFetchSlotMinimalTuple(row, &mut free);
-        // A row from before ADD COLUMN is shorter than it reads.
-        let whole = i32::from((*tuple).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16) == (*image.desc).natts;
-        if whole {
-            set.add(tuple, weight);
+    // SAFETY: `row` is a slot of the caller.
+    unsafe {
+        if target.identical {
+            let mut free = false;
+            let tuple = pg_sys::ExecFetchSlotMinimalTuple(row, &mut free);
+            // A row from before ADD COLUMN is shorter than it reads.
+            let whole = i32::from((*tuple).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16) == (*image.desc).natts;
+            if whole {
+                set.add(tuple, weight);
+            }
+            if free {
+                pg_sys::pfree(tuple.cast());
+            }
+            if whole {
+                return;
+            }
         }
-        if free {
-            pg_sys::pfree(tuple.cast());
+        let (values, nulls) = slot::all(row);
+        for (i, from) in target.from.iter().enumerate() {
+            image.set(i, from.and_then(|j| (!nulls[j]).then_some(values[j])));
         }
-        if whole {
-            return;
-        }
+        image.add_to(set, weight);
     }
-    let (values, nulls) = slot::all(row);
-    for (i, from) in target.from.iter().enumerate() {
-        image.set(i, from.and_then(|j| (!nulls[j]).then_some(values[j])));
-    }
-    image.add_to(set, weight);
 }
 
 /// Builds row images of one row type.
@@ -189,8 +210,11 @@ impl ImageBuilder {
     /// # Safety
     /// `desc` outlives the builder.
     pub unsafe fn new(desc: pg_sys::TupleDesc) -> ImageBuilder {
-        let n = (*desc).natts as usize;
-        ImageBuilder { desc, values: vec![pg_sys::Datum::from(0usize); n], nulls: vec![true; n] }
+        // SAFETY: `desc` outlives the builder, as the caller promises.
+        unsafe {
+            let n = (*desc).natts as usize;
+            ImageBuilder { desc, values: vec![pg_sys::Datum::from(0usize); n], nulls: vec![true; n] }
+        }
     }
 
     pub fn set(&mut self, i: usize, value: Option<pg_sys::Datum>) {
@@ -203,24 +227,33 @@ impl ImageBuilder {
     /// # Safety
     /// As `add_to`.
     pub unsafe fn image(&mut self) -> Image {
-        let tuple = self.form();
-        let image = image_of(tuple);
-        pg_sys::pfree(tuple.cast());
-        image
+        // SAFETY: the values were deformed from the tuple of the trigger, which lives as long as the call.
+        unsafe {
+            let tuple = self.form();
+            let image = image_of(tuple);
+            pg_sys::pfree(tuple.cast());
+            image
+        }
     }
 
     /// # Safety
     /// The values set so far are valid for the descriptor's types.
     pub unsafe fn add_to(&mut self, set: &mut ChangeSet, weight: i64) {
-        let tuple = self.form();
-        set.add(tuple, weight);
-        pg_sys::pfree(tuple.cast());
+        // SAFETY: The values set so far are valid for the descriptor's types, as the caller promises.
+        unsafe {
+            let tuple = self.form();
+            set.add(tuple, weight);
+            pg_sys::pfree(tuple.cast());
+        }
     }
 
     unsafe fn form(&mut self) -> pg_sys::MinimalTuple {
-        #[cfg(not(feature = "pg18"))]
-        return pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
-        #[cfg(feature = "pg18")]
-        pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_ptr(), self.nulls.as_ptr(), 0)
+        // SAFETY: one value and one flag for each attribute of the descriptor.
+        unsafe {
+            #[cfg(not(feature = "pg18"))]
+            return pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
+            #[cfg(feature = "pg18")]
+            pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_ptr(), self.nulls.as_ptr(), 0)
+        }
     }
 }

@@ -12,7 +12,7 @@ pub mod stages;
 pub mod table;
 
 use crate::pg::error::Result;
-use pgrx::{pg_sys, FromDatum, IntoDatum};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use table::Table;
 
 /// Columns are attribute numbers of the relation; 0 stands for the whole row, tableoid for "which table of the tree".

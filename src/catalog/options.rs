@@ -78,7 +78,8 @@ fn invalid(name: &str, value: &str, hint: &str) -> Error {
 /// # Safety
 /// `defs` is a valid list of `DefElem` or null; the result shares its elements.
 pub unsafe fn split(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_sys::List)> {
-    split_by(defs, check)
+    // SAFETY: the caller promises: `defs` is a valid list of `DefElem` or null; the result shares its elements.
+    unsafe { split_by(defs, check) }
 }
 
 /// As `split`, for RESET, where options have no values.
@@ -86,35 +87,42 @@ pub unsafe fn split(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_sys::Li
 /// # Safety
 /// As for `split`.
 pub unsafe fn split_names(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_sys::List)> {
-    split_by(defs, |_, _| Ok(String::new()))
+    // SAFETY: As for `split`, as the caller promises.
+    unsafe { split_by(defs, |_, _| Ok(String::new())) }
 }
 
 unsafe fn split_by(
     defs: *mut pg_sys::List,
     value: impl Fn(&str, Option<String>) -> Result<String>,
 ) -> Result<(Options, *mut pg_sys::List)> {
-    let mut ours = Options::new();
-    let mut rest: *mut pg_sys::List = std::ptr::null_mut();
-    for def in list::iter::<pg_sys::DefElem>(defs) {
-        let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
-        if (*def).defnamespace.is_null() && is_ours(&name) {
-            let value = value(&name, value_of(def)).map_err(|e| at(e, def))?;
-            if ours.insert(name.clone(), value).is_some() {
-                let twice = Error::option(format!("option \"{name}\" specified more than once"), None);
-                return Err(at(twice, def));
+    // SAFETY: `defs` is null or a live list of nodes.
+    unsafe {
+        let mut ours = Options::new();
+        let mut rest: *mut pg_sys::List = std::ptr::null_mut();
+        for def in list::iter::<pg_sys::DefElem>(defs) {
+            let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
+            if (*def).defnamespace.is_null() && is_ours(&name) {
+                let value = value(&name, value_of(def)).map_err(|e| at(e, def))?;
+                if ours.insert(name.clone(), value).is_some() {
+                    let twice = Error::option(format!("option \"{name}\" specified more than once"), None);
+                    return Err(at(twice, def));
+                }
+            } else {
+                rest = pg_sys::lappend(rest, def.cast());
             }
-        } else {
-            rest = pg_sys::lappend(rest, def.cast());
         }
+        Ok((ours, rest))
     }
-    Ok((ours, rest))
 }
 
 /// The error, pointing at the option.
 unsafe fn at(error: Error, def: *mut pg_sys::DefElem) -> Error {
-    match error {
-        Error::BadOption { what, hint, .. } => Error::BadOption { what, hint, at: (*def).location },
-        other => other,
+    // SAFETY: `def` is a live node of a tree of the server.
+    unsafe {
+        match error {
+            Error::BadOption { what, hint, .. } => Error::BadOption { what, hint, at: (*def).location },
+            other => other,
+        }
     }
 }
 
@@ -123,10 +131,13 @@ unsafe fn at(error: Error, def: *mut pg_sys::DefElem) -> Error {
 /// # Safety
 /// `def` is a valid DefElem.
 pub unsafe fn value_of(def: *mut pg_sys::DefElem) -> Option<String> {
-    if (*def).arg.is_null() {
-        return None;
+    // SAFETY: `def` is a valid DefElem, as the caller promises.
+    unsafe {
+        if (*def).arg.is_null() {
+            return None;
+        }
+        Some(CStr::from_ptr(pg_sys::defGetString(def)).to_string_lossy().into_owned())
     }
-    Some(CStr::from_ptr(pg_sys::defGetString(def)).to_string_lossy().into_owned())
 }
 
 /// Our options of a stored TVIEW.

@@ -7,7 +7,7 @@
 
 use super::table::Table;
 use crate::pg::error::Result;
-use pgrx::{pg_sys, FromDatum, IntoDatum};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::cell::RefCell;
 use std::collections::HashSet;
 

@@ -4,7 +4,7 @@
 
 use super::table::Table;
 use crate::pg::error::Result;
-use pgrx::{pg_sys, FromDatum, IntoDatum};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
 
 /// Where stages live. pg_dump and psql leave schemas alone that start like this.

@@ -7,7 +7,7 @@ use super::create::{adopt, check};
 use super::keys;
 use super::life::{self, is_marked};
 use super::named;
-use super::utility::{keep, After, Call};
+use super::utility::{After, Call, keep};
 use crate::analyze::load;
 use crate::capture::freed::freed;
 use crate::catalog::{self, options, options::Options, sentinel};
@@ -43,119 +43,135 @@ enum Method {
 }
 
 pub unsafe fn before(call: &mut Call) -> Result<()> {
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
-    let relid = named::find((*stmt).relation);
-    if relid == pg_sys::InvalidOid {
-        return Ok(());
-    }
-    let is_tview = tam::is_tview(relid);
-    if is_marked((*stmt).relation) && !is_tview {
-        return Err(Error::NotATview(name::bare(relid)));
-    }
-    if is_tview {
-        return tview(call);
-    }
-    let is_matview = pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_MATVIEW;
-    let wanted = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).find_map(|c| method(c));
-    if wanted == Some(Method::Tview) {
-        if !is_matview {
-            return Err(Error::unsupported(
-                "access method \"tview\" stores materialized views only",
-                -1,
-                "Use CREATE TVIEW … AS SELECT ….",
-            ));
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+        let relid = named::find((*stmt).relation);
+        if relid == pg_sys::InvalidOid {
+            return Ok(());
         }
-        let relid = hold(call, named::Lock::Own(pg_sys::AccessExclusiveLock));
-        let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or(Error::NoRelation(relid.to_u32()))?;
-        check(load::stored(&rel)?, rel.class().relowner)?;
-        let planned = Planned {
-            relid,
-            options: None,
-            becomes: Some(Method::Tview),
-            persistence: None,
-            owner: false,
-            strategy: false,
-        };
-        call.after = After::Alter(keep(planned));
-        return Ok(());
+        let is_tview = tam::is_tview(relid);
+        if is_marked((*stmt).relation) && !is_tview {
+            return Err(Error::NotATview(name::bare(relid)));
+        }
+        if is_tview {
+            return tview(call);
+        }
+        let is_matview = pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_MATVIEW;
+        let wanted = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).find_map(|c| method(c));
+        if wanted == Some(Method::Tview) {
+            if !is_matview {
+                return Err(Error::unsupported(
+                    "access method \"tview\" stores materialized views only",
+                    -1,
+                    "Use CREATE TVIEW … AS SELECT ….",
+                ));
+            }
+            let relid = hold(call, named::Lock::Own(pg_sys::AccessExclusiveLock));
+            let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or(Error::NoRelation(relid.to_u32()))?;
+            check(load::stored(&rel)?, rel.class().relowner)?;
+            let planned = Planned {
+                relid,
+                options: None,
+                becomes: Some(Method::Tview),
+                persistence: None,
+                owner: false,
+                strategy: false,
+            };
+            call.after = After::Alter(keep(planned));
+            return Ok(());
+        }
+        base_table(call, relid)
     }
-    base_table(call, relid)
 }
 
 /// The relation of the statement, held; the tree is our own from then on.
 unsafe fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
-    let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
-    let relid = named::hold(|| named::find((*stmt).relation), lock);
-    if relid != pg_sys::InvalidOid {
-        named::qualify((*stmt).relation, relid);
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
+        let relid = named::hold(|| named::find((*stmt).relation), lock);
+        if relid != pg_sys::InvalidOid {
+            named::qualify((*stmt).relation, relid);
+        }
+        relid
     }
-    relid
 }
 
 /// The access method that a command sets, when it is one that matters here.
 unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
-    if (*cmd).subtype != pg_sys::AlterTableType::AT_SetAccessMethod {
-        return None;
+    // SAFETY: `cmd` is a live node of a tree of the server.
+    unsafe {
+        if (*cmd).subtype != pg_sys::AlterTableType::AT_SetAccessMethod {
+            return None;
+        }
+        let given = if (*cmd).name.is_null() { pg_sys::default_table_access_method } else { (*cmd).name };
+        Some(if CStr::from_ptr(given) == c"tview" { Method::Tview } else { Method::Heap })
     }
-    let given = if (*cmd).name.is_null() { pg_sys::default_table_access_method } else { (*cmd).name };
-    Some(if CStr::from_ptr(given) == c"tview" { Method::Tview } else { Method::Heap })
 }
 
 unsafe fn tview(call: &mut Call) -> Result<()> {
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
-    let leaves = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| method(c) == Some(Method::Heap));
-    let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
-    let relid = hold(call, if leaves { named::Lock::WithSources } else { named::Lock::Own(own) });
-    if !tam::is_tview(relid) {
-        return Err(Error::NotATview(name::bare(relid)));
-    }
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
-    (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
-    let mut planned = Planned { relid, options: None, becomes: None, persistence: None, owner: false, strategy: false };
-    let mut rest: *mut pg_sys::List = std::ptr::null_mut();
-    for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
-        use pg_sys::AlterTableType::*;
-        match (*cmd).subtype {
-            AT_SetLogged => set_logged(&mut planned, true),
-            AT_SetUnLogged => set_logged(&mut planned, false),
-            AT_SetRelOptions | AT_ResetRelOptions | AT_ReplaceRelOptions => {
-                let reset = (*cmd).subtype == AT_ResetRelOptions;
-                let (ours, theirs) =
-                    if reset { options::split_names((*cmd).def.cast())? } else { options::split((*cmd).def.cast())? };
-                change_options(&mut planned, ours, reset)?;
-                (*cmd).def = theirs.cast();
-                if !theirs.is_null() {
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+        let leaves = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| method(c) == Some(Method::Heap));
+        let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+        let relid = hold(call, if leaves { named::Lock::WithSources } else { named::Lock::Own(own) });
+        if !tam::is_tview(relid) {
+            return Err(Error::NotATview(name::bare(relid)));
+        }
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+        (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
+        let mut planned =
+            Planned { relid, options: None, becomes: None, persistence: None, owner: false, strategy: false };
+        let mut rest: *mut pg_sys::List = std::ptr::null_mut();
+        for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
+            use pg_sys::AlterTableType::*;
+            match (*cmd).subtype {
+                AT_SetLogged => set_logged(&mut planned, true),
+                AT_SetUnLogged => set_logged(&mut planned, false),
+                AT_SetRelOptions | AT_ResetRelOptions | AT_ReplaceRelOptions => {
+                    let reset = (*cmd).subtype == AT_ResetRelOptions;
+                    let (ours, theirs) = if reset {
+                        options::split_names((*cmd).def.cast())?
+                    } else {
+                        options::split((*cmd).def.cast())?
+                    };
+                    change_options(&mut planned, ours, reset)?;
+                    (*cmd).def = theirs.cast();
+                    if !theirs.is_null() {
+                        rest = pg_sys::lappend(rest, cmd.cast());
+                    }
+                }
+                AT_SetAccessMethod => {
+                    if method(cmd) == Some(Method::Heap) {
+                        planned.becomes = Some(Method::Heap);
+                        leave(relid)?;
+                    }
+                    rest = pg_sys::lappend(rest, cmd.cast());
+                }
+                other => {
+                    planned.owner |= other == AT_ChangeOwner;
                     rest = pg_sys::lappend(rest, cmd.cast());
                 }
             }
-            AT_SetAccessMethod => {
-                if method(cmd) == Some(Method::Heap) {
-                    planned.becomes = Some(Method::Heap);
-                    leave(relid)?;
-                }
-                rest = pg_sys::lappend(rest, cmd.cast());
-            }
-            other => {
-                planned.owner |= other == AT_ChangeOwner;
-                rest = pg_sys::lappend(rest, cmd.cast());
-            }
         }
-    }
-    if planned.becomes == Some(Method::Heap) {
-        planned.options = Some(Options::new());
-        planned.persistence = None;
-    } else if planned.options.is_none() {
-        planned.options = Some(options::stored(relid));
-    }
-    (*stmt).cmds = rest;
-    if rest.is_null() {
-        call.done = true;
+        if planned.becomes == Some(Method::Heap) {
+            planned.options = Some(Options::new());
+            planned.persistence = None;
+        } else if planned.options.is_none() {
+            planned.options = Some(options::stored(relid));
+        }
+        (*stmt).cmds = rest;
+        if rest.is_null() {
+            call.done = true;
+            call.after = After::Alter(keep(planned));
+            return Ok(());
+        }
+        options::store(relid, &Options::new());
         call.after = After::Alter(keep(planned));
-        return Ok(());
+        Ok(())
     }
-    options::store(relid, &Options::new());
-    call.after = After::Alter(keep(planned));
-    Ok(())
 }
 
 fn set_logged(planned: &mut Planned, logged: bool) {
@@ -175,7 +191,7 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
                 return Err(Error::option(
                     "option \"incremental\" of a TVIEW cannot be reset",
                     Some("Use ALTER MATERIALIZED VIEW … SET ACCESS METHOD heap.".into()),
-                ))
+                ));
             }
             ("incremental", false) => {}
             ("logged", true) => set_logged(planned, !guc::UNLOGGED_BY_DEFAULT.get()),
@@ -217,122 +233,129 @@ unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
 }
 
 pub unsafe fn after(planned: &Planned) -> Result<()> {
-    pg_sys::CommandCounterIncrement();
-    let relid = planned.relid;
-    if let Some(ours) = &planned.options {
-        options::store(relid, ours);
-        catalog::invalidate_all();
-    }
-    if planned.owner {
-        super::stages::follow_owners();
-    }
-    if (planned.owner || planned.strategy) && planned.becomes.is_none() {
-        queue::recompute(relid);
-    }
-    match planned.becomes {
-        Some(Method::Tview) => {
-            adopt(relid)?;
-            let populated =
-                Relation::open(relid, pg_sys::AccessExclusiveLock).is_some_and(|r| r.class().relispopulated);
-            let logged = !guc::UNLOGGED_BY_DEFAULT.get();
-            let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
-            if logged {
-                options::store(relid, &Options::from([("logged".to_string(), "true".to_string())]));
+    // SAFETY: the statement is over; its locks on what it altered last until the transaction ends.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        let relid = planned.relid;
+        if let Some(ours) = &planned.options {
+            options::store(relid, ours);
+            catalog::invalidate_all();
+        }
+        if planned.owner {
+            super::stages::follow_owners();
+        }
+        if (planned.owner || planned.strategy) && planned.becomes.is_none() {
+            queue::recompute(relid);
+        }
+        match planned.becomes {
+            Some(Method::Tview) => {
+                adopt(relid)?;
+                let populated =
+                    Relation::open(relid, pg_sys::AccessExclusiveLock).is_some_and(|r| r.class().relispopulated);
+                let logged = !guc::UNLOGGED_BY_DEFAULT.get();
+                let persistence =
+                    if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
+                if logged {
+                    options::store(relid, &Options::from([("logged".to_string(), "true".to_string())]));
+                }
+                if populated {
+                    populate::populate(relid, persistence, false)?;
+                } else {
+                    populate::empty_as(relid, persistence)?;
+                }
             }
-            if populated {
+            Some(Method::Heap) => {
+                for source in catalog::unregister(relid) {
+                    freed(source);
+                }
+                super::stages::drop(relid);
+                sentinel::lower(relid);
+                state::remove_state_attributes(relid);
+                pg_sys::CommandCounterIncrement();
+            }
+            None => {}
+        }
+        if let Some(persistence) = planned.persistence {
+            let rel = Relation::open(relid, pg_sys::AccessExclusiveLock);
+            let (same, populated) = rel
+                .map_or((true, false), |r| (r.class().relpersistence as u8 == persistence, r.class().relispopulated));
+            if !same && populated {
                 populate::populate(relid, persistence, false)?;
-            } else {
+            } else if !same {
                 populate::empty_as(relid, persistence)?;
             }
         }
-        Some(Method::Heap) => {
-            for source in catalog::unregister(relid) {
-                freed(source);
-            }
-            super::stages::drop(relid);
-            sentinel::lower(relid);
-            state::remove_state_attributes(relid);
-            pg_sys::CommandCounterIncrement();
-        }
-        None => {}
+        Ok(())
     }
-    if let Some(persistence) = planned.persistence {
-        let rel = Relation::open(relid, pg_sys::AccessExclusiveLock);
-        let (same, populated) =
-            rel.map_or((true, false), |r| (r.class().relpersistence as u8 == persistence, r.class().relispopulated));
-        if !same && populated {
-            populate::populate(relid, persistence, false)?;
-        } else if !same {
-            populate::empty_as(relid, persistence)?;
-        }
-    }
-    Ok(())
 }
 
 /// Statements on other tables that change a TVIEW's contents without a captured write.
 unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
-    use pg_sys::AlterTableType::*;
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
-    let mut touched = BTreeSet::new();
-    let (mut uniqueness, mut policies) = (false, false);
-    for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
-        let relevant = matches!(
-            (*cmd).subtype,
-            AT_AttachPartition
-                | AT_DetachPartition
-                | AT_DetachPartitionFinalize
-                | AT_AddInherit
-                | AT_DropInherit
-                | AT_EnableTrig
-                | AT_EnableTrigAll
-                | AT_EnableAlwaysTrig
-                | AT_EnableReplicaTrig
-                | AT_DisableTrig
-                | AT_DisableTrigAll
-                | AT_AlterColumnType
-        );
-        #[cfg(any(feature = "pg17", feature = "pg18"))]
-        let relevant = relevant || (*cmd).subtype == AT_SetExpression;
-        uniqueness |= matches!(
-            (*cmd).subtype,
-            AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn
-        );
-        policies |= matches!(
-            (*cmd).subtype,
-            AT_EnableRowSecurity | AT_DisableRowSecurity | AT_ForceRowSecurity | AT_NoForceRowSecurity
-        );
-        // The owner of a table is exempt from its policies.
-        policies |= (*cmd).subtype == AT_ChangeOwner && has_policies(relid);
-        let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
-        if relevant || (columns && life::whole_row_is_read(relid)) {
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        use pg_sys::AlterTableType::*;
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+        let mut touched = BTreeSet::new();
+        let (mut uniqueness, mut policies) = (false, false);
+        for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
+            let relevant = matches!(
+                (*cmd).subtype,
+                AT_AttachPartition
+                    | AT_DetachPartition
+                    | AT_DetachPartitionFinalize
+                    | AT_AddInherit
+                    | AT_DropInherit
+                    | AT_EnableTrig
+                    | AT_EnableTrigAll
+                    | AT_EnableAlwaysTrig
+                    | AT_EnableReplicaTrig
+                    | AT_DisableTrig
+                    | AT_DisableTrigAll
+                    | AT_AlterColumnType
+            );
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            let relevant = relevant || (*cmd).subtype == AT_SetExpression;
+            uniqueness |= matches!(
+                (*cmd).subtype,
+                AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn
+            );
+            policies |= matches!(
+                (*cmd).subtype,
+                AT_EnableRowSecurity | AT_DisableRowSecurity | AT_ForceRowSecurity | AT_NoForceRowSecurity
+            );
+            // The owner of a table is exempt from its policies.
+            policies |= (*cmd).subtype == AT_ChangeOwner && has_policies(relid);
+            let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
+            if relevant || (columns && life::whole_row_is_read(relid)) {
+                touched.insert(relid.to_u32());
+                touched.extend(other_table(cmd));
+            }
+        }
+        let mut around = touched.clone();
+        around.insert(relid.to_u32());
+        if life::bases_around(&around).is_empty() {
+            return Ok(());
+        }
+        if uniqueness || policies || !touched.is_empty() {
+            let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+            if hold(call, named::Lock::Own(own)) != relid {
+                // another one by now: once more from the start
+                return before(call);
+            }
+        }
+        if uniqueness {
+            let mut relids = touched.clone();
+            relids.insert(relid.to_u32());
+            keys::remember(call, &relids)?;
+        }
+        if policies {
             touched.insert(relid.to_u32());
-            touched.extend(other_table(cmd));
+            call.after = After::Policies(keep(touched));
+        } else if !touched.is_empty() {
+            call.after = After::Tree(keep(touched));
         }
+        Ok(())
     }
-    let mut around = touched.clone();
-    around.insert(relid.to_u32());
-    if life::bases_around(&around).is_empty() {
-        return Ok(());
-    }
-    if uniqueness || policies || !touched.is_empty() {
-        let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
-        if hold(call, named::Lock::Own(own)) != relid {
-            // another one by now: once more from the start
-            return before(call);
-        }
-    }
-    if uniqueness {
-        let mut relids = touched.clone();
-        relids.insert(relid.to_u32());
-        keys::remember(call, &relids)?;
-    }
-    if policies {
-        touched.insert(relid.to_u32());
-        call.after = After::Policies(keep(touched));
-    } else if !touched.is_empty() {
-        call.after = After::Tree(keep(touched));
-    }
-    Ok(())
 }
 
 fn has_policies(relid: pg_sys::Oid) -> bool {
@@ -341,14 +364,17 @@ fn has_policies(relid: pg_sys::Oid) -> bool {
 
 /// The partition or parent that a command names.
 unsafe fn other_table(cmd: *mut pg_sys::AlterTableCmd) -> Option<u32> {
-    let def = (*cmd).def;
-    let other = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
-        (*def.cast::<pg_sys::PartitionCmd>()).name
-    } else if list::is(def, pg_sys::NodeTag::T_RangeVar) {
-        def.cast::<pg_sys::RangeVar>()
-    } else {
-        return None;
-    };
-    let oid = named::find(other);
-    (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
+    // SAFETY: `cmd` is a live node of a tree of the server.
+    unsafe {
+        let def = (*cmd).def;
+        let other = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
+            (*def.cast::<pg_sys::PartitionCmd>()).name
+        } else if list::is(def, pg_sys::NodeTag::T_RangeVar) {
+            def.cast::<pg_sys::RangeVar>()
+        } else {
+            return None;
+        };
+        let oid = named::find(other);
+        (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
+    }
 }

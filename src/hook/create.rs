@@ -6,9 +6,9 @@
 
 use super::named;
 use super::stages;
-use super::utility::{keep, After, Call};
+use super::utility::{After, Call, keep};
 use crate::analyze::locate::{self, Construct};
-use crate::analyze::{load, operators, refuse, relations};
+use crate::analyze::{load, operators, printed, refuse, relations};
 use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
@@ -16,7 +16,7 @@ use crate::catalog::{self, Source};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::{callback, deparse, guc, list, name};
+use crate::pg::{callback, guc, list, name};
 use crate::queue;
 use crate::refresh::{decide, graph, indexes, populate, summary};
 use pgrx::pg_sys;
@@ -40,199 +40,255 @@ const MARKERS: &CStr = c"tviews";
 
 /// Statements in our syntax, in a database without the extension.
 pub unsafe fn without_extension(tree: *mut pg_sys::Node) -> Result<()> {
-    if !list::is(tree, pg_sys::NodeTag::T_CreateTableAsStmt) {
-        return Ok(());
+    // SAFETY: `tree` is a live node of a tree of the server.
+    unsafe {
+        if !list::is(tree, pg_sys::NodeTag::T_CreateTableAsStmt) {
+            return Ok(());
+        }
+        let into = (*tree.cast::<pg_sys::CreateTableAsStmt>()).into;
+        let marked = list::iter::<pg_sys::DefElem>((*into).options).any(|d| is_marker(d));
+        let named = !(*into).accessMethod.is_null() && CStr::from_ptr((*into).accessMethod) == TVIEW;
+        if marked || named {
+            return Err(Error::WrongState {
+                what: "extension \"pg_tviews\" is not installed in this database".into(),
+                hint: Some("Run CREATE EXTENSION pg_tviews first.".into()),
+            });
+        }
+        Ok(())
     }
-    let into = (*tree.cast::<pg_sys::CreateTableAsStmt>()).into;
-    let marked = list::iter::<pg_sys::DefElem>((*into).options).any(|d| is_marker(d));
-    let named = !(*into).accessMethod.is_null() && CStr::from_ptr((*into).accessMethod) == TVIEW;
-    if marked || named {
-        return Err(Error::WrongState {
-            what: "extension \"pg_tviews\" is not installed in this database".into(),
-            hint: Some("Run CREATE EXTENSION pg_tviews first.".into()),
-        });
-    }
-    Ok(())
 }
 
 unsafe fn is_marker(def: *mut pg_sys::DefElem) -> bool {
-    !(*def).defnamespace.is_null() && CStr::from_ptr((*def).defnamespace) == MARKERS
+    // SAFETY: `def` is a live node of a tree of the server.
+    unsafe { !(*def).defnamespace.is_null() && CStr::from_ptr((*def).defnamespace) == MARKERS }
 }
 
 /// Whether the statement creates a TVIEW, and through which door.
 unsafe fn is_ours(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
-    let into = (*stmt).into;
-    let method = (*into).accessMethod;
-    let chosen = if method.is_null() {
-        let default = pg_sys::default_table_access_method;
-        !default.is_null() && CStr::from_ptr(default) == TVIEW
-    } else {
-        CStr::from_ptr(method) == TVIEW
-    };
-    let incremental = list::iter::<pg_sys::DefElem>((*into).options)
-        .any(|d| (*d).defnamespace.is_null() && CStr::from_ptr((*d).defname) == c"incremental");
-    match (*stmt).objtype {
-        pg_sys::ObjectType::OBJECT_MATVIEW => chosen || (incremental && method.is_null()),
-        pg_sys::ObjectType::OBJECT_TABLE => {
-            method.is_null()
-                && list::is((*stmt).query, pg_sys::NodeTag::T_Query)
-                && !(*stmt).is_select_into
-                && (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
-                && (incremental || has_prefix((*into).rel))
+    // SAFETY: `stmt` is a live node of a tree of the server.
+    unsafe {
+        let into = (*stmt).into;
+        let method = (*into).accessMethod;
+        let chosen = if method.is_null() {
+            let default = pg_sys::default_table_access_method;
+            !default.is_null() && CStr::from_ptr(default) == TVIEW
+        } else {
+            CStr::from_ptr(method) == TVIEW
+        };
+        let incremental = list::iter::<pg_sys::DefElem>((*into).options)
+            .any(|d| (*d).defnamespace.is_null() && CStr::from_ptr((*d).defname) == c"incremental");
+        match (*stmt).objtype {
+            pg_sys::ObjectType::OBJECT_MATVIEW => chosen || (incremental && method.is_null()),
+            pg_sys::ObjectType::OBJECT_TABLE => {
+                method.is_null()
+                    && list::is((*stmt).query, pg_sys::NodeTag::T_Query)
+                    && !(*stmt).is_select_into
+                    && (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
+                    && (incremental || has_prefix((*into).rel))
+            }
+            _ => false,
         }
-        _ => false,
     }
 }
 
 unsafe fn has_prefix(rel: *mut pg_sys::RangeVar) -> bool {
-    let Some(prefix) = guc::CTAS_PREFIX.get() else { return false };
-    let prefix = prefix.to_bytes();
-    !prefix.is_empty() && CStr::from_ptr((*rel).relname).to_bytes().starts_with(prefix)
+    // SAFETY: `rel` is a live node of a tree of the server.
+    unsafe {
+        let Some(prefix) = guc::CTAS_PREFIX.get() else { return false };
+        let prefix = prefix.to_bytes();
+        !prefix.is_empty() && CStr::from_ptr((*rel).relname).to_bytes().starts_with(prefix)
+    }
+}
+
+/// EXPLAIN ANALYZE executes what it explains below the utility statement: what it made of a TVIEW would never be maintained.
+pub unsafe fn explained(stmt: *mut pg_sys::ExplainStmt) -> Result<()> {
+    // SAFETY: `stmt` is a live node of a tree of the server.
+    unsafe {
+        let query = (*stmt).query;
+        if !list::is(query, pg_sys::NodeTag::T_Query) {
+            return Ok(());
+        }
+        let inner = (*query.cast::<pg_sys::Query>()).utilityStmt;
+        let analyze = list::iter::<pg_sys::DefElem>((*stmt).options)
+            .filter(|d| CStr::from_ptr((**d).defname) == c"analyze")
+            .last()
+            .is_some_and(|d| pg_sys::defGetBoolean(d));
+        if analyze && list::is(inner, pg_sys::NodeTag::T_CreateTableAsStmt) && is_ours(inner.cast()) {
+            return Err(Error::unsupported(
+                "EXPLAIN ANALYZE cannot create a TVIEW",
+                -1,
+                "Use EXPLAIN without ANALYZE, or EXPLAIN ANALYZE of the query alone.",
+            ));
+        }
+        Ok(())
+    }
 }
 
 pub unsafe fn before(call: &mut Call) -> Result<()> {
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
-    if !is_ours(stmt) {
-        return plain_table(call, stmt);
-    }
-    let mut markers = Options::new();
-    for def in list::iter::<pg_sys::DefElem>((*(*stmt).into).options) {
-        if is_marker(def) {
-            let key = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
-            markers.insert(key, options::value_of(def).unwrap_or_default());
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
+        if !is_ours(stmt) {
+            return plain_table(call, stmt);
         }
-    }
-    let replace = markers.get("or_replace").is_some_and(|v| v == "true");
-    let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
-    let into = (*stmt).into;
-    let (mut ours, rest) = options::split(without_markers((*into).options))?;
-    ours.remove("incremental");
-    (*into).options = rest;
-    (*into).rel = crate::pg::ext::copy((*into).rel);
-    // Where the server is going to look and to create, also when a temporary table has the same name.
-    let schema = pg_sys::RangeVarGetCreationNamespace((*into).rel);
-    let label = (*(*into).rel).relname;
-    let existing = || pg_sys::get_relname_relid(label, schema);
-    if existing() != pg_sys::InvalidOid && !replace {
-        // The server says what it says about an existing name, with or without IF NOT EXISTS.
-        return Ok(());
-    }
-    if (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP {
-        (*(*into).rel).catalogname = std::ptr::null_mut();
-        (*(*into).rel).schemaname = pg_sys::get_namespace_name(schema);
-    }
-    let unlogged_table = (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
-    let logged = match (ours.get("logged").or_else(|| markers.get("logged")), unlogged_table) {
-        (Some(value), _) => value == "true",
-        (None, true) => false,
-        (None, false) => !guc::UNLOGGED_BY_DEFAULT.get(),
-    };
-    if logged {
-        ours.insert("logged".into(), "true".into());
-    } else {
-        ours.remove("logged");
-    }
-    let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
-    if (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
-        return Err(Error::unsupported("a TVIEW cannot be temporary", -1, "Leave out TEMPORARY."));
-    }
-    if !list::is((*stmt).query, pg_sys::NodeTag::T_Query) {
-        return Err(Error::unsupported("a TVIEW cannot be made from EXECUTE", -1, "Write the query itself."));
-    }
-    let query = (*stmt).query.cast::<pg_sys::Query>();
-    check(query, pg_sys::GetUserId())?;
-    (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
-    (*into).viewQuery = crate::pg::ext::copy(query).cast();
-    (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());
-    (*(*into).rel).relpersistence = persistence as _;
-    let populate = !(*into).skipData;
-    (*into).skipData = true;
-    default_fillfactor(into);
-    let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
-    if existing() != pg_sys::InvalidOid {
-        call.done = true;
-        // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
-        for relid in relations::of(load::expand(query)?).into_keys() {
-            pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
+        let mut markers = Options::new();
+        for def in list::iter::<pg_sys::DefElem>((*(*stmt).into).options) {
+            if is_marker(def) {
+                let key = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
+                markers.insert(key, options::value_of(def).unwrap_or_default());
+            }
         }
-        let existing = named::hold(existing, named::Lock::WithSources);
-        return replace_query(existing, &Planned { replace: true, ..planned }, call.completion);
+        let replace = markers.get("or_replace").is_some_and(|v| v == "true");
+        let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
+        let into = (*stmt).into;
+        let (mut ours, rest) = options::split(without_markers((*into).options))?;
+        ours.remove("incremental");
+        (*into).options = rest;
+        (*into).rel = crate::pg::ext::copy((*into).rel);
+        // Where the server is going to look and to create, also when a temporary table has the same name.
+        let schema = pg_sys::RangeVarGetCreationNamespace((*into).rel);
+        let label = (*(*into).rel).relname;
+        let existing = || pg_sys::get_relname_relid(label, schema);
+        if existing() != pg_sys::InvalidOid && !replace {
+            // The server says what it says about an existing name, with or without IF NOT EXISTS.
+            return Ok(());
+        }
+        if (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP {
+            (*(*into).rel).catalogname = std::ptr::null_mut();
+            (*(*into).rel).schemaname = pg_sys::get_namespace_name(schema);
+        }
+        let unlogged_table = (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
+        let logged = match (ours.get("logged").or_else(|| markers.get("logged")), unlogged_table) {
+            (Some(value), _) => value == "true",
+            (None, true) => false,
+            (None, false) => !guc::UNLOGGED_BY_DEFAULT.get(),
+        };
+        if logged {
+            ours.insert("logged".into(), "true".into());
+        } else {
+            ours.remove("logged");
+        }
+        let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
+        if (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
+            return Err(Error::unsupported("a TVIEW cannot be temporary", -1, "Leave out TEMPORARY."));
+        }
+        if !list::is((*stmt).query, pg_sys::NodeTag::T_Query) {
+            return Err(Error::unsupported("a TVIEW cannot be made from EXECUTE", -1, "Write the query itself."));
+        }
+        let query = (*stmt).query.cast::<pg_sys::Query>();
+        check(query, pg_sys::GetUserId())?;
+        (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
+        (*into).viewQuery = crate::pg::ext::copy(query).cast();
+        (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());
+        (*(*into).rel).relpersistence = persistence as _;
+        let populate = !(*into).skipData;
+        (*into).skipData = true;
+        default_fillfactor(into);
+        let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
+        if existing() != pg_sys::InvalidOid {
+            call.done = true;
+            // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
+            for relid in relations::of(load::expand(query)?).into_keys() {
+                pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
+            }
+            let existing = named::hold(existing, named::Lock::WithSources);
+            return replace_query(existing, &Planned { replace: true, ..planned }, call.completion);
+        }
+        call.after = After::Create(keep(planned));
+        Ok(())
     }
-    call.after = After::Create(keep(planned));
-    Ok(())
 }
 
 /// Under default_table_access_method = tview, tables are still stored in heap.
 unsafe fn plain_table(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) -> Result<()> {
-    let default = pg_sys::default_table_access_method;
-    if (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
-        && (*(*stmt).into).accessMethod.is_null()
-        && !default.is_null()
-        && CStr::from_ptr(default) == TVIEW
-    {
-        let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
-        (*(*stmt).into).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
+    // SAFETY: `call` holds the statement that the server is executing; `stmt` is a live node of a tree of the server.
+    unsafe {
+        let default = pg_sys::default_table_access_method;
+        if (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
+            && (*(*stmt).into).accessMethod.is_null()
+            && !default.is_null()
+            && CStr::from_ptr(default) == TVIEW
+        {
+            let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
+            (*(*stmt).into).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 unsafe fn without_markers(defs: *mut pg_sys::List) -> *mut pg_sys::List {
-    let mut out: *mut pg_sys::List = std::ptr::null_mut();
-    for def in list::iter::<pg_sys::DefElem>(defs) {
-        if !is_marker(def) {
-            out = pg_sys::lappend(out, def.cast());
+    // SAFETY: `defs` is null or a live list of nodes.
+    unsafe {
+        let mut out: *mut pg_sys::List = std::ptr::null_mut();
+        for def in list::iter::<pg_sys::DefElem>(defs) {
+            if !is_marker(def) {
+                out = pg_sys::lappend(out, def.cast());
+            }
         }
+        out
     }
-    out
 }
 
 /// Room for HOT updates.
 unsafe fn default_fillfactor(into: *mut pg_sys::IntoClause) {
-    let given = list::iter::<pg_sys::DefElem>((*into).options)
-        .any(|d| (*d).defnamespace.is_null() && CStr::from_ptr((*d).defname) == c"fillfactor");
-    if !given {
-        let value = pg_sys::makeInteger(90);
-        let def = pg_sys::makeDefElem(pg_sys::pstrdup(c"fillfactor".as_ptr()), value.cast(), -1);
-        (*into).options = pg_sys::lappend((*into).options, def.cast());
+    // SAFETY: `into` is a live node of a tree of the server.
+    unsafe {
+        let given = list::iter::<pg_sys::DefElem>((*into).options)
+            .any(|d| (*d).defnamespace.is_null() && CStr::from_ptr((*d).defname) == c"fillfactor");
+        if !given {
+            let value = pg_sys::makeInteger(90);
+            let def = pg_sys::makeDefElem(pg_sys::pstrdup(c"fillfactor".as_ptr()), value.cast(), -1);
+            (*into).options = pg_sys::lappend((*into).options, def.cast());
+        }
     }
 }
 
 /// Refuses what cannot be maintained, and what the future owner may not read or capture.
 pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()> {
-    // The query as written first: it has positions.
-    refuse::check_written(query)?;
-    let expanded = load::expand(query)?;
-    refuse::check(expanded)?;
-    for relid in relations::of(expanded).keys() {
-        let relid = pg_sys::Oid::from(*relid);
-        if let Err(mut e) = install::check_privilege(relid, owner) {
-            if let Error::Privilege { at, .. } = &mut e {
-                *at = locate::find(callback::source(), Construct::Relation(relid));
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        // The query as written first: it has positions.
+        refuse::check_written(query)?;
+        let expanded = load::expand(query)?;
+        refuse::check(expanded)?;
+        for relid in relations::of(expanded).keys() {
+            let relid = pg_sys::Oid::from(*relid);
+            if let Err(mut e) = install::check_privilege(relid, owner) {
+                if let Error::Privilege { at, .. } = &mut e {
+                    *at = locate::find(callback::source(), Construct::Relation(relid));
+                }
+                return Err(e);
             }
-            return Err(e);
         }
+        Ok(())
     }
-    Ok(())
 }
 
 pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
-    pg_sys::CommandCounterIncrement();
-    let oid = pg_sys::RangeVarGetRelidExtended(planned.relation, pg_sys::NoLock as i32, 0, None, std::ptr::null_mut());
-    options::store(oid, &planned.options);
-    adopt(oid)?;
-    if planned.populate {
-        let rows = populate::populate(oid, planned.persistence, true)?;
-        report(completion, rows);
-        explain_full(oid)?;
+    // SAFETY: `completion` is what the server gave to its hook.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        let oid =
+            pg_sys::RangeVarGetRelidExtended(planned.relation, pg_sys::NoLock as i32, 0, None, std::ptr::null_mut());
+        options::store(oid, &planned.options);
+        adopt(oid)?;
+        if planned.populate {
+            let rows = populate::populate(oid, planned.persistence, true)?;
+            report(completion, rows);
+            explain_full(oid)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// "SELECT n", as the server says after CREATE MATERIALIZED VIEW with data; SPI relies on it.
 unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
-    if !completion.is_null() {
-        (*completion).commandTag = pg_sys::CommandTag::CMDTAG_SELECT;
-        (*completion).nprocessed = rows;
+    // SAFETY: `completion` is what the server gave to its hook.
+    unsafe {
+        if !completion.is_null() {
+            (*completion).commandTag = pg_sys::CommandTag::CMDTAG_SELECT;
+            (*completion).nprocessed = rows;
+        }
     }
 }
 
@@ -314,67 +370,76 @@ fn explain_full(oid: pg_sys::Oid) -> Result<()> {
 
 /// CREATE OR REPLACE: same columns, another query, in place.
 unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
-    debug_assert!(planned.replace);
-    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock).ok_or(Error::NoRelation(oid.to_u32()))?;
-    if !crate::tam::is_tview_relation(rel.raw()) {
-        return Err(Error::NotATview(name::bare(oid)));
-    }
-    same_columns(&rel, planned.query)?;
-    drop(rel);
-    for relid in catalog::unregister(oid) {
-        freed(relid);
-    }
-    crate::tam::state::remove_state_attributes(oid);
-    pg_sys::CommandCounterIncrement();
-    crate::pg::ext::store_view_query(oid, crate::pg::ext::copy(planned.query), true);
-    pg_sys::CommandCounterIncrement();
-    options::store(oid, &planned.options);
-    adopt(oid)?;
-    indexes::drop_ours(oid);
-    if planned.populate {
-        report(completion, populate::populate(oid, planned.persistence, false)?);
-        if graph::current()?.is_read(oid.to_u32()) {
-            queue::change_everything(oid);
+    // SAFETY: `completion` is what the server gave to its hook.
+    unsafe {
+        debug_assert!(planned.replace);
+        let rel = Relation::open(oid, pg_sys::AccessExclusiveLock).ok_or(Error::NoRelation(oid.to_u32()))?;
+        if !crate::tam::is_tview_relation(rel.raw()) {
+            return Err(Error::NotATview(name::bare(oid)));
         }
-        explain_full(oid)?;
-    } else {
-        populate::empty(oid)?;
+        same_columns(&rel, planned.query)?;
+        drop(rel);
+        for relid in catalog::unregister(oid) {
+            freed(relid);
+        }
+        crate::tam::state::remove_state_attributes(oid);
+        pg_sys::CommandCounterIncrement();
+        crate::pg::ext::store_view_query(oid, crate::pg::ext::copy(planned.query), true);
+        pg_sys::CommandCounterIncrement();
+        options::store(oid, &planned.options);
+        adopt(oid)?;
+        indexes::drop_ours(oid);
+        if planned.populate {
+            report(completion, populate::populate(oid, planned.persistence, false)?);
+            if graph::current()?.is_read(oid.to_u32()) {
+                queue::change_everything(oid);
+            }
+            explain_full(oid)?;
+        } else {
+            populate::empty(oid)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> {
-    let wanted: Vec<_> = load::outputs(query)
-        .into_iter()
-        .map(|t| {
-            let expr = (*t).expr.cast::<pg_sys::Node>();
-            let label = CStr::from_ptr((*t).resname).to_string_lossy().into_owned();
-            (label, pg_sys::exprType(expr), pg_sys::exprTypmod(expr))
-        })
-        .collect();
-    let stored: Vec<_> = (0..rel.natts())
-        .map(|i| rel.attribute(i))
-        .filter(|a| !a.attisdropped)
-        .map(|a| (crate::pg::relation::attname(a), a.atttypid, a.atttypmod))
-        .collect();
-    if wanted != stored {
-        return Err(Error::InvalidDefinition(
-            format!("cannot change the columns of TVIEW \"{}\"", name::bare(rel.oid())),
-            Some("Use DROP TVIEW and CREATE TVIEW to change names or types of columns.".into()),
-        ));
+    // SAFETY: `rel` is open; `query` is a live tree of the server.
+    unsafe {
+        let wanted: Vec<_> = load::outputs(query)
+            .into_iter()
+            .map(|t| {
+                let expr = (*t).expr.cast::<pg_sys::Node>();
+                let label = CStr::from_ptr((*t).resname).to_string_lossy().into_owned();
+                (label, pg_sys::exprType(expr), pg_sys::exprTypmod(expr))
+            })
+            .collect();
+        let stored: Vec<_> = (0..rel.natts())
+            .map(|i| rel.attribute(i))
+            .filter(|a| !a.attisdropped)
+            .map(|a| (crate::pg::relation::attname(a), a.atttypid, a.atttypmod))
+            .collect();
+        if wanted != stored {
+            return Err(Error::InvalidDefinition(
+                format!("cannot change the columns of TVIEW \"{}\"", name::bare(rel.oid())),
+                Some("Use DROP TVIEW and CREATE TVIEW to change names or types of columns.".into()),
+            ));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Strategies of a query that is not a TVIEW yet; for `tviews.check`.
 pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decision>> {
-    let user = pg_sys::GetUserId();
-    check(query, user)?;
-    let _pinned = Pinned::new(user);
-    if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
-        return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        check(query, user)?;
+        let _pinned = Pinned::new(user);
+        if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
+            return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);
+        }
+        let text = printed::text(load::plain(query))?;
+        let path = operators::search_path(load::expand(query)?);
+        stages::trial(&text, &path, user)
     }
-    let text = deparse::text(query);
-    let path = operators::search_path(load::expand(query)?);
-    stages::trial(&text, &path, user)
 }

@@ -7,12 +7,12 @@
 
 use crate::catalog::{self, sentinel};
 use crate::pg::callback::Frame;
-use crate::pg::error::{or_raise, Error};
+use crate::pg::error::{Error, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::{callees, list, original, started};
+use crate::pg::{callees, list, original, reserve, started};
 use crate::queue::{self, in_flight};
-use crate::refresh::{self, flush, graph, Moment};
+use crate::refresh::{self, Moment, flush, graph};
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
 
@@ -32,7 +32,7 @@ pub fn init() {
     }
 }
 
-extern "C-unwind" {
+unsafe extern "C-unwind" {
     // Called without a guard, so that its errors stay as they are.
     #[link_name = "standard_ExecutorStart"]
     #[allow(improper_ctypes)]
@@ -44,51 +44,62 @@ extern "C-unwind" {
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags: i32) {
-    let explain_only = eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0;
-    if refresh::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
-        refuse_foreign();
-    }
-    if !explain_only && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW) {
-        let mut frame = Frame::new();
-        frame.push((*query).sourceText);
-        let error = before_start(query);
-        frame.pop();
-        original::rethrow(error);
-    }
-    if !explain_only && writes(query) {
-        in_flight::begin(query as usize);
-    }
-    let awaited = started::is_awaited();
-    #[allow(static_mut_refs)]
-    match NEXT_START {
-        Some(next) => next(query, eflags),
-        None => standard_start(query, eflags),
-    }
-    if awaited {
-        recognise(query);
+    // SAFETY: `query` is what the server gave to its hook.
+    unsafe {
+        let explain_only = eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0;
+        if refresh::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
+            refuse_foreign();
+        }
+        if !explain_only && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW) {
+            let mut frame = Frame::new();
+            frame.push((*query).sourceText);
+            reserve::require();
+            let error = before_start(query);
+            frame.pop();
+            original::rethrow(error);
+        }
+        if !explain_only && writes(query) {
+            in_flight::begin(query as usize);
+        }
+        let awaited = started::is_awaited();
+        #[allow(static_mut_refs)]
+        match NEXT_START {
+            Some(next) => next(query, eflags),
+            None => standard_start(query, eflags),
+        }
+        if awaited {
+            recognise(query);
+        }
     }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn recognise(query: *mut pg_sys::QueryDesc) {
-    started::recognise(query);
+    // SAFETY: `query` is what the server gave to its hook.
+    unsafe {
+        started::recognise(query);
+    }
 }
 
 /// The statement's triggers, ours among them, run inside.
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
-    #[allow(static_mut_refs)]
-    match NEXT_FINISH {
-        Some(next) => next(query),
-        None => standard_finish(query),
-    }
-    if writes(query) {
-        in_flight::end(query as usize);
+    // SAFETY: `query` is what the server gave to its hook.
+    unsafe {
+        #[allow(static_mut_refs)]
+        match NEXT_FINISH {
+            Some(next) => next(query),
+            None => standard_finish(query),
+        }
+        if writes(query) {
+            in_flight::end(query as usize);
+        }
     }
 }
 
 unsafe fn writes(query: *mut pg_sys::QueryDesc) -> bool {
-    (*query).operation != pg_sys::CmdType::CMD_SELECT || (*(*query).plannedstmt).hasModifyingCTE
+    // SAFETY: `query` is what the server gave to its hook.
+    unsafe { (*query).operation != pg_sys::CmdType::CMD_SELECT || (*(*query).plannedstmt).hasModifyingCTE }
 }
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
@@ -97,17 +108,20 @@ unsafe extern "C-unwind" fn post_parse_analyze(
     query: *mut pg_sys::Query,
     jumble: *mut pg_sys::JumbleState,
 ) {
-    let ours = callees::concerns((*pstate).p_sourcetext);
-    if ours || has_kind((*query).rtable, pg_sys::RELKIND_MATVIEW) {
-        let mut frame = Frame::new();
-        frame.push((*pstate).p_sourcetext);
-        let error = before_analyzed(query, ours);
-        frame.pop();
-        original::rethrow(error);
-    }
-    #[allow(static_mut_refs)]
-    if let Some(next) = NEXT_ANALYZE {
-        next(pstate, query, jumble);
+    // SAFETY: `pstate` and `jumble` are what the server gave to its hook; `query` is a live tree of the server.
+    unsafe {
+        let ours = callees::concerns((*pstate).p_sourcetext);
+        if ours || has_kind((*query).rtable, pg_sys::RELKIND_MATVIEW) {
+            let mut frame = Frame::new();
+            frame.push((*pstate).p_sourcetext);
+            let error = before_analyzed(query, ours);
+            frame.pop();
+            original::rethrow(error);
+        }
+        #[allow(static_mut_refs)]
+        if let Some(next) = NEXT_ANALYZE {
+            next(pstate, query, jumble);
+        }
     }
 }
 
@@ -122,86 +136,100 @@ unsafe extern "C-unwind" fn refuse_foreign() {
 
 /// Whether a range table has a relation of a kind. No destructors here: called from the C frames above.
 unsafe fn has_kind(rtable: *mut pg_sys::List, kind: u8) -> bool {
-    if rtable.is_null() {
-        return false;
-    }
-    for i in 0..(*rtable).length as usize {
-        let rte = (*(*rtable).elements.add(i)).ptr_value.cast::<pg_sys::RangeTblEntry>();
-        if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relkind as u8 == kind {
-            return true;
+    // SAFETY: `rtable` is null or a live list of nodes.
+    unsafe {
+        if rtable.is_null() {
+            return false;
         }
+        for i in 0..(*rtable).length as usize {
+            let rte = (*(*rtable).elements.add(i)).ptr_value.cast::<pg_sys::RangeTblEntry>();
+            if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relkind as u8 == kind {
+                return true;
+            }
+        }
+        false
     }
-    false
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query, ours: bool) -> *mut pg_sys::ErrorData {
-    original::shield(|| {
-        if ours {
-            or_raise(callees::check(query));
-        }
-        // Not for the statements that define views: nothing is read there.
-        if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
-            make_current((*query).rtable);
-        }
-    })
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        original::shield(|| {
+            if ours {
+                or_raise(callees::check(query));
+            }
+            // Not for the statements that define views: nothing is read there.
+            if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
+                make_current((*query).rtable);
+            }
+        })
+    }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) -> *mut pg_sys::ErrorData {
-    original::shield(|| start(query))
+    // SAFETY: the server is about to start `query`; what is raised inside comes back as a value.
+    unsafe { original::shield(|| start(query)) }
 }
 
 unsafe fn start(query: *mut pg_sys::QueryDesc) {
-    // A flush chooses its snapshots itself.
-    if refresh::running() {
-        return;
-    }
-    let done = make_current((*(*query).plannedstmt).rtable);
-    if (*query).snapshot.is_null() {
-        return;
-    }
-    // A STABLE function runs with its caller's snapshot, which can be older than a flush within the same statement.
-    if done || refresh::is_older((*query).snapshot) {
-        // The query's snapshot is also the active one (execMain.c of 18 insists), and stays so.
-        let active = pg_sys::ActiveSnapshotSet() && pg_sys::GetActiveSnapshot() == (*query).snapshot;
-        pg_sys::UnregisterSnapshot((*query).snapshot);
-        if active {
-            pg_sys::PopActiveSnapshot();
-            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-            (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetActiveSnapshot());
-        } else {
-            (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
+    // SAFETY: `query` is what the server gave to its hook.
+    unsafe {
+        // A flush chooses its snapshots itself.
+        if refresh::running() {
+            return;
+        }
+        let done = make_current((*(*query).plannedstmt).rtable);
+        if (*query).snapshot.is_null() {
+            return;
+        }
+        // A STABLE function runs with its caller's snapshot, which can be older than a flush within the same statement.
+        if done || refresh::is_older((*query).snapshot) {
+            // The query's snapshot is also the active one (execMain.c of 18 insists), and stays so.
+            let active = pg_sys::ActiveSnapshotSet() && pg_sys::GetActiveSnapshot() == (*query).snapshot;
+            pg_sys::UnregisterSnapshot((*query).snapshot);
+            if active {
+                pg_sys::PopActiveSnapshot();
+                pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+                (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetActiveSnapshot());
+            } else {
+                (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
+            }
         }
     }
 }
 
 /// Brings the TVIEWs of a range table up to date; returns whether something was done.
 unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
-    if refresh::running() || pg_sys::ParallelWorkerNumber >= 0 || !catalog::installed() {
-        return false;
-    }
-    let mut done = false;
-    let graph = or_raise(graph::current());
-    for rte in list::iter::<pg_sys::RangeTblEntry>(rtable) {
-        if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION {
-            continue;
+    // SAFETY: `rtable` is null or a live list of nodes.
+    unsafe {
+        if refresh::running() || pg_sys::ParallelWorkerNumber >= 0 || !catalog::installed() {
+            return false;
         }
-        if !graph.reads_others((*rte).relid.to_u32()) {
-            let is_matview = (*rte).relkind as u8 == pg_sys::RELKIND_MATVIEW;
-            if !is_matview || !tam::is_tview((*rte).relid) || is_new((*rte).relid) {
+        let mut done = false;
+        let graph = or_raise(graph::current());
+        for rte in list::iter::<pg_sys::RangeTblEntry>(rtable) {
+            if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION {
                 continue;
             }
+            if !graph.reads_others((*rte).relid.to_u32()) {
+                let is_matview = (*rte).relkind as u8 == pg_sys::RELKIND_MATVIEW;
+                if !is_matview || !tam::is_tview((*rte).relid) || is_new((*rte).relid) {
+                    continue;
+                }
+            }
+            if !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32())
+            {
+                flush(Moment::Read);
+                done = true;
+            }
+            if is_lost((*rte).relid) {
+                done |= or_raise(refresh::recover((*rte).relid));
+            }
         }
-        if !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32()) {
-            flush(Moment::Read);
-            done = true;
-        }
-        if is_lost((*rte).relid) {
-            done |= or_raise(refresh::recover((*rte).relid));
-        }
+        done
     }
-    done
 }
 
 /// Whether something pending can change this TVIEW.

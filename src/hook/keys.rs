@@ -4,7 +4,7 @@
 //! derives the key it is stored by; otherwise the statement is refused, as the server refuses to drop a primary key that
 //! a view's GROUP BY depends on. Without this a duplicate would later fail in a writer's transaction.
 
-use super::utility::{keep, Call};
+use super::utility::{Call, keep};
 use crate::capture::install;
 use crate::catalog;
 use crate::pg::error::{Error, Result};

@@ -6,7 +6,7 @@
 use super::keys;
 use super::named::{self, find};
 use super::redefine::{self, redefine};
-use super::utility::{keep, After, Call};
+use super::utility::{After, Call, keep};
 use crate::analyze::refuse;
 use crate::capture::freed::freed;
 use crate::capture::{install, route};
@@ -27,7 +27,8 @@ use std::ffi::CStr;
 
 /// The syntax hook marks names written after the word TVIEW by an alias.
 pub unsafe fn is_marked(rel: *mut pg_sys::RangeVar) -> bool {
-    !rel.is_null() && !(*rel).alias.is_null() && CStr::from_ptr((*(*rel).alias).aliasname) == c"tview"
+    // SAFETY: `rel` is a live node of a tree of the server.
+    unsafe { !rel.is_null() && !(*rel).alias.is_null() && CStr::from_ptr((*(*rel).alias).aliasname) == c"tview" }
 }
 
 pub fn owns(relid: pg_sys::Oid) -> bool {
@@ -55,15 +56,18 @@ pub fn maintains(relid: pg_sys::Oid) -> bool {
 
 /// Statements with our marks in a database without the extension: the server must never see the marks.
 pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
-    let tree = (*call.pstmt).utilityStmt;
-    if (*tree).type_ == pg_sys::NodeTag::T_DropStmt {
-        let stmt = tree.cast::<pg_sys::DropStmt>();
-        if (*stmt).removeType == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent {
-            let stmt = call.own_tree::<pg_sys::DropStmt>();
-            (*stmt).concurrent = false;
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let tree = (*call.pstmt).utilityStmt;
+        if (*tree).type_ == pg_sys::NodeTag::T_DropStmt {
+            let stmt = tree.cast::<pg_sys::DropStmt>();
+            if (*stmt).removeType == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent {
+                let stmt = call.own_tree::<pg_sys::DropStmt>();
+                (*stmt).concurrent = false;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Locks the tables whose triggers will go with these TVIEWs, before the TVIEWs themselves are locked: a writer holds its
@@ -97,70 +101,74 @@ pub fn lock_sources(tviews: &BTreeSet<u32>) {
 
 /// DROP TVIEW, DROP MATERIALIZED VIEW of TVIEWs, and DROP TABLE of TVIEWs.
 pub unsafe fn drop(call: &mut Call) -> Result<()> {
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
-    let kind = (*stmt).removeType;
-    if kind == pg_sys::ObjectType::OBJECT_POLICY {
-        call.after = After::Policies(keep(tables_of(stmt)));
-        return Ok(());
-    }
-    if kind == pg_sys::ObjectType::OBJECT_TRIGGER {
-        // Ours come back, as after DISABLE TRIGGER.
-        call.after = After::Tree(keep(tables_of(stmt)));
-        return Ok(());
-    }
-    if kind == pg_sys::ObjectType::OBJECT_INDEX {
-        let mut tables = BTreeSet::new();
-        for names in list::iter::<pg_sys::List>((*stmt).objects) {
-            let index = find(pg_sys::makeRangeVarFromNameList(names));
-            if index != pg_sys::InvalidOid {
-                tables.insert(pg_sys::IndexGetRelation(index, true).to_u32());
-            }
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
+        let kind = (*stmt).removeType;
+        if kind == pg_sys::ObjectType::OBJECT_POLICY {
+            call.after = After::Policies(keep(tables_of(stmt)));
+            return Ok(());
         }
-        tables.remove(&0);
-        return keys::remember(call, &tables);
+        if kind == pg_sys::ObjectType::OBJECT_TRIGGER {
+            // Ours come back, as after DISABLE TRIGGER.
+            call.after = After::Tree(keep(tables_of(stmt)));
+            return Ok(());
+        }
+        if kind == pg_sys::ObjectType::OBJECT_INDEX {
+            let mut tables = BTreeSet::new();
+            for names in list::iter::<pg_sys::List>((*stmt).objects) {
+                let index = find(pg_sys::makeRangeVarFromNameList(names));
+                if index != pg_sys::InvalidOid {
+                    tables.insert(pg_sys::IndexGetRelation(index, true).to_u32());
+                }
+            }
+            tables.remove(&0);
+            return keys::remember(call, &tables);
+        }
+        if kind != pg_sys::ObjectType::OBJECT_MATVIEW && kind != pg_sys::ObjectType::OBJECT_TABLE {
+            return Ok(());
+        }
+        drop_relations(call)
     }
-    if kind != pg_sys::ObjectType::OBJECT_MATVIEW && kind != pg_sys::ObjectType::OBJECT_TABLE {
-        return Ok(());
-    }
-    drop_relations(call)
 }
 
 unsafe fn drop_relations(call: &mut Call) -> Result<()> {
-    let stmt = call.own_tree::<pg_sys::DropStmt>();
-    let kind = (*stmt).removeType;
-    let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
-    let (mut any, mut others) = (false, Vec::new());
-    let mut objects: *mut pg_sys::List = std::ptr::null_mut();
-    for names in list::iter::<pg_sys::List>((*stmt).objects) {
-        let var = pg_sys::makeRangeVarFromNameList(names);
-        let mut oid = find(var);
-        // Whoever may not drop it must not lock its tables either: the server says so.
-        if tam::is_tview(oid) && owns(oid) {
-            oid = named::hold(|| find(var), named::Lock::WithSources);
-            // Before the statement itself: event triggers see what users have made.
-            super::stages::drop(oid);
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = call.own_tree::<pg_sys::DropStmt>();
+        let kind = (*stmt).removeType;
+        let marked = kind == pg_sys::ObjectType::OBJECT_MATVIEW && (*stmt).concurrent;
+        let (mut any, mut others) = (false, Vec::new());
+        let mut objects: *mut pg_sys::List = std::ptr::null_mut();
+        for names in list::iter::<pg_sys::List>((*stmt).objects) {
+            let var = pg_sys::makeRangeVarFromNameList(names);
+            let mut oid = find(var);
+            // Whoever may not drop it must not lock its tables either: the server says so.
+            if tam::is_tview(oid) && owns(oid) {
+                oid = named::hold(|| find(var), named::Lock::WithSources);
+                // Before the statement itself: event triggers see what users have made.
+                super::stages::drop(oid);
+            }
+            let is_tview = tam::is_tview(oid);
+            any |= is_tview;
+            if !is_tview && oid != pg_sys::InvalidOid {
+                others.push(name::bare(oid));
+            }
+            let names = if is_tview { named::qualified(names, oid) } else { names };
+            objects = pg_sys::lappend(objects, names.cast());
         }
-        let is_tview = tam::is_tview(oid);
-        any |= is_tview;
-        if !is_tview && oid != pg_sys::InvalidOid {
-            others.push(name::bare(oid));
-        }
-        let names = if is_tview { named::qualified(names, oid) } else { names };
-        objects = pg_sys::lappend(objects, names.cast());
-    }
-    if marked {
-        if let Some(other) = others.first() {
+        if marked && let Some(other) = others.first() {
             return Err(Error::NotATview(other.clone()));
         }
+        (*stmt).objects = objects;
+        if marked || (any && others.is_empty()) {
+            (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
+        }
+        if marked {
+            (*stmt).concurrent = false;
+        }
+        Ok(())
     }
-    (*stmt).objects = objects;
-    if marked || (any && others.is_empty()) {
-        (*stmt).removeType = pg_sys::ObjectType::OBJECT_MATVIEW;
-    }
-    if marked {
-        (*stmt).concurrent = false;
-    }
-    Ok(())
 }
 
 /// Whether a TVIEW reads whole rows of this relation or of one it inherits to or from: column names are part of them.
@@ -173,98 +181,113 @@ pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
 
 /// Tables of policies or triggers: the names are those of the table and then of the object.
 unsafe fn tables_of(stmt: *mut pg_sys::DropStmt) -> BTreeSet<u32> {
-    let mut tables = BTreeSet::new();
-    for names in list::iter::<pg_sys::List>((*stmt).objects) {
-        let table = pg_sys::list_copy_head(names, list::len(names) as i32 - 1);
-        tables.insert(find(pg_sys::makeRangeVarFromNameList(table)).to_u32());
+    // SAFETY: `stmt` is a live node of a tree of the server.
+    unsafe {
+        let mut tables = BTreeSet::new();
+        for names in list::iter::<pg_sys::List>((*stmt).objects) {
+            let table = pg_sys::list_copy_head(names, list::len(names) as i32 - 1);
+            tables.insert(find(pg_sys::makeRangeVarFromNameList(table)).to_u32());
+        }
+        tables.remove(&0);
+        tables
     }
-    tables.remove(&0);
-    tables
 }
 
 /// RENAME, SET SCHEMA, OWNER TO, COMMENT: names in cached SQL become stale; TVIEW as a word is checked.
 pub unsafe fn names(call: &mut Call) -> Result<()> {
-    let tree = (*call.pstmt).utilityStmt;
-    let relation = match (*tree).type_ {
-        pg_sys::NodeTag::T_RenameStmt => (*tree.cast::<pg_sys::RenameStmt>()).relation,
-        pg_sys::NodeTag::T_AlterObjectSchemaStmt => (*tree.cast::<pg_sys::AlterObjectSchemaStmt>()).relation,
-        pg_sys::NodeTag::T_AlterOwnerStmt => (*tree.cast::<pg_sys::AlterOwnerStmt>()).relation,
-        _ => return Ok(()),
-    };
-    if is_marked(relation) {
-        let oid = find(relation);
-        if oid != pg_sys::InvalidOid && !tam::is_tview(oid) {
-            return Err(Error::NotATview(name::bare(oid)));
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let tree = (*call.pstmt).utilityStmt;
+        let relation = match (*tree).type_ {
+            pg_sys::NodeTag::T_RenameStmt => (*tree.cast::<pg_sys::RenameStmt>()).relation,
+            pg_sys::NodeTag::T_AlterObjectSchemaStmt => (*tree.cast::<pg_sys::AlterObjectSchemaStmt>()).relation,
+            pg_sys::NodeTag::T_AlterOwnerStmt => (*tree.cast::<pg_sys::AlterOwnerStmt>()).relation,
+            _ => return Ok(()),
+        };
+        if is_marked(relation) {
+            let oid = find(relation);
+            if oid != pg_sys::InvalidOid && !tam::is_tview(oid) {
+                return Err(Error::NotATview(name::bare(oid)));
+            }
         }
-    }
-    call.after = After::Names;
-    if (*tree).type_ == pg_sys::NodeTag::T_RenameStmt
-        && (*tree.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_COLUMN
-    {
-        let oid = find(relation);
-        if whole_row_is_read(oid) {
-            call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+        call.after = After::Names;
+        if (*tree).type_ == pg_sys::NodeTag::T_RenameStmt
+            && (*tree.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_COLUMN
+        {
+            let oid = find(relation);
+            if pg_sys::get_rel_relkind(oid) as u8 == pg_sys::RELKIND_VIEW {
+                // Rows of the view have other names, which to_jsonb() shows.
+                call.after = After::View(relation);
+            } else if whole_row_is_read(oid) {
+                call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// CREATE TABLE: a plain table is never stored in our access method; a new child needs its parents' triggers.
 pub unsafe fn create_table(call: &mut Call) -> Result<()> {
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
-    let method = (*stmt).accessMethod;
-    let plain = list::is(stmt, pg_sys::NodeTag::T_CreateStmt);
-    if !method.is_null() && CStr::from_ptr(method) == c"tview" {
-        return Err(Error::unsupported(
-            "access method \"tview\" stores materialized views only",
-            -1,
-            "Use CREATE TVIEW … AS SELECT ….",
-        ));
-    }
-    let default = pg_sys::default_table_access_method;
-    if plain
-        && method.is_null()
-        && (*stmt).partspec.is_null()
-        && !default.is_null()
-        && CStr::from_ptr(default) == c"tview"
-    {
-        let stmt = call.own_tree::<pg_sys::CreateStmt>();
-        (*stmt).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
-    }
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
-    if (*stmt).inhRelations.is_null() {
-        return Ok(());
-    }
-    let stmt = call.own_tree::<pg_sys::CreateStmt>();
-    let mut parents = BTreeSet::new();
-    for var in list::iter::<pg_sys::RangeVar>((*stmt).inhRelations) {
-        let mut parent = find(var);
-        if !bases_around(&BTreeSet::from([parent.to_u32()])).is_empty() {
-            parent = named::hold(|| find(var), named::Lock::Own(pg_sys::ShareUpdateExclusiveLock));
-            named::qualify(var, parent);
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
+        let method = (*stmt).accessMethod;
+        let plain = list::is(stmt, pg_sys::NodeTag::T_CreateStmt);
+        if !method.is_null() && CStr::from_ptr(method) == c"tview" {
+            return Err(Error::unsupported(
+                "access method \"tview\" stores materialized views only",
+                -1,
+                "Use CREATE TVIEW … AS SELECT ….",
+            ));
         }
-        parents.insert(parent.to_u32());
+        let default = pg_sys::default_table_access_method;
+        if plain
+            && method.is_null()
+            && (*stmt).partspec.is_null()
+            && !default.is_null()
+            && CStr::from_ptr(default) == c"tview"
+        {
+            let stmt = call.own_tree::<pg_sys::CreateStmt>();
+            (*stmt).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
+        }
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
+        if (*stmt).inhRelations.is_null() {
+            return Ok(());
+        }
+        let stmt = call.own_tree::<pg_sys::CreateStmt>();
+        let mut parents = BTreeSet::new();
+        for var in list::iter::<pg_sys::RangeVar>((*stmt).inhRelations) {
+            let mut parent = find(var);
+            if !bases_around(&BTreeSet::from([parent.to_u32()])).is_empty() {
+                parent = named::hold(|| find(var), named::Lock::Own(pg_sys::ShareUpdateExclusiveLock));
+                named::qualify(var, parent);
+            }
+            parents.insert(parent.to_u32());
+        }
+        parents.remove(&0);
+        if !parents.is_empty() {
+            keys::remember(call, &parents)?;
+            call.after = After::Tree(keep(parents));
+        }
+        Ok(())
     }
-    parents.remove(&0);
-    if !parents.is_empty() {
-        keys::remember(call, &parents)?;
-        call.after = After::Tree(keep(parents));
-    }
-    Ok(())
 }
 
 pub unsafe fn policy(call: &mut Call) -> Result<()> {
-    let tree = (*call.pstmt).utilityStmt;
-    let table = if (*tree).type_ == pg_sys::NodeTag::T_CreatePolicyStmt {
-        (*tree.cast::<pg_sys::CreatePolicyStmt>()).table
-    } else {
-        (*tree.cast::<pg_sys::AlterPolicyStmt>()).table
-    };
-    let oid = find(table);
-    if oid != pg_sys::InvalidOid {
-        call.after = After::Policies(keep(BTreeSet::from([oid.to_u32()])));
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let tree = (*call.pstmt).utilityStmt;
+        let table = if (*tree).type_ == pg_sys::NodeTag::T_CreatePolicyStmt {
+            (*tree.cast::<pg_sys::CreatePolicyStmt>()).table
+        } else {
+            (*tree.cast::<pg_sys::AlterPolicyStmt>()).table
+        };
+        let oid = find(table);
+        if oid != pg_sys::InvalidOid {
+            call.after = After::Policies(keep(BTreeSet::from([oid.to_u32()])));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Base relations of TVIEWs in the inheritance trees of `relids`.
@@ -313,12 +336,15 @@ pub fn relation_dropped(relid: pg_sys::Oid) {
 
 /// CREATE OR REPLACE VIEW: TVIEWs over the view may read other relations now.
 pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
-    pg_sys::CommandCounterIncrement();
-    let view = find(view).to_u32();
-    if view == 0 {
-        return Ok(());
+    // SAFETY: `view` is a live node of a tree of the server.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        let view = find(view).to_u32();
+        if view == 0 {
+            return Ok(());
+        }
+        redefine(redefine::tviews(|names| names.contains(&view))?)
     }
-    redefine(redefine::tviews(|names| names.contains(&view))?)
 }
 
 /// Policies of tables changed: TVIEWs that read them may see other rows, and read other tables for that.
@@ -332,16 +358,19 @@ pub fn policies_changed(tables: &BTreeSet<u32>) -> Result<()> {
 
 /// ALTER ROLE, GRANT and REVOKE of roles: what decides whether policies apply to somebody.
 pub unsafe fn roles(call: &mut Call) -> Result<()> {
-    let tree = (*call.pstmt).utilityStmt;
-    let decides = |option: *mut pg_sys::DefElem| {
-        [c"superuser", c"bypassrls", c"inherit", c"rolemembers"].contains(&CStr::from_ptr((*option).defname))
-    };
-    if !list::is(tree, pg_sys::NodeTag::T_AlterRoleStmt)
-        || list::iter((*tree.cast::<pg_sys::AlterRoleStmt>()).options).any(decides)
-    {
-        call.after = After::Roles;
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let tree = (*call.pstmt).utilityStmt;
+        let decides = |option: *mut pg_sys::DefElem| {
+            [c"superuser", c"bypassrls", c"inherit", c"rolemembers"].contains(&CStr::from_ptr((*option).defname))
+        };
+        if !list::is(tree, pg_sys::NodeTag::T_AlterRoleStmt)
+            || list::iter((*tree.cast::<pg_sys::AlterRoleStmt>()).options).any(decides)
+        {
+            call.after = After::Roles;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// To whom policies apply may have changed.

@@ -23,7 +23,7 @@ pub fn init() {
     }
 }
 
-extern "C-unwind" {
+unsafe extern "C-unwind" {
     // Called without a guard, so that its errors stay as they are.
     #[link_name = "standard_ExecutorFinish"]
     #[allow(improper_ctypes)]
@@ -32,55 +32,67 @@ extern "C-unwind" {
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
-    #[allow(static_mut_refs)]
-    match NEXT_FINISH {
-        Some(next) => next(query),
-        None => standard_finish(query),
-    }
-    let plan = (*query).plannedstmt;
-    if (*plan).commandType == pg_sys::CmdType::CMD_MERGE || (*plan).hasModifyingCTE {
-        let mut frame = Frame::new();
-        frame.push((*query).sourceText);
-        after_finish(plan);
-        frame.pop();
+    // SAFETY: `query` is what the server gave to its hook.
+    unsafe {
+        #[allow(static_mut_refs)]
+        match NEXT_FINISH {
+            Some(next) => next(query),
+            None => standard_finish(query),
+        }
+        let plan = (*query).plannedstmt;
+        if (*plan).commandType == pg_sys::CmdType::CMD_MERGE || (*plan).hasModifyingCTE {
+            let mut frame = Frame::new();
+            frame.push((*query).sourceText);
+            after_finish(plan);
+            frame.pop();
+        }
     }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn after_finish(plan: *mut pg_sys::PlannedStmt) {
-    mark(plan, (*plan).planTree.cast());
-    for sub in list::iter::<pg_sys::Node>((*plan).subplans) {
-        mark(plan, sub);
+    // SAFETY: `plan` is what the server gave to its hook.
+    unsafe {
+        mark(plan, (*plan).planTree.cast());
+        for sub in list::iter::<pg_sys::Node>((*plan).subplans) {
+            mark(plan, sub);
+        }
     }
 }
 
 /// Whether MERGE has an INSERT and an UPDATE action.
 unsafe fn actions(modify: &pg_sys::ModifyTable) -> (bool, bool) {
-    let (mut inserts, mut updates) = (false, false);
-    for one in list::iter::<pg_sys::List>(modify.mergeActionLists) {
-        for action in list::iter::<pg_sys::MergeAction>(one) {
-            inserts |= (*action).commandType == pg_sys::CmdType::CMD_INSERT;
-            updates |= (*action).commandType == pg_sys::CmdType::CMD_UPDATE;
+    // SAFETY: `modify` is a live node of a tree of the server.
+    unsafe {
+        let (mut inserts, mut updates) = (false, false);
+        for one in list::iter::<pg_sys::List>(modify.mergeActionLists) {
+            for action in list::iter::<pg_sys::MergeAction>(one) {
+                inserts |= (*action).commandType == pg_sys::CmdType::CMD_INSERT;
+                updates |= (*action).commandType == pg_sys::CmdType::CMD_UPDATE;
+            }
         }
+        (inserts, updates)
     }
-    (inserts, updates)
 }
 
 unsafe fn mark(plan: *mut pg_sys::PlannedStmt, node: *mut pg_sys::Node) {
-    if !list::is(node, pg_sys::NodeTag::T_ModifyTable) {
-        return;
+    // SAFETY: `plan` is what the server gave to its hook; `node` is a live node of a tree of the server.
+    unsafe {
+        if !list::is(node, pg_sys::NodeTag::T_ModifyTable) {
+            return;
+        }
+        let modify = &*node.cast::<pg_sys::ModifyTable>();
+        if modify.operation != pg_sys::CmdType::CMD_MERGE || modify.rootRelation == 0 {
+            return;
+        }
+        let (inserts, updates) = actions(modify);
+        if !updates || !(inserts || modify.partColsUpdated) {
+            return;
+        }
+        let rte = list::nth::<pg_sys::RangeTblEntry>((*plan).rtable, modify.rootRelation as usize - 1);
+        let Some(rel) = Relation::open((*rte).relid, pg_sys::NoLock) else { return };
+        let routes = route::of(rel.raw());
+        let targets = routes.targets.iter().map(|t| t.relid);
+        targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
     }
-    let modify = &*node.cast::<pg_sys::ModifyTable>();
-    if modify.operation != pg_sys::CmdType::CMD_MERGE || modify.rootRelation == 0 {
-        return;
-    }
-    let (inserts, updates) = actions(modify);
-    if !updates || !(inserts || modify.partColsUpdated) {
-        return;
-    }
-    let rte = list::nth::<pg_sys::RangeTblEntry>((*plan).rtable, modify.rootRelation as usize - 1);
-    let Some(rel) = Relation::open((*rte).relid, pg_sys::NoLock) else { return };
-    let routes = route::of(rel.raw());
-    let targets = routes.targets.iter().map(|t| t.relid);
-    targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
 }

@@ -5,7 +5,9 @@
 //! (pg/callback.rs). Nothing calls hook.
 
 pub mod alter;
+mod cascade;
 pub mod create;
+mod dependents;
 pub mod executor;
 mod keys;
 pub mod life;
@@ -18,6 +20,7 @@ pub mod refresh;
 mod stages;
 pub mod statistics;
 pub mod syntax;
+mod types;
 pub mod utility;
 
 pub fn init() {

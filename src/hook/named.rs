@@ -13,33 +13,42 @@ use std::collections::BTreeSet;
 
 /// The relation, without a lock; 0 when there is none.
 pub unsafe fn find(var: *const pg_sys::RangeVar) -> pg_sys::Oid {
-    pg_sys::RangeVarGetRelidExtended(
-        var,
-        pg_sys::NoLock as i32,
-        pg_sys::RVROption::RVR_MISSING_OK,
-        None,
-        std::ptr::null_mut(),
-    )
+    // SAFETY: `var` is a live node of a tree of the server.
+    unsafe {
+        pg_sys::RangeVarGetRelidExtended(
+            var,
+            pg_sys::NoLock as i32,
+            pg_sys::RVROption::RVR_MISSING_OK,
+            None,
+            std::ptr::null_mut(),
+        )
+    }
 }
 
 /// Makes a name mean this relation only.
 pub unsafe fn qualify(var: *mut pg_sys::RangeVar, relid: pg_sys::Oid) {
-    let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relid));
-    if !schema.is_null() {
-        (*var).catalogname = std::ptr::null_mut();
-        (*var).schemaname = schema;
+    // SAFETY: `var` is a live node of a tree of the server.
+    unsafe {
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relid));
+        if !schema.is_null() {
+            (*var).catalogname = std::ptr::null_mut();
+            (*var).schemaname = schema;
+        }
     }
 }
 
 /// The same for a name as DROP has it, a list of strings.
 pub unsafe fn qualified(names: *mut pg_sys::List, relid: pg_sys::Oid) -> *mut pg_sys::List {
-    let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relid));
-    if schema.is_null() {
-        return names;
+    // SAFETY: `names` is null or a live list of nodes.
+    unsafe {
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relid));
+        if schema.is_null() {
+            return names;
+        }
+        let last = crate::pg::list::nth::<pg_sys::Node>(names, crate::pg::list::len(names) - 1);
+        let list = pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(schema).cast());
+        pg_sys::lappend(list, last.cast())
     }
-    let last = crate::pg::list::nth::<pg_sys::Node>(names, crate::pg::list::len(names) - 1);
-    let list = pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(schema).cast());
-    pg_sys::lappend(list, last.cast())
 }
 
 /// What has to be locked.
@@ -53,33 +62,39 @@ pub enum Lock {
 
 /// Looks a relation up by `find`, checks that the user owns it, and locks it: it is the one of that name then. 0 when there is none.
 pub unsafe fn hold(find: impl Fn() -> pg_sys::Oid, lock: Lock) -> pg_sys::Oid {
-    loop {
-        let relid = find();
-        if relid == pg_sys::InvalidOid {
-            return relid;
-        }
-        check_owner(relid);
-        let mode = match lock {
-            Lock::Own(mode) => mode,
-            Lock::WithSources => {
-                life::lock_sources(&BTreeSet::from([relid.to_u32()]));
-                pg_sys::AccessExclusiveLock
+    // SAFETY: takes locks by OID and looks the name up again, as `RangeVarGetRelidExtended` does.
+    unsafe {
+        loop {
+            let relid = find();
+            if relid == pg_sys::InvalidOid {
+                return relid;
             }
-        } as i32;
-        pg_sys::LockRelationOid(relid, mode);
-        if find() == relid {
-            return relid;
+            check_owner(relid);
+            let mode = match lock {
+                Lock::Own(mode) => mode,
+                Lock::WithSources => {
+                    life::lock_sources(&BTreeSet::from([relid.to_u32()]));
+                    pg_sys::AccessExclusiveLock
+                }
+            } as i32;
+            pg_sys::LockRelationOid(relid, mode);
+            if find() == relid {
+                return relid;
+            }
+            pg_sys::UnlockRelationOid(relid, mode);
         }
-        pg_sys::UnlockRelationOid(relid, mode);
     }
 }
 
 /// As the server says it.
 unsafe fn check_owner(relid: pg_sys::Oid) {
-    if !life::owns(relid) {
-        let kind = pg_sys::get_relkind_objtype(pg_sys::get_rel_relkind(relid));
-        let kind = if tam::is_tview(relid) { pg_sys::ObjectType::OBJECT_MATVIEW } else { kind };
-        let not_owner = pg_sys::AclResult::ACLCHECK_NOT_OWNER;
-        pg_sys::aclcheck_error(not_owner, kind, pg_sys::get_rel_name(relid));
+    // SAFETY: look-ups in system caches; a relation that is gone gives NULL, which the report takes.
+    unsafe {
+        if !life::owns(relid) {
+            let kind = pg_sys::get_relkind_objtype(pg_sys::get_rel_relkind(relid));
+            let kind = if tam::is_tview(relid) { pg_sys::ObjectType::OBJECT_MATVIEW } else { kind };
+            let not_owner = pg_sys::AclResult::ACLCHECK_NOT_OWNER;
+            pg_sys::aclcheck_error(not_owner, kind, pg_sys::get_rel_name(relid));
+        }
     }
 }

@@ -5,6 +5,7 @@
 use super::{life, own};
 use crate::capture::freed::freed;
 use crate::catalog::{self, sentinel};
+use crate::pg::callback::{Frame, Ready};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
 
@@ -26,12 +27,15 @@ unsafe extern "C-unwind" fn object_access(
     sub: i32,
     arg: *mut c_void,
 ) {
-    #[allow(static_mut_refs)]
-    if let Some(next) = NEXT {
-        next(access, class, object, sub, arg);
-    }
-    if class == pg_sys::RelationRelationId || class == pg_sys::ProcedureRelationId {
-        on_access(access, class, object, sub);
+    // SAFETY: `arg` is what the walker was started with.
+    unsafe {
+        #[allow(static_mut_refs)]
+        if let Some(next) = NEXT {
+            next(access, class, object, sub, arg);
+        }
+        if class == pg_sys::RelationRelationId || class == pg_sys::ProcedureRelationId {
+            on_access(access, class, object, sub);
+        }
     }
 }
 
@@ -42,28 +46,33 @@ unsafe extern "C-unwind" fn on_access(
     object: pg_sys::Oid,
     sub: i32,
 ) {
-    use pg_sys::ObjectAccessType::*;
-    if sub != 0 || !catalog::installed() || own::script_runs() {
-        return;
-    }
-    match access {
-        OAT_DROP if class == pg_sys::RelationRelationId => {
-            match pg_sys::get_rel_relkind(object) as u8 {
-                pg_sys::RELKIND_MATVIEW => {
-                    let sources = catalog::unregister(object);
-                    if !sources.is_empty() {
-                        catalog::stages::unregister(object);
-                    }
-                    if !sources.is_empty() {
-                        sentinel::lower(object);
-                    }
-                    sources.into_iter().for_each(freed);
-                }
-                pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => life::relation_dropped(object),
-                _ => {}
-            };
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
+    // SAFETY: called by the server in a statement, with the object locked by it.
+    unsafe {
+        use pg_sys::ObjectAccessType::*;
+        if sub != 0 || !catalog::installed() || own::script_runs() {
+            return;
         }
-        OAT_POST_CREATE | OAT_POST_ALTER if class == pg_sys::ProcedureRelationId => life::function_changed(object),
-        _ => {}
+        match access {
+            OAT_DROP if class == pg_sys::RelationRelationId => {
+                match pg_sys::get_rel_relkind(object) as u8 {
+                    pg_sys::RELKIND_MATVIEW => {
+                        let sources = catalog::unregister(object);
+                        if !sources.is_empty() {
+                            catalog::stages::unregister(object);
+                        }
+                        if !sources.is_empty() {
+                            sentinel::lower(object);
+                        }
+                        sources.into_iter().for_each(freed);
+                    }
+                    pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => life::relation_dropped(object),
+                    _ => {}
+                };
+            }
+            OAT_POST_CREATE | OAT_POST_ALTER if class == pg_sys::ProcedureRelationId => life::function_changed(object),
+            _ => {}
+        }
     }
 }

@@ -12,29 +12,35 @@ use crate::pg::{guc, name};
 use crate::refresh::{self, populate};
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
-use std::ffi::{c_void, CStr};
+use std::ffi::{CStr, c_void};
 
 pub unsafe fn before(call: &mut Call) -> Result<()> {
-    let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::RefreshMatViewStmt>();
-    let marked = is_marked((*stmt).relation);
-    let oid = named::find((*stmt).relation);
-    if oid == pg_sys::InvalidOid || !tam::is_tview(oid) {
-        if marked && oid != pg_sys::InvalidOid {
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::RefreshMatViewStmt>();
+        let marked = is_marked((*stmt).relation);
+        let oid = named::find((*stmt).relation);
+        if oid == pg_sys::InvalidOid || !tam::is_tview(oid) {
+            if marked && oid != pg_sys::InvalidOid {
+                return Err(Error::NotATview(name::bare(oid)));
+            }
+            return Ok(());
+        }
+        call.done = true;
+        let flags = pg_sys::RVROption::RVR_MISSING_OK;
+        let lock = pg_sys::AccessShareLock as i32;
+        let oid =
+            pg_sys::RangeVarGetRelidExtended((*stmt).relation, lock, flags, Some(check_right), std::ptr::null_mut());
+        if oid == pg_sys::InvalidOid {
+            return Err(Error::NoSuchRelation(
+                CStr::from_ptr((*(*stmt).relation).relname).to_string_lossy().into_owned(),
+            ));
+        }
+        if !tam::is_tview(oid) {
             return Err(Error::NotATview(name::bare(oid)));
         }
-        return Ok(());
+        run(oid, (*stmt).skipData, (*stmt).concurrent)
     }
-    call.done = true;
-    let flags = pg_sys::RVROption::RVR_MISSING_OK;
-    let lock = pg_sys::AccessShareLock as i32;
-    let oid = pg_sys::RangeVarGetRelidExtended((*stmt).relation, lock, flags, Some(check_right), std::ptr::null_mut());
-    if oid == pg_sys::InvalidOid {
-        return Err(Error::NoSuchRelation(CStr::from_ptr((*(*stmt).relation).relname).to_string_lossy().into_owned()));
-    }
-    if !tam::is_tview(oid) {
-        return Err(Error::NotATview(name::bare(oid)));
-    }
-    run(oid, (*stmt).skipData, (*stmt).concurrent)
 }
 
 /// Before the relation is locked, each time that the name is looked up.
@@ -45,9 +51,12 @@ unsafe extern "C-unwind" fn check_right(
     _old: pg_sys::Oid,
     _arg: *mut c_void,
 ) {
-    if oid != pg_sys::InvalidOid && !maintains(oid) {
-        let not_owner = pg_sys::AclResult::ACLCHECK_NOT_OWNER;
-        pg_sys::aclcheck_error(not_owner, pg_sys::ObjectType::OBJECT_MATVIEW, pg_sys::get_rel_name(oid));
+    // SAFETY: the server's look-up of the name has just found `oid`, under its lock if it has one.
+    unsafe {
+        if oid != pg_sys::InvalidOid && !maintains(oid) {
+            let not_owner = pg_sys::AclResult::ACLCHECK_NOT_OWNER;
+            pg_sys::aclcheck_error(not_owner, pg_sys::ObjectType::OBJECT_MATVIEW, pg_sys::get_rel_name(oid));
+        }
     }
 }
 
@@ -90,9 +99,5 @@ pub fn persistence(oid: pg_sys::Oid) -> u8 {
             stored.map_or(!guc::UNLOGGED_BY_DEFAULT.get(), |p| p == pg_sys::RELPERSISTENCE_PERMANENT)
         }
     };
-    if logged {
-        pg_sys::RELPERSISTENCE_PERMANENT
-    } else {
-        pg_sys::RELPERSISTENCE_UNLOGGED
-    }
+    if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED }
 }

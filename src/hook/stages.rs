@@ -68,6 +68,10 @@ impl Stages for New<'_> {
         Ok(stage)
     }
 
+    fn makes(&self) -> bool {
+        true
+    }
+
     fn is_joined(&self, _joined: &str) -> bool {
         true
     }
@@ -75,13 +79,16 @@ impl Stages for New<'_> {
 
 /// The relation of a stage, analysed and made as its owner, who is the current user.
 unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::Oid> {
-    let label = std::ffi::CString::new(label).unwrap_or_default();
-    let schema = pg_sys::get_namespace_oid(catalog::SCHEMA.as_ptr(), false);
-    let method = tam::access_method_oid().ok_or_else(|| Error::Internal("no access method".into()))?;
-    let query = ddl::analyze(text)?;
-    let stage = ddl::create_matview(schema, &label, owner, method, &["fillfactor=90"], query)?;
-    super::create::adopt(stage)?;
-    Ok(stage)
+    // SAFETY: the text is that of a SELECT of ours; the trees made from it live in the current context.
+    unsafe {
+        let label = std::ffi::CString::new(label).unwrap_or_default();
+        let schema = pg_sys::get_namespace_oid(catalog::SCHEMA.as_ptr(), false);
+        let method = tam::access_method_oid().ok_or_else(|| Error::Internal("no access method".into()))?;
+        let query = ddl::analyze(text)?;
+        let stage = ddl::create_matview(schema, &label, owner, method, &["fillfactor=90"], query)?;
+        super::create::adopt(stage)?;
+        Ok(stage)
+    }
 }
 
 /// The strategies that a TVIEW of this query would have: it is made, without contents and without triggers on its tables,
@@ -91,26 +98,33 @@ unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::
 /// `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
 /// transaction.
 pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
-    subtransaction::undone(|| {
-        let _trial = install::Trial::new();
-        let pinned = Pinned::new(owner);
-        pinned.search_path(path);
-        // sessions do not wait for each other because of a name
-        let label = format!("check_{}", { pg_sys::MyProcPid });
-        create(&label, text, owner).and_then(summary::decisions)
-    })
+    // SAFETY: the caller promises: `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
+    // transaction.
+    unsafe {
+        subtransaction::undone(|| {
+            let _trial = install::Trial::new();
+            let pinned = Pinned::new(owner);
+            pinned.search_path(path);
+            // sessions do not wait for each other because of a name
+            let label = format!("check_{}", { pg_sys::MyProcPid });
+            create(&label, text, owner).and_then(summary::decisions)
+        })
+    }
 }
 
 /// Also of the stages below.
 unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
-    for below in catalog::of(stage) {
-        set_owner(below, owner);
-    }
-    let same = Relation::open(stage, pg_sys::AccessShareLock).is_none_or(|r| r.class().relowner == owner);
-    if !same {
-        // recursing: as for the indexes of a relation whose owner changes, rights are not asked for
-        pg_sys::ATExecChangeOwner(stage, owner, true, pg_sys::AccessExclusiveLock as i32);
-        pg_sys::CommandCounterIncrement();
+    // SAFETY: the TVIEW of the stage is locked by the statement that changes its owner.
+    unsafe {
+        for below in catalog::of(stage) {
+            set_owner(below, owner);
+        }
+        let same = Relation::open(stage, pg_sys::AccessShareLock).is_none_or(|r| r.class().relowner == owner);
+        if !same {
+            // recursing: as for the indexes of a relation whose owner changes, rights are not asked for
+            pg_sys::ATExecChangeOwner(stage, owner, true, pg_sys::AccessExclusiveLock as i32);
+            pg_sys::CommandCounterIncrement();
+        }
     }
 }
 

@@ -6,13 +6,14 @@
 //! Invariant: only the plans of a flush depend on it. Source of the protocol: utils/adt/selfuncs.c, examine_simple_variable.
 
 use crate::capture::srf;
+use crate::pg::callback::{Frame, Ready};
 use crate::pg::list;
 use pgrx::{pg_guard, pg_sys};
 
 static mut NEXT: pg_sys::get_relation_stats_hook_type = None;
 
 #[allow(improper_ctypes)]
-extern "C-unwind" {
+unsafe extern "C-unwind" {
     /// The server's own address: what pgrx exports under this name is a wrapper.
     fn ReleaseSysCache(tuple: pg_sys::HeapTuple);
 }
@@ -32,13 +33,16 @@ unsafe extern "C-unwind" fn relation_stats(
     column: pg_sys::AttrNumber,
     data: *mut pg_sys::VariableStatData,
 ) -> bool {
-    if (*rte).rtekind == pg_sys::RTEKind::RTE_FUNCTION && srf::is_offering() && column > 0 {
-        return of_change_rows(rte, column, data);
-    }
-    #[allow(static_mut_refs)]
-    match NEXT {
-        Some(next) => next(root, rte, column, data),
-        None => false,
+    // SAFETY: `root` and `data` are what the server gave to its hook; `rte` is a live node of a tree of the server.
+    unsafe {
+        if (*rte).rtekind == pg_sys::RTEKind::RTE_FUNCTION && srf::is_offering() && column > 0 {
+            return of_change_rows(rte, column, data);
+        }
+        #[allow(static_mut_refs)]
+        match NEXT {
+            Some(next) => next(root, rte, column, data),
+            None => false,
+        }
     }
 }
 
@@ -48,27 +52,32 @@ unsafe extern "C-unwind" fn of_change_rows(
     column: pg_sys::AttrNumber,
     data: *mut pg_sys::VariableStatData,
 ) -> bool {
-    let functions = list::iter::<pg_sys::RangeTblFunction>((*rte).functions).collect::<Vec<_>>();
-    let [function] = functions[..] else { return false };
-    let Some(relid) = srf::relation_of((*function).funcexpr) else { return false };
-    let key = [pg_sys::Datum::from(relid), pg_sys::Datum::from(column)];
-    let look_up = |inherited: bool| {
-        let id = pg_sys::SysCacheIdentifier::STATRELATTINH as i32;
-        pg_sys::SearchSysCache3(id, key[0], key[1], pg_sys::Datum::from(inherited))
-    };
-    let mut tuple = look_up(true);
-    if tuple.is_null() {
-        tuple = look_up(false);
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
+    // SAFETY: `rte` is a live node of a tree of the server; `data` is what the server gave to its hook.
+    unsafe {
+        let functions = list::iter::<pg_sys::RangeTblFunction>((*rte).functions).collect::<Vec<_>>();
+        let [function] = functions[..] else { return false };
+        let Some(relid) = srf::relation_of((*function).funcexpr) else { return false };
+        let key = [pg_sys::Datum::from(relid), pg_sys::Datum::from(column)];
+        let look_up = |inherited: bool| {
+            let id = pg_sys::SysCacheIdentifier::STATRELATTINH as i32;
+            pg_sys::SearchSysCache3(id, key[0], key[1], pg_sys::Datum::from(inherited))
+        };
+        let mut tuple = look_up(true);
+        if tuple.is_null() {
+            tuple = look_up(false);
+        }
+        if tuple.is_null() {
+            return false;
+        }
+        (*data).statsTuple = tuple;
+        (*data).freefunc = Some(ReleaseSysCache);
+        // As all_rows_selectable(): otherwise operators that could leak the values are kept from them.
+        (*data).acl_ok = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_SELECT.into())
+            == pg_sys::AclResult::ACLCHECK_OK
+            && pg_sys::check_enable_rls(relid, pg_sys::InvalidOid, true)
+                != pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32;
+        true
     }
-    if tuple.is_null() {
-        return false;
-    }
-    (*data).statsTuple = tuple;
-    (*data).freefunc = Some(ReleaseSysCache);
-    // As all_rows_selectable(): otherwise operators that could leak the values are kept from them.
-    (*data).acl_ok = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_SELECT.into())
-        == pg_sys::AclResult::ACLCHECK_OK
-        && pg_sys::check_enable_rls(relid, pg_sys::InvalidOid, true)
-            != pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32;
-    true
 }

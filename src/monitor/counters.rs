@@ -9,8 +9,8 @@
 use crate::pg::shmem;
 use pgrx::pg_sys;
 use std::cell::{Cell, UnsafeCell};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
 /// What one flush of one TVIEW did, or all of them together.
@@ -146,7 +146,10 @@ pub fn init() {
 
 /// A table begins to count.
 unsafe fn first(zeroed: *mut u8) {
-    (*zeroed.cast::<Table>()).since.store(pg_sys::GetCurrentTimestamp(), Relaxed);
+    // SAFETY: `zeroed` ends with a NUL.
+    unsafe {
+        (*zeroed.cast::<Table>()).since.store(pg_sys::GetCurrentTimestamp(), Relaxed);
+    }
 }
 
 /// The shared table, or the session's own.

@@ -5,13 +5,13 @@ use crate::analyze::join_values::{Column, Pair};
 use crate::catalog::stages;
 use crate::hook::create;
 use crate::pg::error::{Error, Result};
-use crate::pg::function::{sql_function, Arguments};
+use crate::pg::function::{Arguments, sql_function};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::{ext, list};
 use crate::refresh::tview::Tview;
 use crate::refresh::{summary, tview};
-use pgrx::{pg_sys, IntoDatum};
+use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use tviews_core::strategy::{Decision, Sharing, Strategy};
@@ -142,16 +142,19 @@ fn check(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
 }
 
 unsafe fn decide(query: &str) -> Result<BTreeMap<u32, Decision>> {
-    let text = CString::new(query).map_err(|_| Error::option("query has a NUL byte", None))?;
-    let text = pg_sys::pstrdup(text.as_ptr());
-    let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-    if list::len(raw) != 1 {
-        return Err(Error::option("exactly one SELECT is expected", None));
+    // SAFETY: the trees made from the text live in the current context.
+    unsafe {
+        let text = CString::new(query).map_err(|_| Error::option("query has a NUL byte", None))?;
+        let text = pg_sys::pstrdup(text.as_ptr());
+        let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+        if list::len(raw) != 1 {
+            return Err(Error::option("exactly one SELECT is expected", None));
+        }
+        let statement = list::nth::<pg_sys::RawStmt>(raw, 0);
+        if !list::is((*statement).stmt, pg_sys::NodeTag::T_SelectStmt) {
+            return Err(Error::option("exactly one SELECT is expected", None));
+        }
+        let analysed = pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
+        create::preview(ext::copy(analysed))
     }
-    let statement = list::nth::<pg_sys::RawStmt>(raw, 0);
-    if !list::is((*statement).stmt, pg_sys::NodeTag::T_SelectStmt) {
-        return Err(Error::option("exactly one SELECT is expected", None));
-    }
-    let analysed = pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
-    create::preview(ext::copy(analysed))
 }

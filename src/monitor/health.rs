@@ -1,15 +1,15 @@
 //! `health`: whether everything that TVIEWs need is in place.
 
-use super::counters::{table, SLOTS};
+use super::counters::{SLOTS, table};
 use super::verify::tviews;
 use crate::capture::install::{covering, has_triggers, installed, is_subscribed};
 use crate::catalog::{self, sentinel};
 use crate::pg::error::Result;
-use crate::pg::function::{sql_function, Arguments};
+use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
 use crate::pg::{list, name, shmem};
 use crate::tam;
-use pgrx::{pg_sys, IntoDatum};
+use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 

@@ -2,10 +2,10 @@
 
 use crate::catalog::stages;
 use crate::pg::error::Result;
-use crate::pg::function::{sql_function, Arguments};
+use crate::pg::function::{Arguments, sql_function};
 use crate::queue::{self, Subject};
 use crate::refresh::graph;
-use pgrx::{pg_sys, IntoDatum};
+use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 
 type Row = (pg_sys::Oid, pg_sys::Oid, Option<i64>, Option<i64>);

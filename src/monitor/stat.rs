@@ -2,15 +2,15 @@
 //!
 //! `watched` is how the flush counts, the functions are how SQL reads it.
 
-use super::counters::{table, take_waited, Counters};
+use super::counters::{Counters, table, take_waited};
 use crate::pg::error::Result;
-use crate::pg::function::{sql_function, Arguments};
+use crate::pg::function::{Arguments, sql_function};
 use crate::pg::original;
 use crate::pg::relation::Relation;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{pg_sys, IntoDatum};
+use pgrx::{IntoDatum, pg_sys};
 use std::any::Any;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 /// Runs the maintenance of one TVIEW and counts what it did, or the error that it ended with, which goes on as it is.

@@ -7,13 +7,13 @@ use super::{check_select, open};
 use crate::catalog;
 use crate::hook::life::maintains;
 use crate::pg::error::{Error, Result};
-use crate::pg::function::{sql_function, Arguments};
+use crate::pg::function::{Arguments, sql_function};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::{Plan, Session};
-use crate::refresh::{self, tview, Moment};
-use pgrx::{pg_sys, FromDatum, IntoDatum};
+use crate::refresh::{self, Moment, tview};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 /// From so many columns on they are compared as one: the planner's time for EXCEPT grows with the third power of their number.
 const MANY: usize = 100;

@@ -6,16 +6,17 @@
 //! Invariant: the position is cleared whenever a frame is pushed and when it is used; the name when its flush is over,
 //! or when its (sub)transaction has aborted.
 
+use super::reserve;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
-use std::ffi::{c_char, c_int, c_void, CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
 thread_local! {
     static POSITION: Cell<c_int> = const { Cell::new(0) };
     static FLUSHING: RefCell<Option<Flushing>> = const { RefCell::new(None) };
 }
 
-extern "C-unwind" {
+unsafe extern "C-unwind" {
     fn errposition(cursorpos: c_int) -> c_int;
     fn set_errcontext_domain(domain: *const c_char) -> c_int;
     fn errcontext_msg(fmt: *const c_char, ...) -> c_int;
@@ -96,34 +97,73 @@ impl Frame {
     /// # Safety
     /// `self` must stay where it is until `pop`, or until an error unwinds past it.
     pub unsafe fn push(&mut self, source: *const c_char) {
-        POSITION.set(0);
-        self.0.previous = pg_sys::error_context_stack;
-        self.0.callback = Some(report);
-        self.0.arg = source.cast_mut().cast();
-        pg_sys::error_context_stack = &mut self.0;
+        // SAFETY: `self` must stay where it is until `pop`, or until an error unwinds past it, as the caller promises.
+        unsafe {
+            POSITION.set(0);
+            self.0.previous = pg_sys::error_context_stack;
+            self.0.callback = Some(report);
+            reserve::keep();
+            self.0.arg = source.cast_mut().cast();
+            pg_sys::error_context_stack = &mut self.0;
+        }
     }
 
     /// # Safety
     /// The frame is on top of the stack.
     pub unsafe fn pop(&mut self) {
-        pg_sys::error_context_stack = self.0.previous;
+        // SAFETY: The frame is on top of the stack, as the caller promises.
+        unsafe {
+            pg_sys::error_context_stack = self.0.previous;
+        }
     }
+}
+
+/// For guarded code that the server calls in the middle of a statement: has memory for an error, and frees it when there is one.
+pub struct Ready<'a>(&'a mut Frame);
+
+impl Ready<'_> {
+    /// Ends with the value, also by unwinding.
+    pub fn with(frame: &mut Frame) -> Ready<'_> {
+        // SAFETY: plain globals; the frame stays where it is as long as it is borrowed.
+        unsafe {
+            frame.0.previous = pg_sys::error_context_stack;
+            frame.0.callback = Some(ready);
+            pg_sys::error_context_stack = &mut frame.0;
+        }
+        reserve::keep();
+        Ready(frame)
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        // SAFETY: pushed by `with`.
+        unsafe { pg_sys::error_context_stack = self.0.0.previous };
+    }
+}
+
+unsafe extern "C-unwind" fn ready(_arg: *mut c_void) {
+    reserve::on_error();
 }
 
 #[allow(ffi_unwind_calls)] // the names are in server memory; the frame has no destructors
 unsafe extern "C-unwind" fn report(_arg: *mut c_void) {
-    let position = POSITION.replace(0);
-    if position > 0 {
-        errposition(position);
-    }
-    // Copied into server memory first: errcontext_msg may raise, and must not pass a frame with destructors.
-    let (stage, name) = flushing();
-    set_errcontext_domain(std::ptr::null());
-    if !stage.is_null() {
-        errcontext_msg(c"stage %s".as_ptr(), stage);
-    }
-    if !name.is_null() {
-        errcontext_msg(c"flush of TVIEW %s".as_ptr(), name);
+    // SAFETY: called by the server while it reports an error; the entry below ours is the one that was there.
+    unsafe {
+        reserve::on_error();
+        let position = POSITION.replace(0);
+        if position > 0 {
+            errposition(position);
+        }
+        // Copied into server memory first: errcontext_msg may raise, and must not pass a frame with destructors.
+        let (stage, name) = flushing();
+        set_errcontext_domain(std::ptr::null());
+        if !stage.is_null() {
+            errcontext_msg(c"stage %s".as_ptr(), stage);
+        }
+        if !name.is_null() {
+            errcontext_msg(c"flush of TVIEW %s".as_ptr(), name);
+        }
     }
 }
 

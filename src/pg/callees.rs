@@ -13,7 +13,7 @@ use super::{list, name, walk};
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::ffi::{c_char, c_void, CStr};
+use std::ffi::{CStr, c_char, c_void};
 use std::rc::Rc;
 
 /// What the text of our SQL begins with.
@@ -53,9 +53,12 @@ impl Drop for InForce {
 /// # Safety
 /// `text` is null or a C string.
 pub unsafe fn concerns(text: *const c_char) -> bool {
-    !text.is_null()
-        && ALLOWED.with(|a| !a.borrow().is_empty())
-        && libc::strncmp(text, MARK.as_ptr(), MARK.count_bytes()) == 0
+    // SAFETY: `text` is null or a C string, as the caller promises.
+    unsafe {
+        !text.is_null()
+            && ALLOWED.with(|a| !a.borrow().is_empty())
+            && libc::strncmp(text, MARK.as_ptr(), MARK.count_bytes()) == 0
+    }
 }
 
 /// Refuses an analysed query of ours that calls anything else.
@@ -63,27 +66,30 @@ pub unsafe fn concerns(text: *const c_char) -> bool {
 /// # Safety
 /// `query` is valid.
 pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
-    let Some(allowed) = ALLOWED.with(|a| a.borrow().last().cloned()) else { return Ok(()) };
-    let mut stranger = None;
-    walk::walk(query.cast(), &mut |node| {
-        let operator = operators_of(node).into_iter().find(|o| !allowed.has_operator(*o));
-        let function = functions_of(node).into_iter().find(|f| !allowed.has_function(*f));
-        stranger = match (operator, function) {
-            (Some(operator), _) => Some(format!("operator {}", name::operator(operator))),
-            // the function of an operator is that operator's
-            (_, Some(function)) if operators_of(node).is_empty() => {
-                Some(format!("function {}", name::function(function)))
-            }
-            _ => None,
-        };
-        stranger.is_some()
-    });
-    match stranger {
-        None => Ok(()),
-        Some(what) => Err(Error::Ambiguous {
-            what: format!("the SQL of TVIEW {} would call {what}, which its query does not call", allowed.tview),
-            hint: "It was created after the TVIEW, and matches better by name. Drop or rename it.".into(),
-        }),
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe {
+        let Some(allowed) = ALLOWED.with(|a| a.borrow().last().cloned()) else { return Ok(()) };
+        let mut stranger = None;
+        walk::walk(query.cast(), &mut |node| {
+            let operator = operators_of(node).into_iter().find(|o| !allowed.has_operator(*o));
+            let function = functions_of(node).into_iter().find(|f| !allowed.has_function(*f));
+            stranger = match (operator, function) {
+                (Some(operator), _) => Some(format!("operator {}", name::operator(operator))),
+                // the function of an operator is that operator's
+                (_, Some(function)) if operators_of(node).is_empty() => {
+                    Some(format!("function {}", name::function(function)))
+                }
+                _ => None,
+            };
+            stranger.is_some()
+        });
+        match stranger {
+            None => Ok(()),
+            Some(what) => Err(Error::Ambiguous {
+                what: format!("the SQL of TVIEW {} would call {what}, which its query does not call", allowed.tview),
+                hint: "It was created after the TVIEW, and matches better by name. Drop or rename it.".into(),
+            }),
+        }
     }
 }
 
@@ -93,51 +99,69 @@ impl Callees {
     /// # Safety
     /// `query` is valid.
     pub unsafe fn of(query: *mut pg_sys::Query, tview: String) -> Callees {
-        let mut found = Callees { tview, ..Callees::default() };
-        walk::walk(query.cast(), &mut |node| {
-            found.functions.extend(functions_of(node).into_iter().map(pg_sys::Oid::to_u32));
-            found.operators.extend(operators_of(node).into_iter().map(pg_sys::Oid::to_u32));
-            false
-        });
-        found
+        // SAFETY: `query` is valid, as the caller promises.
+        unsafe {
+            let mut found = Callees { tview, ..Callees::default() };
+            walk::walk(query.cast(), &mut |node| {
+                found.functions.extend(functions_of(node).into_iter().map(pg_sys::Oid::to_u32));
+                found.operators.extend(operators_of(node).into_iter().map(pg_sys::Oid::to_u32));
+                false
+            });
+            found
+        }
     }
 
     unsafe fn has_function(&self, function: pg_sys::Oid) -> bool {
-        function.to_u32() < pg_sys::FirstNormalObjectId
-            || self.functions.contains(&function.to_u32())
-            || pg_sys::get_func_namespace(function) == pg_sys::get_namespace_oid(c"tviews".as_ptr(), true)
+        // SAFETY: look-ups in system caches, whose entries are released before returning.
+        unsafe {
+            function.to_u32() < pg_sys::FirstNormalObjectId
+                || self.functions.contains(&function.to_u32())
+                || pg_sys::get_func_namespace(function) == pg_sys::get_namespace_oid(c"tviews".as_ptr(), true)
+        }
     }
 
     unsafe fn has_operator(&self, operator: pg_sys::Oid) -> bool {
-        operator.to_u32() < pg_sys::FirstNormalObjectId
-            || self.operators.contains(&operator.to_u32())
-            || is_of_family(operator)
+        // SAFETY: look-ups in system caches, whose entries are released before returning.
+        unsafe {
+            operator.to_u32() < pg_sys::FirstNormalObjectId
+                || self.operators.contains(&operator.to_u32())
+                || is_of_family(operator)
+        }
     }
 }
 
 unsafe fn is_of_family(operator: pg_sys::Oid) -> bool {
-    let none = pg_sys::Datum::from(0usize);
-    let cache = pg_sys::SysCacheIdentifier::AMOPOPID as i32;
-    let members = pg_sys::SearchSysCacheList(cache, 1, operator.into(), none, none);
-    let any = (*members).n_members > 0;
-    pg_sys::ReleaseCatCacheList(members);
-    any
+    // SAFETY: look-ups in system caches, whose entries are released before returning.
+    unsafe {
+        let none = pg_sys::Datum::from(0usize);
+        let cache = pg_sys::SysCacheIdentifier::AMOPOPID as i32;
+        let members = pg_sys::SearchSysCacheList(cache, 1, operator.into(), none, none);
+        let any = (*members).n_members > 0;
+        pg_sys::ReleaseCatCacheList(members);
+        any
+    }
 }
 
 /// The functions that a node itself calls by name. Those by which types are read and written are found by the type.
 unsafe fn functions_of(node: *mut pg_sys::Node) -> Vec<pg_sys::Oid> {
-    if list::is(node, pg_sys::NodeTag::T_CoerceViaIO) {
-        return Vec::new();
+    // SAFETY: `node` is a live node of a tree of the server.
+    unsafe {
+        if list::is(node, pg_sys::NodeTag::T_CoerceViaIO) {
+            return Vec::new();
+        }
+        let mut found: Vec<pg_sys::Oid> = Vec::new();
+        pg_sys::check_functions_in_node(node, Some(add), (&raw mut found).cast());
+        found
     }
-    let mut found: Vec<pg_sys::Oid> = Vec::new();
-    pg_sys::check_functions_in_node(node, Some(add), (&raw mut found).cast());
-    found
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn add(function: pg_sys::Oid, context: *mut c_void) -> bool {
-    (*context.cast::<Vec<pg_sys::Oid>>()).push(function);
-    false
+    // SAFETY: `context` is what the walker was started with.
+    unsafe {
+        (*context.cast::<Vec<pg_sys::Oid>>()).push(function);
+        false
+    }
 }
 
 /// The operators that a node itself applies.
@@ -145,13 +169,16 @@ unsafe extern "C-unwind" fn add(function: pg_sys::Oid, context: *mut c_void) -> 
 /// # Safety
 /// `node` is valid.
 pub unsafe fn operators_of(node: *mut pg_sys::Node) -> Vec<pg_sys::Oid> {
-    use pg_sys::NodeTag::*;
-    match (*node).type_ {
-        // DistinctExpr and NullIfExpr are the same struct.
-        T_OpExpr | T_DistinctExpr | T_NullIfExpr => vec![(*node.cast::<pg_sys::OpExpr>()).opno],
-        T_ScalarArrayOpExpr => vec![(*node.cast::<pg_sys::ScalarArrayOpExpr>()).opno],
-        T_RowCompareExpr => list::oids((*node.cast::<pg_sys::RowCompareExpr>()).opnos),
-        _ => Vec::new(),
+    // SAFETY: `node` is valid, as the caller promises.
+    unsafe {
+        use pg_sys::NodeTag::*;
+        match (*node).type_ {
+            // DistinctExpr and NullIfExpr are the same struct.
+            T_OpExpr | T_DistinctExpr | T_NullIfExpr => vec![(*node.cast::<pg_sys::OpExpr>()).opno],
+            T_ScalarArrayOpExpr => vec![(*node.cast::<pg_sys::ScalarArrayOpExpr>()).opno],
+            T_RowCompareExpr => list::oids((*node.cast::<pg_sys::RowCompareExpr>()).opnos),
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -7,12 +7,12 @@
 
 use super::error::{Error, Result};
 use super::{ext, list};
-use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard, Oid};
-use std::ffi::{c_char, CStr, CString};
+use pgrx::pg_sys::{self, Oid, ffi::pg_guard_ffi_boundary as guard};
+use std::ffi::{CStr, CString, c_char};
 
 mod raw {
     use super::*;
-    extern "C-unwind" {
+    unsafe extern "C-unwind" {
         // catalog/toasting.h
         pub fn NewRelationCreateToastTable(relation: Oid, reloptions: pg_sys::Datum);
         // parser/parse_utilcmd.h
@@ -26,9 +26,12 @@ mod raw {
 
 /// The only statement of `sql`, parsed, and the text, which its nodes refer to.
 unsafe fn parse(sql: &str) -> Result<(*mut pg_sys::RawStmt, *mut c_char)> {
-    let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
-    let text = pg_sys::pstrdup(text.as_ptr());
-    Ok((list::nth(pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT), 0), text))
+    // SAFETY: the copy of the text lives as long as the tree that points into it: both in the current context.
+    unsafe {
+        let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+        let text = pg_sys::pstrdup(text.as_ptr());
+        Ok((list::nth(pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT), 0), text))
+    }
 }
 
 /// The query of a SELECT, analysed under the current search_path.
@@ -36,8 +39,11 @@ unsafe fn parse(sql: &str) -> Result<(*mut pg_sys::RawStmt, *mut c_char)> {
 /// # Safety
 /// `sql` is one SELECT.
 pub unsafe fn analyze(sql: &str) -> Result<*mut pg_sys::Query> {
-    let (raw, text) = parse(sql)?;
-    Ok(pg_sys::parse_analyze_fixedparams(raw, text, std::ptr::null(), 0, std::ptr::null_mut()))
+    // SAFETY: `sql` is one SELECT, as the caller promises.
+    unsafe {
+        let (raw, text) = parse(sql)?;
+        Ok(pg_sys::parse_analyze_fixedparams(raw, text, std::ptr::null(), 0, std::ptr::null_mut()))
+    }
 }
 
 /// An unlogged materialized view of access method `method`, not populated, with columns c1, c2 …; its reloptions are `options`.
@@ -53,56 +59,72 @@ pub unsafe fn create_matview(
     options: &[&str],
     query: *mut pg_sys::Query,
 ) -> Result<Oid> {
-    let outputs: Vec<*mut pg_sys::TargetEntry> =
-        list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect();
-    let columns = pg_sys::CreateTemplateTupleDesc(outputs.len() as i32);
-    for (number, output) in (1i16..).zip(&outputs) {
-        let expr = (**output).expr.cast::<pg_sys::Node>();
-        let collation = pg_sys::exprCollation(expr);
-        let label = CString::new(format!("c{number}")).unwrap_or_default();
-        if collation == pg_sys::InvalidOid && pg_sys::type_is_collatable(pg_sys::exprType(expr)) {
-            return Err(Error::IndeterminateCollation(number));
+    // SAFETY: the caller promises: `query` is an analysed SELECT; the current user is `owner`.
+    unsafe {
+        let outputs: Vec<*mut pg_sys::TargetEntry> =
+            list::iter::<pg_sys::TargetEntry>((*query).targetList).filter(|t| !(**t).resjunk).collect();
+        let columns = pg_sys::CreateTemplateTupleDesc(outputs.len() as i32);
+        for (number, output) in (1i16..).zip(&outputs) {
+            let expr = (**output).expr.cast::<pg_sys::Node>();
+            let collation = pg_sys::exprCollation(expr);
+            let label = CString::new(format!("c{number}")).unwrap_or_default();
+            if collation == pg_sys::InvalidOid && pg_sys::type_is_collatable(pg_sys::exprType(expr)) {
+                return Err(Error::IndeterminateCollation(number));
+            }
+            pg_sys::TupleDescInitEntry(
+                columns,
+                number,
+                label.as_ptr(),
+                pg_sys::exprType(expr),
+                pg_sys::exprTypmod(expr),
+                0,
+            );
+            pg_sys::TupleDescInitEntryCollation(columns, number, collation);
         }
-        pg_sys::TupleDescInitEntry(
+        let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
+        let relid = pg_sys::heap_create_with_catalog(
+            name.as_ptr(),
+            schema,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            owner,
+            method,
             columns,
-            number,
-            label.as_ptr(),
-            pg_sys::exprType(expr),
-            pg_sys::exprTypmod(expr),
-            0,
+            std::ptr::null_mut(),
+            pg_sys::RELKIND_MATVIEW as c_char,
+            pg_sys::RELPERSISTENCE_UNLOGGED as c_char,
+            false,
+            false,
+            pg_sys::OnCommitAction::ONCOMMIT_NOOP,
+            pgrx::IntoDatum::into_datum(options).unwrap_or(pg_sys::Datum::from(0usize)),
+            // no default privileges
+            false,
+            false,
+            true,
+            pg_sys::InvalidOid,
+            std::ptr::null_mut(),
         );
-        pg_sys::TupleDescInitEntryCollation(columns, number, collation);
+        pg_sys::CommandCounterIncrement();
+        create_toast_table(relid);
+        ext::store_view_query(relid, ext::copy(query), false);
+        pg_sys::CommandCounterIncrement();
+        Ok(relid)
     }
-    let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
-    let relid = pg_sys::heap_create_with_catalog(
-        name.as_ptr(),
-        schema,
-        pg_sys::InvalidOid,
-        pg_sys::InvalidOid,
-        pg_sys::InvalidOid,
-        pg_sys::InvalidOid,
-        owner,
-        method,
-        columns,
-        std::ptr::null_mut(),
-        pg_sys::RELKIND_MATVIEW as c_char,
-        pg_sys::RELPERSISTENCE_UNLOGGED as c_char,
-        false,
-        false,
-        pg_sys::OnCommitAction::ONCOMMIT_NOOP,
-        pgrx::IntoDatum::into_datum(options).unwrap_or(pg_sys::Datum::from(0usize)),
-        // no default privileges
-        false,
-        false,
-        true,
-        pg_sys::InvalidOid,
-        std::ptr::null_mut(),
-    );
-    pg_sys::CommandCounterIncrement();
-    guard(|| raw::NewRelationCreateToastTable(relid, pg_sys::Datum::from(0usize)));
-    ext::store_view_query(relid, ext::copy(query), false);
-    pg_sys::CommandCounterIncrement();
-    Ok(relid)
+}
+
+/// A TOAST table, if the relation needs one and has none.
+///
+/// # Safety
+/// The relation is locked ACCESS EXCLUSIVE.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub unsafe fn create_toast_table(relid: Oid) {
+    // SAFETY: the relation is locked, as the caller promises.
+    unsafe {
+        guard(|| raw::NewRelationCreateToastTable(relid, pg_sys::Datum::from(0usize)));
+        pg_sys::CommandCounterIncrement();
+    }
 }
 
 /// Runs a CREATE INDEX of our own on a relation that is locked.
@@ -111,26 +133,29 @@ pub unsafe fn create_matview(
 /// `sql` is one CREATE INDEX statement on `relid`; the current user is its owner.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<pg_sys::ObjectAddress> {
-    let (raw, text) = parse(sql)?;
-    let stmt = (*raw).stmt.cast::<pg_sys::IndexStmt>();
-    let stmt = guard(|| raw::transformIndexStmt(relid, stmt, text));
-    let index = pg_sys::DefineIndex(
-        relid,
-        stmt,
-        pg_sys::InvalidOid,
-        pg_sys::InvalidOid,
-        pg_sys::InvalidOid,
-        #[cfg(not(feature = "pg15"))]
-        -1,
-        false,
-        // no right to create in the schema is asked for
-        false,
-        false,
-        false,
-        true,
-    );
-    pg_sys::CommandCounterIncrement();
-    Ok(index)
+    // SAFETY: the caller promises: `sql` is one CREATE INDEX statement on `relid`; the current user is its owner.
+    unsafe {
+        let (raw, text) = parse(sql)?;
+        let stmt = (*raw).stmt.cast::<pg_sys::IndexStmt>();
+        let stmt = guard(|| raw::transformIndexStmt(relid, stmt, text));
+        let index = pg_sys::DefineIndex(
+            relid,
+            stmt,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            #[cfg(not(feature = "pg15"))]
+            -1,
+            false,
+            // no right to create in the schema is asked for
+            false,
+            false,
+            false,
+            true,
+        );
+        pg_sys::CommandCounterIncrement();
+        Ok(index)
+    }
 }
 
 /// Notes that an object goes with the extension, and is one that we made. pg_dump writes it as ALTER … DEPENDS ON EXTENSION.
@@ -138,12 +163,15 @@ pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<pg_sys::ObjectAddres
 /// # Safety
 /// The object exists and has no such note.
 pub unsafe fn mark(object: &pg_sys::ObjectAddress) {
-    let extension = pg_sys::ObjectAddress {
-        classId: pg_sys::ExtensionRelationId,
-        objectId: pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), false),
-        objectSubId: 0,
-    };
-    pg_sys::recordDependencyOn(object, &extension, pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION);
+    // SAFETY: The object exists and has no such note, as the caller promises.
+    unsafe {
+        let extension = pg_sys::ObjectAddress {
+            classId: pg_sys::ExtensionRelationId,
+            objectId: pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), false),
+            objectSubId: 0,
+        };
+        pg_sys::recordDependencyOn(object, &extension, pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION);
+    }
 }
 
 /// Whether a relation has the note of `mark`.
@@ -160,7 +188,14 @@ pub fn is_marked(relid: Oid) -> bool {
 /// # Safety
 /// It exists, and its table is locked ACCESS EXCLUSIVE and not open.
 pub unsafe fn drop_index(index: Oid) {
-    let address = pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: index, objectSubId: 0 };
-    pg_sys::performDeletion(&address, pg_sys::DropBehavior::DROP_RESTRICT, pg_sys::PERFORM_DELETION_INTERNAL as i32);
-    pg_sys::CommandCounterIncrement();
+    // SAFETY: It exists, and its table is locked ACCESS EXCLUSIVE and not open, as the caller promises.
+    unsafe {
+        let address = pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: index, objectSubId: 0 };
+        pg_sys::performDeletion(
+            &address,
+            pg_sys::DropBehavior::DROP_RESTRICT,
+            pg_sys::PERFORM_DELETION_INTERNAL as i32,
+        );
+        pg_sys::CommandCounterIncrement();
+    }
 }

@@ -1,10 +1,11 @@
 //! The SQL of a query tree, by the server's own deparser.
 //!
-//! Invariant: read again under the same search path, it is the same query. Before 18 that takes a trick: the server leaves out the names of tables
+//! Invariant: read again under the same search path, it is the same query; analysis sees to it that it is (analyze/printed). Some trees get another
+//! form for that. Before 18 it takes a trick: the server leaves out the names of tables
 //! when a query has only one, and then a column that is ordered by is taken for an output column of that name.
 //! Called by everything that makes SQL of an edited query. Source: utils/adt/ruleutils.c, get_query_def.
 
-use super::{ext, row_comparison};
+use super::{cycle_marks, ext, named_row, row_comparison};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
@@ -13,22 +14,40 @@ use std::ffi::CStr;
 /// # Safety
 /// `query` is valid.
 pub unsafe fn text(query: *mut pg_sys::Query) -> String {
-    let copy = ext::copy(query);
-    row_comparison::lead(copy);
-    #[cfg(not(feature = "pg18"))]
-    qualify(copy);
-    CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned()
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe { printed(query).1 }
+}
+
+/// The tree that is printed for a query, the same one in another form, and its text.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn printed(query: *mut pg_sys::Query) -> (*mut pg_sys::Query, String) {
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe {
+        let tree = ext::copy(query);
+        row_comparison::lead(tree);
+        let tree = named_row::select(tree);
+        let copy = ext::copy(tree);
+        cycle_marks::bare(copy);
+        #[cfg(not(feature = "pg18"))]
+        qualify(copy);
+        (tree, CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned())
+    }
 }
 
 /// Gives the query a second item in its range table, which its FROM clause does not use.
 #[cfg(not(feature = "pg18"))]
 unsafe fn qualify(query: *mut pg_sys::Query) {
-    if super::list::len((*query).rtable) != 1 {
-        return;
+    // SAFETY: `query` is a copy that nobody else sees; the new node lives in the current context.
+    unsafe {
+        if super::list::len((*query).rtable) != 1 {
+            return;
+        }
+        let unused = pg_sys::palloc0(std::mem::size_of::<pg_sys::RangeTblEntry>()).cast::<pg_sys::RangeTblEntry>();
+        (*unused).type_ = pg_sys::NodeTag::T_RangeTblEntry;
+        (*unused).rtekind = pg_sys::RTEKind::RTE_RESULT;
+        (*unused).eref = pg_sys::makeAlias(c"unused".as_ptr(), std::ptr::null_mut());
+        (*query).rtable = pg_sys::lappend((*query).rtable, unused.cast());
     }
-    let unused = pg_sys::palloc0(std::mem::size_of::<pg_sys::RangeTblEntry>()).cast::<pg_sys::RangeTblEntry>();
-    (*unused).type_ = pg_sys::NodeTag::T_RangeTblEntry;
-    (*unused).rtekind = pg_sys::RTEKind::RTE_RESULT;
-    (*unused).eref = pg_sys::makeAlias(c"unused".as_ptr(), std::ptr::null_mut());
-    (*query).rtable = pg_sys::lappend((*query).rtable, unused.cast());
 }

@@ -3,8 +3,8 @@
 //! Invariant: every error a user can cause has a SQLSTATE that a PostgreSQL user would expect, and a hint when there
 //! is something to do. `Internal` is a bug of ours.
 
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::PgSqlErrorCode as Code;
+use pgrx::pg_sys::panic::ErrorReport;
 
 use super::callback;
 
@@ -13,6 +13,9 @@ pub enum Error {
     /// A construct that cannot be maintained. `at` is a byte offset into the statement's text, or -1.
     #[error("{what}")]
     Unsupported { what: String, detail: Option<String>, hint: Option<String>, at: i32 },
+    /// A query whose text is not read as this query.
+    #[error("the query cannot be written as SQL that is read as the same query")]
+    Unwritten { detail: String, text: String },
     #[error("relation with OID {0} does not exist")]
     NoRelation(u32),
     #[error("relation \"{0}\" does not exist")]
@@ -56,7 +59,7 @@ impl Error {
 
     fn code(&self) -> Code {
         match self {
-            Error::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Error::Unsupported { .. } | Error::Unwritten { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Error::NoRelation(_) | Error::NoSuchRelation(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -75,6 +78,7 @@ impl Error {
     fn detail(&self) -> Option<String> {
         match self {
             Error::Unsupported { detail, .. } => detail.clone(),
+            Error::Unwritten { detail, text } => Some(format!("{detail} The text is: {}", text.trim_start())),
             _ => None,
         }
     }
@@ -83,6 +87,10 @@ impl Error {
         match self {
             Error::Unsupported { hint, .. } | Error::WrongState { hint, .. } => hint.clone(),
             Error::BadOption { hint, .. } | Error::InvalidDefinition(_, hint) => hint.clone(),
+            Error::Unwritten { .. } => Some(
+                "Write what the text lacks in another way: operators and functions by name, in a schema of their own."
+                    .into(),
+            ),
             Error::Privilege { .. } => {
                 Some("The owner of a TVIEW needs the privileges SELECT and TRIGGER on every table it reads.".into())
             }

@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard};
 #[allow(improper_ctypes)]
 mod raw {
     use super::*;
-    extern "C-unwind" {
+    unsafe extern "C-unwind" {
         // commands/view.h
         pub fn StoreViewQuery(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool);
         // commands/matview.h
@@ -18,6 +18,12 @@ mod raw {
             lockmode: pg_sys::LOCKMODE,
             parents: *mut *mut pg_sys::List,
         ) -> *mut pg_sys::List;
+        // catalog/pg_constraint.h
+        pub fn get_relation_constraint_oid(
+            relid: pg_sys::Oid,
+            name: *const std::ffi::c_char,
+            missing_ok: bool,
+        ) -> pg_sys::Oid;
         // parser/parse_agg.h
         pub fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool, limit: i32) -> *mut pg_sys::List;
         // utils/ruleutils.h
@@ -33,69 +39,94 @@ mod raw {
 
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn store_view_query(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool) {
-    guard(|| raw::StoreViewQuery(view, query, replace))
+    // SAFETY: `view` is locked by the caller, who made it; `query` is a live tree.
+    unsafe { guard(|| raw::StoreViewQuery(view, query, replace)) }
 }
 
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool) {
-    guard(|| raw::SetMatViewPopulatedState(relation, populated))
+    // SAFETY: `relation` is open.
+    unsafe { guard(|| raw::SetMatViewPopulatedState(relation, populated)) }
 }
 
 /// The relation and all that inherit from it, partitions included.
 /// Empty when it does not exist.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
-    if pg_sys::get_rel_relkind(parent) == 0 {
-        return Vec::new();
+    // SAFETY: the server's list of OIDs is read before anything else is allocated.
+    unsafe {
+        if pg_sys::get_rel_relkind(parent) == 0 {
+            return Vec::new();
+        }
+        let list = guard(|| raw::find_all_inheritors(parent, lockmode, std::ptr::null_mut()));
+        super::list::oids(list)
     }
-    let list = guard(|| raw::find_all_inheritors(parent, lockmode, std::ptr::null_mut()));
-    super::list::oids(list)
 }
 
 /// The grouping sets of a query one by one, as lists of sort references.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool) -> *mut pg_sys::List {
-    guard(|| raw::expand_grouping_sets(sets, distinct, -1))
+    // SAFETY: `sets` is null or a live list of nodes.
+    unsafe { guard(|| raw::expand_grouping_sets(sets, distinct, -1)) }
 }
 
 /// Replaces Vars of join aliases by what they stand for.
 pub unsafe fn flatten_join_aliases(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    #[cfg(feature = "pg15")]
-    return pg_sys::flatten_join_alias_vars(query, node);
-    #[cfg(not(feature = "pg15"))]
-    pg_sys::flatten_join_alias_vars(std::ptr::null_mut(), query, node)
+    // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::flatten_join_alias_vars(query, node);
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::flatten_join_alias_vars(std::ptr::null_mut(), query, node)
+    }
 }
 
 /// Replaces Vars of the GROUP range table entry (18) by the grouping expressions.
+#[cfg(feature = "pg18")]
 pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    #[cfg(feature = "pg18")]
-    if (*query).hasGroupRTE {
-        return pg_sys::flatten_group_exprs(std::ptr::null_mut(), query, node);
-    }
-    let _ = query;
+    // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
+    unsafe { if (*query).hasGroupRTE { pg_sys::flatten_group_exprs(std::ptr::null_mut(), query, node) } else { node } }
+}
+
+/// Before 18 there is no such entry.
+#[cfg(not(feature = "pg18"))]
+pub unsafe fn flatten_groups(_query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     node
+}
+
+/// The constraint of this name of a relation, 0 when there is none.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub unsafe fn constraint_of(relid: pg_sys::Oid, name: *const std::ffi::c_char) -> pg_sys::Oid {
+    // SAFETY: `name` ends with a NUL.
+    unsafe { guard(|| raw::get_relation_constraint_oid(relid, name, true)) }
 }
 
 /// Whether two values are the same bytes, after detoasting.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
-    guard(|| raw::datum_image_eq(a, b, by_value, len))
+    // SAFETY: both values are of the type that `by_value` and `len` describe.
+    unsafe { guard(|| raw::datum_image_eq(a, b, by_value, len)) }
 }
 
 /// A copy of a value in the current memory context.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum {
-    guard(|| raw::datumCopy(value, by_value, len))
+    // SAFETY: the value is of the type that `by_value` and `len` describe.
+    unsafe { guard(|| raw::datumCopy(value, by_value, len)) }
 }
 
 /// A copy of a node tree.
 pub unsafe fn copy<T>(node: *const T) -> *mut T {
-    pg_sys::copyObjectImpl(node.cast()).cast()
+    // SAFETY: `node` is null or a live node, which the server copies with all that is below.
+    unsafe { pg_sys::copyObjectImpl(node.cast()).cast() }
 }
 
 /// `schema.name`, quoted where needed.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn quote_qualified(schema: &std::ffi::CStr, name: &std::ffi::CStr) -> String {
-    let p = guard(|| raw::quote_qualified_identifier(schema.as_ptr(), name.as_ptr()));
-    std::ffi::CStr::from_ptr(p).to_string_lossy().into_owned()
+    // SAFETY: both names end with a NUL; the result is copied.
+    unsafe {
+        let p = guard(|| raw::quote_qualified_identifier(schema.as_ptr(), name.as_ptr()));
+        std::ffi::CStr::from_ptr(p).to_string_lossy().into_owned()
+    }
 }

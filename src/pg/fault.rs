@@ -49,6 +49,7 @@ faults! {
     WrongSign c"wrong_sign",
     SkipPartners c"skip_partners",
     SkipBefore c"skip_before",
+    KeepLevels c"keep_levels",
     KeepEmptyGroups c"keep_empty_groups",
     CountNulls c"count_nulls",
     KeepExtremum c"keep_extremum",

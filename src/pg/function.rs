@@ -6,9 +6,9 @@
 //! Called by the functions of monitor/.
 
 use super::callback::Frame;
-use super::error::{or_raise, Result};
-use super::original;
-use pgrx::{pg_guard, pg_sys, FromDatum};
+use super::error::{Result, or_raise};
+use super::{original, reserve};
+use pgrx::{FromDatum, pg_guard, pg_sys};
 
 /// What a call was given.
 pub struct Arguments(pg_sys::FunctionCallInfo);
@@ -19,15 +19,16 @@ pub type Body = fn(&Arguments) -> Result<Option<pg_sys::Datum>>;
 /// `sql_function!(symbol, symbol of its call convention, body)`
 macro_rules! sql_function {
     ($name:ident, $finfo:ident, $body:path) => {
-        #[no_mangle]
+        #[unsafe(no_mangle)]
         pub extern "C" fn $finfo() -> &'static pgrx::pg_sys::Pg_finfo_record {
             const RECORD: pgrx::pg_sys::Pg_finfo_record = pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
             &RECORD
         }
 
-        #[no_mangle]
+        #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $name(fcinfo: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
-            $crate::pg::function::call(fcinfo, $body)
+            // SAFETY: `fcinfo` is the call of the function manager.
+            unsafe { $crate::pg::function::call(fcinfo, $body) }
         }
     };
 }
@@ -36,13 +37,17 @@ pub(crate) use sql_function;
 /// # Safety
 /// `fcinfo` is what the server calls with; the caller's frame has no destructors.
 pub unsafe fn call(fcinfo: pg_sys::FunctionCallInfo, body: Body) -> pg_sys::Datum {
-    let mut frame = Frame::new();
-    frame.push(std::ptr::null());
-    let mut result = pg_sys::Datum::from(0usize);
-    let error = run(fcinfo, body, &mut result);
-    frame.pop();
-    original::rethrow(error);
-    result
+    // SAFETY: the caller promises: `fcinfo` is what the server calls with; the caller's frame has no destructors.
+    unsafe {
+        let mut frame = Frame::new();
+        frame.push(std::ptr::null());
+        reserve::require();
+        let mut result = pg_sys::Datum::from(0usize);
+        let error = run(fcinfo, body, &mut result);
+        frame.pop();
+        original::rethrow(error);
+        result
+    }
 }
 
 #[pg_guard]
@@ -52,10 +57,13 @@ unsafe extern "C-unwind" fn run(
     body: Body,
     result: *mut pg_sys::Datum,
 ) -> *mut pg_sys::ErrorData {
-    original::shield(|| match or_raise(body(&Arguments(fcinfo))) {
-        Some(value) => *result = value,
-        None => (*fcinfo).isnull = true,
-    })
+    // SAFETY: `fcinfo` is the call of the function manager; `result` points to memory of the caller.
+    unsafe {
+        original::shield(|| match or_raise(body(&Arguments(fcinfo))) {
+            Some(value) => *result = value,
+            None => (*fcinfo).isnull = true,
+        })
+    }
 }
 
 impl Arguments {

@@ -9,8 +9,11 @@ use pgrx::pg_sys;
 /// # Safety
 /// `list` is null or a valid `T_List` whose elements are `*mut T`.
 pub unsafe fn iter<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
-    let n = if list.is_null() { 0 } else { (*list).length as usize };
-    (0..n).map(move |i| (*(*list).elements.add(i)).ptr_value.cast::<T>())
+    // SAFETY: `list` is null or a valid `T_List` whose elements are `*mut T`, as the caller promises.
+    unsafe {
+        let n = if list.is_null() { 0 } else { (*list).length as usize };
+        (0..n).map(move |i| (*(*list).elements.add(i)).ptr_value.cast::<T>())
+    }
 }
 
 /// The `n`-th element, from 0.
@@ -18,7 +21,8 @@ pub unsafe fn iter<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
 /// # Safety
 /// As for `iter`, and `n` is below the length.
 pub unsafe fn nth<T>(list: *mut pg_sys::List, n: usize) -> *mut T {
-    (*(*list).elements.add(n)).ptr_value.cast::<T>()
+    // SAFETY: the caller promises a list of more than `n` pointers.
+    unsafe { (*(*list).elements.add(n)).ptr_value.cast::<T>() }
 }
 
 /// Number of elements; a null list has none.
@@ -26,11 +30,8 @@ pub unsafe fn nth<T>(list: *mut pg_sys::List, n: usize) -> *mut T {
 /// # Safety
 /// `list` is null or a valid list.
 pub unsafe fn len(list: *mut pg_sys::List) -> usize {
-    if list.is_null() {
-        0
-    } else {
-        (*list).length as usize
-    }
+    // SAFETY: `list` is null or a valid list, as the caller promises.
+    unsafe { if list.is_null() { 0 } else { (*list).length as usize } }
 }
 
 /// Elements of an OID list, copied.
@@ -38,8 +39,11 @@ pub unsafe fn len(list: *mut pg_sys::List) -> usize {
 /// # Safety
 /// `list` is null or a valid `T_OidList`.
 pub unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
-    let n = len(list);
-    (0..n).map(|i| (*(*list).elements.add(i)).oid_value).collect()
+    // SAFETY: `list` is null or a valid `T_OidList`, as the caller promises.
+    unsafe {
+        let n = len(list);
+        (0..n).map(|i| (*(*list).elements.add(i)).oid_value).collect()
+    }
 }
 
 /// The integers of an integer list.
@@ -47,8 +51,11 @@ pub unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
 /// # Safety
 /// `list` is null or a valid integer list.
 pub unsafe fn ints(list: *mut pg_sys::List) -> Vec<i32> {
-    let n = len(list);
-    (0..n).map(|i| (*(*list).elements.add(i)).int_value).collect()
+    // SAFETY: `list` is null or a valid integer list, as the caller promises.
+    unsafe {
+        let n = len(list);
+        (0..n).map(|i| (*(*list).elements.add(i)).int_value).collect()
+    }
 }
 
 /// The members of a bitmapset, ascending.
@@ -56,14 +63,17 @@ pub unsafe fn ints(list: *mut pg_sys::List) -> Vec<i32> {
 /// # Safety
 /// `set` is null or a valid bitmapset.
 pub unsafe fn members(set: *const pg_sys::Bitmapset) -> Vec<i32> {
-    let mut out = Vec::new();
-    let mut x = -1;
-    loop {
-        x = pg_sys::bms_next_member(set, x);
-        if x < 0 {
-            return out;
+    // SAFETY: `set` is null or a valid bitmapset, as the caller promises.
+    unsafe {
+        let mut out = Vec::new();
+        let mut x = -1;
+        loop {
+            x = pg_sys::bms_next_member(set, x);
+            if x < 0 {
+                return out;
+            }
+            out.push(x);
         }
-        out.push(x);
     }
 }
 
@@ -72,7 +82,8 @@ pub unsafe fn members(set: *const pg_sys::Bitmapset) -> Vec<i32> {
 /// # Safety
 /// `node` is null or a valid node.
 pub unsafe fn is<T>(node: *const T, tag: pg_sys::NodeTag) -> bool {
-    !node.is_null() && (*node.cast::<pg_sys::Node>()).type_ == tag
+    // SAFETY: `node` is null or a valid node, as the caller promises.
+    unsafe { !node.is_null() && (*node.cast::<pg_sys::Node>()).type_ == tag }
 }
 
 /// `oids` for a list that the server has just returned.

@@ -40,6 +40,12 @@ pub fn enough<T, E>(grown: Result<T, E>) -> T {
     }
 }
 
+/// Adds to a list that grows with the data.
+pub fn push<T>(list: &mut Vec<T>, value: T) {
+    enough(list.try_reserve(1));
+    list.push(value);
+}
+
 pub struct Arena(pg_sys::MemoryContext);
 
 impl Arena {
@@ -62,17 +68,21 @@ impl Arena {
     }
 
     unsafe fn below(parent: pg_sys::MemoryContext) -> Arena {
-        Arena::named(parent, c"tviews")
+        // SAFETY: `parent` is a live memory context.
+        unsafe { Arena::named(parent, c"tviews") }
     }
 
     unsafe fn named(parent: pg_sys::MemoryContext, name: &'static CStr) -> Arena {
-        Arena(pg_sys::AllocSetContextCreateInternal(
-            parent,
-            name.as_ptr(),
-            pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
-            pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
-            pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
-        ))
+        // SAFETY: `parent` is live; the name is static, as the server wants it.
+        unsafe {
+            Arena(pg_sys::AllocSetContextCreateInternal(
+                parent,
+                name.as_ptr(),
+                pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+                pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+            ))
+        }
     }
 
     /// Runs `f` with this context current. An error resets the current context by the server's own means.
@@ -112,7 +122,8 @@ impl Arena {
     /// # Safety
     /// `node` is valid.
     pub unsafe fn keep<T>(&self, node: *const T) -> *mut T {
-        self.enter(|| ext::copy(node))
+        // SAFETY: `node` is valid, as the caller promises.
+        unsafe { self.enter(|| ext::copy(node)) }
     }
 }
 
@@ -150,9 +161,12 @@ unsafe impl Allocator for InArena {
     }
 
     unsafe fn deallocate(&self, pointer: NonNull<u8>, _layout: Layout) {
-        if !std::thread::panicking() && !ending::process_exits() {
-            let block = pointer.as_ptr().cast::<usize>().sub(1).read_unaligned();
-            pg_sys::pfree(block as *mut std::ffi::c_void);
+        // SAFETY: the pointer came from `allocate` of this arena.
+        unsafe {
+            if !std::thread::panicking() && !ending::process_exits() {
+                let block = pointer.as_ptr().cast::<usize>().sub(1).read_unaligned();
+                pg_sys::pfree(block as *mut std::ffi::c_void);
+            }
         }
     }
 }

@@ -34,11 +34,7 @@ pub fn bare(relid: pg_sys::Oid) -> String {
     // SAFETY: syscache look-up.
     unsafe {
         let name = pg_sys::get_rel_name(relid);
-        if name.is_null() {
-            relid.to_u32().to_string()
-        } else {
-            CStr::from_ptr(name).to_string_lossy().into_owned()
-        }
+        if name.is_null() { relid.to_u32().to_string() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
     }
 }
 

@@ -11,7 +11,7 @@ use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::any::Any;
 use std::cell::Cell;
-use std::ffi::{c_char, CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 
 thread_local! {
     static KEPT: Cell<*mut pg_sys::ErrorData> = const { Cell::new(std::ptr::null_mut()) };
@@ -19,7 +19,7 @@ thread_local! {
 
 mod raw {
     use pgrx::pg_sys;
-    extern "C-unwind" {
+    unsafe extern "C-unwind" {
         pub fn ReThrowError(edata: *mut pg_sys::ErrorData) -> !;
         pub fn CopyErrorData() -> *mut pg_sys::ErrorData;
         pub fn pg_re_throw() -> !;
@@ -33,45 +33,51 @@ mod raw {
 /// As for `pg_guard_ffi_boundary`: `f` only calls server functions and owns nothing.
 #[allow(ffi_unwind_calls)] // `f` owns nothing, and what jumps is caught here or by the guard
 pub unsafe fn keep<T: Copy>(line: *const c_char, f: impl Fn() -> T) -> T {
-    KEPT.set(std::ptr::null_mut());
-    let context = pg_sys::CurrentMemoryContext;
-    pg_guard_ffi_boundary(|| {
-        let stack = pg_sys::PG_exception_stack;
-        let callbacks = pg_sys::error_context_stack;
-        let mut result = std::mem::MaybeUninit::<T>::uninit();
-        let jumped = cee_scape::call_with_sigsetjmp(false, |jump| {
-            pg_sys::PG_exception_stack = (jump as *const cee_scape::SigJmpBufFields).cast_mut().cast();
-            result.write(f());
-            0
-        });
-        pg_sys::PG_exception_stack = stack;
-        pg_sys::error_context_stack = callbacks;
-        if jumped == 0 {
-            return result.assume_init();
-        }
-        pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
-        let error = raw::CopyErrorData();
-        pg_sys::CurrentMemoryContext = context;
-        remove_line((*error).context, line);
-        KEPT.set(error);
-        raw::pg_re_throw()
-    })
+    // SAFETY: As for `pg_guard_ffi_boundary`: `f` only calls server functions and owns nothing, as the caller promises.
+    unsafe {
+        KEPT.set(std::ptr::null_mut());
+        let context = pg_sys::CurrentMemoryContext;
+        pg_guard_ffi_boundary(|| {
+            let stack = pg_sys::PG_exception_stack;
+            let callbacks = pg_sys::error_context_stack;
+            let mut result = std::mem::MaybeUninit::<T>::uninit();
+            let jumped = cee_scape::call_with_sigsetjmp(false, |jump| {
+                pg_sys::PG_exception_stack = (jump as *const cee_scape::SigJmpBufFields).cast_mut().cast();
+                result.write(f());
+                0
+            });
+            pg_sys::PG_exception_stack = stack;
+            pg_sys::error_context_stack = callbacks;
+            if jumped == 0 {
+                return result.assume_init();
+            }
+            pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
+            let error = raw::CopyErrorData();
+            pg_sys::CurrentMemoryContext = context;
+            remove_line((*error).context, line);
+            KEPT.set(error);
+            raw::pg_re_throw()
+        })
+    }
 }
 
 /// Cuts `line` and one line break out of `text`, in place.
 unsafe fn remove_line(text: *mut c_char, line: *const c_char) {
-    if text.is_null() || line.is_null() {
-        return;
+    // SAFETY: `text` and `line` end with a NUL.
+    unsafe {
+        if text.is_null() || line.is_null() {
+            return;
+        }
+        let at = libc::strstr(text, line);
+        if at.is_null() {
+            return;
+        }
+        let mut rest = at.add(libc::strlen(line));
+        if *rest == b'\n' as c_char {
+            rest = rest.add(1);
+        }
+        libc::memmove(at.cast(), rest.cast(), libc::strlen(rest) + 1);
     }
-    let at = libc::strstr(text, line);
-    if at.is_null() {
-        return;
-    }
-    let mut rest = at.add(libc::strlen(line));
-    if *rest == b'\n' as c_char {
-        rest = rest.add(1);
-    }
-    libc::memmove(at.cast(), rest.cast(), libc::strlen(rest) + 1);
 }
 
 /// The context line that SPI adds for a statement.
@@ -178,7 +184,23 @@ pub fn put_back(error: *mut pg_sys::ErrorData) {
 /// # Safety
 /// `error` is null or a kept error.
 pub unsafe fn is_of_expression(error: *const pg_sys::ErrorData) -> bool {
-    !error.is_null() && [b"21", b"22", b"38", b"39", b"P0"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c))
+    // SAFETY: `error` is null or a kept error, as the caller promises.
+    unsafe {
+        !error.is_null() && [b"21", b"22", b"38", b"39", b"P0"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c))
+    }
+}
+
+/// The message of an error about the text of a statement, or about what is written in it.
+///
+/// # Safety
+/// `error` is null or a kept error.
+pub unsafe fn message_of_text(error: *const pg_sys::ErrorData) -> Option<String> {
+    // SAFETY: `error` is null or a kept error, as the caller promises.
+    unsafe {
+        let is_of_text =
+            !error.is_null() && [b"0A", b"22", b"42"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c));
+        is_of_text.then(|| std::ffi::CStr::from_ptr((*error).message).to_string_lossy().into_owned())
+    }
 }
 
 /// Five characters of six bits, the first one lowest. Source: utils/elog.h, MAKE_SQLSTATE.
@@ -192,7 +214,10 @@ fn class(code: &[u8; 2]) -> i32 {
 /// Called from a C frame without destructors.
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 pub unsafe fn rethrow(error: *mut pg_sys::ErrorData) {
-    if !error.is_null() {
-        raw::ReThrowError(error);
+    // SAFETY: Called from a C frame without destructors, as the caller promises.
+    unsafe {
+        if !error.is_null() {
+            raw::ReThrowError(error);
+        }
     }
 }

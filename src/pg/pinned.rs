@@ -7,7 +7,8 @@ use super::fault::{self, Fault};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// What output functions depend on. Order does not matter.
+/// What values depend on, of all settings of 15 to 18 that a session can change: how types are read and written, how text is parsed, how much of an
+/// index is looked at, what may be read. Order does not matter; what a server does not have is left out.
 const SETTINGS: &[(&CStr, &CStr)] = &[
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"TimeZone", c"UTC"),
@@ -23,6 +24,12 @@ const SETTINGS: &[(&CStr, &CStr)] = &[
     (c"standard_conforming_strings", c"on"),
     (c"transform_null_equals", c"off"),
     (c"row_security", c"on"),
+    (c"array_nulls", c"on"),
+    (c"timezone_abbreviations", c"Default"),
+    (c"xmloption", c"content"),
+    (c"backslash_quote", c"safe_encoding"),
+    (c"gin_fuzzy_search_limit", c"0"),
+    (c"restrict_nonsystem_relation_kind", c""),
 ];
 
 pub struct Pinned {
@@ -128,7 +135,7 @@ fn set(name: &CStr, value: &CStr) {
     // SAFETY: name and value are NUL-terminated; GUC_ACTION_SAVE is undone by AtEOXact_GUC.
     unsafe {
         let current = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        if !current.is_null() && CStr::from_ptr(current) == value {
+        if current.is_null() || CStr::from_ptr(current) == value {
             return;
         }
         pg_sys::set_config_option(

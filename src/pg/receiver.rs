@@ -4,7 +4,7 @@
 //! it was raised; it ends the query as any error in it does. Source: tcop/dest.h.
 //! Called by spi.
 
-use super::{original, slot};
+use super::{original, reserve, slot};
 use pgrx::{pg_guard, pg_sys};
 
 type Look<'a> = &'a mut dyn FnMut(&[pg_sys::Datum], &[bool]);
@@ -35,8 +35,11 @@ impl<'a> Receiver<'a> {
 }
 
 unsafe extern "C-unwind" fn receive(row: *mut pg_sys::TupleTableSlot, own: *mut pg_sys::DestReceiver) -> bool {
-    original::rethrow(look(row, own));
-    true
+    // SAFETY: `row` is a slot of the caller; `own` is what the server gave to its hook.
+    unsafe {
+        original::rethrow(look(row, own));
+        true
+    }
 }
 
 #[pg_guard]
@@ -44,11 +47,15 @@ unsafe extern "C-unwind" fn look(
     row: *mut pg_sys::TupleTableSlot,
     own: *mut pg_sys::DestReceiver,
 ) -> *mut pg_sys::ErrorData {
-    let receiver = &mut *own.cast::<Receiver>();
-    original::carry(|| {
-        let (values, nulls) = slot::all(row);
-        (receiver.look)(values, nulls);
-    })
+    // SAFETY: `row` is a slot of the caller; `own` is what the server gave to its hook.
+    unsafe {
+        let receiver = &mut *own.cast::<Receiver>();
+        original::carry(|| {
+            reserve::check();
+            let (values, nulls) = slot::all(row);
+            (receiver.look)(values, nulls);
+        })
+    }
 }
 
 unsafe extern "C-unwind" fn startup(_own: *mut pg_sys::DestReceiver, _operation: i32, _desc: pg_sys::TupleDesc) {}

@@ -5,8 +5,8 @@
 
 use pgrx::pg_sys;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 const NAME: &CStr = c"pg_tviews";
 
@@ -33,32 +33,38 @@ pub fn init(size: usize, first: unsafe fn(*mut u8)) {
 // Frames without destructors: an error at start passes through them.
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn request() {
-    #[allow(static_mut_refs)]
-    if let Some(next) = NEXT_REQUEST {
-        next();
+    // SAFETY: called by the postmaster in `shmem_request_hook`, the only place where this is allowed.
+    unsafe {
+        #[allow(static_mut_refs)]
+        if let Some(next) = NEXT_REQUEST {
+            next();
+        }
+        pg_sys::RequestAddinShmemSpace(SIZE.load(Ordering::Relaxed));
+        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
     }
-    pg_sys::RequestAddinShmemSpace(SIZE.load(Ordering::Relaxed));
-    pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
 }
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn startup() {
-    #[allow(static_mut_refs)]
-    if let Some(next) = NEXT_STARTUP {
-        next();
-    }
-    // AddinShmemInitLock is for servers whose backends attach one by one; ours inherit what the postmaster made.
-    let mut found = false;
-    let size = SIZE.load(Ordering::Relaxed);
-    let area = pg_sys::ShmemInitStruct(NAME.as_ptr(), size, &mut found).cast::<u8>();
-    if !found {
-        std::ptr::write_bytes(area, 0, size);
-        if let Some(first) = FIRST.get() {
-            first(area);
+    // SAFETY: called by the postmaster in `shmem_startup_hook`, with the lock that the server wants held around it.
+    unsafe {
+        #[allow(static_mut_refs)]
+        if let Some(next) = NEXT_STARTUP {
+            next();
         }
+        // AddinShmemInitLock is for servers whose backends attach one by one; ours inherit what the postmaster made.
+        let mut found = false;
+        let size = SIZE.load(Ordering::Relaxed);
+        let area = pg_sys::ShmemInitStruct(NAME.as_ptr(), size, &mut found).cast::<u8>();
+        if !found {
+            std::ptr::write_bytes(area, 0, size);
+            if let Some(first) = FIRST.get() {
+                first(area);
+            }
+        }
+        LOCK.store(&raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock, Ordering::Relaxed);
+        AREA.store(area, Ordering::Relaxed);
     }
-    LOCK.store(&raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock, Ordering::Relaxed);
-    AREA.store(area, Ordering::Relaxed);
 }
 
 /// The shared memory, or None when the library was not preloaded.

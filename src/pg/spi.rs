@@ -18,7 +18,7 @@ mod raw {
     use pgrx::pg_sys;
     use std::ffi::{c_char, c_int, c_long};
     #[allow(improper_ctypes)]
-    extern "C-unwind" {
+    unsafe extern "C-unwind" {
         pub fn SPI_execute_plan(
             plan: pg_sys::SPIPlanPtr,
             values: *mut pg_sys::Datum,

@@ -45,16 +45,19 @@ pub fn is_awaited() -> bool {
 /// # Safety
 /// `query` has been started.
 pub unsafe fn recognise(query: *const pg_sys::QueryDesc) {
-    STARTED.with(|s| {
-        let mut runs = s.borrow_mut();
-        let Some(run) = runs.last_mut().filter(|run| run.executor.is_null()) else { return };
-        let sources = list::iter::<pg_sys::CachedPlanSource>(pg_sys::SPI_plan_get_plan_sources(run.plan));
-        let kept = sources.map(|source| (*source).gplan).filter(|plan| !plan.is_null());
-        let mut statements = kept.flat_map(|plan| list::iter::<pg_sys::PlannedStmt>((*plan).stmt_list));
-        if statements.any(|statement| statement == (*query).plannedstmt) {
-            run.executor = (*query).estate;
-        }
-    });
+    // SAFETY: `query` has been started, as the caller promises.
+    unsafe {
+        STARTED.with(|s| {
+            let mut runs = s.borrow_mut();
+            let Some(run) = runs.last_mut().filter(|run| run.executor.is_null()) else { return };
+            let sources = list::iter::<pg_sys::CachedPlanSource>(pg_sys::SPI_plan_get_plan_sources(run.plan));
+            let kept = sources.map(|source| (*source).gplan).filter(|plan| !plan.is_null());
+            let mut statements = kept.flat_map(|plan| list::iter::<pg_sys::PlannedStmt>((*plan).stmt_list));
+            if statements.any(|statement| statement == (*query).plannedstmt) {
+                run.executor = (*query).estate;
+            }
+        });
+    }
 }
 
 /// Whether an executor is ours.

@@ -6,7 +6,7 @@
 use super::original;
 use pgrx::pg_sys;
 use std::any::Any;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What `f` gives, after everything that it did has been rolled back. An error goes on after that.
 pub fn undone<T>(f: impl FnOnce() -> T) -> T {
@@ -29,6 +29,21 @@ pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
             original::put_back(error);
             resume_unwind(panic)
         }
+    }
+}
+
+/// What `f`, which parses a text, gives; the message when the text is no query. Other errors go on.
+pub fn parse<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    match run(f, |done| done) {
+        Ok(result) => Ok(result),
+        // SAFETY: a copy of an error, which nobody else has.
+        Err((panic, error)) => match unsafe { original::message_of_text(error) } {
+            Some(message) => Err(message),
+            None => {
+                original::put_back(error);
+                resume_unwind(panic)
+            }
+        },
     }
 }
 

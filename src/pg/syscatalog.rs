@@ -1,11 +1,12 @@
 //! Scans of system catalogs that have no syscache and that pgrx's bindings leave out.
 //!
-//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_rewrite.h, pg_subscription_rel.h, pg_attrdef.h), which have not changed
+//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_shdepend.h, pg_rewrite.h, pg_subscription_rel.h,
+//! pg_attrdef.h, pg_constraint.h, pg_event_trigger.h), which have not changed
 //! from 15 to 18.
 
 use super::relation::Relation;
-use pgrx::pg_sys::{self, Oid};
 use pgrx::FromDatum;
+use pgrx::pg_sys::{self, Oid};
 
 /// A catalog, the index to use, and the columns the index starts with.
 pub struct Catalog {
@@ -24,6 +25,21 @@ pub const SUBSCRIPTION_RELATION: i32 = 2;
 pub const DEPEND_BY_REFERENCE: Catalog = Catalog { relation: 2608, index: 2674, keys: &[4, 5] };
 pub const DEPEND_CLASS: i32 = 1;
 pub const DEPEND_OBJECT: i32 = 2;
+pub const DEPEND_COLUMN: i32 = 3;
+pub const DEPEND_ON_COLUMN: i32 = 6;
+/// pg_shdepend by (refclassid, refobjid).
+pub const SHARED_DEPEND_BY_REFERENCE: Catalog = Catalog { relation: 1214, index: 1233, keys: &[5, 6] };
+pub const SHARED_DEPEND_DATABASE: i32 = 1;
+pub const SHARED_DEPEND_CLASS: i32 = 2;
+pub const SHARED_DEPEND_OBJECT: i32 = 3;
+pub const SHARED_DEPEND_KIND: i32 = 7;
+/// SHARED_DEPENDENCY_OWNER, a char.
+pub const OWNED: Oid = Oid::from_u32(b'o' as u32);
+/// pg_constraint.
+pub const CONSTRAINT: u32 = 2606;
+/// pg_event_trigger, all of it, by evtname.
+pub const EVENT_TRIGGERS: Catalog = Catalog { relation: 3466, index: 3467, keys: &[] };
+pub const EVENT_TRIGGER_OID: i32 = 1;
 /// pg_attrdef by oid.
 pub const DEFAULT_BY_OID: Catalog = Catalog { relation: DEFAULT, index: 2657, keys: &[1] };
 pub const DEFAULT: u32 = 2604;
@@ -34,12 +50,12 @@ pub const REWRITE: u32 = 2618;
 pub const REWRITE_RELATION: i32 = 3;
 
 impl Catalog {
-    /// For every tuple with these key values: the oid columns `wanted`.
+    /// For every tuple with these key values: the columns `wanted`, which are oids, numbers or single characters.
     pub fn find(&self, values: &[Oid], wanted: &[i32]) -> Vec<Vec<Oid>> {
         assert_eq!(values.len(), self.keys.len());
         let mut out = Vec::new();
         let Some(rel) = Relation::open(Oid::from(self.relation), pg_sys::AccessShareLock) else { return out };
-        // SAFETY: a catalog scan as the server itself does it; wanted columns are not-null oids.
+        // SAFETY: a catalog scan as the server itself does it; wanted columns are passed by value and not NULL.
         unsafe {
             let mut keys: Vec<pg_sys::ScanKeyData> = Vec::new();
             for (att, value) in self.keys.iter().zip(values) {

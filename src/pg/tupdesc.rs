@@ -9,14 +9,17 @@ use pgrx::pg_sys;
 /// # Safety
 /// `desc` is valid and `i` is below its `natts`.
 pub unsafe fn attr(desc: pg_sys::TupleDesc, i: usize) -> *mut pg_sys::FormData_pg_attribute {
-    #[cfg(not(feature = "pg18"))]
-    {
-        (*desc).attrs.as_mut_ptr().add(i)
-    }
-    #[cfg(feature = "pg18")]
-    {
-        let compact = (*desc).compact_attrs.as_mut_ptr();
-        compact.add((*desc).natts as usize).cast::<pg_sys::FormData_pg_attribute>().add(i)
+    // SAFETY: `desc` is valid and `i` is below its `natts`, as the caller promises.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        {
+            (*desc).attrs.as_mut_ptr().add(i)
+        }
+        #[cfg(feature = "pg18")]
+        {
+            let compact = (*desc).compact_attrs.as_mut_ptr();
+            compact.add((*desc).natts as usize).cast::<pg_sys::FormData_pg_attribute>().add(i)
+        }
     }
 }
 
@@ -25,9 +28,12 @@ pub unsafe fn attr(desc: pg_sys::TupleDesc, i: usize) -> *mut pg_sys::FormData_p
 /// # Safety
 /// As [`attr`]; nobody else may look at the mark while it differs from the catalog.
 pub unsafe fn set_dropped(desc: pg_sys::TupleDesc, index: usize, dropped: bool) {
-    (*attr(desc, index)).attisdropped = dropped;
-    #[cfg(feature = "pg18")]
-    {
-        (*(*desc).compact_attrs.as_mut_ptr().add(index)).attisdropped = dropped;
+    // SAFETY: the caller promises: as [`attr`]; nobody else may look at the mark while it differs from the catalog.
+    unsafe {
+        (*attr(desc, index)).attisdropped = dropped;
+        #[cfg(feature = "pg18")]
+        {
+            (*(*desc).compact_attrs.as_mut_ptr().add(index)).attisdropped = dropped;
+        }
     }
 }

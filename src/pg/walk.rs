@@ -8,10 +8,10 @@
 //! Callers: analysis, which looks at every node of a query. Source: nodes/nodeFuncs.c.
 
 use super::list;
-use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary, Node, NodeTag};
+use pgrx::pg_sys::{self, Node, NodeTag, ffi::pg_guard_ffi_boundary};
 use std::any::Any;
 use std::ffi::{c_int, c_void};
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 type Walker = unsafe extern "C-unwind" fn(*mut Node, *mut c_void) -> bool;
 type Mutator = unsafe extern "C-unwind" fn(*mut Node, *mut c_void) -> *mut Node;
@@ -20,16 +20,23 @@ type Mutator = unsafe extern "C-unwind" fn(*mut Node, *mut c_void) -> *mut Node;
 #[allow(improper_ctypes)]
 mod raw {
     use super::*;
-    extern "C-unwind" {
+    unsafe extern "C-unwind" {
         #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_walker_impl")]
         pub fn expression_tree_walker(node: *mut Node, walker: Walker, context: *mut c_void) -> bool;
         #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_walker_impl")]
         pub fn query_tree_walker(query: *mut pg_sys::Query, walker: Walker, context: *mut c_void, flags: c_int)
-            -> bool;
+        -> bool;
         #[cfg_attr(not(feature = "pg15"), link_name = "raw_expression_tree_walker_impl")]
         pub fn raw_expression_tree_walker(node: *mut Node, walker: Walker, context: *mut c_void) -> bool;
         #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_mutator_impl")]
         pub fn expression_tree_mutator(node: *mut Node, mutator: Mutator, context: *mut c_void) -> *mut Node;
+        #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_mutator_impl")]
+        pub fn query_tree_mutator(
+            query: *mut pg_sys::Query,
+            mutator: Mutator,
+            context: *mut c_void,
+            flags: c_int,
+        ) -> *mut pg_sys::Query;
     }
 }
 
@@ -51,23 +58,29 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     unsafe fn run(visit: &mut dyn FnMut(*mut Node) -> Next, f: impl Fn(*mut c_void) -> bool) -> bool {
-        let mut walk = Walk { visit, panic: None };
-        let context = (&raw mut walk).cast::<c_void>();
-        let stopped = pg_guard_ffi_boundary(|| f(context));
-        match walk.panic {
-            Some(panic) => resume_unwind(panic),
-            None => stopped,
+        // SAFETY: `visit` outlives the walk, which is the only one to use it.
+        unsafe {
+            let mut walk = Walk { visit, panic: None };
+            let context = (&raw mut walk).cast::<c_void>();
+            let stopped = pg_guard_ffi_boundary(|| f(context));
+            match walk.panic {
+                Some(panic) => resume_unwind(panic),
+                None => stopped,
+            }
         }
     }
 
     /// Never unwinds.
     unsafe fn visit(context: *mut c_void, node: *mut Node) -> Next {
-        let walk = &mut *context.cast::<Walk>();
-        match catch_unwind(AssertUnwindSafe(|| (walk.visit)(node))) {
-            Ok(next) => next,
-            Err(panic) => {
-                walk.panic = Some(panic);
-                Next::Stop
+        // SAFETY: `context` is what the walker was started with; `node` is a live node of a tree of the server.
+        unsafe {
+            let walk = &mut *context.cast::<Walk>();
+            match catch_unwind(AssertUnwindSafe(|| (walk.visit)(node))) {
+                Ok(next) => next,
+                Err(panic) => {
+                    walk.panic = Some(panic);
+                    Next::Stop
+                }
             }
         }
     }
@@ -78,19 +91,23 @@ impl Walk<'_> {
 /// # Safety
 /// `node` is null or a valid expression or query tree.
 pub unsafe fn walk(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> bool) -> bool {
-    Walk::run(&mut |n| if visit(n) { Next::Stop } else { Next::Below }, |context| step(node, context))
+    // SAFETY: `node` is null or a valid expression or query tree, as the caller promises.
+    unsafe { Walk::run(&mut |n| if visit(n) { Next::Stop } else { Next::Below }, |context| step(node, context)) }
 }
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn step(node: *mut Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    match Walk::visit(context, node) {
-        Next::Stop => true,
-        Next::Beside => false,
-        Next::Below if (*node).type_ == NodeTag::T_Query => raw::query_tree_walker(node.cast(), step, context, 0),
-        Next::Below => raw::expression_tree_walker(node, step, context),
+    // SAFETY: `node` is a live node of a tree of the server; `context` is what the walker was started with.
+    unsafe {
+        if node.is_null() {
+            return false;
+        }
+        match Walk::visit(context, node) {
+            Next::Stop => true,
+            Next::Beside => false,
+            Next::Below if (*node).type_ == NodeTag::T_Query => raw::query_tree_walker(node.cast(), step, context, 0),
+            Next::Below => raw::expression_tree_walker(node, step, context),
+        }
     }
 }
 
@@ -99,18 +116,22 @@ unsafe extern "C-unwind" fn step(node: *mut Node, context: *mut c_void) -> bool 
 /// # Safety
 /// `node` is null or a valid raw parse tree.
 pub unsafe fn walk_raw(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> Next) -> bool {
-    Walk::run(visit, |context| step_raw(node, context))
+    // SAFETY: `node` is null or a valid raw parse tree, as the caller promises.
+    unsafe { Walk::run(visit, |context| step_raw(node, context)) }
 }
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn step_raw(node: *mut Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    match Walk::visit(context, node) {
-        Next::Stop => true,
-        Next::Beside => false,
-        Next::Below => raw::raw_expression_tree_walker(node, step_raw, context),
+    // SAFETY: `node` is a live node of a tree of the server; `context` is what the walker was started with.
+    unsafe {
+        if node.is_null() {
+            return false;
+        }
+        match Walk::visit(context, node) {
+            Next::Stop => true,
+            Next::Beside => false,
+            Next::Below => raw::raw_expression_tree_walker(node, step_raw, context),
+        }
     }
 }
 
@@ -120,16 +141,19 @@ unsafe extern "C-unwind" fn step_raw(node: *mut Node, context: *mut c_void) -> b
 /// `query` is a valid query.
 #[allow(ffi_unwind_calls)] // inside run's guard; the closure that jumps has nothing to drop
 pub unsafe fn below(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Query> {
-    let mut found: Vec<*mut pg_sys::Query> = Vec::new();
-    let mut visit = |node: *mut Node| {
-        if list::is(node, NodeTag::T_Query) {
-            found.push(node.cast());
-            return Next::Beside;
-        }
-        Next::Below
-    };
-    Walk::run(&mut visit, |context| raw::query_tree_walker(query, step, context, 0));
-    found
+    // SAFETY: `query` is a valid query, as the caller promises.
+    unsafe {
+        let mut found: Vec<*mut pg_sys::Query> = Vec::new();
+        let mut visit = |node: *mut Node| {
+            if list::is(node, NodeTag::T_Query) {
+                found.push(node.cast());
+                return Next::Beside;
+            }
+            Next::Below
+        };
+        Walk::run(&mut visit, |context| raw::query_tree_walker(query, step, context, 0));
+        found
+    }
 }
 
 /// Sub-links of a block's own expressions, in a fixed order; those that another one compares its rows with included.
@@ -137,27 +161,35 @@ pub unsafe fn below(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Query> {
 /// # Safety
 /// `query` is a valid query.
 pub unsafe fn links(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::SubLink> {
-    let mut found = Vec::new();
-    for root in [(*query).jointree.cast(), (*query).targetList.cast(), (*query).havingQual] {
-        links_of(root, &mut found);
+    // SAFETY: `query` is a valid query, as the caller promises.
+    unsafe {
+        let mut found = Vec::new();
+        for root in [(*query).jointree.cast(), (*query).targetList.cast(), (*query).havingQual] {
+            links_of(root, &mut found);
+        }
+        found
     }
-    found
 }
 
 unsafe fn links_of(root: *mut Node, found: &mut Vec<*mut pg_sys::SubLink>) {
-    rewrite(root, &mut |n| {
-        if !list::is(n, NodeTag::T_SubLink) {
-            return None;
-        }
-        let link = n.cast::<pg_sys::SubLink>();
-        found.push(link);
-        links_of((*link).testexpr, found);
-        Some(n)
-    });
+    // SAFETY: `root` is a live node of a tree of the server; `found` holds live nodes of that tree.
+    unsafe {
+        rewrite(root, &mut |n| {
+            if !list::is(n, NodeTag::T_SubLink) {
+                return None;
+            }
+            let link = n.cast::<pg_sys::SubLink>();
+            found.push(link);
+            links_of((*link).testexpr, found);
+            Some(n)
+        });
+    }
 }
 
 struct Rewrite<'a> {
-    replace: &'a mut dyn FnMut(*mut Node) -> Option<*mut Node>,
+    replace: &'a mut dyn FnMut(*mut Node, u32) -> Option<*mut Node>,
+    /// How many queries below the root; None: sub-queries are left alone.
+    depth: Option<u32>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -167,39 +199,69 @@ struct Rewrite<'a> {
 /// # Safety
 /// `node` is null or a valid expression tree.
 pub unsafe fn rewrite(node: *mut Node, replace: &mut dyn FnMut(*mut Node) -> Option<*mut Node>) -> *mut Node {
-    let mut rewrite = Rewrite { replace, panic: None };
-    let context = (&raw mut rewrite).cast::<c_void>();
-    let out = pg_guard_ffi_boundary(|| mutate(node, context));
-    match rewrite.panic {
-        Some(panic) => resume_unwind(panic),
-        None => out,
-    }
+    // SAFETY: `node` is null or a valid expression tree, as the caller promises.
+    unsafe { Rewrite { replace: &mut |n, _| replace(n), depth: None, panic: None }.run(node) }
+}
+
+/// As `rewrite`, sub-queries included. `replace` is told how many queries are around a node, below the root.
+///
+/// # Safety
+/// As for `rewrite`.
+pub unsafe fn rewrite_deep(node: *mut Node, replace: &mut dyn FnMut(*mut Node, u32) -> Option<*mut Node>) -> *mut Node {
+    // SAFETY: the nodes are live ones of a tree of the server, as the caller promises.
+    unsafe { Rewrite { replace, depth: Some(0), panic: None }.run(node) }
 }
 
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn mutate(node: *mut Node, context: *mut c_void) -> *mut Node {
-    if node.is_null() {
-        return node;
-    }
-    match Rewrite::replacement(context, node) {
-        Some(other) => other,
-        None if (*node).type_ == NodeTag::T_Query => node,
-        None => raw::expression_tree_mutator(node, mutate, context),
+    // SAFETY: `node` is a live node of a tree of the server; `context` is what the walker was started with.
+    unsafe {
+        if node.is_null() {
+            return node;
+        }
+        match Rewrite::replacement(context, node) {
+            Some(other) => other,
+            None if (*node).type_ == NodeTag::T_Query => {
+                let Some(depth) = (*context.cast::<Rewrite>()).depth else { return node };
+                // An ERROR leaves it as it is; nobody looks at it then.
+                (*context.cast::<Rewrite>()).depth = Some(depth + 1);
+                let query = raw::query_tree_mutator(node.cast(), mutate, context, 0);
+                (*context.cast::<Rewrite>()).depth = Some(depth);
+                query.cast()
+            }
+            None => raw::expression_tree_mutator(node, mutate, context),
+        }
     }
 }
 
 impl Rewrite<'_> {
+    unsafe fn run(mut self, node: *mut Node) -> *mut Node {
+        // SAFETY: `self` outlives the walk, which is the only one to use it; `node` is a live node of a tree of the server.
+        unsafe {
+            let context = (&raw mut self).cast::<c_void>();
+            let out = pg_guard_ffi_boundary(|| mutate(node, context));
+            match self.panic {
+                Some(panic) => resume_unwind(panic),
+                None => out,
+            }
+        }
+    }
+
     /// Never unwinds. After a panic nothing is looked at any more.
     unsafe fn replacement(context: *mut c_void, node: *mut Node) -> Option<*mut Node> {
-        let rewrite = &mut *context.cast::<Rewrite>();
-        if rewrite.panic.is_some() {
-            return Some(node);
-        }
-        match catch_unwind(AssertUnwindSafe(|| (rewrite.replace)(node))) {
-            Ok(replacement) => replacement,
-            Err(panic) => {
-                rewrite.panic = Some(panic);
-                Some(node)
+        // SAFETY: `context` is what the walker was started with; `node` is a live node of a tree of the server.
+        unsafe {
+            let rewrite = &mut *context.cast::<Rewrite>();
+            if rewrite.panic.is_some() {
+                return Some(node);
+            }
+            let depth = rewrite.depth.unwrap_or(0);
+            match catch_unwind(AssertUnwindSafe(|| (rewrite.replace)(node, depth))) {
+                Ok(replacement) => replacement,
+                Err(panic) => {
+                    rewrite.panic = Some(panic);
+                    Some(node)
+                }
             }
         }
     }

@@ -26,7 +26,10 @@ impl ChangeSet {
     /// # Safety
     /// `tuple` is a valid minimal tuple.
     pub unsafe fn add(&mut self, tuple: pg_sys::MinimalTuple, weight: i64) {
-        self.add_image(&image_of(tuple), weight);
+        // SAFETY: `tuple` is a valid minimal tuple, as the caller promises.
+        unsafe {
+            self.add_image(&image_of(tuple), weight);
+        }
     }
 
     pub fn add_image(&mut self, image: &[u64], weight: i64) {
@@ -83,15 +86,18 @@ impl ChangeSet {
 /// # Safety
 /// `tuple` is a valid minimal tuple.
 pub unsafe fn image_of(tuple: pg_sys::MinimalTuple) -> Image {
-    let len = (*tuple).t_len as usize;
-    let mut image = vec![0u64; len.div_ceil(8)].into_boxed_slice();
-    std::ptr::copy_nonoverlapping(tuple.cast::<u8>(), image.as_mut_ptr().cast::<u8>(), len);
-    // What the heap notes about a tuple's fate is no part of the row.
-    let header = &mut *image.as_mut_ptr().cast::<pg_sys::MinimalTupleData>();
-    header.mt_padding = Default::default();
-    header.t_infomask2 &= pg_sys::HEAP_NATTS_MASK as u16;
-    header.t_infomask &= (pg_sys::HEAP_HASNULL | pg_sys::HEAP_HASVARWIDTH | pg_sys::HEAP_HASEXTERNAL) as u16;
-    image
+    // SAFETY: `tuple` is a valid minimal tuple, as the caller promises.
+    unsafe {
+        let len = (*tuple).t_len as usize;
+        let mut image = vec![0u64; len.div_ceil(8)].into_boxed_slice();
+        std::ptr::copy_nonoverlapping(tuple.cast::<u8>(), image.as_mut_ptr().cast::<u8>(), len);
+        // What the heap notes about a tuple's fate is no part of the row.
+        let header = &mut *image.as_mut_ptr().cast::<pg_sys::MinimalTupleData>();
+        header.mt_padding = Default::default();
+        header.t_infomask2 &= pg_sys::HEAP_NATTS_MASK as u16;
+        header.t_infomask &= (pg_sys::HEAP_HASNULL | pg_sys::HEAP_HASVARWIDTH | pg_sys::HEAP_HASEXTERNAL) as u16;
+        image
+    }
 }
 
 impl Absorb for ChangeSet {

@@ -5,10 +5,10 @@
 //! context has been asked for, blocks and table. Called for every captured row, and by strategy delta for every weighted one.
 
 use crate::pg::fault::{self, Fault};
-use crate::pg::memory::{enough, Arena, InArena};
+use crate::pg::memory::{Arena, InArena, enough};
 use foldhash::fast::FixedState;
-use hashbrown::hash_table::Entry as Place;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Place;
 use std::hash::BuildHasher;
 
 const FIRST_BLOCK: usize = 1 << 10;

@@ -6,7 +6,7 @@
 
 use super::keyed::hash_value;
 use super::tview::Size;
-use super::{locks, Job};
+use super::{Job, locks};
 use crate::analyze::delta::Anchors;
 use crate::capture::srf::{self, DirtyOffer};
 use crate::capture::trigger::ImageBuilder;

@@ -4,7 +4,7 @@
 //! are unique indexes beside the key, an update is a delete and an insert, and all deletes come first.
 
 use super::rows::{Places, Rows};
-use super::{provisional, Job};
+use super::{Job, provisional};
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
@@ -31,8 +31,11 @@ impl Changes {
     /// # Safety
     /// One value for each attribute.
     pub unsafe fn update(&mut self, tid: pg_sys::ItemPointerData, values: &[pg_sys::Datum], nulls: &[bool]) {
-        self.updates.put(tid);
-        self.updated.put(values, nulls);
+        // SAFETY: One value for each attribute, as the caller promises.
+        unsafe {
+            self.updates.put(tid);
+            self.updated.put(values, nulls);
+        }
     }
 
     fn len(&self) -> usize {
@@ -58,7 +61,7 @@ impl Job<'_> {
         }
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
-        let split_updates = unique_indexes(self.rel) > 1;
+        let split_updates = self.may_meet();
         // New rows of updates that are split, already recorded.
         let mut moved = Rows::of(self.rel);
         // SAFETY: the relation is locked; every row has one value per attribute.
@@ -106,13 +109,16 @@ impl Job<'_> {
 
     /// Under the transaction's own snapshot, a key that is taken unseen is a serialization failure.
     unsafe fn insert(&self, writer: &mut Writer, row: &Row) {
-        if !self.keep {
-            writer.insert(&row.values, &row.nulls);
-            return;
+        // SAFETY: the writer is open and the row has a value for each attribute.
+        unsafe {
+            if !self.keep {
+                writer.insert(&row.values, &row.nulls);
+                return;
+            }
+            pgrx::PgTryBuilder::new(std::panic::AssertUnwindSafe(|| writer.insert(&row.values, &row.nulls)))
+                .catch_when(pgrx::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| Error::Serialization.raise())
+                .execute();
         }
-        pgrx::PgTryBuilder::new(std::panic::AssertUnwindSafe(|| writer.insert(&row.values, &row.nulls)))
-            .catch_when(pgrx::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| Error::Serialization.raise())
-            .execute();
     }
 
     unsafe fn fetch(
@@ -122,10 +128,13 @@ impl Job<'_> {
         snapshot: &Active,
         row: &mut Row,
     ) -> Result<()> {
-        if writer.fetch_values(tid, snapshot.raw(), &mut row.values, &mut row.nulls) {
-            Ok(())
-        } else {
-            Err(Error::Internal(format!("row of TVIEW {} vanished during its flush", self.tview.name)))
+        // SAFETY: `snapshot` is registered by the caller.
+        unsafe {
+            if writer.fetch_values(tid, snapshot.raw(), &mut row.values, &mut row.nulls) {
+                Ok(())
+            } else {
+                Err(Error::Internal(format!("row of TVIEW {} vanished during its flush", self.tview.name)))
+            }
         }
     }
 
@@ -141,47 +150,62 @@ impl Job<'_> {
 
     /// Adds a row of the TVIEW to its own change set, and its key to what is provisional.
     unsafe fn record(&mut self, row: &Row, weight: i64) {
-        if self.keep {
-            let mut image = ImageBuilder::new(self.rel.tupdesc());
-            for k in self.tview.key.iter().flatten() {
-                image.set(k.at, (!row.nulls[k.at]).then_some(row.values[k.at]));
-            }
-            provisional::add(self.tview.oid, image.image());
-        }
-        if let Some(own) = &mut self.own {
-            let mut image = ImageBuilder::new(self.rel.tupdesc());
-            for i in 0..row.values.len() {
-                if !self.tview.state.contains(&i) {
-                    image.set(i, (!row.nulls[i]).then_some(row.values[i]));
+        // SAFETY: the row has a value for each attribute of the TVIEW.
+        unsafe {
+            if self.keep {
+                let mut image = ImageBuilder::new(self.rel.tupdesc());
+                for k in self.tview.key.iter().flatten() {
+                    image.set(k.at, (!row.nulls[k.at]).then_some(row.values[k.at]));
                 }
+                provisional::add(self.tview.oid, image.image());
             }
-            image.add_to(own, weight);
+            if let Some(own) = &mut self.own {
+                let mut image = ImageBuilder::new(self.rel.tupdesc());
+                for i in 0..row.values.len() {
+                    if !self.tview.state.contains(&i) {
+                        image.set(i, (!row.nulls[i]).then_some(row.values[i]));
+                    }
+                }
+                image.add_to(own, weight);
+            }
         }
     }
 }
 
 /// Whether two rows are the same to the byte (after detoasting). Source: utils/adt/datum.c, datum_image_eq.
 unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
-    if fault::on(Fault::WriteEqual) {
-        return false;
-    }
-    (0..rel.natts()).all(|i| {
-        let att = rel.attribute(i);
-        match (a.nulls[i], b.nulls[i]) {
-            (true, true) => true,
-            (false, false) => ext::same_image(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen)),
-            _ => false,
+    // SAFETY: `rel` is open.
+    unsafe {
+        if fault::on(Fault::WriteEqual) {
+            return false;
         }
-    })
+        (0..rel.natts()).all(|i| {
+            let att = rel.attribute(i);
+            match (a.nulls[i], b.nulls[i]) {
+                (true, true) => true,
+                (false, false) => ext::same_image(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen)),
+                _ => false,
+            }
+        })
+    }
 }
 
-fn unique_indexes(rel: &Relation) -> usize {
-    // SAFETY: the relation is open.
-    unsafe {
-        list::oids(pg_sys::RelationGetIndexList(rel.raw()))
-            .into_iter()
-            .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
-            .filter(|i| (*(*i.raw()).rd_index).indisunique)
-            .count()
+impl Job<'_> {
+    /// Whether a row may take a unique value of another one that has not given it up yet: updates leave the key as it is, so not where an index
+    /// has all of its columns.
+    pub(super) fn may_meet(&self) -> bool {
+        let key = self.tview.key.as_deref().filter(|_| !self.tview.region);
+        // SAFETY: the relation is open, and so are its indexes while they are looked at.
+        unsafe {
+            let unique = list::oids(pg_sys::RelationGetIndexList(self.rel.raw()))
+                .into_iter()
+                .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+                .filter(|i| (*(*i.raw()).rd_index).indisunique);
+            unique.into_iter().any(|index| {
+                let form = (*index.raw()).rd_index;
+                let columns = (*form).indkey.values.as_slice((*form).indnkeyatts as usize);
+                key.is_none_or(|key| !key.iter().all(|k| columns.contains(&(k.at as i16 + 1))))
+            })
+        }
     }
 }

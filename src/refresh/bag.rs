@@ -5,9 +5,10 @@
 //! away equal rows follow one another, because the hash is locked.
 
 use super::apply::Changes;
-use super::rows::{pack, Places};
+use super::plain::Form;
+use super::rows::{Places, pack};
 use super::tview::{Size, Tview};
-use super::{locks, Job};
+use super::{Job, locks};
 use crate::analyze::delta::Weighted;
 use crate::analyze::load;
 use crate::analyze::texts::Texts;
@@ -23,7 +24,7 @@ use crate::pg::spi::{Rows, Session};
 use crate::queue::changes::ChangeSet;
 use crate::queue::images::Images;
 use crate::queue::spill::Spill;
-use pgrx::{pg_sys, FromDatum};
+use pgrx::{FromDatum, pg_sys};
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -159,13 +160,15 @@ impl Job<'_> {
         unsafe {
             let mut reader = crate::tam::read::Reader::open(self.rel.raw());
             let mut image = ImageBuilder::new(self.rel.tupdesc());
+            let forms = Form::all(self.rel);
             while let Some(tid) = found.next() {
+                memory::enough(seen.try_reserve(1));
                 if !seen.insert(pack(tid)) {
                     continue;
                 }
                 let Some((values, nulls)) = reader.fetch(tid, snapshot.raw()) else { continue };
                 for i in 0..values.len() {
-                    image.set(i, (!nulls[i]).then(|| plain(self.rel, i, values[i])));
+                    image.set(i, (!nulls[i]).then(|| forms[i].plain(values[i])));
                 }
                 if rows.use_up(&image.image()) {
                     changes.deletes.put(tid);
@@ -183,24 +186,16 @@ impl Job<'_> {
     }
 }
 
-/// A value without TOAST.
-unsafe fn plain(rel: &Relation, i: usize, value: pg_sys::Datum) -> pg_sys::Datum {
-    if rel.attribute(i).attlen == -1 {
-        pg_sys::pg_detoast_datum(value.cast_mut_ptr()).into()
-    } else {
-        value
-    }
-}
-
 fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut Weighed) {
     let attributes: Vec<usize> = (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped).collect();
     // SAFETY: column 0 is bigint, the others are of the attributes' types.
     arena.enter(|| unsafe {
         let mut image = ImageBuilder::new(rel.tupdesc());
+        let forms = Form::all(rel);
         for row in 0..batch.len() {
             let weight = batch.get(row, 0).and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
             for (i, att) in attributes.iter().enumerate() {
-                image.set(*att, batch.get(row, i + 1).map(|d| plain(rel, *att, d)));
+                image.set(*att, batch.get(row, i + 1).map(|d| forms[*att].plain(d)));
             }
             rows.add(&image.image(), weight);
         }

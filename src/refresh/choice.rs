@@ -6,8 +6,8 @@
 //! own for each order of magnitude.
 //! Invariant: only the cost of a flush depends on what is chosen. Called by the strategies, before they take locks.
 
-use super::tview::Size;
 use super::Job;
+use super::tview::Size;
 use crate::analyze::texts::Texts;
 use crate::pg::error::{Error, Result};
 use crate::pg::guc;
@@ -36,10 +36,10 @@ impl Job<'_> {
     /// The cheapest form of some SQL.
     pub(super) fn choose(&self, session: &Session, texts: &Texts, size: Size) -> Result<Choice> {
         let looked_up = self.look_ups(session, texts, size)?;
-        if let Some((plan, cost)) = &looked_up {
-            if cost.total + cost.handling < CHEAP {
-                return Ok(Choice { plan: Rc::clone(plan), cost: None });
-            }
+        if let Some((plan, cost)) = &looked_up
+            && cost.total + cost.handling < CHEAP
+        {
+            return Ok(Choice { plan: Rc::clone(plan), cost: None });
         }
         let mut ways = Vec::from_iter(looked_up.map(|(plan, cost)| (plan, cost.total / CACHED + cost.handling)));
         let _planning = Paths::any();

@@ -3,10 +3,10 @@
 //! Invariant: what is decided depends on the query, the options and the catalogs only, so that DDL (NOTICE, `mode =
 //! incremental`, capture), monitoring and every backend that flushes decide the same. Called by tview.rs and the DDL hooks.
 
-use super::tview::{column_names, options_of, stored_key, KeyColumn};
+use super::tview::{KeyColumn, column_names, options_of, stored_key};
 use crate::analyze::fold::{self, Fold};
 use crate::analyze::join_values::{self, Pair};
-use crate::analyze::{anchor, delta, describe, dirty, load, relations, set_operations};
+use crate::analyze::{anchor, delta, describe, dirty, load, printed, relations, set_operations, text};
 use crate::catalog::options;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -43,12 +43,19 @@ impl Decided {
     }
 }
 
-/// Key columns by relation that must be captured for an open TVIEW.
+/// Key columns by relation that must be captured for an open TVIEW, which is being made: its query must have a text.
 ///
 /// # Safety
 /// Pinned settings are in force.
 pub unsafe fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
-    Ok(decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?.keys)
+    // SAFETY: Pinned settings are in force, as the caller promises.
+    unsafe {
+        let query = load::maintained(rel)?;
+        let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
+        text::check(query, &decided.shape, decided.fold.as_ref())?;
+        text::check(load::stored(rel)?, &decided.shape, None)?;
+        Ok(decided.keys)
+    }
 }
 
 /// Whether the change rows of relations have some columns, as an existing TVIEW had them captured. Rows of a TVIEW have all.
@@ -70,8 +77,11 @@ pub fn captured(tview: pg_sys::Oid) -> impl Fn(u32, &[i16]) -> bool {
 /// # Safety
 /// Pinned settings are in force.
 pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
-    let decided = decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
-    Ok(decided.fold.as_ref().map(Fold::state_types).unwrap_or_default())
+    // SAFETY: Pinned settings are in force, as the caller promises.
+    unsafe {
+        let decided = decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
+        Ok(decided.fold.as_ref().map(Fold::attribute_types).unwrap_or_default())
+    }
 }
 
 /// Decides for a stored (not expanded) query.
@@ -79,78 +89,84 @@ pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
 /// # Safety
 /// `query` is valid; pinned settings are in force.
 pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, columns: Vec<String>) -> Result<Decided> {
-    let expanded = load::expand(query)?;
-    let used = relations::of(expanded);
-    let described = describe::describe(expanded, &stored_key);
-    let d = &described.description;
-    let positions = match options.get("key") {
-        Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
-        _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
-    };
-    let approximate = options.get("approximate").map(String::as_str) == Some("true");
-    let fold = match (&positions, &d.shape) {
-        (None, Shape::Groups(g)) if !g.is_empty() => Err(no_key(&d.shape)),
-        (None, Shape::Distinct) => Err(no_key(&d.shape)),
-        _ => fold::recognise(expanded, &d.shape, approximate).map_err(String::from),
-    };
-    let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
-    let mut decisions = BTreeMap::new();
-    let mut anchored = false;
-    for (relid, usage) in &used {
-        let mut decision = match (&positions, options.get("mode").map(String::as_str)) {
-            (_, Some("full")) => Decision::full("mode = full"),
-            (None, _) => Decision::full(no_key(&d.shape)),
-            (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
-            (Some(p), _) => decide_one(&described, p, *relid, usage)?,
+    // SAFETY: the caller promises: `query` is valid; pinned settings are in force.
+    unsafe {
+        let expanded = load::expand(query)?;
+        let used = relations::of(expanded);
+        let described = describe::describe(expanded, &stored_key);
+        let d = &described.description;
+        let positions = match options.get("key") {
+            Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
+            _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
         };
-        let hidden = (usage.only && has_children(*relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed;
-        let followed = !hidden && options.get("mode").map(String::as_str) != Some("full");
-        if followed {
-            if let Ok(fold) = &fold {
-                let mut targets = fold.key_nodes.clone();
-                targets.extend(&fold.args);
-                targets.extend(&fold.filters);
-                let terms = weighted(&described, &targets, &BTreeSet::from([*relid]), &|_, _| true)?;
-                anchored |= consider(terms, Strategy::Fold, usage, &mut decision)?;
-            } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
-                decision.reason = format!("{}: {why}", decision.reason);
+        let approximate = options.get("approximate").map(String::as_str) == Some("true");
+        let fold = match (&positions, &d.shape) {
+            (None, Shape::Groups(g)) if !g.is_empty() => Err(no_key(&d.shape)),
+            (None, Shape::Distinct) => Err(no_key(&d.shape)),
+            _ => fold::recognise(expanded, &d.shape, approximate).map_err(String::from),
+        };
+        let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
+        let mut decisions = BTreeMap::new();
+        let mut anchored = false;
+        for (relid, usage) in &used {
+            let mut decision = match (&positions, options.get("mode").map(String::as_str)) {
+                (_, Some("full")) => Decision::full("mode = full"),
+                (None, _) => Decision::full(no_key(&d.shape)),
+                (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
+                (Some(p), _) => decide_one(&described, p, *relid, usage)?,
+            };
+            let hidden = (usage.only && has_children(*relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed;
+            let followed = !hidden && options.get("mode").map(String::as_str) != Some("full");
+            if followed {
+                if let Ok(fold) = &fold {
+                    let mut targets = fold.key_nodes.clone();
+                    targets.extend(&fold.args);
+                    targets.extend(&fold.filters);
+                    let terms = weighted(&described, &targets, &BTreeSet::from([*relid]), &|_, _| true)?;
+                    anchored |= consider(terms, Strategy::Fold, usage, &mut decision)?;
+                } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
+                    decision.reason = format!("{}: {why}", decision.reason);
+                }
+            }
+            let sum = set_operations::branches(expanded).is_some();
+            if positions.is_none() && (d.shape == Shape::Rows || sum) && followed {
+                let terms = bag_terms(expanded, &BTreeSet::from([*relid]), &|_, _| !sum)?;
+                anchored |= consider(terms, Strategy::Delta, usage, &mut decision)?;
+            }
+            decisions.insert(*relid, decision);
+        }
+        let shared = decisions.values().all(|d| d.strategy != Strategy::Full && d.sharing != Sharing::Alone);
+        let pairs = if shared { join_values::pairs(&described, &used) } else { None };
+        let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
+        // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
+        let wide = d.shape != Shape::Rows && !options.contains_key("key");
+        let row_key = match d.shape {
+            Shape::Partitions(_) => key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect()),
+            _ => None,
+        };
+        let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
+        let shape = d.shape.clone();
+        let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
+        let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
+        if anchored {
+            for atom in &d.atoms {
+                if let Some(relid) = atom.relid {
+                    keys.entry(relid).or_default().extend(atom.keys.iter().flatten());
+                }
             }
         }
-        let sum = set_operations::branches(expanded).is_some();
-        if positions.is_none() && (d.shape == Shape::Rows || sum) && followed {
-            let terms = bag_terms(expanded, &BTreeSet::from([*relid]), &|_, _| !sum)?;
-            anchored |= consider(terms, Strategy::Delta, usage, &mut decision)?;
-        }
-        decisions.insert(*relid, decision);
+        Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys })
     }
-    let shared = decisions.values().all(|d| d.strategy != Strategy::Full && d.sharing != Sharing::Alone);
-    let pairs = if shared { join_values::pairs(&described, &used) } else { None };
-    let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
-    // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
-    let wide = d.shape != Shape::Rows && !options.contains_key("key");
-    let row_key = match d.shape {
-        Shape::Partitions(_) => key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect()),
-        _ => None,
-    };
-    let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
-    let shape = d.shape.clone();
-    let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
-    let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
-    if anchored {
-        for atom in &d.atoms {
-            if let Some(relid) = atom.relid {
-                keys.entry(relid).or_default().extend(atom.keys.iter().flatten());
-            }
-        }
-    }
-    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys })
 }
 
 /// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, that is better
 /// than recomputing rows by their key, for which the server joins the tables as a whole.
 unsafe fn follows_all(query: *mut pg_sys::Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
-    let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true), Ok(Ok(_)));
-    d.shape == Shape::Rows && used.keys().all(follows)
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true), Ok(Ok(_)));
+        d.shape == Shape::Rows && used.keys().all(follows)
+    }
 }
 
 fn no_key(shape: &Shape) -> String {
@@ -170,39 +186,43 @@ fn has_children(relid: u32) -> bool {
 }
 
 unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: &relations::Use) -> Result<Decision> {
-    if matches!(d.description.shape, Shape::Opaque(_)) {
-        return Ok(Decision::full(no_key(&d.description.shape)));
-    }
-    if usage.only && has_children(relid) {
-        return Ok(Decision::full("ONLY of a table that has children"));
-    }
-    if usage.columns.iter().any(|c| *c < 0) {
-        return Ok(Decision::full("a system column is read"));
-    }
-    if usage.computed {
-        return Ok(Decision::full("a virtual generated column is read"));
-    }
-    let grouped = d.description.shape != Shape::Rows;
-    let terms = match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), dirty::Beside::Deleted, &stored_key)? {
-        Err(why) => return Ok(Decision::full(why)),
-        Ok(terms) if terms.occurrences < usage.times => {
-            return Ok(Decision::full("it is read where its changes cannot be followed"))
+    // SAFETY: `d` was described from a query that is alive.
+    unsafe {
+        if matches!(d.description.shape, Shape::Opaque(_)) {
+            return Ok(Decision::full(no_key(&d.description.shape)));
         }
-        Ok(terms) => terms,
-    };
-    let sharing = match (usage.times, grouped || terms.meet) {
-        (2.., _) => Sharing::Alone,
-        (_, true) => Sharing::ByKey,
-        (_, false) => Sharing::Free,
-    };
-    let reason = if matches!(d.description.shape, Shape::Partitions(_)) {
-        "the partitions of changed rows are recomputed"
-    } else if grouped {
-        "the groups of changed rows are recomputed"
-    } else {
-        "the rows of changed keys are recomputed"
-    };
-    Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
+        if usage.only && has_children(relid) {
+            return Ok(Decision::full("ONLY of a table that has children"));
+        }
+        if usage.columns.iter().any(|c| *c < 0) {
+            return Ok(Decision::full("a system column is read"));
+        }
+        if usage.computed {
+            return Ok(Decision::full("a virtual generated column is read"));
+        }
+        let grouped = d.description.shape != Shape::Rows;
+        let terms =
+            match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), dirty::Beside::Deleted, &stored_key)? {
+                Err(why) => return Ok(Decision::full(why)),
+                Ok(terms) if terms.occurrences < usage.times => {
+                    return Ok(Decision::full("it is read where its changes cannot be followed"));
+                }
+                Ok(terms) => terms,
+            };
+        let sharing = match (usage.times, grouped || terms.meet) {
+            (2.., _) => Sharing::Alone,
+            (_, true) => Sharing::ByKey,
+            (_, false) => Sharing::Free,
+        };
+        let reason = if matches!(d.description.shape, Shape::Partitions(_)) {
+            "the partitions of changed rows are recomputed"
+        } else if grouped {
+            "the groups of changed rows are recomputed"
+        } else {
+            "the rows of changed keys are recomputed"
+        };
+        Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
+    }
 }
 
 /// The weighted rows by which the described query changes: linear terms, or now minus before.
@@ -215,15 +235,18 @@ pub unsafe fn weighted(
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
 ) -> Result<std::result::Result<delta::Terms, String>> {
-    let atoms = &d.description.atoms;
-    let used = relations::of(d.block.query);
-    let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
-    if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times)) {
-        if let Ok(terms) = delta::terms(d, targets, changed)? {
+    // SAFETY: `targets` are expressions of the described query, as the caller promises.
+    unsafe {
+        let atoms = &d.description.atoms;
+        let used = relations::of(d.block.query);
+        let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
+        if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times))
+            && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed))?
+        {
             return Ok(Ok(terms));
         }
+        printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))
     }
-    anchor::terms(d, targets, changed, &stored_key, captured)
 }
 
 /// The weighted rows by which the output of an expanded query without key changes.
@@ -235,36 +258,39 @@ pub unsafe fn bag_terms(
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
 ) -> Result<std::result::Result<delta::Terms, String>> {
-    let Some(branches) = set_operations::branches(query) else {
-        let described = describe::describe(query, &stored_key);
-        return weighted(&described, &delta::outputs_of(query), changed, captured);
-    };
-    let mut all = delta::Terms::default();
-    for branch in branches {
-        if relations::of(branch).keys().all(|r| !changed.contains(r)) {
-            continue;
-        }
-        let described = describe::describe(branch, &stored_key);
-        if described.description.shape != Shape::Rows {
-            return Ok(Err("a branch of UNION ALL is not plain".into()));
-        }
-        let Some(targets) = set_operations::outputs_of(query, branch) else {
-            return Ok(Err("UNION ALL of different types".into()));
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe {
+        let Some(branches) = set_operations::branches(query) else {
+            let described = describe::describe(query, &stored_key);
+            return weighted(&described, &delta::outputs_of(query), changed, captured);
         };
-        match weighted(&described, &targets, changed, captured)? {
-            Err(why) => return Ok(Err(why)),
-            Ok(terms) => {
-                all.now.extend(terms.now);
-                all.before.extend(terms.before);
-                all.flips.extend(terms.flips);
-                all.locks.extend(terms.locks);
-                all.alone |= terms.alone;
-                all.anchors.extend(terms.anchors);
-                all.gates.extend(terms.gates);
+        let mut all = delta::Terms::default();
+        for branch in branches {
+            if relations::of(branch).keys().all(|r| !changed.contains(r)) {
+                continue;
+            }
+            let described = describe::describe(branch, &stored_key);
+            if described.description.shape != Shape::Rows {
+                return Ok(Err("a branch of UNION ALL is not plain".into()));
+            }
+            let Some(targets) = set_operations::outputs_of(query, branch) else {
+                return Ok(Err("UNION ALL of different types".into()));
+            };
+            match weighted(&described, &targets, changed, captured)? {
+                Err(why) => return Ok(Err(why)),
+                Ok(terms) => {
+                    all.now.extend(terms.now);
+                    all.before.extend(terms.before);
+                    all.flips.extend(terms.flips);
+                    all.locks.extend(terms.locks);
+                    all.alone |= terms.alone;
+                    all.anchors.extend(terms.anchors);
+                    all.gates.extend(terms.gates);
+                }
             }
         }
+        Ok(Ok(all))
     }
-    Ok(Ok(all))
 }
 
 /// Makes a decision `strategy` (fold or delta) when the weighted rows by which the query changes can be told. Returns
@@ -302,26 +328,29 @@ unsafe fn key_columns(
     positions: &[usize],
     wide: bool,
 ) -> Result<Vec<KeyColumn>> {
-    let outs = load::outputs(query);
-    let mut key = Vec::new();
-    for p in positions {
-        let expr = (*outs[*p]).expr.cast::<pg_sys::Node>();
-        let typid = pg_sys::exprType(expr);
-        let never_null = d.description.is_never_null(*p);
-        let equality =
-            name::equality(typid).ok_or_else(|| Error::option("a key column has no equality operator", None))?;
-        key.push(KeyColumn {
-            at: *p,
-            nullable: !never_null,
-            composite: pg_sys::get_typtype(pg_sys::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
-                || typid == pg_sys::RECORDOID,
-            equality,
-            wide: wide && super::indexes::is_wide(typid),
-            typid,
-            collation: pg_sys::exprCollation(expr),
-        });
+    // SAFETY: `d` belongs to a query that is alive; `query` is a live tree of the server.
+    unsafe {
+        let outs = load::outputs(query);
+        let mut key = Vec::new();
+        for p in positions {
+            let expr = (*outs[*p]).expr.cast::<pg_sys::Node>();
+            let typid = pg_sys::exprType(expr);
+            let never_null = d.description.is_never_null(*p);
+            let equality =
+                name::equality(typid).ok_or_else(|| Error::option("a key column has no equality operator", None))?;
+            key.push(KeyColumn {
+                at: *p,
+                nullable: !never_null,
+                composite: pg_sys::get_typtype(pg_sys::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
+                    || typid == pg_sys::RECORDOID,
+                equality,
+                wide: wide && super::indexes::is_wide(typid),
+                typid,
+                collation: pg_sys::exprCollation(expr),
+            });
+        }
+        Ok(key)
     }
-    Ok(key)
 }
 
 /// The option `key = 'a, b'`.

@@ -6,9 +6,9 @@
 //! other. Called by strategies full and keyed (partitions of windows).
 
 use super::apply::Changes;
-use super::rows::{pack, unpack, Home, Rows};
+use super::rows::{Home, Rows, pack, unpack};
 use crate::pg::error::Result;
-use crate::pg::memory::{enough, hash_mem, Arena, InArena};
+use crate::pg::memory::{Arena, InArena, enough, hash_mem};
 use crate::pg::relation::Relation;
 use crate::pg::slot;
 use hashbrown::hash_table::{Entry, HashTable};

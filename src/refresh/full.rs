@@ -2,9 +2,9 @@
 //!
 //! Invariant: afterwards the stored multiset of rows equals the query's, byte for byte. Called by the flush.
 
-use super::difference::{each_stored, Difference};
-use super::tview::Size;
 use super::Job;
+use super::difference::{Difference, each_stored};
+use super::tview::Size;
 use crate::pg::error::Result;
 use crate::pg::pinned::Paths;
 use crate::pg::spi::Session;

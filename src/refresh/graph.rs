@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use tviews_core::graph::{order, Sources};
+use tviews_core::graph::{Sources, order};
 
 pub struct Graph {
     /// Without TVIEWs that read no relation.

@@ -15,7 +15,7 @@ use crate::analyze::stages::order;
 use crate::catalog;
 use crate::pg::error::Result;
 use crate::pg::pinned::Pinned;
-use crate::pg::relation::{attname, Relation};
+use crate::pg::relation::{Relation, attname};
 use crate::pg::{ddl, list, name};
 use pgrx::pg_sys;
 use tviews_core::strategy::Strategy;
@@ -204,11 +204,7 @@ fn hashed(key: &[KeyColumn]) -> Vec<usize> {
     let many = key.len() > MANY;
     let hard = |k: &KeyColumn| many || k.wide || (k.nullable && key.len() > 1);
     let these: Vec<usize> = (0..key.len()).filter(|i| hard(&key[*i])).collect();
-    if these.iter().all(|i| name::is_hashable(key[*i].typid)) {
-        these
-    } else {
-        Vec::new()
-    }
+    if these.iter().all(|i| name::is_hashable(key[*i].typid)) { these } else { Vec::new() }
 }
 
 fn hash(these: &[usize], column: impl Fn(usize) -> String) -> String {

@@ -9,13 +9,13 @@ use super::apply::Changes;
 use super::difference::{Difference, RowHash};
 use super::full::Filled;
 use super::tview::Size;
-use super::{locks, provisional, sql, Job};
+use super::{Job, locks, provisional, sql};
 use crate::analyze::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
-use crate::pg::slot;
 use crate::pg::spi::Session;
+use crate::pg::{memory, slot};
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
@@ -72,10 +72,13 @@ impl Job<'_> {
 
     /// Hash of a key; `value` gets a number in the key and in the row.
     unsafe fn key_hash(&self, value: impl Fn(usize, usize) -> Option<pg_sys::Datum>) -> u32 {
-        let key = self.tview.key.as_deref().unwrap_or_default();
-        key.iter().enumerate().fold(0u32, |hash, (i, k)| {
-            hash.rotate_left(1) ^ value(i, k.at).map_or(0, |v| hash_value(k.typid, k.collation, v))
-        })
+        // SAFETY: `value` gives values of the key's columns.
+        unsafe {
+            let key = self.tview.key.as_deref().unwrap_or_default();
+            key.iter().enumerate().fold(0u32, |hash, (i, k)| {
+                hash.rotate_left(1) ^ value(i, k.at).map_or(0, |v| hash_value(k.typid, k.collation, v))
+            })
+        }
     }
 
     /// The keys that the changes lead to, as rows of the TVIEW's row type, and their hashes.
@@ -121,6 +124,7 @@ impl Job<'_> {
                 let stored = (!nulls[0]).then(|| *values[0].cast_mut_ptr::<pg_sys::ItemPointerData>());
                 let present = !nulls[1] && values[1].value() & 0xff != 0;
                 row.fill(&values[2..], &nulls[2..]);
+                memory::enough(computed.try_reserve(1));
                 // A key without a row in the query has NULLs in its place, as another key may have in its row.
                 let is_second =
                     present && hash.as_ref().is_some_and(|h| !computed.insert(h.of(&row.values, &row.nulls)));
@@ -177,11 +181,14 @@ impl Job<'_> {
 
 /// A hash that agrees with the type's default equality; 0 for types that have none.
 pub(super) unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
-    let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);
-    if (*entry).hash_proc == pg_sys::InvalidOid {
-        return 0;
+    // SAFETY: the value is of the type; the type cache keeps the function that it found.
+    unsafe {
+        let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);
+        if (*entry).hash_proc == pg_sys::InvalidOid {
+            return 0;
+        }
+        pg_sys::FunctionCall1Coll(&mut (*entry).hash_proc_finfo, collation, value).value() as u32
     }
-    pg_sys::FunctionCall1Coll(&mut (*entry).hash_proc_finfo, collation, value).value() as u32
 }
 
 /// Texts of a keyed flush for one set of changed relations.

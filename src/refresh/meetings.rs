@@ -9,7 +9,7 @@
 //! either all values of its rows or the whole side. Where no equality is known it holds the whole side.
 //! Called by the flush instead of `locks::for_keyed`; what is equal is found by analyze/join_values.rs.
 
-use super::{locks, Job};
+use super::{Job, locks};
 use crate::analyze::join_values::{Column, Pair};
 use crate::pg::error::{Error, Result};
 use crate::pg::guc;
@@ -85,16 +85,19 @@ impl Job<'_> {
 }
 
 unsafe fn hash(row: *mut pg_sys::TupleTableSlot, number: u32, columns: &[Column]) -> Option<u32> {
-    let (values, nulls) = slot::all(row);
-    columns.iter().try_fold(number, |hash, column| {
-        let at = column.att as usize - 1;
-        // The equalities are of deterministic collations, for which equal texts are the same bytes.
-        let collation = if pg_sys::get_typcollation(column.typid) == pg_sys::InvalidOid {
-            pg_sys::InvalidOid
-        } else {
-            pg_sys::C_COLLATION_OID
-        };
-        let own = || super::keyed::hash_value(column.typid, collation, values[at]);
-        (!nulls[at]).then(|| hash.rotate_left(7) ^ own())
-    })
+    // SAFETY: `row` is a slot of the caller.
+    unsafe {
+        let (values, nulls) = slot::all(row);
+        columns.iter().try_fold(number, |hash, column| {
+            let at = column.att as usize - 1;
+            // The equalities are of deterministic collations, for which equal texts are the same bytes.
+            let collation = if pg_sys::get_typcollation(column.typid) == pg_sys::InvalidOid {
+                pg_sys::InvalidOid
+            } else {
+                pg_sys::C_COLLATION_OID
+            };
+            let own = || super::keyed::hash_value(column.typid, collation, values[at]);
+            (!nulls[at]).then(|| hash.rotate_left(7) ^ own())
+        })
+    }
 }

@@ -19,6 +19,7 @@ mod keyed;
 mod locks;
 mod meetings;
 mod pairs;
+mod plain;
 pub mod populate;
 mod provisional;
 mod rows;
@@ -32,7 +33,7 @@ use crate::catalog::sentinel;
 use crate::monitor::counters::Counters;
 use crate::monitor::stat;
 use crate::pg::callback;
-use crate::pg::error::{or_raise, Result};
+use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::guc;
 use crate::pg::memory;
@@ -326,11 +327,7 @@ impl Job<'_> {
     }
 
     fn snapshot(&self) -> Active {
-        if self.keep {
-            Active::of_transaction()
-        } else {
-            Active::latest()
-        }
+        if self.keep { Active::of_transaction() } else { Active::latest() }
     }
 }
 

@@ -5,7 +5,7 @@
 //! runs in a sub-transaction then, and when an expression fails, the query is run instead, which sees what is there and nothing else.
 //! Invariant: an error of an expression that reaches the user is one that the query itself raises. Called by the strategies.
 
-use super::{locks, Job};
+use super::{Job, locks};
 use crate::pg::error::Result;
 use crate::pg::subtransaction;
 use tviews_core::strategy::Sharing;

@@ -6,7 +6,7 @@
 //! Called by the DDL hooks.
 
 use super::tview::{self, Size, Tview};
-use super::{decide, flush, graph, indexes, recover, Moment};
+use super::{Moment, decide, flush, graph, indexes, recover};
 use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::ext;

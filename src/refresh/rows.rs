@@ -51,16 +51,19 @@ impl Rows {
     /// # Safety
     /// `desc` outlives the rows.
     pub unsafe fn new(desc: pg_sys::TupleDesc) -> Rows {
-        Rows {
-            desc,
-            home: Home::here(),
-            few: Vec::new(),
-            bytes: 0,
-            store: std::ptr::null_mut(),
-            slot: std::ptr::null_mut(),
-            len: 0,
-            next: 0,
-            memory: pg_sys::work_mem,
+        // SAFETY: `desc` outlives the rows, as the caller promises.
+        unsafe {
+            Rows {
+                desc,
+                home: Home::here(),
+                few: Vec::new(),
+                bytes: 0,
+                store: std::ptr::null_mut(),
+                slot: std::ptr::null_mut(),
+                len: 0,
+                next: 0,
+                memory: pg_sys::work_mem,
+            }
         }
     }
 
@@ -85,23 +88,29 @@ impl Rows {
     /// # Safety
     /// One value for each attribute.
     pub unsafe fn put(&mut self, values: &[Datum], nulls: &[bool]) {
-        self.at_home(|rows| rows.keep(values, nulls));
-        self.len += 1;
+        // SAFETY: One value for each attribute, as the caller promises.
+        unsafe {
+            self.at_home(|rows| rows.keep(values, nulls));
+            self.len += 1;
+        }
     }
 
     unsafe fn keep(&mut self, values: &[Datum], nulls: &[bool]) {
-        if self.store.is_null() && self.few.len() < FEW && self.bytes < FEW_BYTES {
-            let tuple = form(self.desc, values, nulls);
-            self.bytes += (*tuple).t_len as usize;
-            self.few.push(tuple);
-            return;
+        // SAFETY: one value and one flag for each attribute of the rows' descriptor.
+        unsafe {
+            if self.store.is_null() && self.few.len() < FEW && self.bytes < FEW_BYTES {
+                let tuple = form(self.desc, values, nulls);
+                self.bytes += (*tuple).t_len as usize;
+                self.few.push(tuple);
+                return;
+            }
+            if self.store.is_null() {
+                self.store = pg_sys::tuplestore_begin_heap(true, false, self.memory);
+                self.slot = pg_sys::MakeSingleTupleTableSlot(self.desc, &pg_sys::TTSOpsMinimalTuple);
+            }
+            let (values, nulls) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
+            pg_sys::tuplestore_putvalues(self.store, self.desc, values, nulls);
         }
-        if self.store.is_null() {
-            self.store = pg_sys::tuplestore_begin_heap(true, false, self.memory);
-            self.slot = pg_sys::MakeSingleTupleTableSlot(self.desc, &pg_sys::TTSOpsMinimalTuple);
-        }
-        let (values, nulls) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
-        pg_sys::tuplestore_putvalues(self.store, self.desc, values, nulls);
     }
 
     /// The next row, valid until the one after it; false at the end.
@@ -109,37 +118,47 @@ impl Rows {
     /// # Safety
     /// The slices have one element for each attribute.
     pub unsafe fn next(&mut self, values: &mut [Datum], nulls: &mut [bool]) -> bool {
-        if self.slot.is_null() {
-            self.slot = self.at_home(|rows| pg_sys::MakeSingleTupleTableSlot(rows.desc, &pg_sys::TTSOpsMinimalTuple));
+        // SAFETY: The slices have one element for each attribute, as the caller promises.
+        unsafe {
+            if self.slot.is_null() {
+                self.slot =
+                    self.at_home(|rows| pg_sys::MakeSingleTupleTableSlot(rows.desc, &pg_sys::TTSOpsMinimalTuple));
+            }
+            if let Some(tuple) = self.few.get(self.next) {
+                pg_sys::ExecStoreMinimalTuple(*tuple, self.slot, false);
+            } else if self.store.is_null() || !pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot) {
+                return false;
+            }
+            self.next += 1;
+            let (found, empty) = slot::all(self.slot);
+            values.copy_from_slice(found);
+            nulls.copy_from_slice(empty);
+            true
         }
-        if let Some(tuple) = self.few.get(self.next) {
-            pg_sys::ExecStoreMinimalTuple(*tuple, self.slot, false);
-        } else if self.store.is_null() || !pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot) {
-            return false;
-        }
-        self.next += 1;
-        let (found, empty) = slot::all(self.slot);
-        values.copy_from_slice(found);
-        nulls.copy_from_slice(empty);
-        true
     }
 
     /// Runs `f` in the context, and for the resource owner, that these rows belong to.
     unsafe fn at_home<T>(&mut self, f: impl FnOnce(&mut Rows) -> T) -> T {
-        let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
-        pg_sys::CurrentMemoryContext = self.home.context;
-        pg_sys::CurrentResourceOwner = self.home.owner;
-        let out = f(self);
-        (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) = before;
-        out
+        // SAFETY: the context of the rows lives as long as they do; the one before is restored.
+        unsafe {
+            let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+            pg_sys::CurrentMemoryContext = self.home.context;
+            pg_sys::CurrentResourceOwner = self.home.owner;
+            let out = f(self);
+            (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) = before;
+            out
+        }
     }
 }
 
 unsafe fn form(desc: pg_sys::TupleDesc, values: &[Datum], nulls: &[bool]) -> pg_sys::MinimalTuple {
-    #[cfg(not(feature = "pg18"))]
-    return pg_sys::heap_form_minimal_tuple(desc, values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
-    #[cfg(feature = "pg18")]
-    pg_sys::heap_form_minimal_tuple(desc, values.as_ptr(), nulls.as_ptr(), 0)
+    // SAFETY: `desc` describes a relation that is open.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        return pg_sys::heap_form_minimal_tuple(desc, values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
+        #[cfg(feature = "pg18")]
+        pg_sys::heap_form_minimal_tuple(desc, values.as_ptr(), nulls.as_ptr(), 0)
+    }
 }
 
 impl Drop for Rows {

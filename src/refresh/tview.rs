@@ -12,7 +12,7 @@ use crate::pg::callees::Callees;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
-use crate::pg::relation::{attname, Relation};
+use crate::pg::relation::{Relation, attname};
 use crate::pg::spi::{Plan, Session};
 use crate::tam;
 use pgrx::pg_sys;
@@ -86,11 +86,7 @@ impl Size {
     pub const WHOLE: Size = Size(SIZES - 1);
 
     pub fn of(rows: usize) -> Size {
-        if rows <= 16 {
-            Size::FEW
-        } else {
-            Size::many(rows)
-        }
+        if rows <= 16 { Size::FEW } else { Size::many(rows) }
     }
 
     /// Any path: plans for this number of rows, to a factor of four.
@@ -160,14 +156,14 @@ fn build(rel: &Relation) -> Result<Tview> {
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
-        let types = plan.fold.as_ref().map(Fold::state_types).unwrap_or_default();
+        let types = plan.fold.as_ref().map(Fold::attribute_types).unwrap_or_default();
         let state = tam::state::state_attributes(rel.tupdesc());
         if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
             plan.without_state();
         }
-        let states = plan.fold.as_ref().map_or(0, |f| f.states.len() + 1);
-        let original = text::with_state(load::stored(rel)?, &plan.shape, None)?;
-        let text = text::with_state(query, &plan.shape, plan.fold.as_ref())?;
+        let states = types.len();
+        let original = text::with_state(load::stored(rel)?, &plan.shape, None);
+        let text = text::with_state(query, &plan.shape, plan.fold.as_ref());
         let of_root = load::expand(stored_of(root)?)?;
         Ok(Tview {
             oid: rel.oid(),

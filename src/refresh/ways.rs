@@ -9,7 +9,7 @@ use super::bag::BagSql;
 use super::fold::FoldSql;
 use super::keyed::KeyedSql;
 use super::tview::{Size, Tview};
-use super::{locks, Job};
+use super::{Job, locks};
 use crate::analyze::delta::Weighted;
 use crate::analyze::texts::Texts;
 use crate::pg::error::Result;

@@ -14,16 +14,20 @@ use pgrx::pg_sys;
 /// # Safety
 /// Needs a transaction. The Datum is allocated in the current memory context.
 pub unsafe fn options() -> Option<pg_sys::Datum> {
-    // heap.h and reloptions.h of 15.20.
-    type GetNextAttributeVersion = unsafe extern "C-unwind" fn() -> pg_sys::XLogRecPtr;
-    type AttoptionsSetVersion = unsafe extern "C-unwind" fn(pg_sys::Datum, bool, pg_sys::XLogRecPtr) -> pg_sys::Datum;
-    let next = symbol(c"GetNextAttributeVersion")?;
-    let set = symbol(c"attoptions_set_version")?;
-    let next = std::mem::transmute::<*mut libc::c_void, GetNextAttributeVersion>(next);
-    let set = std::mem::transmute::<*mut libc::c_void, AttoptionsSetVersion>(set);
-    #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
-    let options = pg_sys::ffi::pg_guard_ffi_boundary(|| set(pg_sys::Datum::from(0usize), true, next()));
-    Some(options)
+    // SAFETY: the caller promises: needs a transaction. The Datum is allocated in the current memory context.
+    unsafe {
+        // heap.h and reloptions.h of 15.20.
+        type GetNextAttributeVersion = unsafe extern "C-unwind" fn() -> pg_sys::XLogRecPtr;
+        type AttoptionsSetVersion =
+            unsafe extern "C-unwind" fn(pg_sys::Datum, bool, pg_sys::XLogRecPtr) -> pg_sys::Datum;
+        let next = symbol(c"GetNextAttributeVersion")?;
+        let set = symbol(c"attoptions_set_version")?;
+        let next = std::mem::transmute::<*mut libc::c_void, GetNextAttributeVersion>(next);
+        let set = std::mem::transmute::<*mut libc::c_void, AttoptionsSetVersion>(set);
+        #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+        let options = pg_sys::ffi::pg_guard_ffi_boundary(|| set(pg_sys::Datum::from(0usize), true, next()));
+        Some(options)
+    }
 }
 
 fn symbol(name: &CStr) -> Option<*mut libc::c_void> {

@@ -22,22 +22,26 @@ pub unsafe extern "C-unwind" fn index_build_range_scan(
     callback_state: *mut c_void,
     scan: pg_sys::TableScanDesc,
 ) -> f64 {
-    switch::begin(table);
-    let tuples = heap_callback!(index_build_range_scan(
-        table,
-        index,
-        info,
-        allow_sync,
-        any_visible,
-        progress,
-        start,
-        blocks,
-        callback,
-        callback_state,
-        scan
-    ));
-    switch::end();
-    tuples
+    // SAFETY: `table` and `index` are open; `info` points to memory of the caller; `callback_state` is what the walker was started with; `scan` was
+    // begun by the server.
+    unsafe {
+        switch::begin(table);
+        let tuples = heap_callback!(index_build_range_scan(
+            table,
+            index,
+            info,
+            allow_sync,
+            any_visible,
+            progress,
+            start,
+            blocks,
+            callback,
+            callback_state,
+            scan
+        ));
+        switch::end();
+        tuples
+    }
 }
 
 pub unsafe extern "C-unwind" fn index_validate_scan(
@@ -47,7 +51,10 @@ pub unsafe extern "C-unwind" fn index_validate_scan(
     snapshot: pg_sys::Snapshot,
     state: *mut pg_sys::ValidateIndexState,
 ) {
-    switch::begin(table);
-    heap_callback!(index_validate_scan(table, index, info, snapshot, state));
-    switch::end();
+    // SAFETY: `table` and `index` are open; `info` and `state` point to memory of the caller; `snapshot` is registered by the caller.
+    unsafe {
+        switch::begin(table);
+        heap_callback!(index_validate_scan(table, index, info, snapshot, state));
+        switch::end();
+    }
 }

@@ -32,17 +32,21 @@ impl BulkWriter {
     /// `rel` is a TVIEW, locked AccessExclusive, whose storage was created in this subtransaction
     /// ([`super::storage::replace_storage`] or CREATE); it stays open until `finish`.
     pub unsafe fn open(rel: pg_sys::Relation) -> BulkWriter {
-        let memory = new_context(pg_sys::CurrentMemoryContext, c"tview bulk rows");
-        let batch_memory = new_context(memory, c"tview bulk batch");
-        BulkWriter {
-            rel,
-            bulk: pg_sys::GetBulkInsertState(),
-            slots: Vec::new(),
-            waiting: 0,
-            bytes: 0,
-            rows: 0,
-            memory,
-            batch_memory,
+        // SAFETY: the caller promises: `rel` is a TVIEW, locked AccessExclusive, whose storage was created in this subtransaction
+        // ([`super::storage::replace_storage`] or CREATE); it stays open until `finish`.
+        unsafe {
+            let memory = new_context(pg_sys::CurrentMemoryContext, c"tview bulk rows");
+            let batch_memory = new_context(memory, c"tview bulk batch");
+            BulkWriter {
+                rel,
+                bulk: pg_sys::GetBulkInsertState(),
+                slots: Vec::new(),
+                waiting: 0,
+                bytes: 0,
+                rows: 0,
+                memory,
+                batch_memory,
+            }
         }
     }
 
@@ -51,18 +55,22 @@ impl BulkWriter {
     /// # Safety
     /// The slices have one element for each attribute, state attributes included.
     pub unsafe fn insert(&mut self, values: &[pg_sys::Datum], nulls: &[bool]) {
-        let caller = pg_sys::MemoryContextSwitchTo(self.memory);
-        if self.waiting == self.slots.len() {
-            self.slots.push(pg_sys::MakeSingleTupleTableSlot((*self.rel).rd_att, &raw const pg_sys::TTSOpsHeapTuple));
-        }
-        let tuple = form_tuple(self.rel, values, nulls);
-        self.bytes += (*tuple).t_len as usize;
-        // The slot owns the tuple and frees the one it held before.
-        pg_sys::ExecStoreHeapTuple(tuple, self.slots[self.waiting], true);
-        self.waiting += 1;
-        pg_sys::MemoryContextSwitchTo(caller);
-        if self.waiting == BATCH_ROWS || self.bytes >= BATCH_BYTES {
-            self.flush();
+        // SAFETY: The slices have one element for each attribute, state attributes included, as the caller promises.
+        unsafe {
+            let caller = pg_sys::MemoryContextSwitchTo(self.memory);
+            if self.waiting == self.slots.len() {
+                self.slots
+                    .push(pg_sys::MakeSingleTupleTableSlot((*self.rel).rd_att, &raw const pg_sys::TTSOpsHeapTuple));
+            }
+            let tuple = form_tuple(self.rel, values, nulls);
+            self.bytes += (*tuple).t_len as usize;
+            // The slot owns the tuple and frees the one it held before.
+            pg_sys::ExecStoreHeapTuple(tuple, self.slots[self.waiting], true);
+            self.waiting += 1;
+            pg_sys::MemoryContextSwitchTo(caller);
+            if self.waiting == BATCH_ROWS || self.bytes >= BATCH_BYTES {
+                self.flush();
+            }
         }
     }
 
@@ -71,43 +79,52 @@ impl BulkWriter {
     /// # Safety
     /// The relation is still open.
     pub unsafe fn finish(mut self) -> u64 {
-        self.flush();
-        pg_sys::FreeBulkInsertState(self.bulk);
-        for &slot in &self.slots {
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        // SAFETY: The relation is still open, as the caller promises.
+        unsafe {
+            self.flush();
+            pg_sys::FreeBulkInsertState(self.bulk);
+            for &slot in &self.slots {
+                pg_sys::ExecDropSingleTupleTableSlot(slot);
+            }
+            pg_sys::MemoryContextDelete(self.memory);
+            self.rows
         }
-        pg_sys::MemoryContextDelete(self.memory);
-        self.rows
     }
 
     unsafe fn flush(&mut self) {
-        if self.waiting == 0 {
-            return;
+        // SAFETY: the relation is open and locked until `finish`; the page is ours until it is written.
+        unsafe {
+            if self.waiting == 0 {
+                return;
+            }
+            let options = pg_sys::TABLE_INSERT_FROZEN | pg_sys::TABLE_INSERT_SKIP_FSM;
+            let caller = pg_sys::MemoryContextSwitchTo(self.batch_memory);
+            pg_sys::heap_multi_insert(
+                self.rel,
+                self.slots.as_mut_ptr(),
+                self.waiting as _,
+                pg_sys::GetCurrentCommandId(true),
+                options as _,
+                self.bulk,
+            );
+            pg_sys::MemoryContextSwitchTo(caller);
+            pg_sys::MemoryContextReset(self.batch_memory);
+            self.rows += self.waiting as u64;
+            self.waiting = 0;
+            self.bytes = 0;
         }
-        let options = pg_sys::TABLE_INSERT_FROZEN | pg_sys::TABLE_INSERT_SKIP_FSM;
-        let caller = pg_sys::MemoryContextSwitchTo(self.batch_memory);
-        pg_sys::heap_multi_insert(
-            self.rel,
-            self.slots.as_mut_ptr(),
-            self.waiting as _,
-            pg_sys::GetCurrentCommandId(true),
-            options as _,
-            self.bulk,
-        );
-        pg_sys::MemoryContextSwitchTo(caller);
-        pg_sys::MemoryContextReset(self.batch_memory);
-        self.rows += self.waiting as u64;
-        self.waiting = 0;
-        self.bytes = 0;
     }
 }
 
 unsafe fn new_context(parent: pg_sys::MemoryContext, name: &'static std::ffi::CStr) -> pg_sys::MemoryContext {
-    pg_sys::AllocSetContextCreateInternal(
-        parent,
-        name.as_ptr(),
-        pg_sys::ALLOCSET_DEFAULT_MINSIZE as _,
-        pg_sys::ALLOCSET_DEFAULT_INITSIZE as _,
-        pg_sys::ALLOCSET_DEFAULT_MAXSIZE as _,
-    )
+    // SAFETY: `parent` is a live memory context.
+    unsafe {
+        pg_sys::AllocSetContextCreateInternal(
+            parent,
+            name.as_ptr(),
+            pg_sys::ALLOCSET_DEFAULT_MINSIZE as _,
+            pg_sys::ALLOCSET_DEFAULT_INITSIZE as _,
+            pg_sys::ALLOCSET_DEFAULT_MAXSIZE as _,
+        )
+    }
 }

@@ -12,7 +12,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use super::heap::heap_callback;
-use super::{is_matview, relation_name, PRELOADED};
+use super::{PRELOADED, is_matview, relation_name};
+use crate::pg::callback::{Frame, Ready};
 
 #[cfg(not(feature = "pg15"))]
 use pg_sys::RelFileLocator;
@@ -31,15 +32,18 @@ pub unsafe extern "C-unwind" fn relation_set_new_filelocator(
     freeze_xid: *mut pg_sys::TransactionId,
     min_multi: *mut pg_sys::MultiXactId,
 ) {
-    if is_matview(rel) {
-        matview_set_new_filelocator(rel, locator, persistence, freeze_xid, min_multi);
-        return;
+    // SAFETY: `rel` is open; `locator`, `freeze_xid` and `min_multi` point to memory of the caller.
+    unsafe {
+        if is_matview(rel) {
+            matview_set_new_filelocator(rel, locator, persistence, freeze_xid, min_multi);
+            return;
+        }
+        require_rewrite_target(rel);
+        #[cfg(feature = "pg15")]
+        heap_callback!(relation_set_new_filenode(rel, locator, persistence, freeze_xid, min_multi));
+        #[cfg(not(feature = "pg15"))]
+        heap_callback!(relation_set_new_filelocator(rel, locator, persistence, freeze_xid, min_multi));
     }
-    require_rewrite_target(rel);
-    #[cfg(feature = "pg15")]
-    heap_callback!(relation_set_new_filenode(rel, locator, persistence, freeze_xid, min_multi));
-    #[cfg(not(feature = "pg15"))]
-    heap_callback!(relation_set_new_filelocator(rel, locator, persistence, freeze_xid, min_multi));
 }
 
 /// What heap's callback does, for a relation kind it asserts away from 17 on: an unlogged materialized view needs its init fork too.
@@ -52,48 +56,59 @@ unsafe extern "C-unwind" fn matview_set_new_filelocator(
     freeze_xid: *mut pg_sys::TransactionId,
     min_multi: *mut pg_sys::MultiXactId,
 ) {
-    require_hooks(rel);
-    *freeze_xid = pg_sys::RecentXmin;
-    *min_multi = pg_sys::GetOldestMultiXactId();
-    let storage = pg_sys::RelationCreateStorage(*locator, persistence, true);
-    if persistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED {
-        pg_sys::smgrcreate(storage, pg_sys::ForkNumber::INIT_FORKNUM, false);
-        // Inside the guard's closure, which has nothing to drop.
-        #[allow(ffi_unwind_calls)]
-        pg_sys::ffi::pg_guard_ffi_boundary(|| log_smgrcreate(locator, pg_sys::ForkNumber::INIT_FORKNUM));
+    let mut frame = Frame::new();
+    let _ready = Ready::with(&mut frame);
+    // SAFETY: `rel` is open; `locator`, `freeze_xid` and `min_multi` point to memory of the caller.
+    unsafe {
+        require_hooks(rel);
+        *freeze_xid = pg_sys::RecentXmin;
+        *min_multi = pg_sys::GetOldestMultiXactId();
+        let storage = pg_sys::RelationCreateStorage(*locator, persistence, true);
+        if persistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED {
+            pg_sys::smgrcreate(storage, pg_sys::ForkNumber::INIT_FORKNUM, false);
+            // Inside the guard's closure, which has nothing to drop.
+            #[allow(ffi_unwind_calls)]
+            pg_sys::ffi::pg_guard_ffi_boundary(|| log_smgrcreate(locator, pg_sys::ForkNumber::INIT_FORKNUM));
+        }
+        pg_sys::smgrclose(storage);
     }
-    pg_sys::smgrclose(storage);
 }
 
 unsafe fn require_hooks(rel: pg_sys::Relation) {
-    if PRELOADED.load(Ordering::Relaxed) || pg_sys::IsBinaryUpgrade {
-        return;
+    // SAFETY: `rel` is open.
+    unsafe {
+        if PRELOADED.load(Ordering::Relaxed) || pg_sys::IsBinaryUpgrade {
+            return;
+        }
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("cannot create storage for TVIEW \"{}\" while pg_tviews is not preloaded", relation_name(rel)),
+            "require_hooks",
+        )
+        .set_hint("Add pg_tviews to shared_preload_libraries and restart the server.")
+        .report(PgLogLevel::ERROR);
     }
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("cannot create storage for TVIEW \"{}\" while pg_tviews is not preloaded", relation_name(rel)),
-        "require_hooks",
-    )
-    .set_hint("Add pg_tviews to shared_preload_libraries and restart the server.")
-    .report(PgLogLevel::ERROR);
 }
 
 /// Anything that is not a materialized view must be the target of a rewrite of one.
 #[pg_guard]
 unsafe extern "C-unwind" fn require_rewrite_target(rel: pg_sys::Relation) {
-    let Some(source) = rewritten_matview(rel) else {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-            "access method \"tview\" stores materialized views only",
-            "require_rewrite_target",
-        )
-        .set_detail(format!("Relation \"{}\" is not a materialized view.", relation_name(rel)))
-        .set_hint("Use CREATE TVIEW or CREATE MATERIALIZED VIEW, or another access method.")
-        .report(PgLogLevel::ERROR);
-        return;
-    };
-    if !source.is_tview {
-        require_hooks(rel); // ALTER MATERIALIZED VIEW ... SET ACCESS METHOD tview
+    // SAFETY: `rel` is open.
+    unsafe {
+        let Some(source) = rewritten_matview(rel) else {
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+                "access method \"tview\" stores materialized views only",
+                "require_rewrite_target",
+            )
+            .set_detail(format!("Relation \"{}\" is not a materialized view.", relation_name(rel)))
+            .set_hint("Use CREATE TVIEW or CREATE MATERIALIZED VIEW, or another access method.")
+            .report(PgLogLevel::ERROR);
+            return;
+        };
+        if !source.is_tview {
+            require_hooks(rel); // ALTER MATERIALIZED VIEW ... SET ACCESS METHOD tview
+        }
     }
 }
 
@@ -104,14 +119,18 @@ struct Source {
 /// cluster.c, make_new_heap, calls its relation `pg_temp_<oid of the original>`; `relrewrite` is only set after its storage exists. The
 /// original is locked against writers by whoever rewrites it, which a user's table of that name would not have.
 unsafe fn rewritten_matview(rel: pg_sys::Relation) -> Option<Source> {
-    let name = CStr::from_ptr((*(*rel).rd_rel).relname.data.as_ptr()).to_str().ok()?;
-    let oid: u32 = name.strip_prefix("pg_temp_")?.parse().ok()?;
-    let original = pg_sys::RelationIdGetRelation(oid.into());
-    if original.is_null() {
-        return None;
-    }
-    let found = (is_matview(original) && pg_sys::CheckRelationLockedByMe(original, pg_sys::ExclusiveLock as _, true))
+    // SAFETY: `rel` is open.
+    unsafe {
+        let name = CStr::from_ptr((*(*rel).rd_rel).relname.data.as_ptr()).to_str().ok()?;
+        let oid: u32 = name.strip_prefix("pg_temp_")?.parse().ok()?;
+        let original = pg_sys::RelationIdGetRelation(oid.into());
+        if original.is_null() {
+            return None;
+        }
+        let found = (is_matview(original)
+            && pg_sys::CheckRelationLockedByMe(original, pg_sys::ExclusiveLock as _, true))
         .then(|| Source { is_tview: super::is_tview_relation(original) });
-    pg_sys::RelationClose(original);
-    found
+        pg_sys::RelationClose(original);
+        found
+    }
 }

@@ -45,7 +45,8 @@ pub fn access_method_oid() -> Option<pg_sys::Oid> {
 /// # Safety
 /// `rel` is an open relation.
 pub unsafe fn is_tview_relation(rel: pg_sys::Relation) -> bool {
-    is_matview(rel) && (routine::is_ours((*rel).rd_tableam) || switch::is_switched(rel))
+    // SAFETY: `rel` is an open relation, as the caller promises.
+    unsafe { is_matview(rel) && (routine::is_ours((*rel).rd_tableam) || switch::is_switched(rel)) }
 }
 
 /// Is the relation with this oid a TVIEW? False for an oid that does not exist.
@@ -53,22 +54,27 @@ pub unsafe fn is_tview_relation(rel: pg_sys::Relation) -> bool {
 /// # Safety
 /// Needs a transaction. The answer is as durable as the lock the caller holds on the relation.
 pub unsafe fn is_tview(relid: pg_sys::Oid) -> bool {
-    let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as _, relid.into());
-    if tuple.is_null() {
-        return false;
+    // SAFETY: the caller promises: needs a transaction. The answer is as durable as the lock the caller holds on the relation.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as _, relid.into());
+        if tuple.is_null() {
+            return false;
+        }
+        let class = pg_sys::GETSTRUCT(tuple) as pg_sys::Form_pg_class;
+        let (kind, am) = ((*class).relkind as u8, (*class).relam);
+        pg_sys::ReleaseSysCache(tuple);
+        kind == pg_sys::RELKIND_MATVIEW && access_method_oid() == Some(am)
     }
-    let class = pg_sys::GETSTRUCT(tuple) as pg_sys::Form_pg_class;
-    let (kind, am) = ((*class).relkind as u8, (*class).relam);
-    pg_sys::ReleaseSysCache(tuple);
-    kind == pg_sys::RELKIND_MATVIEW && access_method_oid() == Some(am)
 }
 
 /// Does the open relation have `relkind 'm'`?
 unsafe fn is_matview(rel: pg_sys::Relation) -> bool {
-    (*(*rel).rd_rel).relkind as u8 == pg_sys::RELKIND_MATVIEW
+    // SAFETY: `rel` is open.
+    unsafe { (*(*rel).rd_rel).relkind as u8 == pg_sys::RELKIND_MATVIEW }
 }
 
 /// Unquoted name of an open relation, for messages.
 unsafe fn relation_name(rel: pg_sys::Relation) -> String {
-    std::ffi::CStr::from_ptr((*(*rel).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned()
+    // SAFETY: `rel` is open.
+    unsafe { std::ffi::CStr::from_ptr((*(*rel).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned() }
 }

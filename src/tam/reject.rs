@@ -18,31 +18,40 @@ use super::{is_matview, relation_name};
 /// Raises the error when `rel` is a stored TVIEW.
 #[inline]
 unsafe fn check(rel: pg_sys::Relation) {
-    if is_matview(rel) && (*rel).rd_createSubid == 0
-    /* InvalidSubTransactionId */
-    {
-        reject(rel);
+    // SAFETY: `rel` is open.
+    unsafe {
+        if is_matview(rel) && (*rel).rd_createSubid == 0
+        /* InvalidSubTransactionId */
+        {
+            reject(rel);
+        }
     }
 }
 
 #[cold]
 #[pg_guard]
 unsafe extern "C-unwind" fn reject(rel: pg_sys::Relation) {
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("cannot change rows of TVIEW \"{}\" directly", relation_name(rel)),
-        "reject",
-    )
-    .set_detail("The rows of a TVIEW follow from its defining query.")
-    .set_hint("Change the tables it reads, or use tviews.rebuild().")
-    .report(PgLogLevel::ERROR);
+    // SAFETY: `rel` is open.
+    unsafe {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("cannot change rows of TVIEW \"{}\" directly", relation_name(rel)),
+            "reject",
+        )
+        .set_detail("The rows of a TVIEW follow from its defining query.")
+        .set_hint("Change the tables it reads, or use tviews.rebuild().")
+        .report(PgLogLevel::ERROR);
+    }
 }
 
 macro_rules! checked {
     ($($callback:ident ( $($argument:ident : $type:ty),* $(,)? ) $(-> $result:ty)?;)*) => {$(
         pub unsafe extern "C-unwind" fn $callback(rel: pg_sys::Relation, $($argument: $type),*) $(-> $result)? {
-            check(rel);
-            heap_callback!($callback(rel, $($argument),*))
+            // SAFETY: the server calls this for an open relation of ours, with what heap's callback expects.
+            unsafe {
+                check(rel);
+                heap_callback!($callback(rel, $($argument),*))
+            }
         }
     )*};
 }

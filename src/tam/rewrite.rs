@@ -23,26 +23,29 @@ pub unsafe extern "C-unwind" fn relation_copy_for_cluster(
     vacuumed: *mut f64,
     recently_dead: *mut f64,
 ) {
-    let desc = (*new).rd_att;
-    let state = visible_attributes(desc)..(*desc).natts as usize;
-    // A reference of our own: if the cache entry is rebuilt meanwhile, the descriptor seems changed, is replaced, and left to us.
-    (*desc).tdrefcount += 1;
-    state.clone().for_each(|i| set_dropped(desc, i, false));
-    heap_callback!(relation_copy_for_cluster(
-        old,
-        new,
-        index,
-        use_sort,
-        oldest_xmin,
-        xid_cutoff,
-        multi_cutoff,
-        tuples,
-        vacuumed,
-        recently_dead
-    ));
-    state.for_each(|i| set_dropped(desc, i, true));
-    (*desc).tdrefcount -= 1;
-    if (*desc).tdrefcount == 0 {
-        pg_sys::FreeTupleDesc(desc);
+    // SAFETY: `old`, `new` and `index` are open; `xid_cutoff`, `multi_cutoff`, `tuples`, `vacuumed` and `recently_dead` point to memory of the caller.
+    unsafe {
+        let desc = (*new).rd_att;
+        let state = visible_attributes(desc)..(*desc).natts as usize;
+        // A reference of our own: if the cache entry is rebuilt meanwhile, the descriptor seems changed, is replaced, and left to us.
+        (*desc).tdrefcount += 1;
+        state.clone().for_each(|i| set_dropped(desc, i, false));
+        heap_callback!(relation_copy_for_cluster(
+            old,
+            new,
+            index,
+            use_sort,
+            oldest_xmin,
+            xid_cutoff,
+            multi_cutoff,
+            tuples,
+            vacuumed,
+            recently_dead
+        ));
+        state.for_each(|i| set_dropped(desc, i, true));
+        (*desc).tdrefcount -= 1;
+        if (*desc).tdrefcount == 0 {
+            pg_sys::FreeTupleDesc(desc);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::{build, create, heap, reject, rewrite};
+use super::{build, create, heap, reject, rewrite, state};
 
 static ROUTINE: OnceLock<pg_sys::TableAmRoutine> = OnceLock::new();
 
@@ -37,6 +37,7 @@ fn routine() -> &'static pg_sys::TableAmRoutine {
         routine.relation_copy_for_cluster = Some(rewrite::relation_copy_for_cluster);
         routine.index_build_range_scan = Some(build::index_build_range_scan);
         routine.index_validate_scan = Some(build::index_validate_scan);
+        routine.relation_needs_toast_table = Some(state::needs_toast_table);
         routine.relation_toast_am = Some(relation_toast_am);
         routine
     })
@@ -48,14 +49,14 @@ unsafe extern "C-unwind" fn relation_toast_am(_rel: pg_sys::Relation) -> pg_sys:
 }
 
 /// `CREATE ACCESS METHOD tview TYPE TABLE HANDLER tviews.am_handler`
-#[no_mangle]
+#[unsafe(no_mangle)]
 #[pg_guard]
 pub extern "C-unwind" fn tviews_am_handler(_fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     pg_sys::Datum::from(std::ptr::from_ref(routine()))
 }
 
 /// Version 1 calling convention of [`tviews_am_handler`], read by fmgr.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C-unwind" fn pg_finfo_tviews_am_handler() -> &'static pg_sys::Pg_finfo_record {
     const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
     &V1

@@ -11,6 +11,8 @@ use pgrx::prelude::*;
 use smallvec::SmallVec;
 
 use super::attver;
+use super::heap::heap_callback;
+use crate::pg::ddl;
 use crate::pg::tupdesc::attr as attribute;
 
 /// Attribute numbers (1-based), ascending.
@@ -21,7 +23,8 @@ pub type Attributes = SmallVec<[i16; 2]>;
 /// # Safety
 /// `desc` is valid.
 pub unsafe fn state_attributes(desc: pg_sys::TupleDesc) -> Attributes {
-    (visible_attributes(desc)..(*desc).natts as usize).map(|i| i as i16 + 1).collect()
+    // SAFETY: `desc` is valid, as the caller promises.
+    unsafe { (visible_attributes(desc)..(*desc).natts as usize).map(|i| i as i16 + 1).collect() }
 }
 
 /// Whether the state attributes have the layout of these types.
@@ -29,14 +32,17 @@ pub unsafe fn state_attributes(desc: pg_sys::TupleDesc) -> Attributes {
 /// # Safety
 /// `desc` is valid.
 pub unsafe fn has_layout(desc: pg_sys::TupleDesc, types: &[pg_sys::Oid]) -> bool {
-    let present = state_attributes(desc);
-    present.len() == types.len()
-        && present.iter().zip(types).all(|(number, of)| {
-            let (mut len, mut by_value) = (0, false);
-            pg_sys::get_typlenbyval(*of, &mut len, &mut by_value);
-            let column = attribute(desc, *number as usize - 1);
-            (*column).attlen == len && (*column).attbyval == by_value
-        })
+    // SAFETY: `desc` is valid, as the caller promises.
+    unsafe {
+        let present = state_attributes(desc);
+        present.len() == types.len()
+            && present.iter().zip(types).all(|(number, of)| {
+                let (mut len, mut by_value) = (0, false);
+                pg_sys::get_typlenbyval(*of, &mut len, &mut by_value);
+                let column = attribute(desc, *number as usize - 1);
+                (*column).attlen == len && (*column).attbyval == by_value
+            })
+    }
 }
 
 /// Number of attributes before the trailing state attributes.
@@ -44,7 +50,24 @@ pub unsafe fn has_layout(desc: pg_sys::TupleDesc, types: &[pg_sys::Oid]) -> bool
 /// # Safety
 /// `desc` is valid.
 pub(super) unsafe fn visible_attributes(desc: pg_sys::TupleDesc) -> usize {
-    (0..(*desc).natts as usize).rev().find(|&i| !(*attribute(desc, i)).attisdropped).map_or(0, |i| i + 1)
+    // SAFETY: `desc` is valid, as the caller promises.
+    unsafe { (0..(*desc).natts as usize).rev().find(|&i| !(*attribute(desc, i)).attisdropped).map_or(0, |i| i + 1) }
+}
+
+/// Arrays of two: the transition values of sums of integers, and of intervals up to 16. They stay in the row.
+const SHORT: [pg_sys::Oid; 2] = [pg_sys::INT8ARRAYOID, pg_sys::INTERVALARRAYOID];
+
+/// Whether a relation needs a TOAST table: for its columns, as in heap, or for state that is longer than what is shown of it.
+pub unsafe extern "C-unwind" fn needs_toast_table(rel: pg_sys::Relation) -> bool {
+    // SAFETY: the server calls this for an open relation of ours.
+    unsafe {
+        let desc = (*rel).rd_att;
+        let is_long = |number: &i16| {
+            let state = attribute(desc, *number as usize - 1);
+            (*state).attlen == -1 && (*state).attstorage as u8 != pg_sys::TYPSTORAGE_PLAIN
+        };
+        heap_callback!(relation_needs_toast_table(rel)) || state_attributes(desc).iter().any(is_long)
+    }
 }
 
 /// Adds a state attribute for each of `types` after the last one; bumps `relnatts`; the change is visible when this returns.
@@ -52,42 +75,50 @@ pub(super) unsafe fn visible_attributes(desc: pg_sys::TupleDesc) -> usize {
 /// # Safety
 /// The caller holds AccessExclusiveLock on the materialized view, whose rule is already stored (a rule refuses dropped columns).
 pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) {
-    let count = types.len();
-    if count == 0 {
-        return;
-    }
-    let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
-    let first = (*(*rel).rd_att).natts as usize;
-    pg_sys::relation_close(rel, pg_sys::NoLock as _);
-    let total = first + count;
-    if total > pg_sys::MaxHeapAttributeNumber as usize {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_TOO_MANY_COLUMNS,
-            format!(
-                "a TVIEW can have at most {} columns, including {count} for its state",
-                pg_sys::MaxHeapAttributeNumber
-            ),
-            "add_state_attributes",
-        )
-        .report(PgLogLevel::ERROR);
-    }
+    // SAFETY: The caller holds AccessExclusiveLock on the materialized view, whose rule is already stored (a rule refuses dropped columns), as the
+    // caller promises.
+    unsafe {
+        let count = types.len();
+        if count == 0 {
+            return;
+        }
+        let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
+        let first = (*(*rel).rd_att).natts as usize;
+        pg_sys::relation_close(rel, pg_sys::NoLock as _);
+        let total = first + count;
+        if total > pg_sys::MaxHeapAttributeNumber as usize {
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_TOO_MANY_COLUMNS,
+                format!(
+                    "a TVIEW can have at most {} columns, including {count} for its state",
+                    pg_sys::MaxHeapAttributeNumber
+                ),
+                "add_state_attributes",
+            )
+            .report(PgLogLevel::ERROR);
+        }
 
-    let desc = pg_sys::CreateTemplateTupleDesc(count as _);
-    for (i, of) in types.iter().enumerate() {
-        // As RemoveAttributeById (heap.c) leaves a dropped column: the shape of the type, but neither its oid nor a name of one's own.
-        let name = format!("........pg.dropped.{}........\0", first + i + 1);
-        pg_sys::TupleDescInitEntry(desc, i as i16 + 1, name.as_ptr().cast(), *of, -1, 0);
-        let column = attribute(desc, i);
-        (*column).attnum = (first + i + 1) as i16;
-        (*column).atttypid = pg_sys::InvalidOid;
-        (*column).attisdropped = true;
+        let desc = pg_sys::CreateTemplateTupleDesc(count as _);
+        for (i, of) in types.iter().enumerate() {
+            // As RemoveAttributeById (heap.c) leaves a dropped column: the shape of the type, but neither its oid nor a name of one's own.
+            let name = format!("........pg.dropped.{}........\0", first + i + 1);
+            pg_sys::TupleDescInitEntry(desc, i as i16 + 1, name.as_ptr().cast(), *of, -1, 0);
+            let column = attribute(desc, i);
+            (*column).attnum = (first + i + 1) as i16;
+            (*column).atttypid = pg_sys::InvalidOid;
+            (*column).attisdropped = true;
+            if SHORT.contains(of) {
+                (*column).attstorage = pg_sys::TYPSTORAGE_PLAIN as _;
+            }
+        }
+        let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
+        let indexes = pg_sys::CatalogOpenIndexes(catalog);
+        insert_attributes(catalog, desc, rel_oid, indexes);
+        pg_sys::CatalogCloseIndexes(indexes);
+        pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+        set_relnatts(rel_oid, total as i16);
+        ddl::create_toast_table(rel_oid);
     }
-    let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
-    let indexes = pg_sys::CatalogOpenIndexes(catalog);
-    insert_attributes(catalog, desc, rel_oid, indexes);
-    pg_sys::CatalogCloseIndexes(indexes);
-    pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
-    set_relnatts(rel_oid, total as i16);
 }
 
 /// `InsertPgAttributeTuples` with the attribute versions that newer servers want (see [`super::attver`]).
@@ -97,17 +128,20 @@ unsafe fn insert_attributes(
     rel_oid: pg_sys::Oid,
     indexes: pg_sys::CatalogIndexState,
 ) {
-    let options = attver::options();
-    let count = (*desc).natts as usize;
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    let mut extra = vec![options.unwrap_or(pg_sys::Datum::from(0usize)); count];
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    let mut extra = {
-        let null = pg_sys::NullableDatum { value: pg_sys::Datum::from(0usize), isnull: true };
-        let attoptions = options.map_or(null, |value| pg_sys::NullableDatum { value, isnull: false });
-        vec![pg_sys::FormExtraData_pg_attribute { attstattarget: null, attoptions }; count]
-    };
-    pg_sys::InsertPgAttributeTuples(catalog, desc, rel_oid, extra.as_mut_ptr(), indexes);
+    // SAFETY: `catalog` is open; `desc` describes a relation that is open.
+    unsafe {
+        let options = attver::options();
+        let count = (*desc).natts as usize;
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        let mut extra = vec![options.unwrap_or(pg_sys::Datum::from(0usize)); count];
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        let mut extra = {
+            let null = pg_sys::NullableDatum { value: pg_sys::Datum::from(0usize), isnull: true };
+            let attoptions = options.map_or(null, |value| pg_sys::NullableDatum { value, isnull: false });
+            vec![pg_sys::FormExtraData_pg_attribute { attstattarget: null, attoptions }; count]
+        };
+        pg_sys::InsertPgAttributeTuples(catalog, desc, rel_oid, extra.as_mut_ptr(), indexes);
+    }
 }
 
 /// Takes the state attributes away again. Stored rows keep the bytes; they are unreadable until attributes are added again, so the caller
@@ -116,47 +150,53 @@ unsafe fn insert_attributes(
 /// # Safety
 /// The caller holds AccessExclusiveLock on the materialized view.
 pub unsafe fn remove_state_attributes(rel_oid: pg_sys::Oid) {
-    let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
-    let total = (*(*rel).rd_att).natts as usize;
-    let attributes = state_attributes((*rel).rd_att);
-    pg_sys::relation_close(rel, pg_sys::NoLock as _);
-    if attributes.is_empty() {
-        return;
-    }
-    let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
-    for &attnum in &attributes {
-        let tuple = pg_sys::SearchSysCacheCopy(
-            pg_sys::SysCacheIdentifier::ATTNUM as _,
-            rel_oid.into(),
-            attnum.into(),
-            0.into(),
-            0.into(),
-        );
-        if !tuple.is_null() {
-            pg_sys::CatalogTupleDelete(catalog, &mut (*tuple).t_self);
-            pg_sys::heap_freetuple(tuple);
+    // SAFETY: The caller holds AccessExclusiveLock on the materialized view, as the caller promises.
+    unsafe {
+        let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
+        let total = (*(*rel).rd_att).natts as usize;
+        let attributes = state_attributes((*rel).rd_att);
+        pg_sys::relation_close(rel, pg_sys::NoLock as _);
+        if attributes.is_empty() {
+            return;
         }
+        let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
+        for &attnum in &attributes {
+            let tuple = pg_sys::SearchSysCacheCopy(
+                pg_sys::SysCacheIdentifier::ATTNUM as _,
+                rel_oid.into(),
+                attnum.into(),
+                0.into(),
+                0.into(),
+            );
+            if !tuple.is_null() {
+                pg_sys::CatalogTupleDelete(catalog, &mut (*tuple).t_self);
+                pg_sys::heap_freetuple(tuple);
+            }
+        }
+        pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+        set_relnatts(rel_oid, (total - attributes.len()) as i16);
     }
-    pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
-    set_relnatts(rel_oid, (total - attributes.len()) as i16);
 }
 
 /// Writes `pg_class.relnatts`, which also invalidates the relation's cache entry, and makes the catalog changes visible.
 unsafe fn set_relnatts(rel_oid: pg_sys::Oid, natts: i16) {
-    let catalog = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as _);
-    let tuple = pg_sys::SearchSysCacheCopy(
-        pg_sys::SysCacheIdentifier::RELOID as _,
-        rel_oid.into(),
-        0.into(),
-        0.into(),
-        0.into(),
-    );
-    if tuple.is_null() {
-        error!("cache lookup failed for relation {}", rel_oid.to_u32());
+    // SAFETY: the copy of the row of `pg_class` is ours until it is stored; the relation is locked as for ALTER TABLE.
+    unsafe {
+        let catalog = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as _);
+        let tuple = pg_sys::SearchSysCacheCopy(
+            pg_sys::SysCacheIdentifier::RELOID as _,
+            rel_oid.into(),
+            0.into(),
+            0.into(),
+            0.into(),
+        );
+        if tuple.is_null() {
+            error!("cache lookup failed for relation {}", rel_oid.to_u32());
+        }
+        (*(pg_sys::GETSTRUCT(tuple) as pg_sys::Form_pg_class)).relnatts = natts;
+        pg_sys::CatalogTupleUpdate(catalog, &mut (*tuple).t_self, tuple);
+        pg_sys::heap_freetuple(tuple);
+        pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+        pg_sys::CommandCounterIncrement();
     }
-    (*(pg_sys::GETSTRUCT(tuple) as pg_sys::Form_pg_class)).relnatts = natts;
-    pg_sys::CatalogTupleUpdate(catalog, &mut (*tuple).t_self, tuple);
-    pg_sys::heap_freetuple(tuple);
-    pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
-    pg_sys::CommandCounterIncrement();
 }

@@ -13,14 +13,18 @@ use pgrx::pg_sys;
 /// # Safety
 /// `rel` is locked AccessExclusive and nobody in this session has a scan of it open (CheckTableNotInUse). Not in binary upgrade.
 pub unsafe fn replace_storage(rel: pg_sys::Relation, persistence: u8) {
-    new_files(rel, persistence);
-    let toast = (*(*rel).rd_rel).reltoastrelid;
-    if toast != pg_sys::InvalidOid {
-        let toast = pg_sys::relation_open(toast, pg_sys::AccessExclusiveLock as _);
-        new_files(toast, persistence);
-        pg_sys::table_close(toast, pg_sys::NoLock as _);
+    // SAFETY: the caller promises: `rel` is locked AccessExclusive and nobody in this session has a scan of it open (CheckTableNotInUse). Not in binary
+    // upgrade.
+    unsafe {
+        new_files(rel, persistence);
+        let toast = (*(*rel).rd_rel).reltoastrelid;
+        if toast != pg_sys::InvalidOid {
+            let toast = pg_sys::relation_open(toast, pg_sys::AccessExclusiveLock as _);
+            new_files(toast, persistence);
+            pg_sys::table_close(toast, pg_sys::NoLock as _);
+        }
+        rebuild_indexes((*rel).rd_id, persistence);
     }
-    rebuild_indexes((*rel).rd_id, persistence);
 }
 
 /// Builds every index of the relation and of its TOAST table again, with the given persistence. Unique violations are errors.
@@ -29,15 +33,18 @@ pub unsafe fn replace_storage(rel: pg_sys::Relation, persistence: u8) {
 /// # Safety
 /// The relation is locked AccessExclusive and none of its indexes is in use by this session.
 pub unsafe fn rebuild_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
-    let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
-    let toast = (*(*rel).rd_rel).reltoastrelid;
-    pg_sys::relation_close(rel, pg_sys::NoLock as _);
-    // Not by REINDEX_REL_PROCESS_TOAST: the two levels may not both suppress the use of their indexes (index.c, SetReindexPending).
-    if toast != pg_sys::InvalidOid {
-        rebuild_own_indexes(toast, persistence);
+    // SAFETY: The relation is locked AccessExclusive and none of its indexes is in use by this session, as the caller promises.
+    unsafe {
+        let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
+        let toast = (*(*rel).rd_rel).reltoastrelid;
+        pg_sys::relation_close(rel, pg_sys::NoLock as _);
+        // Not by REINDEX_REL_PROCESS_TOAST: the two levels may not both suppress the use of their indexes (index.c, SetReindexPending).
+        if toast != pg_sys::InvalidOid {
+            rebuild_own_indexes(toast, persistence);
+        }
+        rebuild_own_indexes(rel_oid, persistence);
+        pg_sys::CommandCounterIncrement();
     }
-    rebuild_own_indexes(rel_oid, persistence);
-    pg_sys::CommandCounterIncrement();
 }
 
 /// Tells the planner how many rows there are, as an index build does (index_update_stats in index.c): without it and without
@@ -47,34 +54,43 @@ pub unsafe fn rebuild_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
 /// # Safety
 /// The relation is locked AccessExclusive, and its pg_class row was not updated by the current command.
 pub unsafe fn set_row_count(rel: pg_sys::Relation, rows: u64) {
-    let pages = pg_sys::RelationGetNumberOfBlocksInFork(rel, pg_sys::ForkNumber::MAIN_FORKNUM);
-    let (xid, multixact) = (pg_sys::InvalidTransactionId, pg_sys::MultiXactId::from(0u32));
-    let (no, null) = (false, std::ptr::null_mut());
-    // In a transaction that goes on, has_index = false is not stored.
-    #[cfg(not(feature = "pg18"))]
-    pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, no, xid, multixact, null, null, true);
-    #[cfg(feature = "pg18")]
-    pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, 0, no, xid, multixact, null, null, true);
+    // SAFETY: The relation is locked AccessExclusive, and its pg_class row was not updated by the current command, as the caller promises.
+    unsafe {
+        let pages = pg_sys::RelationGetNumberOfBlocksInFork(rel, pg_sys::ForkNumber::MAIN_FORKNUM);
+        let (xid, multixact) = (pg_sys::InvalidTransactionId, pg_sys::MultiXactId::from(0u32));
+        let (no, null) = (false, std::ptr::null_mut());
+        // In a transaction that goes on, has_index = false is not stored.
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, no, xid, multixact, null, null, true);
+        #[cfg(feature = "pg18")]
+        pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, 0, no, xid, multixact, null, null, true);
+    }
 }
 
 /// As finish_heap_swap (cluster.c): while an index is built, expressions that read the relation must not use the ones still to come.
 unsafe fn rebuild_own_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
-    let persistence = if persistence == pg_sys::RELPERSISTENCE_UNLOGGED {
-        pg_sys::REINDEX_REL_FORCE_INDEXES_UNLOGGED
-    } else {
-        pg_sys::REINDEX_REL_FORCE_INDEXES_PERMANENT
-    };
-    let flags = pg_sys::REINDEX_REL_SUPPRESS_INDEX_USE | pg_sys::REINDEX_REL_CHECK_CONSTRAINTS | persistence;
-    let mut params = pg_sys::ReindexParams::default();
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    pg_sys::reindex_relation(rel_oid, flags as _, &mut params);
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    pg_sys::reindex_relation(std::ptr::null(), rel_oid, flags as _, &mut params);
+    // SAFETY: the relation is locked exclusively and open nowhere else in this session.
+    unsafe {
+        let persistence = if persistence == pg_sys::RELPERSISTENCE_UNLOGGED {
+            pg_sys::REINDEX_REL_FORCE_INDEXES_UNLOGGED
+        } else {
+            pg_sys::REINDEX_REL_FORCE_INDEXES_PERMANENT
+        };
+        let flags = pg_sys::REINDEX_REL_SUPPRESS_INDEX_USE | pg_sys::REINDEX_REL_CHECK_CONSTRAINTS | persistence;
+        let mut params = pg_sys::ReindexParams::default();
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        pg_sys::reindex_relation(rel_oid, flags as _, &mut params);
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        pg_sys::reindex_relation(std::ptr::null(), rel_oid, flags as _, &mut params);
+    }
 }
 
 unsafe fn new_files(rel: pg_sys::Relation, persistence: u8) {
-    #[cfg(feature = "pg15")]
-    pg_sys::RelationSetNewRelfilenode(rel, persistence as c_char);
-    #[cfg(not(feature = "pg15"))]
-    pg_sys::RelationSetNewRelfilenumber(rel, persistence as c_char);
+    // SAFETY: `rel` is open.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        pg_sys::RelationSetNewRelfilenode(rel, persistence as c_char);
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::RelationSetNewRelfilenumber(rel, persistence as c_char);
+    }
 }

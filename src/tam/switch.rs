@@ -34,9 +34,12 @@ pub fn init() {
 /// # Safety
 /// `rel` is open, has our routine, and stays open until `end`.
 pub unsafe fn begin(rel: pg_sys::Relation) {
-    let level = pg_sys::GetCurrentTransactionNestLevel() as u32;
-    STACK.with(|stack| stack.borrow_mut().push(level, Switched { rel, ours: (*rel).rd_tableam }));
-    (*rel).rd_tableam = heap::routine();
+    // SAFETY: `rel` is open, has our routine, and stays open until `end`, as the caller promises.
+    unsafe {
+        let level = pg_sys::GetCurrentTransactionNestLevel() as u32;
+        STACK.with(|stack| stack.borrow_mut().push(level, Switched { rel, ours: (*rel).rd_tableam }));
+        (*rel).rd_tableam = heap::routine();
+    }
 }
 
 /// Undoes the innermost `begin`.
@@ -44,7 +47,10 @@ pub unsafe fn begin(rel: pg_sys::Relation) {
 /// # Safety
 /// Pairs with a `begin` whose relation is still open.
 pub unsafe fn end() {
-    STACK.with(|stack| stack.borrow_mut().pop().map(|switched| undo(switched)));
+    // SAFETY: Pairs with a `begin` whose relation is still open, as the caller promises.
+    unsafe {
+        STACK.with(|stack| stack.borrow_mut().pop().map(|switched| undo(switched)));
+    }
 }
 
 /// Is this relation shown as heap at the moment?
@@ -54,7 +60,10 @@ pub fn is_switched(rel: pg_sys::Relation) -> bool {
 
 /// The relation is still referenced: resource owners are released later.
 unsafe fn undo(switched: Switched) {
-    (*switched.rel).rd_tableam = switched.ours;
+    // SAFETY: the relation is still open, and its routine is the one that was put there.
+    unsafe {
+        (*switched.rel).rd_tableam = switched.ours;
+    }
 }
 
 /// Restores what was begun at this nesting level or deeper, see xact.rs.
@@ -69,9 +78,12 @@ pub fn sub_commit(level: u32) {
 
 /// Runs after PostgreSQL has rebuilt the entry (inval.c, LocalExecuteInvalidationMessage), which put our routine back.
 unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, _relid: pg_sys::Oid) {
-    STACK.with(|stack| {
-        for (_, switched) in stack.borrow().iter() {
-            (*switched.rel).rd_tableam = heap::routine();
-        }
-    });
+    // SAFETY: the relations are still referenced, so their entries stay where they are.
+    unsafe {
+        STACK.with(|stack| {
+            for (_, switched) in stack.borrow().iter() {
+                (*switched.rel).rd_tableam = heap::routine();
+            }
+        });
+    }
 }

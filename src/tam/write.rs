@@ -39,22 +39,25 @@ impl Writer {
     /// # Safety
     /// `rel` is a TVIEW, open and locked RowExclusive at least, and stays open until `close`.
     pub unsafe fn open(rel: pg_sys::Relation) -> Writer {
-        let estate = pg_sys::CreateExecutorState();
-        let info = in_context((*estate).es_query_cxt, || {
-            let info = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
-            (*info).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-            // Range table index 0: nothing in the estate names the relation.
-            pg_sys::InitResultRelInfo(info, rel, 0, std::ptr::null_mut(), 0);
-            pg_sys::ExecOpenIndices(info, false);
-            info
-        });
-        let (written, fetched) = in_context((*estate).es_query_cxt, || {
-            (
-                pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsHeapTuple),
-                pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple),
-            )
-        });
-        Writer { rel, estate, info, written, fetched, bulk: std::ptr::null_mut(), closed: false }
+        // SAFETY: `rel` is a TVIEW, open and locked RowExclusive at least, and stays open until `close`, as the caller promises.
+        unsafe {
+            let estate = pg_sys::CreateExecutorState();
+            let info = in_context((*estate).es_query_cxt, || {
+                let info = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+                (*info).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+                // Range table index 0: nothing in the estate names the relation.
+                pg_sys::InitResultRelInfo(info, rel, 0, std::ptr::null_mut(), 0);
+                pg_sys::ExecOpenIndices(info, false);
+                info
+            });
+            let (written, fetched) = in_context((*estate).es_query_cxt, || {
+                (
+                    pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsHeapTuple),
+                    pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple),
+                )
+            });
+            Writer { rel, estate, info, written, fetched, bulk: std::ptr::null_mut(), closed: false }
+        }
     }
 
     /// So many rows are about to be inserted.
@@ -62,19 +65,25 @@ impl Writer {
     /// # Safety
     /// Inside a transaction.
     pub unsafe fn expect(&mut self, rows: usize) {
-        if rows >= MANY_ROWS && self.bulk.is_null() {
-            self.bulk = in_context((*self.estate).es_query_cxt, || pg_sys::GetBulkInsertState());
+        // SAFETY: Inside a transaction, as the caller promises.
+        unsafe {
+            if rows >= MANY_ROWS && self.bulk.is_null() {
+                self.bulk = in_context((*self.estate).es_query_cxt, || pg_sys::GetBulkInsertState());
+            }
         }
     }
 
     /// # Safety
     /// The slices have one element per attribute whose Datums fit the attributes and stay valid during the call.
     pub unsafe fn insert(&mut self, values: &[Datum], nulls: &[bool]) {
-        self.per_row(|writer| {
-            let tuple = writer.form(values, nulls);
-            pg_sys::heap_insert(writer.rel, tuple, pg_sys::GetCurrentCommandId(true), 0, writer.bulk);
-            writer.insert_index_tuples(tuple, false);
-        });
+        // SAFETY: The slices have one element per attribute whose Datums fit the attributes and stay valid during the call, as the caller promises.
+        unsafe {
+            self.per_row(|writer| {
+                let tuple = writer.form(values, nulls);
+                pg_sys::heap_insert(writer.rel, tuple, pg_sys::GetCurrentCommandId(true), 0, writer.bulk);
+                writer.insert_index_tuples(tuple, false);
+            });
+        }
     }
 
     /// Replaces the row version at `tid`; a heap-only tuple when no indexed column changes and the page has room.
@@ -82,46 +91,55 @@ impl Writer {
     /// # Safety
     /// As [`Self::insert`]; `tid` was read from this relation and its row was visible to the flush's snapshot.
     pub unsafe fn update(&mut self, mut tid: pg_sys::ItemPointerData, values: &[Datum], nulls: &[bool]) -> WriteResult {
-        self.per_row(|writer| {
-            let tuple = writer.form(values, nulls);
-            let mut failure = pg_sys::TM_FailureData::default();
-            let mut mode = pg_sys::LockTupleMode::LockTupleExclusive;
-            #[cfg(not(feature = "pg15"))]
-            let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
-            let result = pg_sys::heap_update(
-                writer.rel,
-                &mut tid,
-                tuple,
-                pg_sys::GetCurrentCommandId(true),
-                std::ptr::null_mut(),
-                true,
-                &mut failure,
-                &mut mode,
+        // SAFETY: the caller promises: as [`Self::insert`]; `tid` was read from this relation and its row was visible to the flush's snapshot.
+        unsafe {
+            self.per_row(|writer| {
+                let tuple = writer.form(values, nulls);
+                let mut failure = pg_sys::TM_FailureData::default();
+                let mut mode = pg_sys::LockTupleMode::LockTupleExclusive;
                 #[cfg(not(feature = "pg15"))]
-                &mut indexes,
-            );
-            if result == pg_sys::TM_Result::TM_Ok {
-                #[cfg(not(feature = "pg15"))]
-                let (any, summarizing) =
-                    (indexes != pg_sys::TU_UpdateIndexes::TU_None, indexes == pg_sys::TU_UpdateIndexes::TU_Summarizing);
-                #[cfg(feature = "pg15")]
-                let (any, summarizing) = ((*(*tuple).t_data).t_infomask2 as u32 & pg_sys::HEAP_ONLY_TUPLE == 0, false);
-                if any {
-                    writer.insert_index_tuples(tuple, summarizing);
+                let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
+                let result = pg_sys::heap_update(
+                    writer.rel,
+                    &mut tid,
+                    tuple,
+                    pg_sys::GetCurrentCommandId(true),
+                    std::ptr::null_mut(),
+                    true,
+                    &mut failure,
+                    &mut mode,
+                    #[cfg(not(feature = "pg15"))]
+                    &mut indexes,
+                );
+                if result == pg_sys::TM_Result::TM_Ok {
+                    #[cfg(not(feature = "pg15"))]
+                    let (any, summarizing) = (
+                        indexes != pg_sys::TU_UpdateIndexes::TU_None,
+                        indexes == pg_sys::TU_UpdateIndexes::TU_Summarizing,
+                    );
+                    #[cfg(feature = "pg15")]
+                    let (any, summarizing) =
+                        ((*(*tuple).t_data).t_infomask2 as u32 & pg_sys::HEAP_ONLY_TUPLE == 0, false);
+                    if any {
+                        writer.insert_index_tuples(tuple, summarizing);
+                    }
                 }
-            }
-            outcome(result)
-        })
+                outcome(result)
+            })
+        }
     }
 
     /// # Safety
     /// As [`Self::update`].
     pub unsafe fn delete(&mut self, mut tid: pg_sys::ItemPointerData) -> WriteResult {
-        self.per_row(|writer| {
-            let mut failure = pg_sys::TM_FailureData::default();
-            let cid = pg_sys::GetCurrentCommandId(true);
-            outcome(pg_sys::heap_delete(writer.rel, &mut tid, cid, std::ptr::null_mut(), true, &mut failure, false))
-        })
+        // SAFETY: As [`Self::update`], as the caller promises.
+        unsafe {
+            self.per_row(|writer| {
+                let mut failure = pg_sys::TM_FailureData::default();
+                let cid = pg_sys::GetCurrentCommandId(true);
+                outcome(pg_sys::heap_delete(writer.rel, &mut tid, cid, std::ptr::null_mut(), true, &mut failure, false))
+            })
+        }
     }
 
     /// Reads the row version at `tid` into `values` and `nulls` (state attributes included) if the snapshot sees it. The Datums point into
@@ -136,13 +154,16 @@ impl Writer {
         values: &mut [Datum],
         nulls: &mut [bool],
     ) -> bool {
-        if !self.fetch_slot(tid, snapshot) {
-            return false;
+        // SAFETY: the caller promises: `snapshot` is active or registered; the slices have one element per attribute.
+        unsafe {
+            if !self.fetch_slot(tid, snapshot) {
+                return false;
+            }
+            let (found, empty) = crate::pg::slot::all(self.fetched);
+            values.copy_from_slice(found);
+            nulls.copy_from_slice(empty);
+            true
         }
-        let (found, empty) = crate::pg::slot::all(self.fetched);
-        values.copy_from_slice(found);
-        nulls.copy_from_slice(empty);
-        true
     }
 
     /// Closes the indexes and frees all memory; locks stay until the end of the transaction.
@@ -150,45 +171,68 @@ impl Writer {
     /// # Safety
     /// The relation is still open.
     pub unsafe fn close(mut self) {
-        self.release();
+        // SAFETY: The relation is still open, as the caller promises.
+        unsafe {
+            self.release();
+        }
     }
 
     unsafe fn release(&mut self) {
-        if std::mem::replace(&mut self.closed, true) {
-            return;
+        // SAFETY: the writer is open: its slot and its buffers are its own.
+        unsafe {
+            if std::mem::replace(&mut self.closed, true) {
+                return;
+            }
+            if !self.bulk.is_null() {
+                pg_sys::FreeBulkInsertState(self.bulk);
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(self.fetched);
+            pg_sys::ExecDropSingleTupleTableSlot(self.written);
+            pg_sys::ExecCloseIndices(self.info);
+            pg_sys::FreeExecutorState(self.estate);
         }
-        if !self.bulk.is_null() {
-            pg_sys::FreeBulkInsertState(self.bulk);
-        }
-        pg_sys::ExecDropSingleTupleTableSlot(self.fetched);
-        pg_sys::ExecDropSingleTupleTableSlot(self.written);
-        pg_sys::ExecCloseIndices(self.info);
-        pg_sys::FreeExecutorState(self.estate);
     }
 
     /// Runs `work` in memory that is reset before the next row.
     unsafe fn per_row<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let expressions = (*self.estate).es_per_tuple_exprcontext;
-        let expressions =
-            if expressions.is_null() { pg_sys::MakePerTupleExprContext(self.estate) } else { expressions };
-        let memory = (*expressions).ecxt_per_tuple_memory;
-        pg_sys::MemoryContextReset(memory);
-        in_context(memory, || work(self))
+        // SAFETY: the context of the row is the writer's own and is reset before the next row.
+        unsafe {
+            let expressions = (*self.estate).es_per_tuple_exprcontext;
+            let expressions =
+                if expressions.is_null() { pg_sys::MakePerTupleExprContext(self.estate) } else { expressions };
+            let memory = (*expressions).ecxt_per_tuple_memory;
+            pg_sys::MemoryContextReset(memory);
+            in_context(memory, || work(self))
+        }
     }
 
     unsafe fn form(&self, values: &[Datum], nulls: &[bool]) -> pg_sys::HeapTuple {
-        form_tuple(self.rel, values, nulls)
+        // SAFETY: one value and one flag for each attribute of the relation, which is open.
+        unsafe { form_tuple(self.rel, values, nulls) }
     }
 
     unsafe fn insert_index_tuples(&mut self, tuple: pg_sys::HeapTuple, summarizing: bool) {
-        if (*self.info).ri_NumIndices == 0 {
-            return;
-        }
-        pg_sys::ExecStoreHeapTuple(tuple, self.written, false);
-        // update = false: true would ask the estate's range table which columns changed, only to pass a hint to the index.
-        #[cfg(feature = "pg15")]
-        {
-            let _ = summarizing;
+        // SAFETY: `tuple` is a tuple of that shape.
+        unsafe {
+            if (*self.info).ri_NumIndices == 0 {
+                return;
+            }
+            pg_sys::ExecStoreHeapTuple(tuple, self.written, false);
+            // update = false: true would ask the estate's range table which columns changed, only to pass a hint to the index.
+            #[cfg(feature = "pg15")]
+            {
+                let _ = summarizing;
+                pg_sys::ExecInsertIndexTuples(
+                    self.info,
+                    self.written,
+                    self.estate,
+                    false,
+                    false,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                );
+            }
+            #[cfg(not(feature = "pg15"))]
             pg_sys::ExecInsertIndexTuples(
                 self.info,
                 self.written,
@@ -197,33 +241,26 @@ impl Writer {
                 false,
                 std::ptr::null_mut(),
                 std::ptr::null_mut(),
+                summarizing,
             );
+            // The tuple is freed with the row's memory.
+            crate::pg::slot::clear(self.written);
         }
-        #[cfg(not(feature = "pg15"))]
-        pg_sys::ExecInsertIndexTuples(
-            self.info,
-            self.written,
-            self.estate,
-            false,
-            false,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            summarizing,
-        );
-        // The tuple is freed with the row's memory.
-        crate::pg::slot::clear(self.written);
     }
 
     unsafe fn fetch_slot(&mut self, tid: pg_sys::ItemPointerData, snapshot: pg_sys::Snapshot) -> bool {
-        crate::pg::slot::clear(self.fetched);
-        let tuple = &raw mut (*self.fetched_buffer_slot()).base.tupdata;
-        (*tuple).t_self = tid;
-        let mut buffer: pg_sys::Buffer = pg_sys::InvalidBuffer as _;
-        if !pg_sys::heap_fetch(self.rel, snapshot, tuple, &mut buffer, false) {
-            return false;
+        // SAFETY: `snapshot` is registered by the caller.
+        unsafe {
+            crate::pg::slot::clear(self.fetched);
+            let tuple = &raw mut (*self.fetched_buffer_slot()).base.tupdata;
+            (*tuple).t_self = tid;
+            let mut buffer: pg_sys::Buffer = pg_sys::InvalidBuffer as _;
+            if !pg_sys::heap_fetch(self.rel, snapshot, tuple, &mut buffer, false) {
+                return false;
+            }
+            pg_sys::ExecStorePinnedBufferHeapTuple(tuple, self.fetched, buffer);
+            true
         }
-        pg_sys::ExecStorePinnedBufferHeapTuple(tuple, self.fetched, buffer);
-        true
     }
 
     fn fetched_buffer_slot(&self) -> *mut pg_sys::BufferHeapTupleTableSlot {
@@ -242,19 +279,25 @@ impl Drop for Writer {
 
 /// Forms a tuple of `rel` in the current memory context. Values of any origin may be TOAST pointers or expanded objects: heap copies them.
 pub(super) unsafe fn form_tuple(rel: pg_sys::Relation, values: &[Datum], nulls: &[bool]) -> pg_sys::HeapTuple {
-    let desc = (*rel).rd_att;
-    assert!(values.len() == (*desc).natts as usize && nulls.len() == values.len(), "one value for each attribute");
-    let tuple = pg_sys::heap_form_tuple(desc, values.as_ptr() as *mut Datum, nulls.as_ptr() as *mut bool);
-    (*tuple).t_tableOid = (*rel).rd_id;
-    tuple
+    // SAFETY: `rel` is open.
+    unsafe {
+        let desc = (*rel).rd_att;
+        assert!(values.len() == (*desc).natts as usize && nulls.len() == values.len(), "one value for each attribute");
+        let tuple = pg_sys::heap_form_tuple(desc, values.as_ptr() as *mut Datum, nulls.as_ptr() as *mut bool);
+        (*tuple).t_tableOid = (*rel).rd_id;
+        tuple
+    }
 }
 
 /// Runs `work` with `context` current; on error PostgreSQL resets the current context itself.
 unsafe fn in_context<T>(context: pg_sys::MemoryContext, work: impl FnOnce() -> T) -> T {
-    let caller = pg_sys::MemoryContextSwitchTo(context);
-    let result = work();
-    pg_sys::MemoryContextSwitchTo(caller);
-    result
+    // SAFETY: `context` is a live memory context.
+    unsafe {
+        let caller = pg_sys::MemoryContextSwitchTo(context);
+        let result = work();
+        pg_sys::MemoryContextSwitchTo(caller);
+        result
+    }
 }
 
 fn outcome(result: pg_sys::TM_Result::Type) -> WriteResult {

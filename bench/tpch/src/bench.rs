@@ -9,7 +9,7 @@ use crate::changes::{self, Change};
 use crate::compare::differences;
 use crate::query::{self, Query};
 use crate::{data, report};
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use postgres::{Client, NoTls};
 use std::path::PathBuf;
 use std::time::Instant;

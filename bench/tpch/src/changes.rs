@@ -117,7 +117,10 @@ pub fn of(query: &Query) -> Change {
             "FROM supplier, lineitem, orders, nation WHERE s_suppkey = l_suppkey AND o_orderkey = l_orderkey AND o_orderstatus = 'F' \
              AND l_receiptdate > l_commitdate AND s_nationkey = n_nationkey AND n_name = 'SAUDI ARABIA'",
         ),
-        22 => (ORDERS, "FROM orders, customer WHERE o_custkey = c_custkey AND substring(c_phone from 1 for 2) IN ('13', '31', '23', '29', '30', '18', '17')"),
+        22 => (
+            ORDERS,
+            "FROM orders, customer WHERE o_custkey = c_custkey AND substring(c_phone from 1 for 2) IN ('13', '31', '23', '29', '30', '18', '17')",
+        ),
         _ => (LINEITEM, "FROM lineitem WHERE l_shipdate <= date '1998-09-02'"),
     };
     Change { table, key, set, relevant }

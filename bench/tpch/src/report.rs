@@ -5,8 +5,7 @@ use anyhow::Result;
 use postgres::Client;
 use std::fmt::Write;
 
-const HEAD: &str =
-    "| query | changed table | strategies | recomputing | 1 row | ratio | 100 rows | ratio | 1 % | ratio |\n\
+const HEAD: &str = "| query | changed table | strategies | recomputing | 1 row | ratio | 100 rows | ratio | 1 % | ratio |\n\
                     |---|---|---|--:|--:|--:|--:|--:|--:|--:|";
 
 const INTRODUCTION: &str = "# TPC-H

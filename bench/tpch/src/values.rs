@@ -80,11 +80,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
 
 /// A new value for a column that allows NULL.
 pub fn value(dice: &mut Dice, column: &str) -> String {
-    if dice.chance(6) {
-        "NULL".into()
-    } else {
-        present(dice, column)
-    }
+    if dice.chance(6) { "NULL".into() } else { present(dice, column) }
 }
 
 fn quoted(dice: &mut Dice, from: &[&str]) -> String {

@@ -6,7 +6,7 @@
 //! else. Equal values are compared with IS NOT DISTINCT FROM, so null-extended rows are covered.
 //! Called by `strategy`.
 
-use crate::fd::{closure, Fd, Item};
+use crate::fd::{Fd, Item, closure};
 use crate::model::{Atom, Col, Description, Equality, Join, OuterKind, Shape};
 
 /// Positions (from 0) of the output columns that form a key, smallest first; `None` when there is none.

@@ -133,10 +133,11 @@ impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
         let mut last: BTreeMap<K, (u32, &Rc<C>)> = BTreeMap::new();
         let pending = self.held.iter().filter(|(_, held)| held.consumed.is_none());
         for (level, held) in pending.filter(|(_, held)| key.is_none_or(|k| k == held.key)) {
-            if let Some((l, older)) = last.insert(held.key, (level, &held.set)) {
-                if l == level && worth(older.len(), held.set.len()) {
-                    return Some((level, Rc::clone(older), Rc::clone(&held.set)));
-                }
+            if let Some((l, older)) = last.insert(held.key, (level, &held.set))
+                && l == level
+                && worth(older.len(), held.set.len())
+            {
+                return Some((level, Rc::clone(older), Rc::clone(&held.set)));
             }
         }
         None

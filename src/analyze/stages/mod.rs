@@ -30,6 +30,7 @@ use self::eligible::{can_be_stage, can_split, is_stage};
 pub use self::parts::Call;
 use self::relation::{become_relation, select_all};
 use super::describe::KeyOf;
+use super::printed;
 use super::relations;
 use crate::pg::error::Result;
 use crate::pg::{deparse, ext, list, walk};
@@ -39,6 +40,8 @@ use pgrx::pg_sys;
 pub trait Stages {
     /// The relation of the next stage, from its SQL text. `joined`: the key by which it is joined to others, or empty.
     fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid>;
+    /// Whether stages are made.
+    fn makes(&self) -> bool;
     /// Whether the next stage is, or can be, one that is joined by this key.
     fn is_joined(&self, joined: &str) -> bool;
 }
@@ -48,18 +51,21 @@ pub trait Stages {
 /// # Safety
 /// `query` is a valid, expanded query.
 pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<*mut pg_sys::Query> {
-    let copy = ext::copy(query);
-    if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
-        return Ok(copy);
+    // SAFETY: `query` is a valid, expanded query, as the caller promises.
+    unsafe {
+        let copy = ext::copy(query);
+        if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
+            return Ok(copy);
+        }
+        ctes::inline(copy);
+        let copy = printed::or_none(super::grouping_sets::rewrite(copy))?.unwrap_or(copy);
+        let copy = printed::or_none(super::set_operations::rewrite(copy))?.unwrap_or(copy);
+        let mut cx = Splitter { known: Vec::new(), key_of, stages };
+        cx.values(copy)?;
+        let copy = cx.core(copy)?;
+        cx.block(copy, 0)?;
+        Ok(copy)
     }
-    ctes::inline(copy);
-    let copy = super::grouping_sets::rewrite(copy)?.unwrap_or(copy);
-    let copy = super::set_operations::rewrite(copy)?.unwrap_or(copy);
-    let mut cx = Splitter { known: Vec::new(), key_of, stages };
-    cx.values(copy)?;
-    let copy = cx.core(copy)?;
-    cx.block(copy, 0)?;
-    Ok(copy)
 }
 
 struct Splitter<'a> {
@@ -70,70 +76,81 @@ struct Splitter<'a> {
 
 impl Splitter<'_> {
     unsafe fn relation(&mut self, query: *mut pg_sys::Query) -> Result<pg_sys::Oid> {
-        self.joined_relation(query, "")
+        // SAFETY: `query` is a live tree of the server.
+        unsafe { self.joined_relation(query, "") }
     }
 
     unsafe fn joined_relation(&mut self, query: *mut pg_sys::Query, joined: &str) -> Result<pg_sys::Oid> {
-        let text = deparse::text(query);
-        if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
-            return Ok(*oid);
+        // SAFETY: `query` is a live tree of the server.
+        unsafe {
+            let text = if self.stages.makes() { printed::text(query)? } else { deparse::text(query) };
+            if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
+                return Ok(*oid);
+            }
+            let oid = self.stages.next(&text, joined)?;
+            self.known.push((text, oid));
+            Ok(oid)
         }
-        let oid = self.stages.next(&text, joined)?;
-        self.known.push((text, oid));
-        Ok(oid)
     }
 
     /// Replaces the stages of a block and of the plain blocks below it. `depth`: how many blocks are above.
     unsafe fn block(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
-        nullable::push_conditions(query);
-        for index in relations::in_from(query) {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-            if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
-                continue;
+        // SAFETY: `query` is a live tree of the server.
+        unsafe {
+            nullable::push_conditions(query);
+            for index in relations::in_from(query) {
+                let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+                if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
+                    continue;
+                }
+                let sub = (*rte).subquery;
+                // The row type of a stage has other names: row_to_json() would show them.
+                if (is_stage(sub) || nullable::hides_links(query, index, sub))
+                    && !relations::reads_whole_row(query, index)
+                {
+                    unused::blank(query, index, sub);
+                    let oid = self.relation(sub)?;
+                    become_relation(rte, oid)?;
+                } else if !(*sub).setOperations.is_null() {
+                    self.branches(sub, depth + 1)?;
+                } else {
+                    self.block(sub, depth + 1)?;
+                }
             }
-            let sub = (*rte).subquery;
-            // The row type of a stage has other names: row_to_json() would show them.
-            if (is_stage(sub) || nullable::hides_links(query, index, sub)) && !relations::reads_whole_row(query, index)
-            {
-                unused::blank(query, index, sub);
-                let oid = self.relation(sub)?;
-                become_relation(rte, oid)?;
-            } else if !(*sub).setOperations.is_null() {
-                self.branches(sub, depth + 1)?;
-            } else {
-                self.block(sub, depth + 1)?;
+            if !(*query).setOperations.is_null() {
+                return self.branches(query, depth);
             }
-        }
-        if !(*query).setOperations.is_null() {
-            return self.branches(query, depth);
-        }
-        self.values(query)?;
-        for link in walk::links(query) {
-            let sub = (*link).subselect.cast::<pg_sys::Query>();
-            let is_value = (*link).subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK && can_be_stage(sub);
-            if is_stage(sub) || is_value {
-                let oid = self.relation(sub)?;
-                (*link).subselect = select_all(sub, oid)?.cast();
-            } else {
-                self.block(sub, depth + 1)?;
+            self.values(query)?;
+            for link in walk::links(query) {
+                let sub = (*link).subselect.cast::<pg_sys::Query>();
+                let is_value = (*link).subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK && can_be_stage(sub);
+                if is_stage(sub) || is_value {
+                    let oid = self.relation(sub)?;
+                    (*link).subselect = select_all(sub, oid)?.cast();
+                } else {
+                    self.block(sub, depth + 1)?;
+                }
             }
+            Ok(())
         }
-        Ok(())
     }
 
     /// Branches of a set operation.
     unsafe fn branches(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
-        for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
-            if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
-                continue;
+        // SAFETY: `query` is a live tree of the server.
+        unsafe {
+            for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+                if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
+                    continue;
+                }
+                if is_stage((*rte).subquery) {
+                    let oid = self.relation((*rte).subquery)?;
+                    (*rte).subquery = select_all((*rte).subquery, oid)?;
+                } else {
+                    self.block((*rte).subquery, depth + 1)?;
+                }
             }
-            if is_stage((*rte).subquery) {
-                let oid = self.relation((*rte).subquery)?;
-                (*rte).subquery = select_all((*rte).subquery, oid)?;
-            } else {
-                self.block((*rte).subquery, depth + 1)?;
-            }
+            Ok(())
         }
-        Ok(())
     }
 }

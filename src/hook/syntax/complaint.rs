@@ -30,10 +30,13 @@ unsafe extern "C-unwind" {
 /// `text` is the query string; called from frames without destructors.
 #[allow(ffi_unwind_calls)] // no destructors here
 pub unsafe extern "C-unwind" fn raise(text: *const c_char, complaint: Complaint) {
-    if errstart(pgrx::PgLogLevel::ERROR as c_int, std::ptr::null()) {
-        errcode(pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR as c_int);
-        errmsg(c"%s".as_ptr(), complaint.message);
-        errposition(pg_mbstrlen_with_len(text, complaint.offset) + 1);
+    // SAFETY: the caller promises: `text` is the query string; called from frames without destructors.
+    unsafe {
+        if errstart(pgrx::PgLogLevel::ERROR as c_int, std::ptr::null()) {
+            errcode(pgrx::PgSqlErrorCode::ERRCODE_SYNTAX_ERROR as c_int);
+            errmsg(c"%s".as_ptr(), complaint.message);
+            errposition(pg_mbstrlen_with_len(text, complaint.offset) + 1);
+        }
+        errfinish(concat!(file!(), "\0").as_ptr().cast(), line!() as c_int, c"raise".as_ptr());
     }
-    errfinish(concat!(file!(), "\0").as_ptr().cast(), line!() as c_int, c"raise".as_ptr());
 }

@@ -66,8 +66,11 @@ fn install() -> Result<(), String> {
 /// # Safety
 /// The detour that owns the page is never changed again.
 unsafe fn seal(trampoline: *mut ()) {
-    let size = libc::sysconf(libc::_SC_PAGESIZE) as usize;
-    libc::mprotect(trampoline.map_addr(|at| at & !(size - 1)).cast(), size, libc::PROT_READ | libc::PROT_EXEC);
+    // SAFETY: The detour that owns the page is never changed again, as the caller promises.
+    unsafe {
+        let size = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+        libc::mprotect(trampoline.map_addr(|at| at & !(size - 1)).cast(), size, libc::PROT_READ | libc::PROT_EXEC);
+    }
 }
 
 /// The server's own `raw_parser`.
@@ -77,7 +80,10 @@ unsafe fn seal(trampoline: *mut ()) {
 #[inline(always)]
 #[allow(ffi_unwind_calls)] // the callers' frames have no destructors
 pub unsafe fn server_parser(text: *const c_char, mode: pg_sys::RawParseMode::Type) -> *mut pg_sys::List {
-    // SAFETY: set before the detour was enabled, never cleared after.
-    let parser = std::mem::transmute::<*mut (), RawParser>(TRAMPOLINE.load(Ordering::Relaxed));
-    parser(text, mode)
+    // SAFETY: the caller promises: as for `raw_parser`, and only from our own, for that has been jumped to; from frames without destructors.
+    unsafe {
+        // SAFETY: set before the detour was enabled, never cleared after.
+        let parser = std::mem::transmute::<*mut (), RawParser>(TRAMPOLINE.load(Ordering::Relaxed));
+        parser(text, mode)
+    }
 }

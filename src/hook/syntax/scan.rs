@@ -40,51 +40,57 @@ unsafe extern "C-unwind" {
 /// `text` is a C string.
 #[allow(ffi_unwind_calls)] // no destructors here
 pub unsafe extern "C-unwind" fn tokens(text: *const c_char) -> Tokens {
-    let mut tokens = Tokens { offsets: std::ptr::null_mut(), count: 0 };
-    let result = &raw mut tokens;
-    // What PG_TRY saves, the memory context as plpgsql does, and what says which messages are sent.
-    let (stack, callbacks) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
-    let context = pg_sys::CurrentMemoryContext;
-    let (to_client, to_log) = (pg_sys::client_min_messages, pg_sys::log_min_messages);
-    let jumped = cee_scape::call_with_sigsetjmp(false, |jump| {
-        pg_sys::PG_exception_stack = (jump as *const cee_scape::SigJmpBufFields).cast_mut().cast();
-        pg_sys::client_min_messages = ERROR;
-        pg_sys::log_min_messages = ERROR;
-        scan(text, result);
-        0
-    });
-    pg_sys::PG_exception_stack = stack;
-    pg_sys::error_context_stack = callbacks;
-    pg_sys::client_min_messages = to_client;
-    pg_sys::log_min_messages = to_log;
-    if jumped != 0 {
-        // errfinish jumps in ErrorContext.
-        pg_sys::CurrentMemoryContext = context;
-        FlushErrorState();
+    // SAFETY: `text` is a C string, as the caller promises.
+    unsafe {
+        let mut tokens = Tokens { offsets: std::ptr::null_mut(), count: 0 };
+        let result = &raw mut tokens;
+        // What PG_TRY saves, the memory context as plpgsql does, and what says which messages are sent.
+        let (stack, callbacks) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
+        let context = pg_sys::CurrentMemoryContext;
+        let (to_client, to_log) = (pg_sys::client_min_messages, pg_sys::log_min_messages);
+        let jumped = cee_scape::call_with_sigsetjmp(false, |jump| {
+            pg_sys::PG_exception_stack = (jump as *const cee_scape::SigJmpBufFields).cast_mut().cast();
+            pg_sys::client_min_messages = ERROR;
+            pg_sys::log_min_messages = ERROR;
+            scan(text, result);
+            0
+        });
+        pg_sys::PG_exception_stack = stack;
+        pg_sys::error_context_stack = callbacks;
+        pg_sys::client_min_messages = to_client;
+        pg_sys::log_min_messages = to_log;
+        if jumped != 0 {
+            // errfinish jumps in ErrorContext.
+            pg_sys::CurrentMemoryContext = context;
+            FlushErrorState();
+        }
+        tokens
     }
-    tokens
 }
 
 /// Scans to the end; errors jump out of it.
 #[allow(ffi_unwind_calls)] // no destructors here
 unsafe fn scan(text: *const c_char, tokens: *mut Tokens) {
-    let mut state = std::mem::zeroed::<pg_sys::core_yy_extra_type>();
-    let extra = &raw mut state;
-    // An empty list of keywords: every word is an identifier, told apart by its text, so token numbers, which differ by version, do not matter.
-    let keywords = std::mem::zeroed::<pg_sys::ScanKeywordList>();
-    let scanner = scanner_init(text, extra, &keywords, std::ptr::null());
+    // SAFETY: `text` ends with a NUL; `tokens` points to memory of the caller.
+    unsafe {
+        let mut state = std::mem::zeroed::<pg_sys::core_yy_extra_type>();
+        let extra = &raw mut state;
+        // An empty list of keywords: every word is an identifier, told apart by its text, so token numbers, which differ by version, do not matter.
+        let keywords = std::mem::zeroed::<pg_sys::ScanKeywordList>();
+        let scanner = scanner_init(text, extra, &keywords, std::ptr::null());
 
-    let mut capacity = 64;
-    (*tokens).offsets = palloc(capacity * size_of::<usize>()).cast();
-    let mut value = std::mem::zeroed::<pg_sys::core_YYSTYPE>();
-    let mut location: c_int = 0;
-    while core_yylex(&mut value, &mut location, scanner) != 0 {
-        if (*tokens).count == capacity {
-            capacity *= 2;
-            (*tokens).offsets = repalloc((*tokens).offsets.cast(), capacity * size_of::<usize>()).cast();
+        let mut capacity = 64;
+        (*tokens).offsets = palloc(capacity * size_of::<usize>()).cast();
+        let mut value = std::mem::zeroed::<pg_sys::core_YYSTYPE>();
+        let mut location: c_int = 0;
+        while core_yylex(&mut value, &mut location, scanner) != 0 {
+            if (*tokens).count == capacity {
+                capacity *= 2;
+                (*tokens).offsets = repalloc((*tokens).offsets.cast(), capacity * size_of::<usize>()).cast();
+            }
+            *(*tokens).offsets.add((*tokens).count) = location as usize;
+            (*tokens).count += 1;
         }
-        *(*tokens).offsets.add((*tokens).count) = location as usize;
-        (*tokens).count += 1;
+        scanner_finish(scanner);
     }
-    scanner_finish(scanner);
 }

@@ -7,6 +7,7 @@
 
 mod group;
 mod output;
+mod packed;
 mod parts;
 mod state;
 
@@ -14,7 +15,7 @@ use super::apply::Changes;
 use super::full::Filled;
 use super::keyed::KeyedSql;
 use super::tview::Size;
-use super::{locks, sql, Job};
+use super::{Job, locks, sql};
 use crate::analyze::delta::Weighted;
 use crate::analyze::fold::Fold;
 use crate::analyze::texts::Texts;
@@ -30,13 +31,16 @@ use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
 use group::Groups;
 use output::Outputs;
-use pgrx::{pg_sys, IntoDatum};
+use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Rows that are fetched at once. As many as work_mem holds are taken in together: their new groups are looked up with one
 /// query, which may scan the TVIEW for them.
 const FETCH: i64 = 1000;
+
+/// After how many rows memory is looked at.
+const LOOK: usize = 256;
 
 /// Texts of a fold for one set of changed relations.
 pub struct FoldSql {
@@ -56,8 +60,15 @@ impl Job<'_> {
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = match size {
             Size::FEW => {
-                if self.lead(|job| job.collect(&mut groups, &arena, sql, size))?.is_none() {
+                let Some(fits) = self.lead(|job| job.collect(&mut groups, &arena, sql, size))? else {
                     return self.without_lead();
+                };
+                if !fits {
+                    // Nobody may hold some keys who waits for all: none are held yet.
+                    drop(groups);
+                    drop(arena);
+                    locks::all_keys(self.tview);
+                    return self.fold_in_parts(sql, keyed, size);
                 }
                 if groups.is_empty() {
                     return Ok(());
@@ -75,8 +86,13 @@ impl Job<'_> {
             }
             _ if sql.delta.before.is_some() => {
                 locks::all_keys(self.tview);
-                if self.lead(|job| job.collect(&mut groups, &arena, sql, size))?.is_none() {
+                let Some(fits) = self.lead(|job| job.collect(&mut groups, &arena, sql, size))? else {
                     return self.without_lead();
+                };
+                if !fits {
+                    drop(groups);
+                    drop(arena);
+                    return self.fold_in_parts(sql, keyed, size);
                 }
                 let snapshot = self.snapshot();
                 self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
@@ -105,17 +121,30 @@ impl Job<'_> {
         key.iter().filter_map(|k| fold.positions.iter().position(|p| *p == k.at)).collect()
     }
 
-    fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<()> {
+    /// Reads the rows of the delta; false when they do not fit into memory.
+    fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<bool> {
+        let (mut rows, mut fits) = (0usize, true);
         for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
             let session = Session::open();
             let plan = self.choose(&session, text, size)?.plan;
-            let rows = session.query(&plan);
-            // SAFETY: rows are as the text of the delta has them.
-            arena.enter(|| unsafe { groups.add(&rows, arena) });
+            session.each(&plan, &mut |values, nulls| {
+                if !fits {
+                    return;
+                }
+                // SAFETY: rows are as the text of the delta has them.
+                arena.enter(|| unsafe { groups.add_row(|i| (!nulls[i]).then_some(values[i]), arena) });
+                rows += 1;
+                if rows % LOOK == 0 {
+                    fits = arena.size() + groups.waiting_size() <= memory::hash_mem();
+                }
+            });
+            if !fits {
+                break;
+            }
         }
-        Ok(())
+        Ok(fits)
     }
 
     /// Batch by batch, so that memory beyond work_mem depends on the number of groups and not on that of rows.
@@ -220,7 +249,10 @@ impl Job<'_> {
         size: Size,
     ) -> Result<()> {
         let positions = self.key_positions();
-        let redo = groups.to_recompute(&positions);
+        let mut redo = groups.to_recompute(&positions);
+        if !redo.is_empty() && self.may_meet() {
+            redo = (0..groups.len()).collect();
+        }
         let tview = self.tview;
         let Some(fold) = &tview.fold else { return Ok(()) };
         let mut changes = Changes::new(self.rel);
@@ -285,14 +317,17 @@ unsafe fn compose(
     state: &[usize],
     row: &mut Filled,
 ) {
-    let mut put = |i: usize, value: Option<pg_sys::Datum>| {
-        row.nulls[i] = value.is_none();
-        row.values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
-    };
-    groups.compose(g, outputs, columns, &mut put);
-    put(state[0], groups.rows(g).into_datum());
-    for (i, value) in groups.dump(g).into_iter().enumerate() {
-        put(state[i + 1], value);
+    // SAFETY: the group exists in `groups`; the row belongs to the TVIEW that is open.
+    unsafe {
+        let mut put = |i: usize, value: Option<pg_sys::Datum>| {
+            row.nulls[i] = value.is_none();
+            row.values[i] = value.unwrap_or(pg_sys::Datum::from(0usize));
+        };
+        groups.compose(g, outputs, columns, &mut put);
+        put(state[0], groups.rows(g).into_datum());
+        for (i, value) in groups.stored(g).into_iter().enumerate() {
+            put(state[i + 1], value);
+        }
     }
 }
 

@@ -4,17 +4,17 @@
 //! group that goes does so before another one with the same key comes.
 //! Called by the strategy when all keys are locked.
 
-use super::group::Groups;
 use super::FoldSql;
+use super::group::Groups;
 use crate::analyze::fold::Fold;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
 use crate::pg::spi::Session;
+use crate::refresh::Job;
 use crate::refresh::keyed::KeyedSql;
 use crate::refresh::rows::Rows;
 use crate::refresh::tview::Size;
-use crate::refresh::Job;
 use pgrx::pg_sys::{self, Datum};
 
 /// How many parts there are on disk.
@@ -32,6 +32,10 @@ impl Job<'_> {
     pub(super) fn fold_in_parts(&mut self, sql: &FoldSql, keyed: Option<&KeyedSql>, size: Size) -> Result<()> {
         let tview = self.tview;
         let Some(fold) = &tview.fold else { return Err(Error::Internal("no fold".into())) };
+        if self.may_meet() {
+            // Parts are written one after the other.
+            return self.instead();
+        }
         // SAFETY: the descriptor lives in the current context, as the rows do.
         let mut parts: Vec<Rows> = unsafe {
             let desc = descriptor(fold);
@@ -95,14 +99,17 @@ impl Job<'_> {
 
 /// Of the rows that the text of a delta has: weight, keys, arguments, conditions.
 unsafe fn descriptor(fold: &Fold) -> pg_sys::TupleDesc {
-    let weight = (pg_sys::INT8OID, -1, pg_sys::InvalidOid);
-    let filter = (pg_sys::BOOLOID, -1, pg_sys::InvalidOid);
-    let mut types = vec![weight];
-    types.extend(fold.key_types.iter().chain(&fold.arg_types));
-    types.extend(std::iter::repeat_n(filter, fold.filter_count));
-    let desc = pg_sys::CreateTemplateTupleDesc(types.len() as i32);
-    for (number, of) in (1i16..).zip(&types) {
-        pg_sys::TupleDescInitEntry(desc, number, c"".as_ptr(), of.0, of.1, 0);
+    // SAFETY: a new descriptor in the current context, each attribute set once.
+    unsafe {
+        let weight = (pg_sys::INT8OID, -1, pg_sys::InvalidOid);
+        let filter = (pg_sys::BOOLOID, -1, pg_sys::InvalidOid);
+        let mut types = vec![weight];
+        types.extend(fold.key_types.iter().chain(&fold.arg_types));
+        types.extend(std::iter::repeat_n(filter, fold.filter_count));
+        let desc = pg_sys::CreateTemplateTupleDesc(types.len() as i32);
+        for (number, of) in (1i16..).zip(&types) {
+            pg_sys::TupleDescInitEntry(desc, number, c"".as_ptr(), of.0, of.1, 0);
+        }
+        desc
     }
-    desc
 }

@@ -42,28 +42,31 @@ impl<'a> States<'a> {
     /// # Safety
     /// The current memory context outlives the result.
     pub unsafe fn new(fold: &'a Fold) -> States<'a> {
-        let context = aggregate::context();
-        let machines = fold.states.iter().map(|s| match &s.kind {
-            StateKind::Moving { moving, .. } => Some(Machine::new(moving, context)),
-            _ => None,
-        });
-        let results = fold.aggregates.iter().map(|a| match a {
-            Aggregate::Moving { moving, .. } => Some(Machine::new(moving, context)),
-            _ => None,
-        });
-        let order = fold.states.iter().map(|s| match &s.kind {
-            StateKind::Extremum { type_, .. } => {
-                let entry = pg_sys::lookup_type_cache(type_.0, pg_sys::TYPECACHE_CMP_PROC_FINFO as i32);
-                Some(&raw mut (*entry).cmp_proc_finfo)
+        // SAFETY: The current memory context outlives the result, as the caller promises.
+        unsafe {
+            let context = aggregate::context();
+            let machines = fold.states.iter().map(|s| match &s.kind {
+                StateKind::Moving { moving, .. } => Some(Machine::new(moving, context)),
+                _ => None,
+            });
+            let results = fold.aggregates.iter().map(|a| match a {
+                Aggregate::Moving { moving, .. } => Some(Machine::new(moving, context)),
+                _ => None,
+            });
+            let order = fold.states.iter().map(|s| match &s.kind {
+                StateKind::Extremum { type_, .. } => {
+                    let entry = pg_sys::lookup_type_cache(type_.0, pg_sys::TYPECACHE_CMP_PROC_FINFO as i32);
+                    Some(&raw mut (*entry).cmp_proc_finfo)
+                }
+                _ => None,
+            });
+            States {
+                fold,
+                machines: machines.collect(),
+                results: results.collect(),
+                order: order.collect(),
+                home: pg_sys::CurrentMemoryContext,
             }
-            _ => None,
-        });
-        States {
-            fold,
-            machines: machines.collect(),
-            results: results.collect(),
-            order: order.collect(),
-            home: pg_sys::CurrentMemoryContext,
         }
     }
 
@@ -85,21 +88,24 @@ impl<'a> States<'a> {
     /// # Safety
     /// The values are of the states' types; the context of `new` is current.
     pub unsafe fn restore(&mut self, values: &[Option<Datum>]) -> Vec<Cell> {
-        let mut cells = Vec::with_capacity(values.len());
-        for (i, s) in self.fold.states.iter().enumerate() {
-            let count = |v: Option<Datum>| v.and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
-            let cell = match &s.kind {
-                StateKind::Count | StateKind::Trues => Cell::Count(count(values[i])),
-                StateKind::Extremum { type_, .. } => Cell::Extremum(values[i].map(|d| copy(d, type_))),
-                StateKind::Sum { short } => Cell::Sum(values[i].map_or(0.0, |d| float(d, *short))),
-                StateKind::Moving { counter, .. } => match &mut self.machines[i] {
-                    Some(m) => Cell::Moving(m.restore(values[i], counter.map(|c| count(values[c])))),
-                    None => Cell::Count(0),
-                },
-            };
-            cells.push(cell);
+        // SAFETY: the caller promises: the values are of the states' types; the context of `new` is current.
+        unsafe {
+            let mut cells = Vec::with_capacity(values.len());
+            for (i, s) in self.fold.states.iter().enumerate() {
+                let count = |v: Option<Datum>| v.and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
+                let cell = match &s.kind {
+                    StateKind::Count | StateKind::Trues => Cell::Count(count(values[i])),
+                    StateKind::Extremum { type_, .. } => Cell::Extremum(values[i].map(|d| copy(d, type_))),
+                    StateKind::Sum { short } => Cell::Sum(values[i].map_or(0.0, |d| float(d, *short))),
+                    StateKind::Moving { counter, .. } => match &mut self.machines[i] {
+                        Some(m) => Cell::Moving(m.restore(values[i], counter.map(|c| count(values[c])))),
+                        None => Cell::Count(0),
+                    },
+                };
+                cells.push(cell);
+            }
+            cells
         }
-        cells
     }
 
     /// Takes a row in (positive weight) or out; false when the group must be recomputed.
@@ -107,58 +113,61 @@ impl<'a> States<'a> {
     /// # Safety
     /// As `restore`, but the current context may be a shorter one.
     pub unsafe fn take(&mut self, cells: &mut [Cell], row: &Input, weight: i64) -> bool {
-        for (i, s) in self.fold.states.iter().enumerate() {
-            if s.filter.is_some_and(|f| !row.filters[f]) && !fault::on(Fault::IgnoreFilters) {
-                continue;
-            }
-            let arg = s.arg.and_then(|a| row.args[a]);
-            let ok = match &mut cells[i] {
-                Cell::Count(n) => {
-                    let counts = match s.kind {
-                        StateKind::Trues => arg.is_some_and(|d| d.value() & 0xff != 0),
-                        _ => s.arg.is_none() || arg.is_some() || fault::on(Fault::CountNulls),
-                    };
-                    *n += if counts { weight } else { 0 };
-                    true
+        // SAFETY: the cells were made by this fold, the row has its input types.
+        unsafe {
+            for (i, s) in self.fold.states.iter().enumerate() {
+                if s.filter.is_some_and(|f| !row.filters[f]) && !fault::on(Fault::IgnoreFilters) {
+                    continue;
                 }
-                Cell::Sum(sum) => {
-                    if let (Some(d), StateKind::Sum { short }) = (arg, &s.kind) {
-                        *sum += float(d, *short) * weight as f64;
+                let arg = s.arg.and_then(|a| row.args[a]);
+                let ok = match &mut cells[i] {
+                    Cell::Count(n) => {
+                        let counts = match s.kind {
+                            StateKind::Trues => arg.is_some_and(|d| d.value() & 0xff != 0),
+                            _ => s.arg.is_none() || arg.is_some() || fault::on(Fault::CountNulls),
+                        };
+                        *n += if counts { weight } else { 0 };
+                        true
                     }
-                    sum.is_finite()
-                }
-                Cell::Extremum(best) => match (arg, &s.kind, self.order[i]) {
-                    (Some(d), StateKind::Extremum { max, type_ }, Some(order)) => {
-                        let before = pg_sys::MemoryContextSwitchTo(self.home);
-                        let ok = extremum(best, d, weight > 0, *max, type_, order);
-                        pg_sys::MemoryContextSwitchTo(before);
-                        ok
-                    }
-                    _ => true,
-                },
-                Cell::Moving(state) => match &mut self.machines[i] {
-                    None => false,
-                    Some(machine) => {
-                        let mut ok = true;
-                        for _ in 0..weight.unsigned_abs() {
-                            if weight > 0 {
-                                machine.advance(state, arg);
-                            } else {
-                                ok &= machine.retreat(state, arg);
-                            }
-                            if !ok {
-                                break;
-                            }
+                    Cell::Sum(sum) => {
+                        if let (Some(d), StateKind::Sum { short }) = (arg, &s.kind) {
+                            *sum += float(d, *short) * weight as f64;
                         }
-                        ok
+                        sum.is_finite()
                     }
-                },
-            };
-            if !ok {
-                return false;
+                    Cell::Extremum(best) => match (arg, &s.kind, self.order[i]) {
+                        (Some(d), StateKind::Extremum { max, type_ }, Some(order)) => {
+                            let before = pg_sys::MemoryContextSwitchTo(self.home);
+                            let ok = extremum(best, d, weight > 0, *max, type_, order);
+                            pg_sys::MemoryContextSwitchTo(before);
+                            ok
+                        }
+                        _ => true,
+                    },
+                    Cell::Moving(state) => match &mut self.machines[i] {
+                        None => false,
+                        Some(machine) => {
+                            let mut ok = true;
+                            for _ in 0..weight.unsigned_abs() {
+                                if weight > 0 {
+                                    machine.advance(state, arg);
+                                } else {
+                                    ok &= machine.retreat(state, arg);
+                                }
+                                if !ok {
+                                    break;
+                                }
+                            }
+                            ok
+                        }
+                    },
+                };
+                if !ok {
+                    return false;
+                }
             }
+            true
         }
-        true
     }
 
     /// The state attributes after the number of rows.
@@ -166,18 +175,21 @@ impl<'a> States<'a> {
     /// # Safety
     /// As `restore`.
     pub unsafe fn dump(&mut self, cells: &[Cell]) -> Vec<Option<Datum>> {
-        let mut out = Vec::with_capacity(cells.len());
-        for (i, cell) in cells.iter().enumerate() {
-            out.push(match (cell, &mut self.machines[i], &self.fold.states[i].kind) {
-                (Cell::Count(n), _, _) => n.into_datum(),
-                (Cell::Extremum(d), _, _) => *d,
-                (Cell::Moving(state), Some(machine), _) => machine.dump(state),
-                (Cell::Sum(sum), _, StateKind::Sum { short: true }) => (*sum as f32).into_datum(),
-                (Cell::Sum(sum), _, _) => sum.into_datum(),
-                _ => None,
-            });
+        // SAFETY: the cells were made by this fold.
+        unsafe {
+            let mut out = Vec::with_capacity(cells.len());
+            for (i, cell) in cells.iter().enumerate() {
+                out.push(match (cell, &mut self.machines[i], &self.fold.states[i].kind) {
+                    (Cell::Count(n), _, _) => n.into_datum(),
+                    (Cell::Extremum(d), _, _) => *d,
+                    (Cell::Moving(state), Some(machine), _) => machine.dump(state),
+                    (Cell::Sum(sum), _, StateKind::Sum { short: true }) => (*sum as f32).into_datum(),
+                    (Cell::Sum(sum), _, _) => sum.into_datum(),
+                    _ => None,
+                });
+            }
+            out
         }
-        out
     }
 
     /// The result of aggregate `a`.
@@ -185,29 +197,32 @@ impl<'a> States<'a> {
     /// # Safety
     /// As `restore`.
     pub unsafe fn result(&mut self, a: usize, rows: i64, cells: &[Cell]) -> Option<Datum> {
-        let count = |i: usize| if let Cell::Count(n) = cells[i] { n } else { 0 };
-        match &self.fold.aggregates[a] {
-            Aggregate::Rows => rows.into_datum(),
-            Aggregate::Count(i) => count(*i).into_datum(),
-            Aggregate::Bool { and, trues, count: n } => match (count(*trues), count(*n)) {
-                (_, 0) => None,
-                (trues, n) => (if *and { trues == n } else { trues > 0 }).into_datum(),
-            },
-            Aggregate::Extremum(i) => match cells[*i] {
-                Cell::Extremum(d) => d,
-                _ => None,
-            },
-            Aggregate::Moving { state, .. } => match (&cells[*state], &mut self.results[a]) {
-                (Cell::Moving(s), Some(machine)) => machine.result(s),
-                _ => None,
-            },
-            Aggregate::Sum { state, count: n, average, short } => match (cells[*state], count(*n)) {
-                (_, 0) => None,
-                (Cell::Sum(sum), n) if *average => (sum / n as f64).into_datum(),
-                (Cell::Sum(sum), _) if *short => (sum as f32).into_datum(),
-                (Cell::Sum(sum), _) => sum.into_datum(),
-                _ => None,
-            },
+        // SAFETY: the cells were made by this fold.
+        unsafe {
+            let count = |i: usize| if let Cell::Count(n) = cells[i] { n } else { 0 };
+            match &self.fold.aggregates[a] {
+                Aggregate::Rows => rows.into_datum(),
+                Aggregate::Count(i) => count(*i).into_datum(),
+                Aggregate::Bool { and, trues, count: n } => match (count(*trues), count(*n)) {
+                    (_, 0) => None,
+                    (trues, n) => (if *and { trues == n } else { trues > 0 }).into_datum(),
+                },
+                Aggregate::Extremum(i) => match cells[*i] {
+                    Cell::Extremum(d) => d,
+                    _ => None,
+                },
+                Aggregate::Moving { state, .. } => match (&cells[*state], &mut self.results[a]) {
+                    (Cell::Moving(s), Some(machine)) => machine.result(s),
+                    _ => None,
+                },
+                Aggregate::Sum { state, count: n, average, short } => match (cells[*state], count(*n)) {
+                    (_, 0) => None,
+                    (Cell::Sum(sum), n) if *average => (sum / n as f64).into_datum(),
+                    (Cell::Sum(sum), _) if *short => (sum as f32).into_datum(),
+                    (Cell::Sum(sum), _) => sum.into_datum(),
+                    _ => None,
+                },
+            }
         }
     }
 }
@@ -225,18 +240,20 @@ pub fn width(of: &Type) -> (bool, i16) {
 /// # Safety
 /// `value` is of the type.
 pub unsafe fn copy(value: Datum, of: &Type) -> Datum {
-    let (by_value, len) = width(of);
-    if len == -1 {
-        return pg_sys::pg_detoast_datum_copy(value.cast_mut_ptr()).into();
+    // SAFETY: `value` is of the type, as the caller promises.
+    unsafe {
+        let (by_value, len) = width(of);
+        if len == -1 {
+            return pg_sys::pg_detoast_datum_copy(value.cast_mut_ptr()).into();
+        }
+        ext::copy_datum(value, by_value, i32::from(len))
     }
-    ext::copy_datum(value, by_value, i32::from(len))
 }
 
 unsafe fn float(d: Datum, short: bool) -> f64 {
-    if short {
-        f32::from_datum(d, false).map_or(0.0, f64::from)
-    } else {
-        f64::from_datum(d, false).unwrap_or(0.0)
+    // SAFETY: a float4 or float8, as `short` says; both are passed by value on every server of 64 bits.
+    unsafe {
+        if short { f32::from_datum(d, false).map_or(0.0, f64::from) } else { f64::from_datum(d, false).unwrap_or(0.0) }
     }
 }
 
@@ -249,16 +266,19 @@ unsafe fn extremum(
     of: &Type,
     order: *mut pg_sys::FmgrInfo,
 ) -> bool {
-    let Some(b) = *best else {
-        if comes {
+    // SAFETY: `order` points to memory of the caller.
+    unsafe {
+        let Some(b) = *best else {
+            if comes {
+                *best = Some(copy(value, of));
+            }
+            return comes;
+        };
+        let compared = pg_sys::FunctionCall2Coll(order, of.2, value, b).value() as i32;
+        let better = if max { compared > 0 } else { compared < 0 };
+        if comes && better {
             *best = Some(copy(value, of));
         }
-        return comes;
-    };
-    let compared = pg_sys::FunctionCall2Coll(order, of.2, value, b).value() as i32;
-    let better = if max { compared > 0 } else { compared < 0 };
-    if comes && better {
-        *best = Some(copy(value, of));
+        comes || (!better && compared != 0) || fault::on(Fault::KeepExtremum)
     }
-    comes || (!better && compared != 0) || fault::on(Fault::KeepExtremum)
 }

@@ -226,9 +226,9 @@ fn draft(seed: u64, features: Features) -> Case {
         let is_tview = number >= plain;
         let is_late = late && number == plain + count;
         let depth = if schema.large { 1 } else { dice.weighted(&[(14, 0), (34, 1), (27, 2), (25, 3)]) };
-        let mut gen = Gen::new(dice, &schema, &sources);
-        let query = gen.query(depth);
-        let mut facts = std::mem::take(&mut gen.facts);
+        let mut query_gen = Gen::new(dice, &schema, &sources);
+        let query = query_gen.query(depth);
+        let mut facts = std::mem::take(&mut query_gen.facts);
         let mut options = String::new();
         if is_tview && dice.chance(12) {
             options = " WITH (logged)".into();

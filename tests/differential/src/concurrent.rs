@@ -7,7 +7,7 @@ use crate::case::{self, Act, Case, End, Transaction, View};
 use crate::dice::Dice;
 use crate::known::known;
 use crate::oracle::{self, comparison};
-use crate::run::{copy_in, describe, has_lost_its_place, in_flush, state, Failure, Mode, Session};
+use crate::run::{Failure, Mode, Session, copy_in, describe, has_lost_its_place, in_flush, state};
 use anyhow::{Context, Result};
 use postgres::{Client, NoTls};
 use std::collections::BTreeMap;

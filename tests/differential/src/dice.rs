@@ -30,11 +30,7 @@ impl Dice {
     }
 
     pub fn maybe<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        if from.is_empty() {
-            None
-        } else {
-            Some(self.pick(from))
-        }
+        if from.is_empty() { None } else { Some(self.pick(from)) }
     }
 
     /// One of the items, each as often as its weight says.

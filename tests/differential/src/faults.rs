@@ -7,7 +7,7 @@ use crate::case::{Act, Case, End};
 use crate::hazards::Hazard;
 use crate::run::{Mode, Session};
 use crate::{case, case_seed, one, oracle};
-use anyhow::{bail, Result};
+use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
 /// Hazards without which a fault cannot show: cases that have none of them are not run.
@@ -27,6 +27,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "skip_null_extension" | "skip_partners" => {
             &[Hazard::FirstMatch, Hazard::LastMatch, Hazard::MatchReplaced, Hazard::LeftRowAndMatch]
         }
+        "keep_levels" => &[Hazard::LateralOuterJoin],
         "keep_extremum" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
         "ignore_filters" => &[Hazard::FilteredAggregate],
         "keep_representative" => &[Hazard::RepresentativeLeaves],

@@ -51,13 +51,13 @@ fn one(session: &mut Session, case: &Case, seed: u64, mode: Mode) -> Result<(Cas
             return Ok(failed);
         }
     }
-    if seed % 9 == 1 {
-        if let Some(deletes) = case.without_updates() {
-            let updates = case.batches(End::Commit);
-            let pair = [&updates, &deletes];
-            if let Some(failed) = same_end(session, mode, pair, Property::UpdateIsDeleteInsert, &mut outcome)? {
-                return Ok(failed);
-            }
+    if seed % 9 == 1
+        && let Some(deletes) = case.without_updates()
+    {
+        let updates = case.batches(End::Commit);
+        let pair = [&updates, &deletes];
+        if let Some(failed) = same_end(session, mode, pair, Property::UpdateIsDeleteInsert, &mut outcome)? {
+            return Ok(failed);
         }
     }
     if seed % 40 == 2 {
@@ -87,14 +87,14 @@ fn same_end(
         }
         ends.push(done.fingerprints);
     }
-    if let [Some(a), Some(b)] = &ends[..] {
-        if a.0 == b.0 {
-            outcome.checks.add(property);
-            if a.1 != b.1 {
-                let detail = format!("{property:?}: the tables have the same contents, the TVIEWs have not");
-                outcome.failure =
-                    Some(Failure { kind: "other end".into(), detail, transaction: ways[0].transactions.len() });
-            }
+    if let [Some(a), Some(b)] = &ends[..]
+        && a.0 == b.0
+    {
+        outcome.checks.add(property);
+        if a.1 != b.1 {
+            let detail = format!("{property:?}: the tables have the same contents, the TVIEWs have not");
+            outcome.failure =
+                Some(Failure { kind: "other end".into(), detail, transaction: ways[0].transactions.len() });
         }
     }
     Ok(None)

@@ -72,11 +72,7 @@ pub fn ident(name: &str) -> String {
                 | "deleted"
                 | "inserted"
         );
-    if plain {
-        name.to_string()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
+    if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// `n` different names.

@@ -5,7 +5,7 @@
 
 use crate::case::View;
 use crate::query::Col;
-use crate::types::{first_digits, Ty};
+use crate::types::{Ty, first_digits};
 use postgres::{Client, SimpleQueryMessage};
 
 /// Settings under which TVIEWs are computed, so that text compares.
@@ -16,15 +16,18 @@ const PINNED: &[(&str, &str)] = &[
     ("IntervalStyle", "'postgres'"),
     ("bytea_output", "'hex'"),
     ("lc_monetary", "'C'"),
+    ("array_nulls", "on"),
+    ("timezone_abbreviations", "'Default'"),
+    ("gin_fuzzy_search_limit", "0"),
+    ("transform_null_equals", "off"),
     ("search_path", "fuzz, public"),
 ];
 
 /// Other settings for a writer: TVIEWs must not depend on them. The search path has functions that answer otherwise.
-const ODD: &str = "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German, DMY'; SET extra_float_digits = -3; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'; SET search_path = fuzz_decoy, pg_catalog, fuzz, public";
+const ODD: &str = "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German, DMY'; SET extra_float_digits = -3; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'; SET array_nulls = off; SET timezone_abbreviations = 'Australia'; SET gin_fuzzy_search_limit = 3; SET quote_all_identifiers = on; SET search_path = fuzz_decoy, pg_catalog, fuzz, public";
 
 /// What the odd search path finds first.
-pub const DECOY: &str =
-    "DROP SCHEMA IF EXISTS fuzz_decoy CASCADE; CREATE SCHEMA fuzz_decoy; GRANT USAGE ON SCHEMA fuzz_decoy TO PUBLIC; \
+pub const DECOY: &str = "DROP SCHEMA IF EXISTS fuzz_decoy CASCADE; CREATE SCHEMA fuzz_decoy; GRANT USAGE ON SCHEMA fuzz_decoy TO PUBLIC; \
 CREATE FUNCTION fuzz_decoy.upper(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''decoy'''; \
 CREATE FUNCTION fuzz_decoy.to_jsonb(anyelement) RETURNS jsonb LANGUAGE sql IMMUTABLE AS 'SELECT ''\"decoy\"''::jsonb'; \
 CREATE FUNCTION fuzz_decoy.shade(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT -1'; \
@@ -33,7 +36,9 @@ CREATE AGGREGATE fuzz_decoy.sum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '1
 /// The settings of a comparing session; jit costs more than these queries.
 pub fn settings() -> String {
     let pinned: String = PINNED.iter().map(|(name, value)| format!("SET {name} = {value}; ")).collect();
-    format!("{pinned}SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '120s'; SET lock_timeout = '60s'; SET pg_tviews.full_refresh_threshold = 0.3")
+    format!(
+        "{pinned}SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '120s'; SET lock_timeout = '60s'; SET pg_tviews.full_refresh_threshold = 0.3"
+    )
 }
 
 /// Back to what text is compared under.
@@ -117,7 +122,10 @@ pub struct Placed {
 
 pub fn places(client: &mut Client, view: &View) -> Result<Vec<Placed>, postgres::Error> {
     let (names, list) = names(view);
-    let sql = format!("SELECT s.ctid::text || ' ' || s.xmin::text, (SELECT x::text FROM (SELECT {list}) AS x) FROM {} AS s({names}) ORDER BY 1", view.name);
+    let sql = format!(
+        "SELECT s.ctid::text || ' ' || s.xmin::text, (SELECT x::text FROM (SELECT {list}) AS x) FROM {} AS s({names}) ORDER BY 1",
+        view.name
+    );
     let mut out = vec![];
     for message in client.simple_query(&sql)? {
         if let SimpleQueryMessage::Row(row) = message {
@@ -140,5 +148,11 @@ pub fn fingerprint(client: &mut Client, tables: &[String]) -> Result<Vec<String>
 /// A summary of what a view shows.
 pub fn view_fingerprint(client: &mut Client, view: &View) -> Result<Vec<String>, postgres::Error> {
     let (names, list) = names(view);
-    rows(client, &format!("SELECT md5(coalesce(string_agg(r, '|' ORDER BY r), '')) FROM (SELECT x::text COLLATE \"C\" AS r FROM (SELECT {list} FROM {} AS s({names})) AS x) AS all_rows", view.name))
+    rows(
+        client,
+        &format!(
+            "SELECT md5(coalesce(string_agg(r, '|' ORDER BY r), '')) FROM (SELECT x::text COLLATE \"C\" AS r FROM (SELECT {list} FROM {} AS s({names})) AS x) AS all_rows",
+            view.name
+        ),
+    )
 }

@@ -2,7 +2,7 @@
 //! Invariant: what it returns was run and failed. Called by `main`.
 
 use crate::case::{Act, Case, Conditions, End};
-use crate::run::{run, Failure, Mode, Outcome, Session};
+use crate::run::{Failure, Mode, Outcome, Session, run};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 

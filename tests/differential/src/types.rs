@@ -248,10 +248,6 @@ impl Ty {
     }
 
     pub fn literal_or_null(self, dice: &mut Dice) -> String {
-        if dice.chance(20) {
-            format!("NULL::{}", self.sql())
-        } else {
-            self.literal(dice)
-        }
+        if dice.chance(20) { format!("NULL::{}", self.sql()) } else { self.literal(dice) }
     }
 }

@@ -1,7 +1,7 @@
 //! The statements: regress/hostile/*.sql, a topic a file, a case a paragraph.
 //! Invariant: a file gives the same cases in the same order, whatever the seed. Called by `main`; the format is in the README.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::Path;
 
 #[derive(Clone, Debug, Default)]

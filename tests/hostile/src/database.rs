@@ -2,7 +2,7 @@
 //! Invariant: every run starts from the fixture and the setup of its case; `state` and `rights` are compared with those. Called by `run` and all parts.
 
 use crate::session::{Answer, Session};
-use anyhow::{anyhow, bail, Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -2,9 +2,9 @@
 //! Invariant: nothing is asked of a TVIEW that the ordinary one has not been asked before. Called by `main`.
 
 use crate::database::Server;
-use crate::log::{bad_lines, Log};
+use crate::log::{Log, bad_lines};
 use crate::report::Report;
-use crate::session::{literal, Answer, Session};
+use crate::session::{Answer, Session, literal};
 use anyhow::Result;
 
 fn join(n: usize, separator: &str, item: impl Fn(usize) -> String) -> String {
@@ -175,7 +175,10 @@ fn compare(session: &mut Session, query: &str, ordinary: &Answer) -> Vec<String>
             ("a write", "UPDATE app.item SET v = v + 1 WHERE id < 3"),
             ("REFRESH of the ordinary one", "REFRESH MATERIALIZED VIEW app.ordinary"),
             ("verify", "SELECT tview, missing, extra FROM tviews.verify('app.deep') WHERE NOT ok"),
-            ("comparison", "SELECT 1 FROM ((SELECT x::text FROM app.ordinary x EXCEPT ALL SELECT x::text FROM app.deep x) UNION ALL (SELECT x::text FROM app.deep x EXCEPT ALL SELECT x::text FROM app.ordinary x)) d"),
+            (
+                "comparison",
+                "SELECT 1 FROM ((SELECT x::text FROM app.ordinary x EXCEPT ALL SELECT x::text FROM app.deep x) UNION ALL (SELECT x::text FROM app.deep x EXCEPT ALL SELECT x::text FROM app.ordinary x)) d",
+            ),
             ("DROP", "DROP MATERIALIZED VIEW app.deep"),
         ] {
             answers.push((what, session.send(sql)));

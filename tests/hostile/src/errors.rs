@@ -2,7 +2,7 @@
 //! names the TVIEW. Invariant: each way is tried in a transaction of its own, which is rolled back. Called by `main`.
 
 use crate::database::Server;
-use crate::log::{bad_lines, Log};
+use crate::log::{Log, bad_lines};
 use crate::report::Report;
 use crate::session::{Answer, Session};
 use anyhow::Result;

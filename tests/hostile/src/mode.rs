@@ -3,7 +3,7 @@
 //! Called by `run`.
 
 use crate::actor::Actor;
-use crate::session::{literal, Answer, Session};
+use crate::session::{Answer, Session, literal};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 

@@ -2,7 +2,7 @@
 //! Invariant: the other one succeeds or fails with an error that says why; the server stays up and every TVIEW equals its query. Called by `main`.
 
 use crate::database::Server;
-use crate::log::{bad_lines, Log};
+use crate::log::{Log, bad_lines};
 use crate::report::Report;
 use crate::session::{Answer, Session};
 use anyhow::Result;

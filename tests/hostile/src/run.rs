@@ -4,13 +4,13 @@
 use crate::actor::Actor;
 use crate::corpus::Case;
 use crate::database::{self, Picture, Server};
-use crate::log::{bad_lines, Log};
+use crate::log::{Log, bad_lines};
 use crate::mode::{self, Mode, Sent};
 use crate::session::{Answer, Session};
 use crate::watchdog::Watchdog;
 use anyhow::{Context, Result};
-use rand::seq::SliceRandom;
 use rand::Rng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 pub struct Failure {

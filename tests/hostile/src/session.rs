@@ -1,7 +1,7 @@
 //! Connections, and what the server answers. A lost connection is an answer too: `Answer::Lost`.
 //! Invariant: no session waits for ever, neither for a lock nor for a statement. Called by everything that talks to the server.
 
-use anyhow::{bail, Result};
+use anyhow::{Result, bail};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -17,12 +17,14 @@ impl Watchdog {
     pub fn start() -> Watchdog {
         let watched: Watched = Arc::default();
         let mine = watched.clone();
-        std::thread::spawn(move || loop {
-            std::thread::sleep(Duration::from_secs(1));
-            let Ok(mut watched) = mine.lock() else { return };
-            if let Some((_, pid, what)) = watched.take_if(|(since, _, _)| since.elapsed() > LIMIT) {
-                println!("# {what} cannot be interrupted: ending process {pid}");
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+                let Ok(mut watched) = mine.lock() else { return };
+                if let Some((_, pid, what)) = watched.take_if(|(since, _, _)| since.elapsed() > LIMIT) {
+                    println!("# {what} cannot be interrupted: ending process {pid}");
+                    let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+                }
             }
         });
         Watchdog(watched)

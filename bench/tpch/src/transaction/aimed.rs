@@ -33,7 +33,11 @@ impl Maker<'_> {
                 "NOT EXISTS (SELECT FROM orders WHERE o_custkey = c_custkey)",
                 "c_phone LIKE '13%'",
             ],
-            "supplier" => &["s_suppkey IN (SELECT s_suppkey FROM q15)", "s_nationkey IN (3, 7, 20)", "s_comment LIKE '%Customer%'"],
+            "supplier" => &[
+                "s_suppkey IN (SELECT s_suppkey FROM q15)",
+                "s_nationkey IN (3, 7, 20)",
+                "s_comment LIKE '%Customer%'",
+            ],
             "part" => &[
                 "p_partkey IN (SELECT p_partkey FROM q02)",
                 "p_size = 15",

@@ -6,5 +6,5 @@
 mod header;
 mod search;
 
-pub use header::{overwrite, Header, Kind};
+pub use header::{Header, Kind, overwrite};
 pub use search::may_concern_tviews;

@@ -8,11 +8,7 @@ const HOW: &[&str] = &["", "", " MATERIALIZED", " NOT MATERIALIZED"];
 
 impl Gen<'_> {
     pub fn cte(&mut self, depth: u32) -> Query {
-        if self.dice.chance(50) {
-            self.joined_with_itself(depth)
-        } else {
-            self.with_clause(depth)
-        }
+        if self.dice.chance(50) { self.joined_with_itself(depth) } else { self.with_clause(depth) }
     }
 
     fn how(&mut self) -> &'static str {
@@ -90,7 +86,13 @@ impl Gen<'_> {
         let step = if word == "UNION" { "0" } else { "w.n + 1" };
         let sql = format!(
             "WITH RECURSIVE {name}(v, n) AS (SELECT {}, 0 FROM {} WHERE {} = {} {word} SELECT {}, {step} FROM {name} w JOIN {} ON {} = w.v WHERE true{bound}) SELECT v, n FROM {name}",
-            a.columns[to].sql, a.sql, a.columns[from].sql, self.dice.below(3), b.columns[to].sql, b.sql, b.columns[from].sql
+            a.columns[to].sql,
+            a.sql,
+            a.columns[from].sql,
+            self.dice.below(3),
+            b.columns[to].sql,
+            b.sql,
+            b.columns[from].sql
         );
         let column = |name: &str| Col { name: name.into(), ty: Ty::Int, fuzzy: false, origin: None };
         Query { sql, columns: vec![column("v"), column("n")] }

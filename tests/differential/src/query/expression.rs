@@ -42,10 +42,10 @@ impl Gen<'_> {
         if self.dice.chance(70) {
             return e;
         }
-        if self.dice.chance(18) {
-            if let Some(special) = self.special(rels) {
-                return special;
-            }
+        if self.dice.chance(18)
+            && let Some(special) = self.special(rels)
+        {
+            return special;
         }
         let (sql, ty) = match self.dice.below(15) {
             0 => (format!("coalesce({}, {})", e.sql, e.ty.literal(self.dice)), e.ty),
@@ -183,10 +183,6 @@ impl Gen<'_> {
         if self.dice.chance(percent) {
             all.push(self.condition(rels, depth));
         }
-        if all.is_empty() {
-            String::new()
-        } else {
-            format!(" WHERE {}", all.join(" AND "))
-        }
+        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
     }
 }

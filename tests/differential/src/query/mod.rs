@@ -18,7 +18,7 @@ pub use levels::Nesting;
 use crate::dice::Dice;
 use crate::hazards::Hazard;
 use crate::schema::Schema;
-use crate::types::{first_digits, Features, Ty};
+use crate::types::{Features, Ty, first_digits};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
@@ -152,14 +152,14 @@ impl<'a> Gen<'a> {
     /// A query of any kind. `depth`: how many levels may be below it.
     pub fn query(&mut self, depth: u32) -> Query {
         let families: &[(u32, Family<'a>)] = if depth == 0 {
-            &[(4, Self::select), (3, Self::grouped), (3, |gen, _| gen.foldable()), (1, Self::distinct)]
+            &[(4, Self::select), (3, Self::grouped), (3, |g, _| g.foldable()), (1, Self::distinct)]
         } else {
             &[
                 (22, Self::select),
-                (20, |gen, _| gen.foldable()),
+                (20, |g, _| g.foldable()),
                 (14, Self::grouped),
                 (7, Self::layered),
-                (5, Self::ungrouped),
+                (7, Self::ungrouped),
                 (7, Self::grouping_sets),
                 (6, Self::distinct),
                 (5, Self::distinct_on),
@@ -167,7 +167,7 @@ impl<'a> Gen<'a> {
                 (11, Self::window),
                 (5, Self::top),
                 (8, Self::cte),
-                (3, |gen, _| gen.recursive()),
+                (3, |g, _| g.recursive()),
             ]
         };
         let family = self.dice.weighted(families);

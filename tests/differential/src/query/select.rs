@@ -1,6 +1,6 @@
 //! Projection and selection, DISTINCT, DISTINCT ON, LIMIT. Called by `Gen::query`.
 
-use super::{blur, from::From, Expr, Gen, Query};
+use super::{Expr, Gen, Query, blur, from::From};
 use crate::hazards::Hazard;
 
 impl Gen<'_> {

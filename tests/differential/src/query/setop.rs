@@ -1,6 +1,6 @@
 //! UNION, INTERSECT and EXCEPT, with and without ALL, of overlapping branches, nested. Called by `Gen::query`.
 
-use super::{blur, Expr, Gen, Query};
+use super::{Expr, Gen, Query, blur};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 

@@ -162,7 +162,7 @@ impl Gen<'_> {
                     ty: Ty::Big,
                     fuzzy: false,
                     base: None,
-                }
+                };
             }
         };
         let fuzzy = picked.fuzzy || picked.ty.is_ambiguous();

@@ -3,7 +3,7 @@
 //! every column stand in any order, which could be another one in another partition: where there may be such rows, what depends on the order is
 //! all over the same window.
 
-use super::{from::From, Expr, Gen, Query};
+use super::{Expr, Gen, Query, from::From};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 

@@ -1,6 +1,6 @@
 //! The end of a case: fresh builds, verification by the extension itself, then nothing may be left of the TVIEWs. Called by `whole`.
 
-use super::session::{describe, state, SCHEMA};
+use super::session::{SCHEMA, describe, state};
 use super::{Failure, Hat, Run};
 use crate::oracle;
 use crate::properties::Property;
@@ -43,7 +43,12 @@ impl Run<'_> {
 
     fn take_fingerprints(&mut self) -> Result<()> {
         let client = &mut self.session.client;
-        let tables = oracle::rows(client, &format!("SELECT oid::regclass::text FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' ORDER BY relname"))?;
+        let tables = oracle::rows(
+            client,
+            &format!(
+                "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' ORDER BY relname"
+            ),
+        )?;
         let mut base = oracle::fingerprint(client, &tables)?;
         base.extend(oracle::rows(client, &format!("SELECT proname, prosrc FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace AND proname IN ('shade', 'tint') ORDER BY 1"))?);
         let mut shown = vec![];

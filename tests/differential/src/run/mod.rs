@@ -13,7 +13,7 @@ mod transaction;
 mod view;
 mod watch;
 
-pub use session::{copy_in, describe, has_lost_its_place, in_flush, server_version, state, Session, SCHEMA};
+pub use session::{SCHEMA, Session, copy_in, describe, has_lost_its_place, in_flush, server_version, state};
 
 pub use clock::Clock;
 
@@ -150,10 +150,10 @@ impl Run<'_> {
         self.log(sql);
         let mut changed = 0;
         let done = self.session.client.simple_query(sql);
-        if self.mode.verbose {
-            if let Err(e) = &done {
-                println!("-- {}", describe(e));
-            }
+        if self.mode.verbose
+            && let Err(e) = &done
+        {
+            println!("-- {}", describe(e));
         }
         for message in done? {
             if let SimpleQueryMessage::CommandComplete(n) = message {

@@ -2,7 +2,7 @@
 
 use crate::oracle;
 use crate::types::Features;
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use postgres::{Client, NoTls};
 use std::io::Write;
 

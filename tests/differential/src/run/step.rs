@@ -129,10 +129,10 @@ impl Run<'_> {
                 continue;
             }
             read = true;
-            if self.mode.baseline {
-                if let Err(e) = self.refresh_all() {
-                    return Ok(failed(e, "REFRESH"));
-                }
+            if self.mode.baseline
+                && let Err(e) = self.refresh_all()
+            {
+                return Ok(failed(e, "REFRESH"));
             }
             let text = match self.query_text(view, true) {
                 Ok(text) => text,
@@ -176,7 +176,10 @@ impl Run<'_> {
                 Act::ReadInFunction { view, writes } if self.writers_compare(*view) => {
                     let text = self.query_text(*view, false)?;
                     let check = match self.mode.without_tviews {
-                        true => format!("    PERFORM md5(string_agg(v::text, '')) FROM {} AS v;\n", self.case.views[*view].name),
+                        true => format!(
+                            "    PERFORM md5(string_agg(v::text, '')) FROM {} AS v;\n",
+                            self.case.views[*view].name
+                        ),
                         false => oracle::raise_if_different(&self.case.views[*view], &text),
                     };
                     let body: String = writes.iter().map(|sql| format!("    {sql};\n{check}")).collect();
@@ -229,7 +232,11 @@ impl Run<'_> {
         let sql = format!(
             "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",
             oracle::function_settings(),
-            if early { format!("    {};\n", self.perform(&self.case.views[view].name)) } else { oracle::raise_if_different(&self.case.views[view], &text) }
+            if early {
+                format!("    {};\n", self.perform(&self.case.views[view].name))
+            } else {
+                oracle::raise_if_different(&self.case.views[view], &text)
+            }
         );
         self.wear(Hat::Admin)?;
         let r = self.sql(&sql);

@@ -1,7 +1,7 @@
 //! One transaction: its steps, and how it ends. Called by `whole`.
 
 use super::session::state;
-use super::step::{counts_without_rows, Done};
+use super::step::{Done, counts_without_rows};
 use super::{Failure, Hat, Run};
 use crate::case::{Act, End, Step, Transaction};
 use crate::hazards::Hazard;
@@ -81,10 +81,11 @@ impl Run<'_> {
             }
         }
         if p.open {
-            if p.flushed && is_calm(t) {
-                if let Some(f) = self.seen_by_others()? {
-                    return Ok(Err(f));
-                }
+            if p.flushed
+                && is_calm(t)
+                && let Some(f) = self.seen_by_others()?
+            {
+                return Ok(Err(f));
             }
             let end = self.end_of(t);
             if let Ok(Ended::RolledBack) | Err(_) = end {

@@ -69,11 +69,7 @@ impl Table {
 
     /// The key, when no two rows have the same, at any time.
     pub fn sure_key(&self) -> Vec<usize> {
-        if self.kind == Kind::Plain && !self.deferrable {
-            self.key.clone()
-        } else {
-            vec![]
-        }
+        if self.kind == Kind::Plain && !self.deferrable { self.key.clone() } else { vec![] }
     }
 
     /// Expressions that order its rows totally, except rows that are the same in every column.
@@ -92,11 +88,7 @@ impl Table {
 
     /// What ends an INSERT that may meet an existing key.
     pub fn or_nothing(&self) -> &'static str {
-        if self.deferrable {
-            ""
-        } else {
-            " ON CONFLICT DO NOTHING"
-        }
+        if self.deferrable { "" } else { " ON CONFLICT DO NOTHING" }
     }
 }
 

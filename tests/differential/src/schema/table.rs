@@ -110,11 +110,7 @@ impl Maker<'_> {
             Shape::Plain | Shape::Parent => {
                 self.run(head);
                 drop_gone.into_iter().for_each(|sql| self.run(sql));
-                if shape == Shape::Plain {
-                    Kind::Plain
-                } else {
-                    self.children(&name, &bare)
-                }
+                if shape == Shape::Plain { Kind::Plain } else { self.children(&name, &bare) }
             }
             _ => {
                 let reordered = gone && key.is_empty();

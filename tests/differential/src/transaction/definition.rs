@@ -1,6 +1,6 @@
 //! Changes of the definition of tables. The model follows, for these transactions commit. Called by `plan`.
 
-use super::{step, Writer};
+use super::{Writer, step};
 use crate::case::{Act, Step, Transaction};
 use crate::hazards::Hazard;
 use crate::schema::{Kind, Table};

@@ -1,6 +1,6 @@
 //! Statements about TVIEWs themselves, among writes that are pending: created, altered, refreshed, rebuilt, dropped. Called by `plan` and `body`.
 
-use super::{step, Writer};
+use super::{Writer, step};
 use crate::case::{Act, Step, Transaction};
 use crate::hazards::Hazard;
 use crate::schema;

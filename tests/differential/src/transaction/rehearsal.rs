@@ -1,7 +1,7 @@
 //! A third of the changes of definitions is rehearsed: done and taken back, by ROLLBACK, ROLLBACK TO or an exception, and then done for real.
 //! Invariant: what the model knows is as if the rehearsal had not been, and `Case::batches` leaves it out. Called by `plan`.
 
-use super::{step, Writer};
+use super::{Writer, step};
 use crate::case::{Act, End, Step, Transaction};
 use crate::hazards::Hazard;
 use std::ops::Range;
@@ -64,7 +64,9 @@ impl Writer<'_> {
                 let native = copy.iter().any(|s| matches!(s.act, Act::Native(_)));
                 let body: String =
                     copy.iter().filter_map(|s| text(&s.act)).map(|sql| format!("        {sql};\n")).collect();
-                let sql = format!("DO $rehearsal$\nBEGIN\n{body}        RAISE EXCEPTION 'on purpose';\nEXCEPTION WHEN raise_exception THEN\n    NULL;\nEND $rehearsal$");
+                let sql = format!(
+                    "DO $rehearsal$\nBEGIN\n{body}        RAISE EXCEPTION 'on purpose';\nEXCEPTION WHEN raise_exception THEN\n    NULL;\nEND $rehearsal$"
+                );
                 copy = vec![step(if native { Act::Native(sql) } else { Act::Sql(sql) }, &[], group)];
                 t.steps[last].hazards.push(Hazard::RehearsedInBlock);
             }

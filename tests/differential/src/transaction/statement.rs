@@ -1,6 +1,6 @@
 //! Single statements that write: INSERT, UPDATE and DELETE of some rows. Called by `structure` and `scenario`.
 
-use super::{step, Writer};
+use super::{Writer, step};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
 use crate::schema::{self, Kind};

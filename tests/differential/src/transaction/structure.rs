@@ -1,6 +1,6 @@
 //! What surrounds the writes of a transaction: savepoints, reads in the middle, exception blocks, functions, errors. Called by `plan`.
 
-use super::{step, Writer};
+use super::{Writer, step};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
 use crate::query::Base;
@@ -142,7 +142,9 @@ impl Writer<'_> {
         let raise = if self.dice.chance(60) { "        RAISE EXCEPTION 'on purpose';\n" } else { "" };
         let after = self.table();
         let after = self.insert(after);
-        let sql = format!("DO $do$\nBEGIN\n    BEGIN\n{body}{read}{raise}    EXCEPTION WHEN raise_exception OR integrity_constraint_violation OR data_exception THEN\n        NULL;\n    END;\n    {after};\nEND $do$");
+        let sql = format!(
+            "DO $do$\nBEGIN\n    BEGIN\n{body}{read}{raise}    EXCEPTION WHEN raise_exception OR integrity_constraint_violation OR data_exception THEN\n        NULL;\n    END;\n    {after};\nEND $do$"
+        );
         self.one(sql, hazards)
     }
 

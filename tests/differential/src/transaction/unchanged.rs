@@ -25,7 +25,10 @@ impl Writer<'_> {
             ),
             2 if lossless => {
                 let list = format!("{}, {}", t.list(&which), t.note);
-                let sql = format!("WITH gone AS (DELETE FROM {0} WHERE {predicate} RETURNING *) INSERT INTO {0} ({list}) SELECT {list} FROM gone", t.name);
+                let sql = format!(
+                    "WITH gone AS (DELETE FROM {0} WHERE {predicate} RETURNING *) INSERT INTO {0} ({list}) SELECT {list} FROM gone",
+                    t.name
+                );
                 self.one(sql, &[Hazard::UpdateIsDeleteInsert])
             }
             3 => {

@@ -1,7 +1,7 @@
 //! The other ways PostgreSQL has to change a table: ON CONFLICT, MERGE, TRUNCATE, COPY, data-modifying CTEs, cascades, writes to leaves.
 //! Called by `statement`.
 
-use super::{step, Writer};
+use super::{Writer, step};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
 use crate::schema::{self, Kind};

@@ -2,7 +2,7 @@
 //! Called by the grouped families.
 
 use crate::hazards::Hazard;
-use crate::query::{from::From, Expr, Gen};
+use crate::query::{Expr, Gen, from::From};
 use crate::types::Ty;
 
 pub fn plain(sql: String, ty: Ty) -> Expr {

@@ -2,7 +2,7 @@
 
 use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{from::From, Expr, Gen};
+use crate::query::{Expr, Gen, from::From};
 use crate::types::Ty;
 
 impl Gen<'_> {

@@ -8,7 +8,7 @@ mod over;
 mod sets;
 mod statistics;
 
-use super::{from::From, Expr, Gen, Query};
+use super::{Expr, Gen, Query, from::From};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 
@@ -102,6 +102,11 @@ impl Gen<'_> {
             self.note(Hazard::BesideAggregates);
             let keys = super::Rel { sql: String::new(), order: vec![], columns: plain, names: vec![], key: vec![] };
             let sublink = self.scalar_subquery(&[keys]);
+            outputs.push(sublink);
+        }
+        if self.dice.chance(9)
+            && let Some(sublink) = self.of_aggregate(from)
+        {
             outputs.push(sublink);
         }
         if self.dice.chance(4) {

@@ -2,7 +2,7 @@
 
 use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{from::From, Expr, Gen};
+use crate::query::{Expr, Gen, Rel, from::From};
 use crate::types::Ty;
 
 impl Gen<'_> {
@@ -28,12 +28,32 @@ impl Gen<'_> {
         }
     }
 
+    /// A sub-query that compares with an aggregate of the query around it.
+    pub fn of_aggregate(&mut self, from: &From) -> Option<Expr> {
+        let (inner, condition) = self.compared_with_aggregate(from)?;
+        self.note(Hazard::OuterAggregate);
+        self.note(Hazard::BesideAggregates);
+        Some(match self.dice.below(3) {
+            0 => plain(format!("EXISTS (SELECT FROM {} WHERE {condition})", inner.sql), Ty::Bool),
+            1 => {
+                let text = self.any_column(std::slice::from_ref(&inner)).text();
+                plain(format!("(SELECT max({text}) FROM {} WHERE {condition})", inner.sql), Ty::Text)
+            }
+            _ => plain(format!("(SELECT count(*) FROM {} WHERE {condition})", inner.sql), Ty::Big),
+        })
+    }
+
+    fn compared_with_aggregate(&mut self, from: &From) -> Option<(Rel, String)> {
+        let column = self.some_column(from, |e| e.ty.is_integer())?;
+        let inner = self.simple_rel();
+        let own = self.column_of(std::slice::from_ref(&inner), Ty::Int)?;
+        let call = self.dice.pick(&["sum({})", "max({})", "count({})", "count(DISTINCT {})", "min({})"]);
+        let word = self.dice.pick(&["<", "<=", "=", ">", "<>"]);
+        Some((inner, format!("{} {word} {}", own.sql, call.replace("{}", &column.sql))))
+    }
+
     fn widened(&self, ty: Ty) -> Ty {
-        if ty == Ty::Num {
-            Ty::Num
-        } else {
-            Ty::Big
-        }
+        if ty == Ty::Num { Ty::Num } else { Ty::Big }
     }
 
     /// ` HAVING …`: crossed upwards and downwards by single rows, and unknown for NULL.
@@ -42,7 +62,7 @@ impl Gen<'_> {
         let summed = self.some_column(from, |e| e.ty.is_integer());
         let other = self.any_column(&from.rels);
         let limit = self.dice.below(5);
-        let condition = match (self.dice.below(11), summed) {
+        let condition = match (self.dice.below(12), summed) {
             (9, _) => {
                 self.note(Hazard::SublinkInHaving);
                 self.note(Hazard::Unconnected);
@@ -68,6 +88,16 @@ impl Gen<'_> {
                 self.facts.havings.extend(column.base);
                 format!("(sum({}) > {limit}) IS NOT FALSE", column.sql)
             }
+            (10, Some(_)) => match self.compared_with_aggregate(from) {
+                Some((inner, condition)) => {
+                    self.note(Hazard::OuterAggregate);
+                    self.note(Hazard::OuterAggregateInHaving);
+                    self.note(Hazard::SublinkInHaving);
+                    let word = self.dice.pick(&["", "NOT "]);
+                    format!("{word}EXISTS (SELECT FROM {} WHERE {condition})", inner.sql)
+                }
+                None => "count(*) >= 1".into(),
+            },
             (6, _) if other.ty.has_equality() => format!("count(DISTINCT {}) > 1", other.sql),
             (7, _) => format!("count({}) >= 1", other.sql),
             (8, _) => {

@@ -3,7 +3,7 @@
 
 use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{blur, Expr, Gen, Query, Rel};
+use crate::query::{Expr, Gen, Query, Rel, blur};
 use crate::types::Ty;
 
 impl Gen<'_> {

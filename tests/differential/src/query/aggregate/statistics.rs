@@ -3,7 +3,7 @@
 
 use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{from::From, Expr, Gen};
+use crate::query::{Expr, Gen, from::From};
 use crate::types::Ty;
 
 fn approximate(sql: String) -> Expr {
@@ -47,11 +47,7 @@ impl Gen<'_> {
             "regr_syy",
         ]);
         let sql = format!("{word}({}, {})", x.sql, y.sql);
-        if word == "regr_count" {
-            plain(sql, Ty::Big)
-        } else {
-            approximate(sql)
-        }
+        if word == "regr_count" { plain(sql, Ty::Big) } else { approximate(sql) }
     }
 
     pub fn ordered_set(&mut self, from: &From) -> Expr {

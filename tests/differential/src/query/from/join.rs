@@ -3,6 +3,7 @@
 use super::From;
 use crate::hazards::Hazard;
 use crate::query::{Base, Expr, Gen, Join, Rel};
+use crate::types::Ty;
 
 /// A join condition: its SQL, whether it is an equality, and what it compares.
 struct On {
@@ -123,7 +124,11 @@ impl Gen<'_> {
             let outward = matches!(kind, "LEFT JOIN" | "RIGHT JOIN" | "FULL JOIN");
             let right = if outward && self.dice.chance(8) { self.with_sublink() } else { self.rel(depth) };
             if kind == "USING" && number == 0 && from.rels.len() == 1 {
-                self.using(from, right);
+                if self.dice.chance(50) {
+                    self.named_join(from, right);
+                } else {
+                    self.using(from, right);
+                }
                 continue;
             }
             let kind = if kind == "USING" { "JOIN" } else { kind };
@@ -211,6 +216,65 @@ impl Gen<'_> {
         let on = self.on(left, right, false);
         self.join_fact(on.bases, Join::Outer);
         on.sql
+    }
+
+    /// `(a LEFT JOIN b USING (m)) AS s`: the names of a and b are hidden, and m may be of two types.
+    fn named_join(&mut self, from: &mut From, right: Rel) {
+        let left = from.rels[0].clone();
+        let of_types = |l: &Expr, r: &Expr| {
+            l.ty == r.ty && l.ty.has_equality() && !l.ty.is_ambiguous() || l.ty.is_integer() && r.ty.is_integer()
+        };
+        let pairs: Vec<(Expr, Expr)> = left
+            .columns
+            .iter()
+            .flat_map(|l| right.columns.iter().filter(|r| of_types(l, r)).map(|r| (l.clone(), r.clone())))
+            .collect();
+        // two types more often than they come
+        let apart: Vec<(Expr, Expr)> = pairs.iter().filter(|(l, r)| l.ty != r.ty).cloned().collect();
+        let some = if self.dice.chance(60) && !apart.is_empty() { &apart } else { &pairs };
+        let Some((l, r)) = self.dice.maybe(some).cloned() else {
+            from.sql = format!("{} CROSS JOIN {}", from.sql, right.sql);
+            from.rels.push(right);
+            return;
+        };
+        self.note(Hazard::NamedJoin);
+        self.note(Hazard::NaturalUsing);
+        if l.ty != r.ty {
+            self.note(Hazard::NamedJoinTypes);
+        }
+        let kind = *self.dice.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+        let class = match kind {
+            "FULL JOIN" => Join::Full,
+            "JOIN" => Join::Inner,
+            _ => Join::Outer,
+        };
+        self.join_fact(l.base.zip(r.base), class);
+        let alias = self.alias();
+        let mut columns = vec![];
+        let wide = [Ty::Small, Ty::Int, Ty::Big];
+        let width = |ty: Ty| wide.iter().position(|w| *w == ty);
+        let ty = if width(r.ty) > width(l.ty) { r.ty } else { l.ty };
+        let ty = if l.ty == r.ty || width(l.ty).is_some() && width(r.ty).is_some() { ty } else { Ty::Int };
+        columns.push(Expr { sql: format!("{alias}.m"), ty, fuzzy: l.fuzzy || r.fuzzy, base: None });
+        let mut side = |rel: &Rel, own: &Expr, letter: &str| {
+            let name = self.alias();
+            let mut list = vec![format!("{} AS m", own.sql)];
+            for (i, column) in rel.columns.iter().enumerate() {
+                list.push(format!("{} AS {letter}{i}", column.sql));
+                columns.push(Expr { sql: format!("{alias}.{letter}{i}"), base: column.base, ..column.clone() });
+            }
+            format!("(SELECT {} FROM {}) AS {name}", list.join(", "), rel.sql)
+        };
+        let sql = format!("({} {kind} {} USING (m)) AS {alias}", side(&left, &l, "l"), side(&right, &r, "r"));
+        if self.dice.chance(60) && columns.iter().all(|c| !c.fuzzy && !c.ty.is_ambiguous() && c.ty != Ty::Approx) {
+            self.note(Hazard::NamedJoinRow);
+            let row = Expr { sql: format!("to_jsonb({alias})"), ty: Ty::Jsonb, fuzzy: false, base: None };
+            columns.push(row);
+        }
+        let names = columns.iter().map(|c| c.sql.rsplit('.').next().unwrap_or_default().to_string()).collect();
+        let order = columns.iter().map(Expr::order).collect();
+        from.sql = sql;
+        from.rels = vec![Rel { sql: from.sql.clone(), columns, names, order, key: vec![] }];
     }
 
     fn using(&mut self, from: &mut From, right: Rel) {

@@ -23,7 +23,8 @@ fn item(alias: &str, sql: String, columns: &[(&str, Ty, bool)]) -> Rel {
 impl Gen<'_> {
     /// Adds a LATERAL sub-query or a set-returning function, if there is something to call it with.
     pub fn lateral(&mut self, from: &mut From) -> bool {
-        let rel = match self.dice.below(11) {
+        let rel = match self.dice.below(14) {
+            11..=13 => Some(self.lateral_join(&from.rels)),
             10 => self.function_row(&from.rels),
             0..=3 => self.function(&from.rels),
             4..=6 if self.features.version >= 17 => self.json_table(&from.rels),
@@ -97,6 +98,32 @@ impl Gen<'_> {
             column.sql
         );
         Some(item(&alias, sql, &[("nr", Ty::Int, false), ("v", Ty::Int, false), ("w", Ty::Jsonb, false)]))
+    }
+
+    /// An outer join for each row, which looks at the row in its condition, or in that of a join below it.
+    fn lateral_join(&mut self, rels: &[Rel]) -> Rel {
+        self.note(Hazard::Lateral);
+        self.note(Hazard::LateralOuterJoin);
+        let alias = self.alias();
+        let left = self.some_base();
+        let right = self.some_base();
+        let around = self.correlation(rels, &right);
+        let meet = self.correlation(std::slice::from_ref(&left), &right);
+        let nested = self.dice.chance(45);
+        let kind = *self.dice.pick(if nested { &["LEFT JOIN"][..] } else { &["LEFT JOIN", "RIGHT JOIN"] });
+        let join = if nested {
+            self.note(Hazard::LateralNestedJoin);
+            self.note(Hazard::NestedJoin);
+            let below = self.some_base();
+            let on = self.correlation(rels, &below);
+            let word = *self.dice.pick(&["JOIN", "LEFT JOIN"]);
+            format!("{} {kind} ({} {word} {} ON {on}) ON {meet}", left.sql, right.sql, below.sql)
+        } else {
+            format!("{} {kind} {} ON {meet} AND {around}", left.sql, right.sql)
+        };
+        let (v, w) = (self.any_column(&[left]), self.any_column(&[right]));
+        let sql = format!("LATERAL (SELECT {} AS v, {} AS w FROM {join}) AS {alias}", v.sql, w.sql);
+        item(&alias, sql, &[("v", v.ty, v.fuzzy), ("w", w.ty, w.fuzzy)])
     }
 
     /// An aggregate, or the first rows, of another table for each row.

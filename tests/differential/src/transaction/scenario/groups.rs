@@ -11,10 +11,10 @@ impl Writer<'_> {
         if !self.writable(base) {
             return (vec![], self.statement());
         }
-        if self.dice.chance(60) {
-            if let Some(both) = self.representative(base) {
-                return both;
-            }
+        if self.dice.chance(60)
+            && let Some(both) = self.representative(base)
+        {
+            return both;
         }
         let (v, other) = self.two(base);
         let row = self.put(base, &v);
