@@ -1,6 +1,6 @@
 """Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress and isolation
 suites, with assertions hostile, too), core:SERVER (PostgreSQL's own suites), or one of format, house,
-lint, deny, unit, types:N, no-syntax, faults.
+lint, deny, unit, types:N, no-syntax, faults, valgrind.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
 $TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, core, no-syntax, faults) or single
@@ -23,6 +23,7 @@ import toolchain
 from toolchain import ROOT, TARGET
 
 sys.path.insert(0, str(ROOT / "regress/t"))
+import valgrind  # noqa: E402
 from cluster import Cluster  # noqa: E402
 
 SUM = re.compile(r"^(\d+) passed, (\d+) failed$")
@@ -37,6 +38,7 @@ UNITS = ["-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential", 
 SECONDS_TPCH = os.environ.get("SECONDS_TPCH", "60")
 LONG = 300  # seconds from which an optimised build, which takes minutes to make, looks at more cases
 MINUTES = 20  # for one tier, against tests that hang
+MINUTES_VALGRIND = 360
 
 
 class Total:
@@ -156,7 +158,7 @@ def scheduled(schedule):
     return [name for line in lines if line.startswith("test:") for name in line[5:].split()]
 
 
-def pg_regress(cluster, tier, program, schedule, where):
+def pg_regress(cluster, tier, program, schedule, where, minutes=MINUTES):
     """The SQL and the isolation suite: same driver, other input."""
     names = wanted(tier, scheduled(schedule))
     if not names:
@@ -175,7 +177,8 @@ def pg_regress(cluster, tier, program, schedule, where):
         extra = ["--use-existing"]
     what = [f"--schedule={ROOT}/regress/{schedule}"] if len(names) == len(scheduled(schedule)) else names
     status = tally([pgxs / "test" / program, f"--inputdir={ROOT}/regress", f"--outputdir={output}", f"--bindir={cluster.bindir}",
-                    f"--host={cluster.directory}", "--port=5432", "--user=postgres", f"--dbname={tier}", *extra, *what], tier, env=cluster.env, cwd=output)
+                    f"--host={cluster.directory}", "--port=5432", "--user=postgres", f"--dbname={tier}", *extra, *what],
+                   tier, env=cluster.env, cwd=output, minutes=minutes)
     diffs = output / "regression.diffs"
     if status and diffs.exists():
         print(diffs.read_text(errors="replace")[:40000])
@@ -286,6 +289,37 @@ def core(pg):
         total.add(0, 1)
 
 
+def memcheck(pg="18-valgrind"):
+    """The regress suite with every process of the server under Valgrind, whose logs are left in target/results/pg18-valgrind/valgrind."""
+    if not wanted("regress", scheduled("schedule")):
+        return
+    where = toolchain.label(pg)
+    logs = TARGET / "results" / where / "valgrind"
+    headline(f"building for {where}")
+    try:
+        print(f"# {valgrind.version()}")
+        config = build.install(pg, profile())
+        with valgrind.UnderValgrind(config, logs, ram=True) as cluster:
+            cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
+            cluster.provoke()
+            pg_regress(cluster, "regress", "regress/pg_regress", "schedule", where, MINUTES_VALGRIND)
+        errors, missed = valgrind.found(logs)
+    except (SystemExit, Exception) as error:
+        print(f"not ok - {where}: {error}")
+        total.add(0, 1)
+        return
+    headline(f"valgrind, {where}")
+    for name in missed:
+        print(f"not ok - valgrind does not notice {name}")
+    for number, error in enumerate(errors, 1):
+        print(f"not ok - error {number}, seen {error.times} times\n{error.text}")
+        for statement in dict.fromkeys(error.statements[:3]):
+            print(f"# during: {statement}")
+    if not missed and not errors:
+        print(f"ok - valgrind, {len(list(logs.iterdir()))} processes")
+    total.add(not missed and not errors, len(missed) + len(errors))
+
+
 def tpch(cluster, where, major):
     """The 22 queries of TPC-H under random transactions; one server of `make check` is enough for it."""
     if not wanted("tpch", ["tpch"]) or (not SELECTED and major != "18"):
@@ -349,6 +383,8 @@ def main():
             faults()
         elif stage == "no-syntax":
             no_syntax()
+        elif stage == "valgrind":
+            memcheck()
         elif stage.startswith("types:"):
             version = stage.partition(":")[2]
             headline(f"type-check for PostgreSQL {version}")

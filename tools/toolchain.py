@@ -27,6 +27,12 @@ WHEELS = {
     "16": ("pgserver==0.1.4", "pgserver"),
 }
 
+# Kinds of servers that are built from source, and how they are compiled. The second one tells Valgrind about its memory contexts and buffers
+# (USE_VALGRIND, pg_config_manual.h), which needs Valgrind's headers, and keeps the source's list of what Valgrind is wrong about.
+VALGRIND = "valgrind"
+FLAGS = {"assert": "-O1 -g", VALGRIND: "-O1 -g -fno-omit-frame-pointer -DUSE_VALGRIND"}
+SUPPRESSIONS = "valgrind.supp"
+
 # PostgreSQL's own suites, kept below CORE of a server that is built from source; their C functions are in its library directory.
 CORE = "core"
 CORE_SUITES = {"regress": ("sql", "expected", "data", "parallel_schedule"), "isolation": ("specs", "expected", "isolation_schedule")}
@@ -168,21 +174,23 @@ def debian_headers(major, directory):
     shutil.rmtree(work)
 
 
-def source_server(major):
-    """PostgreSQL with assertions, from the source package of Debian's suite; apt's own configuration is not touched."""
+def source_server(major, kind):
+    """PostgreSQL with assertions, from the source package of Debian's suite; apt's own configuration is not touched. Kinds: FLAGS."""
     missing = [tool for tool in ("bison", "flex", "perl", "make", "gcc") if not shutil.which(tool)]
+    if kind == VALGRIND and not Path("/usr/include/valgrind/memcheck.h").exists():
+        missing.append("valgrind")
     if missing:
         apt_install(*missing)
 
     def make(directory):
-        work, prefix = directory / "src", CACHE / f"pg{major}-assert"
+        work, prefix = directory / "src", CACHE / f"pg{major}-{kind}"
         say(f"fetching the source of PostgreSQL {major}")
         run(*debian_apt(work, major, "deb-src"), "source", "--download-only", f"postgresql-{major}", cwd=work)
         run("tar", "xf", next(work.glob("*.orig.tar.*z*")), cwd=work)
         source, build = next(work.glob(f"postgresql-{major}*/configure")), work / "build"
         build.mkdir()
         say(f"building PostgreSQL {major} with assertions (about five minutes)")
-        run(source, f"--prefix={prefix}", "--enable-cassert", "--enable-debug", "--without-readline", "--without-icu", "CFLAGS=-O1 -g", cwd=build)
+        run(source, f"--prefix={prefix}", "--enable-cassert", "--enable-debug", "--without-readline", "--without-icu", f"CFLAGS={FLAGS[kind]}", cwd=build)
         # PROFILE is a variable of our Makefile, and another one of PostgreSQL's
         clean = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS")}
         run("make", "-s", "-j2", cwd=build, env=clean)
@@ -195,9 +203,11 @@ def source_server(major):
             for part in parts:
                 (directory / CORE / suite).mkdir(parents=True, exist_ok=True)
                 (source.parent / "src/test" / suite / part).rename(directory / CORE / suite / part)
+        if kind == VALGRIND:
+            (source.parent / "src/tools" / SUPPRESSIONS).rename(directory / SUPPRESSIONS)
         shutil.rmtree(work)
 
-    return once(f"pg{major}-assert", make) / "bin/pg_config"
+    return once(f"pg{major}-{kind}", make) / "bin/pg_config"
 
 
 def pg_config(pg):
@@ -208,9 +218,10 @@ def pg_config(pg):
         return wheel_server(pg)
     if pg == "15":
         return debian_server(pg)
-    if pg.removesuffix("-assert") in SOURCES and pg.endswith("-assert"):
-        return source_server(pg.removesuffix("-assert"))
-    return fail(f"PG={pg} is not one of 15, 16, 17, 17-assert, 18, 18-assert; name an installed server with PG_CONFIG=…")
+    version, _, kind = pg.partition("-")
+    if version in SOURCES and kind in FLAGS:
+        return source_server(version, kind)
+    return fail(f"PG={pg} is not one of 15, 16, 17, 17-assert, 18, 18-assert, 18-valgrind; name an installed server with PG_CONFIG=…")
 
 
 def ask(config, *questions):

@@ -160,10 +160,13 @@ class Cluster:
         shutil.copytree(self.data, f"{directory}.partial", dirs_exist_ok=True)
         Path(f"{directory}.partial").rename(directory)
 
+    def command(self):
+        return [self.bindir / "postgres", "-D", self.data]
+
     def start(self, seconds=120):
         """Starts the server as our own child, so that we can reap it after `crash`, and waits until it takes connections."""
         with open(self.log, "ab") as log:
-            self.server = subprocess.Popen([self.bindir / "postgres", "-D", self.data], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.server = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                            env=self.env, cwd=self.directory, start_new_session=True, **self.as_server())
         deadline = time.time() + seconds
         while not self._ready():
