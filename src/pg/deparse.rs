@@ -41,7 +41,10 @@ pub unsafe fn printed(query: *mut pg_sys::Query) -> (*mut pg_sys::Query, String)
 unsafe fn qualify(query: *mut pg_sys::Query) {
     // SAFETY: `query` is a copy that nobody else sees; the new node lives in the current context.
     unsafe {
-        if super::list::len((*query).rtable) != 1 {
+        // VALUES alone is written as such, but for what else there is in the range table.
+        if super::list::len((*query).rtable) != 1
+            || (*super::list::nth::<pg_sys::RangeTblEntry>((*query).rtable, 0)).rtekind == pg_sys::RTEKind::RTE_VALUES
+        {
             return;
         }
         let unused = pg_sys::palloc0(std::mem::size_of::<pg_sys::RangeTblEntry>()).cast::<pg_sys::RangeTblEntry>();
