@@ -88,7 +88,7 @@ def run(suite, extension):
         with open(kept / "stdout", "w") as stdout:
             try:
                 subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, timeout=LIMIT,
-                               env=dict(cluster.env, PG_TEST_TIMEOUT_DEFAULT=STEP), cwd=output, **cluster._as_server())
+                               env=dict(cluster.env, PG_TEST_TIMEOUT_DEFAULT=STEP), cwd=output, **cluster.as_server())
             except subprocess.TimeoutExpired:
                 pass  # the tests that are left have no result
         said = (kept / "stdout").read_text(errors="replace")
