@@ -254,3 +254,23 @@ ALTER EXTENSION pg_tviews ADD {object};
 -- want: 00000
 DROP SCHEMA public CASCADE;
 CREATE SCHEMA public;
+
+-- types whose values TVIEWs show
+-- setup: CREATE TYPE app.level AS ENUM ('low', 'high'); CREATE TYPE app.spot AS (x int, y text); ALTER TYPE app.level OWNER TO hostile_owner; ALTER TYPE app.spot OWNER TO hostile_owner; ALTER TABLE app.item ADD COLUMN l app.level DEFAULT 'low', ADD COLUMN s app.spot DEFAULT ROW(1, 'a'); SET ROLE hostile_owner; CREATE TVIEW app.of_types AS SELECT to_jsonb(s) AS s, l, count(*) AS n FROM app.item GROUP BY 1, 2; CREATE TVIEW app.of_rows AS SELECT s, l::text AS l FROM app.item; RESET ROLE
+-- each change: app.level RENAME VALUE 'low' TO 'lowest' | app.level ADD VALUE 'top' | app.spot RENAME ATTRIBUTE x TO z | app.spot ADD ATTRIBUTE z int | app.spot DROP ATTRIBUTE y | app.spot DROP ATTRIBUTE y CASCADE | app.level RENAME VALUE 'nosuch' TO 'x' | app.nosuch RENAME VALUE 'a' TO 'b' | app.spot RENAME ATTRIBUTE nosuch TO x
+ALTER TYPE {change};
+DELETE FROM app.item WHERE id % 2 = 0;
+
+ALTER VIEW app.seen RENAME COLUMN id TO number;
+
+-- every way of creating makes a TVIEW or fails
+-- each options: | (ANALYZE) | (ANALYZE, COSTS off) | (ANALYZE off) | (ANALYZE nosuch)
+-- each what: TVIEW low.x | TVIEW app.x | MATERIALIZED VIEW low.x USING tview | MATERIALIZED VIEW low.x WITH (incremental) | TABLE low.tv_x
+EXPLAIN {options} CREATE {what} AS SELECT id, v FROM app.item;
+
+CREATE TVIEW low.x USING heap AS SELECT id FROM app.item;
+
+-- hundreds of aggregates, whose states are one value
+DO $$ BEGIN EXECUTE (SELECT format('CREATE TVIEW low.x AS SELECT id %% 3 AS k, %s FROM app.item GROUP BY 1', string_agg(format('sum(v + %s) AS s%s', i, i), ', ')) FROM generate_series(1, 200) i); END $$;
+INSERT INTO app.item VALUES (1001, 1, 5, 'x');
+DELETE FROM app.item WHERE id < 3;

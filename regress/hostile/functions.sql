@@ -77,3 +77,7 @@ UPDATE app.item SET v = v + 1;
 FETCH ALL FROM c;
 DROP MATERIALIZED VIEW app.flat;
 FETCH ALL FROM c;
+
+-- the states of a group as one value: any row will do
+-- each row: NULL | ROW() | ROW(1, NULL) | ROW(NULL::int) | (SELECT i FROM app.item i LIMIT 1) | ROW(repeat('x', 100000), ARRAY[1]) | ROW(ROW(ROW(1)))
+SELECT length(tviews.packed({row}));

@@ -30,6 +30,12 @@ DROP MATERIALIZED VIEW app.more, app.staged;
 ALTER MATERIALIZED VIEW app.flat SET LOGGED;
 ALTER TABLE app.item ALTER COLUMN id TYPE bigint;
 
+-- cascades that take TVIEWs: event triggers see no stage
+-- setup: CREATE TABLE public.gone (object text); GRANT ALL ON public.gone TO PUBLIC; CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.gone SELECT object_identity FROM pg_event_trigger_dropped_objects(); END $$; CREATE EVENT TRIGGER hostile_note ON sql_drop EXECUTE FUNCTION public.note()
+-- each what: DROP TABLE app.item CASCADE | DROP SCHEMA app CASCADE | DROP VIEW app.seen CASCADE | DROP FUNCTION app.twice CASCADE | DROP OWNED BY hostile_owner CASCADE | DROP OWNED BY hostile_low CASCADE | DROP OWNED BY nosuch CASCADE | ALTER TABLE app.item DROP COLUMN v CASCADE | ALTER TABLE app.item DROP CONSTRAINT item_pkey CASCADE | ALTER TABLE app.item DROP CONSTRAINT nosuch CASCADE | DROP TABLE app.nosuch, app.item CASCADE | DROP TYPE app.nosuch CASCADE | DROP TABLE app.item
+-- holds: SELECT count(*) = 0 FROM public.gone WHERE object LIKE '%pg_toast_tviews%'
+{what};
+
 -- scripts of extensions that change what TVIEWs are made of, and TVIEWs
 -- each script: drops | cascades | creates | replaces | alters | fails
 -- as: super

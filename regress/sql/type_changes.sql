@@ -51,6 +51,13 @@ ALTER VIEW jobs RENAME COLUMN n TO number;
 SELECT * FROM of_view ORDER BY data;
 INSERT INTO job VALUES (7, 'done', 9);
 SELECT * FROM wrong();
+-- through a function whose body is SQL
+CREATE FUNCTION numbered(state) RETURNS text LANGUAGE sql IMMUTABLE RETURN 'a ' || $1::text;
+CREATE TVIEW called_by_name AS SELECT id, numbered(s) AS n FROM job;
+ALTER TYPE state RENAME VALUE 'late' TO 'latest';
+SELECT * FROM wrong();
+UPDATE job SET s = 'latest' WHERE id = 3;
+SELECT * FROM wrong();
 -- values with several forms of bytes: composite ones with long text, in rows and arrays, of types with more attributes than when they were stored
 CREATE TABLE page (id int PRIMARY KEY, body text, a address);
 CREATE TYPE pair AS (id int, body text);

@@ -5,7 +5,7 @@
 //! Invariant: a TVIEW that is still there after the statement has its stages: what was followed too far is made again.
 //! Called by utility, where there are event triggers at all.
 
-use super::dependents::{Address, relations_with};
+use super::dependents::{Address, dropped_with};
 use super::life;
 use super::named::find;
 use super::redefine::redefine;
@@ -27,13 +27,16 @@ use std::collections::BTreeSet;
 pub unsafe fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
+        if EVENT_TRIGGERS.find(&[], &[EVENT_TRIGGER_OID]).is_empty() {
+            return Ok(());
+        }
         let start = dropped((*call.pstmt).utilityStmt);
-        if start.is_empty() || EVENT_TRIGGERS.find(&[], &[EVENT_TRIGGER_OID]).is_empty() {
+        if start.is_empty() {
             return Ok(());
         }
         let with_stages: BTreeSet<u32> =
             stages::all().into_iter().map(|(stage, _)| stages::root(stage).to_u32()).collect();
-        let tviews: BTreeSet<u32> = relations_with(start, false).intersection(&with_stages).copied().collect();
+        let tviews: BTreeSet<u32> = dropped_with(start).intersection(&with_stages).copied().collect();
         if tviews.is_empty() {
             return Ok(());
         }

@@ -1,36 +1,63 @@
-//! What depends on an object, as DROP … CASCADE would find it. Called by cascade and types.
+//! What depends on an object: what DROP … CASCADE would take with it, and which TVIEWs mean something else when it changes.
+//!
+//! A query's dependencies belong to its rule, those of a generated column to its default. Called by cascade, life and types.
 
 use crate::pg::syscatalog::{
-    DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_COLUMN, DEPEND_OBJECT, DEPEND_ON_COLUMN, REWRITE, REWRITE_BY_OID,
-    REWRITE_RELATION,
+    DEFAULT, DEFAULT_BY_OID, DEFAULT_COLUMN, DEFAULT_RELATION, DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_COLUMN,
+    DEPEND_OBJECT, DEPEND_ON_COLUMN, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
 };
+use crate::tam;
 use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
 
 /// A class, an object, and a column of it or 0.
 pub type Address = (u32, u32, u32);
 
-/// The relations among what depends on these objects, themselves included. A query's dependencies belong to its rule.
-/// `in_rows`: what depends on a whole row depends on each of its columns, too; DROP of a column leaves that alone.
-pub fn relations_with(start: Vec<Address>, in_rows: bool) -> BTreeSet<u32> {
+/// The relations that are dropped together with these objects, themselves included.
+pub fn dropped_with(start: Vec<Address>) -> BTreeSet<u32> {
+    relations(follow(start, false)).collect()
+}
+
+/// The TVIEWs, stages included, that look at these objects, through columns, views, operators, functions that say what they call, and
+/// types; not those that only read other TVIEWs.
+pub fn tviews_over(start: Vec<Address>) -> Vec<Oid> {
+    relations(follow(start, true)).map(Oid::from).filter(is_tview).collect()
+}
+
+fn relations(all: BTreeSet<Address>) -> impl Iterator<Item = u32> {
+    let relation = pg_sys::RelationRelationId.to_u32();
+    all.into_iter().filter(move |a| a.0 == relation && a.2 == 0).map(|a| a.1)
+}
+
+fn is_tview(relid: &Oid) -> bool {
+    // SAFETY: look-ups in system caches.
+    unsafe { tam::is_tview(*relid) }
+}
+
+/// `meaning`: who looks at a whole row looks at each of its columns, and who reads a generated column at what it is computed from; a TVIEW
+/// hands on its changes by itself.
+fn follow(start: Vec<Address>, meaning: bool) -> BTreeSet<Address> {
     let relation = pg_sys::RelationRelationId.to_u32();
     let (mut seen, mut todo) = (BTreeSet::new(), start);
     while let Some((class, object, column)) = todo.pop() {
-        if !seen.insert((class, object, column)) {
+        if !seen.insert((class, object, column)) || meaning && class == relation && is_tview(&Oid::from(object)) {
             continue;
         }
         let wanted = [DEPEND_CLASS, DEPEND_OBJECT, DEPEND_COLUMN, DEPEND_ON_COLUMN];
         for row in DEPEND_BY_REFERENCE.find(&[Oid::from(class), Oid::from(object)], &wanted) {
             let row: Vec<u32> = row.into_iter().map(Oid::to_u32).collect();
-            if column != 0 && row[3] != column && !(in_rows && row[3] == 0) {
+            if column != 0 && row[3] != column && !(meaning && row[3] == 0) {
                 continue;
             }
             todo.push((row[0], row[1], row[2]));
             if row[0] == REWRITE {
                 let rules = REWRITE_BY_OID.find(&[Oid::from(row[1])], &[REWRITE_RELATION]);
                 todo.extend(rules.into_iter().map(|rule| (relation, rule[0].to_u32(), 0)));
+            } else if row[0] == DEFAULT && meaning {
+                let columns = DEFAULT_BY_OID.find(&[Oid::from(row[1])], &[DEFAULT_RELATION, DEFAULT_COLUMN]);
+                todo.extend(columns.into_iter().map(|c| (relation, c[0].to_u32(), c[1].to_u32())));
             }
         }
     }
-    seen.into_iter().filter(|a| a.0 == relation && a.2 == 0).map(|a| a.1).collect()
+    seen
 }

@@ -3,6 +3,7 @@
 //! Invariant: whatever changes what a TVIEW's query means or returns, without a write on a base table, marks the TVIEW
 //! for recomputation in the same transaction.
 
+use super::dependents::tviews_over;
 use super::keys;
 use super::named::{self, find};
 use super::redefine::{self, redefine};
@@ -14,10 +15,6 @@ use crate::catalog;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::syscatalog::{
-    DEFAULT, DEFAULT_BY_OID, DEFAULT_RELATION, DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_OBJECT, REWRITE,
-    REWRITE_BY_OID, REWRITE_RELATION,
-};
 use crate::pg::{list, name};
 use crate::queue;
 use crate::tam;
@@ -387,35 +384,11 @@ pub fn roles_changed() -> Result<()> {
 }
 
 /// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they do through views, operators, aggregates and other
-/// functions that say what they call. A query's dependencies belong to its rule, those of a generated column to its default.
+/// functions that say what they call.
 pub fn function_changed(function: pg_sys::Oid) {
     if fault::on(Fault::IgnoreFunctions) {
         return;
     }
-    let mut seen = BTreeSet::new();
-    let mut todo = vec![(pg_sys::ProcedureRelationId, function)];
-    while let Some((class, object)) = todo.pop() {
-        if !seen.insert((class.to_u32(), object.to_u32())) {
-            continue;
-        }
-        for row in DEPEND_BY_REFERENCE.find(&[class, object], &[DEPEND_CLASS, DEPEND_OBJECT]) {
-            let (class, object) = (row[0], row[1]);
-            if class == pg_sys::Oid::from(REWRITE) {
-                for rule in REWRITE_BY_OID.find(&[object], &[REWRITE_RELATION]) {
-                    // SAFETY: syscache look-up.
-                    if unsafe { tam::is_tview(rule[0]) } {
-                        queue::recompute(rule[0]);
-                    } else {
-                        todo.push((pg_sys::RelationRelationId, rule[0]));
-                    }
-                }
-            } else if class == pg_sys::Oid::from(DEFAULT) {
-                for table in DEFAULT_BY_OID.find(&[object], &[DEFAULT_RELATION]) {
-                    catalog::sources(|s| s.relid == table[0]).into_iter().for_each(|s| queue::recompute(s.tview));
-                }
-            } else if class == pg_sys::ProcedureRelationId || class == pg_sys::OperatorRelationId {
-                todo.push((class, object));
-            }
-        }
-    }
+    let start = vec![(pg_sys::ProcedureRelationId.to_u32(), function.to_u32(), 0)];
+    tviews_over(start).into_iter().for_each(queue::recompute);
 }

@@ -27,7 +27,7 @@ unsafe extern "C-unwind" fn object_access(
     sub: i32,
     arg: *mut c_void,
 ) {
-    // SAFETY: `arg` is what the walker was started with.
+    // SAFETY: what the server gave to its hook goes on to the next one.
     unsafe {
         #[allow(static_mut_refs)]
         if let Some(next) = NEXT {

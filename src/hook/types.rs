@@ -3,14 +3,14 @@
 //! Invariant: a TVIEW that depends on such a type, through columns, functions and other types, is computed again in the same transaction, and no session
 //! keeps SQL with the old names. Called by utility.
 
-use super::dependents::relations_with;
+use super::dependents::tviews_over;
 use super::named::find;
 use super::utility::{After, Call};
 use crate::catalog;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::queue;
-use crate::tam::{self, storage};
+use crate::tam::storage;
 use pgrx::pg_sys::{self, Oid};
 
 /// Notes the type that a statement changes.
@@ -47,12 +47,7 @@ pub fn changed(of: Oid) {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
     let start = vec![(pg_sys::TypeRelationId.to_u32(), of.to_u32(), 0)];
-    let concerned: Vec<Oid> = relations_with(start, true)
-        .into_iter()
-        .map(Oid::from)
-        // SAFETY: look-ups in system caches.
-        .filter(|relid| unsafe { tam::is_tview(*relid) })
-        .collect();
+    let concerned = tviews_over(start);
     if concerned.is_empty() {
         return;
     }

@@ -44,6 +44,7 @@ pub const EVENT_TRIGGER_OID: i32 = 1;
 pub const DEFAULT_BY_OID: Catalog = Catalog { relation: DEFAULT, index: 2657, keys: &[1] };
 pub const DEFAULT: u32 = 2604;
 pub const DEFAULT_RELATION: i32 = 2;
+pub const DEFAULT_COLUMN: i32 = 3;
 /// pg_rewrite by oid.
 pub const REWRITE_BY_OID: Catalog = Catalog { relation: REWRITE, index: 2692, keys: &[1] };
 pub const REWRITE: u32 = 2618;
