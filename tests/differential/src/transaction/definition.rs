@@ -13,7 +13,7 @@ impl Writer<'_> {
         let table = tree.unwrap_or_else(|| self.table());
         let t = self.schema.tables[table].clone();
         let mut steps = if self.dice.chance(50) { self.statement() } else { vec![] };
-        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(9), &t.kind) {
+        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(10), &t.kind) {
             (0..=2, Kind::Parted { leaves, bounds, .. }) => {
                 let i = self.dice.below(leaves.len());
                 let (leaf, bound) = (&leaves[i], &bounds[i]);
@@ -62,6 +62,17 @@ impl Writer<'_> {
                 let sql = format!("ALTER TABLE {} RENAME COLUMN {} TO {name}", t.name, t.columns[column].name);
                 self.schema.tables[table].columns[column].name = name;
                 (vec![sql], Hazard::RenameColumn)
+            }
+            (9, _) => {
+                // There and back: values and queries of the model know the old names.
+                let other = self.fresh("other_");
+                let (there, back) = match self.dice.below(2) {
+                    0 => (format!("VALUE 'ok' TO '{other}'"), format!("VALUE '{other}' TO 'ok'")),
+                    _ => (format!("ATTRIBUTE b TO {other}"), format!("ATTRIBUTE {other} TO b")),
+                };
+                let ty = if there.starts_with("VALUE") { "mood" } else { "pair" };
+                let rename = |what: String| vec![format!("ALTER TYPE {ty} RENAME {what}")];
+                return self.in_two(rename(there), rename(back), Hazard::TypeChanged);
             }
             _ => {
                 let name = self.fresh("added_");
