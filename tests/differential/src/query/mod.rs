@@ -107,6 +107,8 @@ pub struct Facts {
     pub tables: BTreeSet<usize>,
     pub sources: BTreeSet<String>,
     pub hazards: BTreeSet<Hazard>,
+    /// what the server prints of the query may be another query, or none
+    pub no_text: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,6 @@
 
 use super::session::{describe, state};
 use super::{BEFORE, Failure, Hat, Run};
-use crate::hazards::Hazard;
 use crate::oracle;
 use crate::properties::Property;
 use anyhow::Result;
@@ -91,12 +90,6 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// A name of a join hides relations below it, which the server's text of merged columns names, and rows lose the names of columns.
-    fn has_no_text(&self, view: usize) -> bool {
-        let hazards = &self.case.views[view].facts.hazards;
-        [Hazard::NamedJoinTypes, Hazard::NamedJoinRow].iter().any(|h| hazards.contains(h))
-    }
-
     pub(super) fn query_text(&mut self, view: usize, inside: bool) -> Result<String, postgres::Error> {
         let name = self.case.views[view].name.clone();
         match &self.texts {
@@ -104,7 +97,7 @@ impl Run<'_> {
             Some(texts) => match texts.get(view).cloned().flatten() {
                 Some(text) => Ok(text),
                 // The server's text of these is another query, or none: nothing is left to compare with.
-                None if self.has_no_text(view) => Ok(format!("SELECT * FROM {name}")),
+                None if self.case.views[view].facts.no_text => Ok(format!("SELECT * FROM {name}")),
                 None => {
                     // printed under the settings that it is run with
                     self.wear(Hat::Admin)?;

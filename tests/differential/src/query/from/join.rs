@@ -248,6 +248,8 @@ impl Gen<'_> {
             "JOIN" => Join::Inner,
             _ => Join::Outer,
         };
+        // The server's text of a merged column that is computed names the hidden relations, and rows lose the names of columns (below).
+        self.facts.no_text |= l.ty != r.ty || class == Join::Full;
         self.join_fact(l.base.zip(r.base), class);
         let alias = self.alias();
         let mut columns = vec![];
@@ -268,6 +270,7 @@ impl Gen<'_> {
         let sql = format!("({} {kind} {} USING (m)) AS {alias}", side(&left, &l, "l"), side(&right, &r, "r"));
         if self.dice.chance(60) && columns.iter().all(|c| !c.fuzzy && !c.ty.is_ambiguous() && c.ty != Ty::Approx) {
             self.note(Hazard::NamedJoinRow);
+            self.facts.no_text = true;
             let row = Expr { sql: format!("to_jsonb({alias})"), ty: Ty::Jsonb, fuzzy: false, base: None };
             columns.push(row);
         }
