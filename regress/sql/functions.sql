@@ -98,6 +98,18 @@ SELECT tviews.rebuild('empty');
 SELECT count(*) FROM empty;
 UPDATE t SET v = 0 WHERE id = 2;
 SELECT * FROM oracle();
+-- also in stages and in the TVIEWs below
+SET functions.factor = 1;
+CREATE TVIEW below AS SELECT DISTINCT ON (v % 7) v % 7 AS g, id * factor() AS id FROM t ORDER BY v % 7, id;
+CREATE TVIEW above AS SELECT count(*) AS n, max(id) AS id FROM below;
+CREATE TVIEW staged AS SELECT x.g, count(*) AS n FROM (SELECT v % 5 AS g, max(id) * factor() AS m FROM t GROUP BY v % 5 HAVING count(*) > 0) x JOIN t ON t.id <= x.m GROUP BY x.g;
+SELECT internal_stages > 0 AS has_stages FROM tviews.tviews WHERE name = 'staged';
+SET functions.factor = 2;
+SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('below', 'staged') ORDER BY 1;
+SELECT tviews.rebuild('above'), tviews.rebuild('staged');
+SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('below', 'above', 'staged') ORDER BY 1;
+SELECT max(id) = (SELECT max(id) FROM above) AS follows FROM below;
+DROP TVIEW above, below, staged;
 
 -- health
 SELECT "check", status FROM tviews.health();

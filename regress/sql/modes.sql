@@ -78,5 +78,17 @@ DELETE FROM o WHERE c IS NOT NULL;
 SELECT * FROM stated;
 SELECT * FROM oracle('stated');
 
+-- state that was never made: the TVIEW is maintained without it until a rebuild
+CREATE TVIEW unstated WITH (mode = full) AS SELECT DISTINCT g, coalesce(c, 0) AS c FROM o;
+CREATE TVIEW unsummed WITH (mode = full) AS SELECT g, avg(c) AS mean FROM o GROUP BY g;
+ALTER TVIEW unstated RESET (mode);
+ALTER TVIEW unsummed RESET (mode);
+INSERT INTO o VALUES (1, 7, true), (2, 8, true), (2, 8, false);
+SELECT name, strategies FROM tviews.tviews WHERE name IN ('unstated', 'unsummed') ORDER BY 1;
+SELECT tviews.rebuild('unstated'), tviews.rebuild('unsummed');
+SELECT name, strategies FROM tviews.tviews WHERE name IN ('unstated', 'unsummed') ORDER BY 1;
+DELETE FROM o WHERE g = 2 AND a;
+SELECT * FROM oracle();
+
 SET client_min_messages = warning;
 DROP SCHEMA modes CASCADE;

@@ -39,6 +39,10 @@ CALL both_('union_three', 'SELECT b FROM d1 UNION (SELECT b COLLATE "POSIX" FROM
 CALL both_('except_', 'SELECT b COLLATE "C" AS b FROM c1 EXCEPT SELECT b FROM c2');
 CALL both_('intersect_', 'SELECT b COLLATE "C" AS b FROM c1 INTERSECT ALL SELECT b FROM c2');
 CALL both_('distinct_', 'SELECT DISTINCT b FROM (SELECT b COLLATE "C" AS b FROM c1 UNION ALL SELECT b FROM c2) x');
+-- the order of a set operation below
+CALL both_('union_order', 'SELECT id, ARRAY(SELECT n FROM t a WHERE a.g = t.g UNION SELECT id FROM t b WHERE b.g = t.g ORDER BY 1 DESC) AS people FROM t');
+CALL both_('union_order_limit', 'SELECT id, x.n FROM t, LATERAL (SELECT n FROM t a WHERE a.g = t.g EXCEPT SELECT id FROM t b ORDER BY n LIMIT 2) x');
+CALL both_('union_order_from', 'SELECT x.b FROM (SELECT b FROM d1 UNION ALL SELECT b COLLATE "C" FROM c1 ORDER BY b OFFSET 1) x');
 -- SEARCH and CYCLE
 CALL both_('cycle_', 'WITH RECURSIVE r(a, b) AS (SELECT a, b FROM edge UNION ALL SELECT e.a, e.b FROM edge e, r WHERE e.a = r.b) CYCLE a, b SET c USING p SELECT a, b, c, p::text FROM r');
 CALL both_('cycle_values', 'WITH RECURSIVE r(a, b) AS (SELECT a, b FROM edge UNION SELECT e.a, e.b FROM edge e, r WHERE e.a = r.b) CYCLE b SET c TO ''yes'' DEFAULT ''no'' USING p SELECT a, b, c FROM r');

@@ -371,7 +371,8 @@ impl Keys {
                 // Queries in it are brought into their form where it stands, too.
                 ext::copy((*tle).expr).cast()
             } else {
-                pg_sys::makeInteger(i32::from((*tle).resno)).cast()
+                // An expression, as walks over a query expect in target entries.
+                ext::int4((*tle).resno.into()).cast()
             };
             let known = self.found.iter().position(|k| pg_sys::equal((*k).cast(), node.cast()));
             known.unwrap_or_else(|| {

@@ -261,7 +261,6 @@ unsafe fn grouping(call: *mut pg_sys::GroupingFunc, set: &Set) -> *mut pg_sys::N
     unsafe {
         let bits = list::ints((*call).refs).into_iter().map(|r| !set.contains(&(r as u32)));
         let value = bits.fold(0_i32, |all, bit| all << 1 | i32::from(bit));
-        let datum = pg_sys::Datum::from(value);
-        pg_sys::makeConst(pg_sys::INT4OID, -1, pg_sys::InvalidOid, 4, datum, false, true).cast()
+        ext::int4(value).cast()
     }
 }

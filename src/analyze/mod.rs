@@ -38,4 +38,5 @@ pub mod stages;
 pub mod text;
 pub mod texts;
 mod value_range;
+pub mod view_owners;
 mod view_rows;

@@ -4,17 +4,25 @@
 //! restart keeps both. So "populated, unlogged and without a row here" means "lost". A crash ends all backends,
 //! therefore one look per TVIEW, storage and backend life is enough. A standby has no unlogged contents, and does not let
 //! anybody read them.
+//!
+//! The row is as old as the contents: a snapshot that does not see the one does not see the other (`seen_by`).
 
 use super::table::Table;
 use crate::pg::error::Result;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 thread_local! {
-    /// (TVIEW, relfilenode) pairs known to be alive and committed by others or by us.
-    static ALIVE: RefCell<HashSet<(u32, u32)>> = RefCell::new(HashSet::new());
+    /// (TVIEW, relfilenode) pairs known to be alive and committed by others or by us, with the transaction that wrote the contents.
+    static ALIVE: RefCell<HashMap<(u32, u32), u64>> = RefCell::new(HashMap::new());
 }
+
+/// The contents are older than every snapshot.
+const ALWAYS: u64 = 0;
+
+/// Transactions that a snapshot can be behind the newest one: less than the server allows before it stops.
+const REACH: u64 = 1 << 31;
 
 fn node(class: &pg_sys::FormData_pg_class) -> u32 {
     class.relfilenode.to_u32()
@@ -22,21 +30,60 @@ fn node(class: &pg_sys::FormData_pg_class) -> u32 {
 
 /// Whether the contents are there. `class` is the pg_class row of a populated TVIEW.
 pub fn alive(tview: pg_sys::Oid, class: &pg_sys::FormData_pg_class) -> bool {
-    if class.relpersistence as u8 != pg_sys::RELPERSISTENCE_UNLOGGED {
+    since(tview, class).is_some()
+}
+
+/// Whether a snapshot sees contents that are there: not when another transaction computed them anew after it was taken.
+///
+/// # Safety
+/// `snapshot` is a live MVCC snapshot.
+pub unsafe fn seen_by(tview: pg_sys::Oid, class: &pg_sys::FormData_pg_class, snapshot: pg_sys::Snapshot) -> bool {
+    let Some(written) = since(tview, class) else { return false };
+    if written == ALWAYS || next().saturating_sub(written) > REACH {
         return true;
     }
-    if is_standby() {
-        return true;
+    let xid = pg_sys::TransactionId::from(written as u32);
+    // SAFETY: `snapshot` is a live MVCC snapshot, as the caller promises.
+    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(xid) || !pg_sys::XidInMVCCSnapshot(xid, snapshot) }
+}
+
+/// The transaction that wrote the contents, with its epoch; None when they are lost.
+fn since(tview: pg_sys::Oid, class: &pg_sys::FormData_pg_class) -> Option<u64> {
+    if class.relpersistence as u8 != pg_sys::RELPERSISTENCE_UNLOGGED || is_standby() {
+        return Some(ALWAYS);
     }
     let key = (tview.to_u32(), node(class));
-    if ALIVE.with(|a| a.borrow().contains(&key)) {
-        return true;
+    if let Some(written) = ALIVE.with(|a| a.borrow().get(&key).copied()) {
+        return Some(written);
     }
-    let found = present(tview);
-    if found {
-        ALIVE.with(|a| a.borrow_mut().insert(key));
+    let written = present(tview)?;
+    ALIVE.with(|a| a.borrow_mut().insert(key, written));
+    Some(written)
+}
+
+/// The next transaction, with its epoch.
+fn next() -> u64 {
+    // SAFETY: plain getter.
+    unsafe { pg_sys::ReadNextFullTransactionId().value }
+}
+
+/// With its epoch, the transaction that inserted a tuple. Source: access/htup_details.h, HeapTupleHeaderGetXmin.
+///
+/// # Safety
+/// `tuple` is a live heap tuple.
+unsafe fn inserted_by(tuple: pg_sys::HeapTuple) -> u64 {
+    // SAFETY: `tuple` is a live heap tuple, as the caller promises.
+    let (frozen, xid) = unsafe {
+        let header = &*(*tuple).t_data;
+        let frozen = pg_sys::HEAP_XMIN_FROZEN as u16;
+        (header.t_infomask & frozen == frozen, u64::from(header.t_choice.t_heap.t_xmin.into_inner()))
+    };
+    if frozen {
+        return ALWAYS;
     }
-    found
+    let next = next();
+    let here = next & !u64::from(u32::MAX) | xid;
+    if here < next { here } else { here.saturating_sub(1 << 32) }
 }
 
 pub fn is_standby() -> bool {
@@ -44,10 +91,11 @@ pub fn is_standby() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
-fn present(tview: pg_sys::Oid) -> bool {
-    let mut found = false;
+fn present(tview: pg_sys::Oid) -> Option<u64> {
+    let mut found = None;
     if let Some(table) = Table::open("sentinel", pg_sys::AccessShareLock) {
-        table.look_up(c"sentinel_pkey", tview, |_| found = true);
+        // SAFETY: the tuple is one of a scan that goes on.
+        table.look_up(c"sentinel_pkey", tview, |tuple| found = Some(unsafe { inserted_by(tuple) }));
     }
     found
 }
@@ -59,7 +107,7 @@ fn is_for(table: &Table, tuple: pg_sys::HeapTuple, tview: pg_sys::Oid) -> bool {
 
 /// Records that the contents are there, in this transaction.
 pub fn raise(tview: pg_sys::Oid) -> Result<()> {
-    if !present(tview) {
+    if present(tview).is_none() {
         let table = Table::required("sentinel", pg_sys::RowExclusiveLock)?;
         table.insert(&[tview.into_datum()]);
     }

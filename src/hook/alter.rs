@@ -81,6 +81,15 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             call.after = After::Alter(keep(planned));
             return Ok(());
         }
+        if pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_VIEW {
+            // As whom its tables are read decides which policies apply.
+            use pg_sys::AlterTableType::*;
+            let decides = [AT_ChangeOwner, AT_SetRelOptions, AT_ResetRelOptions, AT_ReplaceRelOptions];
+            if list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| decides.contains(&(*c).subtype)) {
+                call.after = After::View((*stmt).relation);
+            }
+            return Ok(());
+        }
         base_table(call, relid)
     }
 }

@@ -8,7 +8,7 @@ use super::named;
 use super::stages;
 use super::utility::{After, Call, keep};
 use crate::analyze::locate::{self, Construct};
-use crate::analyze::{load, operators, printed, refuse, relations};
+use crate::analyze::{load, operators, printed, refuse, relations, view_owners};
 use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
@@ -251,6 +251,7 @@ pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()>
         refuse::check_written(query)?;
         let expanded = load::expand(query)?;
         refuse::check(expanded)?;
+        view_owners::check(expanded, owner)?;
         for relid in relations::of(expanded).keys() {
             let relid = pg_sys::Oid::from(*relid);
             if let Err(mut e) = install::check_privilege(relid, owner) {

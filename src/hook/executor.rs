@@ -10,7 +10,7 @@ use crate::pg::callback::Frame;
 use crate::pg::error::{Error, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::{callees, list, original, reserve, started};
+use crate::pg::{callees, list, name, original, reserve, started};
 use crate::queue::{self, in_flight};
 use crate::refresh::{self, Moment, flush, graph};
 use crate::tam;
@@ -50,7 +50,8 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
         if refresh::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
             refuse_foreign();
         }
-        if !explain_only && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW) {
+        let reads = has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW);
+        if !explain_only && (reads || in_parallel(query)) {
             let mut frame = Frame::new();
             frame.push((*query).sourceText);
             reserve::require();
@@ -95,6 +96,12 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
             in_flight::end(query as usize);
         }
     }
+}
+
+/// Whether workers will run functions of this query, which may read any TVIEW and cannot flush.
+unsafe fn in_parallel(query: *mut pg_sys::QueryDesc) -> bool {
+    // SAFETY: `query` is what the server gave to its hook.
+    unsafe { (*(*query).plannedstmt).parallelModeNeeded && !queue::is_empty() }
 }
 
 unsafe fn writes(query: *mut pg_sys::QueryDesc) -> bool {
@@ -180,12 +187,17 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
         if refresh::running() {
             return;
         }
-        let done = make_current((*(*query).plannedstmt).rtable);
+        let rtable = (*(*query).plannedstmt).rtable;
+        let mut done = make_current(rtable);
+        if in_parallel(query) {
+            flush(Moment::Read);
+            done = true;
+        }
         if (*query).snapshot.is_null() {
             return;
         }
         // A STABLE function runs with its caller's snapshot, which can be older than a flush within the same statement.
-        if done || refresh::is_older((*query).snapshot) {
+        if done || refresh::is_older((*query).snapshot) || unseen(rtable, (*query).snapshot).is_some() {
             // The query's snapshot is also the active one (execMain.c of 18 insists), and stays so.
             let active = pg_sys::ActiveSnapshotSet() && pg_sys::GetActiveSnapshot() == (*query).snapshot;
             pg_sys::UnregisterSnapshot((*query).snapshot);
@@ -196,7 +208,60 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
             } else {
                 (*query).snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
             }
+            insist(rtable, (*query).snapshot);
         }
+    }
+}
+
+/// A TVIEW of a range table whose contents another transaction computed anew after a snapshot was taken.
+unsafe fn unseen(rtable: *mut pg_sys::List, snapshot: pg_sys::Snapshot) -> Option<pg_sys::Oid> {
+    // SAFETY: `rtable` is null or a live list of nodes; `snapshot` is one that a query is about to start with.
+    unsafe {
+        let tviews = list::iter::<pg_sys::RangeTblEntry>(rtable).filter(|r| {
+            (**r).rtekind == pg_sys::RTEKind::RTE_RELATION && (**r).relkind as u8 == pg_sys::RELKIND_MATVIEW
+        });
+        tviews.map(|r| (*r).relid).find(|oid| tam::is_tview(*oid) && !sees(*oid, snapshot))
+    }
+}
+
+/// Whether a snapshot sees the contents of a TVIEW that has some.
+unsafe fn sees(oid: pg_sys::Oid, snapshot: pg_sys::Snapshot) -> bool {
+    let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return true };
+    // SAFETY: `snapshot` is a live MVCC snapshot.
+    !rel.class().relispopulated || unsafe { sentinel::seen_by(oid, rel.class(), snapshot) }
+}
+
+/// The snapshot of a REPEATABLE READ transaction stays as it is: what it does not see any more cannot be read.
+unsafe fn insist(rtable: *mut pg_sys::List, snapshot: pg_sys::Snapshot) {
+    // SAFETY: as for `unseen`.
+    if let Some(oid) = unsafe { unseen(rtable, snapshot) } {
+        Error::Recomputed(name::bare(oid)).raise();
+    }
+}
+
+/// Before COPY reads a TVIEW (18 and later), which it does without the executor: brings it up to date and pushes the snapshot to read with.
+/// Returns whether there is one to pop.
+///
+/// # Safety
+/// `stmt` is the statement that the server is about to execute.
+pub unsafe fn before_copy(stmt: *mut pg_sys::CopyStmt) -> bool {
+    // SAFETY: `stmt` is the statement that the server is about to execute, as the caller promises.
+    unsafe {
+        if (*stmt).is_from || (*stmt).relation.is_null() || !pg_sys::ActiveSnapshotSet() {
+            return false;
+        }
+        let (lock, flags) = (pg_sys::AccessShareLock as i32, pg_sys::RVROption::RVR_MISSING_OK);
+        let oid = pg_sys::RangeVarGetRelidExtended((*stmt).relation, lock, flags, None, std::ptr::null_mut());
+        if oid == pg_sys::InvalidOid || !tam::is_tview(oid) {
+            return false;
+        }
+        let graph = or_raise(graph::current());
+        make_one_current(&graph, oid);
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        if !sees(oid, pg_sys::GetActiveSnapshot()) {
+            Error::Recomputed(name::bare(oid)).raise();
+        }
+        true
     }
 }
 
@@ -204,7 +269,7 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
 unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
     // SAFETY: `rtable` is null or a live list of nodes.
     unsafe {
-        if refresh::running() || pg_sys::ParallelWorkerNumber >= 0 || !catalog::installed() {
+        if refresh::running() || !catalog::installed() {
             return false;
         }
         let mut done = false;
@@ -219,17 +284,35 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
                     continue;
                 }
             }
-            if !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32())
-            {
-                flush(Moment::Read);
-                done = true;
-            }
-            if is_lost((*rte).relid) {
-                done |= or_raise(refresh::recover((*rte).relid));
-            }
+            done |= make_one_current(&graph, (*rte).relid);
         }
         done
     }
+}
+
+fn make_one_current(graph: &graph::Graph, oid: pg_sys::Oid) -> bool {
+    // SAFETY: plain getter.
+    let may_write = !unsafe { pg_sys::IsInParallelMode() };
+    let mut done = false;
+    if may_write && !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(graph, oid.to_u32()) {
+        flush(Moment::Read);
+        done = true;
+    }
+    if is_lost(oid) {
+        if !may_write {
+            lost_in_parallel(oid);
+        }
+        done |= or_raise(refresh::recover(oid));
+    }
+    done
+}
+
+fn lost_in_parallel(oid: pg_sys::Oid) -> ! {
+    Error::WrongState {
+        what: format!("TVIEW \"{}\" has to be computed anew, which a parallel query cannot do", name::bare(oid)),
+        hint: Some("Read it once by itself, or call tviews.rebuild.".into()),
+    }
+    .raise()
 }
 
 /// Whether something pending can change this TVIEW.

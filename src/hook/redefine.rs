@@ -4,7 +4,7 @@
 //! be maintained; what cannot is refused at that statement. Everything is looked at as the TVIEW's owner. Called by life and alter.
 
 use super::create::adopt;
-use crate::analyze::{load, refuse, relations};
+use crate::analyze::{load, refuse, relations, view_owners};
 use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::{self, stages};
@@ -63,7 +63,7 @@ fn check(oid: pg_sys::Oid) -> Result<()> {
     // SAFETY: a private copy of the stored query, expanded as its owner.
     let checked = unsafe {
         let expanded = load::expand(load::stored(&rel)?)?;
-        refuse::check(expanded).and_then(|()| {
+        refuse::check(expanded).and_then(|()| view_owners::check(expanded, owner)).and_then(|()| {
             relations::of(expanded)
                 .keys()
                 .try_for_each(|relid| install::check_privilege(pg_sys::Oid::from(*relid), owner))

@@ -3,7 +3,7 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, cascade, create, keys, life, own, refresh, types};
+use super::{alter, cascade, create, executor, keys, life, own, refresh, types};
 use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
@@ -50,6 +50,8 @@ pub enum After {
     Names,
     /// A subscription may write to other tables than before.
     Subscription,
+    /// The snapshot that COPY read with is popped.
+    Copied,
 }
 
 impl Call {
@@ -185,13 +187,12 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
     )
 }
 
-/// DDL must find no row images of an older row type pending, COPY TO reads.
+/// DDL must find no row images of an older row type pending.
 unsafe fn wants_flush(tree: *mut pg_sys::Node) -> bool {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
         match (*tree).type_ {
-            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt => false,
-            pg_sys::NodeTag::T_CopyStmt => !(*tree.cast::<pg_sys::CopyStmt>()).is_from,
+            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt | pg_sys::NodeTag::T_CopyStmt => false,
             _ => true,
         }
     }
@@ -245,8 +246,18 @@ unsafe fn dispatch(call: &mut Call) {
             T_DropStmt => life::drop(call),
             T_RenameStmt | T_AlterObjectSchemaStmt | T_AlterOwnerStmt | T_CommentStmt => life::names(call),
             T_CreatePolicyStmt | T_AlterPolicyStmt => life::policy(call),
+            T_ReassignOwnedStmt => {
+                call.after = After::Roles;
+                Ok(())
+            }
             T_ViewStmt => {
                 call.after = After::View((*tree.cast::<pg_sys::ViewStmt>()).view);
+                Ok(())
+            }
+            T_CopyStmt => {
+                if executor::before_copy(tree.cast()) {
+                    call.after = After::Copied;
+                }
                 Ok(())
             }
             T_CreateSubscriptionStmt | T_AlterSubscriptionStmt => {
@@ -279,6 +290,10 @@ unsafe fn finish(call: &mut Call) {
             After::View(view) => life::view_replaced(view),
             After::Policies(tables) => life::policies_changed(&*tables),
             After::Roles => life::roles_changed(),
+            After::Copied => {
+                pg_sys::PopActiveSnapshot();
+                Ok(())
+            }
             After::Type(of) => {
                 types::changed(of);
                 Ok(())

@@ -127,7 +127,7 @@ fn rebuild(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let populated = rel.class().relispopulated;
     drop(rel);
     if populated {
-        refresh::recompute(oid)?;
+        refresh::rebuild(oid)?;
     } else {
         refresh::populate::populate(oid, crate::hook::refresh::persistence(oid), false)?;
     }

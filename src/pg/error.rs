@@ -30,6 +30,9 @@ pub enum Error {
     InvalidDefinition(String, Option<String>),
     #[error("could not serialize access due to concurrent update")]
     Serialization,
+    /// A snapshot that is older than the contents.
+    #[error("could not serialize access to TVIEW \"{0}\", which was computed anew by another transaction")]
+    Recomputed(String),
     /// Something that a TVIEW needs would go.
     #[error("{what}")]
     Dependent { what: String, hint: String },
@@ -65,7 +68,7 @@ impl Error {
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
-            Error::Serialization => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Serialization | Error::Recomputed(_) => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -97,7 +100,7 @@ impl Error {
             Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
             Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
-            Error::Serialization => Some("The transaction might succeed if retried.".into()),
+            Error::Serialization | Error::Recomputed(_) => Some("The transaction might succeed if retried.".into()),
             _ => None,
         }
     }

@@ -121,6 +121,12 @@ pub unsafe fn copy<T>(node: *const T) -> *mut T {
     unsafe { pg_sys::copyObjectImpl(node.cast()).cast() }
 }
 
+/// A constant of type `integer`.
+pub unsafe fn int4(value: i32) -> *mut pg_sys::Const {
+    // SAFETY: allocates in the current memory context.
+    unsafe { pg_sys::makeConst(pg_sys::INT4OID, -1, pg_sys::InvalidOid, 4, pg_sys::Datum::from(value), false, true) }
+}
+
 /// `schema.name`, quoted where needed.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn quote_qualified(schema: &std::ffi::CStr, name: &std::ffi::CStr) -> String {

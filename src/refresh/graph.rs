@@ -39,6 +39,17 @@ impl Graph {
         self.reads.contains_key(&relid)
     }
 
+    /// A TVIEW, and those that it is computed from.
+    pub fn below(&self, tview: u32) -> BTreeSet<u32> {
+        let mut out = BTreeSet::from([tview]);
+        for t in self.order.iter().rev().filter(|t| **t != tview) {
+            if out.iter().any(|above| self.reads.get(above).is_some_and(|r| r.contains(t))) {
+                out.insert(*t);
+            }
+        }
+        out
+    }
+
     /// TVIEWs that read any of `relids`, directly or through other TVIEWs.
     pub fn affected(&self, relids: &BTreeSet<u32>) -> BTreeSet<u32> {
         let mut out: BTreeSet<u32> = BTreeSet::new();

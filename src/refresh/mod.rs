@@ -353,17 +353,31 @@ pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
 }
 
 /// Recomputes a TVIEW now and writes the difference. What is pending is flushed first.
-pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
+fn recompute(oid: pg_sys::Oid) -> Result<()> {
     flush(Moment::Read);
     let graph = graph::current()?;
     // Sources first: a TVIEW read by a lost one may be lost itself.
     for source in graph.reads.get(&oid.to_u32()).into_iter().flatten() {
         recover(pg_sys::Oid::from(*source))?;
     }
+    recompute_all(BTreeSet::from([oid.to_u32()]))
+}
+
+/// Recomputes a TVIEW and all that it is computed from, and gives it back the state that its rows lack.
+pub fn rebuild(oid: pg_sys::Oid) -> Result<()> {
+    flush(Moment::Read);
+    recompute_all(graph::current()?.below(oid.to_u32()))?;
+    for part in crate::catalog::stages::of(oid).into_iter().chain([oid]) {
+        populate::restore_state(part)?;
+    }
+    Ok(())
+}
+
+fn recompute_all(recompute: BTreeSet<u32>) -> Result<()> {
     let _guard = Guard::enter();
     let mut flush = Flush {
         changes: HashMap::new(),
-        recompute: BTreeSet::from([oid.to_u32()]),
+        recompute,
         on_transaction_snapshot: false,
         again: true,
         inside: queue::in_flight::any(),

@@ -124,18 +124,38 @@ fn check_source(source: pg_sys::Oid) -> Result<()> {
 /// Gives the TVIEW the state attributes that its strategy needs.
 fn add_state(oid: pg_sys::Oid) -> Result<()> {
     let rel = open(oid)?;
-    let owner = rel.class().relowner;
-    // SAFETY: a private copy of the stored query; the relation is locked.
-    unsafe {
-        let _pinned = Pinned::new(owner);
-        let wanted = decide::state_types(&rel)?;
-        let right = state::has_layout(rel.tupdesc(), &wanted);
+    let wanted = wanted_state(&rel)?;
+    if let Some(types) = wanted {
         drop(rel);
-        if !right {
+        // SAFETY: the relation is locked ACCESS EXCLUSIVE.
+        unsafe {
             state::remove_state_attributes(oid);
-            state::add_state_attributes(oid, &wanted);
+            state::add_state_attributes(oid, &types);
             pg_sys::CommandCounterIncrement();
         }
+    }
+    Ok(())
+}
+
+/// The types of the state that a TVIEW needs, when its rows have another one.
+fn wanted_state(rel: &Relation) -> Result<Option<Vec<pg_sys::Oid>>> {
+    // SAFETY: a private copy of the stored query, under the settings of its owner.
+    unsafe {
+        let _pinned = Pinned::new(rel.class().relowner);
+        let wanted = decide::state_types(rel)?;
+        Ok((!state::has_layout(rel.tupdesc(), &wanted)).then_some(wanted))
+    }
+}
+
+/// Computes a TVIEW anew whose rows lack the state that its strategy needs, as after a change of its options.
+pub fn restore_state(oid: pg_sys::Oid) -> Result<()> {
+    let lacks = match Relation::open(oid, pg_sys::AccessShareLock) {
+        Some(rel) => rel.class().relispopulated && wanted_state(&rel)?.is_some(),
+        None => false,
+    };
+    if lacks {
+        let persistence = open(oid)?.class().relpersistence as u8;
+        populate(oid, persistence, false)?;
     }
     Ok(())
 }

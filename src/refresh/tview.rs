@@ -161,7 +161,7 @@ fn build(rel: &Relation) -> Result<Tview> {
         if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
             plan.without_state();
         }
-        let states = types.len();
+        let states = plan.fold.as_ref().map_or(0, |f| f.attribute_types().len());
         let original = text::with_state(load::stored(rel)?, &plan.shape, None);
         let text = text::with_state(query, &plan.shape, plan.fold.as_ref());
         let of_root = load::expand(stored_of(root)?)?;

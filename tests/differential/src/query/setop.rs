@@ -85,6 +85,9 @@ impl Gen<'_> {
         if distinct {
             blur(&mut columns);
         }
+        if self.dice.chance(15) {
+            sql = format!("{sql} ORDER BY 1");
+        }
         Query { sql, columns }
     }
 }
