@@ -11,7 +11,7 @@ use super::utility::{After, Call, keep};
 use crate::analyze::refuse;
 use crate::capture::freed::freed;
 use crate::capture::{install, route};
-use crate::catalog;
+use crate::catalog::{self, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
@@ -19,6 +19,7 @@ use crate::pg::{list, name};
 use crate::queue;
 use crate::tam;
 use pgrx::pg_sys;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 
@@ -383,6 +384,11 @@ pub fn roles_changed() -> Result<()> {
     policies_changed(&tables)
 }
 
+thread_local! {
+    /// TVIEWs that call a function that the statement has changed.
+    static CALLERS: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
+}
+
 /// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they do through views, operators, aggregates and other
 /// functions that say what they call.
 pub fn function_changed(function: pg_sys::Oid) {
@@ -390,5 +396,18 @@ pub fn function_changed(function: pg_sys::Oid) {
         return;
     }
     let start = vec![(pg_sys::ProcedureRelationId.to_u32(), function.to_u32(), 0)];
-    tviews_over(start).into_iter().for_each(queue::recompute);
+    for tview in tviews_over(start) {
+        queue::recompute(tview);
+        CALLERS.with_borrow_mut(|c| c.insert(stages::root(tview).to_u32()));
+    }
+}
+
+/// After the statement: a function that is volatile by now is refused, as at CREATE TVIEW.
+pub fn functions_changed() -> Result<()> {
+    let callers = CALLERS.take();
+    if !callers.is_empty() {
+        // SAFETY: makes the statement's catalog changes visible.
+        unsafe { pg_sys::CommandCounterIncrement() };
+    }
+    callers.into_iter().map(pg_sys::Oid::from).try_for_each(redefine::check)
 }

@@ -56,7 +56,7 @@ pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
 }
 
 /// Refuses what cannot be maintained, or not be read by the owner.
-fn check(oid: pg_sys::Oid) -> Result<()> {
+pub fn check(oid: pg_sys::Oid) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(()) };
     let owner = rel.class().relowner;
     let _pinned = Pinned::new(owner);

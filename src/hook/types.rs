@@ -1,7 +1,8 @@
-//! Types whose values become something else without a write: labels of enums, attributes of composite types.
+//! Objects by which values become something else without a write: labels of enums, attributes of composite types, text search configurations and
+//! dictionaries, versions of collations.
 //!
-//! Invariant: a TVIEW that depends on such a type, through columns, functions and other types, is computed again in the same transaction, and no session
-//! keeps SQL with the old names. Called by utility.
+//! Invariant: a TVIEW that depends on such an object, through columns, functions and other objects, is computed again in the same transaction, and
+//! no session keeps SQL with the old names. Called by utility.
 
 use super::dependents::tviews_over;
 use super::named::find;
@@ -9,11 +10,12 @@ use super::utility::{After, Call};
 use crate::catalog;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
+use crate::pg::syscatalog::{TS_CONFIG, TS_DICTIONARY};
 use crate::queue;
 use crate::tam::storage;
 use pgrx::pg_sys::{self, Oid};
 
-/// Notes the type that a statement changes.
+/// Notes the object that a statement changes.
 ///
 /// # Safety
 /// `call` holds a statement that is about to be executed.
@@ -34,27 +36,56 @@ pub unsafe fn before(call: &mut Call) {
             T_AlterTableStmt if (*tree.cast::<pg_sys::AlterTableStmt>()).objtype == pg_sys::ObjectType::OBJECT_TYPE => {
                 of((*tree.cast::<pg_sys::AlterTableStmt>()).relation)
             }
-            _ => return,
+            _ => {
+                if let Some((class, of)) = other(tree).filter(|o| o.1 != pg_sys::InvalidOid) {
+                    call.after = After::Object(class, of);
+                }
+                return;
+            }
         };
         if changed != pg_sys::InvalidOid {
-            call.after = After::Type(changed);
+            call.after = After::Object(pg_sys::TypeRelationId, changed);
+        }
+    }
+}
+
+/// The class and number of what a statement changes that is no type.
+unsafe fn other(tree: *mut pg_sys::Node) -> Option<(Oid, Oid)> {
+    // SAFETY: `tree` is a live node of a tree of the server.
+    unsafe {
+        use pg_sys::NodeTag::*;
+        match (*tree).type_ {
+            T_AlterTSConfigurationStmt => {
+                let names = (*tree.cast::<pg_sys::AlterTSConfigurationStmt>()).cfgname;
+                Some((Oid::from(TS_CONFIG), pg_sys::get_ts_config_oid(names, true)))
+            }
+            T_AlterTSDictionaryStmt => {
+                let names = (*tree.cast::<pg_sys::AlterTSDictionaryStmt>()).dictname;
+                Some((Oid::from(TS_DICTIONARY), pg_sys::get_ts_dict_oid(names, true)))
+            }
+            T_AlterCollationStmt => {
+                let names = (*tree.cast::<pg_sys::AlterCollationStmt>()).collname;
+                Some((pg_sys::CollationRelationId, pg_sys::get_collation_oid(names, true)))
+            }
+            _ => None,
         }
     }
 }
 
 /// After the statement.
-pub fn changed(of: Oid) {
+pub fn changed(class: Oid, of: Oid) {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
-    let start = vec![(pg_sys::TypeRelationId.to_u32(), of.to_u32(), 0)];
+    let start = vec![(class.to_u32(), of.to_u32(), 0)];
     let concerned = tviews_over(start);
     if concerned.is_empty() {
         return;
     }
     // SAFETY: a look-up in a system cache.
-    let has_attributes = unsafe { pg_sys::get_typtype(of) } as u8 == pg_sys::TYPTYPE_COMPOSITE;
+    let hashes_change = class == pg_sys::CollationRelationId
+        || class == pg_sys::TypeRelationId && unsafe { pg_sys::get_typtype(of) } as u8 == pg_sys::TYPTYPE_COMPOSITE;
     for relid in concerned {
-        if has_attributes {
+        if hashes_change {
             index_again(relid);
         }
         queue::recompute(relid);
@@ -62,7 +93,8 @@ pub fn changed(of: Oid) {
     catalog::invalidate_all();
 }
 
-/// Rows are found by hashes, and the hash of a value changes with the attributes of its type, although its bytes do not.
+/// Rows are found by hashes, and the hash of a value changes with the attributes of its type, although its bytes do not; so do order and
+/// equality with a collation.
 fn index_again(tview: Oid) {
     // The lock that REINDEX takes, and more: the owner's functions may be called.
     let Some(rel) = Relation::open(tview, pg_sys::AccessExclusiveLock) else { return };

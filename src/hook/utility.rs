@@ -45,11 +45,13 @@ pub enum After {
     Policies(*mut BTreeSet<u32>),
     /// What roles may do.
     Roles,
-    /// What values of a type are.
-    Type(pg_sys::Oid),
+    /// What values are, by an object of a class.
+    Object(pg_sys::Oid, pg_sys::Oid),
     Names,
     /// A subscription may write to other tables than before.
     Subscription,
+    /// Functions that TVIEWs call.
+    Functions,
     /// The snapshot that COPY read with is popped.
     Copied,
 }
@@ -180,6 +182,9 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_AlterObjectDependsStmt
             | T_CreateForeignTableStmt
             | T_AlterEnumStmt
+            | T_AlterTSConfigurationStmt
+            | T_AlterTSDictionaryStmt
+            | T_AlterCollationStmt
             | T_AlterRoleStmt
             | T_GrantRoleStmt
             | T_CreateSubscriptionStmt
@@ -254,6 +259,10 @@ unsafe fn dispatch(call: &mut Call) {
                 call.after = After::View((*tree.cast::<pg_sys::ViewStmt>()).view);
                 Ok(())
             }
+            T_CreateFunctionStmt | T_AlterFunctionStmt => {
+                call.after = After::Functions;
+                Ok(())
+            }
             T_CopyStmt => {
                 if executor::before_copy(tree.cast()) {
                     call.after = After::Copied;
@@ -290,12 +299,13 @@ unsafe fn finish(call: &mut Call) {
             After::View(view) => life::view_replaced(view),
             After::Policies(tables) => life::policies_changed(&*tables),
             After::Roles => life::roles_changed(),
+            After::Functions => life::functions_changed(),
             After::Copied => {
                 pg_sys::PopActiveSnapshot();
                 Ok(())
             }
-            After::Type(of) => {
-                types::changed(of);
+            After::Object(class, of) => {
+                types::changed(class, of);
                 Ok(())
             }
             After::Subscription => {
@@ -303,6 +313,7 @@ unsafe fn finish(call: &mut Call) {
                 install::follow_subscriptions()
             }
             After::Names => {
+                pg_sys::CommandCounterIncrement();
                 super::stages::follow_owners();
                 catalog::invalidate_all();
                 Ok(())

@@ -48,6 +48,12 @@ pub const DEFAULT_COLUMN: i32 = 3;
 /// pg_rewrite by oid.
 pub const REWRITE_BY_OID: Catalog = Catalog { relation: REWRITE, index: 2692, keys: &[1] };
 pub const REWRITE: u32 = 2618;
+
+/// pg_ts_config.
+pub const TS_CONFIG: u32 = 3602;
+
+/// pg_ts_dict.
+pub const TS_DICTIONARY: u32 = 3600;
 pub const REWRITE_RELATION: i32 = 3;
 
 impl Catalog {

@@ -127,6 +127,9 @@ pub fn flush(moment: Moment) {
         return;
     }
     let _guard = Guard::enter();
+    // What the last statement did to catalogs is known from here on, names among it.
+    // SAFETY: inside a transaction.
+    unsafe { pg_sys::CommandCounterIncrement() };
     let mut flush =
         Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep, again, inside };
     for (subject, sets) in pending {
