@@ -18,6 +18,7 @@ mod hook;
 mod monitor;
 mod pg;
 mod queue;
+mod recovery;
 mod refresh;
 mod tam;
 mod xact;
@@ -45,6 +46,7 @@ pub extern "C-unwind" fn _PG_init() {
     hook::init();
     if preloading {
         monitor::counters::init();
+        recovery::launcher::register();
     }
     if preloading && pg::guc::NATIVE_SYNTAX.get() {
         hook::syntax::init();

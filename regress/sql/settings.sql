@@ -1,7 +1,7 @@
 -- Settings of those who write never reach a TVIEW: each is fixed for maintenance, or what depends on it is refused.
 CREATE SCHEMA settings;
 SET search_path = settings, public;
-CREATE TABLE t (id int PRIMARY KEY, a text, b bytea, f float8, i interval, at timestamptz, d date, x xml);
+CREATE TABLE t (id int PRIMARY KEY, a text, b bytea, f float8, i interval, at timestamptz, d date, x xml, m money);
 CREATE TABLE doc (id int PRIMARY KEY, tags int[]);
 CREATE TABLE topic (id int PRIMARY KEY, tag int);
 INSERT INTO doc SELECT i, ARRAY[1, i % 10 + 2] FROM generate_series(1, 5000) i;
@@ -10,11 +10,11 @@ ANALYZE doc;
 CREATE VIEW view_of_t AS SELECT id, a FROM t;
 CREATE TVIEW arrays AS SELECT id, a::text[] AS a FROM t WHERE a LIKE '{%';
 CREATE TVIEW texts AS SELECT id, b::text AS b, f::text AS f, i::text AS i, at::text AS at, d::text AS d FROM t;
-CREATE TVIEW documents AS SELECT id, to_jsonb(t) AS data FROM t;
+CREATE TVIEW documents AS SELECT id, to_jsonb(q) AS data FROM (SELECT id, a, b, f, i, at, d FROM t) q;
 CREATE TVIEW times AS SELECT id, (a || ' EST')::timestamptz AS at FROM t WHERE a LIKE '20%';
 CREATE TVIEW over_view AS SELECT id, upper(a) AS a FROM view_of_t;
 CREATE TVIEW tagged AS SELECT p.id, count(*) AS n FROM topic p JOIN doc d ON d.tags @> ARRAY[p.tag] GROUP BY p.id;
-CREATE TVIEW amounts AS SELECT id, f::numeric::money AS m FROM t;
+CREATE TVIEW amounts AS SELECT m, sum(m) AS total, count(*) AS n FROM t GROUP BY m;
 -- every setting with another value
 CREATE FUNCTION odd() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -56,5 +56,33 @@ CREATE TVIEW x AS SELECT id, jsonb_to_tsvector(to_jsonb(a), '"all"') AS v FROM t
 CREATE TVIEW x AS SELECT id, get_current_ts_config() AS c FROM t;
 CREATE TVIEW named AS SELECT id, ts_headline('simple', a, 'cat'::tsquery) AS h FROM t WHERE to_tsvector('english', a) @@ to_tsquery('english', 'cats | x');
 SELECT * FROM named;
+-- refused: lc_monetary decides what an amount is worth, the catalogs the text of a name
+CREATE TVIEW x AS SELECT id, f::numeric::money AS m FROM t;
+CREATE TVIEW x AS SELECT id, m::numeric AS m FROM t;
+CREATE TVIEW x AS SELECT id, to_jsonb(t) AS m FROM t;
+CREATE TYPE named_row AS (id int, tables regclass[]);
+CREATE DOMAIN named_type AS regtype;
+CREATE TABLE log (id int PRIMARY KEY, tab regclass, tabs regclass[], who regrole, c named_row, cs named_row[], d named_type);
+CREATE TVIEW x AS SELECT id, tab::text AS t FROM log;
+CREATE TVIEW x AS SELECT id, concat(tab) AS t FROM log;
+CREATE TVIEW x AS SELECT id, jsonb_build_object('table', tab) AS t FROM log;
+CREATE TVIEW x AS SELECT id, array_to_string(tabs, ',') AS t FROM log;
+CREATE TVIEW x AS SELECT id, format('%s', tab) AS t FROM log;
+CREATE TVIEW x AS SELECT id, tabs::text AS t FROM log;
+CREATE TVIEW x AS SELECT id, c::text AS t FROM log;
+CREATE TVIEW x AS SELECT to_jsonb(ROW(id, cs)) AS t FROM log;
+CREATE TVIEW x AS SELECT jsonb_agg(who) AS t FROM log;
+CREATE TVIEW x AS SELECT string_agg(who::text, '') AS t FROM log;
+CREATE TVIEW x AS SELECT id, json_agg(who) OVER () AS t FROM log;
+CREATE TVIEW x AS SELECT id, d || 'x' AS t FROM log;
+CREATE TVIEW numbers AS SELECT id, tab, tabs, c, cs, d, tab = 'settings.t'::regclass AS is_t, who::oid AS who FROM log;
+INSERT INTO log VALUES (1, 't', '{t}', NULL, ROW(1, '{t}'), NULL, 'int');
+ALTER TABLE t RENAME TO t2;
+SELECT * FROM tviews.verify('numbers');
+ALTER TABLE t2 RENAME TO t;
+-- refused: the clock
+CREATE TVIEW x AS SELECT id, '12:00+00'::timetz AT TIME ZONE a AS at FROM t;
+CREATE TVIEW x AS SELECT id FROM t WHERE at > 'today'::text::timestamptz;
+CREATE TVIEW x AS SELECT id FROM t WHERE d > ('Now'::varchar)::date;
 SET client_min_messages = warning;
 DROP SCHEMA settings CASCADE;

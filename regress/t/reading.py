@@ -108,7 +108,9 @@ def main():
             seen = fails(c, "COPY grand TO STDOUT")
             report.ok(seen == "15000", "after a crash, COPY", seen)
         after_a_crash(c)
-        seen = fails(c, "SELECT total FROM far WHERE grp = 3")
+        # its transaction is REPEATABLE READ
+        while (seen := fails(c, "SELECT total FROM far WHERE grp = 3")) == "40001":
+            time.sleep(0.05)
         report.ok(seen == "3000", "after a crash, a foreign table", seen)
     report.done()
 

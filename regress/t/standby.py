@@ -59,6 +59,11 @@ def main():
 
             primary.stop(signal.SIGQUIT)
             standby.sql("SELECT pg_promote()")
+            deadline = time.time() + 30
+            computed = f"SELECT count(*) FROM tviews.stat WHERE full_recomputes > 0 AND tview::text = ANY ('{{{','.join(UNLOGGED)}}}')"
+            while standby.sql(computed) != str(len(UNLOGGED)) and time.time() < deadline:
+                time.sleep(0.05)
+            report.ok(standby.sql(computed) == str(len(UNLOGGED)), "promoted: computed without a reader", standby.sql("TABLE tviews.stat"))
             report.attempt("promoted: the first write", lambda: standby.sql("UPDATE sale SET amount = amount + 1 WHERE customer = 7") == "")
             for tview in UNLOGGED[::-1] + LOGGED:
                 report.attempt(f"promoted: {tview} is exact", lambda: standby.difference(tview) == 0 and standby.sql(f"SELECT count(*) > 0 FROM {tview}") == "t")

@@ -34,7 +34,10 @@ def main():
         report.ok(cluster.sql(FLUSHES) == "1", "and counts", cluster.sql(FLUSHES))
         cluster.crash()
         cluster.start()
-        report.ok(cluster.sql(FLUSHES) == "0", "a crash does as well", cluster.sql(FLUSHES))
+        deadline = time.time() + 30
+        while cluster.sql(FLUSHES) != "1" and time.time() < deadline:
+            time.sleep(0.05)
+        report.ok(cluster.sql(FLUSHES) == "1", "a crash does as well, and counts the recovery", cluster.sql(FLUSHES))
 
         cluster.stop()
         conf = cluster.data / "postgresql.auto.conf"

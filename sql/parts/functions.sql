@@ -30,6 +30,11 @@ CREATE FUNCTION tviews.pending()
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_pending';
 COMMENT ON FUNCTION tviews.pending() IS 'changes of this transaction that are not applied yet';
 
+CREATE FUNCTION tviews.recovery()
+    RETURNS TABLE (pid int, datid oid, relid oid, tviews_total bigint, tviews_done bigint, tviews_failed bigint, started_at timestamptz)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_recovery';
+COMMENT ON FUNCTION tviews.recovery() IS 'the recovery that computes lost TVIEWs anew, for tviews.progress';
+
 CREATE FUNCTION tviews.health()
     RETURNS TABLE ("check" text, status text, detail text, hint text)
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_health';

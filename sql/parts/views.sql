@@ -31,3 +31,11 @@ SELECT c.oid::regclass AS tview, s.*
    AND c.relnamespace <> 'pg_toast_tviews'::regnamespace;
 
 GRANT SELECT ON tviews.stat TO PUBLIC;
+
+CREATE VIEW tviews.progress AS
+SELECT r.pid, d.datname, r.relid,
+       CASE WHEN d.datname = pg_catalog.current_database() THEN r.relid::regclass END AS tview,
+       r.tviews_total, r.tviews_done, r.tviews_failed, r.started_at
+  FROM tviews.recovery() r LEFT JOIN pg_catalog.pg_database d ON d.oid = r.datid;
+
+GRANT SELECT ON tviews.progress TO PUBLIC;

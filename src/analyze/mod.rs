@@ -12,12 +12,14 @@
 pub mod anchor;
 mod canonical;
 mod change_rows;
+mod clock;
 pub mod delta;
 pub mod describe;
 pub mod dirty;
 mod fence;
 pub mod fold;
 mod grouping_sets;
+mod hidden_output;
 pub mod join_values;
 mod joins;
 mod levels;

@@ -3,6 +3,7 @@
 //! Invariant: everything that passes here is right later, at worst by full recomputation. Checked on the expanded query
 //! so that constructs inside views are found too (those have no position).
 
+use super::clock;
 use super::locate::{self, Construct};
 use super::refuse_functions::check_functions;
 use super::relations;
@@ -72,7 +73,7 @@ unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
                 pg_sys::exprLocation(node),
                 "A sequence gives another value each time the query runs.",
             )),
-            _ => check_functions(node),
+            _ => clock::check(node).and_then(|()| check_functions(node)),
         }
     }
 }

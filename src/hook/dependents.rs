@@ -1,10 +1,10 @@
 //! What depends on an object: what DROP … CASCADE would take with it, and which TVIEWs mean something else when it changes.
 //!
-//! A query's dependencies belong to its rule, those of a generated column to its default. Called by cascade, life and types.
+//! A query's dependencies belong to its rule, those of a generated column to its default, those of a policy to its table. Called by cascade, life and types.
 
 use crate::pg::syscatalog::{
     DEFAULT, DEFAULT_BY_OID, DEFAULT_COLUMN, DEFAULT_RELATION, DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_COLUMN,
-    DEPEND_OBJECT, DEPEND_ON_COLUMN, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
+    DEPEND_OBJECT, DEPEND_ON_COLUMN, POLICY, POLICY_BY_OID, POLICY_RELATION, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
 };
 use crate::tam;
 use pgrx::pg_sys::{self, Oid};
@@ -53,6 +53,9 @@ fn follow(start: Vec<Address>, meaning: bool) -> BTreeSet<Address> {
             if row[0] == REWRITE {
                 let rules = REWRITE_BY_OID.find(&[Oid::from(row[1])], &[REWRITE_RELATION]);
                 todo.extend(rules.into_iter().map(|rule| (relation, rule[0].to_u32(), 0)));
+            } else if row[0] == POLICY && meaning {
+                let tables = POLICY_BY_OID.find(&[Oid::from(row[1])], &[POLICY_RELATION]);
+                todo.extend(tables.into_iter().map(|table| (relation, table[0].to_u32(), 0)));
             } else if row[0] == DEFAULT && meaning {
                 let columns = DEFAULT_BY_OID.find(&[Oid::from(row[1])], &[DEFAULT_RELATION, DEFAULT_COLUMN]);
                 todo.extend(columns.into_iter().map(|c| (relation, c[0].to_u32(), c[1].to_u32())));

@@ -310,7 +310,7 @@ fn make_one_current(graph: &graph::Graph, oid: pg_sys::Oid) -> bool {
 fn lost_in_parallel(oid: pg_sys::Oid) -> ! {
     Error::WrongState {
         what: format!("TVIEW \"{}\" has to be computed anew, which a parallel query cannot do", name::bare(oid)),
-        hint: Some("Read it once by itself, or call tviews.rebuild.".into()),
+        hint: Some("Read it once by itself, or wait for the recovery that tviews.progress shows.".into()),
     }
     .raise()
 }

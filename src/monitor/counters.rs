@@ -7,6 +7,7 @@
 //! Called by flush (adds) and by `stat.rs` (reads).
 
 use crate::pg::shmem;
+use crate::recovery::progress::Progress;
 use pgrx::pg_sys;
 use std::cell::{Cell, UnsafeCell};
 use std::sync::OnceLock;
@@ -90,6 +91,8 @@ pub struct Table {
     since: AtomicI64,
     keys: [AtomicU64; SLOTS],
     slots: [Slot; SLOTS],
+    /// Of the recovery that runs; here because there is one piece of shared memory.
+    pub progress: Progress,
 }
 
 // SAFETY: counters are atomic, texts are behind the lock.

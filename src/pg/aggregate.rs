@@ -13,6 +13,7 @@ use std::ffi::CStr;
 /// A row of pg_aggregate.
 pub struct Facts {
     pub kind: u8,
+    pub transfn: pg_sys::Oid,
     pub finalfn: pg_sys::Oid,
     pub combinefn: pg_sys::Oid,
     pub serialfn: pg_sys::Oid,
@@ -44,6 +45,7 @@ pub fn facts(aggregate: pg_sys::Oid) -> Option<Facts> {
         let oid = |n| get(n).and_then(|d| pg_sys::Oid::from_datum(d, false)).unwrap_or(pg_sys::InvalidOid);
         let facts = Facts {
             kind: get(2).map_or(0, |d| d.value() as u8),
+            transfn: oid(4),
             finalfn: oid(5),
             combinefn: oid(6),
             serialfn: oid(7),

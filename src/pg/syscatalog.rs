@@ -49,6 +49,11 @@ pub const DEFAULT_COLUMN: i32 = 3;
 pub const REWRITE_BY_OID: Catalog = Catalog { relation: REWRITE, index: 2692, keys: &[1] };
 pub const REWRITE: u32 = 2618;
 
+/// pg_policy by oid.
+pub const POLICY_BY_OID: Catalog = Catalog { relation: POLICY, index: 3257, keys: &[1] };
+pub const POLICY: u32 = 3256;
+pub const POLICY_RELATION: i32 = 3;
+
 /// pg_ts_config.
 pub const TS_CONFIG: u32 = 3602;
 

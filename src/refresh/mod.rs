@@ -196,7 +196,7 @@ impl Flush {
         let tview = tview::of(&rel)?;
         let stage = (tview.name != tview.title).then_some(tview.name.as_str());
         callback::set_flushing(Some((&tview.title, stage, !self.may_read(&tview, root))));
-        let lost = !sentinel::alive(oid, rel.class());
+        let lost = !sentinel::alive(oid, rel.class()) && is_still_lost(oid);
         let mut changed: BTreeSet<u32> =
             tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
         if fault::on(Fault::SkipSecondRelation) {
@@ -351,32 +351,38 @@ pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
     if unsafe { pg_sys::RecoveryInProgress() } {
         return Ok(false);
     }
-    recompute(oid)?;
+    flush(Moment::Read);
+    // Sources first: a TVIEW read by a lost one may be lost itself. Nor may anybody hold one who wants its sources.
+    for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
+        recover(pg_sys::Oid::from(*source))?;
+    }
+    if is_still_lost(oid) {
+        recompute(BTreeSet::from([oid.to_u32()]))?;
+    }
     Ok(true)
 }
 
-/// Recomputes a TVIEW now and writes the difference. What is pending is flushed first.
-fn recompute(oid: pg_sys::Oid) -> Result<()> {
-    flush(Moment::Read);
-    let graph = graph::current()?;
-    // Sources first: a TVIEW read by a lost one may be lost itself.
-    for source in graph.reads.get(&oid.to_u32()).into_iter().flatten() {
-        recover(pg_sys::Oid::from(*source))?;
-    }
-    recompute_all(BTreeSet::from([oid.to_u32()]))
+/// Whether a TVIEW is lost when nobody else computes it any more. Locks it against others who would, until the transaction ends.
+fn is_still_lost(oid: pg_sys::Oid) -> bool {
+    // Not by opening it: a lock that writers and readers do not wait for.
+    // SAFETY: an existing relation, or a lock that is for nothing.
+    unsafe { pg_sys::LockRelationOid(oid, pg_sys::ShareUpdateExclusiveLock as i32) };
+    Relation::open(oid, pg_sys::NoLock)
+        .is_some_and(|rel| rel.class().relispopulated && !sentinel::alive(oid, rel.class()))
 }
 
 /// Recomputes a TVIEW and all that it is computed from, and gives it back the state that its rows lack.
 pub fn rebuild(oid: pg_sys::Oid) -> Result<()> {
     flush(Moment::Read);
-    recompute_all(graph::current()?.below(oid.to_u32()))?;
+    recompute(graph::current()?.below(oid.to_u32()))?;
     for part in crate::catalog::stages::of(oid).into_iter().chain([oid]) {
         populate::restore_state(part)?;
     }
     Ok(())
 }
 
-fn recompute_all(recompute: BTreeSet<u32>) -> Result<()> {
+/// Computes TVIEWs anew and writes the differences. Nothing is pending.
+fn recompute(recompute: BTreeSet<u32>) -> Result<()> {
     let _guard = Guard::enter();
     let mut flush = Flush {
         changes: HashMap::new(),

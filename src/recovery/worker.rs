@@ -1,0 +1,127 @@
+//! The process that computes the lost TVIEWs of one database.
+
+use super::progress;
+use crate::catalog::{self, sentinel};
+use crate::pg::relation::Relation;
+use crate::pg::{name, original};
+use crate::refresh::{self, graph};
+use crate::tam;
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::{FromDatum, PgTryBuilder, pg_guard, pg_sys};
+use std::ffi::{CString, c_int};
+
+unsafe extern "C-unwind" {
+    // tcop/postgres.c: ends the process at the next safe place.
+    fn die(signal: c_int);
+}
+
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_tviews_recovery(argument: pg_sys::Datum) {
+    // SAFETY: the process has just begun; the launcher passes the oid of a database.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(libc::SIGTERM, Some(die));
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(libc::SIGTERM, Some(die));
+        pg_sys::BackgroundWorkerUnblockSignals();
+        let database = pg_sys::Oid::from_datum(argument, false).unwrap_or(pg_sys::InvalidOid);
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
+        // What is set for the database is meant for those who wait.
+        let (user, origin) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
+        pg_sys::SetConfigOption(c"lock_timeout".as_ptr(), c"0".as_ptr(), user, origin);
+    }
+    let lost = in_transaction(lost).unwrap_or_default();
+    if lost.is_empty() {
+        return;
+    }
+    progress::begin(lost.len());
+    for tview in lost {
+        progress::at(tview);
+        progress::finished(in_transaction(|| one(tview)).is_some());
+    }
+    progress::end();
+}
+
+/// The lost TVIEWs, stages among them, those that others read first.
+fn lost() -> Vec<pg_sys::Oid> {
+    if !catalog::installed() {
+        return Vec::new();
+    }
+    let graph = crate::pg::error::or_raise(graph::current());
+    let without_sources = tviews().into_iter().filter(|t| !graph.reads_others(*t));
+    let all = without_sources.chain(graph.order.iter().copied()).map(pg_sys::Oid::from);
+    all.filter(|t| Relation::open(*t, pg_sys::AccessShareLock).is_some_and(|r| is_lost(&r))).collect()
+}
+
+fn is_lost(rel: &Relation) -> bool {
+    rel.class().relispopulated && !sentinel::alive(rel.oid(), rel.class())
+}
+
+/// All relations that are stored in our access method.
+fn tviews() -> Vec<u32> {
+    let mut found = Vec::new();
+    // SAFETY: a scan of a catalog; the form is read while the tuple lives.
+    unsafe {
+        let Some(rel) = Relation::open(pg_sys::RelationRelationId, pg_sys::AccessShareLock) else { return found };
+        let none = std::ptr::null_mut();
+        let scan = pg_sys::systable_beginscan(rel.raw(), pg_sys::InvalidOid, false, none, 0, std::ptr::null_mut());
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+            if form.relkind as u8 == pg_sys::RELKIND_MATVIEW {
+                found.push(form.oid.to_u32());
+            }
+        }
+        pg_sys::systable_endscan(scan);
+        found.retain(|t| tam::is_tview(pg_sys::Oid::from(*t)));
+    }
+    found
+}
+
+fn one(tview: pg_sys::Oid) {
+    let doing = format!("computing TVIEW {} anew", name::relation(tview).unwrap_or_default());
+    let doing = CString::new(doing).unwrap_or_default();
+    // SAFETY: the text is copied.
+    unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, doing.as_ptr()) };
+    crate::pg::error::or_raise(refresh::recover(tview));
+}
+
+/// Runs `f` in a transaction of its own; None after an error, which is in the log then.
+fn in_transaction<T>(f: impl FnOnce() -> T) -> Option<T> {
+    // SAFETY: transactions are begun and ended where none is open; a snapshot is popped by whoever pushed it.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        let work = std::panic::AssertUnwindSafe(|| {
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+            let result = f();
+            pg_sys::PopActiveSnapshot();
+            pg_sys::CommitTransactionCommand();
+            Some(result)
+        });
+        let result = PgTryBuilder::new(work).catch_others(|cause| {
+            report(&cause);
+            None
+        });
+        let result = result.execute();
+        if result.is_none() {
+            original::take();
+            pg_sys::AbortCurrentTransaction();
+        }
+        pg_sys::pgstat_report_stat(true);
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
+        result
+    }
+}
+
+fn report(cause: &CaughtError) {
+    let message = match cause {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => report.message().to_string(),
+        CaughtError::RustPanic { ereport, .. } => ereport.message().to_string(),
+    };
+    pgrx::log!("a TVIEW that was lost could not be computed anew: {message}");
+}
