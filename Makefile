@@ -18,6 +18,7 @@ help:
 	@echo 'make bench-tpch         TPC-H at scale factors 0.1 and 1 (SCALE=0.1, ONLY=3,18: some of it)'
 	@echo 'make faults             breaks rules of maintenance one at a time: the differential test must notice'
 	@echo 'make core               PostgreSQL'"'"'s own suites with the extension there (PG=18-assert, the default of it, or 17-assert)'
+	@echo 'make mine               queries of the suite of PostgreSQL and of SQLsmith as those of TVIEWs (half an hour; SOURCES="join sqlsmith": some of it)'
 	@echo 'make valgrind           regress with every process of a server under Valgrind (an hour or two; TESTS="test …": some of it)'
 	@echo 'make lint deny          clippy and rustfmt; licences and sources of dependencies'
 	@echo 'make fuzz               differential test until interrupted, or for SECONDS=…; SEED=…'
@@ -46,6 +47,9 @@ faults:
 
 core:
 	@$(CHECK_PROFILE) $(PYTHON) tools/check.py core:$(if $(filter file,$(origin PG)),18-assert,$(PG))
+
+mine:
+	@$(CHECK_PROFILE) $(PYTHON) tools/check.py mine:18-assert
 
 valgrind:
 	@$(CHECK_PROFILE) $(PYTHON) tools/check.py valgrind
@@ -77,4 +81,4 @@ clean:
 clean-all:
 	rm -rf target
 
-.PHONY: help build install check check-fast faults core valgrind lint deny fuzz demo bench bench-tpch clean clean-all
+.PHONY: help build install check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all

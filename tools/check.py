@@ -1,6 +1,6 @@
 """Runs the tests: `check.py [--fast] STAGE…`, a stage being a server (18, 15, 18-assert, a pg_config), sql:SERVER (its regress and isolation
 suites, with assertions hostile, too), core:SERVER (PostgreSQL's own suites), or one of format, house,
-lint, deny, unit, types:N, no-syntax, faults, valgrind.
+lint, deny, unit, types:N, no-syntax, faults, valgrind, mine:SERVER (queries of others as those of TVIEWs).
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
 $TESTS names what to run of it: tiers (regress, isolation, hostile, scripts, docs, differential, concurrent, tpch, core, no-syntax, faults) or single
@@ -289,6 +289,14 @@ def core(pg):
         total.add(0, 1)
 
 
+def mine(pg):
+    """Queries of PostgreSQL's own suite and of SQLsmith as those of TVIEWs; not in CI."""
+    where = toolchain.label(pg)
+    headline(f"mined queries, {where}")
+    config = build.install(pg, profile())
+    tally([sys.executable, ROOT / "regress/core/mine.py"], "mined", minutes=6 * MINUTES, env=dict(os.environ, PG_CONFIG=str(config)), cwd="/")
+
+
 def memcheck(pg="18-valgrind"):
     """The regress suite with every process of the server under Valgrind, whose logs are left in target/results/pg18-valgrind/valgrind."""
     if not wanted("regress", scheduled("schedule")):
@@ -393,6 +401,8 @@ def main():
             total.add(not failed, failed)
         elif stage.startswith("core:"):
             core(stage.partition(":")[2])
+        elif stage.startswith("mine:"):
+            mine(stage.partition(":")[2])
         elif stage.startswith("sql:"):
             server(stage.partition(":")[2], False, sql_only=True)
         else:

@@ -33,6 +33,11 @@ pub enum Error {
     /// A snapshot that is older than the contents.
     #[error("could not serialize access to TVIEW \"{0}\", which was computed anew by another transaction")]
     Recomputed(String),
+    /// Contents that would be newer than the snapshot of the transaction.
+    #[error(
+        "could not serialize access: TVIEW \"{0}\" would show what was committed after this transaction's snapshot"
+    )]
+    Behind(String),
     /// Something that a TVIEW needs would go.
     #[error("{what}")]
     Dependent { what: String, hint: String },
@@ -68,7 +73,7 @@ impl Error {
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
-            Error::Serialization | Error::Recomputed(_) => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Serialization | Error::Recomputed(_) | Error::Behind(_) => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -100,6 +105,9 @@ impl Error {
             Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
             Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
+            Error::Behind(_) => {
+                Some("Create or populate it in a READ COMMITTED transaction, or as the first statement.".into())
+            }
             Error::Serialization | Error::Recomputed(_) => Some("The transaction might succeed if retried.".into()),
             _ => None,
         }

@@ -62,3 +62,29 @@ pub fn transaction_keeps_its_snapshot() -> bool {
     // SAFETY: a plain global.
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
 }
+
+/// Whether somebody has committed since this transaction took the snapshot that it keeps.
+pub fn is_behind() -> bool {
+    if !transaction_keeps_its_snapshot() {
+        return false;
+    }
+    // SAFETY: both snapshots are the server's own; XidInMVCCSnapshot looks only.
+    unsafe {
+        let kept = &*pg_sys::GetTransactionSnapshot();
+        let latest = pg_sys::GetLatestSnapshot();
+        let committed = |xid: pg_sys::TransactionId| {
+            !pg_sys::TransactionIdIsCurrentTransactionId(xid)
+                && !pg_sys::XidInMVCCSnapshot(xid, latest)
+                && pg_sys::TransactionIdDidCommit(xid)
+        };
+        let running = (0..kept.xcnt as usize).map(|i| *kept.xip.add(i));
+        let first = kept.xmax.into_inner();
+        let later = (*latest).xmax.into_inner().wrapping_sub(first);
+        // Those that were wrapped around are special numbers, which never committed.
+        let later = (0..later).map(|n| first.wrapping_add(n)).filter(|n| *n >= FIRST_NORMAL);
+        running.chain(later.map(pg_sys::TransactionId::from)).any(committed)
+    }
+}
+
+/// access/transam.h, FirstNormalTransactionId.
+const FIRST_NORMAL: u32 = 3;

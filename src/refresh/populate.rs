@@ -12,7 +12,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::ext;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::snapshot::Active;
+use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::Session;
 use crate::tam::{bulk::BulkWriter, state, storage};
 use pgrx::pg_sys;
@@ -20,6 +20,9 @@ use tviews_core::strategy::Strategy;
 
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
+    if snapshot::is_behind() {
+        return Err(Error::Behind(crate::pg::name::bare(oid)));
+    }
     flush(Moment::Read);
     populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
