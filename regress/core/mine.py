@@ -98,7 +98,7 @@ def interposed(name, text):
 def judge(report, cluster, name, listed, tried, database="regression"):
     cluster.sql("", database)
     rows = cluster.sql(f"COPY (SELECT state, at, message, query FROM mined.log WHERE source = '{name}') TO STDOUT", database)
-    bad, counts = [], {"exact": 0, "refused": 0, "no plain view": 0}
+    bad, refused, counts = [], [], {"exact": 0, "refused": 0, "no plain view": 0}
     for row in filter(None, rows.split("\n")):
         state, at, message, query = row.split("\t", 3)
         if state == "TV000":
@@ -107,10 +107,11 @@ def judge(report, cluster, name, listed, tried, database="regression"):
             counts["no plain view"] += 1
         elif at == "create" and state in REFUSALS:
             counts["refused"] += 1
+            refused.append(f"{state} {message}\n    {query}")
         elif not any(pattern.search(query) for pattern in listed):
             bad.append(f"{state} at {at}: {message}\n    {query}")
-    with open(OUTPUT / f"{name}.bad", "w") as file:
-        file.write("\n".join(bad))
+    for kind, lines in {"bad": bad, "refused": refused}.items():
+        (OUTPUT / f"{name}.{kind}").write_text("\n".join(lines))
     summary = ", ".join(f"{n} {what}" for what, n in counts.items())
     report.ok(not bad, f"mined {name}: {tried} queries, {summary}", f"{len(bad)} bad\n" + "\n".join(bad[:8]))
 

@@ -32,6 +32,7 @@ pub(super) unsafe fn spell_out(query: *mut pg_sys::Query) {
                     if (*var).varlevelsup + 1 != depth || !is_view(block, (*var).varno as usize) {
                         return None;
                     }
+                    name_all(block, var);
                     spelled(var)
                 });
                 *block = *changed.cast::<pg_sys::Query>();
@@ -58,6 +59,22 @@ unsafe fn is_view(block: *mut pg_sys::Query, index: usize) -> bool {
         (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY
             && null_extension::find((*block).jointree.cast(), index, &mut path)
             && !path.iter().any(|on| null_extension::is_nullable(on))
+    }
+}
+
+/// A query that was stored before its view got more columns has no names for them.
+unsafe fn name_all(block: *mut pg_sys::Query, var: *mut pg_sys::Var) {
+    // SAFETY: a private copy of the query; the view is locked as one of it.
+    unsafe {
+        let rte = list::nth::<pg_sys::RangeTblEntry>((*block).rtable, (*var).varno as usize - 1);
+        let Some(view) = Relation::open(pg_sys::get_typ_typrelid((*var).vartype), pg_sys::AccessShareLock) else {
+            return;
+        };
+        let names = &mut (*(*rte).eref).colnames;
+        for i in list::len(*names)..view.natts() {
+            let name = pg_sys::pstrdup(view.attribute(i).attname.data.as_ptr());
+            *names = pg_sys::lappend(*names, pg_sys::makeString(name).cast());
+        }
     }
 }
 
