@@ -64,6 +64,19 @@ impl Form {
     }
 }
 
+/// Whether a relation has values of types whose functions may leave bytes undefined: base types that are not the server's own, also in
+/// arrays, ranges and domains. Equal values of theirs can differ in the padding of a C struct, as PostGIS' box2d does.
+pub fn is_loose(rel: &Relation) -> bool {
+    // SAFETY: look-ups in system caches.
+    let loose = |typid: Oid| unsafe {
+        let base = pg_sys::getBaseType(typid);
+        let element = pg_sys::get_base_element_type(base);
+        let of = if element == pg_sys::InvalidOid { base } else { pg_sys::getBaseType(element) };
+        of.to_u32() >= pg_sys::FirstNormalObjectId && pg_sys::get_typtype(of) as u8 != pg_sys::TYPTYPE_ENUM
+    };
+    (0..rel.natts()).map(|i| rel.attribute(i)).any(|att| !att.attisdropped && loose(att.atttypid))
+}
+
 unsafe fn row(value: Datum) -> Datum {
     // SAFETY: a composite value, which says what type it has.
     unsafe {
