@@ -80,6 +80,20 @@ INSERT INTO log VALUES (1, 't', '{t}', NULL, ROW(1, '{t}'), NULL, 'int');
 ALTER TABLE t RENAME TO t2;
 SELECT * FROM tviews.verify('numbers');
 ALTER TABLE t2 RENAME TO t;
+-- also when it comes later
+CREATE TABLE few (id int PRIMARY KEY);
+CREATE TYPE small AS (id int);
+CREATE TABLE smalls (id int PRIMARY KEY, s small);
+CREATE TVIEW wholes AS SELECT to_jsonb(f) AS data FROM few f;
+CREATE TVIEW of_type AS SELECT id, to_jsonb(s) AS data FROM smalls;
+ALTER TABLE few ADD COLUMN price money;
+ALTER TABLE few ADD COLUMN price numeric;
+ALTER TYPE small ADD ATTRIBUTE tab regclass;
+ALTER TYPE small ADD ATTRIBUTE tab text;
+INSERT INTO few VALUES (1, 2.5);
+INSERT INTO smalls VALUES (1, ROW(1, 'x'));
+TABLE wholes;
+TABLE of_type;
 -- refused: the clock
 CREATE TVIEW x AS SELECT id, '12:00+00'::timetz AT TIME ZONE a AS at FROM t;
 CREATE TVIEW x AS SELECT id FROM t WHERE at > 'today'::text::timestamptz;

@@ -306,7 +306,10 @@ pub fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
 pub fn tree_changed(relids: &BTreeSet<u32>) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
-    for base in bases_around(relids) {
+    let bases = bases_around(relids);
+    // Rows as a whole may have columns now that cannot be kept.
+    redefine::tviews(|names| !names.is_disjoint(&bases))?.into_iter().try_for_each(redefine::check)?;
+    for base in bases {
         refuse::check_children(pg_sys::Oid::from(base), &name::bare(pg_sys::Oid::from(base)))?;
         install::install(pg_sys::Oid::from(base))?;
         if fault::on(Fault::IgnoreTrees) {

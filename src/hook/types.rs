@@ -6,14 +6,17 @@
 
 use super::dependents::tviews_over;
 use super::named::find;
+use super::redefine;
 use super::utility::{After, Call};
-use crate::catalog;
+use crate::catalog::{self, stages};
+use crate::pg::error::or_raise;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{TS_CONFIG, TS_DICTIONARY};
 use crate::queue;
 use crate::tam::storage;
 use pgrx::pg_sys::{self, Oid};
+use std::collections::BTreeSet;
 
 /// Notes the object that a statement changes.
 ///
@@ -84,6 +87,8 @@ pub fn changed(class: Oid, of: Oid) {
     // SAFETY: a look-up in a system cache.
     let hashes_change = class == pg_sys::CollationRelationId
         || class == pg_sys::TypeRelationId && unsafe { pg_sys::get_typtype(of) } as u8 == pg_sys::TYPTYPE_COMPOSITE;
+    let roots: BTreeSet<u32> = concerned.iter().map(|relid| stages::root(*relid).to_u32()).collect();
+    roots.into_iter().map(Oid::from).for_each(|root| or_raise(redefine::check(root)));
     for relid in concerned {
         if hashes_change {
             index_again(relid);
