@@ -35,6 +35,7 @@ use crate::capture::freed;
 use crate::catalog::sentinel;
 use crate::pg::callback::{self, Frame};
 use crate::pg::fault::{self, Fault};
+use crate::pg::timeout::Limit;
 use crate::pg::{callees, ending, original, reserve, started};
 use crate::queue::{self, in_flight, spill};
 use crate::refresh;
@@ -86,6 +87,7 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
     }
     original::shield(|| {
         if !queue::is_settled() {
+            let _limit = Limit::of_statement();
             refresh::flush(refresh::Moment::Commit);
         }
         queue::reset();

@@ -234,4 +234,24 @@ SELECT * FROM of_null ORDER BY g;
 COMMIT;
 SELECT * FROM oracle();
 
+-- statement_timeout covers the flush at the end: COMMIT, a statement of its own, PREPARE TRANSACTION, a read
+CREATE TABLE timed (id int PRIMARY KEY, seconds float8);
+CREATE FUNCTION slow(float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep($1); RETURN $1; END';
+CREATE TVIEW timed_slow AS SELECT id, slow(seconds) AS seconds FROM timed;
+SET statement_timeout = '300ms';
+INSERT INTO timed VALUES (1, 20);
+BEGIN;
+INSERT INTO timed VALUES (1, 20);
+COMMIT;
+BEGIN;
+INSERT INTO timed VALUES (1, 20);
+SELECT * FROM timed_slow;
+ROLLBACK;
+BEGIN;
+INSERT INTO timed VALUES (1, 20);
+PREPARE TRANSACTION 'late';
+RESET statement_timeout;
+INSERT INTO timed VALUES (1, 0.01);
+SELECT * FROM timed_slow;
+
 DROP SCHEMA transactions CASCADE;

@@ -31,5 +31,6 @@ pub mod spi;
 pub mod started;
 pub mod subtransaction;
 pub mod syscatalog;
+pub mod timeout;
 pub mod tupdesc;
 pub mod walk;
