@@ -54,9 +54,9 @@ SELECT * FROM wrong();
 -- a view that has got more columns since another one read its rows
 CREATE VIEW first_view AS SELECT id, s FROM job;
 CREATE VIEW second_view AS SELECT v.id, to_jsonb(v) AS data FROM first_view v;
-CREATE OR REPLACE VIEW first_view AS SELECT id, s, n, 2 + 2 AS more FROM job;
+CREATE OR REPLACE VIEW first_view AS SELECT id, s, 2 + 2 AS more FROM job;
 CREATE TVIEW with_more AS SELECT * FROM second_view;
-CREATE OR REPLACE VIEW first_view AS SELECT id, s, n, 2 + 2 AS more, n + 1 AS id_ FROM job;
+CREATE OR REPLACE VIEW first_view AS SELECT id, s, 2 + 2 AS more, n, n + 1 AS id_ FROM job;
 UPDATE job SET n = n + 1 WHERE id = 3;
 SELECT * FROM with_more WHERE id = 3;
 SELECT * FROM wrong();

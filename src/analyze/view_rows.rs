@@ -9,6 +9,7 @@ use crate::capture::install::make;
 use crate::pg::relation::Relation;
 use crate::pg::{list, walk};
 use pgrx::pg_sys;
+use std::ffi::CStr;
 
 /// Changes the rows of all blocks of a query, in place.
 ///
@@ -62,18 +63,18 @@ unsafe fn is_view(block: *mut pg_sys::Query, index: usize) -> bool {
     }
 }
 
-/// A query that was stored before its view got more columns has no names for them.
+/// In a query that was stored before its view got more columns, these have a name of the server's making (rewriteHandler.c, ApplyRetrieveRule),
+/// by which a text does not find them.
 unsafe fn name_all(block: *mut pg_sys::Query, var: *mut pg_sys::Var) {
     // SAFETY: a private copy of the query; the view is locked as one of it.
     unsafe {
         let rte = list::nth::<pg_sys::RangeTblEntry>((*block).rtable, (*var).varno as usize - 1);
-        let Some(view) = Relation::open(pg_sys::get_typ_typrelid((*var).vartype), pg_sys::AccessShareLock) else {
-            return;
-        };
-        let names = &mut (*(*rte).eref).colnames;
-        for i in list::len(*names)..view.natts() {
-            let name = pg_sys::pstrdup(view.attribute(i).attname.data.as_ptr());
-            *names = pg_sys::lappend(*names, pg_sys::makeString(name).cast());
+        let view = Relation::open(pg_sys::get_typ_typrelid((*var).vartype), pg_sys::AccessShareLock);
+        let Some(view) = view else { return };
+        for (i, name) in list::iter::<pg_sys::String>((*(*rte).eref).colnames).enumerate().take(view.natts()) {
+            if CStr::from_ptr((*name).sval) == c"?column?" {
+                (*name).sval = pg_sys::pstrdup(view.attribute(i).attname.data.as_ptr());
+            }
         }
     }
 }
