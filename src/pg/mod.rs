@@ -2,6 +2,7 @@
 //!
 //! Called by everyone; calls nothing of ours.
 
+pub mod acl;
 pub mod aggregate;
 pub mod callback;
 pub mod callees;

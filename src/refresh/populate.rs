@@ -6,7 +6,7 @@
 //! Called by the DDL hooks.
 
 use super::tview::{self, Size, Tview};
-use super::{Moment, decide, flush, graph, indexes, recover};
+use super::{Moment, decide, flush, graph, indexes, privileges, recover};
 use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::ext;
@@ -21,6 +21,7 @@ use tviews_core::strategy::Strategy;
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     flush(Moment::Read);
+    privileges::check(oid)?;
     populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         check_source(pg_sys::Oid::from(*source))?;
