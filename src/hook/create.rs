@@ -1,12 +1,12 @@
-//! CREATE TVIEW, CREATE MATERIALIZED VIEW … WITH (incremental) | USING tview, CREATE TABLE tv_x AS.
+//! CREATE TVIEW, CREATE MATERIALIZED VIEW … WITH (incremental) | USING tview, CREATE TABLE … WITH (incremental) AS.
 //!
 //! Invariant: everything that can be refused is refused before the server creates anything. The server's own code makes
 //! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
 //! follows in the same command.
 
-use super::named;
 use super::stages;
 use super::utility::{After, Call, keep};
+use super::{convention, named};
 use crate::analyze::locate::{self, Construct};
 use crate::analyze::{load, operators, printed, refuse, relations};
 use crate::capture::freed::freed;
@@ -34,7 +34,7 @@ pub struct Planned {
     query: *mut pg_sys::Query,
 }
 
-const TVIEW: &CStr = c"tview";
+pub const TVIEW: &CStr = c"tview";
 /// Namespace of the options that the syntax hook hands over (hook/syntax).
 const MARKERS: &CStr = c"tviews";
 
@@ -84,26 +84,30 @@ unsafe fn is_ours(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
                     && list::is((*stmt).query, pg_sys::NodeTag::T_Query)
                     && !(*stmt).is_select_into
                     && (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
-                    && (incremental || has_prefix((*into).rel))
+                    && (incremental || (names_options(stmt) && convention::has_prefix((*into).rel)))
             }
             _ => false,
         }
     }
 }
 
-unsafe fn has_prefix(rel: *mut pg_sys::RangeVar) -> bool {
-    // SAFETY: `rel` is a live node of a tree of the server.
+/// Whether a statement gives options that only TVIEWs have.
+///
+/// # Safety
+/// `stmt` is a live node.
+pub unsafe fn names_options(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
+    // SAFETY: `stmt` is a live node, as the caller promises.
     unsafe {
-        let Some(prefix) = guc::CTAS_PREFIX.get() else { return false };
-        let prefix = prefix.to_bytes();
-        !prefix.is_empty() && CStr::from_ptr((*rel).relname).to_bytes().starts_with(prefix)
+        list::iter::<pg_sys::DefElem>((*(*stmt).into).options)
+            .any(|d| (*d).defnamespace.is_null() && options::is_ours(&CStr::from_ptr((*d).defname).to_string_lossy()))
     }
 }
 
 /// EXPLAIN ANALYZE executes what it explains below the utility statement: what it made of a TVIEW would never be maintained.
-pub unsafe fn explained(stmt: *mut pg_sys::ExplainStmt) -> Result<()> {
-    // SAFETY: `stmt` is a live node of a tree of the server.
+pub unsafe fn explained(call: &mut Call) -> Result<()> {
+    // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::ExplainStmt>();
         let query = (*stmt).query;
         if !list::is(query, pg_sys::NodeTag::T_Query) {
             return Ok(());
@@ -113,12 +117,24 @@ pub unsafe fn explained(stmt: *mut pg_sys::ExplainStmt) -> Result<()> {
             .filter(|d| CStr::from_ptr((**d).defname) == c"analyze")
             .last()
             .is_some_and(|d| pg_sys::defGetBoolean(d));
-        if analyze && list::is(inner, pg_sys::NodeTag::T_CreateTableAsStmt) && is_ours(inner.cast()) {
+        if !analyze || !list::is(inner, pg_sys::NodeTag::T_CreateTableAsStmt) {
+            return Ok(());
+        }
+        let inner = inner.cast::<pg_sys::CreateTableAsStmt>();
+        if convention::asks(inner) {
+            convention::explained(call, inner);
+        }
+        if is_ours(inner) {
             return Err(Error::unsupported(
                 "EXPLAIN ANALYZE cannot create a TVIEW",
                 -1,
                 "Use EXPLAIN without ANALYZE, or EXPLAIN ANALYZE of the query alone.",
             ));
+        }
+        if is_plain_table(inner) {
+            let stmt = call.own_tree::<pg_sys::ExplainStmt>();
+            let inner = (*(*stmt).query.cast::<pg_sys::Query>()).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
+            (*(*inner).into).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
         }
         Ok(())
     }
@@ -128,6 +144,9 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
+        if convention::asks(stmt) {
+            return convention::before(call);
+        }
         if !is_ours(stmt) {
             return plain_table(call, stmt);
         }
@@ -200,19 +219,28 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
 }
 
 /// Under default_table_access_method = tview, tables are still stored in heap.
-unsafe fn plain_table(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) -> Result<()> {
-    // SAFETY: `call` holds the statement that the server is executing; `stmt` is a live node of a tree of the server.
+///
+/// # Safety
+/// `stmt` is the statement of `call`.
+pub unsafe fn plain_table(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) -> Result<()> {
+    // SAFETY: `stmt` is the statement of `call`, as the caller promises.
     unsafe {
-        let default = pg_sys::default_table_access_method;
-        if (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
-            && (*(*stmt).into).accessMethod.is_null()
-            && !default.is_null()
-            && CStr::from_ptr(default) == TVIEW
-        {
+        if is_plain_table(stmt) {
             let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
             (*(*stmt).into).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
         }
         Ok(())
+    }
+}
+
+unsafe fn is_plain_table(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
+    // SAFETY: `stmt` is a live node of a tree of the server.
+    unsafe {
+        let default = pg_sys::default_table_access_method;
+        (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
+            && (*(*stmt).into).accessMethod.is_null()
+            && !default.is_null()
+            && CStr::from_ptr(default) == TVIEW
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod alter;
 mod cascade;
+mod convention;
 pub mod create;
 mod dependents;
 pub mod executor;
