@@ -10,6 +10,7 @@
 //! Called by the DDL hooks (at creation, with error positions) and by refresh (once per TVIEW and backend).
 
 pub mod anchor;
+pub mod bodies;
 mod canonical;
 mod change_rows;
 pub mod delta;

@@ -69,7 +69,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             }
             let relid = hold(call, named::Lock::Own(pg_sys::AccessExclusiveLock));
             let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or(Error::NoRelation(relid.to_u32()))?;
-            check(load::stored(&rel)?, rel.class().relowner)?;
+            check(load::stored(&rel)?, rel.class().relowner, rel.class().relispopulated)?;
             let planned = Planned {
                 relid,
                 options: None,

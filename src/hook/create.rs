@@ -8,7 +8,7 @@ use super::stages;
 use super::utility::{After, Call, keep};
 use super::{convention, named};
 use crate::analyze::locate::{self, Construct};
-use crate::analyze::{load, operators, printed, refuse, relations};
+use crate::analyze::{bodies, load, operators, printed, refuse, relations};
 use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
@@ -195,7 +195,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             return Err(Error::unsupported("a TVIEW cannot be made from EXECUTE", -1, "Write the query itself."));
         }
         let query = (*stmt).query.cast::<pg_sys::Query>();
-        check(query, pg_sys::GetUserId())?;
+        check(query, pg_sys::GetUserId(), !(*into).skipData)?;
         (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
         (*into).viewQuery = crate::pg::ext::copy(query).cast();
         (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());
@@ -272,8 +272,11 @@ unsafe fn default_fillfactor(into: *mut pg_sys::IntoClause) {
 }
 
 /// Refuses what cannot be maintained, and what the future owner may not read or capture.
-pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()> {
-    // SAFETY: `query` is a live tree of the server.
+///
+/// # Safety
+/// `query` is a live tree of the server.
+pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
+    // SAFETY: `query` is a live tree of the server, as the caller promises.
     unsafe {
         // The query as written first: it has positions.
         refuse::check_written(query)?;
@@ -287,6 +290,13 @@ pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()>
                 }
                 return Err(e);
             }
+        }
+        // A dump creates what is not populated before what its functions name.
+        if populate {
+            let pinned = Pinned::new(owner);
+            pinned.search_path(&operators::search_path(expanded));
+            bodies::check(query)?;
+            bodies::check(expanded)?;
         }
         Ok(())
     }
@@ -461,7 +471,7 @@ pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decisio
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         let user = pg_sys::GetUserId();
-        check(query, user)?;
+        check(query, user, true)?;
         let _pinned = Pinned::new(user);
         if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
             return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);

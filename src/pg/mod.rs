@@ -21,6 +21,7 @@ pub mod name;
 mod named_row;
 pub mod original;
 pub mod pinned;
+pub mod procedure;
 mod receiver;
 pub mod relation;
 pub mod reserve;

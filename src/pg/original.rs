@@ -100,21 +100,27 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
                 std::panic::resume_unwind(panic);
             }
             // SAFETY: a kept error is ours.
-            unsafe { name_owner(&mut *kept) };
+            unsafe { explain(&mut *kept) };
             kept
         }
     }
 }
 
-/// Says whose rights they are that an expression of a flush lacks: the user who is told has others.
-unsafe fn name_owner(error: &mut pg_sys::ErrorData) {
-    // SAFETY: the text lives as long as the copy of the error.
+/// Adds what the user who is told of an error of our SQL cannot know: whose rights an expression lacks, and where names were looked for.
+unsafe fn explain(error: &mut pg_sys::ErrorData) {
+    // SAFETY: the texts live as long as the copy of the error.
     unsafe {
         if error.sqlerrcode == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as i32
             && error.detail.is_null()
             && let Some(rights) = callback::rights()
         {
             error.detail = lasting(&rights);
+        }
+        if is_of_names(error.sqlerrcode) {
+            error.hint = lasting(
+                "TVIEWs are maintained under the search_path pg_catalog, whoever writes. A function that names something without a schema \
+                 needs a path of its own: ALTER FUNCTION … SET search_path = ….",
+            );
         }
     }
 }
@@ -154,6 +160,20 @@ impl Told {
     pub fn is_of_session(&self) -> bool {
         [b"40", b"53", b"57", b"58"].iter().any(|c| self.code & 0xfff == class(c))
     }
+}
+
+impl Told {
+    /// Whether a function, a type, a relation or a schema was not found by its name.
+    pub fn is_of_names(&self) -> bool {
+        is_of_names(self.code)
+    }
+}
+
+fn is_of_names(code: i32) -> bool {
+    use PgSqlErrorCode::*;
+    [ERRCODE_UNDEFINED_FUNCTION, ERRCODE_UNDEFINED_OBJECT, ERRCODE_UNDEFINED_TABLE, ERRCODE_INVALID_SCHEMA_NAME]
+        .iter()
+        .any(|c| code == *c as i32)
 }
 
 impl std::fmt::Display for Told {

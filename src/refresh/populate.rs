@@ -7,6 +7,7 @@
 
 use super::tview::{self, Size, Tview};
 use super::{Moment, decide, flush, graph, indexes, privileges, recover};
+use crate::analyze::{bodies, load};
 use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::ext;
@@ -36,6 +37,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     let rel = open(oid)?;
     let tview = tview::of(&rel)?;
     check_mode(&tview)?;
+    check_bodies(&tview, &rel)?;
     let rows = fill(&tview, &rel)?;
     // SAFETY: locked; indexes are rebuilt before anybody can use them.
     unsafe {
@@ -158,6 +160,14 @@ fn check_mode(tview: &Tview) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the functions of the query find their names, which nobody asks when there are no rows.
+fn check_bodies(tview: &Tview, rel: &Relation) -> Result<()> {
+    let pinned = Pinned::new(tview.owner);
+    pinned.search_path(&tview.search_path);
+    // SAFETY: a private copy of the stored query; settings and path are those of maintenance.
+    unsafe { bodies::check(load::expand(load::stored(rel)?)?) }
 }
 
 fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
