@@ -35,6 +35,7 @@ mod refuse_functions;
 pub mod relations;
 mod select_list;
 pub mod set_operations;
+pub mod settings;
 pub mod stages;
 pub mod text;
 pub mod texts;
