@@ -28,6 +28,7 @@ pub mod locate;
 mod null_extension;
 pub mod operators;
 mod outer;
+pub mod partners;
 pub mod printed;
 mod reduce;
 pub mod refuse;

@@ -4,7 +4,7 @@
 //! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
 //! follows in the same command.
 
-use super::stages;
+use super::stages::{self, Preview};
 use super::utility::{After, Call, keep};
 use super::{convention, named};
 use crate::analyze::locate::{self, Construct};
@@ -18,11 +18,13 @@ use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{callback, guc, list, name};
 use crate::queue;
+use crate::refresh::advice::{self, Missing};
 use crate::refresh::{decide, graph, indexes, populate, summary};
-use pgrx::pg_sys;
-use std::collections::{BTreeMap, BTreeSet};
+use pgrx::pg_sys::{self, panic::ErrorReport};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+use std::collections::BTreeSet;
 use std::ffi::CStr;
-use tviews_core::strategy::{Decision, Strategy};
+use tviews_core::strategy::Strategy;
 
 /// What is to be done when the server has created the materialized view.
 pub struct Planned {
@@ -314,9 +316,24 @@ pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion)
             let rows = populate::populate(oid, planned.persistence, true)?;
             report(completion, rows);
             explain_full(oid)?;
+            advise(oid)?;
         }
         Ok(())
     }
+}
+
+/// Names the indexes that tables lack which are large already.
+fn advise(oid: pg_sys::Oid) -> Result<()> {
+    for missing in advice::missing(oid)?.into_iter().filter(Missing::is_large) {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!("TVIEW \"{}\": {}", name::bare(oid), missing.cost()),
+            "advise",
+        )
+        .set_hint(missing.statement())
+        .report(PgLogLevel::NOTICE);
+    }
+    Ok(())
 }
 
 /// "SELECT n", as the server says after CREATE MATERIALIZED VIEW with data; SPI relies on it.
@@ -467,14 +484,15 @@ unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> 
 }
 
 /// Strategies of a query that is not a TVIEW yet; for `tviews.check`.
-pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decision>> {
+pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<Preview> {
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         let user = pg_sys::GetUserId();
         check(query, user, true)?;
         let _pinned = Pinned::new(user);
         if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
-            return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);
+            let decisions = decide::decide(query, &Options::new(), Vec::new())?.decisions;
+            return Ok(Preview { decisions, advice: Vec::new() });
         }
         let text = printed::text(load::plain(query))?;
         let path = operators::search_path(load::expand(query)?);

@@ -11,7 +11,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{ddl, name, subtransaction};
-use crate::refresh::summary;
+use crate::refresh::{advice, summary};
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
@@ -91,13 +91,20 @@ unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::
     }
 }
 
+/// What a TVIEW would be maintained by.
+pub struct Preview {
+    pub decisions: BTreeMap<u32, Decision>,
+    /// Indexes that are missing, by the relation whose changes are slow without.
+    pub advice: Vec<(u32, String)>,
+}
+
 /// The strategies that a TVIEW of this query would have: it is made, without contents and without triggers on its tables,
 /// looked at, and rolled back.
 ///
 /// # Safety
 /// `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
 /// transaction.
-pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
+pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<Preview> {
     // SAFETY: the caller promises: `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
     // transaction.
     unsafe {
@@ -107,7 +114,12 @@ pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTree
             pinned.search_path(path);
             // sessions do not wait for each other because of a name
             let label = format!("check_{}", { pg_sys::MyProcPid });
-            create(&label, text, owner).and_then(summary::decisions)
+            let made = create(&label, text, owner)?;
+            let advice = |m: advice::Missing| (m.changed, format!("{} -- without it, {}", m.statement(), m.cost()));
+            Ok(Preview {
+                decisions: summary::decisions(made)?,
+                advice: advice::missing(made)?.into_iter().map(advice).collect(),
+            })
         })
     }
 }

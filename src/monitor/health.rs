@@ -8,7 +8,7 @@ use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
 use crate::pg::{acl, list, name, shmem};
-use crate::refresh::{self, privileges::Lack};
+use crate::refresh::{self, advice, privileges::Lack};
 use crate::tam;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,8 @@ fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
 sql_function!(tviews_health, pg_finfo_tviews_health, health);
 
 fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    let rows = [preload(), syntax(), triggers(), indexes(), contents(), privileges()?, catalog(), statistics()];
+    let rows =
+        [preload(), syntax(), triggers(), indexes(), partners()?, contents(), privileges()?, catalog(), statistics()];
     arguments.rows(rows.into_iter().map(|(check, status, detail, hint)| {
         [check.into_datum(), status.into_datum(), detail.into_datum(), hint.into_datum()]
     }))
@@ -118,6 +119,22 @@ fn indexes() -> Row {
     let good = bad.is_empty();
     let detail = if good { "all indexes of TVIEWs are valid".into() } else { format!("invalid: {}", bad.join(", ")) };
     row("indexes", good, detail, "Use REINDEX INDEX CONCURRENTLY, or DROP INDEX.")
+}
+
+/// Tables that are read as a whole for one changed row.
+fn partners() -> Result<Row> {
+    let (mut bad, mut statements) = (Vec::new(), BTreeSet::new());
+    for tview in tviews() {
+        for missing in advice::missing(tview)?.iter().filter(|m| m.is_large()) {
+            bad.push(format!("{}: {}", name::relation(tview).unwrap_or_default(), missing.cost()));
+            statements.insert(missing.statement());
+        }
+    }
+    if bad.is_empty() {
+        return Ok(row("missing indexes", true, "no large table is read for one changed row".into(), ""));
+    }
+    let hint = statements.into_iter().collect::<Vec<_>>().join(" ");
+    Ok(("missing indexes".into(), "warning".into(), bad.join("; "), Some(hint)))
 }
 
 /// What owners may not do any more: writes to the tables of their TVIEWs fail.

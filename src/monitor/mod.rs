@@ -5,6 +5,7 @@
 pub mod counters;
 mod explain;
 mod health;
+mod hints;
 mod pending;
 pub mod stat;
 mod verify;

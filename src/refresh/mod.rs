@@ -4,6 +4,7 @@
 //! under the latest snapshot, with locks held that keep it so until the transaction ends. See README.md here.
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
+pub mod advice;
 mod anchors;
 mod apply;
 mod bag;
