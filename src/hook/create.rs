@@ -6,10 +6,9 @@
 
 use super::stages::{self, Preview};
 use super::utility::{After, Call, keep};
-use super::{convention, named};
+use super::{convention, named, replace};
 use crate::analyze::locate::{self, Construct};
 use crate::analyze::{bodies, load, operators, printed, refuse, relations};
-use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, Source};
@@ -17,9 +16,8 @@ use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{callback, guc, list, name};
-use crate::queue;
 use crate::refresh::advice::{self, Missing};
-use crate::refresh::{decide, graph, indexes, populate, summary};
+use crate::refresh::{decide, graph, populate, summary};
 use pgrx::pg_sys::{self, panic::ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::collections::BTreeSet;
@@ -29,11 +27,10 @@ use tviews_core::strategy::Strategy;
 /// What is to be done when the server has created the materialized view.
 pub struct Planned {
     relation: *mut pg_sys::RangeVar,
-    options: Options,
-    populate: bool,
-    persistence: u8,
-    replace: bool,
-    query: *mut pg_sys::Query,
+    pub(super) options: Options,
+    pub(super) populate: bool,
+    pub(super) persistence: u8,
+    pub(super) query: *mut pg_sys::Query,
 }
 
 pub const TVIEW: &CStr = c"tview";
@@ -205,7 +202,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         let populate = !(*into).skipData;
         (*into).skipData = true;
         default_fillfactor(into);
-        let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
+        let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, query };
         if existing() != pg_sys::InvalidOid {
             call.done = true;
             // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
@@ -213,7 +210,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
                 pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
             }
             let existing = named::hold(existing, named::Lock::WithSources);
-            return replace_query(existing, &Planned { replace: true, ..planned }, call.completion);
+            return replace::replace(existing, &planned, into, call.completion);
         }
         call.after = After::Create(keep(planned));
         Ok(())
@@ -323,7 +320,7 @@ pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion)
 }
 
 /// Names the indexes that tables lack which are large already.
-fn advise(oid: pg_sys::Oid) -> Result<()> {
+pub(super) fn advise(oid: pg_sys::Oid) -> Result<()> {
     for missing in advice::missing(oid)?.into_iter().filter(Missing::is_large) {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
@@ -337,7 +334,7 @@ fn advise(oid: pg_sys::Oid) -> Result<()> {
 }
 
 /// "SELECT n", as the server says after CREATE MATERIALIZED VIEW with data; SPI relies on it.
-unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
+pub(super) unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
     // SAFETY: `completion` is what the server gave to its hook.
     unsafe {
         if !completion.is_null() {
@@ -403,7 +400,7 @@ fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) 
 }
 
 /// What can only be recomputed in full is said at once.
-fn explain_full(oid: pg_sys::Oid) -> Result<()> {
+pub(super) fn explain_full(oid: pg_sys::Oid) -> Result<()> {
     let mut reasons: BTreeSet<(String, String)> = BTreeSet::new();
     for (relid, d) in &summary::decisions(oid)? {
         if d.strategy == Strategy::Full && d.reason != "mode = full" {
@@ -421,66 +418,6 @@ fn explain_full(oid: pg_sys::Oid) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// CREATE OR REPLACE: same columns, another query, in place.
-unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
-    // SAFETY: `completion` is what the server gave to its hook.
-    unsafe {
-        debug_assert!(planned.replace);
-        let rel = Relation::open(oid, pg_sys::AccessExclusiveLock).ok_or(Error::NoRelation(oid.to_u32()))?;
-        if !crate::tam::is_tview_relation(rel.raw()) {
-            return Err(Error::NotATview(name::bare(oid)));
-        }
-        same_columns(&rel, planned.query)?;
-        drop(rel);
-        for relid in catalog::unregister(oid) {
-            freed(relid);
-        }
-        crate::tam::state::remove_state_attributes(oid);
-        pg_sys::CommandCounterIncrement();
-        crate::pg::ext::store_view_query(oid, crate::pg::ext::copy(planned.query), true);
-        pg_sys::CommandCounterIncrement();
-        options::store(oid, &planned.options);
-        adopt(oid)?;
-        indexes::drop_ours(oid);
-        if planned.populate {
-            report(completion, populate::populate(oid, planned.persistence, false)?);
-            if graph::current()?.is_read(oid.to_u32()) {
-                queue::change_everything(oid);
-            }
-            explain_full(oid)?;
-        } else {
-            populate::empty(oid)?;
-        }
-        Ok(())
-    }
-}
-
-unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> {
-    // SAFETY: `rel` is open; `query` is a live tree of the server.
-    unsafe {
-        let wanted: Vec<_> = load::outputs(query)
-            .into_iter()
-            .map(|t| {
-                let expr = (*t).expr.cast::<pg_sys::Node>();
-                let label = CStr::from_ptr((*t).resname).to_string_lossy().into_owned();
-                (label, pg_sys::exprType(expr), pg_sys::exprTypmod(expr))
-            })
-            .collect();
-        let stored: Vec<_> = (0..rel.natts())
-            .map(|i| rel.attribute(i))
-            .filter(|a| !a.attisdropped)
-            .map(|a| (crate::pg::relation::attname(a), a.atttypid, a.atttypmod))
-            .collect();
-        if wanted != stored {
-            return Err(Error::InvalidDefinition(
-                format!("cannot change the columns of TVIEW \"{}\"", name::bare(rel.oid())),
-                Some("Use DROP TVIEW and CREATE TVIEW to change names or types of columns.".into()),
-            ));
-        }
-        Ok(())
-    }
 }
 
 /// Strategies of a query that is not a TVIEW yet; for `tviews.check`.

@@ -18,6 +18,7 @@ pub mod object_access;
 mod own;
 mod redefine;
 pub mod refresh;
+mod replace;
 pub mod stages;
 pub mod statistics;
 pub mod syntax;

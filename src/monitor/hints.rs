@@ -11,10 +11,6 @@ const HINTS: &[(&str, &str)] = &[
     ("grouping expression", "Add the grouping expressions to the output."),
     ("has no equality operator", "Cast the column to a type that has one, such as jsonb or text."),
     ("uses LIMIT", "Leave LIMIT out, and limit when reading the TVIEW: an index on it in this order makes that cheap."),
-    (
-        "WITH RECURSIVE",
-        "Keep the closure in a table by triggers, or recompute rarely: a query over a TVIEW of the edges.",
-    ),
     ("a window over all rows", "Number the rows when reading the TVIEW, or add PARTITION BY."),
     ("without GROUP BY depends on all rows", "Aggregate groups in the TVIEW, and these when reading it."),
     ("a floating-point sum", "Cast to numeric, or allow differences of rounding: WITH (approximate)."),
