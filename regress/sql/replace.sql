@@ -11,7 +11,8 @@ CREATE TVIEW of_a AS SELECT count(*) AS n, sum(v) AS s FROM a;
 CREATE TVIEW row_of_a AS SELECT a.id, to_jsonb(a) AS j FROM a WHERE id < 3;
 CREATE TYPE mood AS ENUM ('glad', 'sad');
 CREATE OR REPLACE TVIEW a AS SELECT id, v, w, big, 'sad'::mood AS m, v::numeric(5, 1) AS n FROM t;
-\d a
+SELECT attname, attnum, format_type(atttypid, atttypmod) AS type, attcollation::regcollation AS collation FROM pg_attribute WHERE attrelid = 'a'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'a'::regclass ORDER BY 1;
 SELECT id, v, w, length(big), m, n FROM a WHERE id = 2;
 TABLE of_a;
 SELECT id, (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(j) k) AS keys FROM row_of_a ORDER BY id;
@@ -39,7 +40,7 @@ CREATE OR REPLACE TVIEW g AS SELECT g, count(*) AS n, sum(v) AS s, max(w) AS w, 
 INSERT INTO t VALUES (33, 1, 33, 'newest', NULL);
 SELECT n, c FROM g WHERE g = 1;
 ROLLBACK;
-\d g
+SELECT attname FROM pg_attribute WHERE attrelid = 'g'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
 INSERT INTO t VALUES (33, 1, 33, 'newest', NULL);
 SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('g');
 

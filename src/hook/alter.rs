@@ -21,7 +21,7 @@ use crate::tam::{self, state};
 use pgrx::pg_sys::{self, panic::ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::collections::BTreeSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 
 /// What is to be done when the server has altered the relation.
 pub struct Planned {
@@ -34,6 +34,8 @@ pub struct Planned {
     becomes: Option<Method>,
     /// New storage.
     persistence: Option<u8>,
+    /// Where stages move with their TVIEW; null when it stays.
+    tablespace: *mut c_char,
     /// Another owner may see other rows.
     owner: bool,
     /// Another strategy may need state that the one before has not kept up.
@@ -83,6 +85,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
                 settings,
                 becomes: Some(Method::Tview),
                 persistence: None,
+                tablespace: std::ptr::null_mut(),
                 owner: false,
                 strategy: false,
             };
@@ -136,6 +139,7 @@ unsafe fn tview(call: &mut Call) -> Result<()> {
             settings: Vec::new(),
             becomes: None,
             persistence: None,
+            tablespace: std::ptr::null_mut(),
             owner: false,
             strategy: false,
         };
@@ -167,6 +171,9 @@ unsafe fn tview(call: &mut Call) -> Result<()> {
                 }
                 other => {
                     planned.owner |= other == AT_ChangeOwner;
+                    if other == AT_SetTableSpace {
+                        planned.tablespace = (*cmd).name;
+                    }
                     rest = pg_sys::lappend(rest, cmd.cast());
                 }
             }
@@ -258,6 +265,9 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
         }
         if planned.owner {
             super::stages::follow_owners();
+        }
+        if !planned.tablespace.is_null() {
+            super::stages::move_to(relid, planned.tablespace);
         }
         if (planned.owner || planned.strategy) && planned.becomes.is_none() {
             queue::recompute(relid);

@@ -300,7 +300,7 @@ unsafe fn finish(call: &mut Call) {
             }
         });
         if !call.keys.is_null() {
-            or_raise(keys::check(&*call.keys));
+            or_raise(keys::follow(&*call.keys));
         }
         if !call.without_stages.is_null() {
             or_raise(cascade::after(&*call.without_stages));
