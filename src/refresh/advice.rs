@@ -83,14 +83,14 @@ fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), BTreeSet<i16>>) -> Result<
                 }
             }
             let key: Vec<usize> = tview.key.iter().flatten().map(|k| k.at).collect();
-            if tview.groups && !key.is_empty() {
-                if let Some((searched, columns)) = partners::table_of(expanded, &key) {
-                    let keyed = tview.decisions.iter().filter(|(_, d)| d.strategy == Strategy::Keyed);
-                    for changed in keyed.map(|(r, _)| *r).filter(|_| !stages::is_stage(Oid::from(searched))) {
-                        for base in bases(changed) {
-                            found.entry((base, searched)).or_insert_with(|| columns.clone());
-                        }
-                    }
+            if tview.groups
+                && !key.is_empty()
+                && let Some((searched, columns)) = partners::table_of(expanded, &key)
+                && !stages::is_stage(Oid::from(searched))
+            {
+                let keyed = tview.decisions.iter().filter(|(_, d)| d.strategy == Strategy::Keyed);
+                for base in keyed.flat_map(|(r, _)| bases(*r)) {
+                    found.entry((base, searched)).or_insert_with(|| columns.clone());
                 }
             }
         }
