@@ -27,7 +27,7 @@
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
-//! | catalog/cache, refresh/tview, refresh/graph, capture/route | caches: `GENERATION`, `WATCHED`, `CACHE` | by invalidation | | | |
+//! | catalog/cache, refresh/tview, refresh/graph, refresh/privileges, capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `CACHE`, `COMPLETE` | by invalidation | | | |
 //! | monitor/counters `WAITED`, `OWN` | counters | not transactional | | | |
 //! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, `INSTALLED`, settings, pg/fault `FAULT`, refresh/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 

@@ -1,5 +1,5 @@
 -- What CREATE TVIEW and its relatives refuse, each with the SQLSTATE it must keep. The same as in regress/sql, in other company.
--- each head: CREATE TVIEW low.x AS | CREATE MATERIALIZED VIEW low.x USING tview AS | CREATE OR REPLACE TVIEW low.x AS | CREATE TABLE low.tv_x AS
+-- each head: CREATE TVIEW low.x AS | CREATE MATERIALIZED VIEW low.x USING tview AS | CREATE OR REPLACE TVIEW low.x AS | CREATE TABLE low.tv_x WITH (incremental) AS
 
 -- setup: CREATE FUNCTION app.vol() RETURNS int LANGUAGE sql AS 'SELECT 1'
 -- want: 0A000

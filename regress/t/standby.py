@@ -52,6 +52,9 @@ def main():
                         "CREATE OR REPLACE TVIEW total AS SELECT customer, count(*) AS n, sum(amount) AS amount FROM sale GROUP BY customer"):
                 report.attempt(f"refused: {sql[:30]}", lambda: refused(standby, sql, "read-only transaction"))
             report.attempt("verify() reads", lambda: standby.sql("SELECT ok FROM tviews.verify('large')") == "t")
+            answer = standby.sql("SELECT tview, ok, message FROM tviews.verify_all() ORDER BY NOT ok, 1")
+            report.ok([line.split("|")[1] for line in answer.splitlines()] == ["t"] * 3 + ["f"] * 2 and answer.count("during recovery") == 2,
+                      "verify_all() reads the logged ones, and says why not the others", answer)
             report.attempt("the views of tviews can be read", lambda: standby.sql("SELECT count(*) FROM tviews.tviews") == "5")
             health = "SELECT detail FROM tviews.health() WHERE \"check\" = 'contents' AND status = 'ok'"
             report.attempt("health() knows", lambda: standby.sql(health) == "5 TVIEWs are populated, 2 of them are unlogged and cannot be read on a standby")

@@ -4,7 +4,7 @@ CREATE FUNCTION tviews.verify(relation regclass)
 COMMENT ON FUNCTION tviews.verify(regclass) IS 'compares a TVIEW with its defining query';
 
 CREATE FUNCTION tviews.verify_all()
-    RETURNS TABLE (tview regclass, missing bigint, extra bigint, ok boolean)
+    RETURNS TABLE (tview regclass, missing bigint, extra bigint, ok boolean, message text)
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_verify_all';
 COMMENT ON FUNCTION tviews.verify_all() IS 'compares every populated TVIEW with its defining query';
 

@@ -10,6 +10,7 @@
 //! Called by the DDL hooks (at creation, with error positions) and by refresh (once per TVIEW and backend).
 
 pub mod anchor;
+pub mod bodies;
 mod canonical;
 mod change_rows;
 mod clock;
@@ -29,6 +30,7 @@ pub mod locate;
 mod null_extension;
 pub mod operators;
 mod outer;
+pub mod partners;
 pub mod printed;
 mod reduce;
 pub mod refuse;
@@ -36,6 +38,7 @@ mod refuse_functions;
 pub mod relations;
 mod select_list;
 pub mod set_operations;
+pub mod settings;
 pub mod stages;
 pub mod text;
 pub mod texts;

@@ -5,7 +5,7 @@
 
 use super::clock;
 use super::locate::{self, Construct};
-use super::refuse_functions::check_functions;
+use super::refuse_functions::{BY_TIME, BY_USER, check_functions};
 use super::relations;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
@@ -59,7 +59,7 @@ unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
             T_SQLValueFunction => Err(Error::unsupported(
                 "functions of the clock or the session cannot be maintained",
                 pg_sys::exprLocation(node),
-                "Compare with a column, or filter when reading the TVIEW.",
+                if is_clock((*node.cast::<pg_sys::SQLValueFunction>()).op) { BY_TIME } else { BY_USER },
             )),
             T_Param if (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN => {
                 Err(Error::unsupported(
@@ -71,11 +71,16 @@ unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
             T_NextValueExpr => Err(Error::unsupported(
                 "volatile functions cannot be maintained",
                 pg_sys::exprLocation(node),
-                "A sequence gives another value each time the query runs.",
+                "Number the rows when they are written: an identity column of the table.",
             )),
             _ => clock::check(node).and_then(|()| check_functions(node)),
         }
     }
+}
+
+fn is_clock(op: pg_sys::SQLValueFunctionOp::Type) -> bool {
+    // those of the session come after those of the clock: nodes/primnodes.h
+    op <= pg_sys::SQLValueFunctionOp::SVFOP_LOCALTIMESTAMP_N
 }
 
 unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
@@ -85,7 +90,7 @@ unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
             return Err(Error::unsupported(
                 "a TVIEW cannot be defined by a statement that writes",
                 -1,
-                "Only SELECT can be maintained.",
+                "Write first; a TVIEW is defined by a SELECT of what is there.",
             ));
         }
         if !(*query).rowMarks.is_null() {
@@ -100,7 +105,7 @@ unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
                 return Err(Error::unsupported(
                     "TABLESAMPLE cannot be maintained",
                     locate::find(callback::source(), Construct::TableSample),
-                    "A sample is another one each time the query runs.",
+                    "Leave it out, and take a sample when reading the TVIEW.",
                 ));
             }
         }
@@ -119,12 +124,15 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
         if pg_sys::IsCatalogRelation(rel.raw()) {
             return refuse(
                 format!("system catalog \"{shown}\" cannot be maintained"),
-                "Changes of system catalogs cannot be captured.",
+                "Changes of system catalogs cannot be captured: use an ordinary view over them, which may read TVIEWs, too.",
             );
         }
     }
     if rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
-        return refuse(format!("temporary table \"{shown}\" cannot be maintained"), "Other sessions cannot read it.");
+        return refuse(
+            format!("temporary table \"{shown}\" cannot be maintained"),
+            "Other sessions, which write to the other tables, cannot read it: use an ordinary table.",
+        );
     }
     match rel.relkind() {
         pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {}
@@ -139,7 +147,7 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
         pg_sys::RELKIND_FOREIGN_TABLE => {
             return refuse(
                 format!("foreign table \"{shown}\" cannot be maintained"),
-                "Changes on a foreign server cannot be captured.",
+                "Changes on a foreign server cannot be captured: copy or replicate its rows into a table.",
             );
         }
         _ => {
@@ -161,7 +169,7 @@ fn check_system_columns(shown: &str, used: &relations::Use) -> Result<()> {
         return Err(Error::unsupported(
             format!("system columns of \"{shown}\" cannot be maintained"),
             -1,
-            "Their values change without a write; only tableoid is allowed.",
+            "Leave them out: their values change without a write. Only tableoid is allowed.",
         ));
     }
     Ok(())
@@ -177,7 +185,7 @@ pub fn check_children(relid: pg_sys::Oid, shown: &str) -> Result<()> {
             return Err(Error::unsupported(
                 format!("\"{shown}\" has a foreign table as partition, which cannot be maintained"),
                 -1,
-                "Changes on a foreign server cannot be captured.",
+                "Changes on a foreign server cannot be captured: copy or replicate its rows into a table.",
             ));
         }
     }

@@ -49,6 +49,34 @@ const REFUSED: &[&str] = &[
 /// Accepted although the name matches: they only look at their arguments.
 const ACCEPTED: &[&str] = &["regexp_*", "pg_size_pretty", "pg_size_bytes", "pg_typeof", "pg_column_size"];
 
+pub const BY_TIME: &str = "Compare with a column, or filter by time when reading the TVIEW.";
+pub const BY_USER: &str = "Filter by user when reading: in a view over the TVIEW with the condition.";
+
+/// What helps against a built-in function that depends on more than its arguments.
+fn instead_of(name: &str) -> &'static str {
+    let among = |patterns: &[&str]| patterns.iter().any(|p| glob(p, name));
+    if among(&["now", "statement_timestamp", "transaction_timestamp", "current_date", "current_time*", "age"]) {
+        BY_TIME
+    } else if among(&["current_user", "current_role", "session_user", "has_*", "row_security_active", "inet_*"]) {
+        BY_USER
+    } else if among(&["money", "numeric", "cash_*"]) {
+        "lc_monetary decides what an amount of money is worth. Keep amounts as numeric."
+    } else if name == "timezone" {
+        "The summer time of today decides. Use timestamptz, or a zone when reading the TVIEW."
+    } else if among(&[
+        "current_setting",
+        "current_schema*",
+        "current_database",
+        "version",
+        "txid_*",
+        "getdatabaseencoding",
+    ]) {
+        "Compare with a column, or filter when reading the TVIEW."
+    } else {
+        "Keep what is wanted of the catalogs in a column, or ask them when reading: in a view over the TVIEW."
+    }
+}
+
 struct Found {
     function: pg_sys::Oid,
 }
@@ -70,7 +98,11 @@ pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
             return Err(Error::unsupported(
                 format!("volatile function {name}() cannot be maintained"),
                 at,
-                "If the function always gives the same result for the same arguments, declare it IMMUTABLE.",
+                if found.function.to_u32() < pg_sys::FirstNormalObjectId {
+                    "Compute the value when a row is written, as the DEFAULT of a column or in a trigger."
+                } else {
+                    "If the function always gives the same result for the same arguments, declare it IMMUTABLE."
+                },
             ));
         }
         if reads_text_search_setting(found.function) {
@@ -84,7 +116,7 @@ pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
             return Err(Error::unsupported(
                 format!("function {name}() depends on the clock, the session or the catalogs and cannot be maintained"),
                 at,
-                hint(&name),
+                instead_of(&name),
             ));
         }
         Err(Error::unsupported(
@@ -92,17 +124,6 @@ pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
             at,
             "It may read tables whose changes would go unnoticed. Declare it IMMUTABLE if it does not.",
         ))
-    }
-}
-
-fn hint(function: &str) -> &'static str {
-    let among = |patterns: &[&str]| patterns.iter().any(|p| glob(p, function));
-    if among(&["money", "numeric", "cash_*"]) {
-        "lc_monetary decides what an amount of money is worth. Keep amounts as numeric."
-    } else if among(&["reg*", "aclitem*", "pg_get_*", "format_type", "*_description"]) {
-        "The names of objects change without a write. Keep the name as text, or look it up when reading the TVIEW."
-    } else {
-        "Compare with a column, or filter when reading the TVIEW."
     }
 }
 

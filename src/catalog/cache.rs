@@ -1,7 +1,8 @@
 //! When what a backend has worked out about TVIEWs must be worked out again.
 //!
 //! Invariant: a cache that remembers `generation()` when it was filled and compares before use never serves facts older
-//! than the last invalidation of a relation it watches. DDL hooks invalidate the TVIEWs concerned (catalog/mod.rs).
+//! than the last invalidation of a relation it watches. DDL hooks invalidate the TVIEWs concerned (catalog/mod.rs). `rights()` moves
+//! when roles, memberships, schemas or functions do; privileges on relations are in their own entries.
 
 use pgrx::{pg_guard, pg_sys};
 use std::cell::{Cell, RefCell};
@@ -9,12 +10,31 @@ use std::collections::HashSet;
 
 thread_local! {
     static GENERATION: Cell<u64> = const { Cell::new(1) };
+    static RIGHTS: Cell<u64> = const { Cell::new(1) };
     static WATCHED: RefCell<HashSet<u32>> = RefCell::new(HashSet::new());
 }
 
 pub fn init() {
-    // SAFETY: the callback lives as long as the library.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_relcache), pg_sys::Datum::from(0usize)) };
+    use pg_sys::SysCacheIdentifier::{AUTHMEMMEMROLE, AUTHOID, NAMESPACEOID, PROCOID};
+    // SAFETY: the callbacks live as long as the library.
+    unsafe {
+        let nothing = pg_sys::Datum::from(0usize);
+        pg_sys::CacheRegisterRelcacheCallback(Some(on_relcache), nothing);
+        for cache in [AUTHMEMMEMROLE, AUTHOID, NAMESPACEOID, PROCOID] {
+            pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(on_rights), nothing);
+        }
+    }
+}
+
+/// What roles may do, but for relations.
+pub fn rights() -> u64 {
+    RIGHTS.get()
+}
+
+/// Called by the server at arbitrary points: only moves a counter.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_rights(_arg: pg_sys::Datum, _cache: std::ffi::c_int, _hash: u32) {
+    RIGHTS.set(RIGHTS.get() + 1);
 }
 
 pub fn generation() -> u64 {

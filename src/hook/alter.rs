@@ -8,28 +8,34 @@ use super::keys;
 use super::life::{self, is_marked};
 use super::named;
 use super::utility::{After, Call, keep};
-use crate::analyze::load;
+use crate::analyze::{load, settings};
 use crate::capture::freed::freed;
 use crate::catalog::{self, options, options::Options, sentinel};
 use crate::pg::error::{Error, Result};
+use crate::pg::pinned::{self, Other};
 use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
 use crate::queue;
 use crate::refresh::populate;
 use crate::tam::{self, state};
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, panic::ErrorReport};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::collections::BTreeSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 
 /// What is to be done when the server has altered the relation.
 pub struct Planned {
     relid: pg_sys::Oid,
     /// Options to put back.
     options: Option<Options>,
+    /// Settings on which the contents depend and which are other ones in this session.
+    settings: Vec<Other>,
     /// Access method conversion.
     becomes: Option<Method>,
     /// New storage.
     persistence: Option<u8>,
+    /// Where stages move with their TVIEW; null when it stays.
+    tablespace: *mut c_char,
     /// Another owner may see other rows.
     owner: bool,
     /// Another strategy may need state that the one before has not kept up.
@@ -69,12 +75,17 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             }
             let relid = hold(call, named::Lock::Own(pg_sys::AccessExclusiveLock));
             let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or(Error::NoRelation(relid.to_u32()))?;
-            check(load::stored(&rel)?, rel.class().relowner)?;
+            check(load::stored(&rel)?, rel.class().relowner, rel.class().relispopulated)?;
+            let populated = rel.class().relispopulated;
+            let others = if populated { pinned::others() } else { Vec::new() };
+            let settings = settings::concerned(load::expand(load::stored(&rel)?)?, others);
             let planned = Planned {
                 relid,
                 options: None,
+                settings,
                 becomes: Some(Method::Tview),
                 persistence: None,
+                tablespace: std::ptr::null_mut(),
                 owner: false,
                 strategy: false,
             };
@@ -131,8 +142,16 @@ unsafe fn tview(call: &mut Call) -> Result<()> {
         }
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
         (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
-        let mut planned =
-            Planned { relid, options: None, becomes: None, persistence: None, owner: false, strategy: false };
+        let mut planned = Planned {
+            relid,
+            options: None,
+            settings: Vec::new(),
+            becomes: None,
+            persistence: None,
+            tablespace: std::ptr::null_mut(),
+            owner: false,
+            strategy: false,
+        };
         let mut rest: *mut pg_sys::List = std::ptr::null_mut();
         for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
             use pg_sys::AlterTableType::*;
@@ -161,6 +180,9 @@ unsafe fn tview(call: &mut Call) -> Result<()> {
                 }
                 other => {
                     planned.owner |= other == AT_ChangeOwner;
+                    if other == AT_SetTableSpace {
+                        planned.tablespace = (*cmd).name;
+                    }
                     rest = pg_sys::lappend(rest, cmd.cast());
                 }
             }
@@ -253,6 +275,9 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
         if planned.owner {
             super::stages::follow_owners();
         }
+        if !planned.tablespace.is_null() {
+            super::stages::move_to(relid, planned.tablespace);
+        }
         if (planned.owner || planned.strategy) && planned.becomes.is_none() {
             queue::recompute(relid);
         }
@@ -269,6 +294,7 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
                 }
                 if populated {
                     populate::populate(relid, persistence, false)?;
+                    say_fixed(relid, &planned.settings);
                 } else {
                     populate::empty_as(relid, persistence)?;
                 }
@@ -296,6 +322,24 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
         }
         Ok(())
     }
+}
+
+/// The contents have been computed under settings that are not those of the session.
+fn say_fixed(relid: pg_sys::Oid, settings: &[Other]) {
+    if settings.is_empty() {
+        return;
+    }
+    let each = settings.iter().map(|o| format!("{} is \"{}\" instead of \"{}\"", o.name, o.fixed, o.session));
+    let mut report = ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_WARNING,
+        format!("contents of TVIEW \"{}\" may be other ones than before: they depend on settings", name::bare(relid)),
+        "say_fixed",
+    )
+    .set_detail(format!("TVIEWs are computed under fixed settings: {}.", each.collect::<Vec<_>>().join(", ")));
+    if let Some(zone) = settings.iter().find(|o| o.name == "TimeZone") {
+        report = report.set_hint(format!("Days and hours of a zone are those of: AT TIME ZONE '{}'.", zone.session));
+    }
+    report.report(PgLogLevel::WARNING);
 }
 
 /// Statements on other tables that change a TVIEW's contents without a captured write.

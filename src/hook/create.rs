@@ -1,15 +1,14 @@
-//! CREATE TVIEW, CREATE MATERIALIZED VIEW … WITH (incremental) | USING tview, CREATE TABLE tv_x AS.
+//! CREATE TVIEW, CREATE MATERIALIZED VIEW … WITH (incremental) | USING tview, CREATE TABLE … WITH (incremental) AS.
 //!
 //! Invariant: everything that can be refused is refused before the server creates anything. The server's own code makes
 //! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
 //! follows in the same command.
 
-use super::named;
-use super::stages;
+use super::stages::{self, Preview};
 use super::utility::{After, Call, keep};
+use super::{convention, named, replace};
 use crate::analyze::locate::{self, Construct};
-use crate::analyze::{load, operators, printed, refuse, relations, view_owners};
-use crate::capture::freed::freed;
+use crate::analyze::{bodies, load, operators, printed, refuse, relations, view_owners};
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, Source};
@@ -17,24 +16,24 @@ use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{callback, guc, list, name};
-use crate::queue;
-use crate::refresh::{decide, graph, indexes, populate, summary};
-use pgrx::pg_sys;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::refresh::advice::{self, Missing};
+use crate::refresh::{decide, graph, populate, summary};
+use pgrx::pg_sys::{self, panic::ErrorReport};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+use std::collections::BTreeSet;
 use std::ffi::CStr;
-use tviews_core::strategy::{Decision, Strategy};
+use tviews_core::strategy::Strategy;
 
 /// What is to be done when the server has created the materialized view.
 pub struct Planned {
     relation: *mut pg_sys::RangeVar,
-    options: Options,
-    populate: bool,
-    persistence: u8,
-    replace: bool,
-    query: *mut pg_sys::Query,
+    pub(super) options: Options,
+    pub(super) populate: bool,
+    pub(super) persistence: u8,
+    pub(super) query: *mut pg_sys::Query,
 }
 
-const TVIEW: &CStr = c"tview";
+pub const TVIEW: &CStr = c"tview";
 /// Namespace of the options that the syntax hook hands over (hook/syntax).
 const MARKERS: &CStr = c"tviews";
 
@@ -84,26 +83,30 @@ unsafe fn is_ours(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
                     && list::is((*stmt).query, pg_sys::NodeTag::T_Query)
                     && !(*stmt).is_select_into
                     && (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
-                    && (incremental || has_prefix((*into).rel))
+                    && (incremental || (names_options(stmt) && convention::has_prefix((*into).rel)))
             }
             _ => false,
         }
     }
 }
 
-unsafe fn has_prefix(rel: *mut pg_sys::RangeVar) -> bool {
-    // SAFETY: `rel` is a live node of a tree of the server.
+/// Whether a statement gives options that only TVIEWs have.
+///
+/// # Safety
+/// `stmt` is a live node.
+pub unsafe fn names_options(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
+    // SAFETY: `stmt` is a live node, as the caller promises.
     unsafe {
-        let Some(prefix) = guc::CTAS_PREFIX.get() else { return false };
-        let prefix = prefix.to_bytes();
-        !prefix.is_empty() && CStr::from_ptr((*rel).relname).to_bytes().starts_with(prefix)
+        list::iter::<pg_sys::DefElem>((*(*stmt).into).options)
+            .any(|d| (*d).defnamespace.is_null() && options::is_ours(&CStr::from_ptr((*d).defname).to_string_lossy()))
     }
 }
 
 /// EXPLAIN ANALYZE executes what it explains below the utility statement: what it made of a TVIEW would never be maintained.
-pub unsafe fn explained(stmt: *mut pg_sys::ExplainStmt) -> Result<()> {
-    // SAFETY: `stmt` is a live node of a tree of the server.
+pub unsafe fn explained(call: &mut Call) -> Result<()> {
+    // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::ExplainStmt>();
         let query = (*stmt).query;
         if !list::is(query, pg_sys::NodeTag::T_Query) {
             return Ok(());
@@ -113,12 +116,24 @@ pub unsafe fn explained(stmt: *mut pg_sys::ExplainStmt) -> Result<()> {
             .filter(|d| CStr::from_ptr((**d).defname) == c"analyze")
             .last()
             .is_some_and(|d| pg_sys::defGetBoolean(d));
-        if analyze && list::is(inner, pg_sys::NodeTag::T_CreateTableAsStmt) && is_ours(inner.cast()) {
+        if !analyze || !list::is(inner, pg_sys::NodeTag::T_CreateTableAsStmt) {
+            return Ok(());
+        }
+        let inner = inner.cast::<pg_sys::CreateTableAsStmt>();
+        if convention::asks(inner) {
+            convention::explained(call, inner);
+        }
+        if is_ours(inner) {
             return Err(Error::unsupported(
                 "EXPLAIN ANALYZE cannot create a TVIEW",
                 -1,
                 "Use EXPLAIN without ANALYZE, or EXPLAIN ANALYZE of the query alone.",
             ));
+        }
+        if is_plain_table(inner) {
+            let stmt = call.own_tree::<pg_sys::ExplainStmt>();
+            let inner = (*(*stmt).query.cast::<pg_sys::Query>()).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
+            (*(*inner).into).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
         }
         Ok(())
     }
@@ -128,6 +143,9 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
+        if convention::asks(stmt) {
+            return convention::before(call);
+        }
         if !is_ours(stmt) {
             return plain_table(call, stmt);
         }
@@ -176,7 +194,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             return Err(Error::unsupported("a TVIEW cannot be made from EXECUTE", -1, "Write the query itself."));
         }
         let query = (*stmt).query.cast::<pg_sys::Query>();
-        check(query, pg_sys::GetUserId())?;
+        check(query, pg_sys::GetUserId(), !(*into).skipData)?;
         (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
         (*into).viewQuery = crate::pg::ext::copy(query).cast();
         (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());
@@ -184,7 +202,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         let populate = !(*into).skipData;
         (*into).skipData = true;
         default_fillfactor(into);
-        let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, replace: false, query };
+        let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, query };
         if existing() != pg_sys::InvalidOid {
             call.done = true;
             // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
@@ -192,7 +210,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
                 pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
             }
             let existing = named::hold(existing, named::Lock::WithSources);
-            return replace_query(existing, &Planned { replace: true, ..planned }, call.completion);
+            return replace::replace(existing, &planned, into, call.completion);
         }
         call.after = After::Create(keep(planned));
         Ok(())
@@ -200,19 +218,28 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
 }
 
 /// Under default_table_access_method = tview, tables are still stored in heap.
-unsafe fn plain_table(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) -> Result<()> {
-    // SAFETY: `call` holds the statement that the server is executing; `stmt` is a live node of a tree of the server.
+///
+/// # Safety
+/// `stmt` is the statement of `call`.
+pub unsafe fn plain_table(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) -> Result<()> {
+    // SAFETY: `stmt` is the statement of `call`, as the caller promises.
     unsafe {
-        let default = pg_sys::default_table_access_method;
-        if (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
-            && (*(*stmt).into).accessMethod.is_null()
-            && !default.is_null()
-            && CStr::from_ptr(default) == TVIEW
-        {
+        if is_plain_table(stmt) {
             let stmt = call.own_tree::<pg_sys::CreateTableAsStmt>();
             (*(*stmt).into).accessMethod = pg_sys::pstrdup(c"heap".as_ptr());
         }
         Ok(())
+    }
+}
+
+unsafe fn is_plain_table(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
+    // SAFETY: `stmt` is a live node of a tree of the server.
+    unsafe {
+        let default = pg_sys::default_table_access_method;
+        (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
+            && (*(*stmt).into).accessMethod.is_null()
+            && !default.is_null()
+            && CStr::from_ptr(default) == TVIEW
     }
 }
 
@@ -244,8 +271,11 @@ unsafe fn default_fillfactor(into: *mut pg_sys::IntoClause) {
 }
 
 /// Refuses what cannot be maintained, and what the future owner may not read or capture.
-pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()> {
-    // SAFETY: `query` is a live tree of the server.
+///
+/// # Safety
+/// `query` is a live tree of the server.
+pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
+    // SAFETY: `query` is a live tree of the server, as the caller promises.
     unsafe {
         // The query as written first: it has positions.
         refuse::check_written(query)?;
@@ -260,6 +290,13 @@ pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid) -> Result<()>
                 }
                 return Err(e);
             }
+        }
+        // A dump creates what is not populated before what its functions name.
+        if populate {
+            let pinned = Pinned::new(owner);
+            pinned.search_path(&operators::search_path(expanded));
+            bodies::check(query)?;
+            bodies::check(expanded)?;
         }
         Ok(())
     }
@@ -277,13 +314,28 @@ pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion)
             let rows = populate::populate(oid, planned.persistence, true)?;
             report(completion, rows);
             explain_full(oid)?;
+            advise(oid)?;
         }
         Ok(())
     }
 }
 
+/// Names the indexes that tables lack which are large already.
+pub(super) fn advise(oid: pg_sys::Oid) -> Result<()> {
+    for missing in advice::missing(oid)?.into_iter().filter(Missing::is_large) {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!("TVIEW \"{}\": {}", name::bare(oid), missing.cost()),
+            "advise",
+        )
+        .set_hint(missing.statement())
+        .report(PgLogLevel::NOTICE);
+    }
+    Ok(())
+}
+
 /// "SELECT n", as the server says after CREATE MATERIALIZED VIEW with data; SPI relies on it.
-unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
+pub(super) unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
     // SAFETY: `completion` is what the server gave to its hook.
     unsafe {
         if !completion.is_null() {
@@ -349,7 +401,7 @@ fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) 
 }
 
 /// What can only be recomputed in full is said at once.
-fn explain_full(oid: pg_sys::Oid) -> Result<()> {
+pub(super) fn explain_full(oid: pg_sys::Oid) -> Result<()> {
     let mut reasons: BTreeSet<(String, String)> = BTreeSet::new();
     for (relid, d) in &summary::decisions(oid)? {
         if d.strategy == Strategy::Full && d.reason != "mode = full" {
@@ -369,75 +421,16 @@ fn explain_full(oid: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-/// CREATE OR REPLACE: same columns, another query, in place.
-unsafe fn replace_query(oid: pg_sys::Oid, planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
-    // SAFETY: `completion` is what the server gave to its hook.
-    unsafe {
-        debug_assert!(planned.replace);
-        let rel = Relation::open(oid, pg_sys::AccessExclusiveLock).ok_or(Error::NoRelation(oid.to_u32()))?;
-        if !crate::tam::is_tview_relation(rel.raw()) {
-            return Err(Error::NotATview(name::bare(oid)));
-        }
-        same_columns(&rel, planned.query)?;
-        drop(rel);
-        for relid in catalog::unregister(oid) {
-            freed(relid);
-        }
-        crate::tam::state::remove_state_attributes(oid);
-        pg_sys::CommandCounterIncrement();
-        crate::pg::ext::store_view_query(oid, crate::pg::ext::copy(planned.query), true);
-        pg_sys::CommandCounterIncrement();
-        options::store(oid, &planned.options);
-        adopt(oid)?;
-        indexes::drop_ours(oid);
-        if planned.populate {
-            report(completion, populate::populate(oid, planned.persistence, false)?);
-            if graph::current()?.is_read(oid.to_u32()) {
-                queue::change_everything(oid);
-            }
-            explain_full(oid)?;
-        } else {
-            populate::empty(oid)?;
-        }
-        Ok(())
-    }
-}
-
-unsafe fn same_columns(rel: &Relation, query: *mut pg_sys::Query) -> Result<()> {
-    // SAFETY: `rel` is open; `query` is a live tree of the server.
-    unsafe {
-        let wanted: Vec<_> = load::outputs(query)
-            .into_iter()
-            .map(|t| {
-                let expr = (*t).expr.cast::<pg_sys::Node>();
-                let label = CStr::from_ptr((*t).resname).to_string_lossy().into_owned();
-                (label, pg_sys::exprType(expr), pg_sys::exprTypmod(expr))
-            })
-            .collect();
-        let stored: Vec<_> = (0..rel.natts())
-            .map(|i| rel.attribute(i))
-            .filter(|a| !a.attisdropped)
-            .map(|a| (crate::pg::relation::attname(a), a.atttypid, a.atttypmod))
-            .collect();
-        if wanted != stored {
-            return Err(Error::InvalidDefinition(
-                format!("cannot change the columns of TVIEW \"{}\"", name::bare(rel.oid())),
-                Some("Use DROP TVIEW and CREATE TVIEW to change names or types of columns.".into()),
-            ));
-        }
-        Ok(())
-    }
-}
-
 /// Strategies of a query that is not a TVIEW yet; for `tviews.check`.
-pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<BTreeMap<u32, Decision>> {
+pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<Preview> {
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         let user = pg_sys::GetUserId();
-        check(query, user)?;
+        check(query, user, true)?;
         let _pinned = Pinned::new(user);
         if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
-            return Ok(decide::decide(query, &Options::new(), Vec::new())?.decisions);
+            let decisions = decide::decide(query, &Options::new(), Vec::new())?.decisions;
+            return Ok(Preview { decisions, advice: Vec::new() });
         }
         let text = printed::text(load::plain(query))?;
         let path = operators::search_path(load::expand(query)?);

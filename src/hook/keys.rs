@@ -1,21 +1,33 @@
-//! Keys of TVIEWs that are derived from keys of base tables must not be pulled from under them.
+//! Keys of TVIEWs that are derived from keys of base tables, when these go.
 //!
-//! Invariant: after DROP CONSTRAINT, DROP NOT NULL, DROP INDEX or a new inheritance child, every populated TVIEW still
-//! derives the key it is stored by; otherwise the statement is refused, as the server refuses to drop a primary key that
-//! a view's GROUP BY depends on. Without this a duplicate would later fail in a writer's transaction.
+//! Invariant: after DROP CONSTRAINT, DROP NOT NULL, DROP INDEX or a new inheritance child, every populated TVIEW derives the key that it is
+//! stored by: where it is another one, or none, the TVIEW is made to follow in another way in the same transaction. Without this a duplicate
+//! would later fail in a writer's transaction. An ordinary materialized view lets its keys go, and pg_restore --clean counts on that.
 
+use super::create::explain_full;
+use super::redefine::redefine;
 use super::utility::{Call, keep};
 use crate::capture::install;
-use crate::catalog;
+use crate::catalog::{self, options};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::Relation;
-use crate::refresh::tview;
-use pgrx::pg_sys;
+use crate::refresh::{graph, summary, tview};
+use pgrx::pg_sys::{self, panic::ErrorReport};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::collections::{BTreeMap, BTreeSet};
+use tviews_core::strategy::Strategy;
 
-/// Key attributes by TVIEW, as they were before the statement.
-pub type Keys = BTreeMap<u32, Vec<usize>>;
+/// The attributes by which rows are told apart.
+#[derive(PartialEq)]
+pub struct Key {
+    key: Vec<usize>,
+    /// Within window partitions.
+    rows: Option<Vec<i16>>,
+}
+
+/// Keys by TVIEW, as they were before the statement.
+pub type Keys = BTreeMap<u32, Key>;
 
 /// Remembers the keys of the TVIEWs over these relations.
 pub fn remember(call: &mut Call, relids: &BTreeSet<u32>) -> Result<()> {
@@ -33,27 +45,55 @@ pub fn remember(call: &mut Call, relids: &BTreeSet<u32>) -> Result<()> {
     Ok(())
 }
 
-fn key_of(oid: pg_sys::Oid) -> Result<Option<Vec<usize>>> {
+fn key_of(oid: pg_sys::Oid) -> Result<Option<Key>> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(None) };
     if !rel.class().relispopulated {
         return Ok(None);
     }
-    Ok(tview::of(&rel)?.key.as_ref().map(|key| key.iter().map(|k| k.at).collect()))
+    let tview = tview::of(&rel)?;
+    let key = tview.key.as_ref().map(|key| key.iter().map(|k| k.at).collect());
+    Ok(key.map(|key| Key { key, rows: tview.row_key.clone() }))
 }
 
-/// Refuses the statement when a key is not what it was.
-pub fn check(before: &Keys) -> Result<()> {
+/// TVIEWs whose key is not what it was are followed in another way from now on, and so are those that read them.
+pub fn follow(before: &Keys) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
+    let mut changed = BTreeSet::new();
     for (oid, key) in before {
-        let oid = pg_sys::Oid::from(*oid);
+        let tview = pg_sys::Oid::from(*oid);
         // A TVIEW that the statement dropped by CASCADE is not there any more.
-        if name::relation(oid).is_some() && key_of(oid)?.as_ref() != Some(key) {
-            return Err(Error::Dependent {
-                what: format!("the key of TVIEW \"{}\" depends on what this statement removes", name::bare(oid)),
-                hint: "Drop the TVIEW first, and create it again afterwards.".into(),
-            });
+        if name::relation(tview).is_some() && key_of(tview)?.as_ref() != Some(key) {
+            changed.insert(*oid);
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let graph = graph::current()?;
+    let around: BTreeSet<u32> = graph.affected(&changed).union(&changed).copied().collect();
+    let roots: BTreeSet<u32> = around.iter().map(|t| graph.root(pg_sys::Oid::from(*t)).to_u32()).collect();
+    for tview in graph.order.iter().filter(|t| roots.contains(t)).map(|t| pg_sys::Oid::from(*t)) {
+        redefine(vec![tview])?;
+        if around.intersection(&changed).any(|t| graph.root(pg_sys::Oid::from(*t)) == tview) {
+            say(tview)?;
         }
     }
     Ok(())
+}
+
+fn say(tview: pg_sys::Oid) -> Result<()> {
+    let title = name::bare(tview);
+    let full = summary::decisions(tview)?.values().any(|d| d.strategy == Strategy::Full);
+    if full && options::stored(tview).get("mode").map(String::as_str) == Some("incremental") {
+        return Err(Error::Dependent {
+            what: format!("the key of TVIEW \"{title}\" depends on what this statement removes"),
+            hint: "Without it some changes recompute everything. Use mode = auto to allow that.".into(),
+        });
+    }
+    let what = format!("TVIEW \"{title}\" is followed without the key that this statement removes");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, what, "say")
+        .set_hint("SELECT * FROM tviews.explain(…) shows how.")
+        .report(PgLogLevel::NOTICE);
+    explain_full(tview)
 }

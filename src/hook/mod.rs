@@ -6,6 +6,7 @@
 
 pub mod alter;
 mod cascade;
+mod convention;
 pub mod create;
 mod dependents;
 pub mod executor;
@@ -17,7 +18,8 @@ pub mod object_access;
 mod own;
 mod redefine;
 pub mod refresh;
-mod stages;
+mod replace;
+pub mod stages;
 pub mod statistics;
 pub mod syntax;
 mod types;

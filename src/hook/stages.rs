@@ -11,7 +11,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{ddl, name, subtransaction};
-use crate::refresh::summary;
+use crate::refresh::{advice, summary};
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ use tviews_core::strategy::Decision;
 
 /// Makes the stages of a TVIEW that has none; they are not populated.
 pub fn make(tview: pg_sys::Oid) -> Result<()> {
-    let owner = {
+    let (owner, tablespace) = {
         let Some(rel) = Relation::open(tview, pg_sys::NoLock) else { return Ok(()) };
-        rel.class().relowner
+        (rel.class().relowner, rel.class().reltablespace)
     };
     // SAFETY: private copies of the stored query.
     unsafe {
@@ -32,7 +32,7 @@ pub fn make(tview: pg_sys::Oid) -> Result<()> {
             load::expand(load::stored(&rel)?)?
         };
         let path = operators::search_path(query);
-        let mut new = New { tview, owner, pinned: &pinned, path: &path, number: 0 };
+        let mut new = New { tview, owner, tablespace, pinned: &pinned, path: &path, number: 0 };
         stages::split(query, &crate::refresh::tview::stored_key, &mut new)?;
     }
     Ok(())
@@ -42,6 +42,7 @@ pub fn make(tview: pg_sys::Oid) -> Result<()> {
 struct New<'a> {
     tview: pg_sys::Oid,
     owner: pg_sys::Oid,
+    tablespace: pg_sys::Oid,
     pinned: &'a Pinned,
     path: &'a CStr,
     number: i16,
@@ -53,7 +54,7 @@ impl Stages for New<'_> {
         self.pinned.search_path(self.path);
         let label = format!("{}_{}", self.tview.to_u32(), self.number);
         // SAFETY: the TVIEW's owner is the current user, and `text` a query of this TVIEW.
-        let stage = unsafe { create(&label, text, self.owner)? };
+        let stage = unsafe { create(&label, text, self.owner, self.tablespace)? };
         self.pinned.search_path(c"pg_catalog, pg_temp");
         let address =
             |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
@@ -78,17 +79,24 @@ impl Stages for New<'_> {
 }
 
 /// The relation of a stage, analysed and made as its owner, who is the current user.
-unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::Oid> {
+unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid, tablespace: pg_sys::Oid) -> Result<pg_sys::Oid> {
     // SAFETY: the text is that of a SELECT of ours; the trees made from it live in the current context.
     unsafe {
         let label = std::ffi::CString::new(label).unwrap_or_default();
         let schema = pg_sys::get_namespace_oid(catalog::SCHEMA.as_ptr(), false);
         let method = tam::access_method_oid().ok_or_else(|| Error::Internal("no access method".into()))?;
         let query = ddl::analyze(text)?;
-        let stage = ddl::create_matview(schema, &label, owner, method, &["fillfactor=90"], query)?;
+        let stage = ddl::create_matview((schema, tablespace), &label, owner, method, &["fillfactor=90"], query)?;
         super::create::adopt(stage)?;
         Ok(stage)
     }
+}
+
+/// What a TVIEW would be maintained by.
+pub struct Preview {
+    pub decisions: BTreeMap<u32, Decision>,
+    /// Indexes that are missing, by the relation whose changes are slow without.
+    pub advice: Vec<(u32, String)>,
 }
 
 /// The strategies that a TVIEW of this query would have: it is made, without contents and without triggers on its tables,
@@ -97,7 +105,7 @@ unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid) -> Result<pg_sys::
 /// # Safety
 /// `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
 /// transaction.
-pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
+pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<Preview> {
     // SAFETY: the caller promises: `text` is a SELECT in which all names are qualified, but for operators that `path` finds; outside of a read-only
     // transaction.
     unsafe {
@@ -107,7 +115,12 @@ pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<BTree
             pinned.search_path(path);
             // sessions do not wait for each other because of a name
             let label = format!("check_{}", { pg_sys::MyProcPid });
-            create(&label, text, owner).and_then(summary::decisions)
+            let made = create(&label, text, owner, pg_sys::InvalidOid)?;
+            let advice = |m: advice::Missing| (m.changed, format!("{} -- without it, {}", m.statement(), m.cost()));
+            Ok(Preview {
+                decisions: summary::decisions(made)?,
+                advice: advice::missing(made)?.into_iter().map(advice).collect(),
+            })
         })
     }
 }
@@ -123,6 +136,22 @@ unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
         if !same {
             // recursing: as for the indexes of a relation whose owner changes, rights are not asked for
             pg_sys::ATExecChangeOwner(stage, owner, true, pg_sys::AccessExclusiveLock as i32);
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+}
+
+/// Moves the stages of a TVIEW to a tablespace.
+pub fn move_to(tview: pg_sys::Oid, tablespace: *mut std::ffi::c_char) {
+    for stage in catalog::of(tview) {
+        move_to(stage, tablespace);
+        // SAFETY: a command as the parser makes it; the TVIEW is locked by the statement that moves it. Source: commands/tablecmds.c.
+        unsafe {
+            let command = pg_sys::palloc0(size_of::<pg_sys::AlterTableCmd>()).cast::<pg_sys::AlterTableCmd>();
+            (*command).type_ = pg_sys::NodeTag::T_AlterTableCmd;
+            (*command).subtype = pg_sys::AlterTableType::AT_SetTableSpace;
+            (*command).name = tablespace;
+            pg_sys::AlterTableInternal(stage, pg_sys::lappend(std::ptr::null_mut(), command.cast()), false);
             pg_sys::CommandCounterIncrement();
         }
     }

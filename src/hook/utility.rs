@@ -3,7 +3,7 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, cascade, create, executor, keys, life, own, refresh, types};
+use super::{alter, cascade, convention, create, executor, keys, life, own, refresh, types};
 use crate::capture::{freed, install};
 use crate::catalog;
 use crate::pg::callback::Frame;
@@ -48,6 +48,8 @@ pub enum After {
     /// What values are, by an object of a class.
     Object(pg_sys::Oid, pg_sys::Oid),
     Names,
+    /// A table that is no TVIEW, and why.
+    Ordinary(*mut convention::Ordinary),
     /// A subscription may write to other tables than before.
     Subscription,
     /// Functions that TVIEWs call.
@@ -243,7 +245,7 @@ unsafe fn dispatch(call: &mut Call) {
         }
         or_raise(match tag {
             T_CreateTableAsStmt => create::before(call),
-            T_ExplainStmt => create::explained(tree.cast()),
+            T_ExplainStmt => create::explained(call),
             T_CreateStmt | T_CreateForeignTableStmt => life::create_table(call),
             T_AlterRoleStmt | T_GrantRoleStmt => life::roles(call),
             T_RefreshMatViewStmt => refresh::before(call),
@@ -312,6 +314,10 @@ unsafe fn finish(call: &mut Call) {
                 pg_sys::CommandCounterIncrement();
                 install::follow_subscriptions()
             }
+            After::Ordinary(table) => {
+                (*table).say();
+                Ok(())
+            }
             After::Names => {
                 pg_sys::CommandCounterIncrement();
                 super::stages::follow_owners();
@@ -320,7 +326,7 @@ unsafe fn finish(call: &mut Call) {
             }
         });
         if !call.keys.is_null() {
-            or_raise(keys::check(&*call.keys));
+            or_raise(keys::follow(&*call.keys));
         }
         if !call.without_stages.is_null() {
             or_raise(cascade::after(&*call.without_stages));

@@ -1,9 +1,9 @@
 //! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
 
-use super::open;
+use super::{hints, open};
 use crate::analyze::join_values::{Column, Pair};
 use crate::catalog::stages;
-use crate::hook::create;
+use crate::hook::{create, stages::Preview};
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::name;
@@ -12,7 +12,7 @@ use crate::pg::{ext, list};
 use crate::refresh::tview::Tview;
 use crate::refresh::{summary, tview};
 use pgrx::{IntoDatum, pg_sys};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
@@ -48,19 +48,6 @@ fn meets(pair: &Pair, relid: u32) -> String {
     let equal: Vec<String> =
         pair.equal.iter().map(|c| format!("{} = {title}.{}", column(own, c), column(1 - own, c))).collect();
     format!("values of {}", equal.join(" AND "))
-}
-
-fn hint(d: &Decision) -> Option<String> {
-    match d.strategy {
-        Strategy::Fold | Strategy::Delta | Strategy::Keyed => None,
-        Strategy::Full if d.reason.contains("no unique key") => {
-            Some("Add the primary key columns of the joined tables to the output.".into())
-        }
-        Strategy::Full if d.reason.contains("grouping expression") => {
-            Some("Add the grouping expressions to the output.".into())
-        }
-        Strategy::Full => None,
-    }
 }
 
 sql_function!(tviews_explain, pg_finfo_tviews_explain, explain);
@@ -130,18 +117,20 @@ sql_function!(tviews_check, pg_finfo_tviews_check, check);
 fn check(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let query: String = arguments.get(0).unwrap_or_default();
     // SAFETY: the text is parsed and analysed by the server itself.
-    let decided = unsafe { decide(&query)? };
-    arguments.rows(decided.iter().map(|(r, d)| {
+    let Preview { decisions, advice } = unsafe { decide(&query)? };
+    arguments.rows(decisions.iter().map(|(r, d)| {
+        let mut hints: Vec<String> = hints::of(d).into_iter().collect();
+        hints.extend(advice.iter().filter(|(changed, _)| changed == r).map(|(_, text)| text.clone()));
         [
             pg_sys::Oid::from(*r).into_datum(),
             d.strategy.as_str().into_datum(),
             d.reason.clone().into_datum(),
-            hint(d).into_datum(),
+            (!hints.is_empty()).then(|| hints.join("\n")).into_datum(),
         ]
     }))
 }
 
-unsafe fn decide(query: &str) -> Result<BTreeMap<u32, Decision>> {
+unsafe fn decide(query: &str) -> Result<Preview> {
     // SAFETY: the trees made from the text live in the current context.
     unsafe {
         let text = CString::new(query).map_err(|_| Error::option("query has a NUL byte", None))?;

@@ -7,7 +7,8 @@ use crate::catalog::{self, sentinel};
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
-use crate::pg::{list, name, shmem};
+use crate::pg::{acl, list, name, shmem};
+use crate::refresh::{self, advice, privileges::Lack};
 use crate::tam;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,8 @@ fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
 sql_function!(tviews_health, pg_finfo_tviews_health, health);
 
 fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    let rows = [preload(), syntax(), triggers(), indexes(), contents(), catalog(), statistics()];
+    let rows =
+        [preload(), syntax(), triggers(), indexes(), partners()?, contents(), privileges()?, catalog(), statistics()];
     arguments.rows(rows.into_iter().map(|(check, status, detail, hint)| {
         [check.into_datum(), status.into_datum(), detail.into_datum(), hint.into_datum()]
     }))
@@ -117,6 +119,42 @@ fn indexes() -> Row {
     let good = bad.is_empty();
     let detail = if good { "all indexes of TVIEWs are valid".into() } else { format!("invalid: {}", bad.join(", ")) };
     row("indexes", good, detail, "Use REINDEX INDEX CONCURRENTLY, or DROP INDEX.")
+}
+
+/// Tables that are read as a whole for one changed row.
+fn partners() -> Result<Row> {
+    let (mut bad, mut statements) = (Vec::new(), BTreeSet::new());
+    for tview in tviews() {
+        for missing in advice::missing(tview)?.iter().filter(|m| m.is_large()) {
+            bad.push(format!("{}: {}", name::relation(tview).unwrap_or_default(), missing.cost()));
+            statements.insert(missing.statement());
+        }
+    }
+    if bad.is_empty() {
+        return Ok(row("missing indexes", true, "no large table is read for one changed row".into(), ""));
+    }
+    let hint = statements.into_iter().collect::<Vec<_>>().join(" ");
+    Ok(("missing indexes".into(), "warning".into(), bad.join("; "), Some(hint)))
+}
+
+/// What owners may not do any more: writes to the tables of their TVIEWs fail.
+fn privileges() -> Result<Row> {
+    let (mut bad, mut grants) = (Vec::new(), BTreeSet::new());
+    let mut n = 0;
+    for tview in tviews() {
+        let lacking = refresh::privileges::lacking(tview)?;
+        n += 1;
+        if !lacking.is_empty() {
+            let what: Vec<String> = lacking.iter().map(Lack::what).collect();
+            let (owner, tview) = (acl::owner_name(tview), name::relation(tview).unwrap_or_default());
+            bad.push(format!("role \"{owner}\", the owner of TVIEW {tview}, lacks {}", what.join(", ")));
+            grants.extend(lacking.into_iter().map(|l| l.grant));
+        }
+    }
+    let good = bad.is_empty();
+    let detail = if good { format!("the owners of {n} TVIEWs have what these need") } else { bad.join("; ") };
+    let grants: Vec<String> = grants.into_iter().collect();
+    Ok(row("privileges", good, detail, &grants.join("; ")))
 }
 
 /// Rows of another server come with a physical copy of its files, or with what writes below SQL.

@@ -5,13 +5,14 @@
 pub mod counters;
 mod explain;
 mod health;
+mod hints;
 mod pending;
 pub mod stat;
 mod verify;
 
 use crate::pg::error::{Error, Result};
-use crate::pg::name;
 use crate::pg::relation::Relation;
+use crate::pg::{acl, name};
 use crate::tam;
 use pgrx::pg_sys;
 
@@ -29,9 +30,8 @@ fn open(relid: pg_sys::Oid) -> Result<Relation> {
 
 /// SELECT privilege of the current user.
 fn may_select(relid: pg_sys::Oid) -> bool {
-    let mode = pg_sys::ACL_SELECT as pg_sys::AclMode;
     // SAFETY: an existing relation.
-    unsafe { pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), mode) == pg_sys::AclResult::ACLCHECK_OK }
+    unsafe { acl::may_select(relid, pg_sys::GetUserId()) }
 }
 
 /// The error that reading the TVIEW would give.

@@ -1,50 +1,53 @@
 //! `verify`, `verify_all`, `rebuild`, `flush`: is it right, and make it right.
 //!
 //! Verification compares as multisets both ways; columns whose type has no equality are compared as text, many columns as one
-//! row. It runs as the TVIEW's owner under the pinned settings, like maintenance.
+//! row. Nothing is written, so it works on a standby, where unlogged TVIEWs cannot be read: `verify_all` says so of each. It runs as the TVIEW's owner under the pinned settings, like maintenance.
 
 use super::{check_select, open};
 use crate::catalog;
 use crate::hook::life::maintains;
-use crate::pg::error::{Error, Result};
+use crate::pg::error::{Error, Result, or_raise};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::{Plan, Session};
-use crate::refresh::{self, Moment, tview};
+use crate::pg::subtransaction;
+use crate::refresh::{self, Moment, privileges, tview};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 /// From so many columns on they are compared as one: the planner's time for EXCEPT grows with the third power of their number.
 const MANY: usize = 100;
 
-type Row = (pg_sys::Oid, i64, i64, bool);
+/// TVIEW, missing, extra.
+type Row = (pg_sys::Oid, i64, i64);
 
 sql_function!(tviews_verify, pg_finfo_tviews_verify, verify);
 
 fn verify(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let oid = open(arguments.relation())?.oid();
     check_select(oid);
-    show(arguments, vec![compare(oid)?])
+    let (t, missing, extra) = compare(oid)?;
+    arguments.rows([[t.into_datum(), missing.into_datum(), extra.into_datum(), (missing + extra == 0).into_datum()]])
 }
 
 sql_function!(tviews_verify_all, pg_finfo_tviews_verify_all, verify_all);
 
 fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    refresh::flush(Moment::Read);
     let mut rows = Vec::new();
     for tview in tviews() {
         if super::may_select(tview) && open(tview)?.class().relispopulated {
-            rows.push(compare(tview)?);
+            // One that cannot be computed says so, and the others are looked at: each in a sub-transaction.
+            rows.push(match subtransaction::told(|| or_raise(compare(tview))) {
+                Ok((t, missing, extra)) => (t, Some(missing), Some(extra), missing + extra == 0, None),
+                Err(told) => (tview, None, None, false, Some(told.to_string())),
+            });
         }
     }
-    show(arguments, rows)
-}
-
-fn show(arguments: &Arguments, rows: Vec<Row>) -> Result<Option<pg_sys::Datum>> {
-    arguments.rows(
-        rows.into_iter()
-            .map(|(t, missing, extra, ok)| [t.into_datum(), missing.into_datum(), extra.into_datum(), ok.into_datum()]),
-    )
+    arguments.rows(rows.into_iter().map(|(t, missing, extra, ok, message)| {
+        [t.into_datum(), missing.into_datum(), extra.into_datum(), ok.into_datum(), message.into_datum()]
+    }))
 }
 
 /// All TVIEWs, by name.
@@ -71,6 +74,7 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
             hint: Some("Use the REFRESH MATERIALIZED VIEW command.".into()),
         });
     }
+    privileges::check(relid)?;
     let tview = tview::of(&rel)?;
     let pinned = Pinned::new(tview.owner);
     pinned.search_path(&tview.search_path);
@@ -101,7 +105,7 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
     // SAFETY: both columns are bigint.
     let count = |col| rows.get(0, col).and_then(|d| unsafe { i64::from_datum(d, false) }).unwrap_or(-1);
     let (missing, extra) = (count(0), count(1));
-    Ok((relid, missing, extra, missing == 0 && extra == 0))
+    Ok((relid, missing, extra))
 }
 
 sql_function!(tviews_rebuild, pg_finfo_tviews_rebuild, rebuild);

@@ -6,7 +6,7 @@
 //! Invariant: the position is cleared whenever a frame is pushed and when it is used; the name when its flush is over,
 //! or when its (sub)transaction has aborted.
 
-use super::reserve;
+use super::{name, reserve};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -55,20 +55,41 @@ pub fn set_error_location(location: i32) {
     }
 }
 
-struct Flushing {
+/// What is being flushed, for whoever reads an error of it.
+#[derive(Clone)]
+pub struct Flushing {
     tview: CString,
     stage: Option<CString>,
-    hidden: bool,
+    /// With whose rights.
+    owner: String,
+    /// Who writes may not read the TVIEW, and so not what errors say about its rows.
+    pub hidden: bool,
 }
 
-/// Names the TVIEW that is being flushed, and its stage, for the context lines; `None` when done. `hidden`: who writes may not read the
-/// TVIEW, and so not what errors say about its rows.
-pub fn set_flushing(name: Option<(&str, Option<&str>, bool)>) {
-    let flushing = name.and_then(|(tview, stage, hidden)| {
-        let stage = stage.and_then(|s| CString::new(s).ok());
-        Some(Flushing { tview: CString::new(tview).ok()?, stage, hidden })
-    });
+impl Flushing {
+    /// The user's TVIEW, and what is flushed of it: the same, or a stage.
+    pub fn of(root: pg_sys::Oid, oid: pg_sys::Oid, owner: String) -> Option<Flushing> {
+        let shown = |oid| name::relation(oid).and_then(|n| CString::new(n).ok());
+        let stage = if oid == root { None } else { shown(oid) };
+        Some(Flushing { tview: shown(root)?, stage, owner, hidden: false })
+    }
+}
+
+/// For the context lines; `None` when done.
+pub fn set_flushing(flushing: Option<Flushing>) {
     FLUSHING.with(|f| *f.borrow_mut() = flushing);
+}
+
+/// With whose rights the flush runs that an error is of.
+pub fn rights() -> Option<String> {
+    FLUSHING.with(|f| match f.try_borrow().as_deref() {
+        Ok(Some(f)) => Some(format!(
+            "The flush of TVIEW {} runs with the rights of role \"{}\", its owner.",
+            f.tview.to_string_lossy(),
+            f.owner
+        )),
+        _ => None,
+    })
 }
 
 /// The TVIEW whose errors must not be shown as they are.

@@ -143,8 +143,11 @@ unsafe fn is_of_family(operator: pg_sys::Oid) -> bool {
 }
 
 /// The functions that a node itself calls by name. Those by which types are read and written are found by the type.
-unsafe fn functions_of(node: *mut pg_sys::Node) -> Vec<pg_sys::Oid> {
-    // SAFETY: `node` is a live node of a tree of the server.
+///
+/// # Safety
+/// `node` is valid.
+pub unsafe fn functions_of(node: *mut pg_sys::Node) -> Vec<pg_sys::Oid> {
+    // SAFETY: `node` is valid, as the caller promises.
     unsafe {
         if list::is(node, pg_sys::NodeTag::T_CoerceViaIO) {
             return Vec::new();

@@ -52,7 +52,7 @@ pub unsafe fn analyze(sql: &str) -> Result<*mut pg_sys::Query> {
 /// `query` is an analysed SELECT; the current user is `owner`.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn create_matview(
-    schema: Oid,
+    (schema, tablespace): (Oid, Oid),
     name: &CStr,
     owner: Oid,
     method: Oid,
@@ -85,7 +85,7 @@ pub unsafe fn create_matview(
         let relid = pg_sys::heap_create_with_catalog(
             name.as_ptr(),
             schema,
-            pg_sys::InvalidOid,
+            tablespace,
             pg_sys::InvalidOid,
             pg_sys::InvalidOid,
             pg_sys::InvalidOid,

@@ -46,6 +46,9 @@ pub enum Error {
     Ambiguous { what: String, hint: String },
     #[error("permission denied for table {name}")]
     Privilege { name: String, at: i32 },
+    /// What the owner of a TVIEW may not do any more.
+    #[error("{what}")]
+    Owner { what: String, detail: String, hint: String },
     #[error("no collation was derived for column \"c{0}\"")]
     IndeterminateCollation(i16),
     #[error("out of memory")]
@@ -76,7 +79,7 @@ impl Error {
             Error::Serialization | Error::Recomputed(_) | Error::Behind(_) => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-            Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::Privilege { .. } | Error::Owner { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::IndeterminateCollation(_) => Code::ERRCODE_INDETERMINATE_COLLATION,
             Error::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
             Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
@@ -86,6 +89,7 @@ impl Error {
     fn detail(&self) -> Option<String> {
         match self {
             Error::Unsupported { detail, .. } => detail.clone(),
+            Error::Owner { detail, .. } => Some(detail.clone()),
             Error::Unwritten { detail, text } => Some(format!("{detail} The text is: {}", text.trim_start())),
             _ => None,
         }
@@ -102,7 +106,9 @@ impl Error {
             Error::Privilege { .. } => {
                 Some("The owner of a TVIEW needs the privileges SELECT and TRIGGER on every table it reads.".into())
             }
-            Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } => Some(hint.clone()),
+            Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } | Error::Owner { hint, .. } => {
+                Some(hint.clone())
+            }
             Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
             Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
             Error::Behind(_) => {

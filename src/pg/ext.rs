@@ -31,6 +31,13 @@ mod raw {
             qualifier: *const std::ffi::c_char,
             ident: *const std::ffi::c_char,
         ) -> *mut std::ffi::c_char;
+        // executor/functions.h
+        pub fn prepare_sql_fn_parse_info(
+            tuple: pg_sys::HeapTuple,
+            call: *mut pg_sys::Node,
+            collation: pg_sys::Oid,
+        ) -> *mut std::ffi::c_void;
+        pub fn sql_fn_parser_setup(state: *mut pg_sys::ParseState, info: *mut std::ffi::c_void);
         // utils/datum.h
         pub fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool;
         pub fn datumCopy(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum;
@@ -113,6 +120,23 @@ pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len
 pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum {
     // SAFETY: the value is of the type that `by_value` and `len` describe.
     unsafe { guard(|| raw::datumCopy(value, by_value, len)) }
+}
+
+/// Lets the parser know the arguments of an SQL function, whose types come from `call` where they are polymorphic; `call` may be null.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub unsafe fn set_up_function_parser(
+    state: *mut pg_sys::ParseState,
+    function: pg_sys::Oid,
+    call: *mut pg_sys::Node,
+    collation: pg_sys::Oid,
+) {
+    // SAFETY: the entry of the cache is released after what is wanted has been copied, or by the end of the (sub)transaction after an error.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, function.into());
+        guard(|| raw::sql_fn_parser_setup(state, raw::prepare_sql_fn_parse_info(tuple, call, collation)));
+        pg_sys::ReleaseSysCache(tuple);
+    }
 }
 
 /// A copy of a node tree.

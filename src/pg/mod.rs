@@ -2,6 +2,7 @@
 //!
 //! Called by everyone; calls nothing of ours.
 
+pub mod acl;
 pub mod aggregate;
 pub mod callback;
 pub mod callees;
@@ -20,6 +21,7 @@ pub mod name;
 mod named_row;
 pub mod original;
 pub mod pinned;
+pub mod procedure;
 mod receiver;
 pub mod relation;
 pub mod reserve;

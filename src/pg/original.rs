@@ -99,8 +99,38 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
             if kept.is_null() {
                 std::panic::resume_unwind(panic);
             }
+            // SAFETY: a kept error is ours.
+            unsafe { explain(&mut *kept) };
             kept
         }
+    }
+}
+
+/// Adds what the user who is told of an error of our SQL cannot know: whose rights an expression lacks, and where names were looked for.
+unsafe fn explain(error: &mut pg_sys::ErrorData) {
+    // SAFETY: the texts live as long as the copy of the error.
+    unsafe {
+        if error.sqlerrcode == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as i32
+            && error.detail.is_null()
+            && let Some(rights) = callback::rights()
+        {
+            error.detail = lasting(&rights);
+        }
+        if is_of_names(error.sqlerrcode) {
+            error.hint = lasting(
+                "TVIEWs are maintained under the search_path pg_catalog, whoever writes. A function that names something without a schema \
+                 needs a path of its own: ALTER FUNCTION … SET search_path = ….",
+            );
+        }
+    }
+}
+
+/// A text in memory that lives as long as copies of errors do.
+unsafe fn lasting(text: &str) -> *mut c_char {
+    // SAFETY: the context exists inside of transactions.
+    unsafe {
+        let text = CString::new(text).unwrap_or_default();
+        pg_sys::MemoryContextStrdup(pg_sys::TopTransactionContext, text.as_ptr())
     }
 }
 
@@ -118,43 +148,89 @@ pub fn carry(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
 /// Classes of SQLSTATEs whose messages are not about the values of rows.
 const ABOUT_NO_ROW: &[&[u8; 2]] = &[b"0A", b"25", b"40", b"53", b"54", b"55", b"57", b"58", b"XX"];
 
+/// What an error says.
+pub struct Told {
+    code: i32,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Told {
+    /// Whether it is about the session or the transaction, not about what was done in it.
+    pub fn is_of_session(&self) -> bool {
+        [b"40", b"53", b"57", b"58"].iter().any(|c| self.code & 0xfff == class(c))
+    }
+}
+
+impl Told {
+    /// Whether a function, a type, a relation or a schema was not found by its name.
+    pub fn is_of_names(&self) -> bool {
+        is_of_names(self.code)
+    }
+}
+
+fn is_of_names(code: i32) -> bool {
+    use PgSqlErrorCode::*;
+    [ERRCODE_UNDEFINED_FUNCTION, ERRCODE_UNDEFINED_OBJECT, ERRCODE_UNDEFINED_TABLE, ERRCODE_INVALID_SCHEMA_NAME]
+        .iter()
+        .any(|c| code == *c as i32)
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match &self.hint {
+            Some(hint) => write!(f, "{}. {hint}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// What an error says that was caught; None for a panic that is none.
+///
+/// # Safety
+/// `kept` is null or a kept error.
+pub unsafe fn told(kept: *const pg_sys::ErrorData, panic: &(dyn Any + Send)) -> Option<Told> {
+    // SAFETY: `kept` is null or a kept error, whose texts are C strings or null.
+    unsafe {
+        let text = |s: *const c_char| (!s.is_null()).then(|| CStr::from_ptr(s).to_string_lossy().into_owned());
+        match kept.as_ref() {
+            Some(e) => {
+                Some(Told { code: e.sqlerrcode, message: text(e.message).unwrap_or_default(), hint: text(e.hint) })
+            }
+            None => report_of(panic).map(|report| Told {
+                code: report.sql_error_code() as i32,
+                message: report.message().to_string(),
+                hint: report.hint().map(str::to_string),
+            }),
+        }
+    }
+}
+
 /// Puts another error in the place of one that may show rows of a TVIEW, with its SQLSTATE, and writes what it said to the server's log. Does
 /// nothing to an error that may be shown.
 fn hide(tview: &str, kept: *mut pg_sys::ErrorData, panic: &(dyn Any + Send)) {
-    // SAFETY: null or a kept error, whose message is a C string.
-    let (code, message) = unsafe {
-        match kept.as_ref() {
-            Some(error) => (error.sqlerrcode, CStr::from_ptr(error.message).to_string_lossy().into_owned()),
-            None => match report_of(panic) {
-                Some(report) => (report.sql_error_code() as i32, report.message().to_string()),
-                None => return,
-            },
-        }
-    };
+    // SAFETY: null or a kept error.
+    let Some(Told { code, message, .. }) = (unsafe { told(kept, panic) }) else { return };
     if ABOUT_NO_ROW.iter().any(|c| code & 0xfff == class(c)) {
         return;
     }
-    let told = format!("could not compute TVIEW {tview}");
+    let instead = format!("could not compute TVIEW {tview}");
     let detail = "What is wrong is shown to those who may read the TVIEW, and in the server log.";
     let log = format!("error in the flush of TVIEW {tview}, of which the user is told its SQLSTATE only: {message}");
     ErrorReport::new(PgSqlErrorCode::from(code), log, "hide").report(PgLogLevel::LOG_SERVER_ONLY);
     if kept.is_null() {
-        ErrorReport::new(PgSqlErrorCode::from(code), told, "hide").set_detail(detail).report(PgLogLevel::ERROR);
+        ErrorReport::new(PgSqlErrorCode::from(code), instead, "hide").set_detail(detail).report(PgLogLevel::ERROR);
         return;
     }
     // SAFETY: the copy is ours, and its texts live as long as it does.
     unsafe {
-        let text = |s: &str| {
-            let c = CString::new(s).unwrap_or_default();
-            pg_sys::MemoryContextStrdup(pg_sys::TopTransactionContext, c.as_ptr())
-        };
         let nothing = std::ptr::null_mut();
         let error = &mut *kept;
-        (error.message, error.detail) = (text(&told), text(detail));
+        (error.message, error.detail) = (lasting(&instead), lasting(detail));
         (error.detail_log, error.hint, error.internalquery) = (nothing, nothing, nothing);
         (error.schema_name, error.table_name, error.column_name) = (nothing, nothing, nothing);
         (error.datatype_name, error.constraint_name) = (nothing, nothing);
-        error.context = text(&format!("flush of TVIEW {tview}"));
+        error.context = lasting(&format!("flush of TVIEW {tview}"));
     }
 }
 

@@ -32,6 +32,40 @@ const SETTINGS: &[(&CStr, &CStr)] = &[
     (c"restrict_nonsystem_relation_kind", c""),
 ];
 
+/// A setting whose value in the session is not the fixed one.
+pub struct Other {
+    pub name: &'static str,
+    pub session: String,
+    pub fixed: &'static str,
+}
+
+/// Settings that differ, outside of maintenance; names of one time zone or locale are the same.
+pub fn others() -> Vec<Other> {
+    let text = |s: &'static CStr| s.to_str().unwrap_or_default();
+    let session = |name: &CStr| {
+        // SAFETY: the name ends with a NUL; the value is copied.
+        unsafe {
+            let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+            (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+        }
+    };
+    let other = |(name, fixed): &(&'static CStr, &'static CStr)| {
+        let session = session(name)?;
+        let (name, fixed) = (text(name), text(fixed));
+        (canonical(&session) != canonical(fixed)).then_some(Other { name, session, fixed })
+    };
+    SETTINGS.iter().filter_map(other).collect()
+}
+
+fn canonical(value: &str) -> String {
+    let value = value.to_ascii_lowercase();
+    match value.strip_prefix("etc/").unwrap_or(&value) {
+        "utc" | "uct" | "universal" | "zulu" | "gmt" | "gmt0" | "greenwich" => "utc".into(),
+        "c" | "posix" | "c.utf-8" | "c.utf8" => "c".into(),
+        _ => value,
+    }
+}
+
 pub struct Pinned {
     nest_level: i32,
     user: pg_sys::Oid,

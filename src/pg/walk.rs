@@ -95,6 +95,15 @@ pub unsafe fn walk(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> bool) ->
     unsafe { Walk::run(&mut |n| if visit(n) { Next::Stop } else { Next::Below }, |context| step(node, context)) }
 }
 
+/// As `walk`, where `visit` says which nodes are gone into.
+///
+/// # Safety
+/// As for `walk`.
+pub unsafe fn walk_into(node: *mut Node, visit: &mut dyn FnMut(*mut Node) -> Next) -> bool {
+    // SAFETY: as for `walk`, as the caller promises.
+    unsafe { Walk::run(visit, |context| step(node, context)) }
+}
+
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn step(node: *mut Node, context: *mut c_void) -> bool {
     // SAFETY: `node` is a live node of a tree of the server; `context` is what the walker was started with.

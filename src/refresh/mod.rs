@@ -4,6 +4,7 @@
 //! under the latest snapshot, with locks held that keep it so until the transaction ends. See README.md here.
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
+pub mod advice;
 mod anchors;
 mod apply;
 mod bag;
@@ -21,6 +22,7 @@ mod meetings;
 mod pairs;
 mod plain;
 pub mod populate;
+pub mod privileges;
 mod provisional;
 mod rows;
 mod sql;
@@ -32,7 +34,8 @@ use crate::capture::srf::{self, Offer};
 use crate::catalog::sentinel;
 use crate::monitor::counters::Counters;
 use crate::monitor::stat;
-use crate::pg::callback;
+use crate::pg::acl;
+use crate::pg::callback::{self, Flushing};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::guc;
@@ -193,9 +196,16 @@ impl Flush {
     /// Brings one TVIEW up to date, which is locked. `is_read`: another TVIEW reads it and wants its changes.
     fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, is_read: bool) -> Result<Counters> {
         let oid = rel.oid();
+        let owner = rel.class().relowner;
+        let mut flushing = Flushing::of(root, oid, acl::role_name(owner));
+        callback::set_flushing(flushing.clone());
+        // What is said about privileges is for everybody.
+        privileges::check(oid)?;
+        if let Some(flushing) = &mut flushing {
+            flushing.hidden = !may_read(owner, root);
+        }
+        callback::set_flushing(flushing);
         let tview = tview::of(&rel)?;
-        let stage = (tview.name != tview.title).then_some(tview.name.as_str());
-        callback::set_flushing(Some((&tview.title, stage, !self.may_read(&tview, root))));
         let lost = !sentinel::alive(oid, rel.class()) && is_still_lost(oid);
         let mut changed: BTreeSet<u32> =
             tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
@@ -242,16 +252,6 @@ impl Flush {
         Ok(done)
     }
 
-    /// Whether the user who writes may read the user's TVIEW that this one is or serves.
-    fn may_read(&self, tview: &Tview, root: pg_sys::Oid) -> bool {
-        // SAFETY: the current user, and a look-up of privileges on an existing relation.
-        unsafe {
-            let user = pg_sys::GetUserId();
-            let mode = pg_sys::ACL_SELECT as pg_sys::AclMode;
-            user == tview.owner || pg_sys::pg_class_aclcheck(root, user, mode) == pg_sys::AclResult::ACLCHECK_OK
-        }
-    }
-
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
     fn publish(&mut self, oid: pg_sys::Oid, own: ChangeSet) {
         use tviews_core::queue::Absorb;
@@ -282,6 +282,15 @@ impl Flush {
             }
         }
         !adds && is_large(rel, rows)
+    }
+}
+
+/// Whether the user who writes may read the user's TVIEW that is flushed or that the flushed stage serves.
+fn may_read(owner: pg_sys::Oid, root: pg_sys::Oid) -> bool {
+    // SAFETY: the current user, and a look-up of privileges on an existing relation.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        user == owner || acl::may_select(root, user)
     }
 }
 

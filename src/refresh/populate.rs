@@ -6,7 +6,8 @@
 //! Called by the DDL hooks.
 
 use super::tview::{self, Size, Tview};
-use super::{Moment, decide, flush, graph, indexes, recover};
+use super::{Moment, decide, flush, graph, indexes, privileges, recover};
+use crate::analyze::{bodies, load};
 use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
 use crate::pg::ext;
@@ -24,6 +25,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
         return Err(Error::Behind(crate::pg::name::bare(oid)));
     }
     flush(Moment::Read);
+    privileges::check(oid)?;
     populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         check_source(pg_sys::Oid::from(*source))?;
@@ -38,6 +40,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     let rel = open(oid)?;
     let tview = tview::of(&rel)?;
     check_mode(&tview)?;
+    check_bodies(&tview, &rel)?;
     let rows = fill(&tview, &rel)?;
     // SAFETY: locked; indexes are rebuilt before anybody can use them.
     unsafe {
@@ -180,6 +183,14 @@ fn check_mode(tview: &Tview) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the functions of the query find their names, which nobody asks when there are no rows.
+fn check_bodies(tview: &Tview, rel: &Relation) -> Result<()> {
+    let pinned = Pinned::new(tview.owner);
+    pinned.search_path(&tview.search_path);
+    // SAFETY: a private copy of the stored query; settings and path are those of maintenance.
+    unsafe { bodies::check(load::expand(load::stored(rel)?)?) }
 }
 
 fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {

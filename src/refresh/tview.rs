@@ -53,6 +53,8 @@ pub struct Tview {
     pub key: Option<Vec<KeyColumn>>,
     /// The key names all rows of a window partition, not one.
     pub region: bool,
+    /// A row of the output stands for several rows of the tables, which are computed together.
+    pub groups: bool,
     /// Attributes by which the rows of window partitions are told apart, never NULL.
     pub row_key: Option<Vec<i16>>,
     pub decisions: BTreeMap<u32, Decision>,
@@ -172,6 +174,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             columns: column_names(rel).iter().map(|c| name::ident(c)).collect(),
             state: state.into_iter().map(|a| a as usize - 1).collect(),
             key: plan.key,
+            groups: plan.shape != Shape::Rows,
             region: matches!(plan.shape, Shape::Partitions(_)),
             row_key: plan.row_key,
             decisions: plan.decisions,

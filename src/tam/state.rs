@@ -10,6 +10,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use smallvec::SmallVec;
 
+use std::ffi::CString;
+
 use super::attver;
 use super::heap::heap_callback;
 use crate::pg::ddl;
@@ -117,6 +119,61 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) 
         pg_sys::CatalogCloseIndexes(indexes);
         pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
         set_relnatts(rel_oid, total as i16);
+        ddl::create_toast_table(rel_oid);
+    }
+}
+
+/// A visible column.
+pub struct Column {
+    pub label: CString,
+    pub typid: pg_sys::Oid,
+    pub typmod: i32,
+    pub collation: pg_sys::Oid,
+}
+
+/// Adds visible columns behind those that there are; the change is visible when this returns. As catalog/heap.c, AddNewAttributeTuples.
+///
+/// # Safety
+/// The caller holds AccessExclusiveLock on the materialized view, which has no state attributes, and replaces or empties its storage.
+pub unsafe fn append_columns(rel_oid: pg_sys::Oid, columns: &[Column]) {
+    // SAFETY: The caller holds AccessExclusiveLock on the materialized view, which has no state attributes, as the caller promises.
+    unsafe {
+        if columns.is_empty() {
+            return;
+        }
+        let rel = pg_sys::relation_open(rel_oid, pg_sys::NoLock as _);
+        let first = (*(*rel).rd_att).natts as usize;
+        let all = pg_sys::CreateTemplateTupleDesc((first + columns.len()) as _);
+        for i in 0..first {
+            pg_sys::TupleDescCopyEntry(all, i as i16 + 1, (*rel).rd_att, i as i16 + 1);
+        }
+        pg_sys::relation_close(rel, pg_sys::NoLock as _);
+        let desc = pg_sys::CreateTemplateTupleDesc(columns.len() as _);
+        for (i, column) in columns.iter().enumerate() {
+            let number = (first + i + 1) as i16;
+            for (of, at) in [(all, number), (desc, i as i16 + 1)] {
+                pg_sys::TupleDescInitEntry(of, at, column.label.as_ptr(), column.typid, column.typmod, 0);
+                pg_sys::TupleDescInitEntryCollation(of, at, column.collation);
+            }
+            (*attribute(desc, i)).attnum = number;
+        }
+        pg_sys::CheckAttributeNamesTypes(all, pg_sys::RELKIND_MATVIEW as _, 0);
+        let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
+        let indexes = pg_sys::CatalogOpenIndexes(catalog);
+        insert_attributes(catalog, desc, rel_oid, indexes);
+        pg_sys::CatalogCloseIndexes(indexes);
+        pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+        for (i, column) in columns.iter().enumerate() {
+            let address =
+                |class, object, column| pg_sys::ObjectAddress { classId: class, objectId: object, objectSubId: column };
+            let myself = address(pg_sys::RelationRelationId, rel_oid, (first + i + 1) as i32);
+            let normal = pg_sys::DependencyType::DEPENDENCY_NORMAL;
+            pg_sys::recordDependencyOn(&myself, &address(pg_sys::TypeRelationId, column.typid, 0), normal);
+            if column.collation != pg_sys::InvalidOid && column.collation != pg_sys::DEFAULT_COLLATION_OID {
+                pg_sys::recordDependencyOn(&myself, &address(pg_sys::CollationRelationId, column.collation, 0), normal);
+            }
+        }
+        set_relnatts(rel_oid, (first + columns.len()) as i16);
         ddl::create_toast_table(rel_oid);
     }
 }

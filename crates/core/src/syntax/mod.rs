@@ -1,10 +1,13 @@
-//! What the native syntax decides by text alone: whether a query string can concern TVIEWs, and how the headers of TVIEW statements are
-//! overwritten with words that the server's grammar knows.
+//! What is decided by text alone: whether a query string can concern TVIEWs, how the headers of TVIEW statements are
+//! overwritten with words that the server's grammar knows, and what the text of a function names without a schema.
 //!
-//! Invariant: the answer depends on the text and the places of its tokens only, never on a server. Called by the extension's parser detour.
+//! Invariant: the answer depends on the text and the places of its tokens only, never on a server. Called by the extension's parser detour, and by
+//! its analysis.
 
+mod calls;
 mod header;
 mod search;
 
+pub use calls::{Names, names};
 pub use header::{Header, Kind, overwrite};
 pub use search::may_concern_tviews;

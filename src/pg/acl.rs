@@ -1,0 +1,88 @@
+//! Who may do what, and the names of roles.
+//!
+//! Invariant: only system caches are read, and nothing is raised when a privilege is missing. The functions that ask have other names from 16 on.
+//! Source: catalog/aclchk.c.
+
+use pgrx::pg_sys::{self, AclResult::ACLCHECK_OK, Oid};
+use std::ffi::CStr;
+
+const SELECT: pg_sys::AclMode = pg_sys::ACL_SELECT as pg_sys::AclMode;
+const USAGE: pg_sys::AclMode = pg_sys::ACL_USAGE as pg_sys::AclMode;
+const EXECUTE: pg_sys::AclMode = pg_sys::ACL_EXECUTE as pg_sys::AclMode;
+
+/// # Safety
+/// The relation exists.
+pub unsafe fn may_select(relid: Oid, role: Oid) -> bool {
+    // SAFETY: the relation exists, as the caller promises.
+    unsafe { pg_sys::pg_class_aclcheck(relid, role, SELECT) == ACLCHECK_OK }
+}
+
+/// # Safety
+/// The column exists.
+pub unsafe fn may_select_column(relid: Oid, column: i16, role: Oid) -> bool {
+    // SAFETY: the column exists, as the caller promises.
+    unsafe { pg_sys::pg_attribute_aclcheck(relid, column, role, SELECT) == ACLCHECK_OK }
+}
+
+/// # Safety
+/// The schema exists.
+pub unsafe fn may_use_schema(schema: Oid, role: Oid) -> bool {
+    // SAFETY: the schema exists, as the caller promises.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_namespace_aclcheck(schema, role, USAGE) == ACLCHECK_OK;
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_aclcheck(pg_sys::NamespaceRelationId, schema, role, USAGE) == ACLCHECK_OK;
+    }
+}
+
+/// # Safety
+/// The function exists.
+pub unsafe fn may_execute(function: Oid, role: Oid) -> bool {
+    // SAFETY: the function exists, as the caller promises.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_proc_aclcheck(function, role, EXECUTE) == ACLCHECK_OK;
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, role, EXECUTE) == ACLCHECK_OK;
+    }
+}
+
+/// The name of a role, or its number.
+pub fn role_name(role: Oid) -> String {
+    // SAFETY: a look-up in a system cache; null for a role that is gone.
+    unsafe { text(pg_sys::GetUserNameFromId(role, true)) }.unwrap_or_else(|| role.to_u32().to_string())
+}
+
+/// The name of the role that owns a relation.
+pub fn owner_name(relid: Oid) -> String {
+    let owner = super::relation::Relation::open(relid, pg_sys::AccessShareLock).map(|rel| rel.class().relowner);
+    owner.map(role_name).unwrap_or_default()
+}
+
+/// # Safety
+/// Inside a transaction.
+pub unsafe fn schema_name(schema: Oid) -> String {
+    // SAFETY: a look-up in a system cache; null for a schema that is gone.
+    unsafe { text(pg_sys::get_namespace_name(schema)) }.unwrap_or_default()
+}
+
+/// # Safety
+/// The operator exists.
+pub unsafe fn schema_of_operator(operator: Oid) -> Oid {
+    // SAFETY: a look-up in a system cache, whose entry is released after it was read.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, operator.into());
+        if tuple.is_null() {
+            return pg_sys::InvalidOid;
+        }
+        let schema = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_operator>()).oprnamespace;
+        pg_sys::ReleaseSysCache(tuple);
+        schema
+    }
+}
+
+unsafe fn text(name: *const std::ffi::c_char) -> Option<String> {
+    // SAFETY: null or a C string.
+    unsafe { (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned()) }
+}
