@@ -22,7 +22,7 @@ use tviews_core::strategy::Strategy;
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     flush(Moment::Read);
-    privileges::check(oid)?;
+    privileges::check(catalog::stages::root(oid))?;
     populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         check_source(pg_sys::Oid::from(*source))?;
