@@ -160,6 +160,14 @@ CREATE TABLE low.tv_more AS SELECT id, v FROM app.item;
 
 CREATE TABLE low.tv_more AS SELECT * FROM app.secret;
 
+CREATE TABLE low.tv_more AS SELECT id, now() AS at FROM app.item;
+
+CREATE TABLE low.tv_more AS SELECT g, n FROM (SELECT g, count(DISTINCT note) AS n, max(1 / (v - 3)) AS e FROM app.item GROUP BY g) x WHERE e > 0;
+
+CREATE OR REPLACE TVIEW app.flat AS SELECT id, v, note, g FROM app.item;
+
+CREATE OR REPLACE TVIEW app.flat (id, v, more) AS SELECT id, v, 1 / (v - 3) FROM app.item;
+
 CREATE TEMP TABLE tv_temp AS SELECT id FROM app.item;
 
 CREATE INDEX ON app.flat (v);

@@ -130,7 +130,7 @@ unsafe fn queries(body: &Body, call: *mut pg_sys::Node) -> std::result::Result<V
         }
         let text = pg_sys::pstrdup(body.text.as_ptr());
         let collation = if call.is_null() { pg_sys::InvalidOid } else { pg_sys::exprInputCollation(call) };
-        subtransaction::told(|| {
+        subtransaction::told(Told::is_of_limits, || {
             let raw = pg_sys::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
             // Without the hooks that look at queries of users.
             let analyse = |statement| {

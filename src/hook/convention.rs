@@ -58,7 +58,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         }
         let refused = match never(stmt) {
             Some(why) => Ordinary::new(rel, why.into(), None),
-            None => match subtransaction::told(|| attempt(call)) {
+            None => match subtransaction::told(|_| false, || attempt(call)) {
                 Ok(completion) => {
                     call.done = true;
                     if !call.completion.is_null() {

@@ -9,6 +9,7 @@ use crate::hook::life::maintains;
 use crate::pg::error::{Error, Result, or_raise};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::name;
+use crate::pg::original::Told;
 use crate::pg::pinned::Pinned;
 use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::{Plan, Session};
@@ -39,7 +40,7 @@ fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     for tview in tviews() {
         if super::may_select(tview) && open(tview)?.class().relispopulated {
             // One that cannot be computed says so, and the others are looked at: each in a sub-transaction.
-            rows.push(match subtransaction::told(|| or_raise(compare(tview))) {
+            rows.push(match subtransaction::told(Told::is_of_limits, || or_raise(compare(tview))) {
                 Ok((t, missing, extra)) => (t, Some(missing), Some(extra), missing + extra == 0, None),
                 Err(told) => (tview, None, None, false, Some(told.to_string())),
             });

@@ -163,6 +163,11 @@ impl Told {
 }
 
 impl Told {
+    /// Whether it was too much: nested too deeply, as what calls itself is.
+    pub fn is_of_limits(&self) -> bool {
+        self.code & 0xfff == class(b"54")
+    }
+
     /// Whether a function, a type, a relation or a schema was not found by its name.
     pub fn is_of_names(&self) -> bool {
         is_of_names(self.code)

@@ -47,14 +47,14 @@ pub fn parse<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     }
 }
 
-/// What `f` gives, or the error that it ended with, after its work has been rolled back. Errors that are not about what `f` does go on: cancelled,
-/// out of memory, deadlock, cannot serialize.
-pub fn told<T>(f: impl FnOnce() -> T) -> Result<T, original::Told> {
+/// What `f` gives, or the error that it ended with, after its work has been rolled back. Errors go on that are not about what `f` does (cancelled, out of
+/// memory, deadlock, cannot serialize), and others that `more` wants to.
+pub fn told<T>(more: fn(&original::Told) -> bool, f: impl FnOnce() -> T) -> Result<T, original::Told> {
     match run(f, |done| done) {
         Ok(result) => Ok(result),
         // SAFETY: a copy of an error, which nobody else has.
         Err((panic, error)) => match unsafe { original::told(error, &*panic) } {
-            Some(told) if !told.is_of_session() => Err(told),
+            Some(told) if !told.is_of_session() && !more(&told) => Err(told),
             _ => {
                 original::put_back(error);
                 resume_unwind(panic)

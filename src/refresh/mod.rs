@@ -200,7 +200,7 @@ impl Flush {
         let mut flushing = Flushing::of(root, oid, acl::role_name(owner));
         callback::set_flushing(flushing.clone());
         // What is said about privileges is for everybody.
-        privileges::check(oid)?;
+        privileges::check(root)?;
         if let Some(flushing) = &mut flushing {
             flushing.hidden = !may_read(owner, root);
         }

@@ -25,7 +25,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
         return Err(Error::Behind(crate::pg::name::bare(oid)));
     }
     flush(Moment::Read);
-    privileges::check(oid)?;
+    privileges::check(catalog::stages::root(oid))?;
     populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         check_source(pg_sys::Oid::from(*source))?;

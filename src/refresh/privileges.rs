@@ -7,7 +7,7 @@
 //! Called by the flush, by population, and by monitoring.
 
 use crate::analyze::{load, relations};
-use crate::catalog::{cache, stages};
+use crate::catalog::cache;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
@@ -43,9 +43,8 @@ thread_local! {
     static COMPLETE: RefCell<Complete> = RefCell::new(Complete::default());
 }
 
-/// An error when the owner of a TVIEW, or of the one that a stage serves, lacks a privilege.
-pub fn check(tview: Oid) -> Result<()> {
-    let root = stages::root(tview);
+/// An error when the owner of a user's TVIEW lacks a privilege.
+pub fn check(root: Oid) -> Result<()> {
     let state = (cache::generation(), cache::rights());
     let known = COMPLETE.with(|c| {
         let mut c = c.borrow_mut();
