@@ -11,10 +11,11 @@ use crate::pg::error::{Error, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::{callees, list, original, reserve, started};
-use crate::queue::{self, in_flight};
-use crate::refresh::{self, Moment, flush, graph};
+use crate::queue::in_flight;
+use crate::refresh::{self, graph};
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
+use std::collections::BTreeSet;
 
 static mut NEXT_FINISH: pg_sys::ExecutorFinish_hook_type = None;
 static mut NEXT_START: pg_sys::ExecutorStart_hook_type = None;
@@ -207,7 +208,7 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
         if refresh::running() || pg_sys::ParallelWorkerNumber >= 0 || !catalog::installed() {
             return false;
         }
-        let mut done = false;
+        let mut read = BTreeSet::new();
         let graph = or_raise(graph::current());
         for rte in list::iter::<pg_sys::RangeTblEntry>(rtable) {
             if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION {
@@ -219,30 +220,19 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
                     continue;
                 }
             }
-            if !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(&graph, (*rte).relid.to_u32())
-            {
-                flush(Moment::Read);
-                done = true;
-            }
-            if is_lost((*rte).relid) {
-                done |= or_raise(refresh::recover((*rte).relid));
+            read.insert((*rte).relid.to_u32());
+        }
+        if read.is_empty() {
+            return false;
+        }
+        let mut done = !fault::on(Fault::SkipFlushBeforeReads) && refresh::flush_for_read(&read);
+        for relid in read.into_iter().map(pg_sys::Oid::from) {
+            if is_lost(relid) {
+                done |= or_raise(refresh::recover(relid));
             }
         }
         done
     }
-}
-
-/// Whether something pending can change this TVIEW.
-fn concerns(graph: &graph::Graph, tview: u32) -> bool {
-    let mut relids = std::collections::BTreeSet::new();
-    for subject in queue::peek().keys() {
-        match subject {
-            queue::Subject::Relation(r) => relids.insert(*r),
-            queue::Subject::Recompute(t) if *t == tview => return true,
-            queue::Subject::Recompute(t) => relids.insert(*t),
-        };
-    }
-    graph.affected(&relids).contains(&tview)
 }
 
 /// Whether a relation was created in this transaction: what is not complete yet is not looked at.

@@ -10,7 +10,7 @@ use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
 use crate::pg::{ext, original, reserve};
 use crate::queue::{self, in_flight};
-use crate::refresh::{Moment, flush};
+use crate::refresh::{Moment, flush, flush_for_read};
 use pgrx::{pg_guard, pg_sys};
 use std::collections::BTreeSet;
 use std::ffi::c_char;
@@ -185,14 +185,28 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
     )
 }
 
-/// DDL must find no row images of an older row type pending, COPY TO reads.
-unsafe fn wants_flush(tree: *mut pg_sys::Node) -> bool {
+/// DDL must find no row images of an older row type pending, COPY TO reads a relation; what reads through a query is seen by the executor's hooks.
+unsafe fn flush_before(tree: *mut pg_sys::Node) {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
         match (*tree).type_ {
-            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt => false,
-            pg_sys::NodeTag::T_CopyStmt => !(*tree.cast::<pg_sys::CopyStmt>()).is_from,
-            _ => true,
+            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt => {}
+            pg_sys::NodeTag::T_CopyStmt => {
+                let copy = tree.cast::<pg_sys::CopyStmt>();
+                if !(*copy).is_from && !(*copy).relation.is_null() {
+                    let missing_ok = pg_sys::RVROption::RVR_MISSING_OK;
+                    let lock = pg_sys::NoLock as i32;
+                    let relid = pg_sys::RangeVarGetRelidExtended(
+                        (*copy).relation,
+                        lock,
+                        missing_ok,
+                        None,
+                        std::ptr::null_mut(),
+                    );
+                    flush_for_read(&BTreeSet::from([relid.to_u32()]));
+                }
+            }
+            _ => flush(Moment::Read),
         }
     }
 }
@@ -232,8 +246,8 @@ unsafe fn dispatch(call: &mut Call) {
             refuse_to_write(tree);
         }
         or_raise(own::refuse(tree));
-        if !queue::is_empty() && wants_flush(tree) {
-            flush(Moment::Read);
+        if !queue::is_empty() {
+            flush_before(tree);
         }
         or_raise(match tag {
             T_CreateTableAsStmt => create::before(call),

@@ -31,6 +31,8 @@ faults! {
     LoseWhatAFlushConsumed c"lose_what_a_flush_consumed",
     LosePrepared c"lose_prepared",
     IgnoreInFlight c"ignore_in_flight",
+    ForgetWhoWaits c"forget_who_waits",
+    OneMoment c"one_moment",
     IgnoreTrees c"ignore_trees",
     IgnoreFunctions c"ignore_functions",
     // flush

@@ -13,15 +13,20 @@ use crate::pg::fault::{self, Fault};
 use changes::ChangeSet;
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tviews_core::queue::{Absorb, Queue};
+use tviews_core::queue::{Absorb, Fate, Queue};
 
-/// What a pending change is about. Base relations sort before TVIEWs to recompute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// TVIEWs that read a relation.
+pub type Readers = Rc<BTreeSet<u32>>;
+
+/// What a pending change is about. Relations sort before TVIEWs to recompute.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// Rows of this relation changed.
+    /// Rows of this relation changed, and no TVIEW that reads it has followed.
     Relation(u32),
+    /// Rows of this relation changed, and only these TVIEWs have not followed.
+    Awaited(u32, Readers),
     /// This TVIEW must be recomputed, whatever changed.
     Recompute(u32),
 }
@@ -85,8 +90,44 @@ pub fn recompute(tview: pg_sys::Oid) {
 
 /// Takes everything that is pending.
 pub fn take() -> Pending {
-    let depth = if fault::on(Fault::LoseWhatAFlushConsumed) { 1 } else { depth() };
-    QUEUE.with(|q| q.borrow_mut().take(depth))
+    QUEUE.with(|q| q.borrow_mut().take(taker()))
+}
+
+/// The level that what a flush consumes is remembered for.
+fn taker() -> u32 {
+    if fault::on(Fault::LoseWhatAFlushConsumed) { 1 } else { depth() }
+}
+
+/// What a flush of some TVIEWs does with what is pending.
+fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Fate<Subject> {
+    let (relid, waiting) = match subject {
+        Subject::Recompute(tview) if tviews.contains(tview) => return Fate::Take,
+        Subject::Recompute(_) => return Fate::Leave,
+        Subject::Relation(relid) => (*relid, readers(*relid)),
+        Subject::Awaited(relid, waiting) => (*relid, Rc::clone(waiting)),
+    };
+    if waiting.is_disjoint(tviews) {
+        return Fate::Leave;
+    }
+    match &*waiting - tviews {
+        rest if rest.is_empty() || fault::on(Fault::ForgetWhoWaits) => Fate::Take,
+        rest => Fate::Share(Subject::Awaited(relid, Rc::new(rest))),
+    }
+}
+
+/// Takes what these TVIEWs have to follow; for the others that wait for the same changes they stay pending. `readers`: who reads a relation.
+pub fn take_for(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Pending {
+    QUEUE.with(|q| q.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers)))
+}
+
+/// Whether something is pending that these TVIEWs have to follow.
+pub fn concerns(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> bool {
+    QUEUE.with(|q| q.borrow().any(|subject| fate(subject, tviews, readers) != Fate::Leave))
+}
+
+/// Adds changes of a TVIEW, for TVIEWs that the flush is not about.
+pub fn await_by(tview: pg_sys::Oid, readers: Readers, set: Rc<ChangeSet>) {
+    QUEUE.with(|q| q.borrow_mut().put(depth(), Subject::Awaited(tview.to_u32(), readers), set));
 }
 
 /// Remembers changes that have been applied under the transaction's own snapshot.

@@ -3,9 +3,10 @@
 use crate::catalog::{self, cache};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
+use crate::queue::Readers;
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use tviews_core::graph::{Sources, order};
 
@@ -14,7 +15,7 @@ pub struct Graph {
     pub reads: Sources,
     /// TVIEWs that read relations, each after those it reads.
     pub order: Vec<u32>,
-    sources: HashSet<u32>,
+    readers: BTreeMap<u32, Readers>,
     /// Stages: the TVIEWs they serve.
     roots: HashMap<u32, u32>,
 }
@@ -31,7 +32,23 @@ impl Graph {
 
     /// Whether some TVIEW reads this relation.
     pub fn is_read(&self, relid: u32) -> bool {
-        self.sources.contains(&relid)
+        self.readers.contains_key(&relid)
+    }
+
+    /// The TVIEWs that read this relation.
+    pub fn readers(&self, relid: u32) -> Readers {
+        self.readers.get(&relid).cloned().unwrap_or_default()
+    }
+
+    /// These TVIEWs, and those that they read, directly or through other TVIEWs.
+    pub fn below(&self, tviews: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut out = tviews.clone();
+        for t in self.order.iter().rev() {
+            if out.contains(t) {
+                out.extend(self.reads[t].iter().filter(|s| self.reads.contains_key(s)));
+            }
+        }
+        out
     }
 
     /// Whether a relation is a TVIEW that reads others.
@@ -65,17 +82,17 @@ pub fn current() -> Result<Rc<Graph>> {
     catalog::watch_sources();
     let generation = cache::generation();
     let mut reads = Sources::new();
-    let mut sources = HashSet::new();
+    let mut readers: BTreeMap<u32, Readers> = BTreeMap::new();
     for s in catalog::sources(|_| true) {
         cache::watch(s.tview);
         reads.entry(s.tview.to_u32()).or_default().insert(s.relid.to_u32());
-        sources.insert(s.relid.to_u32());
+        Rc::make_mut(readers.entry(s.relid.to_u32()).or_default()).insert(s.tview.to_u32());
     }
     let order = order(&reads).map_err(|t| {
         Error::InvalidDefinition(format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))), None)
     })?;
     let roots = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
-    let graph = Rc::new(Graph { reads, order, sources, roots });
+    let graph = Rc::new(Graph { reads, order, readers, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
     Ok(graph)
 }

@@ -1,0 +1,95 @@
+//! The change sets of one flush, by the TVIEWs that have to follow them.
+//!
+//! What "now" and "before" mean: a TVIEW is exact for the state of the transaction at some moment, its own. What is pending for it are the changes
+//! of what it reads from that moment on, those of TVIEWs included; it is "before" them, and "now" is behind the last. A flush takes all that is pending for
+//! a TVIEW at once, together with all that is pending for the TVIEWs below it, and brings these up to date first. So all change sets of one
+//! TVIEW are about the same two moments, whenever others that read the same relations have been flushed: what those have followed stays
+//! pending for the rest of its readers (`Subject::Awaited`), as a set that all of them share.
+//! Invariant: `of(t)` is what t reads and has changed since its moment. It is asked for when everything below t is up to date.
+//! Called by the flush.
+
+use super::graph::Graph;
+use crate::queue::changes::ChangeSet;
+use crate::queue::{self, Readers, Subject};
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+/// Change sets by relation.
+pub(super) type Changes = HashMap<u32, Vec<Rc<ChangeSet>>>;
+
+struct Sets {
+    relid: u32,
+    /// None: all that read the relation.
+    readers: Option<Readers>,
+    sets: Vec<Rc<ChangeSet>>,
+}
+
+#[derive(Default)]
+pub(super) struct Pending {
+    all: Vec<Sets>,
+    /// TVIEWs to recompute, whatever changed.
+    pub recompute: BTreeSet<u32>,
+    /// By TVIEW, as far as they were asked for.
+    known: HashMap<u32, Rc<Changes>>,
+}
+
+impl Pending {
+    /// Nothing but a TVIEW to recompute.
+    pub fn recompute(tview: u32) -> Pending {
+        Pending { recompute: BTreeSet::from([tview]), ..Pending::default() }
+    }
+
+    /// Adds what was taken from the queue. `keep`: it has to be flushed once more at commit, by those in `only`.
+    pub fn take(&mut self, pending: queue::Pending, graph: &Graph, only: Option<&BTreeSet<u32>>, keep: bool) {
+        self.known.clear();
+        for (subject, sets) in pending {
+            if keep {
+                queue::applied(followed(&subject, only, graph), &sets);
+            }
+            match subject {
+                Subject::Recompute(tview) => {
+                    self.recompute.insert(tview);
+                }
+                Subject::Relation(relid) => self.all.push(Sets { relid, readers: None, sets }),
+                Subject::Awaited(relid, readers) => self.all.push(Sets { relid, readers: Some(readers), sets }),
+            }
+        }
+    }
+
+    /// Adds the changes of a TVIEW.
+    pub fn publish(&mut self, tview: u32, set: Rc<ChangeSet>) {
+        self.all.push(Sets { relid: tview, readers: None, sets: vec![set] });
+    }
+
+    /// After the graph has changed.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    /// What a TVIEW has to follow.
+    pub fn of(&mut self, tview: u32, graph: &Graph) -> Rc<Changes> {
+        if let Some(known) = self.known.get(&tview) {
+            return Rc::clone(known);
+        }
+        let mut changes = Changes::new();
+        if let Some(reads) = graph.reads.get(&tview) {
+            let concerns =
+                |s: &&Sets| reads.contains(&s.relid) && s.readers.as_ref().is_none_or(|r| r.contains(&tview));
+            for sets in self.all.iter().filter(concerns) {
+                changes.entry(sets.relid).or_default().extend(sets.sets.iter().cloned());
+            }
+        }
+        let changes = Rc::new(changes);
+        self.known.insert(tview, Rc::clone(&changes));
+        changes
+    }
+}
+
+/// What has been followed when a flush is about some TVIEWs only.
+pub(super) fn followed(subject: &Subject, only: Option<&BTreeSet<u32>>, graph: &Graph) -> Subject {
+    match (subject, only) {
+        (Subject::Relation(relid), Some(only)) => Subject::Awaited(*relid, Rc::new(&*graph.readers(*relid) & only)),
+        (Subject::Awaited(relid, readers), Some(only)) => Subject::Awaited(*relid, Rc::new(&**readers & only)),
+        (subject, _) => subject.clone(),
+    }
+}
