@@ -8,6 +8,7 @@ pub mod changes;
 pub mod images;
 pub mod in_flight;
 pub mod spill;
+pub mod sums;
 
 use crate::pg::fault::{self, Fault};
 use changes::ChangeSet;

@@ -16,6 +16,9 @@ pub struct Graph {
     /// TVIEWs that read relations, each after those it reads.
     pub order: Vec<u32>,
     readers: BTreeMap<u32, Readers>,
+    /// What a TVIEW uses of a relation, and what is captured of it because some TVIEW uses it.
+    columns: HashMap<(u32, u32), BTreeSet<i16>>,
+    captured: HashMap<u32, BTreeSet<i16>>,
     /// Stages: the TVIEWs they serve.
     roots: HashMap<u32, u32>,
 }
@@ -30,6 +33,10 @@ impl Graph {
         pg_sys::Oid::from(at)
     }
 
+    pub fn is_stage(&self, relid: u32) -> bool {
+        self.roots.contains_key(&relid)
+    }
+
     /// Whether some TVIEW reads this relation.
     pub fn is_read(&self, relid: u32) -> bool {
         self.readers.contains_key(&relid)
@@ -38,6 +45,16 @@ impl Graph {
     /// The TVIEWs that read this relation.
     pub fn readers(&self, relid: u32) -> Readers {
         self.readers.get(&relid).cloned().unwrap_or_default()
+    }
+
+    /// The columns that a TVIEW uses of a relation, as `tviews.source` has them.
+    pub fn columns(&self, tview: u32, relid: u32) -> &BTreeSet<i16> {
+        &self.columns[&(tview, relid)]
+    }
+
+    /// The columns that TVIEWs use of a relation.
+    pub fn captured(&self, relid: u32) -> &BTreeSet<i16> {
+        &self.captured[&relid]
     }
 
     /// These TVIEWs, and those that they read, directly or through other TVIEWs.
@@ -83,8 +100,12 @@ pub fn current() -> Result<Rc<Graph>> {
     let generation = cache::generation();
     let mut reads = Sources::new();
     let mut readers: BTreeMap<u32, Readers> = BTreeMap::new();
+    let mut columns: HashMap<(u32, u32), BTreeSet<i16>> = HashMap::new();
+    let mut captured: HashMap<u32, BTreeSet<i16>> = HashMap::new();
     for s in catalog::sources(|_| true) {
         cache::watch(s.tview);
+        columns.entry((s.tview.to_u32(), s.relid.to_u32())).or_default().extend(&s.columns);
+        captured.entry(s.relid.to_u32()).or_default().extend(&s.columns);
         reads.entry(s.tview.to_u32()).or_default().insert(s.relid.to_u32());
         Rc::make_mut(readers.entry(s.relid.to_u32()).or_default()).insert(s.tview.to_u32());
     }
@@ -92,7 +113,7 @@ pub fn current() -> Result<Rc<Graph>> {
         Error::InvalidDefinition(format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))), None)
     })?;
     let roots = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
-    let graph = Rc::new(Graph { reads, order, readers, roots });
+    let graph = Rc::new(Graph { reads, order, readers, columns, captured, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
     Ok(graph)
 }

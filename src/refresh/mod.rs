@@ -27,6 +27,7 @@ mod rows;
 mod sql;
 pub mod summary;
 pub mod tview;
+mod unused;
 mod ways;
 
 use crate::capture::srf::{self, Offer};
@@ -111,8 +112,6 @@ pub struct Flush {
     only: Option<Only>,
     /// In the middle of a transaction that keeps its snapshot: read with that one, and do it again at commit.
     on_transaction_snapshot: bool,
-    /// Some changes have been applied before: only strategies that recompute may be followed.
-    again: bool,
     /// Inside of a statement that writes: what it has written so far is seen, and comes once more as change rows.
     inside: bool,
 }
@@ -160,9 +159,9 @@ fn flush_some(moment: Moment, only: Option<Only>) {
         return;
     }
     let _guard = Guard::enter();
-    let mut pending = Pending::default();
+    let mut pending = Pending::new(again);
     pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
-    let mut flush = Flush { pending, only, on_transaction_snapshot: keep, again, inside };
+    let mut flush = Flush { pending, only, on_transaction_snapshot: keep, inside };
     or_raise(flush.run(graph));
 }
 
@@ -170,7 +169,7 @@ impl Flush {
     fn run(&mut self, mut graph: Rc<Graph>) -> Result<()> {
         let mut done = BTreeSet::new();
         let mut at = 0;
-        while let Some(tview) = self.next(&graph, &mut at) {
+        while let Some(tview) = self.next(&graph, &mut at)? {
             let oid = pg_sys::Oid::from(tview);
             // Whoever changes a TVIEW holds its lock: after it was waited for, the graph may be another one.
             let rel = Relation::open(oid, pg_sys::RowExclusiveLock);
@@ -208,24 +207,25 @@ impl Flush {
     }
 
     /// The next TVIEW that has something to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
-    fn next(&mut self, graph: &Graph, at: &mut usize) -> Option<u32> {
+    fn next(&mut self, graph: &Graph, at: &mut usize) -> Result<Option<u32>> {
         let without_sources = self.pending.recompute.iter().filter(|t| !graph.reads.contains_key(t));
         let all: Vec<u32> = without_sources.chain(&graph.order).copied().collect();
         for (place, tview) in all.into_iter().enumerate().skip(*at) {
-            let is_wanted = self.only.as_ref().is_none_or(|o| o.below.contains(&tview));
-            let changed = |pending: &mut Pending| !pending.of(tview, graph).is_empty();
-            if is_wanted && (self.pending.recompute.contains(&tview) || changed(&mut self.pending)) {
+            if self.only.as_ref().is_some_and(|o| !o.below.contains(&tview)) {
+                continue;
+            }
+            if self.pending.recompute.contains(&tview) || !self.pending.of(tview, graph)?.is_empty() {
                 *at = place;
-                return Some(tview);
+                return Ok(Some(tview));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Brings one TVIEW up to date, which is locked.
     fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Counters> {
         let oid = rel.oid();
-        let changes = self.pending.of(oid.to_u32(), graph);
+        let changes = self.pending.of(oid.to_u32(), graph)?;
         let tview = tview::of(&rel)?;
         let stage = (tview.name != tview.title).then_some(tview.name.as_str());
         callback::set_flushing(Some((&tview.title, stage, !self.may_read(&tview, root))));
@@ -256,7 +256,7 @@ impl Flush {
         if size.is_few() {
             pinned.small();
         }
-        job.follow(&ways, size, self.again)?;
+        job.follow(&ways, size, self.pending.again)?;
         if self.inside && (tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
         }
@@ -310,7 +310,7 @@ impl Flush {
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> bool {
         let mut rows = 0;
         // Those compare costs.
-        let mut adds = !self.again;
+        let mut adds = !self.pending.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
                 return true;
@@ -408,7 +408,7 @@ pub fn recompute(oid: pg_sys::Oid) -> Result<()> {
     let _guard = Guard::enter();
     let pending = Pending::recompute(oid.to_u32());
     let inside = queue::in_flight::any();
-    let mut flush = Flush { pending, only: None, on_transaction_snapshot: false, again: true, inside };
+    let mut flush = Flush { pending, only: None, on_transaction_snapshot: false, inside };
     flush.run(graph)
 }
 

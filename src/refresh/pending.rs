@@ -5,10 +5,12 @@
 //! a TVIEW at once, together with all that is pending for the TVIEWs below it, and brings these up to date first. So all change sets of one
 //! TVIEW are about the same two moments, whenever others that read the same relations have been flushed: what those have followed stays
 //! pending for the rest of its readers (`Subject::Awaited`), as a set that all of them share.
-//! Invariant: `of(t)` is what t reads and has changed since its moment. It is asked for when everything below t is up to date.
+//! Invariant: `of(t)` is what t uses and has changed since its moment (unused.rs). It is asked for when everything below t is up to date.
 //! Called by the flush.
 
 use super::graph::Graph;
+use super::unused;
+use crate::pg::error::Result;
 use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Readers, Subject};
 use std::collections::{BTreeSet, HashMap};
@@ -29,14 +31,20 @@ pub(super) struct Pending {
     all: Vec<Sets>,
     /// TVIEWs to recompute, whatever changed.
     pub recompute: BTreeSet<u32>,
+    /// Some changes have been applied before: only strategies that recompute may be followed.
+    pub again: bool,
     /// By TVIEW, as far as they were asked for.
     known: HashMap<u32, Rc<Changes>>,
 }
 
 impl Pending {
+    pub fn new(again: bool) -> Pending {
+        Pending { again, ..Pending::default() }
+    }
+
     /// Nothing but a TVIEW to recompute.
     pub fn recompute(tview: u32) -> Pending {
-        Pending { recompute: BTreeSet::from([tview]), ..Pending::default() }
+        Pending { recompute: BTreeSet::from([tview]), ..Pending::new(true) }
     }
 
     /// Adds what was taken from the queue. `keep`: it has to be flushed once more at commit, by those in `only`.
@@ -67,9 +75,9 @@ impl Pending {
     }
 
     /// What a TVIEW has to follow.
-    pub fn of(&mut self, tview: u32, graph: &Graph) -> Rc<Changes> {
+    pub fn of(&mut self, tview: u32, graph: &Graph) -> Result<Rc<Changes>> {
         if let Some(known) = self.known.get(&tview) {
-            return Rc::clone(known);
+            return Ok(Rc::clone(known));
         }
         let mut changes = Changes::new();
         if let Some(reads) = graph.reads.get(&tview) {
@@ -79,9 +87,16 @@ impl Pending {
                 changes.entry(sets.relid).or_default().extend(sets.sets.iter().cloned());
             }
         }
-        let changes = Rc::new(changes);
+        let mut left = Changes::new();
+        for (relid, sets) in changes {
+            let sets = unused::without(sets, self.again, tview, relid, graph)?;
+            if !sets.is_empty() {
+                left.insert(relid, sets);
+            }
+        }
+        let changes = Rc::new(left);
         self.known.insert(tview, Rc::clone(&changes));
-        changes
+        Ok(changes)
     }
 }
 
