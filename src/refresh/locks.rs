@@ -6,8 +6,8 @@
 //! is locked, or the values by which change rows find their partners, or the relation in SHARE ROW EXCLUSIVE.
 //! Queries of inner joins do without the first two: of each pair of relations, writers lock the values that rows of both
 //! meet by, in one of two modes that conflict with each other only (meetings.rs).
-//! Order: TVIEWs in flush order, relations by oid or pairs by number, then meetings, the keys' gate, values, keys, by
-//! hash: the same in every backend.
+//! Order: TVIEWs in flush order, relations by oid or pairs by number, then meetings, the values' gate, values, the keys' gate, keys, by
+//! hash: the same in every backend. Who locks all values or all keys holds none of them yet: each gate is taken once, in one mode.
 //! They are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
 
 use super::tview::Tview;
@@ -24,6 +24,7 @@ const OF_ALL_KEYS: u16 = 0x7403;
 const OF_VALUE: u16 = 0x7404;
 const OF_SIDE: u16 = 0x7405;
 const OF_MEETING: u16 = 0x7406;
+const OF_ALL_VALUES: u16 = 0x7407;
 /// Instead of a relation: any of them.
 const ALL: u32 = 0;
 
@@ -57,7 +58,13 @@ pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
     if tview.pairs.is_some() {
         acquire(tview.oid, ALL, OF_RELATION, pg_sys::ExclusiveLock);
     }
-    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+    everything(tview);
+}
+
+/// Locks all values and all keys, for who recomputes everything.
+pub fn everything(tview: &Tview) {
+    acquire(tview.oid, 0, OF_ALL_VALUES, pg_sys::ExclusiveLock);
+    all_keys(tview);
 }
 
 /// Keeps those out who recompute everything, where pairs of relations are locked.
@@ -117,20 +124,20 @@ pub fn note(hashes: &mut BTreeSet<u32>, hash: u32) {
 
 /// Locks keys by their hashes, or all of them when there are many.
 pub fn keys(tview: &Tview, hashes: &BTreeSet<u32>) {
-    hashed(tview, hashes, OF_KEY);
+    hashed(tview, hashes, OF_KEY, OF_ALL_KEYS);
 }
 
-/// Locks values that change rows find their partners by, or everything when there are many.
+/// Locks values that change rows find their partners by, or all of them when there are many.
 pub fn values(tview: &Tview, hashes: &BTreeSet<u32>) {
-    hashed(tview, hashes, OF_VALUE);
+    hashed(tview, hashes, OF_VALUE, OF_ALL_VALUES);
 }
 
-fn hashed(tview: &Tview, hashes: &BTreeSet<u32>, class: u16) {
+fn hashed(tview: &Tview, hashes: &BTreeSet<u32>, class: u16, gate: u16) {
     if hashes.len() > crate::pg::guc::LOCK_ESCALATION.get() as usize {
-        acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+        acquire(tview.oid, 0, gate, pg_sys::ExclusiveLock);
         return;
     }
-    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::RowExclusiveLock);
+    acquire(tview.oid, 0, gate, pg_sys::RowExclusiveLock);
     for hash in hashes {
         acquire(tview.oid, *hash, class, pg_sys::ExclusiveLock);
     }

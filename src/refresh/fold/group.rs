@@ -10,7 +10,6 @@ use crate::analyze::fold::{Fold, Output};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
-use crate::pg::spi::Rows;
 use crate::refresh::keyed::hash_value;
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};
@@ -122,23 +121,10 @@ impl<'a> Groups<'a> {
         unsafe { self.by_hash.get(&hash)?.iter().copied().find(|g| self.same(&self.groups[*g].key, key)) }
     }
 
-    /// Adds weighted rows: weight, keys, arguments, conditions. Arguments are kept in `batch` until they are taken in.
+    /// Adds a weighted row by its columns: weight, keys, arguments, conditions. Arguments are kept in `batch` until they are taken in.
     ///
     /// # Safety
-    /// The rows have these columns.
-    pub unsafe fn add(&mut self, rows: &Rows, batch: &Arena) {
-        // SAFETY: The rows have these columns, as the caller promises.
-        unsafe {
-            for row in 0..rows.len() {
-                self.add_row(|i| rows.get(row, i), batch);
-            }
-        }
-    }
-
-    /// Adds one, by its columns.
-    ///
-    /// # Safety
-    /// As `add`.
+    /// The row has these columns.
     pub unsafe fn add_row(&mut self, get: impl Fn(usize) -> Option<Datum>, batch: &Arena) {
         // SAFETY: `get` gives values of the fold's input types, alive until the batch ends.
         unsafe {
