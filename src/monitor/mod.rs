@@ -8,6 +8,7 @@ mod health;
 mod pending;
 pub mod stat;
 mod verify;
+pub mod waits;
 
 use crate::pg::error::{Error, Result};
 use crate::pg::name;

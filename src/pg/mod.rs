@@ -32,4 +32,5 @@ pub mod started;
 pub mod subtransaction;
 pub mod syscatalog;
 pub mod tupdesc;
+pub mod values;
 pub mod walk;

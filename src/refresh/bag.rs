@@ -21,6 +21,7 @@ use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::{Rows, Session};
+use crate::pg::values;
 use crate::queue::changes::ChangeSet;
 use crate::queue::images::Images;
 use crate::queue::sums::{Sums, hash_of};
@@ -49,7 +50,11 @@ impl Job<'_> {
                 locks::note(&mut going, hash_of(image));
             }
             if !going.is_empty() {
-                locks::keys(self.tview, &going);
+                let words = |hash| {
+                    let row = rows.iter().find(|(image, _)| hash_of(image) == hash);
+                    row.map(|(image, _)| self.words(image))
+                };
+                locks::keys(self.tview, &going, &words);
             }
         } else {
             locks::all_keys(self.tview);
@@ -89,6 +94,21 @@ impl Job<'_> {
             pg_sys::ExecDropSingleTupleTableSlot(slot);
         }
         Ok(())
+    }
+
+    /// A row of the TVIEW.
+    fn words(&self, image: &[u64]) -> String {
+        // SAFETY: the image is a minimal tuple of the relation's row type.
+        unsafe {
+            let row = pg_sys::MakeSingleTupleTableSlot(self.rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
+            pg_sys::ExecStoreMinimalTuple(image.as_ptr().cast_mut().cast(), row, false);
+            let (values, nulls) = crate::pg::slot::all(row);
+            let shown = (0..values.len()).filter(|i| !self.rel.attribute(*i).attisdropped);
+            let words =
+                values::of_row(shown.map(|i| (self.rel.attribute(i).atttypid, (!nulls[i]).then_some(values[i]))));
+            pg_sys::ExecDropSingleTupleTableSlot(row);
+            words
+        }
     }
 
     /// The rows by which the output changes.

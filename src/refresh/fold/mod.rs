@@ -67,7 +67,9 @@ impl Job<'_> {
                 if groups.is_empty() {
                     return Ok(());
                 }
-                locks::keys(self.tview, &groups.lock_hashes(self.key_positions()));
+                let positions = self.key_positions();
+                let words = |hash| groups.words(hash, &positions);
+                locks::keys(self.tview, &groups.lock_hashes(&positions), &words);
                 let snapshot = self.snapshot();
                 self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
                 // SAFETY: everything the groups hold lives in the arena.
@@ -75,7 +77,7 @@ impl Job<'_> {
                 snapshot
             }
             _ => {
-                let parts = if self.needs_parts() { parts::MANY } else { 1 };
+                let parts = if self.needs_parts(self.rows) { parts::MANY } else { 1 };
                 return self.fold_in_parts(sql, keyed, size, parts);
             }
         };

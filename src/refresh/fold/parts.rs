@@ -27,9 +27,9 @@ pub(super) const MANY: usize = 64;
 const BYTES: usize = 400;
 
 impl Job<'_> {
-    /// Whether the rows that changed may need more memory than a hash table of the server may take.
-    pub(super) fn needs_parts(&self) -> bool {
-        !self.key_positions().is_empty() && self.rows * BYTES > memory::hash_mem()
+    /// Whether so many rows may need more memory than a hash table of the server may take.
+    pub(super) fn needs_parts(&self, rows: usize) -> bool {
+        !self.key_positions().is_empty() && rows * BYTES > memory::hash_mem()
     }
 
     pub(super) fn fold_in_parts(
@@ -45,21 +45,40 @@ impl Job<'_> {
             // Parts are written one after the other.
             return self.instead();
         }
-        // SAFETY: the descriptor lives in the current context, as the rows do.
-        let mut parts: Vec<Rows> = unsafe {
-            let desc = descriptor(fold);
-            (0..number).map(|_| Rows::new(desc).among(number)).collect()
-        };
+        let mut parts = empty(fold, number);
         let Some(hashes) = self.lead(|job| job.divide(&mut parts, fold, sql, size))? else {
             return self.without_lead();
         };
         if !hashes.is_empty() {
-            locks::keys(tview, &hashes);
+            locks::keys(tview, &hashes, &locks::unknown);
+        }
+        let rows = parts.iter().map(Rows::len).sum();
+        if number == 1 && self.needs_parts(rows) && !self.may_meet() {
+            parts = self.split(parts, fold);
         }
         for part in parts.into_iter().filter(|part| part.len() > 0) {
             self.fold_part(part, fold, sql, keyed, size)?;
         }
         Ok(())
+    }
+
+    /// Divides rows that turn out to be many.
+    fn split(&self, all: Vec<Rows>, fold: &Fold) -> Vec<Rows> {
+        let positions = self.key_positions();
+        let mut parts = empty(fold, MANY);
+        let n = width(fold);
+        let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);
+        for mut rows in all {
+            // SAFETY: one value for each attribute; the row lives until the next one is asked for.
+            while unsafe { rows.next(&mut values, &mut nulls) } {
+                // SAFETY: as above.
+                unsafe {
+                    let hash = Groups::hash_of(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
+                    parts[hash as usize % MANY].put(&values, &nulls);
+                }
+            }
+        }
+        parts
     }
 
     /// Computes the rows of the delta; returns the hashes of their keys.
@@ -95,7 +114,7 @@ impl Job<'_> {
         // SAFETY: the groups live in the arena, which outlives them.
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = self.snapshot();
-        let n = 1 + fold.key_types.len() + fold.arg_types.len() + fold.filter_count;
+        let n = width(fold);
         let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);
         let mut batch = arena.enter(Arena::current);
         // SAFETY: one value for each attribute of the part.
@@ -111,6 +130,19 @@ impl Job<'_> {
         self.done.dirty_keys += groups.len() as u64;
         self.write_groups(&mut groups, &arena, keyed, snapshot, size)
     }
+}
+
+fn empty(fold: &Fold, number: usize) -> Vec<Rows> {
+    // SAFETY: the descriptor lives in the current context, as the rows do.
+    unsafe {
+        let desc = descriptor(fold);
+        (0..number).map(|_| Rows::new(desc).among(number)).collect()
+    }
+}
+
+/// Columns of the rows that the text of a delta has.
+fn width(fold: &Fold) -> usize {
+    1 + fold.key_types.len() + fold.arg_types.len() + fold.filter_count
 }
 
 /// Of the rows that the text of a delta has: weight, keys, arguments, conditions.
