@@ -159,6 +159,25 @@ SELECT sum(w) FROM b_row;
 COMMIT;
 SELECT * FROM oracle();
 
+-- a statement that writes, and is read in its midst, undone by the next one
+CREATE TABLE z (id int PRIMARY KEY, v int);
+INSERT INTO z VALUES (1, 1), (2, 2);
+CREATE TVIEW z_row AS SELECT id, v FROM z;
+CREATE TVIEW z_list AS SELECT v % 2 AS odd, array_agg(id ORDER BY id) AS ids FROM z GROUP BY v % 2;
+CREATE FUNCTION peek() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM reads.z_row) + (SELECT count(*) FROM reads.z_list); END $$;
+BEGIN;
+UPDATE z SET v = v + 4;
+UPDATE z SET v = CASE WHEN id = 2 THEN 3 + peek() * 0 ELSE 8 END;
+UPDATE z SET v = CASE WHEN id = 1 THEN 5 ELSE 6 END;
+SAVEPOINT s;
+TABLE z_row ORDER BY id;
+ROLLBACK TO s;
+UPDATE z SET v = v;
+COMMIT;
+TABLE z_row ORDER BY id;
+TABLE z_list ORDER BY odd;
+SELECT * FROM oracle();
+
 -- in REPEATABLE READ: what was flushed is flushed once more at commit, by those who were
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 UPDATE a SET v = v + 1 WHERE id < 4;

@@ -56,12 +56,18 @@ impl Absorb for Applied {
 }
 
 thread_local! {
+    static AGAIN: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static APPLIED: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static QUEUE: RefCell<Queue<Subject, ChangeSet>> = RefCell::new(Queue::default());
 }
 
 pub fn is_empty() -> bool {
-    QUEUE.with(|q| q.borrow().is_empty())
+    QUEUE.with(|q| q.borrow().is_empty()) && !has_again()
+}
+
+/// Whether something has to be looked at once more by the next flush.
+pub fn has_again() -> bool {
+    AGAIN.with(|a| !a.borrow().is_empty())
 }
 
 /// Whether no flush of this transaction has to be done once more at commit.
@@ -91,7 +97,16 @@ pub fn recompute(tview: pg_sys::Oid) {
 
 /// Takes everything that is pending.
 pub fn take() -> Pending {
-    QUEUE.with(|q| q.borrow_mut().take(taker()))
+    let taken = QUEUE.with(|q| q.borrow_mut().take(taker()));
+    with_lists(taken, AGAIN.with(|a| a.borrow_mut().take(taker())))
+}
+
+/// Sets, and lists of sets.
+fn with_lists(mut all: Pending, lists: BTreeMap<Subject, Vec<Rc<Applied>>>) -> Pending {
+    for (subject, lists) in lists {
+        all.entry(subject).or_default().extend(lists.iter().flat_map(|l| l.0.iter().cloned()));
+    }
+    all
 }
 
 /// The level that what a flush consumes is remembered for.
@@ -118,17 +133,26 @@ fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Rea
 
 /// Takes what these TVIEWs have to follow; for the others that wait for the same changes they stay pending. `readers`: who reads a relation.
 pub fn take_for(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Pending {
-    QUEUE.with(|q| q.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers)))
+    let taken = QUEUE.with(|q| q.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers)));
+    with_lists(taken, AGAIN.with(|a| a.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers))))
 }
 
 /// Whether something is pending that these TVIEWs have to follow.
 pub fn concerns(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> bool {
-    QUEUE.with(|q| q.borrow().any(|subject| fate(subject, tviews, readers) != Fate::Leave))
+    let pending = |subject: &Subject| fate(subject, tviews, readers) != Fate::Leave;
+    QUEUE.with(|q| q.borrow().any(pending)) || AGAIN.with(|a| a.borrow().any(pending))
 }
 
 /// Adds changes of a TVIEW, for TVIEWs that the flush is not about.
 pub fn await_by(tview: pg_sys::Oid, readers: Readers, set: Rc<ChangeSet>) {
     QUEUE.with(|q| q.borrow_mut().put(depth(), Subject::Awaited(tview.to_u32(), readers), set));
+}
+
+/// Remembers changes that a TVIEW has followed inside of a statement that writes. It has seen rows of that statement which no trigger has handed over;
+/// should a later change undo what these do, nothing else would lead to what was written. So they are listed, never summed.
+pub fn follow_again(tview: u32, relid: u32, sets: &[Rc<ChangeSet>]) {
+    let subject = Subject::Awaited(relid, Rc::new(BTreeSet::from([tview])));
+    AGAIN.with(|a| a.borrow_mut().change(depth(), subject, |list| list.0.extend(sets.iter().cloned())));
 }
 
 /// Remembers changes that have been applied under the transaction's own snapshot.
@@ -138,12 +162,7 @@ pub fn applied(subject: Subject, sets: &[Rc<ChangeSet>]) {
 
 /// Takes everything that has to be flushed at commit.
 pub fn take_all() -> Pending {
-    let mut all = take();
-    for (subject, lists) in APPLIED.with(|a| a.borrow_mut().take(depth())) {
-        let sets = lists.iter().flat_map(|l| l.0.iter().cloned());
-        all.entry(subject).or_default().extend(sets);
-    }
-    all
+    with_lists(take(), APPLIED.with(|a| a.borrow_mut().take(depth())))
 }
 
 /// Everything that is pending, which stays pending.
@@ -160,6 +179,7 @@ pub(super) fn depth() -> u32 {
 pub fn sub_commit(level: u32) {
     QUEUE.with(|q| q.borrow_mut().sub_commit(level));
     APPLIED.with(|a| a.borrow_mut().sub_commit(level));
+    AGAIN.with(|a| a.borrow_mut().sub_commit(level));
 }
 
 pub fn sub_abort(level: u32) {
@@ -168,10 +188,12 @@ pub fn sub_abort(level: u32) {
     }
     QUEUE.with(|q| q.borrow_mut().sub_abort(level));
     APPLIED.with(|a| a.borrow_mut().sub_abort(level));
+    AGAIN.with(|a| a.borrow_mut().sub_abort(level));
 }
 
 /// Forgets everything.
 pub fn reset() {
     QUEUE.with(|q| q.borrow_mut().reset());
     APPLIED.with(|a| a.borrow_mut().reset());
+    AGAIN.with(|a| a.borrow_mut().reset());
 }

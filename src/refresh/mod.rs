@@ -149,6 +149,7 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
     let inside = queue::in_flight::any();
     let again = keep || inside || !queue::nothing_applied();
+    let apart = again || queue::has_again();
     let graph = or_raise(graph::current());
     let taken = match &only {
         _ if moment == Moment::Commit => queue::take_all(),
@@ -159,7 +160,7 @@ fn flush_some(moment: Moment, only: Option<Only>) {
         return;
     }
     let _guard = Guard::enter();
-    let mut pending = Pending::new(again);
+    let mut pending = Pending::new(again, apart);
     pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
     let mut flush = Flush { pending, only, on_transaction_snapshot: keep, inside };
     or_raise(flush.run(graph));
@@ -202,6 +203,7 @@ impl Flush {
     fn widen(&mut self, graph: &Graph) {
         if self.only.as_ref().is_some_and(|o| graph.below(&o.read) != o.below) {
             self.only = None;
+            self.pending.apart |= queue::has_again();
             self.pending.take(queue::take(), graph, None, self.on_transaction_snapshot);
         }
     }
@@ -257,8 +259,10 @@ impl Flush {
             pinned.small();
         }
         job.follow(&ways, size, self.pending.again)?;
-        if self.inside && (tview.adds_changes() || tview.joins()) {
+        if self.inside && (everything || tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
+        } else if self.inside {
+            changes.iter().for_each(|(relid, sets)| queue::follow_again(oid.to_u32(), *relid, sets));
         }
         drop(pinned);
         if lost {

@@ -33,18 +33,20 @@ pub(super) struct Pending {
     pub recompute: BTreeSet<u32>,
     /// Some changes have been applied before: only strategies that recompute may be followed.
     pub again: bool,
+    /// Some changes have been looked at before: sets are not summed with each other.
+    pub apart: bool,
     /// By TVIEW, as far as they were asked for.
     known: HashMap<u32, Rc<Changes>>,
 }
 
 impl Pending {
-    pub fn new(again: bool) -> Pending {
-        Pending { again, ..Pending::default() }
+    pub fn new(again: bool, apart: bool) -> Pending {
+        Pending { again, apart, ..Pending::default() }
     }
 
     /// Nothing but a TVIEW to recompute.
     pub fn recompute(tview: u32) -> Pending {
-        Pending { recompute: BTreeSet::from([tview]), ..Pending::new(true) }
+        Pending { recompute: BTreeSet::from([tview]), ..Pending::new(true, true) }
     }
 
     /// Adds what was taken from the queue. `keep`: it has to be flushed once more at commit, by those in `only`.
@@ -89,7 +91,7 @@ impl Pending {
         }
         let mut left = Changes::new();
         for (relid, sets) in changes {
-            let sets = unused::without(sets, self.again, tview, relid, graph)?;
+            let sets = unused::without(sets, self.apart, tview, relid, graph)?;
             if !sets.is_empty() {
                 left.insert(relid, sets);
             }
