@@ -8,7 +8,7 @@
 //!
 //! | static | what | commit, prepare | abort | release of a savepoint | rollback to it |
 //! |---|---|---|---|---|---|
-//! | queue `QUEUE`, `APPLIED` | pending changes | emptied by the flush | reset | level below | undone |
+//! | queue `QUEUE`, `APPLIED`, `AGAIN` | pending changes | emptied by the flush | reset | level below | undone |
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
 //! | queue/spill `DEAD` | files to be closed | closed before | reset | | |
 //! | refresh `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |

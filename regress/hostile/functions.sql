@@ -18,6 +18,15 @@ SELECT count(*), count(strategies), sum(size) FROM tviews.tviews;
 
 SELECT count(*) FROM tviews.stat;
 
+SELECT count(*), count(value), count(waits_for) FROM tviews.locks;
+
+SELECT tviews.lock_value(pid) FROM pg_stat_activity;
+
+SELECT tviews.lock_value(NULL), tviews.lock_value(0), tviews.lock_value(-1), tviews.lock_value(2147483647);
+
+-- each side: NULL | 0 | 1 | -1 | 9223372036854775807
+SELECT tviews.lock_side({relation}::regclass::oid, {side});
+
 SELECT tviews.flush();
 
 SELECT tviews.stat_reset();

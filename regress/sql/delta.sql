@@ -75,12 +75,15 @@ SELECT * FROM cost('inner_join', 'self_join', 'documents', 'left_join', 'no_colu
 -- a read in the middle, and what follows is rolled back
 BEGIN;
 UPDATE b SET w = 'x' WHERE k = 10;
+SELECT FROM tviews.flush();
 SELECT count(*) FROM inner_join WHERE w = 'x';
 SAVEPOINT s;
 DELETE FROM b WHERE k = 10;
+SELECT FROM tviews.flush();
 SELECT count(*) FROM inner_join WHERE w = 'x';
 ROLLBACK TO s;
 UPDATE a SET n = 9 WHERE k = 10;
+SELECT FROM tviews.flush();
 SELECT count(*) FROM inner_join WHERE w = 'x' AND n = 9;
 COMMIT;
 SELECT * FROM cost();

@@ -67,10 +67,12 @@ SELECT * FROM cost('visitors', 'beside', 'lists');
 -- both tables, a read between, and a savepoint
 BEGIN;
 UPDATE visit SET day = '2026-01-05' WHERE id = 20;
+SELECT FROM tviews.flush();
 SELECT count(*) FROM visitors;
 SAVEPOINT s;
 DELETE FROM visit WHERE visitor % 2 = 0;
 UPDATE day SET label = 'x';
+SELECT FROM tviews.flush();
 SELECT visitors FROM total;
 ROLLBACK TO s;
 UPDATE day SET label = 'y' WHERE day = '2026-01-05';
@@ -84,6 +86,7 @@ SELECT * FROM oracle();
 -- nothing left: one row without GROUP BY
 BEGIN;
 DELETE FROM visit;
+SELECT FROM tviews.flush();
 TABLE total;
 TABLE totals;
 TABLE totals_of_two;

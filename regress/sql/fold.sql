@@ -49,9 +49,11 @@ SELECT * FROM cost('sums', 'groups', 'pairs');
 -- no GROUP BY: one row, also over nothing
 BEGIN;
 DELETE FROM item;
+SELECT FROM tviews.flush();
 SELECT * FROM totals;
 SELECT count(*) FROM sums;
 INSERT INTO item VALUES (1, 1, 'a', 1, 1, '2026-01-01');
+SELECT FROM tviews.flush();
 SELECT * FROM totals;
 SELECT * FROM oracle();
 ROLLBACK;

@@ -94,10 +94,12 @@ SELECT * FROM cost();
 -- with a read in the middle, which flushes the first half
 BEGIN;
 UPDATE customer SET region = 6 WHERE id = 14;
+SELECT FROM tviews.flush();
 SELECT n FROM inner_join WHERE name = 'region 6';
 UPDATE orders SET amount = amount + 1 WHERE customer = 14;
 SAVEPOINT s;
 DELETE FROM orders WHERE customer = 14;
+SELECT FROM tviews.flush();
 SELECT n FROM inner_join WHERE name = 'region 6';
 ROLLBACK TO s;
 SELECT n FROM inner_join WHERE name = 'region 6';

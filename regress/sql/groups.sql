@@ -13,7 +13,8 @@ CREATE FUNCTION concat_step(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS $
 CREATE AGGREGATE own(text) (sfunc = concat_step, stype = text);
 
 CREATE TVIEW basic AS SELECT grp, count(*) AS n, count(n) AS cn, sum(n) AS s, avg(price) AS a, min(n) AS lo, max(n) AS hi FROM item GROUP BY grp;
-CREATE TVIEW floats AS SELECT grp, sum(x) AS s, avg(x) AS a, stddev(x) AS d, var_pop(x) AS v, corr(x, n) AS c FROM item GROUP BY grp;
+-- the order of rows decides the last digits, and an update of a column that is not read changes that order
+CREATE TVIEW floats AS SELECT grp, sum(x)::real AS s, avg(x)::real AS a, stddev(x)::real AS d, var_pop(x)::real AS v, corr(x, n)::real AS c FROM item GROUP BY grp;
 CREATE TVIEW bools AS SELECT kind, bool_and(flag) AS b, bool_or(flag) AS o, every(flag) AS e, bit_or(n) AS bo, bit_and(n) AS ba FROM item GROUP BY kind;
 CREATE TVIEW lists AS SELECT grp, string_agg(kind, ',' ORDER BY id) AS s, array_agg(n ORDER BY id DESC) AS a, jsonb_agg(doc ORDER BY id) AS j,
   json_agg(id ORDER BY id) AS json, jsonb_object_agg(id, kind) AS o, own(kind ORDER BY id) AS own FROM item GROUP BY grp;

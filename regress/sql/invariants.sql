@@ -45,12 +45,12 @@ UPDATE a SET id = CASE id WHEN -12 THEN 11 WHEN -11 THEN 12 ELSE -id END WHERE i
 COMMIT;
 SELECT * FROM cost();
 
--- Changes that were read and then undone: the reads flush, and flush again.
+-- Changes that were flushed and then undone.
 BEGIN;
 UPDATE a SET grp = 60, txt = 'x' WHERE id = 13;
-SELECT count(*) FROM folded;
+SELECT FROM tviews.flush();
 UPDATE a SET grp = 13, txt = 'a13' WHERE id = 13;
-SELECT count(*) FROM folded;
+SELECT FROM tviews.flush();
 COMMIT;
 SELECT * FROM cost();
 

@@ -56,10 +56,12 @@ SELECT * FROM cost('having_sum', 'having_null');
 -- the tables of both stages of a join in one transaction, with a read between, and a savepoint
 BEGIN;
 UPDATE t SET g = 48 WHERE id = 70;
+SELECT FROM tviews.flush();
 SELECT c FROM cte_once WHERE label = 'group 48';
 SAVEPOINT s;
 UPDATE name SET label = 'x' WHERE g = 48;
 DELETE FROM t WHERE g = 20;
+SELECT FROM tviews.flush();
 SELECT c FROM cte_once WHERE label = 'x';
 ROLLBACK TO s;
 UPDATE name SET label = 'y' WHERE g = 48;

@@ -127,6 +127,7 @@ SELECT * FROM cost();
 -- both levels, and a read between
 BEGIN;
 UPDATE s SET k = 51, u = 6 WHERE id = 5;
+SELECT FROM tviews.flush();
 SELECT count(*) FROM in_list;
 DELETE FROM u WHERE id = 5001;
 UPDATE s SET u = 7 WHERE id = 6;

@@ -59,6 +59,7 @@ SELECT * FROM cost();
 -- several partitions in one transaction, with a read between
 BEGIN;
 UPDATE t SET p = 14 WHERE id = 63;
+SELECT FROM tviews.flush();
 SELECT count(*) FROM ranks WHERE p = 14;
 UPDATE t SET p = 13, n = 50 WHERE id = 64;
 COMMIT;

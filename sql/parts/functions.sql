@@ -53,6 +53,15 @@ CREATE FUNCTION tviews.stat_of(tview oid)
     LANGUAGE c STRICT ROWS 1 AS 'MODULE_PATHNAME', 'tviews_stat_of';
 COMMENT ON FUNCTION tviews.stat_of(oid) IS 'counters of one TVIEW';
 
+-- What a process that waits for a lock of a flush waits for, for the view tviews.locks.
+CREATE FUNCTION tviews.lock_value(pid int) RETURNS text
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_lock_value';
+COMMENT ON FUNCTION tviews.lock_value(int) IS 'values that a waiting session wants to lock';
+
+CREATE FUNCTION tviews.lock_side(tview oid, side bigint) RETURNS regclass
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_lock_side';
+COMMENT ON FUNCTION tviews.lock_side(oid, bigint) IS 'the table that a lock on one side of a join is about';
+
 -- Strategies of one TVIEW, for the view tviews.tviews.
 CREATE FUNCTION tviews.strategies(tview regclass)
     RETURNS TABLE (base_table regclass, strategy text, reason text)

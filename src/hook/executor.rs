@@ -15,6 +15,7 @@ use crate::queue::{self, in_flight};
 use crate::refresh::{self, Moment, flush, graph};
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
+use std::collections::BTreeSet;
 
 static mut NEXT_FINISH: pg_sys::ExecutorFinish_hook_type = None;
 static mut NEXT_START: pg_sys::ExecutorStart_hook_type = None;
@@ -255,8 +256,7 @@ pub unsafe fn before_copy(stmt: *mut pg_sys::CopyStmt) -> bool {
         if oid == pg_sys::InvalidOid || !tam::is_tview(oid) {
             return false;
         }
-        let graph = or_raise(graph::current());
-        make_one_current(&graph, oid);
+        make_these_current(BTreeSet::from([oid.to_u32()]));
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         if !sees(oid, pg_sys::GetActiveSnapshot()) {
             Error::Recomputed(name::bare(oid)).raise();
@@ -272,7 +272,7 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
         if refresh::running() || !catalog::installed() {
             return false;
         }
-        let mut done = false;
+        let mut read = BTreeSet::new();
         let graph = or_raise(graph::current());
         for rte in list::iter::<pg_sys::RangeTblEntry>(rtable) {
             if (*rte).rtekind != pg_sys::RTEKind::RTE_RELATION {
@@ -284,21 +284,20 @@ unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
                     continue;
                 }
             }
-            done |= make_one_current(&graph, (*rte).relid);
+            read.insert((*rte).relid.to_u32());
         }
-        done
+        make_these_current(read)
     }
 }
 
-fn make_one_current(graph: &graph::Graph, oid: pg_sys::Oid) -> bool {
+fn make_these_current(read: BTreeSet<u32>) -> bool {
+    if read.is_empty() {
+        return false;
+    }
     // SAFETY: plain getter.
     let may_write = !unsafe { pg_sys::IsInParallelMode() };
-    let mut done = false;
-    if may_write && !fault::on(Fault::SkipFlushBeforeReads) && !queue::is_empty() && concerns(graph, oid.to_u32()) {
-        flush(Moment::Read);
-        done = true;
-    }
-    if is_lost(oid) {
+    let mut done = may_write && !fault::on(Fault::SkipFlushBeforeReads) && refresh::flush_for_read(&read);
+    for oid in read.into_iter().map(pg_sys::Oid::from).filter(|oid| is_lost(*oid)) {
         if !may_write {
             lost_in_parallel(oid);
         }
@@ -313,19 +312,6 @@ fn lost_in_parallel(oid: pg_sys::Oid) -> ! {
         hint: Some("Read it once by itself, or wait for the recovery that tviews.progress shows.".into()),
     }
     .raise()
-}
-
-/// Whether something pending can change this TVIEW.
-fn concerns(graph: &graph::Graph, tview: u32) -> bool {
-    let mut relids = std::collections::BTreeSet::new();
-    for subject in queue::peek().keys() {
-        match subject {
-            queue::Subject::Relation(r) => relids.insert(*r),
-            queue::Subject::Recompute(t) if *t == tview => return true,
-            queue::Subject::Recompute(t) => relids.insert(*t),
-        };
-    }
-    graph.affected(&relids).contains(&tview)
 }
 
 /// Whether a relation was created in this transaction: what is not complete yet is not looked at.

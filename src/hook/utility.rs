@@ -194,13 +194,13 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
     )
 }
 
-/// DDL must find no row images of an older row type pending.
-unsafe fn wants_flush(tree: *mut pg_sys::Node) -> bool {
+/// DDL must find no row images of an older row type pending; what reads is seen by the executor's hooks, COPY below.
+unsafe fn flush_before(tree: *mut pg_sys::Node) {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
         match (*tree).type_ {
-            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt | pg_sys::NodeTag::T_CopyStmt => false,
-            _ => true,
+            pg_sys::NodeTag::T_CommentStmt | pg_sys::NodeTag::T_ExplainStmt | pg_sys::NodeTag::T_CopyStmt => {}
+            _ => flush(Moment::Read),
         }
     }
 }
@@ -240,8 +240,8 @@ unsafe fn dispatch(call: &mut Call) {
             refuse_to_write(tree);
         }
         or_raise(own::refuse(tree));
-        if !queue::is_empty() && wants_flush(tree) {
-            flush(Moment::Read);
+        if !queue::is_empty() {
+            flush_before(tree);
         }
         or_raise(match tag {
             T_CreateTableAsStmt => create::before(call),

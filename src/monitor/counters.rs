@@ -6,6 +6,7 @@
 //! table is private to the session.
 //! Called by flush (adds) and by `stat.rs` (reads).
 
+use super::waits::Waits;
 use crate::pg::shmem;
 use crate::recovery::progress::Progress;
 use pgrx::pg_sys;
@@ -143,8 +144,21 @@ pub fn take_waited() -> Duration {
     WAITED.take()
 }
 
+/// What sessions share; the table comes first.
+#[repr(C)]
+struct Shared {
+    table: Table,
+    waits: Waits,
+}
+
 pub fn init() {
-    shmem::init(std::mem::size_of::<Table>(), first);
+    shmem::init(std::mem::size_of::<Shared>(), first);
+}
+
+/// What waiting sessions share.
+pub fn waits() -> Option<&'static Waits> {
+    // SAFETY: of this size, zeroed at start, aligned as the server aligns shared memory.
+    shmem::area().map(|area| unsafe { &(*area.cast::<Shared>()).waits })
 }
 
 /// A table begins to count.

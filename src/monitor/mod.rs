@@ -9,6 +9,7 @@ mod hints;
 mod pending;
 pub mod stat;
 mod verify;
+pub mod waits;
 
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;

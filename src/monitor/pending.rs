@@ -3,12 +3,14 @@
 use crate::catalog::stages;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
+use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
 use crate::refresh::graph;
 use pgrx::{IntoDatum, pg_sys};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-type Row = (pg_sys::Oid, pg_sys::Oid, Option<i64>, Option<i64>);
+/// Rows inserted and deleted.
+type Counts = Option<(i64, i64)>;
 
 /// What a function with the rights of somebody else has changed is shown to those who may read it.
 fn may_see(relid: u32, tview: u32) -> bool {
@@ -23,24 +25,27 @@ sql_function!(tviews_pending, pg_finfo_tviews_pending, pending);
 
 fn pending(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let graph = graph::current()?;
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: BTreeMap<(u32, u32), Counts> = BTreeMap::new();
     for (subject, sets) in queue::peek() {
-        let Subject::Relation(relid) = subject else { continue };
-        // A truncated table has no counts.
-        let mut counts = Some((0, 0));
-        for set in &sets {
-            counts = match (counts, set.is_everything()) {
-                (Some((i, d)), false) => {
-                    let (plus, minus) = set.counts();
-                    Some((i + plus, d + minus))
-                }
-                _ => None,
-            };
-        }
-        for tview in graph.affected(&BTreeSet::from([relid])).into_iter().filter(|t| may_see(relid, *t)) {
-            rows.push((pg_sys::Oid::from(relid), pg_sys::Oid::from(tview), counts.map(|c| c.0), counts.map(|c| c.1)));
+        let (relid, tviews) = match subject {
+            Subject::Relation(relid) => (relid, graph.affected(&BTreeSet::from([relid]))),
+            Subject::Awaited(relid, readers) => (relid, &*readers | &graph.affected(&readers)),
+            Subject::Recompute(_) => continue,
+        };
+        let counts = sets.iter().try_fold((0, 0), |counts, set| add(counts, set));
+        for tview in tviews.into_iter().filter(|t| may_see(relid, *t)) {
+            let row = rows.entry((relid, tview)).or_insert(Some((0, 0)));
+            *row = row.zip(counts).map(|(a, b)| (a.0 + b.0, a.1 + b.1));
         }
     }
-    arguments
-        .rows(rows.into_iter().map(|(t, v, i, d)| [t.into_datum(), v.into_datum(), i.into_datum(), d.into_datum()]))
+    arguments.rows(rows.into_iter().map(|((relid, tview), counts)| {
+        let of = |oid: u32| pg_sys::Oid::from(oid).into_datum();
+        [of(relid), of(tview), counts.map(|c| c.0).into_datum(), counts.map(|c| c.1).into_datum()]
+    }))
+}
+
+/// A truncated table has no counts.
+fn add((inserted, deleted): (i64, i64), set: &ChangeSet) -> Counts {
+    let (plus, minus) = set.counts();
+    (!set.is_everything()).then_some((inserted + plus, deleted + minus))
 }

@@ -31,9 +31,12 @@ faults! {
     LoseWhatAFlushConsumed c"lose_what_a_flush_consumed",
     LosePrepared c"lose_prepared",
     IgnoreInFlight c"ignore_in_flight",
+    ForgetWhoWaits c"forget_who_waits",
+    OneMoment c"one_moment",
     IgnoreTrees c"ignore_trees",
     IgnoreFunctions c"ignore_functions",
     // flush
+    SumFollowed c"sum_followed",
     SkipSecondRelation c"skip_second_relation",
     SkipCascade c"skip_cascade",
     SkipFlushBeforeReads c"skip_flush_before_reads",

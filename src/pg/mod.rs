@@ -35,4 +35,5 @@ pub mod subtransaction;
 pub mod syscatalog;
 pub mod timeout;
 pub mod tupdesc;
+pub mod values;
 pub mod walk;

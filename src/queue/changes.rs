@@ -18,6 +18,8 @@ pub struct ChangeSet {
     rows: Images,
     spill: Option<Spill>,
     everything: bool,
+    /// Whether rows of positive, and of negative weight were added.
+    signs: [bool; 2],
 }
 
 impl ChangeSet {
@@ -36,6 +38,7 @@ impl ChangeSet {
         if self.everything {
             return;
         }
+        self.signs[usize::from(weight < 0)] = true;
         if self.spill.is_none() && self.rows.bytes() + image.len() * 8 > budget() {
             self.spill = Some(Spill::new());
         }
@@ -56,6 +59,11 @@ impl ChangeSet {
 
     pub fn is_everything(&self) -> bool {
         self.everything
+    }
+
+    /// Whether it may have rows with a weight of this sign.
+    pub fn has(&self, sign: i64) -> bool {
+        self.signs[usize::from(sign < 0)]
     }
 
     /// Number of row images: distinct ones in memory, all on disk.

@@ -8,20 +8,26 @@ pub mod changes;
 pub mod images;
 pub mod in_flight;
 pub mod spill;
+pub mod sums;
 
 use crate::pg::fault::{self, Fault};
 use changes::ChangeSet;
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tviews_core::queue::{Absorb, Queue};
+use tviews_core::queue::{Absorb, Fate, Queue};
 
-/// What a pending change is about. Base relations sort before TVIEWs to recompute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// TVIEWs that read a relation.
+pub type Readers = Rc<BTreeSet<u32>>;
+
+/// What a pending change is about. Relations sort before TVIEWs to recompute.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// Rows of this relation changed.
+    /// Rows of this relation changed, and no TVIEW that reads it has followed.
     Relation(u32),
+    /// Rows of this relation changed, and only these TVIEWs have not followed.
+    Awaited(u32, Readers),
     /// This TVIEW must be recomputed, whatever changed.
     Recompute(u32),
 }
@@ -50,12 +56,18 @@ impl Absorb for Applied {
 }
 
 thread_local! {
+    static AGAIN: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static APPLIED: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static QUEUE: RefCell<Queue<Subject, ChangeSet>> = RefCell::new(Queue::default());
 }
 
 pub fn is_empty() -> bool {
-    QUEUE.with(|q| q.borrow().is_empty())
+    QUEUE.with(|q| q.borrow().is_empty()) && !has_again()
+}
+
+/// Whether something has to be looked at once more by the next flush.
+pub fn has_again() -> bool {
+    AGAIN.with(|a| !a.borrow().is_empty())
 }
 
 /// Whether no flush of this transaction has to be done once more at commit.
@@ -85,8 +97,62 @@ pub fn recompute(tview: pg_sys::Oid) {
 
 /// Takes everything that is pending.
 pub fn take() -> Pending {
-    let depth = if fault::on(Fault::LoseWhatAFlushConsumed) { 1 } else { depth() };
-    QUEUE.with(|q| q.borrow_mut().take(depth))
+    let taken = QUEUE.with(|q| q.borrow_mut().take(taker()));
+    with_lists(taken, AGAIN.with(|a| a.borrow_mut().take(taker())))
+}
+
+/// Sets, and lists of sets.
+fn with_lists(mut all: Pending, lists: BTreeMap<Subject, Vec<Rc<Applied>>>) -> Pending {
+    for (subject, lists) in lists {
+        all.entry(subject).or_default().extend(lists.iter().flat_map(|l| l.0.iter().cloned()));
+    }
+    all
+}
+
+/// The level that what a flush consumes is remembered for.
+fn taker() -> u32 {
+    if fault::on(Fault::LoseWhatAFlushConsumed) { 1 } else { depth() }
+}
+
+/// What a flush of some TVIEWs does with what is pending.
+fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Fate<Subject> {
+    let (relid, waiting) = match subject {
+        Subject::Recompute(tview) if tviews.contains(tview) => return Fate::Take,
+        Subject::Recompute(_) => return Fate::Leave,
+        Subject::Relation(relid) => (*relid, readers(*relid)),
+        Subject::Awaited(relid, waiting) => (*relid, Rc::clone(waiting)),
+    };
+    if waiting.is_disjoint(tviews) {
+        return Fate::Leave;
+    }
+    match &*waiting - tviews {
+        rest if rest.is_empty() || fault::on(Fault::ForgetWhoWaits) => Fate::Take,
+        rest => Fate::Share(Subject::Awaited(relid, Rc::new(rest))),
+    }
+}
+
+/// Takes what these TVIEWs have to follow; for the others that wait for the same changes they stay pending. `readers`: who reads a relation.
+pub fn take_for(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Pending {
+    let taken = QUEUE.with(|q| q.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers)));
+    with_lists(taken, AGAIN.with(|a| a.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers))))
+}
+
+/// Whether something is pending that these TVIEWs have to follow.
+pub fn concerns(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> bool {
+    let pending = |subject: &Subject| fate(subject, tviews, readers) != Fate::Leave;
+    QUEUE.with(|q| q.borrow().any(pending)) || AGAIN.with(|a| a.borrow().any(pending))
+}
+
+/// Adds changes of a TVIEW, for TVIEWs that the flush is not about.
+pub fn await_by(tview: pg_sys::Oid, readers: Readers, set: Rc<ChangeSet>) {
+    QUEUE.with(|q| q.borrow_mut().put(depth(), Subject::Awaited(tview.to_u32(), readers), set));
+}
+
+/// Remembers changes that a TVIEW has followed inside of a statement that writes. It has seen rows of that statement which no trigger has handed over;
+/// should a later change undo what these do, nothing else would lead to what was written. So they are listed, never summed.
+pub fn follow_again(tview: u32, relid: u32, sets: &[Rc<ChangeSet>]) {
+    let subject = Subject::Awaited(relid, Rc::new(BTreeSet::from([tview])));
+    AGAIN.with(|a| a.borrow_mut().change(depth(), subject, |list| list.0.extend(sets.iter().cloned())));
 }
 
 /// Remembers changes that have been applied under the transaction's own snapshot.
@@ -96,12 +162,7 @@ pub fn applied(subject: Subject, sets: &[Rc<ChangeSet>]) {
 
 /// Takes everything that has to be flushed at commit.
 pub fn take_all() -> Pending {
-    let mut all = take();
-    for (subject, lists) in APPLIED.with(|a| a.borrow_mut().take(depth())) {
-        let sets = lists.iter().flat_map(|l| l.0.iter().cloned());
-        all.entry(subject).or_default().extend(sets);
-    }
-    all
+    with_lists(take(), APPLIED.with(|a| a.borrow_mut().take(depth())))
 }
 
 /// Everything that is pending, which stays pending.
@@ -118,6 +179,7 @@ pub(super) fn depth() -> u32 {
 pub fn sub_commit(level: u32) {
     QUEUE.with(|q| q.borrow_mut().sub_commit(level));
     APPLIED.with(|a| a.borrow_mut().sub_commit(level));
+    AGAIN.with(|a| a.borrow_mut().sub_commit(level));
 }
 
 pub fn sub_abort(level: u32) {
@@ -126,10 +188,12 @@ pub fn sub_abort(level: u32) {
     }
     QUEUE.with(|q| q.borrow_mut().sub_abort(level));
     APPLIED.with(|a| a.borrow_mut().sub_abort(level));
+    AGAIN.with(|a| a.borrow_mut().sub_abort(level));
 }
 
 /// Forgets everything.
 pub fn reset() {
     QUEUE.with(|q| q.borrow_mut().reset());
     APPLIED.with(|a| a.borrow_mut().reset());
+    AGAIN.with(|a| a.borrow_mut().reset());
 }

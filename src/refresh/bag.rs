@@ -21,12 +21,12 @@ use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::{Rows, Session};
+use crate::pg::values;
 use crate::queue::changes::ChangeSet;
 use crate::queue::images::Images;
-use crate::queue::spill::Spill;
+use crate::queue::sums::{Sums, hash_of};
 use pgrx::{FromDatum, pg_sys};
 use std::collections::{BTreeSet, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 /// Texts for one set of changed relations.
@@ -37,66 +37,31 @@ pub struct BagSql {
     pub lookup: String,
 }
 
-/// How many parts there are on disk.
-const PARTS: usize = 64;
-
-/// Weighted rows, summed; as many as a hash table of the server may take, behind that in parts by hash, on disk and not summed.
-#[derive(Default)]
-struct Weighed {
-    rows: Images,
-    parts: Vec<Spill>,
-}
-
-impl Weighed {
-    fn add(&mut self, image: &[u64], weight: i64) {
-        if self.parts.is_empty() {
-            self.rows.add(image, weight);
-            if self.rows.bytes() <= memory::hash_mem() {
-                return;
-            }
-            self.parts = (0..PARTS).map(|_| Spill::among(PARTS)).collect();
-            for (image, weight) in std::mem::take(&mut self.rows).iter() {
-                self.put(image, weight);
-            }
-        } else {
-            self.put(image, weight);
-        }
-    }
-
-    fn put(&mut self, image: &[u64], weight: i64) {
-        self.parts[hash_of(image) as usize % PARTS].put(image, weight);
-    }
-}
-
 impl Job<'_> {
     pub(super) fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {
         let arena = Arena::current();
-        let mut weighed = Weighed::default();
+        let mut weighed = Sums::default();
         if self.lead(|job| job.weigh(&mut weighed, &arena, sql, size))?.is_none() {
             return self.without_lead();
         }
-        if weighed.parts.is_empty() {
+        if let Some(rows) = weighed.in_memory() {
             let mut going = BTreeSet::new();
-            for (image, _) in weighed.rows.iter().filter(|(_, weight)| *weight < 0) {
+            for (image, _) in rows.iter().filter(|(_, weight)| *weight < 0) {
                 locks::note(&mut going, hash_of(image));
             }
             if !going.is_empty() {
-                locks::keys(self.tview, &going);
+                let words = |hash| {
+                    let row = rows.iter().find(|(image, _)| hash_of(image) == hash);
+                    row.map(|(image, _)| self.words(image))
+                };
+                locks::keys(self.tview, &going, &words);
             }
         } else {
             locks::all_keys(self.tview);
         }
         let snapshot = self.snapshot();
         let mut changes = Changes::new(self.rel);
-        if !self.place(&mut weighed.rows, sql, size, &snapshot, &mut changes)? {
-            return self.instead();
-        }
-        for part in weighed.parts {
-            let mut rows = Images::default();
-            part.each(|image, weight| {
-                rows.add(image, weight);
-            });
-            drop(part);
+        for mut rows in weighed.by_parts() {
             if !self.place(&mut rows, sql, size, &snapshot, &mut changes)? {
                 return self.instead();
             }
@@ -133,8 +98,23 @@ impl Job<'_> {
         Ok(true)
     }
 
+    /// A row of the TVIEW.
+    fn words(&self, image: &[u64]) -> String {
+        // SAFETY: the image is a minimal tuple of the relation's row type.
+        unsafe {
+            let row = pg_sys::MakeSingleTupleTableSlot(self.rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
+            pg_sys::ExecStoreMinimalTuple(image.as_ptr().cast_mut().cast(), row, false);
+            let (values, nulls) = crate::pg::slot::all(row);
+            let shown = (0..values.len()).filter(|i| !self.rel.attribute(*i).attisdropped);
+            let words =
+                values::of_row(shown.map(|i| (self.rel.attribute(i).atttypid, (!nulls[i]).then_some(values[i]))));
+            pg_sys::ExecDropSingleTupleTableSlot(row);
+            words
+        }
+    }
+
     /// The rows by which the output changes.
-    fn weigh(&mut self, rows: &mut Weighed, arena: &Arena, sql: &BagSql, size: Size) -> Result<()> {
+    fn weigh(&mut self, rows: &mut Sums, arena: &Arena, sql: &BagSql, size: Size) -> Result<()> {
         for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
             let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
@@ -193,7 +173,7 @@ impl Job<'_> {
     }
 }
 
-fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut Weighed) {
+fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut Sums) {
     let attributes: Vec<usize> = (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped).collect();
     // SAFETY: column 0 is bigint, the others are of the attributes' types.
     arena.enter(|| unsafe {
@@ -207,12 +187,6 @@ fn collect(rel: &Relation, batch: &Rows, arena: &Arena, rows: &mut Weighed) {
             rows.add(&image.image(), weight);
         }
     });
-}
-
-fn hash_of(image: &[u64]) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    image.hash(&mut hasher);
-    hasher.finish() as u32
 }
 
 /// The expression by which rows are found: a hash of the columns whose types can be hashed, as many as its index can hold.

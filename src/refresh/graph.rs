@@ -3,9 +3,10 @@
 use crate::catalog::{self, cache};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
+use crate::queue::Readers;
 use pgrx::pg_sys;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use tviews_core::graph::{Sources, order};
 
@@ -14,7 +15,10 @@ pub struct Graph {
     pub reads: Sources,
     /// TVIEWs that read relations, each after those it reads.
     pub order: Vec<u32>,
-    sources: HashSet<u32>,
+    readers: BTreeMap<u32, Readers>,
+    /// What a TVIEW uses of a relation, and what is captured of it because some TVIEW uses it.
+    columns: HashMap<(u32, u32), BTreeSet<i16>>,
+    captured: HashMap<u32, BTreeSet<i16>>,
     /// Stages: the TVIEWs they serve.
     roots: HashMap<u32, u32>,
 }
@@ -29,25 +33,44 @@ impl Graph {
         pg_sys::Oid::from(at)
     }
 
+    pub fn is_stage(&self, relid: u32) -> bool {
+        self.roots.contains_key(&relid)
+    }
+
     /// Whether some TVIEW reads this relation.
     pub fn is_read(&self, relid: u32) -> bool {
-        self.sources.contains(&relid)
+        self.readers.contains_key(&relid)
+    }
+
+    /// The TVIEWs that read this relation.
+    pub fn readers(&self, relid: u32) -> Readers {
+        self.readers.get(&relid).cloned().unwrap_or_default()
+    }
+
+    /// The columns that a TVIEW uses of a relation, as `tviews.source` has them.
+    pub fn columns(&self, tview: u32, relid: u32) -> &BTreeSet<i16> {
+        &self.columns[&(tview, relid)]
+    }
+
+    /// The columns that TVIEWs use of a relation.
+    pub fn captured(&self, relid: u32) -> &BTreeSet<i16> {
+        &self.captured[&relid]
+    }
+
+    /// These TVIEWs, and those that they read, directly or through other TVIEWs.
+    pub fn below(&self, tviews: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut out = tviews.clone();
+        for t in self.order.iter().rev() {
+            if out.contains(t) {
+                out.extend(self.reads[t].iter().filter(|s| self.reads.contains_key(s)));
+            }
+        }
+        out
     }
 
     /// Whether a relation is a TVIEW that reads others.
     pub fn reads_others(&self, relid: u32) -> bool {
         self.reads.contains_key(&relid)
-    }
-
-    /// A TVIEW, and those that it is computed from.
-    pub fn below(&self, tview: u32) -> BTreeSet<u32> {
-        let mut out = BTreeSet::from([tview]);
-        for t in self.order.iter().rev().filter(|t| **t != tview) {
-            if out.iter().any(|above| self.reads.get(above).is_some_and(|r| r.contains(t))) {
-                out.insert(*t);
-            }
-        }
-        out
     }
 
     /// TVIEWs that read any of `relids`, directly or through other TVIEWs.
@@ -76,17 +99,21 @@ pub fn current() -> Result<Rc<Graph>> {
     catalog::watch_sources();
     let generation = cache::generation();
     let mut reads = Sources::new();
-    let mut sources = HashSet::new();
+    let mut readers: BTreeMap<u32, Readers> = BTreeMap::new();
+    let mut columns: HashMap<(u32, u32), BTreeSet<i16>> = HashMap::new();
+    let mut captured: HashMap<u32, BTreeSet<i16>> = HashMap::new();
     for s in catalog::sources(|_| true) {
         cache::watch(s.tview);
+        columns.entry((s.tview.to_u32(), s.relid.to_u32())).or_default().extend(&s.columns);
+        captured.entry(s.relid.to_u32()).or_default().extend(&s.columns);
         reads.entry(s.tview.to_u32()).or_default().insert(s.relid.to_u32());
-        sources.insert(s.relid.to_u32());
+        Rc::make_mut(readers.entry(s.relid.to_u32()).or_default()).insert(s.tview.to_u32());
     }
     let order = order(&reads).map_err(|t| {
         Error::InvalidDefinition(format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))), None)
     })?;
     let roots = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
-    let graph = Rc::new(Graph { reads, order, sources, roots });
+    let graph = Rc::new(Graph { reads, order, readers, columns, captured, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
     Ok(graph)
 }

@@ -15,7 +15,7 @@ use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::spi::Session;
-use crate::pg::{memory, slot};
+use crate::pg::{memory, slot, values};
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
@@ -43,7 +43,7 @@ impl Job<'_> {
             if !is_again && super::is_large(self.rel, self.rows) {
                 return self.instead();
             }
-            locks::keys(self.tview, &hashes);
+            locks::keys(self.tview, &hashes, &|hash| self.words_of_key(&dirty, hash));
             let _offer = srf::offer_dirty(self.tview.oid, dirty);
             match &keys.stored {
                 Some(stored) => self.recompute_region(&keys.two_steps, stored, size),
@@ -57,17 +57,36 @@ impl Job<'_> {
     /// Hashes of keys that are images of the TVIEW's row type.
     fn hashes_of(&self, keys: &ChangeSet) -> Vec<u32> {
         let mut hashes = Vec::new();
+        self.each_key(keys, |hash, _| hashes.push(hash));
+        hashes
+    }
+
+    /// A key with this hash.
+    fn words_of_key(&self, keys: &ChangeSet, wanted: u32) -> Option<String> {
+        let mut found = None;
+        self.each_key(keys, |hash, key| {
+            if found.is_none() && hash == wanted {
+                // SAFETY: values of the key's types.
+                found = Some(unsafe { values::of_row(key.iter().copied()) });
+            }
+        });
+        found
+    }
+
+    /// Shows the hashes and values of keys that are images of the TVIEW's row type.
+    fn each_key(&self, keys: &ChangeSet, mut f: impl FnMut(u32, &[(pg_sys::Oid, Option<pg_sys::Datum>)])) {
         // SAFETY: images are minimal tuples of the relation's row type.
         unsafe {
             let row = pg_sys::MakeSingleTupleTableSlot(self.rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
             keys.each(|tuple, _| {
                 pg_sys::ExecStoreMinimalTuple(tuple, row, false);
                 let (values, nulls) = slot::all(row);
-                hashes.push(self.key_hash(|_, at| (!nulls[at]).then_some(values[at])));
+                let value = |at: usize| (!nulls[at]).then_some(values[at]);
+                let key = self.tview.key.iter().flatten().map(|k| (k.typid, value(k.at)));
+                f(self.key_hash(|_, at| value(at)), &key.collect::<Vec<_>>());
             });
             pg_sys::ExecDropSingleTupleTableSlot(row);
         }
-        hashes
     }
 
     /// Hash of a key; `value` gets a number in the key and in the row.

@@ -6,12 +6,13 @@
 //! is locked, or the values by which change rows find their partners, or the relation in SHARE ROW EXCLUSIVE.
 //! Queries of inner joins do without the first two: of each pair of relations, writers lock the values that rows of both
 //! meet by, in one of two modes that conflict with each other only (meetings.rs).
-//! Order: TVIEWs in flush order, relations by oid or pairs by number, then meetings, the keys' gate, values, keys, by
-//! hash: the same in every backend.
+//! Order: TVIEWs in flush order, relations by oid or pairs by number, then meetings, the values' gate, values, the keys' gate, keys, by
+//! hash: the same in every backend. Who locks all values or all keys holds none of them yet: each gate is taken once, in one mode.
 //! They are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
 
 use super::tview::Tview;
 use crate::monitor::counters;
+use crate::monitor::waits::Waiting;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -24,10 +25,23 @@ const OF_ALL_KEYS: u16 = 0x7403;
 const OF_VALUE: u16 = 0x7404;
 const OF_SIDE: u16 = 0x7405;
 const OF_MEETING: u16 = 0x7406;
+const OF_ALL_VALUES: u16 = 0x7407;
+/// What a hash stands for, in words: asked by those who wait.
+pub type Words<'a> = &'a dyn Fn(u32) -> Option<String>;
+
+/// Nobody knows any more.
+pub fn unknown(_: u32) -> Option<String> {
+    None
+}
+
 /// Instead of a relation: any of them.
 const ALL: u32 = 0;
 
 fn acquire(tview: pg_sys::Oid, field: u32, class: u16, mode: u32) {
+    acquire_of(tview, field, class, mode, &unknown);
+}
+
+fn acquire_of(tview: pg_sys::Oid, field: u32, class: u16, mode: u32, words: Words) {
     // SAFETY: a well-formed tag of the user lock method, as lockfuncs.c builds it.
     unsafe {
         let tag = pg_sys::LOCKTAG {
@@ -42,6 +56,7 @@ fn acquire(tview: pg_sys::Oid, field: u32, class: u16, mode: u32) {
         let no_wait = pg_sys::LockAcquire(&tag, mode as i32, false, true);
         if no_wait == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
             let start = Instant::now();
+            let _waiting = Waiting::new(tview, words(field));
             pg_sys::LockAcquire(&tag, mode as i32, false, false);
             counters::waited(start.elapsed());
         }
@@ -57,7 +72,13 @@ pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
     if tview.pairs.is_some() {
         acquire(tview.oid, ALL, OF_RELATION, pg_sys::ExclusiveLock);
     }
-    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+    everything(tview);
+}
+
+/// Locks all values and all keys, for who recomputes everything.
+pub fn everything(tview: &Tview) {
+    acquire(tview.oid, 0, OF_ALL_VALUES, pg_sys::ExclusiveLock);
+    all_keys(tview);
 }
 
 /// Keeps those out who recompute everything, where pairs of relations are locked.
@@ -78,9 +99,9 @@ pub fn side(tview: &Tview, pair: u32, side: usize, whole: bool) {
 }
 
 /// Locks a value that rows of a pair meet by, for one side of it.
-pub fn meeting(tview: &Tview, hash: u32, side: usize) {
+pub fn meeting(tview: &Tview, hash: u32, side: usize, words: Words) {
     let mode = if side == 0 { pg_sys::RowExclusiveLock } else { pg_sys::ShareLock };
-    acquire(tview.oid, hash, OF_MEETING, mode);
+    acquire_of(tview.oid, hash, OF_MEETING, mode, words);
 }
 
 /// Locks for recomputing keys; the keys themselves are locked later, by `keys`.
@@ -116,22 +137,22 @@ pub fn note(hashes: &mut BTreeSet<u32>, hash: u32) {
 }
 
 /// Locks keys by their hashes, or all of them when there are many.
-pub fn keys(tview: &Tview, hashes: &BTreeSet<u32>) {
-    hashed(tview, hashes, OF_KEY);
+pub fn keys(tview: &Tview, hashes: &BTreeSet<u32>, words: Words) {
+    hashed(tview, hashes, OF_KEY, OF_ALL_KEYS, words);
 }
 
-/// Locks values that change rows find their partners by, or everything when there are many.
+/// Locks values that change rows find their partners by, or all of them when there are many.
 pub fn values(tview: &Tview, hashes: &BTreeSet<u32>) {
-    hashed(tview, hashes, OF_VALUE);
+    hashed(tview, hashes, OF_VALUE, OF_ALL_VALUES, &unknown);
 }
 
-fn hashed(tview: &Tview, hashes: &BTreeSet<u32>, class: u16) {
+fn hashed(tview: &Tview, hashes: &BTreeSet<u32>, class: u16, gate: u16, words: Words) {
     if hashes.len() > crate::pg::guc::LOCK_ESCALATION.get() as usize {
-        acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::ExclusiveLock);
+        acquire(tview.oid, 0, gate, pg_sys::ExclusiveLock);
         return;
     }
-    acquire(tview.oid, 0, OF_ALL_KEYS, pg_sys::RowExclusiveLock);
+    acquire(tview.oid, 0, gate, pg_sys::RowExclusiveLock);
     for hash in hashes {
-        acquire(tview.oid, *hash, class, pg_sys::ExclusiveLock);
+        acquire_of(tview.oid, *hash, class, pg_sys::ExclusiveLock, words);
     }
 }

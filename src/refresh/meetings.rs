@@ -15,8 +15,11 @@ use crate::pg::error::{Error, Result};
 use crate::pg::guc;
 use crate::pg::relation::Relation;
 use crate::pg::slot;
+use crate::pg::values;
+use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// What changed rows have on one side of a pair.
 enum Values {
@@ -51,7 +54,7 @@ impl Job<'_> {
             }
         }
         for (hash, side) in met {
-            locks::meeting(self.tview, hash, side);
+            locks::meeting(self.tview, hash, side, &|hash| self.words_of_meeting(pairs, hash, side));
         }
         Ok(())
     }
@@ -67,20 +70,59 @@ impl Job<'_> {
         let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else {
             return Err(Error::Internal(format!("relation {relid} does not exist")));
         };
-        let columns: Vec<Column> = pair.equal.iter().map(|both| both[side]).collect();
         let mut found = BTreeSet::new();
-        // SAFETY: images are minimal tuples of the relation's row type, columns are its own.
-        unsafe {
-            let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
-            for set in sets {
-                set.each(|tuple, _| {
-                    pg_sys::ExecStoreMinimalTuple(tuple, row, false);
-                    found.extend(hash(row, number, &columns));
-                });
-            }
-            pg_sys::ExecDropSingleTupleTableSlot(row);
-        }
+        each(&rel, sets, number, pair, side, |hash, _, _| {
+            found.insert(hash);
+        });
         Ok(if found.len() > most { Values::Many } else { Values::Few(found) })
+    }
+
+    /// The values with this hash that changed rows of one side have.
+    fn words_of_meeting(&self, pairs: &[Pair], wanted: u32, side: usize) -> Option<String> {
+        let mut found = None;
+        for (number, pair) in (0u32..).zip(pairs).filter(|(_, pair)| !pair.equal.is_empty()) {
+            let relid = pair.sides[side];
+            let sets = self.changes.get(&relid).filter(|_| self.changed.contains(&relid));
+            let (Some(sets), Some(rel)) = (sets, Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock))
+            else {
+                continue;
+            };
+            each(&rel, sets, number, pair, side, |hash, values, nulls| {
+                if found.is_none() && hash == wanted {
+                    let columns = pair.equal.iter().map(|both| (both[side].typid, both[side].att as usize - 1));
+                    let of_row = columns.map(|(typid, at)| (typid, (!nulls[at]).then_some(values[at])));
+                    // SAFETY: the columns have these types.
+                    found = Some(unsafe { values::of_row(of_row) });
+                }
+            });
+        }
+        found
+    }
+}
+
+/// Shows the rows of one side that meet somebody: hash of what is equal, values, null flags.
+fn each(
+    rel: &Relation,
+    sets: &[Rc<ChangeSet>],
+    number: u32,
+    pair: &Pair,
+    side: usize,
+    mut f: impl FnMut(u32, &[pg_sys::Datum], &[bool]),
+) {
+    let columns: Vec<Column> = pair.equal.iter().map(|both| both[side]).collect();
+    // SAFETY: images are minimal tuples of the relation's row type, columns are its own.
+    unsafe {
+        let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
+        for set in sets {
+            set.each(|tuple, _| {
+                pg_sys::ExecStoreMinimalTuple(tuple, row, false);
+                if let Some(hash) = hash(row, number, &columns) {
+                    let (values, nulls) = slot::all(row);
+                    f(hash, values, nulls);
+                }
+            });
+        }
+        pg_sys::ExecDropSingleTupleTableSlot(row);
     }
 }
 

@@ -20,6 +20,7 @@ mod keyed;
 mod locks;
 mod meetings;
 mod pairs;
+mod pending;
 mod plain;
 pub mod populate;
 pub mod privileges;
@@ -28,6 +29,7 @@ mod rows;
 mod sql;
 pub mod summary;
 pub mod tview;
+mod unused;
 mod ways;
 
 use crate::capture::srf::{self, Offer};
@@ -47,6 +49,7 @@ use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
 use crate::tam;
 use graph::Graph;
+use pending::{Changes, Pending};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -106,69 +109,88 @@ impl Drop for Guard {
 
 /// What one flush knows while it goes through the TVIEWs.
 pub struct Flush {
-    /// Change sets by relation; those of TVIEWs are added as they are maintained.
-    changes: HashMap<u32, Vec<Rc<ChangeSet>>>,
-    recompute: BTreeSet<u32>,
+    /// Changes of TVIEWs are added as they are maintained.
+    pending: Pending,
+    /// The TVIEWs that it is about, and why; None: all.
+    only: Option<Only>,
     /// In the middle of a transaction that keeps its snapshot: read with that one, and do it again at commit.
     on_transaction_snapshot: bool,
-    /// Some changes have been applied before: only strategies that recompute may be followed.
-    again: bool,
     /// Inside of a statement that writes: what it has written so far is seen, and comes once more as change rows.
     inside: bool,
 }
 
+/// A flush for those who read some TVIEWs.
+struct Only {
+    read: BTreeSet<u32>,
+    /// These, and all that they depend on.
+    below: BTreeSet<u32>,
+}
+
 /// Brings all affected TVIEWs up to date.
 pub fn flush(moment: Moment) {
+    flush_some(moment, None);
+}
+
+/// Brings some TVIEWs up to date, and what they depend on; returns whether anything was pending for them.
+pub fn flush_for_read(tviews: &BTreeSet<u32>) -> bool {
+    if queue::is_empty() || running() {
+        return false;
+    }
+    let graph = or_raise(graph::current());
+    let below = graph.below(tviews);
+    let pending = queue::concerns(&below, &|relid| graph.readers(relid));
+    if pending {
+        flush_some(Moment::Read, Some(Only { read: tviews.clone(), below }));
+    }
+    pending
+}
+
+fn flush_some(moment: Moment, only: Option<Only>) {
     if running() {
         return;
     }
-    let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
-    let inside = queue::in_flight::any();
-    let again = keep || inside || !queue::nothing_applied();
-    let pending = if moment == Moment::Commit { queue::take_all() } else { queue::take() };
-    if pending.is_empty() {
-        return;
-    }
-    let _guard = Guard::enter();
     // What the last statement did to catalogs is known from here on, names among it.
     // SAFETY: inside a transaction.
     unsafe { pg_sys::CommandCounterIncrement() };
-    let mut flush =
-        Flush { changes: HashMap::new(), recompute: BTreeSet::new(), on_transaction_snapshot: keep, again, inside };
-    for (subject, sets) in pending {
-        if keep {
-            queue::applied(subject, &sets);
-        }
-        match subject {
-            Subject::Relation(relid) => {
-                flush.changes.insert(relid, sets);
-            }
-            Subject::Recompute(tview) => {
-                flush.recompute.insert(tview);
-            }
-        }
+    let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
+    let inside = queue::in_flight::any();
+    let again = keep || inside || !queue::nothing_applied();
+    let apart = again || queue::has_again();
+    let graph = or_raise(graph::current());
+    let taken = match &only {
+        _ if moment == Moment::Commit => queue::take_all(),
+        Some(only) => queue::take_for(&only.below, &|relid| graph.readers(relid)),
+        None => queue::take(),
+    };
+    if taken.is_empty() {
+        return;
     }
-    or_raise(flush.run());
+    let _guard = Guard::enter();
+    let mut pending = Pending::new(again, apart);
+    pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
+    let mut flush = Flush { pending, only, on_transaction_snapshot: keep, inside };
+    or_raise(flush.run(graph));
 }
 
 impl Flush {
-    fn run(&mut self) -> Result<()> {
+    fn run(&mut self, mut graph: Rc<Graph>) -> Result<()> {
         let mut done = BTreeSet::new();
-        let mut graph = graph::current()?;
         let mut at = 0;
-        while let Some(tview) = self.next(&graph, &mut at) {
+        while let Some(tview) = self.next(&graph, &mut at)? {
             let oid = pg_sys::Oid::from(tview);
             // Whoever changes a TVIEW holds its lock: after it was waited for, the graph may be another one.
             let rel = Relation::open(oid, pg_sys::RowExclusiveLock);
             let now = graph::current()?;
             if !Rc::ptr_eq(&graph, &now) {
                 (graph, at) = (now, 0);
+                self.pending.forget();
+                self.widen(&graph);
                 continue;
             }
             at += 1;
             if let Some(rel) = rel.filter(|rel| done.insert(tview) && rel.class().relispopulated) {
                 let root = graph.root(oid);
-                stat::watched(root, || self.maintain(rel, root, graph.is_read(tview)))?;
+                stat::watched(root, || self.maintain(rel, root, &graph))?;
             }
         }
         // What was written is visible to the snapshot that the reader takes next.
@@ -177,24 +199,39 @@ impl Flush {
             pg_sys::CommandCounterIncrement();
             LAST.set(pg_sys::GetCurrentCommandId(false));
             if !self.inside {
-                base::set();
+                base::set(self.only.as_ref().map(|o| &o.below));
             }
         }
         Ok(())
     }
 
-    /// The next TVIEW that has something to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
-    fn next(&self, graph: &Graph, at: &mut usize) -> Option<u32> {
-        let changed = |t| graph.reads.get(t).is_some_and(|r| r.iter().any(|s| self.changes.contains_key(s)));
-        let without_sources = self.recompute.iter().filter(|t| !graph.reads.contains_key(t));
-        let all = without_sources.chain(&graph.order).enumerate().skip(*at);
-        let (place, tview) = all.into_iter().find(|(_, t)| self.recompute.contains(t) || changed(t))?;
-        *at = place;
-        Some(*tview)
+    /// What is read depends on other TVIEWs than when the flush began: it becomes one of all TVIEWs.
+    fn widen(&mut self, graph: &Graph) {
+        if self.only.as_ref().is_some_and(|o| graph.below(&o.read) != o.below) {
+            self.only = None;
+            self.pending.apart |= queue::has_again();
+            self.pending.take(queue::take(), graph, None, self.on_transaction_snapshot);
+        }
     }
 
-    /// Brings one TVIEW up to date, which is locked. `is_read`: another TVIEW reads it and wants its changes.
-    fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, is_read: bool) -> Result<Counters> {
+    /// The next TVIEW that has something to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
+    fn next(&mut self, graph: &Graph, at: &mut usize) -> Result<Option<u32>> {
+        let without_sources = self.pending.recompute.iter().filter(|t| !graph.reads.contains_key(t));
+        let all: Vec<u32> = without_sources.chain(&graph.order).copied().collect();
+        for (place, tview) in all.into_iter().enumerate().skip(*at) {
+            if self.only.as_ref().is_some_and(|o| !o.below.contains(&tview)) {
+                continue;
+            }
+            if self.pending.recompute.contains(&tview) || !self.pending.of(tview, graph)?.is_empty() {
+                *at = place;
+                return Ok(Some(tview));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Brings one TVIEW up to date, which is locked.
+    fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Counters> {
         let oid = rel.oid();
         let owner = rel.class().relowner;
         let mut flushing = Flushing::of(root, oid, acl::role_name(owner));
@@ -205,22 +242,24 @@ impl Flush {
             flushing.hidden = !may_read(owner, root);
         }
         callback::set_flushing(flushing);
+        let changes = self.pending.of(oid.to_u32(), graph)?;
         let tview = tview::of(&rel)?;
         let lost = !sentinel::alive(oid, rel.class()) && is_still_lost(oid);
-        let mut changed: BTreeSet<u32> =
-            tview.decisions.keys().copied().filter(|r| self.changes.contains_key(r)).collect();
+        let mut changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| changes.contains_key(r)).collect();
         if fault::on(Fault::SkipSecondRelation) {
             changed = changed.into_iter().take(1).collect();
         }
-        let of_sources = changed.iter().map(|r| (*r, self.changes[r].clone())).collect();
+        let of_sources = changed.iter().map(|r| (*r, changes[r].clone())).collect();
         srf::offer(Some(Offer { changes: of_sources, dirty: HashMap::new() }));
-        let everything = lost || self.recompute.contains(&oid.to_u32()) || self.prefers_full(&tview, &rel, &changed);
+        let everything = lost
+            || self.pending.recompute.contains(&oid.to_u32())
+            || self.prefers_full(&tview, &rel, &changed, &changes);
         let mut job = Job {
             tview: &tview,
             rel: &rel,
             changed: &changed,
-            changes: &self.changes,
-            own: is_read.then(ChangeSet::default),
+            changes: &changes,
+            own: graph.is_read(oid.to_u32()).then(ChangeSet::default),
             keep: self.on_transaction_snapshot,
             rows: 0,
             done: Counters { flushes: 1, ..Counters::default() },
@@ -232,9 +271,11 @@ impl Flush {
         if size.is_few() {
             pinned.small();
         }
-        job.follow(&ways, size, self.again)?;
-        if self.inside && (tview.adds_changes() || tview.joins()) {
+        job.follow(&ways, size, self.pending.again)?;
+        if self.inside && (everything || tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
+        } else if self.inside {
+            changes.iter().for_each(|(relid, sets)| queue::follow_again(oid.to_u32(), *relid, sets));
         }
         drop(pinned);
         if lost {
@@ -246,35 +287,43 @@ impl Flush {
                 // What was there before is not known: the difference is no change.
                 own.set_everything();
             }
-            self.publish(oid, own);
+            self.publish(oid, own, graph);
         }
         callback::set_flushing(None);
         Ok(done)
     }
 
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.
-    fn publish(&mut self, oid: pg_sys::Oid, own: ChangeSet) {
+    fn publish(&mut self, oid: pg_sys::Oid, own: ChangeSet, graph: &Graph) {
         use tviews_core::queue::Absorb;
         if own.is_empty() || fault::on(Fault::SkipCascade) {
             return;
         }
         let own = Rc::new(own);
         if self.on_transaction_snapshot {
-            queue::applied(Subject::Relation(oid.to_u32()), std::slice::from_ref(&own));
+            let only = self.only.as_ref().map(|o| &o.below);
+            let subject = pending::followed(&Subject::Relation(oid.to_u32()), only, graph);
+            queue::applied(subject, std::slice::from_ref(&own));
         }
-        self.changes.entry(oid.to_u32()).or_default().push(own);
+        if let Some(only) = &self.only {
+            let others = &*graph.readers(oid.to_u32()) - &only.below;
+            if !others.is_empty() {
+                queue::await_by(oid, Rc::new(others), Rc::clone(&own));
+            }
+        }
+        self.pending.publish(oid.to_u32(), own);
     }
 
-    fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> bool {
+    fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> bool {
         let mut rows = 0;
         // Those compare costs.
-        let mut adds = !self.again;
+        let mut adds = !self.pending.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
                 return true;
             }
             adds &= matches!(tview.decisions[relid].strategy, Strategy::Fold | Strategy::Delta);
-            for set in &self.changes[relid] {
+            for set in &changes[relid] {
                 if set.is_everything() {
                     return true;
                 }
@@ -313,7 +362,7 @@ pub(crate) struct Job<'a> {
     rel: &'a Relation,
     changed: &'a BTreeSet<u32>,
     /// Change sets by relation.
-    changes: &'a HashMap<u32, Vec<Rc<ChangeSet>>>,
+    changes: &'a Changes,
     /// Collects what changed in the TVIEW itself, when somebody reads it.
     own: Option<ChangeSet>,
     keep: bool,
@@ -335,7 +384,7 @@ impl Job<'_> {
 
     /// As everything was before the changes.
     fn snapshot_before(&self) -> Active {
-        Active::before(base::first())
+        Active::before(base::first(self.tview.oid))
     }
 
     fn snapshot(&self) -> Active {
@@ -383,7 +432,7 @@ fn is_still_lost(oid: pg_sys::Oid) -> bool {
 /// Recomputes a TVIEW and all that it is computed from, and gives it back the state that its rows lack.
 pub fn rebuild(oid: pg_sys::Oid) -> Result<()> {
     flush(Moment::Read);
-    recompute(graph::current()?.below(oid.to_u32()))?;
+    recompute(graph::current()?.below(&BTreeSet::from([oid.to_u32()])))?;
     for part in crate::catalog::stages::of(oid).into_iter().chain([oid]) {
         populate::restore_state(part)?;
     }
@@ -393,14 +442,10 @@ pub fn rebuild(oid: pg_sys::Oid) -> Result<()> {
 /// Computes TVIEWs anew and writes the differences. Nothing is pending.
 fn recompute(recompute: BTreeSet<u32>) -> Result<()> {
     let _guard = Guard::enter();
-    let mut flush = Flush {
-        changes: HashMap::new(),
-        recompute,
-        on_transaction_snapshot: false,
-        again: true,
-        inside: queue::in_flight::any(),
-    };
-    flush.run()
+    let pending = Pending::recompute(recompute);
+    let inside = queue::in_flight::any();
+    let mut flush = Flush { pending, only: None, on_transaction_snapshot: false, inside };
+    flush.run(graph::current()?)
 }
 
 pub fn end_of_transaction() {

@@ -55,7 +55,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     drop(rel);
     sentinel::raise(oid)?;
     indexes::create(oid)?;
-    super::base::set();
+    super::base::set(None);
     Ok(rows)
 }
 

@@ -88,9 +88,7 @@ impl Job<'_> {
             return self.instead();
         }
         let blind = !anchors.is_empty() || !values.is_empty();
-        if blind && !size.is_few() {
-            locks::all_keys(self.tview);
-        } else if blind && self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+        if blind && self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
             return self.without_lead();
         }
         match (&ways.fold, &ways.bag) {
@@ -117,7 +115,7 @@ impl Job<'_> {
 
     /// Recomputes everything, with the relations locked as for adding.
     pub(super) fn instead(&mut self) -> Result<()> {
-        locks::all_keys(self.tview);
+        locks::everything(self.tview);
         self.full()
     }
 }

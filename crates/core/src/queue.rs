@@ -3,6 +3,8 @@
 //! Invariant: at any moment the pending changes are exactly those of the live sub-transactions that no live
 //! flush has consumed. So an abort of a sub-transaction discards its own changes, and brings back what a flush
 //! inside it had consumed from the levels below (the writes of that flush are undone by the server).
+//! A flush that is about some of those who wait for a key's changes hands the set on to the others: the same set, pending under another key,
+//! at the flush's own level. So it goes when the flush is rolled back, and what it was made of comes back.
 //! Sets are summed when something is added or taken, never when a (sub)transaction ends: that moves no set, and cannot fail.
 //! Called by the extension's transaction callbacks, by capture and by flush.
 
@@ -26,6 +28,16 @@ struct Held<K, C> {
     consumed: Option<u32>,
 }
 
+/// What a flush does with the pending changes of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate<K> {
+    /// They stay as they are.
+    Leave,
+    Take,
+    /// They are taken, and go on pending under this key.
+    Share(K),
+}
+
 /// Changes by key (a base relation), by sub-transaction.
 pub struct Queue<K, C> {
     held: BySubxact<Held<K, C>>,
@@ -39,7 +51,7 @@ impl<K, C> Default for Queue<K, C> {
     }
 }
 
-impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
+impl<K: Ord + Clone, C: Absorb> Queue<K, C> {
     /// Whether nothing at all is pending. Cheap: called at every statement.
     pub fn is_empty(&self) -> bool {
         self.pending == 0
@@ -47,10 +59,10 @@ impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
 
     /// Changes `key` at nesting level `depth` through `f`; a set that `f` leaves empty is forgotten.
     pub fn change(&mut self, depth: u32, key: K, f: impl FnOnce(&mut C)) {
-        self.sum(Some(key), |older, newer| 2 * newer >= older);
+        self.sum(Some(&key), |older, newer| 2 * newer >= older);
         let open = |level: u32, held: &Held<K, C>| level == depth && held.key == key && held.consumed.is_none();
         if !self.held.iter_mut().any(|(level, held)| open(level, held) && Rc::get_mut(&mut held.set).is_some()) {
-            self.held.push(depth, Held { key, set: Rc::default(), consumed: None });
+            self.held.push(depth, Held { key: key.clone(), set: Rc::default(), consumed: None });
             self.pending += 1;
         }
         let newest = self.held.iter_mut().rev().filter(|(level, held)| open(*level, held));
@@ -65,21 +77,51 @@ impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
     pub fn peek(&self) -> BTreeMap<K, Vec<Rc<C>>> {
         let mut all: BTreeMap<K, Vec<Rc<C>>> = BTreeMap::new();
         for (_, held) in self.held.iter().filter(|(_, held)| held.consumed.is_none()) {
-            all.entry(held.key).or_default().push(Rc::clone(&held.set));
+            all.entry(held.key.clone()).or_default().push(Rc::clone(&held.set));
         }
         all
     }
 
+    /// Whether changes of such a key are pending.
+    pub fn any(&self, mut such: impl FnMut(&K) -> bool) -> bool {
+        self.held.iter().any(|(_, held)| held.consumed.is_none() && such(&held.key))
+    }
+
     /// Takes all pending changes for a flush at nesting level `depth`: for each key one set for each level at most.
     pub fn take(&mut self, depth: u32) -> BTreeMap<K, Vec<Rc<C>>> {
-        self.sum(None, |_, _| true);
-        let all = self.peek();
+        self.take_some(depth, |_| Fate::Take)
+    }
+
+    /// Takes the pending changes of some keys, as `take` does.
+    pub fn take_some(&mut self, depth: u32, fate: impl Fn(&K) -> Fate<K>) -> BTreeMap<K, Vec<Rc<C>>> {
+        let fates: BTreeMap<K, Fate<K>> = self.peek().into_keys().map(|key| (key.clone(), fate(&key))).collect();
+        for (key, _) in fates.iter().filter(|(_, fate)| **fate != Fate::Leave) {
+            self.sum(Some(key), |_, _| true);
+        }
+        let mut taken = self.peek();
+        taken.retain(|key, _| fates.get(key).is_some_and(|fate| *fate != Fate::Leave));
         self.held.retain(|level, held| {
-            held.consumed.get_or_insert(depth);
-            level < depth
+            if taken.contains_key(&held.key) {
+                held.consumed.get_or_insert(depth);
+            }
+            held.consumed.is_none() || level < depth
         });
-        self.pending = 0;
-        all
+        self.count();
+        for (key, sets) in &taken {
+            if let Some(Fate::Share(heir)) = fates.get(key) {
+                for set in sets {
+                    self.put(depth, heir.clone(), Rc::clone(set));
+                }
+            }
+        }
+        taken
+    }
+
+    /// Adds a set that others may share.
+    pub fn put(&mut self, depth: u32, key: K, set: Rc<C>) {
+        self.held.push(depth, Held { key: key.clone(), set, consumed: None });
+        self.pending += 1;
+        self.sum(Some(&key), |older, newer| 2 * newer >= older);
     }
 
     /// The sub-transaction at `depth` has been released into the one below.
@@ -112,32 +154,37 @@ impl<K: Ord + Copy, C: Absorb> Queue<K, C> {
 
     /// Sums neighbours, pending sets of one level and key, for which `worth(length of the older, length of the newer)` is true. A sum is
     /// complete before it takes the place of what it is made of: should it fail, nothing has changed.
-    fn sum(&mut self, key: Option<K>, worth: impl Fn(usize, usize) -> bool) {
+    fn sum(&mut self, key: Option<&K>, worth: impl Fn(usize, usize) -> bool) {
         while self.pending > 1 {
-            let Some((level, older, newer)) = self.neighbours(key, &worth) else { break };
+            let Some((level, key, older, newer)) = self.neighbours(key, &worth) else { break };
             let mut sum = C::default();
             sum.absorb(&older);
             sum.absorb(&newer);
             let sum = Rc::new(sum);
+            // The same set may be pending for another key, or be kept for a rollback.
+            let is = |l: u32, held: &Held<K, C>, set: &Rc<C>| {
+                l == level && held.consumed.is_none() && held.key == key && Rc::ptr_eq(&held.set, set)
+            };
+            self.held.retain(|l, held| !is(l, held, &newer));
             for (l, held) in self.held.iter_mut() {
-                if l == level && Rc::ptr_eq(&held.set, &older) {
+                if is(l, held, &older) {
                     held.set = Rc::clone(&sum);
                 }
             }
-            self.held.retain(|_, held| !Rc::ptr_eq(&held.set, &newer) && !held.set.is_empty());
+            self.held.retain(|l, held| !is(l, held, &sum) || !held.set.is_empty());
             self.count();
         }
     }
 
-    fn neighbours(&self, key: Option<K>, worth: impl Fn(usize, usize) -> bool) -> Option<(u32, Rc<C>, Rc<C>)> {
-        let mut last: BTreeMap<K, (u32, &Rc<C>)> = BTreeMap::new();
+    fn neighbours(&self, key: Option<&K>, worth: impl Fn(usize, usize) -> bool) -> Option<(u32, K, Rc<C>, Rc<C>)> {
+        let mut last: BTreeMap<&K, (u32, &Rc<C>)> = BTreeMap::new();
         let pending = self.held.iter().filter(|(_, held)| held.consumed.is_none());
-        for (level, held) in pending.filter(|(_, held)| key.is_none_or(|k| k == held.key)) {
-            if let Some((l, older)) = last.insert(held.key, (level, &held.set))
+        for (level, held) in pending.filter(|(_, held)| key.is_none_or(|k| *k == held.key)) {
+            if let Some((l, older)) = last.insert(&held.key, (level, &held.set))
                 && l == level
                 && worth(older.len(), held.set.len())
             {
-                return Some((level, Rc::clone(older), Rc::clone(&held.set)));
+                return Some((level, held.key.clone(), Rc::clone(older), Rc::clone(&held.set)));
             }
         }
         None
@@ -233,6 +280,78 @@ mod tests {
                 let mut want = model.clone();
                 want.sort();
                 prop_assert_eq!(pending(&q), want);
+            }
+        }
+    }
+
+    /// A relation, and those who wait for its changes, as bits.
+    type Waiting = (u8, u8);
+    const ALL: u8 = 0b111;
+
+    fn for_some(readers: u8) -> impl Fn(&Waiting) -> Fate<Waiting> {
+        move |(relation, waiting)| match waiting & !readers {
+            rest if rest == *waiting => Fate::Leave,
+            0 => Fate::Take,
+            rest => Fate::Share((*relation, rest)),
+        }
+    }
+
+    fn pending_for(sets: &BTreeMap<Waiting, Vec<Rc<Bag>>>, reader: usize) -> Vec<u32> {
+        let its = sets.iter().filter(|((_, waiting), _)| waiting & (1 << reader) != 0);
+        let mut v: Vec<u32> = its.flat_map(|(_, sets)| sets).flat_map(|b| b.0.clone()).collect();
+        v.sort();
+        v
+    }
+
+    #[test]
+    fn what_is_shared_is_not_copied() {
+        let mut q: Queue<Waiting, Bag> = Queue::default();
+        q.change(1, (7, ALL), |b| b.0.push(1));
+        let taken = q.take_some(1, for_some(0b001));
+        assert!(Rc::ptr_eq(&taken[&(7, ALL)][0], &q.peek()[&(7, 0b110)][0]));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Read {
+        Change(u8),
+        Flush(u8),
+        Begin,
+        Release,
+        Rollback,
+    }
+
+    proptest! {
+        /// Flushes for some readers, against a model that keeps for every reader what it has not followed, copied at every savepoint.
+        #[test]
+        fn like_a_queue_for_each(ops in proptest::collection::vec(prop_oneof![
+            3 => (0u8..2).prop_map(Read::Change), 3 => (1u8..=ALL).prop_map(Read::Flush),
+            2 => Just(Read::Begin), 1 => Just(Read::Release), 1 => Just(Read::Rollback)
+        ], 0..60)) {
+            let mut q: Queue<Waiting, Bag> = Queue::default();
+            let mut model: [Vec<u32>; 3] = Default::default();
+            let mut saved: Vec<[Vec<u32>; 3]> = Vec::new();
+            for (n, op) in ops.iter().enumerate() {
+                let depth = saved.len() as u32 + 1;
+                match op {
+                    Read::Change(r) => {
+                        q.change(depth, (*r, ALL), |b| b.0.push(n as u32));
+                        model.iter_mut().for_each(|m| m.push(n as u32));
+                    }
+                    Read::Flush(readers) => {
+                        let taken = q.take_some(depth, for_some(*readers));
+                        for (reader, waiting) in model.iter_mut().enumerate().filter(|(i, _)| readers & (1 << i) != 0) {
+                            prop_assert_eq!(&pending_for(&taken, reader), &*waiting);
+                            waiting.clear();
+                        }
+                    }
+                    Read::Begin => saved.push(model.clone()),
+                    Read::Release => if saved.pop().is_some() { q.sub_commit(depth); },
+                    Read::Rollback => if let Some(before) = saved.pop() { q.sub_abort(depth); model = before; },
+                }
+                for (reader, waiting) in model.iter().enumerate() {
+                    prop_assert_eq!(&pending_for(&q.peek(), reader), waiting);
+                }
+                prop_assert_eq!(q.is_empty(), model.iter().all(Vec::is_empty));
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::analyze::fold::{Fold, Output};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
-use crate::pg::spi::Rows;
+use crate::pg::values;
 use crate::refresh::keyed::hash_value;
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};
@@ -91,9 +91,18 @@ impl<'a> Groups<'a> {
     }
 
     /// The hashes by which the groups' keys are locked, over some of the grouping columns.
-    pub fn lock_hashes(&self, positions: Vec<usize>) -> BTreeSet<u32> {
+    pub fn lock_hashes(&self, positions: &[usize]) -> BTreeSet<u32> {
         // SAFETY: values of the key types.
-        self.groups.iter().map(|g| unsafe { self.lock_hash(g, &positions) }).collect()
+        self.groups.iter().map(|g| unsafe { self.lock_hash(g, positions) }).collect()
+    }
+
+    /// The key of a group with this hash.
+    pub fn words(&self, hash: u32, positions: &[usize]) -> Option<String> {
+        // SAFETY: values of the key types.
+        let group = self.groups.iter().find(|g| unsafe { self.lock_hash(g, positions) } == hash)?;
+        let values = positions.iter().map(|p| (self.fold.key_types[*p].0, group.key[*p]));
+        // SAFETY: as above.
+        Some(unsafe { values::of_row(values) })
     }
 
     unsafe fn lock_hash(&self, group: &Group, positions: &[usize]) -> u32 {
@@ -122,23 +131,10 @@ impl<'a> Groups<'a> {
         unsafe { self.by_hash.get(&hash)?.iter().copied().find(|g| self.same(&self.groups[*g].key, key)) }
     }
 
-    /// Adds weighted rows: weight, keys, arguments, conditions. Arguments are kept in `batch` until they are taken in.
+    /// Adds a weighted row by its columns: weight, keys, arguments, conditions. Arguments are kept in `batch` until they are taken in.
     ///
     /// # Safety
-    /// The rows have these columns.
-    pub unsafe fn add(&mut self, rows: &Rows, batch: &Arena) {
-        // SAFETY: The rows have these columns, as the caller promises.
-        unsafe {
-            for row in 0..rows.len() {
-                self.add_row(|i| rows.get(row, i), batch);
-            }
-        }
-    }
-
-    /// Adds one, by its columns.
-    ///
-    /// # Safety
-    /// As `add`.
+    /// The row has these columns.
     pub unsafe fn add_row(&mut self, get: impl Fn(usize) -> Option<Datum>, batch: &Arena) {
         // SAFETY: `get` gives values of the fold's input types, alive until the batch ends.
         unsafe {

@@ -35,10 +35,6 @@ use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// Rows that are fetched at once. As many as work_mem holds are taken in together: their new groups are looked up with one
-/// query, which may scan the TVIEW for them.
-const FETCH: i64 = 1000;
-
 /// After how many rows memory is looked at.
 const LOOK: usize = 256;
 
@@ -64,50 +60,25 @@ impl Job<'_> {
                     return self.without_lead();
                 };
                 if !fits {
-                    // Nobody may hold some keys who waits for all: none are held yet.
                     drop(groups);
                     drop(arena);
-                    locks::all_keys(self.tview);
-                    return self.fold_in_parts(sql, keyed, size);
+                    return self.fold_in_parts(sql, keyed, size, parts::MANY);
                 }
                 if groups.is_empty() {
                     return Ok(());
                 }
-                locks::keys(self.tview, &groups.lock_hashes(self.key_positions()));
+                let positions = self.key_positions();
+                let words = |hash| groups.words(hash, &positions);
+                locks::keys(self.tview, &groups.lock_hashes(&positions), &words);
                 let snapshot = self.snapshot();
                 self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
                 // SAFETY: everything the groups hold lives in the arena.
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
             }
-            _ if self.folds_in_parts() => {
-                locks::all_keys(self.tview);
-                return self.fold_in_parts(sql, keyed, size);
-            }
-            _ if sql.delta.before.is_some() => {
-                locks::all_keys(self.tview);
-                let Some(fits) = self.lead(|job| job.collect(&mut groups, &arena, sql, size))? else {
-                    return self.without_lead();
-                };
-                if !fits {
-                    drop(groups);
-                    drop(arena);
-                    return self.fold_in_parts(sql, keyed, size);
-                }
-                let snapshot = self.snapshot();
-                self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
-                // SAFETY: as above.
-                arena.enter(|| unsafe { groups.take_in() });
-                snapshot
-            }
             _ => {
-                locks::all_keys(self.tview);
-                let snapshot = self.snapshot();
-                if self.lead(|job| job.stream(&mut groups, &arena, sql, &snapshot, size))?.is_none() {
-                    drop(snapshot);
-                    return self.without_lead();
-                }
-                snapshot
+                let parts = if self.needs_parts(self.rows) { parts::MANY } else { 1 };
+                return self.fold_in_parts(sql, keyed, size, parts);
             }
         };
         self.done.dirty_keys += groups.len() as u64;
@@ -145,34 +116,6 @@ impl Job<'_> {
             }
         }
         Ok(fits)
-    }
-
-    /// Batch by batch, so that memory beyond work_mem depends on the number of groups and not on that of rows.
-    fn stream(
-        &mut self,
-        groups: &mut Groups,
-        arena: &Arena,
-        sql: &FoldSql,
-        snapshot: &Active,
-        size: Size,
-    ) -> Result<()> {
-        let Some(bulk) = &sql.bulk else { return Ok(()) };
-        let session = Session::open();
-        let plan = self.choose(&session, bulk, size)?.plan;
-        let mut outcome = Ok(());
-        let mut batch = arena.enter(Arena::current);
-        session.stream(&plan, FETCH, |rows| {
-            if outcome.is_err() {
-                return;
-            }
-            // SAFETY: rows are as the text of the delta has them.
-            arena.enter(|| unsafe { groups.add(rows, &batch) });
-            if batch.size() + groups.waiting_size() > memory::work_mem() {
-                outcome = self.take_in(groups, arena, &batch, &sql.lookup, snapshot);
-                batch = arena.enter(Arena::current);
-            }
-        });
-        outcome.and_then(|()| self.take_in(groups, arena, &batch, &sql.lookup, snapshot))
     }
 
     /// Takes the rows that wait into the states of their groups.

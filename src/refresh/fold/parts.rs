@@ -1,8 +1,10 @@
-//! A fold of more rows than memory holds: they are written to disk in parts by the TVIEW's key, and one part after the other is folded.
+//! A fold of many rows: they wait, on disk beyond work_mem, until it is known which keys there are and these are locked. More rows than memory
+//! holds are written in parts by the TVIEW's key, and one part after the other is folded.
 //!
 //! Invariant: all rows of a key are in one part, in the order in which the SQL gives them, so a group is looked up, and written, once, and a
 //! group that goes does so before another one with the same key comes.
-//! Called by the strategy when all keys are locked.
+//! The keys are locked before a stored row is read, one by one or, beyond the setting, all of them: nothing of them is locked yet.
+//! Called by the strategy.
 
 use super::FoldSql;
 use super::group::Groups;
@@ -11,38 +13,48 @@ use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
 use crate::pg::spi::Session;
-use crate::refresh::Job;
 use crate::refresh::keyed::KeyedSql;
 use crate::refresh::rows::Rows;
 use crate::refresh::tview::Size;
+use crate::refresh::{Job, locks};
 use pgrx::pg_sys::{self, Datum};
+use std::collections::BTreeSet;
 
-/// How many parts there are on disk.
-const PARTS: usize = 64;
+/// How many parts there are of more rows than memory holds.
+pub(super) const MANY: usize = 64;
 
 /// What a row takes in memory with its group, when there is one for each.
 const BYTES: usize = 400;
 
 impl Job<'_> {
-    /// Whether the rows that changed may need more memory than a hash table of the server may take.
-    pub(super) fn folds_in_parts(&self) -> bool {
-        !self.key_positions().is_empty() && self.rows * BYTES > memory::hash_mem()
+    /// Whether so many rows may need more memory than a hash table of the server may take.
+    pub(super) fn needs_parts(&self, rows: usize) -> bool {
+        !self.key_positions().is_empty() && rows * BYTES > memory::hash_mem()
     }
 
-    pub(super) fn fold_in_parts(&mut self, sql: &FoldSql, keyed: Option<&KeyedSql>, size: Size) -> Result<()> {
+    pub(super) fn fold_in_parts(
+        &mut self,
+        sql: &FoldSql,
+        keyed: Option<&KeyedSql>,
+        size: Size,
+        number: usize,
+    ) -> Result<()> {
         let tview = self.tview;
         let Some(fold) = &tview.fold else { return Err(Error::Internal("no fold".into())) };
-        if self.may_meet() {
+        if number > 1 && self.may_meet() {
             // Parts are written one after the other.
             return self.instead();
         }
-        // SAFETY: the descriptor lives in the current context, as the rows do.
-        let mut parts: Vec<Rows> = unsafe {
-            let desc = descriptor(fold);
-            (0..PARTS).map(|_| Rows::new(desc).among(PARTS)).collect()
-        };
-        if self.lead(|job| job.divide(&mut parts, fold, sql, size))?.is_none() {
+        let mut parts = empty(fold, number);
+        let Some(hashes) = self.lead(|job| job.divide(&mut parts, fold, sql, size))? else {
             return self.without_lead();
+        };
+        if !hashes.is_empty() {
+            locks::keys(tview, &hashes, &locks::unknown);
+        }
+        let rows = parts.iter().map(Rows::len).sum();
+        if number == 1 && self.needs_parts(rows) && !self.may_meet() {
+            parts = self.split(parts, fold);
         }
         for part in parts.into_iter().filter(|part| part.len() > 0) {
             self.fold_part(part, fold, sql, keyed, size)?;
@@ -50,7 +62,28 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn divide(&mut self, parts: &mut [Rows], fold: &Fold, sql: &FoldSql, size: Size) -> Result<()> {
+    /// Divides rows that turn out to be many.
+    fn split(&self, all: Vec<Rows>, fold: &Fold) -> Vec<Rows> {
+        let positions = self.key_positions();
+        let mut parts = empty(fold, MANY);
+        let n = width(fold);
+        let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);
+        for mut rows in all {
+            // SAFETY: one value for each attribute; the row lives until the next one is asked for.
+            while unsafe { rows.next(&mut values, &mut nulls) } {
+                // SAFETY: as above.
+                unsafe {
+                    let hash = Groups::hash_of(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
+                    parts[hash as usize % MANY].put(&values, &nulls);
+                }
+            }
+        }
+        parts
+    }
+
+    /// Computes the rows of the delta; returns the hashes of their keys.
+    fn divide(&mut self, parts: &mut [Rows], fold: &Fold, sql: &FoldSql, size: Size) -> Result<BTreeSet<u32>> {
+        let mut hashes = BTreeSet::new();
         let positions = self.key_positions();
         let now = if sql.delta.before.is_some() { &sql.delta.now } else { &sql.bulk };
         for (text, before) in [(now, false), (&sql.delta.before, true)] {
@@ -61,10 +94,12 @@ impl Job<'_> {
             // SAFETY: rows are as the text of the delta has them.
             session.each(&plan, &mut |values, nulls| unsafe {
                 let hash = Groups::hash_of(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
-                parts[hash as usize % PARTS].put(values, nulls);
+                locks::note(&mut hashes, hash);
+                let part = hash as usize % parts.len();
+                parts[part].put(values, nulls);
             });
         }
-        Ok(())
+        Ok(hashes)
     }
 
     fn fold_part(
@@ -79,7 +114,7 @@ impl Job<'_> {
         // SAFETY: the groups live in the arena, which outlives them.
         let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
         let snapshot = self.snapshot();
-        let n = 1 + fold.key_types.len() + fold.arg_types.len() + fold.filter_count;
+        let n = width(fold);
         let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);
         let mut batch = arena.enter(Arena::current);
         // SAFETY: one value for each attribute of the part.
@@ -95,6 +130,19 @@ impl Job<'_> {
         self.done.dirty_keys += groups.len() as u64;
         self.write_groups(&mut groups, &arena, keyed, snapshot, size)
     }
+}
+
+fn empty(fold: &Fold, number: usize) -> Vec<Rows> {
+    // SAFETY: the descriptor lives in the current context, as the rows do.
+    unsafe {
+        let desc = descriptor(fold);
+        (0..number).map(|_| Rows::new(desc).among(number)).collect()
+    }
+}
+
+/// Columns of the rows that the text of a delta has.
+fn width(fold: &Fold) -> usize {
+    1 + fold.key_types.len() + fold.arg_types.len() + fold.filter_count
 }
 
 /// Of the rows that the text of a delta has: weight, keys, arguments, conditions.
