@@ -36,7 +36,6 @@ faults! {
     IgnoreTrees c"ignore_trees",
     IgnoreFunctions c"ignore_functions",
     // flush
-    SumFollowed c"sum_followed",
     SkipSecondRelation c"skip_second_relation",
     SkipCascade c"skip_cascade",
     SkipFlushBeforeReads c"skip_flush_before_reads",

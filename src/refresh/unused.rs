@@ -13,7 +13,6 @@ use super::graph::Graph;
 use super::tview;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::Result;
-use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::slot;
 use crate::queue::changes::ChangeSet;
@@ -31,7 +30,7 @@ pub(super) fn without(
     relid: u32,
     graph: &Graph,
 ) -> Result<Vec<Rc<ChangeSet>>> {
-    if apart && sets.len() > 1 && !fault::on(Fault::SumFollowed) {
+    if apart && sets.len() > 1 {
         let each = sets.into_iter().map(|set| without(vec![set], apart, tview, relid, graph));
         return Ok(each.collect::<Result<Vec<_>>>()?.concat());
     }

@@ -21,7 +21,6 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "lose_prepared" => &[Hazard::PreparedCommit],
         "ignore_in_flight" => &[Hazard::PeekInWrite],
         "forget_who_waits" | "one_moment" => &[Hazard::ReadInside],
-        "sum_followed" => &[Hazard::SnapshotRead],
         "ignore_trees" => &[Hazard::DetachOnly, Hazard::Inherit, Hazard::TriggersOff],
         "ignore_functions" => &[Hazard::BodyReplaced],
         "skip_cascade" => &[Hazard::TviewSource],
