@@ -111,6 +111,14 @@ ALTER FUNCTION ll_to_earth SET search_path = names;
 CREATE TVIEW pos AS SELECT id, ll_to_earth(x, x) AS e FROM t;
 UPDATE t SET x = x + 1;
 SELECT * FROM tviews.verify('pos');
+-- a function that a TVIEW calls loses them
+ALTER FUNCTION ll_to_earth RESET search_path;
+CREATE FUNCTION later(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
+CREATE TVIEW of_later AS SELECT id, later(a) AS c FROM t;
+CREATE OR REPLACE FUNCTION later(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT helper($1)';
+CREATE OR REPLACE FUNCTION later(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT names.helper($1)';
+UPDATE t SET x = x + 1, a = a + 1;
+SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('pos', 'of_later');
 
 SET client_min_messages = warning;
 DROP SCHEMA names, names_other, names_low CASCADE;

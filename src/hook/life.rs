@@ -17,6 +17,7 @@ use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::{list, name};
 use crate::queue;
+use crate::refresh::populate;
 use crate::tam;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -405,12 +406,15 @@ pub fn function_changed(function: pg_sys::Oid) {
     }
 }
 
-/// After the statement: a function that is volatile by now is refused, as at CREATE TVIEW.
+/// After the statement: a function that is volatile by now, or does not find its names, is refused, as at CREATE TVIEW.
 pub fn functions_changed() -> Result<()> {
     let callers = CALLERS.take();
     if !callers.is_empty() {
         // SAFETY: makes the statement's catalog changes visible.
         unsafe { pg_sys::CommandCounterIncrement() };
     }
-    callers.into_iter().map(pg_sys::Oid::from).try_for_each(redefine::check)
+    callers.into_iter().map(pg_sys::Oid::from).try_for_each(|tview| {
+        redefine::check(tview)?;
+        populate::check_functions(tview)
+    })
 }

@@ -185,6 +185,14 @@ fn check_mode(tview: &Tview) -> Result<()> {
     Ok(())
 }
 
+/// As `check_bodies`, for a TVIEW that calls a function which has changed.
+pub fn check_functions(oid: pg_sys::Oid) -> Result<()> {
+    match Relation::open(oid, pg_sys::AccessShareLock) {
+        Some(rel) if rel.class().relispopulated => check_bodies(&*tview::of(&rel)?, &rel),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the functions of the query find their names, which nobody asks when there are no rows.
 fn check_bodies(tview: &Tview, rel: &Relation) -> Result<()> {
     let pinned = Pinned::new(tview.owner);
