@@ -7,7 +7,6 @@
 //! Invariant: the same rows. A merged column that is grouped by can be written as what it stands for in sub-queries, too: the
 //! parser itself looks at it like that (parse_agg.c, parseCheckAggregates). Called by load, for every query.
 
-use crate::pg::error::Error;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
@@ -79,8 +78,12 @@ unsafe fn refuse_rows(query: *mut pg_sys::Query) {
         });
         if let Some(at) = found {
             let hint = "Use the rows of the relations that it joins.";
-            Error::unsupported("the row of a join cannot be maintained where an outer join null-extends it", at, hint)
-                .raise();
+            crate::pg::error::Error::unsupported(
+                "the row of a join cannot be maintained where an outer join null-extends it",
+                at,
+                hint,
+            )
+            .raise();
         }
     }
 }

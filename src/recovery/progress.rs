@@ -77,5 +77,5 @@ fn recovery(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
             since,
         ]
     };
-    arguments.rows(runs.then(row).into_iter())
+    arguments.rows(runs.then(row))
 }
