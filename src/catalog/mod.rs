@@ -12,6 +12,7 @@ pub mod stages;
 pub mod table;
 
 use crate::pg::error::Result;
+use crate::pg::relation::Relation;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use table::Table;
 
@@ -39,6 +40,30 @@ pub fn sources(keep: impl Fn(&Source) -> bool) -> Vec<Source> {
                 found.push(source);
             }
         });
+    }
+    found
+}
+
+/// All materialized views that are stored in our access method: TVIEWs, those that read no relation among them, and stages.
+pub fn stored() -> Vec<u32> {
+    let mut found = Vec::new();
+    // SAFETY: a scan of a catalog; the form is read while the tuple lives.
+    unsafe {
+        let Some(rel) = Relation::open(pg_sys::RelationRelationId, pg_sys::AccessShareLock) else { return found };
+        let none = std::ptr::null_mut();
+        let scan = pg_sys::systable_beginscan(rel.raw(), pg_sys::InvalidOid, false, none, 0, std::ptr::null_mut());
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+            if form.relkind as u8 == pg_sys::RELKIND_MATVIEW {
+                found.push(form.oid.to_u32());
+            }
+        }
+        pg_sys::systable_endscan(scan);
+        found.retain(|t| crate::tam::is_tview(pg_sys::Oid::from(*t)));
     }
     found
 }

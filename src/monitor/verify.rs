@@ -53,10 +53,8 @@ fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
 
 /// All TVIEWs, by name.
 pub fn tviews() -> Vec<pg_sys::Oid> {
-    let mut oids: Vec<u32> = catalog::sources(|_| true).into_iter().map(|s| s.tview.to_u32()).collect();
+    let mut oids = catalog::stored();
     oids.retain(|o| !catalog::stages::is_stage(pg_sys::Oid::from(*o)));
-    oids.sort_unstable();
-    oids.dedup();
     let mut named: Vec<(String, pg_sys::Oid)> = oids
         .into_iter()
         .filter_map(|o| name::relation(pg_sys::Oid::from(o)).map(|n| (n, pg_sys::Oid::from(o))))

@@ -5,7 +5,6 @@ use crate::catalog::{self, sentinel};
 use crate::pg::relation::Relation;
 use crate::pg::{name, original};
 use crate::refresh::{self, graph};
-use crate::tam;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{FromDatum, PgTryBuilder, pg_guard, pg_sys};
 use std::ffi::{CString, c_int};
@@ -49,37 +48,13 @@ fn lost() -> Vec<pg_sys::Oid> {
         return Vec::new();
     }
     let graph = crate::pg::error::or_raise(graph::current());
-    let without_sources = tviews().into_iter().filter(|t| !graph.reads_others(*t));
+    let without_sources = catalog::stored().into_iter().filter(|t| !graph.reads_others(*t));
     let all = without_sources.chain(graph.order.iter().copied()).map(pg_sys::Oid::from);
     all.filter(|t| Relation::open(*t, pg_sys::AccessShareLock).is_some_and(|r| is_lost(&r))).collect()
 }
 
 fn is_lost(rel: &Relation) -> bool {
     rel.class().relispopulated && !sentinel::alive(rel.oid(), rel.class())
-}
-
-/// All relations that are stored in our access method.
-fn tviews() -> Vec<u32> {
-    let mut found = Vec::new();
-    // SAFETY: a scan of a catalog; the form is read while the tuple lives.
-    unsafe {
-        let Some(rel) = Relation::open(pg_sys::RelationRelationId, pg_sys::AccessShareLock) else { return found };
-        let none = std::ptr::null_mut();
-        let scan = pg_sys::systable_beginscan(rel.raw(), pg_sys::InvalidOid, false, none, 0, std::ptr::null_mut());
-        loop {
-            let tuple = pg_sys::systable_getnext(scan);
-            if tuple.is_null() {
-                break;
-            }
-            let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
-            if form.relkind as u8 == pg_sys::RELKIND_MATVIEW {
-                found.push(form.oid.to_u32());
-            }
-        }
-        pg_sys::systable_endscan(scan);
-        found.retain(|t| tam::is_tview(pg_sys::Oid::from(*t)));
-    }
-    found
 }
 
 fn one(tview: pg_sys::Oid) {
