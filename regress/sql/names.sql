@@ -100,25 +100,13 @@ SET ROLE names_low;
 CREATE TVIEW names_low.no AS SELECT id, goes_far(a) AS a FROM t;
 RESET ROLE;
 
--- earthdistance, as it was before its functions were written in the SQL standard's syntax
-SET client_min_messages = warning;
-CREATE EXTENSION cube SCHEMA names;
-CREATE EXTENSION earthdistance SCHEMA names VERSION '1.1';
-RESET client_min_messages;
-CREATE TVIEW pos AS SELECT id, ll_to_earth(x, x) AS e FROM t;
-CREATE TVIEW near AS SELECT a.id, b.id AS other FROM t a JOIN t b ON earth_box(ll_to_earth(a.x, a.x), 1e5) @> ll_to_earth(b.x, b.x);
-ALTER FUNCTION ll_to_earth SET search_path = names;
-CREATE TVIEW pos AS SELECT id, ll_to_earth(x, x) AS e FROM t;
-UPDATE t SET x = x + 1;
-SELECT * FROM tviews.verify('pos');
 -- a function that a TVIEW calls loses them
-ALTER FUNCTION ll_to_earth RESET search_path;
 CREATE FUNCTION later(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
 CREATE TVIEW of_later AS SELECT id, later(a) AS c FROM t;
 CREATE OR REPLACE FUNCTION later(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT helper($1)';
 CREATE OR REPLACE FUNCTION later(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT names.helper($1)';
-UPDATE t SET x = x + 1, a = a + 1;
-SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('pos', 'of_later');
+UPDATE t SET a = a + 1;
+SELECT tview, ok FROM tviews.verify_all() WHERE tview::text = 'of_later';
 
 SET client_min_messages = warning;
 DROP SCHEMA names, names_other, names_low CASCADE;
