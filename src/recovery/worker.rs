@@ -30,43 +30,45 @@ pub extern "C-unwind" fn pg_tviews_recovery(argument: pg_sys::Datum) {
         let (user, origin) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
         pg_sys::SetConfigOption(c"lock_timeout".as_ptr(), c"0".as_ptr(), user, origin);
     }
-    let lost = in_transaction(lost).unwrap_or_default();
+    let lost = in_transaction("TVIEWs that were lost could not be looked for", lost).unwrap_or_default();
     if lost.is_empty() {
         return;
     }
     progress::begin(lost.len());
-    for tview in lost {
+    for (tview, name) in lost {
         progress::at(tview);
-        progress::finished(in_transaction(|| one(tview)).is_some());
+        let failure = format!("TVIEW {name} was lost and could not be computed anew");
+        progress::finished(in_transaction(&failure, || one(tview, &name)).is_some());
     }
     progress::end();
 }
 
 /// The lost TVIEWs, stages among them, those that others read first.
-fn lost() -> Vec<pg_sys::Oid> {
+fn lost() -> Vec<(pg_sys::Oid, String)> {
     if !catalog::installed() {
         return Vec::new();
     }
     let graph = crate::pg::error::or_raise(graph::current());
     let without_sources = catalog::stored().into_iter().filter(|t| !graph.reads_others(*t));
     let all = without_sources.chain(graph.order.iter().copied()).map(pg_sys::Oid::from);
-    all.filter(|t| Relation::open(*t, pg_sys::AccessShareLock).is_some_and(|r| is_lost(&r))).collect()
+    let lost = all.filter(|t| Relation::open(*t, pg_sys::AccessShareLock).is_some_and(|r| is_lost(&r)));
+    lost.map(|t| (t, name::relation(t).unwrap_or_default())).collect()
 }
 
 fn is_lost(rel: &Relation) -> bool {
     rel.class().relispopulated && !sentinel::alive(rel.oid(), rel.class())
 }
 
-fn one(tview: pg_sys::Oid) {
-    let doing = format!("computing TVIEW {} anew", name::relation(tview).unwrap_or_default());
+fn one(tview: pg_sys::Oid, name: &str) {
+    let doing = format!("computing TVIEW {name} anew");
     let doing = CString::new(doing).unwrap_or_default();
     // SAFETY: the text is copied.
     unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, doing.as_ptr()) };
     crate::pg::error::or_raise(refresh::recover(tview));
 }
 
-/// Runs `f` in a transaction of its own; None after an error, which is in the log then.
-fn in_transaction<T>(f: impl FnOnce() -> T) -> Option<T> {
+/// Runs `f` in a transaction of its own; None after an error, which is in the log then, behind `failure`.
+fn in_transaction<T>(failure: &str, f: impl FnOnce() -> T) -> Option<T> {
     // SAFETY: transactions are begun and ended where none is open; a snapshot is popped by whoever pushed it.
     unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
@@ -79,7 +81,7 @@ fn in_transaction<T>(f: impl FnOnce() -> T) -> Option<T> {
             Some(result)
         });
         let result = PgTryBuilder::new(work).catch_others(|cause| {
-            report(&cause);
+            report(failure, &cause);
             None
         });
         let result = result.execute();
@@ -93,10 +95,10 @@ fn in_transaction<T>(f: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-fn report(cause: &CaughtError) {
+fn report(failure: &str, cause: &CaughtError) {
     let message = match cause {
         CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => report.message().to_string(),
         CaughtError::RustPanic { ereport, .. } => ereport.message().to_string(),
     };
-    pgrx::log!("a TVIEW that was lost could not be computed anew: {message}");
+    pgrx::log!("{failure}: {message}");
 }
