@@ -22,7 +22,9 @@ impl Run<'_> {
             if self.mode.verbose || (state(&e) != "42P01" && std::env::var_os("SHOW_ILLEGAL").is_some()) {
                 println!("-- not legal: {}\n--   {}", describe(&e), v.query.sql);
             }
-            if state(&e) == "closed" || state(&e).starts_with("XX") {
+            // findings/row_of_named_join_in_aggregate.sh
+            let known = describe(&e).contains("unsupported join alias expression");
+            if state(&e) == "closed" || state(&e).starts_with("XX") && !known {
                 return Ok(
                     self.fail(format!("plain query {}", state(&e)), format!("{}\n{}", v.query.sql, describe(&e)))
                 );
