@@ -6,7 +6,7 @@
 //! Called when a TVIEW is made, and when anything changes that decides it.
 
 use crate::pg::error::{Error, Result};
-use crate::pg::{list, name, walk};
+use crate::pg::{acl, list, name, walk};
 use pgrx::pg_sys;
 
 /// Refuses a table with row security that is read as another role than the owner of the TVIEW.
@@ -46,7 +46,7 @@ unsafe fn check_one(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry, 
                 "row security of table \"{}\" cannot be followed through a view of another owner",
                 name::bare((*rte).relid)
             ),
-            detail: Some(format!("The view reads the table as role \"{}\".", name::role(reader))),
+            detail: Some(format!("The view reads the table as role \"{}\".", acl::role_name(reader))),
             hint: Some("Make the view security_invoker, or let one role own the view and the TVIEW.".into()),
             at: -1,
         })

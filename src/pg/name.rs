@@ -38,15 +38,6 @@ pub fn bare(relid: pg_sys::Oid) -> String {
     }
 }
 
-/// Bare name of a role, or its number.
-pub fn role(oid: pg_sys::Oid) -> String {
-    // SAFETY: syscache look-up.
-    unsafe {
-        let name = pg_sys::GetUserNameFromId(oid, true);
-        if name.is_null() { oid.to_u32().to_string() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
-    }
-}
-
 /// `OPERATOR(schema.=)` for the default equality of a type, None when it has none that can be hashed or sorted.
 pub fn equality(typid: pg_sys::Oid) -> Option<String> {
     // SAFETY: type cache entries live for the whole session.
