@@ -10,14 +10,18 @@ CREATE VIEW kinds AS
 CREATE TABLE tv_shows AS SELECT id, title FROM shows;
 CREATE UNLOGGED TABLE tv_none AS SELECT id FROM shows WITH NO DATA;
 CREATE TABLE IF NOT EXISTS tv_two (a, b) AS SELECT id, title FROM shows;
+SELECT id, title INTO tv_into FROM shows;
+SELECT count(*) AS n INTO UNLOGGED tv_into_count FROM shows;
+DO $$ DECLARE n int; BEGIN SELECT id INTO n FROM shows WHERE id = 1; END $$;
 TABLE kinds ORDER BY 1;
 -- what the server says of names that exist, and nothing else
 CREATE TABLE IF NOT EXISTS tv_two AS SELECT now() AS at;
 CREATE TABLE tv_two AS SELECT now() AS at;
 DELETE FROM shows WHERE id = 2;
 SELECT count(*) FROM tv_shows;
+SELECT count(*) FROM tv_into;
 INSERT INTO shows VALUES (2, 'Dynasty', '2000-01-02');
-DROP TABLE tv_shows, tv_none, tv_two;
+DROP TABLE tv_shows, tv_none, tv_two, tv_into, tv_into_count;
 
 -- ordinary tables, with what was asked for
 CREATE TEMP TABLE source AS SELECT 1 AS a;
@@ -25,6 +29,8 @@ CREATE TABLE tv_source AS SELECT * FROM source;
 CREATE TABLE tv_log AS SELECT now() IS NOT NULL AS at, * FROM shows;
 CREATE TEMP TABLE tv_temp ON COMMIT DROP AS SELECT * FROM shows;
 CREATE TEMP TABLE tv_temporary AS SELECT * FROM shows;
+SELECT * INTO TEMP tv_into_temp FROM shows;
+SELECT now() IS NOT NULL AS at, id INTO tv_into_log FROM shows;
 CREATE UNLOGGED TABLE tv_rows (a, b) WITH (fillfactor = 50) AS SELECT id, random() < 2 FROM shows;
 CREATE TABLE IF NOT EXISTS tv_locked AS SELECT id FROM shows FOR UPDATE;
 CREATE TABLE tv_catalog AS SELECT count(*) > 0 AS some FROM pg_class WITH NO DATA;
@@ -47,7 +53,7 @@ CREATE TABLE tv_late AS SELECT f, count(*) AS c FROM (SELECT count(*) AS n, fail
 TABLE tv_late ORDER BY 1;
 SELECT relkind FROM pg_class WHERE oid = 'tv_late'::regclass;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'shows'::regclass;
-DROP TABLE tv_source, tv_log, tv_temporary, tv_rows, tv_locked, tv_catalog, tv_executed, tv_written, tv_late;
+DROP TABLE tv_source, tv_log, tv_temporary, tv_into_temp, tv_into_log, tv_rows, tv_locked, tv_catalog, tv_executed, tv_written, tv_late;
 
 -- errors of the statement itself are its own
 CREATE TABLE tv_x AS SELECT nosuch FROM shows;
@@ -127,7 +133,6 @@ SELECT name, kind, method FROM kinds ORDER BY 1;
 DROP TABLE tv_explained, tv_at, ordinary;
 
 -- others' names, and other ways
-SELECT id INTO tv_into FROM shows;
 CREATE TABLE tv_heap USING heap AS SELECT id FROM shows;
 CREATE TABLE tv_declared (id int);
 CREATE TABLE television AS SELECT id FROM shows;

@@ -96,6 +96,9 @@ TABLE wholes;
 TABLE of_type;
 -- refused: the clock
 CREATE TVIEW x AS SELECT id, '12:00+00'::timetz AT TIME ZONE a AS at FROM t;
+CREATE TYPE label AS ENUM ('a', 'b');
+CREATE TVIEW x AS SELECT id, enum_range(NULL::label) AS labels FROM t;
+CREATE TVIEW x AS SELECT id, enum_last(NULL::label) AS last FROM t;
 CREATE TVIEW x AS SELECT id FROM t WHERE at > 'today'::text::timestamptz;
 CREATE TVIEW x AS SELECT id FROM t WHERE d > ('Now'::varchar)::date;
 SET client_min_messages = warning;

@@ -60,12 +60,15 @@ pub struct Weighted {
     pub locks: Vec<String>,
     /// SELECTs of a boolean each: when one is false, the terms are not all.
     pub gates: Vec<String>,
+    /// Two such changes can be blind to each other, whatever they lock of that.
+    pub alone: bool,
 }
 
 impl From<Terms> for Weighted {
     fn from(terms: Terms) -> Weighted {
         let (now, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
-        Weighted { now, before, anchors: terms.anchors, locks: terms.locks, gates: terms.gates }
+        let Terms { anchors, locks, gates, alone, .. } = terms;
+        Weighted { now, before, anchors, locks, gates, alone }
     }
 }
 
@@ -168,7 +171,9 @@ pub unsafe fn terms(
                     }
                 }
             }
-            let values = if linear.is_empty() { place.partner_values(d, atom)? } else { None };
+            // What the changed row is compared with may have been another row of the same side before.
+            let known = linear.is_empty() || place.side == BTreeSet::from([atom]);
+            let values = if known { place.partner_values(d, atom)? } else { None };
             out.alone = values.is_none();
             out.locks.extend(values);
             out.flips = place.side;

@@ -21,6 +21,9 @@ const REFUSED: &[&str] = &[
     "currtid*",
     "cursor_to_xml*",
     "database_to_xml*",
+    "enum_first",
+    "enum_last",
+    "enum_range",
     "format_type",
     "getdatabaseencoding",
     "has_*",
@@ -61,6 +64,8 @@ fn instead_of(name: &str) -> &'static str {
         BY_USER
     } else if among(&["money", "numeric", "cash_*"]) {
         "lc_monetary decides what an amount of money is worth. Keep amounts as numeric."
+    } else if among(&["enum_*"]) {
+        "ALTER TYPE … ADD VALUE changes it. Write the labels that are meant, or ask when reading the TVIEW."
     } else if name == "timezone" {
         "The summer time of today decides. Use timestamptz, or a zone when reading the TVIEW."
     } else if among(&[

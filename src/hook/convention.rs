@@ -1,9 +1,9 @@
-//! CREATE TABLE tv_x AS: a name that begins with `pg_tviews.ctas_prefix` asks for a TVIEW, and never fails because it cannot have one.
+//! CREATE TABLE tv_x AS, SELECT INTO tv_x: a name that begins with `pg_tviews.ctas_prefix` asks for a TVIEW, and never fails because it cannot have one.
 //!
 //! Invariant: either the TVIEW is made, in a sub-transaction, and a NOTICE says that it is no copy; or nothing of the attempt is left, the server makes the
 //! ordinary table, and a NOTICE says why. What an ordinary table would fail with too is raised by the server when it makes that. Nothing with side
 //! effects is computed twice: volatile functions are refused before anything is computed.
-//! SELECT INTO, and statements that name an access method, are left alone; those with options of TVIEWs are meant and may fail. Called by create.
+//! Statements that name an access method are left alone; those with options of TVIEWs are meant and may fail. Called by create.
 
 use super::create;
 use super::utility::{After, Call, keep};
@@ -28,7 +28,6 @@ pub unsafe fn asks(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
     // SAFETY: `stmt` is a live node, as the caller promises.
     unsafe {
         (*stmt).objtype == pg_sys::ObjectType::OBJECT_TABLE
-            && !(*stmt).is_select_into
             && (*(*stmt).into).accessMethod.is_null()
             && has_prefix((*(*stmt).into).rel)
             && !create::names_options(stmt)
@@ -106,6 +105,7 @@ unsafe fn attempt(call: &Call) -> pg_sys::QueryCompletion {
         let pstmt = ext::copy(call.pstmt);
         let stmt = (*pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
         (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
+        (*stmt).is_select_into = false;
         (*(*stmt).into).accessMethod = pg_sys::pstrdup(create::TVIEW.as_ptr());
         let mut completion: pg_sys::QueryCompletion = std::mem::zeroed();
         pg_sys::ProcessUtility(

@@ -19,15 +19,13 @@ impl Active {
         Active(())
     }
 
-    /// Pushes the latest snapshot as it was before command `first` of this transaction: what the transaction itself has
-    /// written since is not seen, what others have committed is. Source: access/heap/heapam_visibility.c, curcid.
-    pub fn before(first: pg_sys::CommandId) -> Active {
-        // SAFETY: the snapshot is the server's own static one, of which PushActiveSnapshot makes a copy.
+    /// Pushes this snapshot as it was before command `first` of this transaction: what the transaction itself has written since is not seen,
+    /// what others have committed is, as far as this one sees it. Source: access/heap/heapam_visibility.c, curcid.
+    pub fn before(&self, first: pg_sys::CommandId) -> Active {
+        // SAFETY: the snapshot on top is a copy that nobody else has.
         unsafe {
-            pg_sys::CommandCounterIncrement();
-            let snapshot = pg_sys::GetLatestSnapshot();
-            (*snapshot).curcid = first;
-            pg_sys::PushActiveSnapshot(snapshot);
+            pg_sys::PushCopiedSnapshot(self.raw());
+            (*pg_sys::GetActiveSnapshot()).curcid = first;
         }
         Active(())
     }

@@ -172,10 +172,20 @@ pub unsafe fn below(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Query> {
 pub unsafe fn links(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::SubLink> {
     // SAFETY: `query` is a valid query, as the caller promises.
     unsafe {
+        let roots = [(*query).jointree.cast(), (*query).targetList.cast(), (*query).havingQual];
+        roots.into_iter().flat_map(|root| links_in(root)).collect()
+    }
+}
+
+/// Those of an expression.
+///
+/// # Safety
+/// `root` is null or a valid expression.
+pub unsafe fn links_in(root: *mut Node) -> Vec<*mut pg_sys::SubLink> {
+    // SAFETY: `root` is a valid expression, as the caller promises.
+    unsafe {
         let mut found = Vec::new();
-        for root in [(*query).jointree.cast(), (*query).targetList.cast(), (*query).havingQual] {
-            links_of(root, &mut found);
-        }
+        links_of(root, &mut found);
         found
     }
 }

@@ -115,9 +115,10 @@ impl Job<'_> {
 
     /// The rows by which the output changes.
     fn weigh(&mut self, rows: &mut Sums, arena: &Arena, sql: &BagSql, size: Size) -> Result<()> {
+        let moment = self.snapshot();
         for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
-            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
+            let _before = before.then(|| self.before(&moment));
             let session = Session::open();
             let plan = self.choose(&session, text, size)?.plan;
             let rel = self.rel;

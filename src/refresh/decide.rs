@@ -136,7 +136,7 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
             decisions.insert(*relid, decision);
         }
         let shared = decisions.values().all(|d| d.strategy != Strategy::Full && d.sharing != Sharing::Alone);
-        let pairs = if shared { join_values::pairs(&described, &used) } else { None };
+        let pairs = if shared { join_values::pairs(expanded, &d.shape, &used) } else { None };
         let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
         // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
         let wide = d.shape != Shape::Rows && !options.contains_key("key");

@@ -4,7 +4,7 @@
 //! conflict with each other but not with themselves, so two writers of the two sides of a join wait for each other, and
 //! two writers of one relation do not. Where two writers of one relation can meet in one view row, the key of that row
 //! is locked, or the values by which change rows find their partners, or the relation in SHARE ROW EXCLUSIVE.
-//! Queries of inner joins do without the first two: of each pair of relations, writers lock the values that rows of both
+//! Queries that read each relation once do without the first two: of each pair of relations, writers lock the values that rows of both
 //! meet by, in one of two modes that conflict with each other only (meetings.rs).
 //! Order: TVIEWs in flush order, relations by oid or pairs by number, then meetings, the values' gate, values, the keys' gate, keys, by
 //! hash: the same in every backend. Who locks all values or all keys holds none of them yet: each gate is taken once, in one mode.
@@ -77,8 +77,13 @@ pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
 
 /// Locks all values and all keys, for who recomputes everything.
 pub fn everything(tview: &Tview) {
-    acquire(tview.oid, 0, OF_ALL_VALUES, pg_sys::ExclusiveLock);
+    all_values(tview);
     all_keys(tview);
+}
+
+/// Locks all values by which rows are found that lose or find their partners.
+pub fn all_values(tview: &Tview) {
+    acquire(tview.oid, 0, OF_ALL_VALUES, pg_sys::ExclusiveLock);
 }
 
 /// Keeps those out who recompute everything, where pairs of relations are locked.

@@ -1,10 +1,9 @@
-//! Locks by the values that the rows of different relations meet by, for queries of inner joins.
+//! Locks by the values that the rows of different relations meet by.
 //!
-//! Let W1 have changed rows of T1, and W2 rows of T2, joined by T1.x = T2.y. A row of the join has a row of either only if their values
-//! are equal. So W1 locks the values x of its rows, old and new, W2 the values y of its own, each in the mode of its side: the modes
-//! conflict with each other but not with themselves. Who meets waits, and takes its snapshot afterwards. Those who do not meet
-//! neither change the same row of the join nor look at each other's rows. Groups, and equal rows of an output without key, are
-//! locked besides, as for writers of one relation (locks.rs).
+//! Let W1 have changed rows of T1, and W2 rows of T2, and T1.x = T2.y be what the query compares of the two. W1 locks the values x of its
+//! rows, old and new, W2 the values y of its own, each in the mode of its side: the modes conflict with each other but not with themselves. Who meets
+//! waits, and takes its snapshot afterwards. Those who do not meet change the output each in its own way, whatever the other one does
+//! (tviews_core::meetings). Groups, equal rows of an output without key, and anchors are locked besides, as for writers of one relation (locks.rs).
 //! Invariant: for every pair of relations, a writer of one side holds, from before its first snapshot until its transaction ends,
 //! either all values of its rows or the whole side. Where no equality is known it holds the whole side.
 //! Called by the flush instead of `locks::for_keyed`; what is equal is found by analyze/join_values.rs.

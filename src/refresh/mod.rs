@@ -383,8 +383,9 @@ impl Job<'_> {
     }
 
     /// As everything was before the changes.
-    fn snapshot_before(&self) -> Active {
-        Active::before(base::first(self.tview.oid))
+    /// The state before this transaction's changes, at the same moment: what others have done is seen in both states or in none.
+    fn before(&self, now: &Active) -> Active {
+        now.before(base::first(self.tview.oid))
     }
 
     fn snapshot(&self) -> Active {

@@ -18,6 +18,7 @@ use crate::pg::spi::Session;
 use pgrx::FromDatum;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tviews_core::strategy::Strategy;
 
 /// What can be followed; nothing: everything is recomputed.
 #[derive(Default)]
@@ -58,6 +59,9 @@ impl Job<'_> {
             return self.full();
         }
         self.lock_relations()?;
+        if self.tview.pairs.is_some() && ways.delta().map_or_else(|| self.others_add(), |d| d.alone) {
+            locks::all_values(self.tview);
+        }
         let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));
         let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
         if adds && self.prefers_whole(&finding, size)? {
@@ -96,6 +100,13 @@ impl Job<'_> {
             (_, Some(sql)) => self.bag(sql, size),
             _ => Ok(()),
         }
+    }
+
+    /// Whether changes of one of the relations alone would be added, by the values that such writers lock, while changes of all of them together
+    /// are recomputed: which of these values they concern is not known then.
+    fn others_add(&self) -> bool {
+        use Strategy::{Delta, Fold};
+        self.changed.iter().any(|r| matches!(self.tview.decisions[r].strategy, Fold | Delta))
     }
 
     /// Whether all gates are open.

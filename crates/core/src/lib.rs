@@ -9,6 +9,7 @@ pub mod by_subxact;
 pub mod fd;
 pub mod graph;
 pub mod key;
+pub mod meetings;
 pub mod model;
 pub mod queue;
 pub mod strategy;

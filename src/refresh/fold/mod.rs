@@ -95,9 +95,10 @@ impl Job<'_> {
     /// Reads the rows of the delta; false when they do not fit into memory.
     fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<bool> {
         let (mut rows, mut fits) = (0usize, true);
+        let moment = self.snapshot();
         for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
-            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
+            let _before = before.then(|| self.before(&moment));
             let session = Session::open();
             let plan = self.choose(&session, text, size)?.plan;
             session.each(&plan, &mut |values, nulls| {

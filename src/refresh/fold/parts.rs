@@ -86,9 +86,10 @@ impl Job<'_> {
         let mut hashes = BTreeSet::new();
         let positions = self.key_positions();
         let now = if sql.delta.before.is_some() { &sql.delta.now } else { &sql.bulk };
+        let moment = self.snapshot();
         for (text, before) in [(now, false), (&sql.delta.before, true)] {
             let Some(text) = text.as_ref().filter(|_| !(before && fault::on(Fault::SkipBefore))) else { continue };
-            let _snapshot = if before { self.snapshot_before() } else { self.snapshot() };
+            let _before = before.then(|| self.before(&moment));
             let session = Session::open();
             let plan = self.choose(&session, text, size)?.plan;
             // SAFETY: rows are as the text of the delta has them.

@@ -148,16 +148,22 @@ pub struct Conditions {
     pub owner: bool,
     /// that owner does not see all rows
     pub row_security: bool,
+    /// definitions are changed by another session than the one that writes, and has its plans
+    pub pool: bool,
+    /// the number of one more setting that the writer has changed
+    pub setting: Option<usize>,
 }
 
 impl Conditions {
     fn random(dice: &mut Dice) -> Conditions {
-        let owner = dice.chance(8);
+        let (owner, odd_settings, writer) = (dice.chance(10), dice.chance(18), dice.chance(8));
         Conditions {
-            odd_settings: dice.chance(18),
-            writer: dice.chance(8),
+            odd_settings,
+            writer,
             owner,
-            row_security: owner && dice.chance(40),
+            row_security: owner && dice.chance(50),
+            pool: !owner && !odd_settings && !writer && dice.chance(40),
+            setting: (odd_settings && dice.chance(70)).then(|| dice.below(1000)),
         }
     }
 
@@ -254,8 +260,8 @@ fn draft(seed: u64, features: Features) -> Case {
         }
         views.push(View { name, is_tview, options, query, facts, late: is_late });
     }
-    let transactions = transaction::plan(dice, &schema, &views, true);
     let conditions = Conditions::random(dice);
+    let transactions = transaction::plan(dice, &schema, &views, Some(conditions));
     let watched = !schema.large && dice.chance(40);
     let schema::Built { ddl, rows, triggers, hazards } = built;
     Case { conditions, watched, ddl, rows, triggers, schema, views, transactions, hazards }
@@ -264,7 +270,7 @@ fn draft(seed: u64, features: Features) -> Case {
 /// Other transactions over the schema of a case, for several sessions: without changes of definitions, and without TRUNCATE, after which PostgreSQL
 /// itself shows older snapshots an empty table.
 pub fn transactions(case: &Case, dice: &mut Dice) -> Vec<Transaction> {
-    let mut all = transaction::plan(dice, &case.schema, &case.views, false);
+    let mut all = transaction::plan(dice, &case.schema, &case.views, None);
     all.retain(|t| {
         t.steps.iter().all(|s| {
             !s.is_ddl
@@ -356,6 +362,8 @@ mod tests {
             Serializable,
             SnapshotRead,
             OtherSettings,
+            OneSetting,
+            WarmSession,
             OtherWriter,
             OtherOwner,
             RowSecurity,

@@ -27,8 +27,13 @@ impl Run<'_> {
         };
         self.sql(role)?;
         if c.odd_settings {
-            let settings =
-                if hat == Hat::Writer { oracle::odd_settings().to_string() } else { oracle::plain_settings() };
+            let other = c.setting.map(|n| self.session.settings[n % self.session.settings.len()].clone());
+            let settings = match (hat, other) {
+                (Hat::Writer, Some((name, value))) => format!("{}; SET {name} = '{value}'", oracle::odd_settings()),
+                (Hat::Writer, None) => oracle::odd_settings().to_string(),
+                (_, Some((name, _))) => format!("RESET {name}; {}", oracle::plain_settings()),
+                (_, None) => oracle::plain_settings(),
+            };
             self.sql(settings.trim_end_matches([' ', ';']))?;
         }
         self.hat = hat;

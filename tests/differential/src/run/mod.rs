@@ -257,6 +257,7 @@ impl Run<'_> {
         let c = self.case.conditions;
         for (is, hazard) in [
             (c.odd_settings, Hazard::OtherSettings),
+            (c.setting.is_some(), Hazard::OneSetting),
             (c.writer, Hazard::OtherWriter),
             (c.owner, Hazard::OtherOwner),
             (c.row_security, Hazard::RowSecurity),

@@ -21,7 +21,15 @@ pub struct Session {
     pub client: Client,
     pub checker: Client,
     pub features: Features,
+    /// Settings that a session may change, each with another value than it has.
+    pub settings: Vec<(String, String)>,
 }
+
+/// Switches and choices, and the least value of what the planner weighs. Not those by which statements are refused, logged or slow.
+const OTHER_SETTINGS: &str = "SELECT name, CASE vartype WHEN 'bool' THEN CASE setting WHEN 'on' THEN 'off' ELSE 'on' END
+  WHEN 'enum' THEN (SELECT max(v) FROM unnest(enumvals) v WHERE v <> setting) ELSE min_val END AS value FROM pg_settings
+WHERE context = 'user' AND (vartype IN ('bool', 'enum') OR vartype IN ('integer', 'real') AND (category LIKE 'Query Tuning%' OR name IN ('work_mem', 'hash_mem_multiplier')))
+  AND name !~ '^(log_|debug_|trace_|jit|force_parallel|transaction_|default_transaction_|session_repl|client_min|exit_on_error|row_security|ignore_|pg_tviews|standard_conforming)' ORDER BY name";
 
 /// What the server can do. What all cases need beside their schema is made on the way: the type of an extension, a role.
 fn features(client: &mut Client) -> Result<Features> {
@@ -32,6 +40,14 @@ fn features(client: &mut Client) -> Result<Features> {
         "DO $$ BEGIN CREATE ROLE fuzz_other; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
     )?;
     let citext = client.batch_execute("CREATE EXTENSION IF NOT EXISTS citext SCHEMA public").is_ok();
+    // the extension whose updates replace functions
+    let folder = one(client, "SELECT setting FROM pg_config WHERE name = 'SHAREDIR'")?;
+    for (name, text) in crate::schema::routine::extension() {
+        let path = format!("{folder}/extension/{name}");
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            std::fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
+        }
+    }
     Ok(Features { version: version / 10_000, icu, citext })
 }
 
@@ -70,7 +86,10 @@ impl Session {
         let (mut client, mut checker) = (connect(dsn)?, connect(dsn)?);
         checker.batch_execute("SET max_parallel_workers_per_gather = 0")?;
         let features = features(&mut client)?;
-        Ok(Session { dsn: dsn.to_string(), client, checker, features })
+        let other = oracle::rows(&mut client, OTHER_SETTINGS)?;
+        let settings =
+            other.iter().filter_map(|row| row.split_once(' ')).map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        Ok(Session { dsn: dsn.to_string(), client, checker, features, settings })
     }
 
     /// A new connection, after a crash or a time-out; waits for the server to recover.
@@ -97,10 +116,12 @@ impl Session {
     }
 
     pub fn clean(&mut self) -> Result<()> {
-        let _ = self.client.batch_execute("ROLLBACK");
-        self.client.batch_execute("RESET ROLE; RESET session_replication_role")?;
-        self.checker.batch_execute("RESET ROLE")?;
-        self.client.batch_execute(&oracle::settings())?;
+        for client in [&mut self.client, &mut self.checker] {
+            let _ = client.batch_execute("ROLLBACK");
+            client.batch_execute("RESET ROLE; RESET ALL")?;
+            client.batch_execute(&oracle::settings())?;
+        }
+        self.checker.batch_execute("SET max_parallel_workers_per_gather = 0")?;
         for gid in
             oracle::rows(&mut self.client, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")?
         {

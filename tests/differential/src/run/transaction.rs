@@ -32,6 +32,21 @@ type Stop = std::result::Result<Ended, Failure>;
 
 impl Run<'_> {
     pub(super) fn transaction(&mut self, t: &Transaction) -> Result<Stop> {
+        let elsewhere = self.case.conditions.pool && !t.steps.is_empty() && t.steps.iter().all(|s| s.is_ddl);
+        if !elsewhere {
+            return self.transaction_here(t);
+        }
+        self.out.script.push("-- by another session, while this one keeps its plans:".into());
+        std::mem::swap(&mut self.session.client, &mut self.session.checker);
+        let ended = self.transaction_here(t);
+        std::mem::swap(&mut self.session.client, &mut self.session.checker);
+        if matches!(ended, Ok(Ok(Ended::Committed))) {
+            self.out.counts.add(Hazard::WarmSession);
+        }
+        ended
+    }
+
+    fn transaction_here(&mut self, t: &Transaction) -> Result<Stop> {
         self.create_functions(t)?;
         self.wear(Hat::Writer)?;
         let mut p = Progress {

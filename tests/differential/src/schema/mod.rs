@@ -100,6 +100,8 @@ pub struct Schema {
     pub large: bool,
     /// a trigger of the user's writes to some table whenever another is written
     pub has_trigger: bool,
+    /// the user's functions are those of an extension, of this version
+    pub extension: Option<usize>,
 }
 
 impl Schema {
@@ -122,7 +124,8 @@ pub struct Built {
 
 pub fn build(dice: &mut Dice, features: Features) -> (Schema, Built) {
     let mut built = Built { ddl: features.create_types(), ..Built::default() };
-    built.ddl.extend(routine::create());
+    let extension = dice.chance(50).then_some(0);
+    built.ddl.extend(routine::create(extension.is_some()));
     let large = dice.chance(4);
     let pool = pool(dice, features);
     let count = if large { 2 } else { dice.between(2, 5) };
@@ -143,7 +146,7 @@ pub fn build(dice: &mut Dice, features: Features) -> (Schema, Built) {
         routine::trigger(dice, &tables, &mut built.triggers, &mut built.hazards);
     }
     let has_trigger = built.hazards.contains(&Hazard::UserTrigger);
-    let schema = Schema { tables, features, large, has_trigger };
+    let schema = Schema { tables, features, large, has_trigger, extension };
     for (number, table) in schema.tables.iter().enumerate() {
         // rows that meet in a key are left out by ON CONFLICT only
         let most = if table.deferrable { 2 } else { 9 };

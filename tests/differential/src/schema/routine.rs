@@ -17,9 +17,31 @@ pub fn function(name: &str, n: usize) -> String {
     }
 }
 
+/// Of the extension that has the functions in some cases: from each one can be updated to each other.
+pub const VERSIONS: usize = 4;
+
+/// The files of the extension, by name.
+pub fn extension() -> Vec<(String, String)> {
+    let control = "comment = 'functions of the differential test'\ndefault_version = '0'\nrelocatable = false\n";
+    let mut all = vec![("fuzz_tools.control".to_string(), control.to_string())];
+    for to in 0..VERSIONS {
+        let script = format!("{};\n{};\n", function("shade", to), function("tint", to));
+        all.extend(
+            (0..VERSIONS)
+                .filter(|from| *from != to)
+                .map(|from| (format!("fuzz_tools--{from}--{to}.sql"), script.clone())),
+        );
+        all.push((format!("fuzz_tools--{to}.sql"), script));
+    }
+    all
+}
+
 /// `squares` has the inverse that moving windows use, and starts at 0; `residue` has none, and counts NULL.
-pub fn create() -> Vec<String> {
-    let mut all = vec![function("shade", 1), function("tint", 3)];
+pub fn create(by_extension: bool) -> Vec<String> {
+    let mut all = match by_extension {
+        true => vec!["CREATE EXTENSION fuzz_tools SCHEMA fuzz".to_string()],
+        false => vec![function("shade", 1), function("tint", 3)],
+    };
     all.extend([
         "CREATE FUNCTION squares_add(bigint, int) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1 + $2::bigint * $2'",
         "CREATE FUNCTION squares_sub(bigint, int) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1 - $2::bigint * $2'",

@@ -4,16 +4,17 @@ use super::{Writer, step};
 use crate::case::{Act, Step, Transaction};
 use crate::hazards::Hazard;
 use crate::schema::{Kind, Table};
+use crate::types::Ty;
 
 impl Writer<'_> {
     pub fn definition(&mut self) -> Vec<Transaction> {
         let trees: Vec<usize> =
             (0..self.schema.tables.len()).filter(|&i| self.schema.tables[i].kind != Kind::Plain).collect();
-        let tree = self.dice.maybe(&trees).copied().filter(|_| self.dice.chance(35));
+        let tree = self.dice.maybe(&trees).copied().filter(|_| self.dice.chance(42));
         let table = tree.unwrap_or_else(|| self.table());
         let t = self.schema.tables[table].clone();
         let mut steps = if self.dice.chance(50) { self.statement() } else { vec![] };
-        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(10), &t.kind) {
+        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(11), &t.kind) {
             (0..=2, Kind::Parted { leaves, bounds, .. }) => {
                 let i = self.dice.below(leaves.len());
                 let (leaf, bound) = (&leaves[i], &bounds[i]);
@@ -63,9 +64,22 @@ impl Writer<'_> {
                 self.schema.tables[table].columns[column].name = name;
                 (vec![sql], Hazard::RenameColumn)
             }
-            (9, _) => {
-                // There and back: values and queries of the model know the old names.
+            (9 | 10, _) => {
                 let other = self.fresh("other_");
+                match self.dice.below(3) {
+                    0 => {
+                        let place = *self.dice.pick(&["BEFORE", "AFTER"]);
+                        let add = format!("ALTER TYPE mood ADD VALUE '{other}' {place} 'ok'");
+                        return vec![Transaction::new(self.ddl(vec![add], &[Hazard::LabelAdded]))];
+                    }
+                    1 => {
+                        let (add, drop) = (format!("ADD ATTRIBUTE {other} int"), format!("DROP ATTRIBUTE {other}"));
+                        let alter = |what: String| vec![format!("ALTER TYPE pair {what}")];
+                        return self.in_two(alter(add), alter(drop), Hazard::AttributeAdded);
+                    }
+                    _ => {}
+                }
+                // There and back: values and queries of the model know the old names.
                 let (there, back) = match self.dice.below(2) {
                     0 => (format!("VALUE 'ok' TO '{other}'"), format!("VALUE '{other}' TO 'ok'")),
                     _ => (format!("ATTRIBUTE b TO {other}"), format!("ATTRIBUTE {other} TO b")),
@@ -99,6 +113,36 @@ impl Writer<'_> {
         let mut steps = self.several(sql, hazards);
         steps.iter_mut().for_each(|s| s.is_ddl = true);
         steps
+    }
+
+    /// The policy that hides rows from the owner of the TVIEWs.
+    pub fn policy(&mut self) -> Vec<Transaction> {
+        let t = &self.schema.tables[0];
+        let Some(column) = t.columns.iter().find(|c| c.ty == Ty::Int).map(|c| c.name.clone()) else {
+            return vec![];
+        };
+        let name = t.name.clone();
+        let condition = format!("({column} IS DISTINCT FROM {})", self.dice.below(5));
+        let switch = |word: &str| vec![format!("ALTER TABLE {name} {word} ROW LEVEL SECURITY")];
+        match self.dice.below(4) {
+            0 => self.in_two(switch("DISABLE"), switch("ENABLE"), Hazard::PolicyChanged),
+            1 => {
+                let drop = vec![format!("DROP POLICY visible ON {name}")];
+                let create = vec![format!("CREATE POLICY visible ON {name} USING {condition}")];
+                self.in_two(drop, create, Hazard::PolicyChanged)
+            }
+            _ => {
+                let alter = vec![format!("ALTER POLICY visible ON {name} USING {condition}")];
+                vec![Transaction::new(self.ddl(alter, &[Hazard::PolicyChanged]))]
+            }
+        }
+    }
+
+    /// A function that TVIEWs may call; the model knows its old name.
+    pub fn renamed_function(&mut self) -> Vec<Transaction> {
+        let (old, new) = (*self.dice.pick(&["shade", "tint"]), self.fresh("hue_"));
+        let rename = |from: &str, to: &str| vec![format!("ALTER FUNCTION {from}(int) RENAME TO {to}")];
+        self.in_two(rename(old, &new), rename(&new, old), Hazard::FunctionRenamed)
     }
 
     fn in_two(&mut self, first: Vec<String>, second: Vec<String>, hazard: Hazard) -> Vec<Transaction> {

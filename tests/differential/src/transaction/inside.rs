@@ -136,9 +136,14 @@ impl Writer<'_> {
     /// Another body for a function that TVIEWs may use.
     pub fn other_body(&mut self) -> Step {
         let used = self.views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
+        let group = self.next_group();
+        if let Some(version) = &mut self.schema.extension {
+            *version = (*version + 1 + self.dice.below(schema::routine::VERSIONS - 1)) % schema::routine::VERSIONS;
+            let hazards: &[Hazard] = if used { &[Hazard::ExtensionUpdated] } else { &[] };
+            return step(Act::Sql(format!("ALTER EXTENSION fuzz_tools UPDATE TO '{version}'")), hazards, group);
+        }
         let hazards: &[Hazard] = if used { &[Hazard::BodyReplaced] } else { &[] };
         let (name, n) = (*self.dice.pick(&["shade", "tint"]), self.dice.below(4));
-        let group = self.next_group();
         step(Act::Sql(schema::routine::function(name, n)), hazards, group)
     }
 

@@ -12,7 +12,7 @@ mod structure;
 mod unchanged;
 mod writes;
 
-use crate::case::{Act, End, Step, Transaction, View};
+use crate::case::{Act, Conditions, End, Step, Transaction, View};
 use crate::dice::Dice;
 use crate::hazards::Hazard;
 use crate::schema::{self, Schema};
@@ -117,8 +117,11 @@ impl Writer<'_> {
     }
 }
 
-/// `definitions`: also transactions that change definitions, which must run in the order of the plan.
-pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], definitions: bool) -> Vec<Transaction> {
+/// Under conditions also with transactions that change definitions, which must run in the order of the plan.
+pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], conditions: Option<Conditions>) -> Vec<Transaction> {
+    let definitions = conditions.is_some();
+    let policy = conditions.is_some_and(|c| c.row_security);
+    let functions = definitions && views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
     let mut w = Writer { dice, schema: schema.clone(), views, group: 0, names: 0 };
     let mut all = vec![];
     let count = w.dice.between(5, if schema.large { 8 } else { 24 });
@@ -136,11 +139,13 @@ pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], definitions: bool)
             12 | 13 if definitions => all.extend(w.routines()),
             14 if definitions => all.extend(w.emptied()),
             15 | 16 if definitions => all.extend(w.housekeeping()),
+            42..=44 if functions => all.extend(w.renamed_function()),
+            46..=55 if policy => all.extend(w.policy()),
             17..=41 if schema.large && definitions => all.extend(w.thousands()),
             _ => all.extend(w.ordinary()),
         }
     }
-    if definitions && views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction)) && w.dice.chance(40) {
+    if functions && w.dice.chance(60) {
         let mut steps = w.statement();
         steps.push(w.other_body());
         all.push(Transaction::new(steps));

@@ -105,7 +105,7 @@ impl Gen<'_> {
     pub fn add_joins(&mut self, from: &mut From, depth: u32, count: usize) {
         let (mut outer, mut cross) = (false, false);
         for number in 0..count {
-            if self.dice.chance(18) && self.lateral(from) {
+            if self.dice.chance(20) && self.lateral(from) {
                 continue;
             }
             let kind = self.dice.weighted(&[
