@@ -150,7 +150,7 @@ mod tests {
     fn passes(row: &Joined, equal: &[Equality], salt: u64) -> bool {
         let holds = |(a, b): (Col, Col)| value(row, a) != 0 && value(row, a) == value(row, b);
         let mix = row.iter().flatten().flatten().fold(salt, |h, v| (h ^ u64::from(*v)).wrapping_mul(0x100_0000_01b3));
-        between(equal).all(holds) && (salt % 3 == 0 || mix % 4 != 1)
+        between(equal).all(holds) && (salt.is_multiple_of(3) || mix % 4 != 1)
     }
 
     fn product(left: &[Joined], right: &[Joined]) -> impl Iterator<Item = (usize, usize, Joined)> {
