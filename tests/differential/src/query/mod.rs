@@ -55,7 +55,8 @@ impl Expr {
     pub fn order(&self) -> String {
         match self.ty {
             Ty::Approx => first_digits(&self.sql),
-            ty if ty.has_equality() && (!ty.is_ambiguous() || self.fuzzy) => self.sql.clone(),
+            // numbers inside of jsonb are equal whatever their scale
+            ty if ty.has_equality() && (!ty.is_ambiguous() && ty != Ty::Jsonb || self.fuzzy) => self.sql.clone(),
             _ => self.text(),
         }
     }
