@@ -1,7 +1,8 @@
 //! What differs between stored rows and computed ones, as multisets, byte for byte.
 //!
 //! Stored rows are kept by a hash of their bytes (128 bits with a random key), computed rows are looked up one by one: a hit pairs the two,
-//! and what is left over on either side is deleted or inserted. Invariant: memory is bounded by that of a hash table of the server: a
+//! and what is left over on either side is deleted or inserted. Equal rows are one entry of the table with a list of places: as entries of their own they would
+//! all be where the first one is looked for. Invariant: memory is bounded by that of a hash table of the server: a
 //! table that would grow beyond it is written to disk in parts by hash, as the computed rows are then, and the parts are compared one after the
 //! other. Called by strategies full and keyed (partitions of windows).
 
@@ -11,6 +12,7 @@ use crate::pg::error::Result;
 use crate::pg::memory::{Arena, InArena, enough, hash_mem};
 use crate::pg::relation::Relation;
 use crate::pg::slot;
+use allocator_api2::vec::Vec as ArenaVec;
 use hashbrown::hash_table::{Entry, HashTable};
 use pgrx::pg_sys::{self, Datum, ItemPointerData};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -19,42 +21,80 @@ use std::hash::{BuildHasher, Hasher};
 /// How many parts there are on disk.
 const PARTS: usize = 64;
 
-/// A stored row. Equal rows are entries of their own.
+/// A stored row.
 struct Stored {
     hash: u128,
     place: i64,
 }
 
+/// Stored rows that are equal: the last of them, and where the one before it is among the others, counted from 1.
+struct Equal {
+    hash: u128,
+    place: i64,
+    before: usize,
+}
+
 /// The table is dropped before the context that it lives in.
 struct Table {
-    entries: HashTable<Stored, InArena>,
+    entries: HashTable<Equal, InArena>,
+    /// Places, and where the one before each is.
+    others: ArenaVec<(i64, usize), InArena>,
     _arena: Arena,
 }
 
 impl Table {
     fn new() -> Table {
         let arena = Arena::of_transaction(c"tviews stored rows");
-        Table { entries: HashTable::new_in(arena.allocator()), _arena: arena }
+        let entries = HashTable::new_in(arena.allocator());
+        Table { entries, others: ArenaVec::new_in(arena.allocator()), _arena: arena }
     }
 
-    fn add(&mut self, stored: Stored) {
-        enough(self.entries.try_reserve(1, |s| s.hash as u64));
-        self.entries.insert_unique(stored.hash as u64, stored, |s| s.hash as u64);
+    fn add(&mut self, Stored { hash, place }: Stored) {
+        enough(self.entries.try_reserve(1, |e| e.hash as u64));
+        enough(self.others.try_reserve(1));
+        match self.entries.entry(hash as u64, |e| e.hash == hash, |e| e.hash as u64) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                self.others.push((known.place, known.before));
+                (known.place, known.before) = (place, self.others.len());
+            }
+            Entry::Vacant(free) => {
+                free.insert(Equal { hash, place, before: 0 });
+            }
+        }
     }
 
     /// Takes one row with this hash away.
     fn take(&mut self, hash: u128) -> bool {
-        match self.entries.entry(hash as u64, |s| s.hash == hash, |s| s.hash as u64) {
-            Entry::Occupied(found) => {
-                found.remove();
-                true
+        let Entry::Occupied(mut found) = self.entries.entry(hash as u64, |e| e.hash == hash, |e| e.hash as u64) else {
+            return false;
+        };
+        match found.get().before.checked_sub(1) {
+            Some(before) => {
+                let last = found.get_mut();
+                (last.place, last.before) = self.others[before];
             }
-            Entry::Vacant(_) => false,
+            None => {
+                found.remove();
+            }
+        }
+        true
+    }
+
+    /// Calls `f` for all rows.
+    fn each(&self, mut f: impl FnMut(Stored)) {
+        for Equal { hash, place, before } in self.entries.iter() {
+            let (mut place, mut before) = (*place, *before);
+            f(Stored { hash: *hash, place });
+            while before > 0 {
+                (place, before) = self.others[before - 1];
+                f(Stored { hash: *hash, place });
+            }
         }
     }
 
     fn bytes(&self) -> usize {
-        self.entries.capacity() * (size_of::<Stored>() + 1)
+        self.entries.capacity() * (size_of::<Equal>() + 1) + self.others.capacity() * size_of::<(i64, usize)>()
     }
 }
 
@@ -107,9 +147,8 @@ impl<'a> Difference<'a> {
                 Part { stored: at_home(Rows::new(self.desc)), computed: at_home(Rows::of(self.rel)) }
             };
             self.parts = (0..PARTS).map(|_| part()).collect();
-            for stored in std::mem::replace(&mut self.table, Table::new()).entries.iter() {
-                self.put(stored);
-            }
+            let table = std::mem::replace(&mut self.table, Table::new());
+            table.each(|stored| self.put(&stored));
         }
     }
 
@@ -143,11 +182,13 @@ impl<'a> Difference<'a> {
             // SAFETY: rows are read as they were put.
             unsafe {
                 while part.stored.next(&mut stored, &mut never) {
+                    pgrx::check_for_interrupts!();
                     let [high, low, place] = stored.map(|d| d.value() as i64);
                     let hash = u128::from(high as u64) << 64 | u128::from(low as u64);
                     self.table.add(Stored { hash, place });
                 }
                 while part.computed.next(&mut values, &mut nulls) {
+                    pgrx::check_for_interrupts!();
                     self.computed(&values, &nulls);
                 }
             }
@@ -160,9 +201,10 @@ impl<'a> Difference<'a> {
 
     /// What is left in the table must go.
     fn drain(&mut self) {
-        for stored in self.table.entries.drain() {
-            self.changes.deletes.put(unpack(stored.place));
-        }
+        let (table, deletes) = (&mut self.table, &mut self.changes.deletes);
+        table.each(|stored| deletes.put(unpack(stored.place)));
+        table.entries.clear();
+        table.others.clear();
     }
 
     /// One row for another one is an update.
