@@ -62,4 +62,19 @@ SELECT c, b, pg_typeof(c) FROM codes ORDER BY c;
 SELECT * FROM oracle('codes');
 SELECT * FROM oracle('no_codes');
 
+-- a key that only tells rows of before from those of now changes together with what they are joined to
+CREATE TABLE anchor (id int PRIMARY KEY, d int);
+CREATE TABLE near (id int PRIMARY KEY, v int, d int);
+CREATE TABLE far (id int PRIMARY KEY, d int);
+INSERT INTO anchor VALUES (4, 0);
+INSERT INTO near VALUES (10, 2, NULL), (12, 2, 0), (14, 3, 1);
+CREATE TVIEW anchored AS SELECT a.d FROM anchor a WHERE a.d IS NOT NULL UNION ALL
+  SELECT a.d FROM anchor a LEFT JOIN LATERAL (SELECT n.v, f.id FROM near n LEFT JOIN far f ON n.d = f.d AND a.d = f.id) x ON true;
+BEGIN;
+UPDATE anchor SET id = 3;
+INSERT INTO far VALUES (9, 4);
+UPDATE near SET v = 4 WHERE v = 3;
+COMMIT;
+SELECT tview, ok FROM tviews.verify('anchored');
+
 DROP SCHEMA set_operations CASCADE;

@@ -26,6 +26,7 @@ CREATE TVIEW of_view AS SELECT x.id, x.m, b.n FROM named x JOIN b ON b.k = x.k;
 -- rows of joins keep the names of their columns
 CREATE TVIEW row_using AS SELECT a.id, row_to_json(x) AS j FROM a JOIN c USING (k) AS x;
 CREATE TVIEW row_join AS SELECT s.id, to_jsonb(s) AS j FROM (a LEFT JOIN b USING (k)) AS s (k, id, n, "B id", "null");
+CREATE TVIEW by_row AS SELECT s::text AS j, string_agg(s.id::text, ',' ORDER BY s.id) AS ids FROM (a RIGHT JOIN b USING (k)) AS s (k, id, n, bid, m) GROUP BY s::text;
 CREATE TVIEW row_group AS SELECT x.k, jsonb_agg(to_jsonb(x)) AS j FROM a JOIN c USING (k) AS x GROUP BY x.k;
 CREATE TVIEW row_below AS SELECT x.k, (SELECT jsonb_agg(jsonb_build_array(x, c.id) ORDER BY c.id) FROM c WHERE c.k = x.k) AS j FROM a JOIN b USING (k) AS x;
 SELECT t.name, s.key AS base_table, s.value AS strategy

@@ -49,10 +49,26 @@ ALTER VIEW invoker SET (security_invoker = false);
 ALTER VIEW definer OWNER TO regress_vo_third;
 ALTER TABLE o ENABLE ROW LEVEL SECURITY;
 REASSIGN OWNED BY regress_vo_owner TO regress_vo_third;
+ALTER TVIEW by_owner OWNER TO regress_vo_reader;
 ALTER VIEW definer SET (security_invoker);
 TABLE by_owner;
 ALTER VIEW definer OWNER TO regress_vo_third;
 ALTER VIEW definer SET (security_invoker = false);
+-- another owner of the TVIEW
+CREATE TABLE seen (who text);
+INSERT INTO seen VALUES ('b');
+GRANT SELECT, TRIGGER ON t, seen TO regress_vo_third;
+CREATE POLICY r ON t TO regress_vo_third USING (who IN (SELECT s.who FROM seen s));
+CREATE TVIEW mine AS SELECT id, who FROM t;
+SELECT count(*) FROM mine;
+ALTER TVIEW mine OWNER TO regress_vo_third;
+TABLE mine;
+INSERT INTO seen VALUES ('c');
+SELECT tview, ok FROM tviews.verify('mine');
+SELECT who, count(*) FROM mine GROUP BY who ORDER BY who;
+DROP TVIEW mine;
+DROP POLICY r ON t;
+REVOKE SELECT ON t FROM regress_vo_third;
 -- roles that no policy applies to
 ALTER TABLE t DISABLE ROW LEVEL SECURITY;
 ALTER VIEW definer SET (security_invoker = false);

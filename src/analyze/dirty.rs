@@ -248,11 +248,13 @@ unsafe fn null_extend(block: &Block, key: *mut pg_sys::Node, group: &BTreeSet<us
     // SAFETY: `block` belongs to a query that is alive; `key` is a live node of a tree of the server.
     unsafe {
         let mut possible = true;
-        let out = walk::rewrite(key, &mut |node| {
-            if !list::is(node, pg_sys::NodeTag::T_Var) {
+        // Also inside of sub-queries: the row of a join with a name is one.
+        let out = walk::rewrite_deep(key, &mut |node, depth| {
+            if !list::is(node, pg_sys::NodeTag::T_Var) || (*node.cast::<pg_sys::Var>()).varlevelsup != depth {
                 return None;
             }
-            let var = node.cast::<pg_sys::Var>();
+            let var = ext::copy(node.cast::<pg_sys::Var>());
+            (*var).varlevelsup = 0;
             let atoms = block.atoms_of((*var).varno as usize);
             if atoms.is_disjoint(group) {
                 return None;

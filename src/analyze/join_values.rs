@@ -38,7 +38,8 @@ pub struct Pair {
 pub unsafe fn pairs(query: *mut pg_sys::Query, shape: &Shape, used: &BTreeMap<u32, Use>) -> Option<Vec<Pair>> {
     // SAFETY: `query` is a valid, expanded query, as the caller promises.
     unsafe {
-        if used.len() < 2 || !matches!(shape, Shape::Rows | Shape::Groups(_) | Shape::Distinct) {
+        let once = used.len() > 1 && used.values().all(|u| u.times == 1);
+        if !once || !matches!(shape, Shape::Rows | Shape::Groups(_) | Shape::Distinct) {
             return None;
         }
         let mut builder = Builder::default();
@@ -48,9 +49,8 @@ pub unsafe fn pairs(query: *mut pg_sys::Query, shape: &Shape, used: &BTreeMap<u3
             let mut those = atoms.iter().filter(|a| builder.relids[**a] == Some(*relid));
             those.next().filter(|_| those.next().is_none()).copied()
         };
-        // A relation that is read elsewhere, too, is not known by its place here.
-        let places: Option<Vec<(u32, usize)>> =
-            used.iter().map(|(r, u)| Some((*r, atom_of(r).filter(|_| u.times == 1)?))).collect();
+        // A relation that is read where the tree does not show it has no place.
+        let places: Option<Vec<(u32, usize)>> = used.keys().map(|r| Some((*r, atom_of(r)?))).collect();
         let places = places?;
         let met = meetings(&join);
         let mut pairs = Vec::new();

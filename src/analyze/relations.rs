@@ -123,8 +123,12 @@ unsafe fn computed_from(_relid: pg_sys::Oid, _column: i16) -> Vec<i16> {
     Vec::new()
 }
 
-unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) -> Vec<i16> {
-    // SAFETY: `query` is a live tree of the server; `rte` is a live node of such a tree.
+/// The columns of an entry of the range table that a query reads.
+///
+/// # Safety
+/// `query` is valid, and `rte` one of its entries.
+pub(super) unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) -> Vec<i16> {
+    // SAFETY: `query` is a valid query, as the caller promises, and `rte` one of its entries.
     unsafe {
         #[cfg(feature = "pg15")]
         let selected = {

@@ -6,8 +6,8 @@
 use super::create::{adopt, check};
 use super::keys;
 use super::life::{self, is_marked};
-use super::named;
 use super::utility::{After, Call, keep};
+use super::{named, redefine};
 use crate::analyze::{load, settings};
 use crate::capture::freed::freed;
 use crate::catalog::{self, options, options::Options, sentinel};
@@ -278,8 +278,14 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
         if !planned.tablespace.is_null() {
             super::stages::move_to(relid, planned.tablespace);
         }
-        if (planned.owner || planned.strategy) && planned.becomes.is_none() {
-            queue::recompute(relid);
+        if planned.becomes.is_none() {
+            let sources = catalog::sources(|s| catalog::stages::root(s.tview) == relid);
+            if planned.owner && sources.iter().any(|s| has_policies(s.relid)) {
+                // Which rows there are, and which tables say so, depends on who reads.
+                redefine::redefine(vec![relid])?;
+            } else if planned.owner || planned.strategy {
+                queue::recompute(relid);
+            }
         }
         match planned.becomes {
             Some(Method::Tview) => {

@@ -149,7 +149,10 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
         let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
         if anchored {
-            for atom in &d.atoms {
+            // Anchors of before are told from those of now by their keys, so a change of a key is one of the row.
+            let branches = set_operations::branches(expanded).unwrap_or_default();
+            let below = branches.into_iter().flat_map(|b| describe::describe(b, &stored_key).description.atoms);
+            for atom in d.atoms.iter().cloned().chain(below) {
                 if let Some(relid) = atom.relid {
                     keys.entry(relid).or_default().extend(atom.keys.iter().flatten());
                 }

@@ -80,7 +80,12 @@ unsafe fn push(query: *mut pg_sys::Query, join: &mut pg_sys::JoinExpr) {
         if down.is_empty() {
             return;
         }
+        let used = relations::columns(query, rte);
         let Some(sub) = all_columns(rte) else { return };
+        for tle in list::iter::<pg_sys::TargetEntry>((*sub).targetList).filter(|t| !used.contains(&(**t).resno)) {
+            let var = (*tle).expr.cast::<pg_sys::Var>();
+            (*tle).expr = pg_sys::makeNullConst((*var).vartype, (*var).vartypmod, (*var).varcollid).cast();
+        }
         let condition = conjunction(down);
         pg_sys::ChangeVarNodes(condition, index, 1, 0);
         (*(*sub).jointree).quals = condition;
@@ -102,7 +107,7 @@ unsafe fn push(query: *mut pg_sys::Query, join: &mut pg_sys::JoinExpr) {
     }
 }
 
-/// `SELECT *` of a table; columns keep their numbers, none being dropped.
+/// `SELECT *` of a table; columns keep their numbers, none being dropped. Those that nobody reads become NULLs, so that their changes are none.
 unsafe fn all_columns(rte: *mut pg_sys::RangeTblEntry) -> Option<*mut pg_sys::Query> {
     // SAFETY: `rte` is a live node of a tree of the server.
     unsafe {

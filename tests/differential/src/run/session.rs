@@ -87,8 +87,9 @@ impl Session {
         checker.batch_execute("SET max_parallel_workers_per_gather = 0")?;
         let features = features(&mut client)?;
         let other = oracle::rows(&mut client, OTHER_SETTINGS)?;
-        let settings =
-            other.iter().filter_map(|row| row.split_once(' ')).map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        // a choice of one has no other value
+        let named = other.iter().filter_map(|row| row.split_once(' ')).filter(|(_, value)| *value != "NULL");
+        let settings = named.map(|(n, v)| (n.to_string(), v.to_string())).collect();
         Ok(Session { dsn: dsn.to_string(), client, checker, features, settings })
     }
 
