@@ -386,7 +386,6 @@ pub const RARE: &[Hazard] = {
         FunctionRenamed,
         ExtensionUpdated,
         PolicyChanged,
-        WarmSession,
         WholeRow,
         WindowInside,
         WindowOverGroups,
