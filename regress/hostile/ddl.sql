@@ -144,6 +144,29 @@ ALTER MATERIALIZED VIEW app.staged OWNER TO hostile_low;
 
 ALTER MATERIALIZED VIEW app.secrets OWNER TO hostile_low;
 
+-- policies that are about the new owner, and read another table for that
+-- setup: CREATE TABLE app.permit (note text); GRANT SELECT, TRIGGER ON app.permit TO hostile_low, hostile_owner; GRANT SELECT, TRIGGER ON app.tenant TO hostile_owner; CREATE POLICY by_permit ON app.tenant TO hostile_low USING (note IN (SELECT p.note FROM app.permit p)); SET ROLE hostile_owner; CREATE TVIEW app.of_tenants AS SELECT note, count(*) AS n FROM app.tenant GROUP BY note; RESET ROLE
+-- may: grant
+ALTER TVIEW app.of_tenants OWNER TO hostile_low;
+INSERT INTO app.permit VALUES ('private');
+INSERT INTO app.tenant VALUES (7001, 'somebody', 'private');
+
+-- row security through a view of the old owner
+-- setup: GRANT SELECT, TRIGGER ON app.tenant TO hostile_owner; CREATE VIEW app.veil AS SELECT * FROM app.tenant; ALTER VIEW app.veil OWNER TO hostile_owner; GRANT SELECT, TRIGGER ON app.veil TO hostile_low; SET ROLE hostile_owner; CREATE TVIEW app.of_view AS SELECT id, note FROM app.veil; RESET ROLE
+-- want: 0A000 42501
+ALTER TVIEW app.of_view OWNER TO hostile_low;
+
+-- the convention of names
+-- each schema: low | app
+-- each query: SELECT id, v FROM app.item | SELECT v, count(*) AS n FROM app.item GROUP BY v | SELECT now() AS at, id FROM app.item | SELECT 1 / 0 AS x
+CREATE TABLE {schema}.tv_x AS {query};
+INSERT INTO app.item VALUES (7002, 1, 1, 'x');
+
+-- each schema: low | app
+-- each query: SELECT id, v FROM app.item | SELECT v, count(*) AS n FROM app.item GROUP BY v | SELECT now() AS at, id FROM app.item | SELECT 1 / 0 AS x
+SELECT * INTO {schema}.tv_x FROM ({query}) q;
+INSERT INTO app.item VALUES (7002, 1, 1, 'x');
+
 REFRESH MATERIALIZED VIEW app.staged;
 
 REFRESH MATERIALIZED VIEW CONCURRENTLY app.flat;

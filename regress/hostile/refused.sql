@@ -9,6 +9,11 @@
 -- want: 0A000
 CREATE TVIEW low.x AS {query};
 
+-- setup: CREATE TYPE app.level AS ENUM ('low', 'high')
+-- each function: enum_range | enum_first | enum_last
+-- want: 0A000
+{head} SELECT id, {function}(NULL::app.level) AS l FROM app.item;
+
 -- want: 0A000 42501 42P01 42703 42883 42P07 42601 42P16 22012
 {head} SELECT i.id FROM app.item i WHERE EXISTS (SELECT FROM pg_catalog.pg_class);
 

@@ -16,6 +16,7 @@ CREATE TVIEW outer_sums AS SELECT c.region, count(s.id) AS n, sum(s.amount) AS a
 CREATE TVIEW without_rows AS SELECT count(*) AS n, min(c.name) AS first FROM customer c LEFT JOIN sale s ON s.customer = c.id AND s.amount > 3;
 CREATE TVIEW lines AS SELECT c.name, s.note FROM sale s JOIN customer c ON c.id = s.customer;
 CREATE TVIEW documents AS SELECT s.id, c.name, s.note, s.amount FROM sale s LEFT JOIN customer c ON c.id = s.customer;
+CREATE TVIEW alike WITH (mode = full) AS SELECT c.region FROM sale s JOIN customer c ON c.id = s.customer;
 CREATE TVIEW ranks AS SELECT id, customer, rank() OVER (PARTITION BY customer ORDER BY amount, id) AS r FROM sale;
 SELECT name, strategies FROM tviews.tviews WHERE schema = 'memory' ORDER BY name;
 CREATE FUNCTION wrong() RETURNS TABLE (name text, problem text, content text) LANGUAGE sql AS $$
