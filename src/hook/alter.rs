@@ -278,12 +278,11 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
         if !planned.tablespace.is_null() {
             super::stages::move_to(relid, planned.tablespace);
         }
-        if planned.becomes.is_none() {
-            let sources = catalog::sources(|s| catalog::stages::root(s.tview) == relid);
-            if planned.owner && sources.iter().any(|s| has_policies(s.relid)) {
+        if (planned.owner || planned.strategy) && planned.becomes.is_none() {
+            if planned.owner && reads_policies(relid) {
                 // Which rows there are, and which tables say so, depends on who reads.
                 redefine::redefine(vec![relid])?;
-            } else if planned.owner || planned.strategy {
+            } else {
                 queue::recompute(relid);
             }
         }
@@ -383,7 +382,7 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
                 AT_EnableRowSecurity | AT_DisableRowSecurity | AT_ForceRowSecurity | AT_NoForceRowSecurity
             );
             // The owner of a table is exempt from its policies.
-            policies |= (*cmd).subtype == AT_ChangeOwner && has_policies(relid);
+            policies |= (*cmd).subtype == AT_ChangeOwner && redefine::has_policies(relid);
             let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
             if relevant || (columns && life::whole_row_is_read(relid)) {
                 touched.insert(relid.to_u32());
@@ -417,8 +416,9 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
     }
 }
 
-fn has_policies(relid: pg_sys::Oid) -> bool {
-    Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
+/// Whether a TVIEW, or one of its stages, reads a table with row security.
+fn reads_policies(tview: pg_sys::Oid) -> bool {
+    catalog::sources(|s| catalog::stages::root(s.tview) == tview).iter().any(|s| redefine::has_policies(s.relid))
 }
 
 /// The partition or parent that a command names.

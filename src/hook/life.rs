@@ -14,7 +14,6 @@ use crate::capture::{install, route};
 use crate::catalog::{self, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
-use crate::pg::relation::Relation;
 use crate::pg::{list, name};
 use crate::queue;
 use crate::refresh::populate;
@@ -378,10 +377,7 @@ pub unsafe fn roles(call: &mut Call) -> Result<()> {
 /// To whom policies apply may have changed.
 pub fn roles_changed() -> Result<()> {
     let read: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
-    let has_policies = |t: &u32| {
-        Relation::open(pg_sys::Oid::from(*t), pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
-    };
-    let tables: BTreeSet<u32> = read.into_iter().filter(has_policies).collect();
+    let tables: BTreeSet<u32> = read.into_iter().filter(|t| redefine::has_policies(pg_sys::Oid::from(*t))).collect();
     if tables.is_empty() {
         return Ok(());
     }

@@ -36,6 +36,11 @@ pub fn tviews(affected: impl Fn(&BTreeSet<u32>) -> bool) -> Result<Vec<pg_sys::O
     Ok(found)
 }
 
+/// Whether a table has row security.
+pub fn has_policies(relid: pg_sys::Oid) -> bool {
+    Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
+}
+
 /// Takes over what the queries of these TVIEWs mean now.
 pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
     for oid in tviews {
