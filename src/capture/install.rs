@@ -10,9 +10,10 @@
 use super::route::ancestors;
 use crate::catalog;
 use crate::pg::error::{Error, Result};
+use crate::pg::ext::{self, make};
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{SUBSCRIPTION_BY_RELATION, SUBSCRIPTION_RELATION};
-use crate::pg::{ddl, ext, name};
+use crate::pg::{ddl, name};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -304,19 +305,6 @@ fn create(relid: pg_sys::Oid, event: &Event) -> Result<()> {
         pg_sys::CommandCounterIncrement();
     }
     Ok(())
-}
-
-/// A zeroed node.
-///
-/// # Safety
-/// `T` is the node struct of `tag`.
-pub unsafe fn make<T>(tag: pg_sys::NodeTag) -> *mut T {
-    // SAFETY: `T` is the node struct of `tag`, as the caller promises.
-    unsafe {
-        let node = pg_sys::palloc0(std::mem::size_of::<T>()).cast::<T>();
-        (*node.cast::<pg_sys::Node>()).type_ = tag;
-        node
-    }
 }
 
 /// CREATE TVIEW needs the TRIGGER privilege, as CREATE TRIGGER would.

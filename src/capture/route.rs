@@ -5,12 +5,11 @@
 //! the base relation as changed entirely. A TVIEW that tells the tables of a tree apart is recomputed after every write to
 //! it, and it alone. Cached per backend until a relation involved is invalidated.
 
-use crate::analyze::relations::TABLEOID;
 use crate::catalog::{self, cache};
+use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
-use crate::pg::relation::{Relation, attname};
+use crate::pg::relation::{self, Relation, TABLEOID, attname};
 use crate::pg::syscatalog::{INHERITS_BY_CHILD, INHERITS_PARENT};
-use crate::pg::{ext, relation};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};

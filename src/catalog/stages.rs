@@ -20,7 +20,7 @@ struct Row {
 /// A stage as its TVIEW knows it.
 pub struct Known {
     pub stage: pg_sys::Oid,
-    /// The key by which it is joined to others, see analyze/stages/windows.rs; or empty.
+    /// The key by which it is joined to others, see analyze/split/windows.rs; or empty.
     pub joined: String,
 }
 

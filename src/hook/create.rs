@@ -7,16 +7,19 @@
 use super::stages::{self, Preview};
 use super::utility::{After, Call, keep};
 use super::{convention, named, replace};
-use crate::analyze::locate::{self, Construct};
-use crate::analyze::{bodies, load, operators, printed, refuse, relations, view_owners};
+use crate::analyze::describe::view_owners;
+use crate::analyze::query::{load, operators, printed, relations};
+use crate::analyze::refuse::locate::{self, Construct};
+use crate::analyze::refuse::{self, bodies};
 use crate::capture::install;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, Source};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::{callback, guc, list, name};
+use crate::pg::{callback, ext, guc, list, name};
 use crate::refresh::advice::{self, Missing};
+use crate::refresh::tview::maintained;
 use crate::refresh::{decide, graph, populate, summary};
 use pgrx::pg_sys::{self, panic::ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
@@ -162,7 +165,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         let (mut ours, rest) = options::split(without_markers((*into).options))?;
         ours.remove("incremental");
         (*into).options = rest;
-        (*into).rel = crate::pg::ext::copy((*into).rel);
+        (*into).rel = ext::copy((*into).rel);
         // Where the server is going to look and to create, also when a temporary table has the same name.
         let schema = pg_sys::RangeVarGetCreationNamespace((*into).rel);
         let label = (*(*into).rel).relname;
@@ -196,7 +199,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         let query = (*stmt).query.cast::<pg_sys::Query>();
         check(query, pg_sys::GetUserId(), !(*into).skipData)?;
         (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
-        (*into).viewQuery = crate::pg::ext::copy(query).cast();
+        (*into).viewQuery = ext::copy(query).cast();
         (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());
         (*(*into).rel).relpersistence = persistence as _;
         let populate = !(*into).skipData;
@@ -359,7 +362,7 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     // SAFETY: a private copy of the stored query.
     unsafe {
         let _pinned = Pinned::new(owner);
-        let expanded = load::expand(load::maintained(&rel)?)?;
+        let expanded = load::expand(maintained(&rel)?)?;
         for (relid, usage) in relations::of(expanded) {
             let columns = usage.captured_columns();
             sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });

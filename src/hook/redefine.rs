@@ -4,7 +4,9 @@
 //! be maintained; what cannot is refused at that statement. Everything is looked at as the TVIEW's owner. Called by life and alter.
 
 use super::create::adopt;
-use crate::analyze::{load, refuse, relations, view_owners};
+use crate::analyze::describe::view_owners;
+use crate::analyze::query::{load, relations};
+use crate::analyze::refuse;
 use crate::capture::freed::freed;
 use crate::capture::install;
 use crate::catalog::{self, stages};

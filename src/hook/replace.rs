@@ -4,7 +4,7 @@
 //! ones come behind them. Indexes, privileges and dependents stay. Called by create.
 
 use super::create::{Planned, adopt, advise, explain_full, report};
-use crate::analyze::load;
+use crate::analyze::query::tree::outputs;
 use crate::capture::freed::freed;
 use crate::catalog::{self, options};
 use crate::pg::error::{Error, Result};
@@ -61,7 +61,7 @@ unsafe fn columns(query: *mut pg_sys::Query, into: *mut pg_sys::IntoClause) -> R
     // SAFETY: `query` and `into` are live trees of the server.
     unsafe {
         let given: Vec<*mut pg_sys::String> = list::iter((*into).colNames).collect();
-        let outputs = load::outputs(query);
+        let outputs = outputs(query);
         if given.len() > outputs.len() {
             return Err(Error::InvalidDefinition("too many column names were specified".into(), None));
         }

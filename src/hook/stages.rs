@@ -3,15 +3,15 @@
 //! Invariant: a TVIEW with stages owns them: an internal dependency drops them with it, they have its owner, and nobody
 //! else reads them. Called when a TVIEW is created or when its query, or what its query means, changes.
 
-use crate::analyze::stages::{self, Stages};
-use crate::analyze::{load, operators};
+use crate::analyze::query::{load, operators};
+use crate::analyze::split::{self, Stages};
 use crate::capture::install;
 use crate::catalog::stages as catalog;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::{ddl, name, subtransaction};
-use crate::refresh::{advice, summary};
+use crate::refresh::{advice, summary, tview};
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub fn make(tview: pg_sys::Oid) -> Result<()> {
         };
         let path = operators::search_path(query);
         let mut new = New { tview, owner, tablespace, pinned: &pinned, path: &path, number: 0 };
-        stages::split(query, &crate::refresh::tview::stored_key, &mut new)?;
+        split::split(query, &tview::stored_key, &mut new)?;
     }
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
 
 use super::{hints, open};
-use crate::analyze::join_values::{Column, Pair};
+use crate::analyze::rules::join_values::{Column, Pair};
 use crate::catalog::stages;
-use crate::hook::{create, stages::Preview};
+use crate::hook::create;
+use crate::hook::stages::Preview;
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};
-use crate::pg::name;
 use crate::pg::pinned::Pinned;
-use crate::pg::{ext, list};
-use crate::refresh::tview::Tview;
-use crate::refresh::{summary, tview};
+use crate::pg::{ext, list, name};
+use crate::refresh::summary;
+use crate::refresh::tview::{self, Tview};
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};

@@ -5,7 +5,7 @@
 //! Called by the locks of a flush, and read by SQL.
 
 use super::may_select;
-use crate::analyze::join_values::Pair;
+use crate::analyze::rules::join_values::Pair;
 use crate::catalog::stages;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};

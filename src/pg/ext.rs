@@ -160,3 +160,16 @@ pub unsafe fn quote_qualified(schema: &std::ffi::CStr, name: &std::ffi::CStr) ->
         std::ffi::CStr::from_ptr(p).to_string_lossy().into_owned()
     }
 }
+
+/// A new node, all of it zero but its tag.
+///
+/// # Safety
+/// `T` is the node struct of `tag`.
+pub unsafe fn make<T>(tag: pg_sys::NodeTag) -> *mut T {
+    // SAFETY: `T` is the node struct of `tag`, as the caller promises.
+    unsafe {
+        let node = pg_sys::palloc0(std::mem::size_of::<T>()).cast::<T>();
+        (*node.cast::<pg_sys::Node>()).type_ = tag;
+        node
+    }
+}

@@ -89,7 +89,7 @@ impl Pinned {
         }
     }
 
-    /// The search_path that some SQL of a TVIEW needs, see analyze/operators.rs; for running it, not for deparsing.
+    /// The search_path that some SQL of a TVIEW needs, see analyze/query/operators.rs; for running it, not for deparsing.
     pub fn search_path(&self, path: &CStr) {
         set(c"search_path", path);
     }

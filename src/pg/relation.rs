@@ -80,3 +80,6 @@ pub fn attname(att: &pg_sys::FormData_pg_attribute) -> String {
     // SAFETY: a NameData is NUL-terminated.
     unsafe { std::ffi::CStr::from_ptr(att.attname.data.as_ptr()).to_string_lossy().into_owned() }
 }
+
+/// Attribute number of tableoid.
+pub const TABLEOID: i16 = pg_sys::TableOidAttributeNumber as i16;

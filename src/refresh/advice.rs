@@ -3,13 +3,14 @@
 //! Only advice: nothing depends on it. Called by DDL (a NOTICE for what is large already), and by monitoring.
 
 use super::tview;
-use crate::analyze::load;
-use crate::analyze::partners::{self, Search};
+use crate::analyze::describe::partners::{self, Search};
+use crate::analyze::query::load;
 use crate::catalog::{self, stages};
 use crate::pg::error::Result;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::{ext, list, name};
+use crate::refresh::tview::maintained;
 use pgrx::pg_sys::{self, Oid};
 use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::strategy::Strategy;
@@ -73,7 +74,7 @@ fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), BTreeSet<i16>>) -> Result<
         let _pinned = Pinned::new(tview.owner);
         // SAFETY: a private copy of the query, under pinned settings.
         unsafe {
-            let expanded = load::expand(load::maintained(&rel)?)?;
+            let expanded = load::expand(maintained(&rel)?)?;
             let followed = |changed: &u32| tview.decisions.get(changed).is_some_and(|d| d.strategy != Strategy::Full);
             for Search { changed, searched, columns } in partners::searches(expanded) {
                 if followed(&changed) && !stages::is_stage(Oid::from(searched)) {

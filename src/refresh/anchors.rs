@@ -2,12 +2,12 @@
 //! planned for their real number; and the locks by which writers see each other's.
 //!
 //! Invariant: a writer has locked the values by which its changes can affect rows before it takes the snapshot that those
-//! rows are computed with. Called by the flush after the relations are locked, see analyze/anchor.rs and outer.rs.
+//! rows are computed with. Called by the flush after the relations are locked, see analyze/rules/anchor.rs and outer.rs.
 
 use super::keyed::hash_value;
 use super::tview::Size;
 use super::{Job, locks};
-use crate::analyze::delta::Anchors;
+use crate::analyze::rules::delta::Anchors;
 use crate::capture::srf::{self, DirtyOffer};
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};

@@ -9,22 +9,22 @@ use super::plain::{self, Form};
 use super::rows::{Places, pack};
 use super::tview::{Size, Tview};
 use super::{Job, locks};
-use crate::analyze::delta::Weighted;
-use crate::analyze::load;
-use crate::analyze::texts::Texts;
+use crate::analyze::query::load;
+use crate::analyze::rules::delta::Weighted;
+use crate::analyze::rules::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
-use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::{Rows, Session};
-use crate::pg::values;
+use crate::pg::{name, slot, values};
 use crate::queue::changes::ChangeSet;
 use crate::queue::images::Images;
 use crate::queue::sums::{Sums, hash_of};
+use crate::refresh::tview::maintained;
 use pgrx::{FromDatum, pg_sys};
 use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
@@ -88,7 +88,7 @@ impl Job<'_> {
             let slot = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsMinimalTuple);
             for (image, weight) in rows.iter().filter(|(_, weight)| *weight > 0) {
                 pg_sys::ExecStoreMinimalTuple(image.as_ptr().cast_mut().cast(), slot, false);
-                let (values, nulls) = crate::pg::slot::all(slot);
+                let (values, nulls) = slot::all(slot);
                 for _ in 0..weight {
                     changes.inserts.put(values, nulls);
                 }
@@ -104,7 +104,7 @@ impl Job<'_> {
         unsafe {
             let row = pg_sys::MakeSingleTupleTableSlot(self.rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
             pg_sys::ExecStoreMinimalTuple(image.as_ptr().cast_mut().cast(), row, false);
-            let (values, nulls) = crate::pg::slot::all(row);
+            let (values, nulls) = slot::all(row);
             let shown = (0..values.len()).filter(|i| !self.rel.attribute(*i).attisdropped);
             let words =
                 values::of_row(shown.map(|i| (self.rel.attribute(i).atttypid, (!nulls[i]).then_some(values[i]))));
@@ -220,7 +220,7 @@ impl Tview {
     fn make_bag_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<BagSql>> {
         // SAFETY: a private copy of the stored query.
         let terms = unsafe {
-            let query = load::expand(load::maintained(rel)?)?;
+            let query = load::expand(maintained(rel)?)?;
             match super::decide::bag_terms(query, changed, &super::decide::captured(self.oid))? {
                 Ok(terms) => terms,
                 Err(_) => return Ok(None),

@@ -8,7 +8,7 @@
 
 use super::Job;
 use super::tview::Size;
-use crate::analyze::texts::Texts;
+use crate::analyze::rules::texts::Texts;
 use crate::pg::error::{Error, Result};
 use crate::pg::guc;
 use crate::pg::pinned::Paths;

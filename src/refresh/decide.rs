@@ -4,13 +4,18 @@
 //! incremental`, capture), monitoring and every backend that flushes decide the same. Called by tview.rs and the DDL hooks.
 
 use super::tview::{KeyColumn, column_names, options_of, stored_key};
-use crate::analyze::fold::{self, Fold};
-use crate::analyze::join_values::{self, Pair};
-use crate::analyze::{anchor, delta, describe, dirty, load, printed, relations, set_operations, text};
+use crate::analyze::describe;
+use crate::analyze::describe::fold::{self, Fold};
+use crate::analyze::query::tree::outputs;
+use crate::analyze::query::{load, printed, relations};
+use crate::analyze::rules::join_values::{self, Pair};
+use crate::analyze::rules::{anchor, delta, dirty, text};
+use crate::analyze::split::set_operations;
 use crate::catalog::options;
 use crate::pg::error::{Error, Result};
-use crate::pg::name;
 use crate::pg::relation::Relation;
+use crate::pg::{ext, name};
+use crate::refresh::tview::maintained;
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +55,7 @@ impl Decided {
 pub unsafe fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
     // SAFETY: Pinned settings are in force, as the caller promises.
     unsafe {
-        let query = load::maintained(rel)?;
+        let query = maintained(rel)?;
         let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
         text::check(query, &decided.shape, decided.fold.as_ref())?;
         text::check(load::stored(rel)?, &decided.shape, None)?;
@@ -79,7 +84,7 @@ pub fn captured(tview: pg_sys::Oid) -> impl Fn(u32, &[i16]) -> bool {
 pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
     // SAFETY: Pinned settings are in force, as the caller promises.
     unsafe {
-        let decided = decide(load::maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
+        let decided = decide(maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
         Ok(decided.fold.as_ref().map(Fold::attribute_types).unwrap_or_default())
     }
 }
@@ -185,7 +190,7 @@ fn no_key(shape: &Shape) -> String {
 
 fn has_children(relid: u32) -> bool {
     // SAFETY: plain catalog look-up.
-    unsafe { crate::pg::ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32) }.len() > 1
+    unsafe { ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32) }.len() > 1
 }
 
 unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: &relations::Use) -> Result<Decision> {
@@ -333,7 +338,7 @@ unsafe fn key_columns(
 ) -> Result<Vec<KeyColumn>> {
     // SAFETY: `d` belongs to a query that is alive; `query` is a live tree of the server.
     unsafe {
-        let outs = load::outputs(query);
+        let outs = outputs(query);
         let mut key = Vec::new();
         for p in positions {
             let expr = (*outs[*p]).expr.cast::<pg_sys::Node>();

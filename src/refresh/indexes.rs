@@ -10,13 +10,13 @@
 //! Called by population, after the rows are there, and when a query is replaced.
 
 use super::tview::{self, KeyColumn, Tview};
-use crate::analyze::load;
-use crate::analyze::stages::order;
+use crate::analyze::describe::order;
 use crate::catalog;
 use crate::pg::error::Result;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::{ddl, list, name};
+use crate::refresh::tview::maintained;
 use pgrx::pg_sys;
 use tviews_core::strategy::Strategy;
 
@@ -94,7 +94,7 @@ fn below(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>>
     // SAFETY: a private copy of the stored query; the owner and its settings are pinned.
     let (order, partitions) = unsafe {
         let _pinned = Pinned::new(tview.owner);
-        let query = load::maintained(rel)?;
+        let query = maintained(rel)?;
         (order::of(query), order::partitions(query))
     };
     if let Some((stage, columns)) = order.filter(|(oid, _)| catalog::stages::is_stage(*oid)) {

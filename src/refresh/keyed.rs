@@ -10,12 +10,12 @@ use super::difference::{Difference, RowHash};
 use super::full::Filled;
 use super::tview::Size;
 use super::{Job, locks, provisional, sql};
-use crate::analyze::texts::Texts;
+use crate::analyze::rules::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::spi::Session;
-use crate::pg::{memory, slot, values};
+use crate::pg::{memory, relation, slot, values};
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
@@ -223,7 +223,7 @@ pub struct KeyedSql {
 
 impl super::Tview {
     /// The SQL of a keyed flush, None when these relations together must be recomputed in full.
-    pub fn sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<KeyedSql>>> {
+    pub fn sql(&self, rel: &relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<KeyedSql>>> {
         if let Some(known) = self.keyed_sql.borrow().get(changed) {
             return Ok(known.clone());
         }
@@ -232,7 +232,7 @@ impl super::Tview {
         Ok(made)
     }
 
-    fn make_sql(&self, rel: &crate::pg::relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
+    fn make_sql(&self, rel: &relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
         let Some((dirty, gates)) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
         let one_step = sql::recompute(self, &dirty)?;
         if self.region {

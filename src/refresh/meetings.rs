@@ -6,15 +6,13 @@
 //! (tviews_core::meetings). Groups, equal rows of an output without key, and anchors are locked besides, as for writers of one relation (locks.rs).
 //! Invariant: for every pair of relations, a writer of one side holds, from before its first snapshot until its transaction ends,
 //! either all values of its rows or the whole side. Where no equality is known it holds the whole side.
-//! Called by the flush instead of `locks::for_keyed`; what is equal is found by analyze/join_values.rs.
+//! Called by the flush instead of `locks::for_keyed`; what is equal is found by analyze/rules/join_values.rs.
 
 use super::{Job, locks};
-use crate::analyze::join_values::{Column, Pair};
+use crate::analyze::rules::join_values::{Column, Pair};
 use crate::pg::error::{Error, Result};
-use crate::pg::guc;
 use crate::pg::relation::Relation;
-use crate::pg::slot;
-use crate::pg::values;
+use crate::pg::{guc, slot, values};
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;

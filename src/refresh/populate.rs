@@ -7,22 +7,24 @@
 
 use super::tview::{self, Size, Tview};
 use super::{Moment, decide, flush, graph, indexes, privileges, recover};
-use crate::analyze::{bodies, load};
+use crate::analyze::query::load;
+use crate::analyze::refuse::bodies;
 use crate::catalog::{self, options, sentinel};
 use crate::pg::error::{Error, Result};
-use crate::pg::ext;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::Session;
-use crate::tam::{bulk::BulkWriter, state, storage};
+use crate::pg::{ext, name};
+use crate::tam::bulk::BulkWriter;
+use crate::tam::{state, storage};
 use pgrx::pg_sys;
 use tviews_core::strategy::Strategy;
 
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     if snapshot::is_behind() {
-        return Err(Error::Behind(crate::pg::name::bare(oid)));
+        return Err(Error::Behind(name::bare(oid)));
     }
     flush(Moment::Read);
     privileges::check(catalog::stages::root(oid))?;
@@ -112,10 +114,10 @@ pub fn refuse_if_read(oid: pg_sys::Oid, what: &str) -> Result<()> {
     match reader {
         None => Ok(()),
         Some(reader) => Err(Error::WrongState {
-            what: format!("TVIEW \"{}\" cannot be {what}", crate::pg::name::bare(oid)),
+            what: format!("TVIEW \"{}\" cannot be {what}", name::bare(oid)),
             hint: Some(format!(
                 "TVIEW \"{}\" reads it; drop that one first.",
-                crate::pg::name::bare(catalog::stages::root(pg_sys::Oid::from(*reader)))
+                name::bare(catalog::stages::root(pg_sys::Oid::from(*reader)))
             )),
         }),
     }
@@ -173,7 +175,7 @@ fn check_mode(tview: &Tview) -> Result<()> {
     }
     for (relid, decision) in &super::summary::decisions(tview.oid)? {
         if decision.strategy == Strategy::Full {
-            let table = crate::pg::name::bare(pg_sys::Oid::from(*relid));
+            let table = name::bare(pg_sys::Oid::from(*relid));
             return Err(Error::Unsupported {
                 what: format!("TVIEW {} cannot be maintained incrementally", tview.name),
                 detail: Some(format!("A change of \"{table}\" recomputes it in full: {}.", decision.reason)),

@@ -6,7 +6,7 @@
 //! a relation of the query, a role, a membership, a schema or a function changes.
 //! Called by the flush, by population, and by monitoring.
 
-use crate::analyze::{load, relations};
+use crate::analyze::query::{load, relations};
 use crate::catalog::cache;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;

@@ -1,12 +1,14 @@
 //! The SQL that a flush runs: plain text, prepared once per backend and TVIEW, shown by `tviews.explain()`.
 
 use super::tview::{KeyColumn, Tview};
-use crate::analyze::texts::Texts;
-use crate::analyze::{dirty, load};
+use crate::analyze::query::load;
+use crate::analyze::rules::dirty;
+use crate::analyze::rules::texts::{Texts, union_all};
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::name;
 use crate::pg::relation::Relation;
+use crate::refresh::tview::maintained;
 use std::collections::BTreeSet;
 
 /// `a = b`, or the null-safe form an index can still use.
@@ -39,14 +41,14 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
     // SAFETY: a private copy of the stored query.
     let terms = unsafe {
-        let query = load::expand(load::maintained(rel)?)?;
+        let query = load::expand(maintained(rel)?)?;
         match dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &super::tview::stored_key)? {
             Ok(terms) => terms,
             Err(_) => return Ok(None),
         }
     };
     let names = numbered("k", key.len());
-    let keys = format!("SELECT DISTINCT {names} FROM ({}) x({names})", dirty::union_all(&terms.selects));
+    let keys = format!("SELECT DISTINCT {names} FROM ({}) x({names})", union_all(&terms.selects));
     Ok(Some((keys, terms.gates)))
 }
 

@@ -4,9 +4,11 @@
 //! under the pinned settings, so every name in it is qualified.
 
 use super::decide::decide;
-use crate::analyze::fold::Fold;
-use crate::analyze::join_values::Pair;
-use crate::analyze::{describe, load, operators, relations, text};
+use crate::analyze::describe::fold::Fold;
+use crate::analyze::query::{load, operators, relations};
+use crate::analyze::rules::join_values::Pair;
+use crate::analyze::rules::text;
+use crate::analyze::{describe, split};
 use crate::catalog::{cache, options, stages};
 use crate::pg::callees::Callees;
 use crate::pg::error::{Error, Result};
@@ -146,7 +148,7 @@ fn build(rel: &Relation) -> Result<Tview> {
     let root = stages::root(rel.oid());
     let _pinned = Pinned::new(rel.class().relowner);
     // SAFETY: the owner and its settings are pinned.
-    let query = unsafe { load::maintained(rel)? };
+    let query = unsafe { maintained(rel)? };
     cache::watch(rel.oid());
     // SAFETY: `query` is a private copy; everything made from it lives in the current memory context.
     unsafe {
@@ -266,4 +268,13 @@ impl Tview {
         plans.borrow_mut().insert(sql.to_string(), Rc::clone(&plan));
         Ok(plan)
     }
+}
+
+/// The query that a TVIEW is maintained by, see `split::maintained`.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
+    // SAFETY: as the caller promises.
+    unsafe { split::maintained::maintained(rel, &stored_key) }
 }

@@ -6,7 +6,7 @@
 //! Change rows that have been followed under another snapshot are only summed as they were then: what one flush wrote and a later change undoes must still
 //! be looked at. A stage has no columns that the query above it does not use.
 //! Invariant: what is left has every column that SQL of the TVIEW can read of a change row, which are those that it had captured, and the key
-//! of a source that is a TVIEW itself (analyze/anchor.rs).
+//! of a source that is a TVIEW itself (analyze/rules/anchor.rs).
 //! Called by the flush for each TVIEW and relation, when everything below is up to date.
 
 use super::graph::Graph;

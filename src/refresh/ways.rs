@@ -10,8 +10,8 @@ use super::fold::FoldSql;
 use super::keyed::KeyedSql;
 use super::tview::{Size, Tview};
 use super::{Job, locks};
-use crate::analyze::delta::Weighted;
-use crate::analyze::texts::Texts;
+use crate::analyze::rules::delta::Weighted;
+use crate::analyze::rules::texts::Texts;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use crate::pg::spi::Session;
@@ -42,7 +42,7 @@ impl Ways {
         self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
     }
 
-    /// What must be true for any of this, see analyze/value_range.rs.
+    /// What must be true for any of this, see analyze/rules/value_range.rs.
     fn gates(&self) -> BTreeSet<&String> {
         let added = self.delta().map_or(&[][..], |d| &d.gates);
         let keyed = self.keyed.as_ref().map_or(&[][..], |k| &k.gates);

@@ -6,11 +6,10 @@
 use super::output::Outputs;
 use super::packed::Packing;
 use super::state::{Cell, Input, States, copy, width};
-use crate::analyze::fold::{Fold, Output};
-use crate::pg::ext;
+use crate::analyze::describe::fold::{Fold, Output};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
-use crate::pg::values;
+use crate::pg::{ext, values};
 use crate::refresh::keyed::hash_value;
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};

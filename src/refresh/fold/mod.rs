@@ -16,10 +16,11 @@ use super::full::Filled;
 use super::keyed::KeyedSql;
 use super::tview::Size;
 use super::{Job, locks, sql};
-use crate::analyze::delta::Weighted;
-use crate::analyze::fold::Fold;
-use crate::analyze::texts::Texts;
-use crate::analyze::{describe, fold, load};
+use crate::analyze::describe;
+use crate::analyze::describe::fold::{self, Fold};
+use crate::analyze::query::load;
+use crate::analyze::rules::delta::Weighted;
+use crate::analyze::rules::texts::Texts;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -29,6 +30,7 @@ use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::Session;
 use crate::queue::changes::ChangeSet;
+use crate::refresh::tview::maintained;
 use group::Groups;
 use output::Outputs;
 use pgrx::{IntoDatum, pg_sys};
@@ -305,7 +307,7 @@ impl super::Tview {
         }
         // SAFETY: a private copy of the stored query.
         let terms = unsafe {
-            let query = load::expand(load::maintained(rel)?)?;
+            let query = load::expand(maintained(rel)?)?;
             let described = describe::describe(query, &super::tview::stored_key);
             let Ok(fold): std::result::Result<Fold, _> =
                 fold::recognise(query, &described.description.shape, self.approximate)

@@ -3,8 +3,9 @@
 //! Expressions are evaluated by the server's executor over a virtual row (keys, then aggregates).
 //! Source: executor/execExpr.c, ExecPrepareExpr.
 
-use crate::analyze::fold::{Fold, Output, Type};
-use crate::pg::original;
+use crate::analyze::describe::fold::{Fold, Output};
+use crate::analyze::query::tree::Type;
+use crate::pg::{original, slot};
 use pgrx::pg_sys::{self, Datum};
 
 pub struct Outputs {
@@ -51,7 +52,7 @@ impl Outputs {
     ) {
         // SAFETY: `inputs` are keys and aggregates of the group, as the caller promises.
         unsafe {
-            crate::pg::slot::clear(self.slot);
+            slot::clear(self.slot);
             for (i, value) in inputs.enumerate() {
                 *(*self.slot).tts_values.add(i) = value.unwrap_or(Datum::from(0usize));
                 *(*self.slot).tts_isnull.add(i) = value.is_none();

@@ -4,7 +4,7 @@
 //! not fit into the page goes out of line, as any long value does. The bytes are those of a composite value, its header included.
 //! Source: access/common/heaptuple.c, heap_form_tuple, heap_copy_tuple_as_datum.
 
-use crate::analyze::fold::Fold;
+use crate::analyze::describe::fold::Fold;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use pgrx::pg_sys::{self, Datum};

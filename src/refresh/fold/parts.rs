@@ -8,7 +8,7 @@
 
 use super::FoldSql;
 use super::group::Groups;
-use crate::analyze::fold::Fold;
+use crate::analyze::describe::fold::Fold;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};

@@ -3,7 +3,8 @@
 //! Invariant: after `take` has returned true for every weighted row of a delta, rows with positive weight first, the state
 //! is what the query's state columns would be for the new rows; false means that only recomputing the group can tell.
 
-use crate::analyze::fold::{Aggregate, Fold, StateKind, Type};
+use crate::analyze::describe::fold::{self, Aggregate, Fold, StateKind};
+use crate::analyze::query::tree::Type;
 use crate::pg::aggregate::{self, Machine};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
@@ -71,7 +72,7 @@ impl<'a> States<'a> {
     }
 
     pub fn fresh(&self) -> Vec<Cell> {
-        let of = |(i, s): (usize, &crate::analyze::fold::State)| match &s.kind {
+        let of = |(i, s): (usize, &fold::State)| match &s.kind {
             StateKind::Count | StateKind::Trues => Cell::Count(0),
             StateKind::Extremum { .. } => Cell::Extremum(None),
             StateKind::Moving { .. } => match &self.machines[i] {

@@ -1,0 +1,21 @@
+//! Query trees: how they are loaded, read, edited, and printed. Nothing here knows of maintenance.
+//!
+//! load: the stored query, views expanded · tree, conditions, from, call: parts of a query · relations: what it reads · levels: what a tree takes from around it ·
+//! joins, select_list, view_rows, grouping_sets: forms that text keeps · printed, canonical, analysed: text that is read back and compared · operators: the
+//! search_path that it needs.
+
+pub mod analysed;
+pub mod call;
+mod canonical;
+pub mod conditions;
+pub mod from;
+pub mod grouping_sets;
+mod joins;
+pub mod levels;
+pub mod load;
+pub mod operators;
+pub mod printed;
+pub mod relations;
+mod select_list;
+pub mod tree;
+mod view_rows;

@@ -1,0 +1,71 @@
+//! The SQL of edited queries, read back and compared with the trees that it comes from.
+//!
+//! The deparser is made for queries as users write them, and some trees, of users and of ours, have no text that is read as the same
+//! query: a name that is hidden, a cast that is not shown, an expression that the grammar has no place for. What would be run then is
+//! another query. Invariant: no text goes from here to the server that is not the query it was made from; what has none is an
+//! error, `Unwritten`, from which a decision makes another strategy (refresh/decide), and CREATE a refusal.
+//! How trees are compared is in canonical. Called by all of analysis.
+
+use crate::analyze::query::canonical::canonical;
+use crate::analyze::query::operators;
+use crate::pg::error::{Error, Result};
+use crate::pg::pinned::Path;
+use crate::pg::{deparse, ext, list, subtransaction};
+use pgrx::pg_sys;
+use std::ffi::CString;
+
+/// The text of a query, which is left as it is.
+///
+/// # Safety
+/// `query` is valid.
+pub unsafe fn text(query: *mut pg_sys::Query) -> Result<String> {
+    // SAFETY: `query` is valid, as the caller promises.
+    unsafe {
+        let (tree, text) = deparse::printed(query);
+        let refuse = |detail: String| Err(Error::Unwritten { detail, text: text.clone() });
+        let same = match parsed(&text, query)? {
+            Err(message) => return refuse(message),
+            Ok(back) => match (canonical(tree), canonical(back)) {
+                (Some(tree), Some(back)) => pg_sys::equal(tree.cast(), back.cast()),
+                _ => false,
+            },
+        };
+        if same { Ok(text) } else { refuse("It is read as another query.".into()) }
+    }
+}
+
+/// What can be left out when it cannot be written.
+pub fn or_none<T>(result: Result<Option<T>>) -> Result<Option<T>> {
+    match result {
+        Err(Error::Unwritten { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+/// What cannot be written is a reason why not.
+pub fn or_why<T>(result: Result<std::result::Result<T, String>>) -> Result<std::result::Result<T, String>> {
+    match result {
+        Err(Error::Unwritten { .. }) => Ok(Err("it cannot be written as SQL that is read as the same".into())),
+        other => other,
+    }
+}
+
+/// The query that a text is read as, or what the parser says.
+unsafe fn parsed(text: &str, of: *mut pg_sys::Query) -> Result<std::result::Result<*mut pg_sys::Query, String>> {
+    // SAFETY: `of` is valid; the tree lives in the current memory context.
+    unsafe {
+        let source = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+        let source = pg_sys::pstrdup(source.as_ptr());
+        let path = operators::search_path(of);
+        Ok(subtransaction::parse(|| {
+            let _path = Path::new(&path);
+            let raw = pg_sys::raw_parser(source, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+            // Without the hooks that look at queries of users.
+            let state = pg_sys::make_parsestate(std::ptr::null_mut());
+            (*state).p_sourcetext = source;
+            let query = pg_sys::transformTopLevelStmt(state, list::nth(raw, 0));
+            pg_sys::free_parsestate(state);
+            ext::copy(query)
+        }))
+    }
+}

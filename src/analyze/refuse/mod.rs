@@ -1,0 +1,198 @@
+//! What cannot be maintained at all, with the position of the construct and a hint.
+//!
+//! Invariant: everything that passes here is right later, at worst by full recomputation. Checked on the expanded query
+//! so that constructs inside views are found too (those have no position).
+
+pub mod bodies;
+mod clock;
+pub mod functions;
+mod hidden_output;
+pub mod locate;
+
+use crate::analyze::query::relations;
+use crate::analyze::refuse::functions::{BY_TIME, BY_USER, check_functions};
+use crate::analyze::refuse::locate::Construct;
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::{Relation, TABLEOID};
+use crate::pg::{callback, ext, list, name, walk};
+use crate::tam;
+use pgrx::pg_sys;
+
+/// Refuses the first offending construct of an expanded query.
+///
+/// # Safety
+/// `query` is a valid, expanded query.
+pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
+    // SAFETY: `query` is a valid, expanded query, as the caller promises.
+    unsafe {
+        check_written(query)?;
+        for (relid, used) in relations::of(query) {
+            let relid = pg_sys::Oid::from(relid);
+            if let Err(mut e) = check_relation(relid, &used) {
+                if let Error::Unsupported { at, .. } = &mut e {
+                    *at = locate::find(callback::source(), Construct::Relation(relid));
+                }
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses constructs of the query as written, whose nodes still have positions.
+///
+/// # Safety
+/// `query` is a valid analysed query.
+pub unsafe fn check_written(query: *mut pg_sys::Query) -> Result<()> {
+    // SAFETY: `query` is a valid analysed query, as the caller promises.
+    unsafe {
+        let mut error = None;
+        walk::walk(query.cast(), &mut |node| {
+            error = check_node(node).err();
+            error.is_some()
+        });
+        error.map_or(Ok(()), Err)
+    }
+}
+
+unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
+    // SAFETY: `node` is a live node of a tree of the server.
+    unsafe {
+        use pg_sys::NodeTag::*;
+        match (*node).type_ {
+            T_Query => check_query(node.cast()),
+            T_SQLValueFunction => Err(Error::unsupported(
+                "functions of the clock or the session cannot be maintained",
+                pg_sys::exprLocation(node),
+                if is_clock((*node.cast::<pg_sys::SQLValueFunction>()).op) { BY_TIME } else { BY_USER },
+            )),
+            T_Param if (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN => {
+                Err(Error::unsupported(
+                    "a TVIEW cannot be defined using bound parameters",
+                    pg_sys::exprLocation(node),
+                    "Write the value into the query.",
+                ))
+            }
+            T_NextValueExpr => Err(Error::unsupported(
+                "volatile functions cannot be maintained",
+                pg_sys::exprLocation(node),
+                "Number the rows when they are written: an identity column of the table.",
+            )),
+            _ => clock::check(node).and_then(|()| check_functions(node)),
+        }
+    }
+}
+
+fn is_clock(op: pg_sys::SQLValueFunctionOp::Type) -> bool {
+    // those of the session come after those of the clock: nodes/primnodes.h
+    op <= pg_sys::SQLValueFunctionOp::SVFOP_LOCALTIMESTAMP_N
+}
+
+unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        if (*query).commandType != pg_sys::CmdType::CMD_SELECT || (*query).hasModifyingCTE {
+            return Err(Error::unsupported(
+                "a TVIEW cannot be defined by a statement that writes",
+                -1,
+                "Write first; a TVIEW is defined by a SELECT of what is there.",
+            ));
+        }
+        if !(*query).rowMarks.is_null() {
+            return Err(Error::unsupported(
+                "FOR UPDATE and FOR SHARE cannot be maintained",
+                locate::find(callback::source(), Construct::Locked),
+                "Leave the locking clause out.",
+            ));
+        }
+        for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+            if !(*rte).tablesample.is_null() {
+                return Err(Error::unsupported(
+                    "TABLESAMPLE cannot be maintained",
+                    locate::find(callback::source(), Construct::TableSample),
+                    "Leave it out, and take a sample when reading the TVIEW.",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
+    let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
+        return Err(Error::Internal(format!("relation {} does not exist", relid.to_u32())));
+    };
+    let shown = name::bare(relid);
+    let refuse = |what: String, hint: &str| Err(Error::unsupported(what, -1, hint));
+    // SAFETY: plain look-ups on an open relation.
+    unsafe {
+        if pg_sys::IsCatalogRelation(rel.raw()) {
+            return refuse(
+                format!("system catalog \"{shown}\" cannot be maintained"),
+                "Changes of system catalogs cannot be captured: use an ordinary view over them, which may read TVIEWs, too.",
+            );
+        }
+    }
+    if rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
+        return refuse(
+            format!("temporary table \"{shown}\" cannot be maintained"),
+            "Other sessions, which write to the other tables, cannot read it: use an ordinary table.",
+        );
+    }
+    match rel.relkind() {
+        pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {}
+        // SAFETY: the relation is open.
+        pg_sys::RELKIND_MATVIEW if unsafe { tam::is_tview_relation(rel.raw()) } => {}
+        pg_sys::RELKIND_MATVIEW => {
+            return refuse(
+                format!("materialized view \"{shown}\" cannot be maintained"),
+                "Make it a TVIEW first: ALTER MATERIALIZED VIEW … SET ACCESS METHOD tview.",
+            );
+        }
+        pg_sys::RELKIND_FOREIGN_TABLE => {
+            return refuse(
+                format!("foreign table \"{shown}\" cannot be maintained"),
+                "Changes on a foreign server cannot be captured: copy or replicate its rows into a table.",
+            );
+        }
+        _ => {
+            return refuse(
+                format!("relation \"{shown}\" cannot be maintained"),
+                "A TVIEW reads tables, partitioned tables, views and other TVIEWs.",
+            );
+        }
+    }
+    check_system_columns(&shown, used)?;
+    if used.with_children {
+        check_children(relid, &shown)?;
+    }
+    Ok(())
+}
+
+fn check_system_columns(shown: &str, used: &relations::Use) -> Result<()> {
+    if used.columns.iter().any(|c| *c < 0 && *c != TABLEOID) {
+        return Err(Error::unsupported(
+            format!("system columns of \"{shown}\" cannot be maintained"),
+            -1,
+            "Leave them out: their values change without a write. Only tableoid is allowed.",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses foreign tables in the inheritance tree of a relation.
+pub fn check_children(relid: pg_sys::Oid, shown: &str) -> Result<()> {
+    // SAFETY: catalog look-up.
+    for child in unsafe { ext::find_all_inheritors(relid, pg_sys::AccessShareLock as i32) } {
+        // SAFETY: syscache look-up.
+        let kind = unsafe { pg_sys::get_rel_relkind(child) } as u8;
+        if kind == pg_sys::RELKIND_FOREIGN_TABLE {
+            return Err(Error::unsupported(
+                format!("\"{shown}\" has a foreign table as partition, which cannot be maintained"),
+                -1,
+                "Changes on a foreign server cannot be captured: copy or replicate its rows into a table.",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! The weighted rows by which any query block changes, found through the rows of one of its relations.
+//!
+//! Where a block is not linear in what changed (sub-queries, several outer joins …), its delta is the block now minus the
+//! block before, both restricted to the rows of one relation, the anchor, that the changes can affect. Those are dirty
+//! keys like any others (dirty.rs), the anchor's key being the key.
+//! Invariant: rows of the block with other anchors are the same before and after. Two writers can be blind to each other:
+//! they lock the anchors, or, where what they change is read twice, follow one another. Called by refresh/fold and refresh/bag when `delta` has no terms.
+
+use crate::analyze::describe::{Block, Described, Item, KeyOf};
+use crate::analyze::query::from::find;
+use crate::analyze::query::tree::{self, strip};
+use crate::analyze::query::{printed, relations};
+use crate::analyze::rules::delta::{Anchors, Terms, Why};
+use crate::analyze::rules::dirty;
+use crate::analyze::rules::texts::{Texts, union_all};
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::{Relation, attname};
+use crate::pg::{ext, list, name};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use tviews_core::model::Col;
+
+/// Whether the change rows of a relation have some columns.
+pub type Captured<'a> = &'a dyn Fn(u32, &[i16]) -> bool;
+
+/// Now minus before; `targets` are expressions of the described query.
+///
+/// # Safety
+/// `d` was described from a query that is alive; `targets` belong to it.
+pub unsafe fn terms(
+    d: &Described,
+    targets: &[*mut pg_sys::Node],
+    changed: &BTreeSet<u32>,
+    key_of: KeyOf,
+    captured: Captured,
+) -> Result<std::result::Result<Terms, Why>> {
+    // SAFETY: the caller promises: `d` was described from a query that is alive; `targets` belong to it.
+    unsafe {
+        let atoms = &d.description.atoms;
+        let nullable = d.description.join.nullable();
+        let times: usize =
+            relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).sum();
+        let mut candidates: Vec<usize> = (0..atoms.len()).filter(|a| !nullable.contains(a)).collect();
+        // The changed relation itself is the finest anchor.
+        candidates.sort_by_key(|a| !atoms[*a].relid.is_some_and(|r| changed.contains(&r)));
+        let mut why = Why::from("no relation of it has a key");
+        for atom in candidates {
+            let Some(relid) = atoms[atom].relid else { continue };
+            for key in &atoms[atom].keys {
+                if key.is_empty()
+                    || !atoms[atom].depends.is_empty()
+                    || !key.iter().all(|c| atoms[atom].not_null.contains(c))
+                {
+                    continue;
+                }
+                // Change rows have no other columns.
+                if changed.contains(&relid) && !captured(relid, key) {
+                    why = "a key that it would need is not captured".into();
+                    continue;
+                }
+                let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
+                match anchored(d, targets, relid, &key, changed, times, key_of)? {
+                    Ok(terms) => return Ok(Ok(terms)),
+                    Err(reason) => why = reason,
+                }
+            }
+        }
+        Ok(Err(why))
+    }
+}
+
+/// A Var of `query`, which mirrors `block`, for a column of one of its atoms. Sub-queries get it as one more output where
+/// they do not show it.
+unsafe fn expose(query: *mut pg_sys::Query, block: &Block, col: Col) -> Option<*mut pg_sys::Node> {
+    // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
+    unsafe {
+        let (index, item) = block.items.iter().find(|(i, _)| block.atoms_of(**i).contains(&col.atom))?;
+        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+        let Item::Sub(sub) = item else {
+            let (mut typid, mut typmod, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
+            pg_sys::get_atttypetypmodcoll((*rte).relid, col.att, &mut typid, &mut typmod, &mut collation);
+            return Some(pg_sys::makeVar(*index as i32, col.att, typid, typmod, collation, 0).cast());
+        };
+        let below = (*rte).subquery;
+        let mut shown = std::ptr::null_mut::<pg_sys::TargetEntry>();
+        for tle in tree::outputs(below) {
+            let expr = ext::flatten_join_aliases(below, (*tle).expr.cast());
+            if sub.resolve_expr(expr) == Some(col) {
+                shown = tle;
+            }
+        }
+        if shown.is_null() {
+            if !can_grow(query, *index) {
+                return None;
+            }
+            let expr = expose(below, sub, col)?;
+            let number = list::len((*below).targetList) + 1;
+            let label = CString::new(format!("tviews_key_{number}")).unwrap_or_default();
+            shown = pg_sys::makeTargetEntry(expr.cast(), number as i16, pg_sys::pstrdup(label.as_ptr()), false);
+            (*below).targetList = pg_sys::lappend((*below).targetList, shown.cast());
+            let label = pg_sys::makeString(pg_sys::pstrdup(label.as_ptr()));
+            (*(*rte).eref).colnames = pg_sys::lappend((*(*rte).eref).colnames, label.cast());
+        }
+        let node: *mut pg_sys::Node = (*shown).expr.cast();
+        let (typid, typmod, collation) =
+            (pg_sys::exprType(node), pg_sys::exprTypmod(node), pg_sys::exprCollation(node));
+        Some(pg_sys::makeVar(*index as i32, (*shown).resno, typid, typmod, collation, 0).cast())
+    }
+}
+
+/// Whether a sub-query of FROM can have one more output: joins know the number of columns that they join, and whole
+/// rows would be others. Outputs for ORDER BY only come last.
+unsafe fn can_grow(query: *mut pg_sys::Query, index: usize) -> bool {
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+        let mut joins = Vec::new();
+        find((*query).jointree.cast(), index, &mut joins);
+        let whole_row = relations::reads_whole_row(query, index);
+        let below = (*rte).subquery;
+        let hidden = list::iter::<pg_sys::TargetEntry>((*below).targetList).any(|t| (*t).resjunk);
+        joins.is_empty() && !whole_row && !hidden && (*below).setOperations.is_null()
+    }
+}
+
+unsafe fn anchored(
+    d: &Described,
+    targets: &[*mut pg_sys::Node],
+    relid: u32,
+    key: &[Col],
+    changed: &BTreeSet<u32>,
+    times: usize,
+    key_of: KeyOf,
+) -> Result<std::result::Result<Terms, Why>> {
+    // SAFETY: `d` belongs to a query that is alive; `targets` holds live nodes of one tree.
+    unsafe {
+        let block = ext::copy(d.block.query);
+        strip(block);
+        let anchor: Option<Vec<_>> = key.iter().map(|col| expose(block, &d.block, *col)).collect();
+        let Some(anchor) = anchor else { return Ok(Err("a key that it would need is not visible".into())) };
+        let mut list: *mut pg_sys::List = std::ptr::null_mut();
+        for (i, node) in targets.iter().chain(&anchor).enumerate() {
+            let label = CString::new(format!("c{}", i + 1)).unwrap_or_default();
+            let tle =
+                pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
+            list = pg_sys::lappend(list, tle.cast());
+        }
+        (*block).targetList = list;
+        let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
+        let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
+            Ok(terms) if terms.occurrences >= times => terms,
+            Ok(_) => return Ok(Err("it is read where its changes cannot be followed".into())),
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut on = Vec::new();
+        for (i, node) in anchor.iter().enumerate() {
+            let Some(equality) = name::equality(pg_sys::exprType(*node)) else {
+                return Ok(Err("a key without equality".into()));
+            };
+            on.push(format!("q.a{} {equality} d.k{}", i + 1, i + 1));
+        }
+        let names = |prefix: &str, n: usize| (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
+        let keys = names("k", anchor.len()).join(", ");
+        let columns = names("c", targets.len());
+        let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
+        let text = printed::text(block)?;
+        let found = found_keys(relid, key)?;
+        let dirty = union_all(&terms.selects);
+        let anchors = Anchors {
+            relid,
+            columns: key.iter().map(|c| c.att).collect(),
+            select: Texts::plain(format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")),
+            // Where the changes are read in one place, what they affect does not depend on what others change.
+            lock: times == 1,
+        };
+        let on = on.join(" AND ");
+        let shown = |weight: i32| {
+            let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
+            format!("SELECT {weight}::pg_catalog.int8{list}")
+        };
+        let select = |weight: i32| Texts {
+            by_key: format!(
+                "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
+                shown(weight)
+            ),
+            at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
+        };
+        let flips = (0..d.description.atoms.len()).collect();
+        Ok(Ok(Terms {
+            now: vec![select(1)],
+            before: vec![select(-1)],
+            flips,
+            alone: !anchors.lock,
+            anchors: vec![anchors],
+            locks: Vec::new(),
+            gates: terms.gates,
+        }))
+    }
+}
+
+/// The keys that the flush has found, read back from the relation's row type.
+unsafe fn found_keys(relid: u32, key: &[Col]) -> Result<String> {
+    let oid = pg_sys::Oid::from(relid);
+    let missing = || Error::Internal(format!("relation {relid} does not exist"));
+    let rel = Relation::open(oid, pg_sys::AccessShareLock).ok_or_else(missing)?;
+    let columns: Vec<String> = key
+        .iter()
+        .enumerate()
+        .map(|(i, c)| format!("v.{} AS k{}", name::ident(&attname(rel.attribute(c.att as usize - 1))), i + 1))
+        .collect();
+    let table = name::relation(oid).ok_or_else(missing)?;
+    Ok(format!("(SELECT {} FROM tviews.dirty(NULL::{table}) v) d", columns.join(", ")))
+}

@@ -1,0 +1,71 @@
+//! The query that a TVIEW is maintained by.
+
+use crate::analyze::describe::KeyOf;
+use crate::analyze::query::load::{expand, stored};
+use crate::analyze::split::{self, Stages};
+use crate::catalog::stages::{self, Known};
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::pg::{list, walk};
+use pgrx::pg_sys;
+
+/// The query that a TVIEW is maintained by: the stored one, or, when it has stages, the expanded one that reads them.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn maintained(rel: &Relation, key_of: KeyOf) -> Result<*mut pg_sys::Query> {
+    // SAFETY: Pinned settings are in force, as the caller promises.
+    unsafe {
+        let query = stored(rel)?;
+        let known = stages::known(rel.oid());
+        let expanded = expand(query)?;
+        if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
+            return Ok(query);
+        }
+        let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
+        match split::split(expanded, key_of, &mut found) {
+            Err(_) if found.others => Ok(query),
+            split => split,
+        }
+    }
+}
+
+/// The stages that a TVIEW has.
+struct Found {
+    tview: pg_sys::Oid,
+    known: Vec<Known>,
+    at: usize,
+    /// They were made for a key that is none any more: the query is followed as it is.
+    others: bool,
+}
+
+impl Stages for Found {
+    fn next(&mut self, _text: &str, joined: &str) -> Result<pg_sys::Oid> {
+        let lacks = || Error::Internal(format!("TVIEW {} lacks a stage", self.tview.to_u32()));
+        let known = self.known.get(self.at).ok_or_else(lacks)?;
+        self.others |= known.joined != joined;
+        if self.others {
+            return Err(lacks());
+        }
+        self.at += 1;
+        Ok(known.stage)
+    }
+
+    fn makes(&self) -> bool {
+        false
+    }
+
+    fn is_joined(&self, joined: &str) -> bool {
+        self.known.get(self.at).is_some_and(|k| k.joined == joined)
+    }
+}
+
+/// Whether WITH occurs at the top or in a view: it is put in the place of its references.
+unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
+    // SAFETY: `query` is a live tree of the server.
+    unsafe {
+        walk::walk(query.cast(), &mut |n| {
+            list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).cteList.is_null()
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! A complex query as a graph of simple stages.
+//!
+//! Sub-queries that group, remove duplicates, limit, have windows or combine sets, and that do not depend on the rows
+//! around them, are stages: internal TVIEWs with storage of their own. So is the grouped core of a query that does more
+//! to its groups than show them (HAVING, windows, DISTINCT, LIMIT …). What remains reads the stages as relations.
+//! A stage may have stages itself; each level splits only its outermost sub-queries.
+//! Invariant: the same query always splits into the same stages in the same order, equal sub-queries being one stage.
+//! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
+//!
+//! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
+//! distinct, totals, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · values: sub-queries with
+//! one value for all rows · nullable: those below outer joins · unused: outputs that nobody looks at · relation, order: how a stage is read.
+
+mod chain;
+mod core;
+mod ctes;
+mod distinct;
+mod eligible;
+mod grouping_sets;
+mod groups;
+pub mod maintained;
+mod nullable;
+mod parts;
+mod relation;
+pub mod set_operations;
+mod totals;
+mod unused;
+mod values;
+mod windows;
+
+use crate::analyze::describe::KeyOf;
+use crate::analyze::query::{printed, relations};
+use crate::analyze::split::eligible::{can_be_stage, can_split, is_stage};
+use crate::analyze::split::relation::{become_relation, select_all};
+use crate::pg::error::Result;
+use crate::pg::{deparse, ext, list, walk};
+use pgrx::pg_sys;
+
+/// Gives the relations of stages, which are made at creation and found later.
+pub trait Stages {
+    /// The relation of the next stage, from its SQL text. `joined`: the key by which it is joined to others, or empty.
+    fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid>;
+    /// Whether stages are made.
+    fn makes(&self) -> bool;
+    /// Whether the next stage is, or can be, one that is joined by this key.
+    fn is_joined(&self, joined: &str) -> bool;
+}
+
+/// The query with its stages as relations. The expanded query is not changed.
+///
+/// # Safety
+/// `query` is a valid, expanded query.
+pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<*mut pg_sys::Query> {
+    // SAFETY: `query` is a valid, expanded query, as the caller promises.
+    unsafe {
+        let copy = ext::copy(query);
+        if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
+            return Ok(copy);
+        }
+        ctes::inline(copy);
+        let copy = printed::or_none(grouping_sets::rewrite(copy))?.unwrap_or(copy);
+        let copy = printed::or_none(set_operations::rewrite(copy))?.unwrap_or(copy);
+        let mut cx = Splitter { known: Vec::new(), key_of, stages };
+        cx.values(copy)?;
+        let copy = cx.core(copy)?;
+        cx.block(copy, 0)?;
+        Ok(copy)
+    }
+}
+
+struct Splitter<'a> {
+    known: Vec<(String, pg_sys::Oid)>,
+    key_of: KeyOf<'a>,
+    stages: &'a mut dyn Stages,
+}
+
+impl Splitter<'_> {
+    unsafe fn relation(&mut self, query: *mut pg_sys::Query) -> Result<pg_sys::Oid> {
+        // SAFETY: `query` is a live tree of the server.
+        unsafe { self.joined_relation(query, "") }
+    }
+
+    unsafe fn joined_relation(&mut self, query: *mut pg_sys::Query, joined: &str) -> Result<pg_sys::Oid> {
+        // SAFETY: `query` is a live tree of the server.
+        unsafe {
+            let text = if self.stages.makes() { printed::text(query)? } else { deparse::text(query) };
+            if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
+                return Ok(*oid);
+            }
+            let oid = self.stages.next(&text, joined)?;
+            self.known.push((text, oid));
+            Ok(oid)
+        }
+    }
+
+    /// Replaces the stages of a block and of the plain blocks below it. `depth`: how many blocks are above.
+    unsafe fn block(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
+        // SAFETY: `query` is a live tree of the server.
+        unsafe {
+            nullable::push_conditions(query);
+            for index in relations::in_from(query) {
+                let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
+                if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
+                    continue;
+                }
+                let sub = (*rte).subquery;
+                // The row type of a stage has other names: row_to_json() would show them.
+                if (is_stage(sub) || nullable::hides_links(query, index, sub))
+                    && !relations::reads_whole_row(query, index)
+                {
+                    unused::blank(query, index, sub);
+                    let oid = self.relation(sub)?;
+                    become_relation(rte, oid)?;
+                } else if !(*sub).setOperations.is_null() {
+                    self.branches(sub, depth + 1)?;
+                } else {
+                    self.block(sub, depth + 1)?;
+                }
+            }
+            if !(*query).setOperations.is_null() {
+                return self.branches(query, depth);
+            }
+            self.values(query)?;
+            for link in walk::links(query) {
+                let sub = (*link).subselect.cast::<pg_sys::Query>();
+                let is_value = (*link).subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK && can_be_stage(sub);
+                if is_stage(sub) || is_value {
+                    let oid = self.relation(sub)?;
+                    (*link).subselect = select_all(sub, oid)?.cast();
+                } else {
+                    self.block(sub, depth + 1)?;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Branches of a set operation.
+    unsafe fn branches(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
+        // SAFETY: `query` is a live tree of the server.
+        unsafe {
+            for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
+                if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
+                    continue;
+                }
+                if is_stage((*rte).subquery) {
+                    let oid = self.relation((*rte).subquery)?;
+                    (*rte).subquery = select_all((*rte).subquery, oid)?;
+                } else {
+                    self.block((*rte).subquery, depth + 1)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
