@@ -12,8 +12,10 @@ use pgrx::prelude::*;
 use std::sync::atomic::Ordering;
 
 mod analyze;
+mod build;
 mod capture;
 mod catalog;
+mod counters;
 mod hook;
 mod monitor;
 mod pg;
@@ -45,7 +47,7 @@ pub extern "C-unwind" fn _PG_init() {
     catalog::cache::init();
     hook::init();
     if preloading {
-        monitor::counters::init();
+        counters::init();
         recovery::launcher::register();
     }
     if preloading && pg::guc::NATIVE_SYNTAX.get() {

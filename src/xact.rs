@@ -11,11 +11,11 @@
 //! | queue `QUEUE`, `APPLIED`, `AGAIN` | pending changes | emptied by the flush | reset | level below | undone |
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
 //! | queue/spill `DEAD` | files to be closed | closed before | reset | | |
-//! | refresh `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
-//! | refresh `MUCH` | memory is to be given back | used before | reset | | |
-//! | refresh `LAST` | last flush's command | reset | reset | | (too late is harmless) |
-//! | refresh/base `BASES` | commands of flushes | reset | reset | level below | undone |
-//! | refresh/provisional `WRITTEN` | keys to look at again | reset | reset | | (too many are harmless) |
+//! | refresh/flush `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
+//! | refresh/follow/job `MUCH` | memory is to be given back | used before | reset | | |
+//! | refresh/flush `LAST` | last flush's command | reset | reset | | (too late is harmless) |
+//! | refresh/follow/base `BASES` | commands of flushes | reset | reset | level below | undone |
+//! | refresh/follow/provisional `WRITTEN` | keys to look at again | reset | reset | | (too many are harmless) |
 //! | capture/srf `OFFER` | change rows for the flush's SQL | guard of the flush | reset | | as `RUNNING` |
 //! | pg/started `STARTED` | executors of our own plans | their guards | their guards, reset | | their guards |
 //! | capture/install `TRIAL` | a trial is on the stack | its guard | its guard | | its guard |
@@ -28,9 +28,9 @@
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
-//! | catalog/cache, refresh/tview, refresh/graph, refresh/privileges, capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `CACHE`, `COMPLETE` | by invalidation | | | |
-//! | monitor/counters `WAITED`, `OWN` | counters | not transactional | | | |
-//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, `INSTALLED`, settings, pg/fault `FAULT`, refresh/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
+//! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `CACHE`, `COMPLETE` | by invalidation | | | |
+//! | counters `WAITED`, `OWN` | counters | not transactional | | | |
+//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::sentinel;
@@ -39,7 +39,8 @@ use crate::pg::fault::{self, Fault};
 use crate::pg::timeout::Limit;
 use crate::pg::{callees, ending, original, reserve, started};
 use crate::queue::{self, in_flight, spill};
-use crate::refresh;
+use crate::refresh::flush;
+use crate::refresh::follow::base;
 use crate::tam::switch;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
@@ -89,10 +90,10 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
     original::shield(|| {
         if !queue::is_settled() {
             let _limit = Limit::of_statement();
-            refresh::flush(refresh::Moment::Commit);
+            flush::flush(flush::Moment::Commit);
         }
         queue::reset();
-        refresh::settled();
+        flush::settled();
         spill::bury();
     })
 }
@@ -101,7 +102,7 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
 fn end(undone: bool) {
     queue::reset();
     in_flight::reset();
-    refresh::end_of_transaction();
+    flush::end_of_transaction();
     freed::reset();
     callback::forget();
     started::reset();
@@ -135,7 +136,7 @@ unsafe extern "C-unwind" fn subxact_callback(
 fn released(level: u32) {
     queue::sub_commit(level);
     in_flight::sub_commit(level);
-    refresh::base::sub_commit(level);
+    base::sub_commit(level);
     freed::sub_commit(level);
     switch::sub_commit(level);
 }
@@ -143,8 +144,8 @@ fn released(level: u32) {
 fn rolled_back(level: u32) {
     queue::sub_abort(level);
     in_flight::sub_abort(level);
-    refresh::base::sub_abort(level);
-    refresh::end_of_subtransaction(level);
+    base::sub_abort(level);
+    flush::end_of_subtransaction(level);
     freed::sub_abort(level);
     switch::sub_abort(level);
     sentinel::forget();

@@ -40,7 +40,7 @@ SELECT r.pid, d.datname, r.relid,
 
 GRANT SELECT ON tviews.progress TO PUBLIC;
 
--- Who holds and who waits for locks of flushes. The numbers are those of src/refresh/locks.rs.
+-- Who holds and who waits for locks of flushes. The numbers are those of src/refresh/follow/locks.rs.
 CREATE VIEW tviews.locks AS
 WITH lock AS (
     SELECT l.pid, l.classid AS relation, l.objid, l.objsubid, l.mode, l.granted, l.waitstart

@@ -3,22 +3,24 @@
 //! Invariant: the server never sees our options (it would refuse them): they are taken out of pg_class before the
 //! statement and put back after it.
 
-use super::create::{adopt, check};
 use super::keys;
 use super::life::{self, is_marked};
-use super::utility::{After, Call, keep};
-use super::{named, redefine};
 use crate::analyze::describe::settings;
 use crate::analyze::query::load;
+use crate::build::adopt::adopt;
+use crate::build::check::check;
+use crate::build::{populate, redefine, stages};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, sentinel};
+use crate::hook::call::Call;
+use crate::hook::named;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::{self, Other};
 use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
 use crate::queue;
-use crate::refresh::populate;
+use crate::refresh::flush::lost;
 use crate::tam::{self, state};
 use pgrx::pg_sys::{self, panic::ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
@@ -91,7 +93,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
                 owner: false,
                 strategy: false,
             };
-            call.after = After::Alter(keep(planned));
+            call.then(move || after(&planned));
             return Ok(());
         }
         if pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_VIEW {
@@ -99,7 +101,8 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             use pg_sys::AlterTableType::*;
             let decides = [AT_ChangeOwner, AT_SetRelOptions, AT_ResetRelOptions, AT_ReplaceRelOptions];
             if list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| decides.contains(&(*c).subtype)) {
-                call.after = After::View((*stmt).relation);
+                let view = (*stmt).relation;
+                call.then(move || life::view_replaced(view));
             }
             return Ok(());
         }
@@ -198,11 +201,11 @@ unsafe fn tview(call: &mut Call) -> Result<()> {
         (*stmt).cmds = rest;
         if rest.is_null() {
             call.done = true;
-            call.after = After::Alter(keep(planned));
+            call.then(move || after(&planned));
             return Ok(());
         }
         options::store(relid, &Options::new());
-        call.after = After::Alter(keep(planned));
+        call.then(move || after(&planned));
         Ok(())
     }
 }
@@ -255,7 +258,7 @@ unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
         (rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT, rel.class().relispopulated)
     };
     if populated {
-        crate::refresh::recover(relid)?;
+        lost::recover(relid)?;
         if unlogged {
             populate::populate(relid, pg_sys::RELPERSISTENCE_PERMANENT, false)?;
         }
@@ -275,10 +278,10 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
             catalog::invalidate_all();
         }
         if planned.owner {
-            super::stages::follow_owners();
+            stages::follow_owners();
         }
         if !planned.tablespace.is_null() {
-            super::stages::move_to(relid, planned.tablespace);
+            stages::move_to(relid, planned.tablespace);
         }
         if (planned.owner || planned.strategy) && planned.becomes.is_none() {
             if planned.owner && reads_policies(relid) {
@@ -310,7 +313,7 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
                 for source in catalog::unregister(relid) {
                     freed(source);
                 }
-                super::stages::drop(relid);
+                stages::drop(relid);
                 sentinel::lower(relid);
                 state::remove_state_attributes(relid);
                 pg_sys::CommandCounterIncrement();
@@ -410,9 +413,9 @@ unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         }
         if policies {
             touched.insert(relid.to_u32());
-            call.after = After::Policies(keep(touched));
+            call.then(move || life::policies_changed(&touched));
         } else if !touched.is_empty() {
-            call.after = After::Tree(keep(touched));
+            call.then(move || life::tree_changed(&touched));
         }
         Ok(())
     }

@@ -8,9 +8,11 @@
 use super::dependents::{Address, dropped_with};
 use super::life;
 use super::named::find;
-use super::redefine::redefine;
-use super::utility::{Call, keep};
+use crate::build;
+use crate::build::redefine::redefine;
 use crate::catalog::stages;
+use crate::hook::call::Call;
+use crate::pg::acl::owns;
 use crate::pg::error::Result;
 use crate::pg::syscatalog::{
     CONSTRAINT, EVENT_TRIGGER_OID, EVENT_TRIGGERS, OWNED, SHARED_DEPEND_BY_REFERENCE, SHARED_DEPEND_CLASS,
@@ -43,9 +45,9 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         life::lock_sources(&tviews);
         for tview in &tviews {
             pg_sys::LockRelationOid(Oid::from(*tview), pg_sys::AccessExclusiveLock as i32);
-            super::stages::drop(Oid::from(*tview));
+            build::stages::drop(Oid::from(*tview));
         }
-        call.without_stages = keep(tviews);
+        call.at_last(move || after(&tviews));
         Ok(())
     }
 }
@@ -78,7 +80,7 @@ unsafe fn dropped(tree: *mut pg_sys::Node) -> Vec<Address> {
                 let stmt = &*tree.cast::<pg_sys::AlterTableStmt>();
                 let cascades = |c: &*mut pg_sys::AlterTableCmd| (**c).behavior == cascade;
                 let relid = find(stmt.relation);
-                if relid == pg_sys::InvalidOid || !life::owns(relid) {
+                if relid == pg_sys::InvalidOid || !owns(relid) {
                     return Vec::new();
                 }
                 let part = |c: *mut pg_sys::AlterTableCmd| match (*c).subtype {
@@ -107,7 +109,7 @@ unsafe fn object(kind: pg_sys::ObjectType::Type, name: *mut pg_sys::Node) -> Opt
         if matches!(kind, OBJECT_TABLE | OBJECT_VIEW | OBJECT_MATVIEW | OBJECT_FOREIGN_TABLE) {
             let relid = find(pg_sys::makeRangeVarFromNameList(name.cast()));
             let may = relid != pg_sys::InvalidOid
-                && (life::owns(relid) || may_drop(pg_sys::NamespaceRelationId, pg_sys::get_rel_namespace(relid)));
+                && (owns(relid) || may_drop(pg_sys::NamespaceRelationId, pg_sys::get_rel_namespace(relid)));
             return may.then(|| (pg_sys::RelationRelationId.to_u32(), relid.to_u32(), 0));
         }
         if !matches!(

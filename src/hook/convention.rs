@@ -6,7 +6,7 @@
 //! Statements that name an access method are left alone; those with options of TVIEWs are meant and may fail. Called by create.
 
 use super::create;
-use super::utility::{After, Call, keep};
+use crate::hook::call::Call;
 use crate::pg::error::Result;
 use crate::pg::original::Told;
 use crate::pg::{callback, ext, guc, list, subtransaction};
@@ -70,7 +70,10 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             },
         };
         create::plain_table(call, stmt)?;
-        call.after = After::Ordinary(keep(refused));
+        call.then(move || {
+            refused.say();
+            Ok(())
+        });
         Ok(())
     }
 }
@@ -80,7 +83,10 @@ pub unsafe fn explained(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
         let refused = Ordinary::new((*(*stmt).into).rel, "EXPLAIN ANALYZE cannot create one".into(), None);
-        call.after = After::Ordinary(keep(refused));
+        call.then(move || {
+            refused.say();
+            Ok(())
+        });
     }
 }
 

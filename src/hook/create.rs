@@ -4,36 +4,26 @@
 //! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
 //! follows in the same command.
 
-use super::stages::{self, Preview};
-use super::utility::{After, Call, keep};
 use super::{convention, named, replace};
-use crate::analyze::describe::view_owners;
-use crate::analyze::query::{load, operators, printed, relations};
-use crate::analyze::refuse::locate::{self, Construct};
-use crate::analyze::refuse::{self, bodies};
-use crate::capture::install;
+use crate::analyze::query::{load, relations};
+use crate::build::adopt::adopt;
+use crate::build::check::check;
+use crate::build::{advice, populate};
 use crate::catalog::options::{self, Options};
-use crate::catalog::{self, Source};
+use crate::hook::call::Call;
+use crate::hook::create::advice::{advise, explain_full};
 use crate::pg::error::{Error, Result};
-use crate::pg::pinned::Pinned;
-use crate::pg::relation::Relation;
-use crate::pg::{callback, ext, guc, list, name};
-use crate::refresh::advice::{self, Missing};
-use crate::refresh::tview::maintained;
-use crate::refresh::{decide, graph, populate, summary};
-use pgrx::pg_sys::{self, panic::ErrorReport};
-use pgrx::{PgLogLevel, PgSqlErrorCode};
-use std::collections::BTreeSet;
+use crate::pg::{ext, guc, list};
+use pgrx::pg_sys::{self};
 use std::ffi::CStr;
-use tviews_core::strategy::Strategy;
 
 /// What is to be done when the server has created the materialized view.
 pub struct Planned {
     relation: *mut pg_sys::RangeVar,
-    pub(super) options: Options,
-    pub(super) populate: bool,
-    pub(super) persistence: u8,
-    pub(super) query: *mut pg_sys::Query,
+    pub options: Options,
+    pub populate: bool,
+    pub persistence: u8,
+    pub query: *mut pg_sys::Query,
 }
 
 pub const TVIEW: &CStr = c"tview";
@@ -215,7 +205,8 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             let existing = named::hold(existing, named::Lock::WithSources);
             return replace::replace(existing, &planned, into, call.completion);
         }
-        call.after = After::Create(keep(planned));
+        let completion = call.completion;
+        call.then(move || after(&planned, completion));
         Ok(())
     }
 }
@@ -273,38 +264,6 @@ unsafe fn default_fillfactor(into: *mut pg_sys::IntoClause) {
     }
 }
 
-/// Refuses what cannot be maintained, and what the future owner may not read or capture.
-///
-/// # Safety
-/// `query` is a live tree of the server.
-pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
-    // SAFETY: `query` is a live tree of the server, as the caller promises.
-    unsafe {
-        // The query as written first: it has positions.
-        refuse::check_written(query)?;
-        let expanded = load::expand(query)?;
-        refuse::check(expanded)?;
-        view_owners::check(expanded, owner)?;
-        for relid in relations::of(expanded).keys() {
-            let relid = pg_sys::Oid::from(*relid);
-            if let Err(mut e) = install::check_privilege(relid, owner) {
-                if let Error::Privilege { at, .. } = &mut e {
-                    *at = locate::find(callback::source(), Construct::Relation(relid));
-                }
-                return Err(e);
-            }
-        }
-        // A dump creates what is not populated before what its functions name.
-        if populate {
-            let pinned = Pinned::new(owner);
-            pinned.search_path(&operators::search_path(expanded));
-            bodies::check(query)?;
-            bodies::check(expanded)?;
-        }
-        Ok(())
-    }
-}
-
 pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
     // SAFETY: `completion` is what the server gave to its hook.
     unsafe {
@@ -323,120 +282,13 @@ pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion)
     }
 }
 
-/// Names the indexes that tables lack which are large already.
-pub(super) fn advise(oid: pg_sys::Oid) -> Result<()> {
-    for missing in advice::missing(oid)?.into_iter().filter(Missing::is_large) {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            format!("TVIEW \"{}\": {}", name::bare(oid), missing.cost()),
-            "advise",
-        )
-        .set_hint(missing.statement())
-        .report(PgLogLevel::NOTICE);
-    }
-    Ok(())
-}
-
 /// "SELECT n", as the server says after CREATE MATERIALIZED VIEW with data; SPI relies on it.
-pub(super) unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
+pub unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
     // SAFETY: `completion` is what the server gave to its hook.
     unsafe {
         if !completion.is_null() {
             (*completion).commandTag = pg_sys::CommandTag::CMDTAG_SELECT;
             (*completion).nprocessed = rows;
         }
-    }
-}
-
-/// Makes an existing materialized view of our access method maintained: sources and triggers.
-pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
-    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
-        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
-    let owner = rel.class().relowner;
-    drop(rel);
-    stages::drop(oid);
-    stages::make(oid)?;
-    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
-        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
-    let mut sources = Vec::new();
-    // SAFETY: a private copy of the stored query.
-    unsafe {
-        let _pinned = Pinned::new(owner);
-        let expanded = load::expand(maintained(&rel)?)?;
-        for (relid, usage) in relations::of(expanded) {
-            let columns = usage.captured_columns();
-            sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
-        }
-    }
-    drop(rel);
-    for s in &sources {
-        install::install(s.relid)?;
-    }
-    catalog::register(&sources)?;
-    // Refuses a cycle.
-    graph::current()?;
-    capture_keys(oid, owner, sources)
-}
-
-/// Adds key columns to what is captured, where strategies need them.
-fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) -> Result<()> {
-    let keys = {
-        let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
-        let _pinned = Pinned::new(owner);
-        // SAFETY: the owner and its settings are pinned.
-        unsafe { decide::keys_to_capture(&rel)? }
-    };
-    let mut more = false;
-    for s in &mut sources {
-        for column in keys.get(&s.relid.to_u32()).into_iter().flatten() {
-            if !s.columns.contains(column) && !s.columns.contains(&0) {
-                s.columns.push(*column);
-                more = true;
-            }
-        }
-        s.columns.sort_unstable();
-    }
-    if more {
-        catalog::unregister(oid);
-        catalog::register(&sources)?;
-    }
-    Ok(())
-}
-
-/// What can only be recomputed in full is said at once.
-pub(super) fn explain_full(oid: pg_sys::Oid) -> Result<()> {
-    let mut reasons: BTreeSet<(String, String)> = BTreeSet::new();
-    for (relid, d) in &summary::decisions(oid)? {
-        if d.strategy == Strategy::Full && d.reason != "mode = full" {
-            reasons.insert((name::bare(pg_sys::Oid::from(*relid)), d.reason.clone()));
-        }
-    }
-    if !reasons.is_empty() {
-        let detail: Vec<String> =
-            reasons.iter().map(|(t, why)| format!("A change of \"{t}\" recomputes it: {why}.")).collect();
-        pgrx::ereport!(
-            NOTICE,
-            pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            format!("TVIEW \"{}\" will be recomputed in full by some changes", name::bare(oid)),
-            detail.join("\n")
-        );
-    }
-    Ok(())
-}
-
-/// Strategies of a query that is not a TVIEW yet; for `tviews.check`.
-pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<Preview> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let user = pg_sys::GetUserId();
-        check(query, user, true)?;
-        let _pinned = Pinned::new(user);
-        if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
-            let decisions = decide::decide(query, &Options::new(), Vec::new())?.decisions;
-            return Ok(Preview { decisions, advice: Vec::new() });
-        }
-        let text = printed::text(load::plain(query))?;
-        let path = operators::search_path(load::expand(query)?);
-        stages::trial(&text, &path, user)
     }
 }

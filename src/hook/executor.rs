@@ -12,7 +12,8 @@ use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::{callees, list, name, original, reserve, started};
 use crate::queue::{self, in_flight};
-use crate::refresh::{self, Moment, flush, graph};
+use crate::refresh::flush::{self, Moment, flush, lost};
+use crate::refresh::plan::graph;
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
 use std::collections::BTreeSet;
@@ -48,7 +49,7 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
     // SAFETY: `query` is what the server gave to its hook.
     unsafe {
         let explain_only = eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0;
-        if refresh::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
+        if flush::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
             refuse_foreign();
         }
         let reads = has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW);
@@ -185,7 +186,7 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
     // SAFETY: `query` is what the server gave to its hook.
     unsafe {
         // A flush chooses its snapshots itself.
-        if refresh::running() {
+        if flush::running() {
             return;
         }
         let rtable = (*(*query).plannedstmt).rtable;
@@ -198,7 +199,7 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
             return;
         }
         // A STABLE function runs with its caller's snapshot, which can be older than a flush within the same statement.
-        if done || refresh::is_older((*query).snapshot) || unseen(rtable, (*query).snapshot).is_some() {
+        if done || flush::is_older((*query).snapshot) || unseen(rtable, (*query).snapshot).is_some() {
             // The query's snapshot is also the active one (execMain.c of 18 insists), and stays so.
             let active = pg_sys::ActiveSnapshotSet() && pg_sys::GetActiveSnapshot() == (*query).snapshot;
             pg_sys::UnregisterSnapshot((*query).snapshot);
@@ -269,7 +270,7 @@ pub unsafe fn before_copy(stmt: *mut pg_sys::CopyStmt) -> bool {
 unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
     // SAFETY: `rtable` is null or a live list of nodes.
     unsafe {
-        if refresh::running() || !catalog::installed() {
+        if flush::running() || !catalog::installed() {
             return false;
         }
         let mut read = BTreeSet::new();
@@ -296,12 +297,12 @@ fn make_these_current(read: BTreeSet<u32>) -> bool {
     }
     // SAFETY: plain getter.
     let may_write = !unsafe { pg_sys::IsInParallelMode() };
-    let mut done = may_write && !fault::on(Fault::SkipFlushBeforeReads) && refresh::flush_for_read(&read);
+    let mut done = may_write && !fault::on(Fault::SkipFlushBeforeReads) && flush::flush_for_read(&read);
     for oid in read.into_iter().map(pg_sys::Oid::from).filter(|oid| is_lost(*oid)) {
         if !may_write {
             lost_in_parallel(oid);
         }
-        done |= or_raise(refresh::recover(oid));
+        done |= or_raise(lost::recover(oid));
     }
     done
 }

@@ -4,15 +4,15 @@
 //! stored by: where it is another one, or none, the TVIEW is made to follow in another way in the same transaction. Without this a duplicate
 //! would later fail in a writer's transaction. An ordinary materialized view lets its keys go, and pg_restore --clean counts on that.
 
-use super::create::explain_full;
-use super::redefine::redefine;
-use super::utility::{Call, keep};
+use crate::build::advice::explain_full;
+use crate::build::redefine::redefine;
 use crate::capture::install;
 use crate::catalog::{self, options};
+use crate::hook::call::Call;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::Relation;
-use crate::refresh::{graph, summary, tview};
+use crate::refresh::plan::{graph, summary, tview};
 use pgrx::pg_sys::{self, panic::ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ pub fn remember(call: &mut Call, relids: &BTreeSet<u32>) -> Result<()> {
         }
     }
     if !keys.is_empty() {
-        call.keys = keep(keys);
+        call.at_last(move || follow(&keys));
     }
     Ok(())
 }

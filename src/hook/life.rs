@@ -6,18 +6,18 @@
 use super::dependents::tviews_over;
 use super::keys;
 use super::named::{self, find};
-use super::redefine::{self, redefine};
-use super::utility::{After, Call, keep};
 use crate::analyze::refuse;
+use crate::build::redefine::{self, redefine};
+use crate::build::{self, populate};
 use crate::capture::freed::freed;
 use crate::capture::{install, route};
 use crate::catalog::{self, stages};
+use crate::hook::call::Call;
+use crate::pg::acl::owns;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::{list, name};
-use crate::queue;
-use crate::refresh::populate;
-use crate::tam;
+use crate::{queue, tam};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -27,29 +27,6 @@ use std::ffi::CStr;
 pub unsafe fn is_marked(rel: *mut pg_sys::RangeVar) -> bool {
     // SAFETY: `rel` is a live node of a tree of the server.
     unsafe { !rel.is_null() && !(*rel).alias.is_null() && CStr::from_ptr((*(*rel).alias).aliasname) == c"tview" }
-}
-
-pub fn owns(relid: pg_sys::Oid) -> bool {
-    // SAFETY: an existing relation.
-    unsafe {
-        #[cfg(feature = "pg15")]
-        return pg_sys::pg_class_ownercheck(relid, pg_sys::GetUserId());
-        #[cfg(not(feature = "pg15"))]
-        pg_sys::object_ownercheck(pg_sys::RelationRelationId, relid, pg_sys::GetUserId())
-    }
-}
-
-/// Owner, or MAINTAIN where that privilege exists (17).
-pub fn maintains(relid: pg_sys::Oid) -> bool {
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
-    // SAFETY: an existing relation.
-    unsafe {
-        let granted = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_MAINTAIN as pg_sys::AclMode);
-        if granted == pg_sys::AclResult::ACLCHECK_OK {
-            return true;
-        }
-    }
-    owns(relid)
 }
 
 /// Statements with our marks in a database without the extension: the server must never see the marks.
@@ -104,12 +81,14 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
         let kind = (*stmt).removeType;
         if kind == pg_sys::ObjectType::OBJECT_POLICY {
-            call.after = After::Policies(keep(tables_of(stmt)));
+            let changed = tables_of(stmt);
+            call.then(move || policies_changed(&changed));
             return Ok(());
         }
         if kind == pg_sys::ObjectType::OBJECT_TRIGGER {
             // Ours come back, as after DISABLE TRIGGER.
-            call.after = After::Tree(keep(tables_of(stmt)));
+            let changed = tables_of(stmt);
+            call.then(move || tree_changed(&changed));
             return Ok(());
         }
         if kind == pg_sys::ObjectType::OBJECT_INDEX {
@@ -145,7 +124,7 @@ unsafe fn drop_relations(call: &mut Call) -> Result<()> {
             if tam::is_tview(oid) && owns(oid) {
                 oid = named::hold(|| find(var), named::Lock::WithSources);
                 // Before the statement itself: event triggers see what users have made.
-                super::stages::drop(oid);
+                build::stages::drop(oid);
             }
             let is_tview = tam::is_tview(oid);
             any |= is_tview;
@@ -208,16 +187,17 @@ pub unsafe fn names(call: &mut Call) -> Result<()> {
                 return Err(Error::NotATview(name::bare(oid)));
             }
         }
-        call.after = After::Names;
+        call.then(names_changed);
         if (*tree).type_ == pg_sys::NodeTag::T_RenameStmt
             && (*tree.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_COLUMN
         {
             let oid = find(relation);
             if pg_sys::get_rel_relkind(oid) as u8 == pg_sys::RELKIND_VIEW {
                 // Rows of the view have other names, which to_jsonb() shows.
-                call.after = After::View(relation);
+                call.then(move || view_replaced(relation));
             } else if whole_row_is_read(oid) {
-                call.after = After::Tree(keep(BTreeSet::from([oid.to_u32()])));
+                let changed = BTreeSet::from([oid.to_u32()]);
+                call.then(move || tree_changed(&changed));
             }
         }
         Ok(())
@@ -265,7 +245,7 @@ pub unsafe fn create_table(call: &mut Call) -> Result<()> {
         parents.remove(&0);
         if !parents.is_empty() {
             keys::remember(call, &parents)?;
-            call.after = After::Tree(keep(parents));
+            call.then(move || tree_changed(&parents));
         }
         Ok(())
     }
@@ -282,7 +262,8 @@ pub unsafe fn policy(call: &mut Call) -> Result<()> {
         };
         let oid = find(table);
         if oid != pg_sys::InvalidOid {
-            call.after = After::Policies(keep(BTreeSet::from([oid.to_u32()])));
+            let changed = BTreeSet::from([oid.to_u32()]);
+            call.then(move || policies_changed(&changed));
         }
         Ok(())
     }
@@ -368,10 +349,19 @@ pub unsafe fn roles(call: &mut Call) -> Result<()> {
         if !list::is(tree, pg_sys::NodeTag::T_AlterRoleStmt)
             || list::iter((*tree.cast::<pg_sys::AlterRoleStmt>()).options).any(decides)
         {
-            call.after = After::Roles;
+            call.then(roles_changed);
         }
         Ok(())
     }
+}
+
+/// Names or owners have changed.
+fn names_changed() -> Result<()> {
+    // SAFETY: makes the statement's catalog changes visible.
+    unsafe { pg_sys::CommandCounterIncrement() };
+    build::stages::follow_owners();
+    catalog::invalidate_all();
+    Ok(())
 }
 
 /// To whom policies apply may have changed.

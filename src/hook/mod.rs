@@ -5,6 +5,7 @@
 //! (pg/callback.rs). Nothing calls hook.
 
 pub mod alter;
+mod call;
 mod cascade;
 mod convention;
 pub mod create;
@@ -16,10 +17,8 @@ pub mod merge;
 mod named;
 pub mod object_access;
 mod own;
-mod redefine;
 pub mod refresh;
 mod replace;
-pub mod stages;
 pub mod statistics;
 pub mod syntax;
 mod types;

@@ -7,6 +7,8 @@
 //! Called by the handlers of statements.
 
 use super::life;
+use crate::pg::acl::owns;
+use crate::pg::list;
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -45,7 +47,7 @@ pub unsafe fn qualified(names: *mut pg_sys::List, relid: pg_sys::Oid) -> *mut pg
         if schema.is_null() {
             return names;
         }
-        let last = crate::pg::list::nth::<pg_sys::Node>(names, crate::pg::list::len(names) - 1);
+        let last = list::nth::<pg_sys::Node>(names, list::len(names) - 1);
         let list = pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(schema).cast());
         pg_sys::lappend(list, last.cast())
     }
@@ -90,7 +92,7 @@ pub unsafe fn hold(find: impl Fn() -> pg_sys::Oid, lock: Lock) -> pg_sys::Oid {
 unsafe fn check_owner(relid: pg_sys::Oid) {
     // SAFETY: look-ups in system caches; a relation that is gone gives NULL, which the report takes.
     unsafe {
-        if !life::owns(relid) {
+        if !owns(relid) {
             let kind = pg_sys::get_relkind_objtype(pg_sys::get_rel_relkind(relid));
             let kind = if tam::is_tview(relid) { pg_sys::ObjectType::OBJECT_MATVIEW } else { kind };
             let not_owner = pg_sys::AclResult::ACLCHECK_NOT_OWNER;

@@ -2,14 +2,16 @@
 //!
 //! Invariant: a populated TVIEW that nothing is pending for is left alone: no lock that blocks anybody.
 
-use super::life::{is_marked, maintains};
 use super::named;
-use super::utility::Call;
-use crate::catalog::options;
+use crate::build::populate;
+use crate::hook::call::Call;
+use crate::hook::life::is_marked;
+use crate::hook::refresh::populate::persistence;
+use crate::pg::acl::maintains;
 use crate::pg::error::{Error, Result};
+use crate::pg::name;
 use crate::pg::relation::Relation;
-use crate::pg::{guc, name};
-use crate::refresh::{self, populate};
+use crate::refresh::flush::lost;
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, c_void};
@@ -75,7 +77,7 @@ fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
         return populate::empty(oid);
     }
     if populated {
-        refresh::recover(oid)?;
+        lost::recover(oid)?;
         return Ok(());
     }
     if concurrent {
@@ -88,16 +90,4 @@ fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
     // Storage that other transactions can see is never written frozen: always new storage.
     populate::populate(oid, persistence(oid), false)?;
     Ok(())
-}
-
-/// Storage that the options ask for.
-pub fn persistence(oid: pg_sys::Oid) -> u8 {
-    let logged = match options::stored(oid).get("logged") {
-        Some(value) => value == "true",
-        None => {
-            let stored = Relation::open(oid, pg_sys::NoLock).map(|r| r.class().relpersistence as u8);
-            stored.map_or(!guc::UNLOGGED_BY_DEFAULT.get(), |p| p == pg_sys::RELPERSISTENCE_PERMANENT)
-        }
-    };
-    if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED }
 }

@@ -3,15 +3,18 @@
 //! Invariant: the columns that are there keep number, name, type and collation, as those of a view do (commands/view.c, checkViewColumns); further
 //! ones come behind them. Indexes, privileges and dependents stay. Called by create.
 
-use super::create::{Planned, adopt, advise, explain_full, report};
 use crate::analyze::query::tree::outputs;
+use crate::build::adopt::adopt;
+use crate::build::advice::{advise, explain_full};
+use crate::build::{indexes, populate};
 use crate::capture::freed::freed;
 use crate::catalog::{self, options};
+use crate::hook::create::{Planned, report};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{Relation, attname};
 use crate::pg::{ext, list, name};
 use crate::queue;
-use crate::refresh::{graph, indexes, populate};
+use crate::refresh::plan::graph;
 use crate::tam::{self, state};
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::CStr;

@@ -6,10 +6,10 @@
 
 use super::dependents::tviews_over;
 use super::named::find;
-use super::redefine;
-use super::utility::{After, Call};
+use crate::build::redefine;
 use crate::catalog::{self, stages};
-use crate::pg::error::or_raise;
+use crate::hook::call::Call;
+use crate::pg::error::Result;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{TS_CONFIG, TS_DICTIONARY};
@@ -41,13 +41,13 @@ pub unsafe fn before(call: &mut Call) {
             }
             _ => {
                 if let Some((class, of)) = other(tree).filter(|o| o.1 != pg_sys::InvalidOid) {
-                    call.after = After::Object(class, of);
+                    call.then(move || changed_object(class, of));
                 }
                 return;
             }
         };
         if changed != pg_sys::InvalidOid {
-            call.after = After::Object(pg_sys::TypeRelationId, changed);
+            call.then(move || changed_object(pg_sys::TypeRelationId, changed));
         }
     }
 }
@@ -76,19 +76,19 @@ unsafe fn other(tree: *mut pg_sys::Node) -> Option<(Oid, Oid)> {
 }
 
 /// After the statement.
-pub fn changed(class: Oid, of: Oid) {
+fn changed_object(class: Oid, of: Oid) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
     let start = vec![(class.to_u32(), of.to_u32(), 0)];
     let concerned = tviews_over(start);
     if concerned.is_empty() {
-        return;
+        return Ok(());
     }
     // SAFETY: a look-up in a system cache.
     let hashes_change = class == pg_sys::CollationRelationId
         || class == pg_sys::TypeRelationId && unsafe { pg_sys::get_typtype(of) } as u8 == pg_sys::TYPTYPE_COMPOSITE;
     let roots: BTreeSet<u32> = concerned.iter().map(|relid| stages::root(*relid).to_u32()).collect();
-    roots.into_iter().map(Oid::from).for_each(|root| or_raise(redefine::check(root)));
+    roots.into_iter().map(Oid::from).try_for_each(redefine::check)?;
     for relid in concerned {
         if hashes_change {
             index_again(relid);
@@ -96,6 +96,7 @@ pub fn changed(class: Oid, of: Oid) {
         queue::recompute(relid);
     }
     catalog::invalidate_all();
+    Ok(())
 }
 
 /// Rows are found by hashes, and the hash of a value changes with the attributes of its type, although its bytes do not; so do order and

@@ -3,71 +3,19 @@
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
 //! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
 
-use super::{alter, cascade, convention, create, executor, keys, life, own, refresh, types};
+use super::{alter, cascade, create, executor, life, own, refresh, types};
 use crate::capture::{freed, install};
 use crate::catalog;
+use crate::hook::call::Call;
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
-use crate::pg::{ext, original, reserve};
+use crate::pg::{original, reserve};
 use crate::queue::{self, in_flight};
-use crate::refresh::{Moment, flush};
+use crate::refresh::flush::{Moment, flush};
 use pgrx::{pg_guard, pg_sys};
-use std::collections::BTreeSet;
 use std::ffi::c_char;
 
 static mut NEXT: pg_sys::ProcessUtility_hook_type = None;
-
-/// Plain data that lives in the hook's C frame.
-#[derive(Clone, Copy)]
-pub struct Call {
-    pub pstmt: *mut pg_sys::PlannedStmt,
-    /// The handler has done everything.
-    pub done: bool,
-    pub after: After,
-    /// Keys of TVIEWs that the statement must leave alone; null when it cannot touch any.
-    pub keys: *mut keys::Keys,
-    /// TVIEWs that the statement should take with it, and whose stages are gone already; null when there are none.
-    pub without_stages: *mut BTreeSet<u32>,
-    /// What the client is told; may be null.
-    pub completion: *mut pg_sys::QueryCompletion,
-}
-
-/// What to do when the statement has succeeded. Pointers are palloc'd in the statement's memory context.
-#[derive(Clone, Copy)]
-pub enum After {
-    Nothing,
-    Create(*mut create::Planned),
-    Alter(*mut alter::Planned),
-    /// A relation was created below a parent, or a table's tree or policies changed.
-    Tree(*mut BTreeSet<u32>),
-    View(*mut pg_sys::RangeVar),
-    /// Policies of these tables, or to whom they apply.
-    Policies(*mut BTreeSet<u32>),
-    /// What roles may do.
-    Roles,
-    /// What values are, by an object of a class.
-    Object(pg_sys::Oid, pg_sys::Oid),
-    Names,
-    /// A table that is no TVIEW, and why.
-    Ordinary(*mut convention::Ordinary),
-    /// A subscription may write to other tables than before.
-    Subscription,
-    /// Functions that TVIEWs call.
-    Functions,
-    /// The snapshot that COPY read with is popped.
-    Copied,
-}
-
-impl Call {
-    /// A private copy of the statement's tree.
-    pub unsafe fn own_tree<T>(&mut self) -> *mut T {
-        // SAFETY: the statement is copied once, into the context of the call.
-        unsafe {
-            self.pstmt = ext::copy(self.pstmt);
-            (*self.pstmt).utilityStmt.cast()
-        }
-    }
-}
 
 pub fn init() {
     // SAFETY: called once, while the library is loaded.
@@ -91,14 +39,7 @@ unsafe extern "C-unwind" fn process_utility(
 ) {
     // SAFETY: `pstmt`, `env`, `dest` and `qc` are what the server gave to its hook; `source` ends with a NUL.
     unsafe {
-        let mut call = Call {
-            pstmt,
-            done: false,
-            after: After::Nothing,
-            keys: std::ptr::null_mut(),
-            without_stages: std::ptr::null_mut(),
-            completion: qc,
-        };
+        let mut call = Call::new(pstmt, qc);
         let mut frame = Frame::new();
         frame.push(source);
         if concerns((*(*pstmt).utilityStmt).type_) {
@@ -254,25 +195,33 @@ unsafe fn dispatch(call: &mut Call) {
             T_RenameStmt | T_AlterObjectSchemaStmt | T_AlterOwnerStmt | T_CommentStmt => life::names(call),
             T_CreatePolicyStmt | T_AlterPolicyStmt => life::policy(call),
             T_ReassignOwnedStmt => {
-                call.after = After::Roles;
+                call.then(life::roles_changed);
                 Ok(())
             }
             T_ViewStmt => {
-                call.after = After::View((*tree.cast::<pg_sys::ViewStmt>()).view);
+                let view = (*tree.cast::<pg_sys::ViewStmt>()).view;
+                call.then(move || life::view_replaced(view));
                 Ok(())
             }
             T_CreateFunctionStmt | T_AlterFunctionStmt => {
-                call.after = After::Functions;
+                call.then(life::functions_changed);
                 Ok(())
             }
             T_CopyStmt => {
                 if executor::before_copy(tree.cast()) {
-                    call.after = After::Copied;
+                    call.then(|| {
+                        // SAFETY: the snapshot that COPY has read with was pushed before it.
+                        pg_sys::PopActiveSnapshot();
+                        Ok(())
+                    });
                 }
                 Ok(())
             }
             T_CreateSubscriptionStmt | T_AlterSubscriptionStmt => {
-                call.after = After::Subscription;
+                call.then(|| {
+                    pg_sys::CommandCounterIncrement();
+                    install::follow_subscriptions()
+                });
                 Ok(())
             }
             _ => Ok(()),
@@ -291,51 +240,6 @@ unsafe extern "C-unwind" fn after(call: &mut Call) -> *mut pg_sys::ErrorData {
 }
 
 unsafe fn finish(call: &mut Call) {
-    // SAFETY: `call` holds the statement that the server is executing.
-    unsafe {
-        or_raise(match call.after {
-            After::Nothing => Ok(()),
-            After::Create(plan) => create::after(&*plan, call.completion),
-            After::Alter(plan) => alter::after(&*plan),
-            After::Tree(relids) => life::tree_changed(&*relids),
-            After::View(view) => life::view_replaced(view),
-            After::Policies(tables) => life::policies_changed(&*tables),
-            After::Roles => life::roles_changed(),
-            After::Functions => life::functions_changed(),
-            After::Copied => {
-                pg_sys::PopActiveSnapshot();
-                Ok(())
-            }
-            After::Object(class, of) => {
-                types::changed(class, of);
-                Ok(())
-            }
-            After::Subscription => {
-                pg_sys::CommandCounterIncrement();
-                install::follow_subscriptions()
-            }
-            After::Ordinary(table) => {
-                (*table).say();
-                Ok(())
-            }
-            After::Names => {
-                pg_sys::CommandCounterIncrement();
-                super::stages::follow_owners();
-                catalog::invalidate_all();
-                Ok(())
-            }
-        });
-        if !call.keys.is_null() {
-            or_raise(keys::follow(&*call.keys));
-        }
-        if !call.without_stages.is_null() {
-            or_raise(cascade::after(&*call.without_stages));
-        }
-        freed::clean_up();
-    }
-}
-
-/// A value that lives as long as the statement's memory context, for `After`.
-pub fn keep<T>(value: T) -> *mut T {
-    pgrx::PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(value)
+    or_raise(call.finish());
+    freed::clean_up();
 }

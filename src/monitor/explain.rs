@@ -2,15 +2,15 @@
 
 use super::{hints, open};
 use crate::analyze::rules::join_values::{Column, Pair};
+use crate::build::check;
+use crate::build::stages::Preview;
 use crate::catalog::stages;
-use crate::hook::create;
-use crate::hook::stages::Preview;
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::pinned::Pinned;
 use crate::pg::{ext, list, name};
-use crate::refresh::summary;
-use crate::refresh::tview::{self, Tview};
+use crate::refresh::plan::summary;
+use crate::refresh::plan::tview::{self, Tview};
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -144,6 +144,6 @@ unsafe fn decide(query: &str) -> Result<Preview> {
             return Err(Error::option("exactly one SELECT is expected", None));
         }
         let analysed = pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
-        create::preview(ext::copy(analysed))
+        check::preview(ext::copy(analysed))
     }
 }

@@ -1,18 +1,19 @@
 //! `health`: whether everything that TVIEWs need is in place.
 
-use super::counters::{SLOTS, table};
 use super::verify::tviews;
+use crate::build::advice;
 use crate::capture::install::{covering, has_triggers, installed, is_subscribed};
 use crate::catalog::{self, sentinel};
+use crate::counters::{SLOTS, table};
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
-use crate::pg::{acl, list, name, shmem};
-use crate::refresh::{self, advice, privileges::Lack};
+use crate::pg::{acl, guc, list, name, shmem};
+use crate::refresh::plan::privileges::{self, Lack};
 use crate::tam;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 
 type Row = (String, String, String, Option<String>);
 
@@ -32,7 +33,7 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
 }
 
 fn preload() -> Row {
-    let good = tam::PRELOADED.load(Ordering::Relaxed);
+    let good = tam::PRELOADED.load(Relaxed);
     let detail =
         if good { "pg_tviews is in shared_preload_libraries" } else { "pg_tviews was loaded by this session only" };
     row("preload", good, detail.into(), "Add pg_tviews to shared_preload_libraries and restart the server.")
@@ -54,12 +55,12 @@ fn statistics() -> Row {
 }
 
 fn syntax() -> Row {
-    let good = crate::hook::syntax::installed();
+    let good = guc::SYNTAX_WORKS.load(Relaxed);
     if good {
         return row("native syntax", true, "CREATE TVIEW is accepted".into(), "");
     }
     let detail = "CREATE TVIEW is not accepted; CREATE MATERIALIZED VIEW … WITH (incremental) is".to_string();
-    let hint = if crate::hook::syntax::BUILT {
+    let hint = if cfg!(feature = "native_syntax") {
         "Set pg_tviews.native_syntax to on and restart; the server log says if the parser could not be extended."
     } else {
         "The library was built without the feature native_syntax."
@@ -142,7 +143,7 @@ fn privileges() -> Result<Row> {
     let (mut bad, mut grants) = (Vec::new(), BTreeSet::new());
     let mut n = 0;
     for tview in tviews() {
-        let lacking = refresh::privileges::lacking(tview)?;
+        let lacking = privileges::lacking(tview)?;
         n += 1;
         if !lacking.is_empty() {
             let what: Vec<String> = lacking.iter().map(Lack::what).collect();

@@ -2,7 +2,6 @@
 //!
 //! Each file has the functions of one question. Called from SQL only, except for the counters, which the flush feeds.
 
-pub mod counters;
 mod explain;
 mod health;
 mod hints;

@@ -5,7 +5,7 @@ use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
-use crate::refresh::graph;
+use crate::refresh::plan::graph;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
 

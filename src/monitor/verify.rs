@@ -4,17 +4,18 @@
 //! row. Nothing is written, so it works on a standby, where unlogged TVIEWs cannot be read: `verify_all` says so of each. It runs as the TVIEW's owner under the pinned settings, like maintenance.
 
 use super::{check_select, open};
+use crate::build::{populate, rebuild};
 use crate::catalog;
-use crate::hook::life::maintains;
+use crate::pg::acl::maintains;
 use crate::pg::error::{Error, Result, or_raise};
 use crate::pg::function::{Arguments, sql_function};
-use crate::pg::name;
 use crate::pg::original::Told;
 use crate::pg::pinned::Pinned;
 use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::{Plan, Session};
-use crate::pg::subtransaction;
-use crate::refresh::{self, Moment, privileges, tview};
+use crate::pg::{name, subtransaction};
+use crate::refresh::flush::{self, Moment, lost};
+use crate::refresh::plan::{privileges, tview};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 /// From so many columns on they are compared as one: the planner's time for EXCEPT grows with the third power of their number.
@@ -35,7 +36,7 @@ fn verify(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
 sql_function!(tviews_verify_all, pg_finfo_tviews_verify_all, verify_all);
 
 fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    refresh::flush(Moment::Read);
+    flush::flush(Moment::Read);
     let mut rows = Vec::new();
     for tview in tviews() {
         if super::may_select(tview) && open(tview)?.class().relispopulated {
@@ -64,8 +65,8 @@ pub fn tviews() -> Vec<pg_sys::Oid> {
 }
 
 fn compare(relid: pg_sys::Oid) -> Result<Row> {
-    refresh::flush(Moment::Read);
-    refresh::recover(relid)?;
+    flush::flush(Moment::Read);
+    lost::recover(relid)?;
     let rel = open(relid)?;
     if !rel.class().relispopulated {
         return Err(Error::WrongState {
@@ -130,9 +131,9 @@ fn rebuild(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let populated = rel.class().relispopulated;
     drop(rel);
     if populated {
-        refresh::rebuild(oid)?;
+        rebuild::rebuild(oid)?;
     } else {
-        refresh::populate::populate(oid, crate::hook::refresh::persistence(oid), false)?;
+        populate::populate(oid, populate::persistence(oid), false)?;
     }
     Ok(Some(pg_sys::Datum::from(0usize)))
 }
@@ -140,6 +141,6 @@ fn rebuild(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
 sql_function!(tviews_flush, pg_finfo_tviews_flush, flush);
 
 fn flush(_: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    refresh::flush(Moment::Read);
+    flush::flush(Moment::Read);
     Ok(Some(pg_sys::Datum::from(0usize)))
 }

@@ -7,72 +7,12 @@
 use super::may_select;
 use crate::analyze::rules::join_values::Pair;
 use crate::catalog::stages;
+use crate::counters::waits::with;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
-use crate::pg::shmem;
-use crate::refresh::tview;
+use crate::refresh::plan::tview;
 use pgrx::{IntoDatum, pg_sys};
-use std::cell::UnsafeCell;
-
-/// Sessions that can wait at once with words.
-const SLOTS: usize = 256;
-/// Longer words are cut.
-const TEXT: usize = 148;
-
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Wait {
-    /// 0: free.
-    pid: i32,
-    tview: u32,
-    len: u32,
-    text: [u8; TEXT],
-}
-
-/// Zeroes are an empty list.
-#[repr(C)]
-pub struct Waits(UnsafeCell<[Wait; SLOTS]>);
-
-// SAFETY: read and written under the lock only.
-unsafe impl Sync for Waits {}
-
-fn me() -> i32 {
-    // SAFETY: a plain global.
-    unsafe { pg_sys::MyProcPid }
-}
-
-fn with<T>(f: impl FnOnce(&mut [Wait; SLOTS]) -> T) -> Option<T> {
-    let waits = super::counters::waits()?;
-    // SAFETY: nobody else is in here.
-    Some(shmem::alone(|| f(unsafe { &mut *waits.0.get() })))
-}
-
-/// While it lives, others can read what this session waits for.
-pub struct Waiting(());
-
-impl Waiting {
-    pub fn new(tview: pg_sys::Oid, words: Option<String>) -> Option<Waiting> {
-        let words = words?;
-        let len = (0..=words.len().min(TEXT)).rev().find(|n| words.is_char_boundary(*n)).unwrap_or(0);
-        let mut wait = Wait { pid: me(), tview: tview.to_u32(), len: len as u32, text: [0; TEXT] };
-        wait.text[..len].copy_from_slice(&words.as_bytes()[..len]);
-        with(|waits| {
-            let mine = waits.iter().position(|w| w.pid == wait.pid);
-            // SAFETY: looks a process up; nothing of it is used.
-            let gone = |w: &Wait| w.pid == 0 || unsafe { pg_sys::BackendPidGetProc(w.pid) }.is_null();
-            let place = mine.or_else(|| waits.iter().position(gone))?;
-            waits[place] = wait;
-            Some(Waiting(()))
-        })?
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        with(|waits| waits.iter_mut().filter(|w| w.pid == me()).for_each(|w| w.pid = 0));
-    }
-}
 
 sql_function!(tviews_lock_value, pg_finfo_tviews_lock_value, lock_value);
 

@@ -86,3 +86,26 @@ unsafe fn text(name: *const std::ffi::c_char) -> Option<String> {
     // SAFETY: null or a C string.
     unsafe { (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned()) }
 }
+
+/// Owner, or MAINTAIN where that privilege exists (17).
+pub fn maintains(relid: pg_sys::Oid) -> bool {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    // SAFETY: an existing relation.
+    unsafe {
+        let granted = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_MAINTAIN as pg_sys::AclMode);
+        if granted == pg_sys::AclResult::ACLCHECK_OK {
+            return true;
+        }
+    }
+    owns(relid)
+}
+
+pub fn owns(relid: pg_sys::Oid) -> bool {
+    // SAFETY: an existing relation.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_class_ownercheck(relid, pg_sys::GetUserId());
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::object_ownercheck(pg_sys::RelationRelationId, relid, pg_sys::GetUserId())
+    }
+}

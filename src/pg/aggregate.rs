@@ -3,7 +3,7 @@
 //! PostgreSQL has an inverse for aggregates over moving window frames. It is exact or says that it cannot (numeric keeps
 //! count of scales, NaN and infinities for it), so it serves as the inverse of a fold too.
 //! Source: executor/nodeWindowAgg.c (advance_windowaggregate, retreat_windowaggregate, finalize_windowaggregate).
-//! Called by analysis (facts) and by refresh/fold (calls).
+//! Called by analysis (facts) and by refresh/follow/fold (calls).
 
 use super::ext;
 use pgrx::FromDatum;

@@ -2,11 +2,14 @@
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::ffi::CString;
+use std::sync::atomic::AtomicBool;
 
 pub static CHANGE_BUFFER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(-1);
 pub static CTAS_PREFIX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"tv_"));
 pub static FULL_REFRESH_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(0.3);
 pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
+/// Whether the parser of this process accepts the native syntax. No setting: hook/syntax says so when it does.
+pub static SYNTAX_WORKS: AtomicBool = AtomicBool::new(false);
 pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
 

@@ -19,3 +19,15 @@ pub unsafe fn of_row(values: impl Iterator<Item = (pg_sys::Oid, Option<pg_sys::D
     });
     format!("({})", shown.collect::<Vec<_>>().join(", "))
 }
+
+/// A hash that agrees with the type's default equality; 0 for types that have none.
+pub unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
+    // SAFETY: the value is of the type; the type cache keeps the function that it found.
+    unsafe {
+        let entry = pg_sys::lookup_type_cache(typid, pg_sys::TYPECACHE_HASH_PROC_FINFO as i32);
+        if (*entry).hash_proc == pg_sys::InvalidOid {
+            return 0;
+        }
+        pg_sys::FunctionCall1Coll(&mut (*entry).hash_proc_finfo, collation, value).value() as u32
+    }
+}

@@ -2,23 +2,12 @@
 //!
 //! There is one worker at a time. Readers may see the numbers of two moments; a pid of 0 says that nothing runs.
 
-use crate::monitor::counters;
+use crate::counters;
+use crate::counters::progress::Progress;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use pgrx::{IntoDatum, pg_sys};
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
-
-/// Zeroes are no recovery.
-#[repr(C)]
-pub struct Progress {
-    pid: AtomicU32,
-    database: AtomicU32,
-    tview: AtomicU32,
-    total: AtomicU32,
-    done: AtomicU32,
-    failed: AtomicU32,
-    since: AtomicI64,
-}
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 fn shared() -> &'static Progress {
     &counters::table().progress

@@ -2,9 +2,11 @@
 
 use super::progress;
 use crate::catalog::{self, sentinel};
+use crate::pg::error::or_raise;
 use crate::pg::relation::Relation;
 use crate::pg::{name, original};
-use crate::refresh::{self, graph};
+use crate::refresh::flush::lost;
+use crate::refresh::plan::graph;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{FromDatum, PgTryBuilder, pg_guard, pg_sys};
 use std::ffi::{CString, c_int};
@@ -48,7 +50,7 @@ fn lost() -> Vec<(pg_sys::Oid, String)> {
     if !catalog::installed() {
         return Vec::new();
     }
-    let graph = crate::pg::error::or_raise(graph::current());
+    let graph = or_raise(graph::current());
     let without_sources = catalog::stored().into_iter().filter(|t| !graph.reads_others(*t));
     let all = without_sources.chain(graph.order.iter().copied()).map(pg_sys::Oid::from);
     let lost = all.filter(|t| Relation::open(*t, pg_sys::AccessShareLock).is_some_and(|r| is_lost(&r)));
@@ -64,7 +66,7 @@ fn one(tview: pg_sys::Oid, name: &str) {
     let doing = CString::new(doing).unwrap_or_default();
     // SAFETY: the text is copied.
     unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, doing.as_ptr()) };
-    crate::pg::error::or_raise(refresh::recover(tview));
+    or_raise(lost::recover(tview));
 }
 
 /// Runs `f` in a transaction of its own; None after an error, which is in the log then, behind `failure`.

@@ -103,7 +103,7 @@ impl Fold {
         std::iter::once(pg_sys::INT8OID).chain(states.iter().copied()).collect()
     }
 
-    /// Whether the states are in one attribute, see refresh/fold/packed.rs.
+    /// Whether the states are in one attribute, see refresh/follow/fold/packed.rs.
     pub fn is_packed(&self) -> bool {
         self.states.len() > APART
     }

@@ -2,7 +2,7 @@
 //!
 //! Looked at are equalities that stand by themselves in ON and WHERE, also between a sub-query and what is around it. A column
 //! of an item that is computed by itself (groups, DISTINCT, LIMIT …) is no column of a table: a stage stands there, with an index of its own. What is not
-//! understood is left out: this is for advice. Called by refresh/advice.rs.
+//! understood is left out: this is for advice. Called by build/advice.rs.
 
 use crate::analyze::query::tree;
 use crate::pg::{list, walk};

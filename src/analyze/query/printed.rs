@@ -3,7 +3,7 @@
 //! The deparser is made for queries as users write them, and some trees, of users and of ours, have no text that is read as the same
 //! query: a name that is hidden, a cast that is not shown, an expression that the grammar has no place for. What would be run then is
 //! another query. Invariant: no text goes from here to the server that is not the query it was made from; what has none is an
-//! error, `Unwritten`, from which a decision makes another strategy (refresh/decide), and CREATE a refusal.
+//! error, `Unwritten`, from which a decision makes another strategy (refresh/plan/decide), and CREATE a refusal.
 //! How trees are compared is in canonical. Called by all of analysis.
 
 use crate::analyze::query::canonical::canonical;

@@ -4,7 +4,7 @@
 //! block before, both restricted to the rows of one relation, the anchor, that the changes can affect. Those are dirty
 //! keys like any others (dirty.rs), the anchor's key being the key.
 //! Invariant: rows of the block with other anchors are the same before and after. Two writers can be blind to each other:
-//! they lock the anchors, or, where what they change is read twice, follow one another. Called by refresh/fold and refresh/bag when `delta` has no terms.
+//! they lock the anchors, or, where what they change is read twice, follow one another. Called by refresh/follow/fold and refresh/follow/bag when `delta` has no terms.
 
 use crate::analyze::describe::{Block, Described, Item, KeyOf};
 use crate::analyze::query::from::find;

@@ -10,7 +10,7 @@
 //! rows with a partner (L ⋈ R, linear), plus the rows of L that have no partner now, minus those that had none before,
 //! looked for among the rows of L that the change rows of T are partners of.
 //! Invariant: exact, so it is either made or refused with a reason; simultaneous changes are neither lost nor counted
-//! twice. Called by refresh/fold and refresh/delta.
+//! twice. Called by refresh/plan.
 
 use crate::analyze::describe::{Block, Described, Item};
 use crate::analyze::query::printed;

@@ -78,7 +78,7 @@ unsafe fn append(q: &mut pg_sys::Query, resno: i16, state: *mut pg_sys::Node, nu
     }
 }
 
-/// All states of a group as one value, see refresh/fold/packed.rs: `tviews.packed(ROW(…))`.
+/// All states of a group as one value, see refresh/follow/fold/packed.rs: `tviews.packed(ROW(…))`.
 unsafe fn together(fold: &Fold) -> *mut pg_sys::Node {
     // SAFETY: makes new nodes in the current context.
     unsafe {

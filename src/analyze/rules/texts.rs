@@ -1,6 +1,6 @@
 //! SQL of a flush in two forms, one for few rows and one for many.
 //!
-//! Invariant: both give the same rows; which is cheaper is the planner's business (refresh/choice.rs).
+//! Invariant: both give the same rows; which is cheaper is the planner's business (refresh/follow/choice.rs).
 //! Made by analysis, run by refresh.
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,10 +7,10 @@
 //! everything otherwise. Rows that changed themselves are in the terms of their own relations. Called by `dirty` and `delta`.
 
 use crate::analyze::describe::Described;
+use crate::analyze::query::call::Call;
 use crate::analyze::query::conditions::{conditions, conjunction, mentions};
 use crate::analyze::query::printed;
 use crate::analyze::rules::change_rows::replace_by;
-use crate::analyze::query::call::Call;
 use crate::pg::aggregate::facts;
 use crate::pg::error::Result;
 use crate::pg::ext::{self, make};

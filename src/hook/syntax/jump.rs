@@ -4,8 +4,9 @@
 //! Invariant: the way back is known before the jump is written, and is never taken away.
 
 use std::ffi::c_char;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::pg::guc::SYNTAX_WORKS;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -13,12 +14,11 @@ pub type RawParser = unsafe extern "C-unwind" fn(*const c_char, pg_sys::RawParse
 
 /// The server's own parser, behind the jump; null until installed.
 static TRAMPOLINE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Redirects the server's `raw_parser`. Call once, from `_PG_init` in the postmaster: backends inherit it. Where code pages cannot be made
 /// writable it logs one warning, and everything but the native syntax works.
 pub fn init() {
-    if installed() {
+    if SYNTAX_WORKS.load(Ordering::Relaxed) {
         return;
     }
     if let Err(reason) = install() {
@@ -29,11 +29,6 @@ pub fn init() {
             format!("{reason}. CREATE MATERIALIZED VIEW ... USING tview works.")
         );
     }
-}
-
-/// Is the native syntax available in this process?
-pub fn installed() -> bool {
-    INSTALLED.load(Ordering::Relaxed)
 }
 
 fn install() -> Result<(), String> {
@@ -57,7 +52,7 @@ fn install() -> Result<(), String> {
         enabled.map_err(|error| error.to_string())?;
         seal(trampoline);
     }
-    INSTALLED.store(true, Ordering::Relaxed);
+    SYNTAX_WORKS.store(true, Ordering::Relaxed);
     Ok(())
 }
 

@@ -16,15 +16,7 @@ mod rewrite;
 mod scan;
 
 #[cfg(feature = "native_syntax")]
-pub use jump::{init, installed};
-
-/// Was the library built with the native syntax?
-pub const BUILT: bool = cfg!(feature = "native_syntax");
+pub use jump::init;
 
 #[cfg(not(feature = "native_syntax"))]
 pub fn init() {}
-
-#[cfg(not(feature = "native_syntax"))]
-pub fn installed() -> bool {
-    false
-}

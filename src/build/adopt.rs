@@ -1,0 +1,67 @@
+//! What makes a materialized view a TVIEW: stages, sources, triggers, and what has to be captured.
+
+use crate::analyze::query::{load, relations};
+use crate::build::stages;
+use crate::capture::install;
+use crate::catalog::{self, Source};
+use crate::pg::error::{Error, Result};
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
+use crate::refresh::plan::tview::maintained;
+use crate::refresh::plan::{decide, graph};
+use pgrx::pg_sys;
+
+/// Makes an existing materialized view of our access method maintained: sources and triggers.
+pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
+    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
+        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
+    let owner = rel.class().relowner;
+    drop(rel);
+    stages::drop(oid);
+    stages::make(oid)?;
+    let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
+        .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
+    let mut sources = Vec::new();
+    // SAFETY: a private copy of the stored query.
+    unsafe {
+        let _pinned = Pinned::new(owner);
+        let expanded = load::expand(maintained(&rel)?)?;
+        for (relid, usage) in relations::of(expanded) {
+            let columns = usage.captured_columns();
+            sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
+        }
+    }
+    drop(rel);
+    for s in &sources {
+        install::install(s.relid)?;
+    }
+    catalog::register(&sources)?;
+    // Refuses a cycle.
+    graph::current()?;
+    capture_keys(oid, owner, sources)
+}
+
+/// Adds key columns to what is captured, where strategies need them.
+fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) -> Result<()> {
+    let keys = {
+        let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
+        let _pinned = Pinned::new(owner);
+        // SAFETY: the owner and its settings are pinned.
+        unsafe { decide::keys_to_capture(&rel)? }
+    };
+    let mut more = false;
+    for s in &mut sources {
+        for column in keys.get(&s.relid.to_u32()).into_iter().flatten() {
+            if !s.columns.contains(column) && !s.columns.contains(&0) {
+                s.columns.push(*column);
+                more = true;
+            }
+        }
+        s.columns.sort_unstable();
+    }
+    if more {
+        catalog::unregister(oid);
+        catalog::register(&sources)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! `tviews.rebuild`: a TVIEW and all that it is computed from, computed anew.
+
+use crate::build::populate;
+use crate::catalog::stages;
+use crate::pg::error::Result;
+use crate::refresh::flush::lost::recompute;
+use crate::refresh::flush::{Moment, flush};
+use crate::refresh::plan::graph;
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+
+/// Recomputes a TVIEW and all that it is computed from, and gives it back the state that its rows lack.
+pub fn rebuild(oid: pg_sys::Oid) -> Result<()> {
+    flush(Moment::Read);
+    recompute(graph::current()?.below(&BTreeSet::from([oid.to_u32()])))?;
+    for part in stages::of(oid).into_iter().chain([oid]) {
+        populate::restore_state(part)?;
+    }
+    Ok(())
+}

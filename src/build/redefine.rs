@@ -1,0 +1,87 @@
+//! What a TVIEW's query means has changed: a view that it reads was replaced, a policy came or went, rights of its owner changed.
+//!
+//! Invariant: after the statement the TVIEW is known to read what its query reads now, is computed again in the same transaction, and can
+//! be maintained; what cannot is refused at that statement. Everything is looked at as the TVIEW's owner. Called by life and alter.
+
+use crate::analyze::describe::view_owners;
+use crate::analyze::query::{load, relations};
+use crate::analyze::refuse;
+use crate::build::adopt::adopt;
+use crate::build::{indexes, populate};
+use crate::capture::freed::freed;
+use crate::capture::install;
+use crate::catalog::{self, stages};
+use crate::pg::error::{Error, Result};
+use crate::pg::name;
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
+use crate::queue;
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+
+/// The users' TVIEWs for which `affected` is true of what a TVIEW names, itself and through views, and of what it reads.
+pub fn tviews(affected: impl Fn(&BTreeSet<u32>) -> bool) -> Result<Vec<pg_sys::Oid>> {
+    let all: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| stages::root(s.tview).to_u32()).collect();
+    let mut found = Vec::new();
+    for oid in all.into_iter().map(pg_sys::Oid::from) {
+        let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { continue };
+        let _pinned = Pinned::new(rel.class().relowner);
+        // SAFETY: private copies of the stored query, expanded as its owner.
+        let mut names = unsafe { relations::named(load::stored(&rel)?) };
+        // SAFETY: as above.
+        names.extend(unsafe { relations::named(load::expand(load::stored(&rel)?)?) });
+        names.extend(catalog::sources(|s| s.tview == oid).into_iter().map(|s| s.relid.to_u32()));
+        if affected(&names) {
+            found.push(oid);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a table has row security.
+pub fn has_policies(relid: pg_sys::Oid) -> bool {
+    Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
+}
+
+/// Takes over what the queries of these TVIEWs mean now.
+pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
+    for oid in tviews {
+        check(oid)?;
+        for relid in catalog::unregister(oid) {
+            freed(relid);
+        }
+        adopt(oid)?;
+        if Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relispopulated) {
+            populate::populate_stages(oid)?;
+            indexes::follow_key(oid)?;
+        } else {
+            indexes::drop_ours(oid);
+        }
+        queue::recompute(oid);
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be maintained, or not be read by the owner.
+pub fn check(oid: pg_sys::Oid) -> Result<()> {
+    let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(()) };
+    let owner = rel.class().relowner;
+    let _pinned = Pinned::new(owner);
+    // SAFETY: a private copy of the stored query, expanded as its owner.
+    let checked = unsafe {
+        let expanded = load::expand(load::stored(&rel)?)?;
+        refuse::check(expanded).and_then(|()| view_owners::check(expanded, owner)).and_then(|()| {
+            relations::of(expanded)
+                .keys()
+                .try_for_each(|relid| install::check_privilege(pg_sys::Oid::from(*relid), owner))
+        })
+    };
+    checked.map_err(|e| match e {
+        Error::Unsupported { what, hint, .. } => {
+            let detail = Some(format!("TVIEW \"{}\" would read it.", name::bare(oid)));
+            Error::Unsupported { what, detail, hint, at: -1 }
+        }
+        Error::Privilege { name, .. } => Error::Privilege { name, at: -1 },
+        other => other,
+    })
+}

@@ -1,0 +1,16 @@
+//! What the recovery of one database is doing: one place in shared memory. Written and read by recovery/progress.rs.
+
+use crate::counters::AtomicI64;
+use std::sync::atomic::AtomicU32;
+
+/// Zeroes are no recovery.
+#[repr(C)]
+pub struct Progress {
+    pub pid: AtomicU32,
+    pub database: AtomicU32,
+    pub tview: AtomicU32,
+    pub total: AtomicU32,
+    pub done: AtomicU32,
+    pub failed: AtomicU32,
+    pub since: AtomicI64,
+}

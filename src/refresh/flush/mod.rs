@@ -1,0 +1,345 @@
+//! Flush: brings every affected TVIEW up to date, in dependency order, inside the writing transaction.
+//!
+//! Invariant: when `flush(Commit)` returns, every TVIEW that reads something this transaction changed equals its query
+//! under the latest snapshot, with locks held that keep it so until the transaction ends. See README.md here.
+//! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
+
+pub mod lost;
+mod pending;
+mod unused;
+
+use crate::capture::srf::{self, Offer};
+use crate::catalog::sentinel;
+use crate::counters::Counters;
+use crate::counters::watched::watched;
+use crate::pg::callback::{self, Flushing};
+use crate::pg::error::{Result, or_raise};
+use crate::pg::fault::{self, Fault};
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
+use crate::pg::{acl, snapshot};
+use crate::queue::changes::ChangeSet;
+use crate::queue::{self, Subject};
+use crate::refresh::follow::job::{self, Changes, Job, is_large};
+use crate::refresh::follow::ways::Ways;
+use crate::refresh::follow::{base, provisional};
+use crate::refresh::plan::graph::{self, Graph};
+use crate::refresh::plan::privileges;
+use crate::refresh::plan::tview::{self, Tview};
+use lost::is_still_lost;
+use pending::Pending;
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use tviews_core::strategy::Strategy;
+
+/// Why a flush happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The transaction is about to commit or to be prepared.
+    Commit,
+    /// A query of this transaction is about to read a TVIEW, or somebody asked.
+    Read,
+}
+
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// Nesting of the sub-transaction that the flush runs in.
+    static LEVEL: Cell<i32> = const { Cell::new(0) };
+    /// First command that sees what the last flush of this transaction wrote.
+    static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
+}
+
+/// Whether a snapshot was taken before the last flush of this transaction.
+pub fn is_older(snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: the snapshot of a query that is about to start.
+    unsafe { (*snapshot).curcid < LAST.get() }
+}
+
+/// Whether a flush of this backend is on the stack.
+pub fn running() -> bool {
+    RUNNING.get()
+}
+
+/// Marks the flush and takes back its offer, also when an error unwinds.
+struct Guard;
+
+impl Guard {
+    fn enter() -> Guard {
+        RUNNING.set(true);
+        // SAFETY: plain getter.
+        LEVEL.set(unsafe { pg_sys::GetCurrentTransactionNestLevel() });
+        Guard
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        RUNNING.set(false);
+        srf::offer(None);
+    }
+}
+
+/// What one flush knows while it goes through the TVIEWs.
+pub struct Flush {
+    /// Changes of TVIEWs are added as they are maintained.
+    pending: Pending,
+    /// The TVIEWs that it is about, and why; None: all.
+    only: Option<Only>,
+    /// In the middle of a transaction that keeps its snapshot: read with that one, and do it again at commit.
+    on_transaction_snapshot: bool,
+    /// Inside of a statement that writes: what it has written so far is seen, and comes once more as change rows.
+    inside: bool,
+}
+
+/// A flush for those who read some TVIEWs.
+struct Only {
+    read: BTreeSet<u32>,
+    /// These, and all that they depend on.
+    below: BTreeSet<u32>,
+}
+
+/// Brings all affected TVIEWs up to date.
+pub fn flush(moment: Moment) {
+    flush_some(moment, None);
+}
+
+/// Brings some TVIEWs up to date, and what they depend on; returns whether anything was pending for them.
+pub fn flush_for_read(tviews: &BTreeSet<u32>) -> bool {
+    if queue::is_empty() || running() {
+        return false;
+    }
+    let graph = or_raise(graph::current());
+    let below = graph.below(tviews);
+    let pending = queue::concerns(&below, &|relid| graph.readers(relid));
+    if pending {
+        flush_some(Moment::Read, Some(Only { read: tviews.clone(), below }));
+    }
+    pending
+}
+
+fn flush_some(moment: Moment, only: Option<Only>) {
+    if running() {
+        return;
+    }
+    // What the last statement did to catalogs is known from here on, names among it.
+    // SAFETY: inside a transaction.
+    unsafe { pg_sys::CommandCounterIncrement() };
+    let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
+    let inside = queue::in_flight::any();
+    let again = keep || inside || !queue::nothing_applied();
+    let apart = again || queue::has_again();
+    let graph = or_raise(graph::current());
+    let taken = match &only {
+        _ if moment == Moment::Commit => queue::take_all(),
+        Some(only) => queue::take_for(&only.below, &|relid| graph.readers(relid)),
+        None => queue::take(),
+    };
+    if taken.is_empty() {
+        return;
+    }
+    let _guard = Guard::enter();
+    let mut pending = Pending::new(again, apart);
+    pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
+    let mut flush = Flush { pending, only, on_transaction_snapshot: keep, inside };
+    or_raise(flush.run(graph));
+}
+
+impl Flush {
+    fn run(&mut self, mut graph: Rc<Graph>) -> Result<()> {
+        let mut done = BTreeSet::new();
+        let mut at = 0;
+        while let Some(tview) = self.next(&graph, &mut at)? {
+            let oid = pg_sys::Oid::from(tview);
+            // Whoever changes a TVIEW holds its lock: after it was waited for, the graph may be another one.
+            let rel = Relation::open(oid, pg_sys::RowExclusiveLock);
+            let now = graph::current()?;
+            if !Rc::ptr_eq(&graph, &now) {
+                (graph, at) = (now, 0);
+                self.pending.forget();
+                self.widen(&graph);
+                continue;
+            }
+            at += 1;
+            if let Some(rel) = rel.filter(|rel| done.insert(tview) && rel.class().relispopulated) {
+                let root = graph.root(oid);
+                watched(root, || self.maintain(rel, root, &graph))?;
+            }
+        }
+        // What was written is visible to the snapshot that the reader takes next.
+        // SAFETY: inside a transaction.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            LAST.set(pg_sys::GetCurrentCommandId(false));
+            if !self.inside {
+                base::set(self.only.as_ref().map(|o| &o.below));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is read depends on other TVIEWs than when the flush began: it becomes one of all TVIEWs.
+    fn widen(&mut self, graph: &Graph) {
+        if self.only.as_ref().is_some_and(|o| graph.below(&o.read) != o.below) {
+            self.only = None;
+            self.pending.apart |= queue::has_again();
+            self.pending.take(queue::take(), graph, None, self.on_transaction_snapshot);
+        }
+    }
+
+    /// The next TVIEW that has something to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
+    fn next(&mut self, graph: &Graph, at: &mut usize) -> Result<Option<u32>> {
+        let without_sources = self.pending.recompute.iter().filter(|t| !graph.reads.contains_key(t));
+        let all: Vec<u32> = without_sources.chain(&graph.order).copied().collect();
+        for (place, tview) in all.into_iter().enumerate().skip(*at) {
+            if self.only.as_ref().is_some_and(|o| !o.below.contains(&tview)) {
+                continue;
+            }
+            if self.pending.recompute.contains(&tview) || !self.pending.of(tview, graph)?.is_empty() {
+                *at = place;
+                return Ok(Some(tview));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Brings one TVIEW up to date, which is locked.
+    fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Counters> {
+        let oid = rel.oid();
+        let owner = rel.class().relowner;
+        let mut flushing = Flushing::of(root, oid, acl::role_name(owner));
+        callback::set_flushing(flushing.clone());
+        // What is said about privileges is for everybody.
+        privileges::check(root)?;
+        if let Some(flushing) = &mut flushing {
+            flushing.hidden = !may_read(owner, root);
+        }
+        callback::set_flushing(flushing);
+        let changes = self.pending.of(oid.to_u32(), graph)?;
+        let tview = tview::of(&rel)?;
+        let lost = !sentinel::alive(oid, rel.class()) && is_still_lost(oid);
+        let mut changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| changes.contains_key(r)).collect();
+        if fault::on(Fault::SkipSecondRelation) {
+            changed = changed.into_iter().take(1).collect();
+        }
+        let of_sources = changed.iter().map(|r| (*r, changes[r].clone())).collect();
+        srf::offer(Some(Offer { changes: of_sources, dirty: HashMap::new() }));
+        let everything = lost
+            || self.pending.recompute.contains(&oid.to_u32())
+            || self.prefers_full(&tview, &rel, &changed, &changes);
+        let mut job = Job {
+            tview: &tview,
+            rel: &rel,
+            changed: &changed,
+            changes: &changes,
+            own: graph.is_read(oid.to_u32()).then(ChangeSet::default),
+            keep: self.on_transaction_snapshot,
+            rows: 0,
+            done: Counters { flushes: 1, ..Counters::default() },
+        };
+        let pinned = Pinned::new(tview.owner);
+        let ways = if everything { Ways::default() } else { Ways::of(&tview, &rel, &changed)? };
+        pinned.search_path(&tview.search_path);
+        let size = job.size();
+        if size.is_few() {
+            pinned.small();
+        }
+        job.follow(&ways, size, self.pending.again)?;
+        if self.inside && (everything || tview.adds_changes() || tview.joins()) {
+            queue::recompute(oid);
+        } else if self.inside {
+            changes.iter().for_each(|(relid, sets)| queue::follow_again(oid.to_u32(), *relid, sets));
+        }
+        drop(pinned);
+        if lost {
+            sentinel::raise(oid)?;
+        }
+        let (done, own) = (job.done, job.own.take());
+        if let Some(mut own) = own {
+            if lost {
+                // What was there before is not known: the difference is no change.
+                own.set_everything();
+            }
+            self.publish(oid, own, graph);
+        }
+        callback::set_flushing(None);
+        Ok(done)
+    }
+
+    /// Hands the changes of a TVIEW on to the TVIEWs that read it.
+    fn publish(&mut self, oid: pg_sys::Oid, own: ChangeSet, graph: &Graph) {
+        use tviews_core::queue::Absorb;
+        if own.is_empty() || fault::on(Fault::SkipCascade) {
+            return;
+        }
+        let own = Rc::new(own);
+        if self.on_transaction_snapshot {
+            let only = self.only.as_ref().map(|o| &o.below);
+            let subject = pending::followed(&Subject::Relation(oid.to_u32()), only, graph);
+            queue::applied(subject, std::slice::from_ref(&own));
+        }
+        if let Some(only) = &self.only {
+            let others = &*graph.readers(oid.to_u32()) - &only.below;
+            if !others.is_empty() {
+                queue::await_by(oid, Rc::new(others), Rc::clone(&own));
+            }
+        }
+        self.pending.publish(oid.to_u32(), own);
+    }
+
+    fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> bool {
+        let mut rows = 0;
+        // Those compare costs.
+        let mut adds = !self.pending.again;
+        for relid in changed {
+            if tview.decisions[relid].strategy == Strategy::Full {
+                return true;
+            }
+            adds &= matches!(tview.decisions[relid].strategy, Strategy::Fold | Strategy::Delta);
+            for set in &changes[relid] {
+                if set.is_everything() {
+                    return true;
+                }
+                rows += set.len();
+            }
+        }
+        !adds && is_large(rel, rows)
+    }
+}
+
+/// Whether the user who writes may read the user's TVIEW that is flushed or that the flushed stage serves.
+fn may_read(owner: pg_sys::Oid, root: pg_sys::Oid) -> bool {
+    // SAFETY: the current user, and a look-up of privileges on an existing relation.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        user == owner || acl::may_select(root, user)
+    }
+}
+
+pub fn end_of_transaction() {
+    provisional::end_of_transaction();
+    LAST.set(0);
+    job::forget();
+    base::reset();
+    end();
+}
+
+/// Before commit: everything is flushed, and nothing has to be flushed once more.
+pub fn settled() {
+    provisional::end_of_transaction();
+    job::give_back();
+}
+
+/// A sub-transaction inside of a flush, as a function with an exception block begins one, does not end the flush.
+pub fn end_of_subtransaction(level: u32) {
+    if !running() || level as i32 <= LEVEL.get() {
+        end();
+    }
+}
+
+fn end() {
+    RUNNING.set(false);
+    srf::offer(None);
+    callback::set_flushing(None);
+}

@@ -1,0 +1,110 @@
+//! The change sets of one flush, by the TVIEWs that have to follow them.
+//!
+//! What "now" and "before" mean: a TVIEW is exact for the state of the transaction at some moment, its own. What is pending for it are the changes
+//! of what it reads from that moment on, those of TVIEWs included; it is "before" them, and "now" is behind the last. A flush takes all that is pending for
+//! a TVIEW at once, together with all that is pending for the TVIEWs below it, and brings these up to date first. So all change sets of one
+//! TVIEW are about the same two moments, whenever others that read the same relations have been flushed: what those have followed stays
+//! pending for the rest of its readers (`Subject::Awaited`), as a set that all of them share.
+//! Invariant: `of(t)` is what t uses and has changed since its moment (unused.rs). It is asked for when everything below t is up to date.
+//! Called by the flush.
+
+use crate::pg::error::Result;
+use crate::queue::changes::ChangeSet;
+use crate::queue::{self, Readers, Subject};
+use crate::refresh::flush::unused;
+use crate::refresh::follow::job::Changes;
+use crate::refresh::plan::graph::Graph;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+struct Sets {
+    relid: u32,
+    /// None: all that read the relation.
+    readers: Option<Readers>,
+    sets: Vec<Rc<ChangeSet>>,
+}
+
+#[derive(Default)]
+pub struct Pending {
+    all: Vec<Sets>,
+    /// TVIEWs to recompute, whatever changed.
+    pub recompute: BTreeSet<u32>,
+    /// Some changes have been applied before: only strategies that recompute may be followed.
+    pub again: bool,
+    /// Some changes have been looked at before: sets are not summed with each other.
+    pub apart: bool,
+    /// By TVIEW, as far as they were asked for.
+    known: HashMap<u32, Rc<Changes>>,
+}
+
+impl Pending {
+    pub fn new(again: bool, apart: bool) -> Pending {
+        Pending { again, apart, ..Pending::default() }
+    }
+
+    /// Nothing but a TVIEW to recompute.
+    pub fn recompute(tviews: BTreeSet<u32>) -> Pending {
+        Pending { recompute: tviews, ..Pending::new(true, true) }
+    }
+
+    /// Adds what was taken from the queue. `keep`: it has to be flushed once more at commit, by those in `only`.
+    pub fn take(&mut self, pending: queue::Pending, graph: &Graph, only: Option<&BTreeSet<u32>>, keep: bool) {
+        self.known.clear();
+        for (subject, sets) in pending {
+            if keep {
+                queue::applied(followed(&subject, only, graph), &sets);
+            }
+            match subject {
+                Subject::Recompute(tview) => {
+                    self.recompute.insert(tview);
+                }
+                Subject::Relation(relid) => self.all.push(Sets { relid, readers: None, sets }),
+                Subject::Awaited(relid, readers) => self.all.push(Sets { relid, readers: Some(readers), sets }),
+            }
+        }
+    }
+
+    /// Adds the changes of a TVIEW.
+    pub fn publish(&mut self, tview: u32, set: Rc<ChangeSet>) {
+        self.all.push(Sets { relid: tview, readers: None, sets: vec![set] });
+    }
+
+    /// After the graph has changed.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    /// What a TVIEW has to follow.
+    pub fn of(&mut self, tview: u32, graph: &Graph) -> Result<Rc<Changes>> {
+        if let Some(known) = self.known.get(&tview) {
+            return Ok(Rc::clone(known));
+        }
+        let mut changes = Changes::new();
+        if let Some(reads) = graph.reads.get(&tview) {
+            let concerns =
+                |s: &&Sets| reads.contains(&s.relid) && s.readers.as_ref().is_none_or(|r| r.contains(&tview));
+            for sets in self.all.iter().filter(concerns) {
+                changes.entry(sets.relid).or_default().extend(sets.sets.iter().cloned());
+            }
+        }
+        let mut left = Changes::new();
+        for (relid, sets) in changes {
+            let sets = unused::without(sets, self.apart, tview, relid, graph)?;
+            if !sets.is_empty() {
+                left.insert(relid, sets);
+            }
+        }
+        let changes = Rc::new(left);
+        self.known.insert(tview, Rc::clone(&changes));
+        Ok(changes)
+    }
+}
+
+/// What has been followed when a flush is about some TVIEWs only.
+pub fn followed(subject: &Subject, only: Option<&BTreeSet<u32>>, graph: &Graph) -> Subject {
+    match (subject, only) {
+        (Subject::Relation(relid), Some(only)) => Subject::Awaited(*relid, Rc::new(&*graph.readers(*relid) & only)),
+        (Subject::Awaited(relid, readers), Some(only)) => Subject::Awaited(*relid, Rc::new(&**readers & only)),
+        (subject, _) => subject.clone(),
+    }
+}

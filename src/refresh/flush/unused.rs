@@ -1,0 +1,82 @@
+//! Change rows without the columns that a TVIEW does not use.
+//!
+//! Images in the queue have the columns that some TVIEW uses. For one TVIEW the others are set to NULL, as capture does for what nobody uses, and
+//! images are summed again: old and new rows that differ in nothing that it looks at cancel out, and a TVIEW without rows has nothing to follow. It
+//! is not opened then, finds no keys and takes no locks.
+//! Change rows that have been followed under another snapshot are only summed as they were then: what one flush wrote and a later change undoes must still
+//! be looked at. A stage has no columns that the query above it does not use.
+//! Invariant: what is left has every column that SQL of the TVIEW can read of a change row, which are those that it had captured, and the key
+//! of a source that is a TVIEW itself (analyze/rules/anchor.rs).
+//! Called by the flush for each TVIEW and relation, when everything below is up to date.
+
+use crate::capture::trigger::ImageBuilder;
+use crate::pg::error::Result;
+use crate::pg::relation::Relation;
+use crate::pg::slot;
+use crate::queue::changes::ChangeSet;
+use crate::queue::sums::Sums;
+use crate::refresh::plan::graph::Graph;
+use crate::refresh::plan::tview;
+use crate::tam;
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// The change rows of a relation, as one TVIEW sees them; empty when nothing that it uses has changed. `apart`: each set is summed for itself.
+pub fn without(
+    sets: Vec<Rc<ChangeSet>>,
+    apart: bool,
+    tview: u32,
+    relid: u32,
+    graph: &Graph,
+) -> Result<Vec<Rc<ChangeSet>>> {
+    if apart && sets.len() > 1 {
+        let each = sets.into_iter().map(|set| without(vec![set], apart, tview, relid, graph));
+        return Ok(each.collect::<Result<Vec<_>>>()?.concat());
+    }
+    let used = graph.columns(tview, relid);
+    // What only comes, or only goes, cancels nothing out.
+    let may_cancel = sets.iter().any(|s| s.has(1)) && sets.iter().any(|s| s.has(-1));
+    if !may_cancel || graph.is_stage(relid) || used.contains(&0) || sets.iter().any(|s| s.is_everything()) {
+        return Ok(sets);
+    }
+    let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(sets) };
+    let mut kept: BTreeSet<i16> = used.clone();
+    // SAFETY: the relation is open.
+    if unsafe { tam::is_tview_relation(rel.raw()) } {
+        kept.extend(tview::stored_key(&rel).into_iter().flat_map(|key| key.columns));
+        if (0..rel.natts()).all(|i| rel.attribute(i).attisdropped || kept.contains(&(i as i16 + 1))) {
+            return Ok(sets);
+        }
+    } else if graph.captured(relid).iter().all(|column| kept.contains(column)) {
+        return Ok(sets);
+    }
+    let left = project(&rel, &sets, &kept);
+    Ok(if left.len() == 0 { Vec::new() } else { vec![Rc::new(left)] })
+}
+
+fn project(rel: &Relation, sets: &[Rc<ChangeSet>], kept: &BTreeSet<i16>) -> ChangeSet {
+    let mut sums = Sums::default();
+    // SAFETY: images are minimal tuples of the relation's row type; what is set belongs to the row in the slot.
+    unsafe {
+        let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
+        let mut image = ImageBuilder::new(rel.tupdesc());
+        for set in sets {
+            set.each(|tuple, weight| {
+                pg_sys::ExecStoreMinimalTuple(tuple, row, false);
+                let (values, nulls) = slot::all(row);
+                for column in kept.iter().filter(|c| **c > 0) {
+                    let at = *column as usize - 1;
+                    image.set(at, (!nulls[at]).then_some(values[at]));
+                }
+                sums.add(&image.image(), weight);
+            });
+        }
+        pg_sys::ExecDropSingleTupleTableSlot(row);
+    }
+    let mut left = ChangeSet::default();
+    for rows in sums.by_parts() {
+        rows.iter().for_each(|(image, weight)| left.add_image(image, weight));
+    }
+    left
+}

@@ -1,0 +1,212 @@
+//! Writing row actions through the access method: deletes, then updates, then inserts, and only rows that differ.
+//!
+//! Invariant: a unique index of the TVIEW never sees two rows with one key although the final state has none: when there
+//! are unique indexes beside the key, an update is a delete and an insert, and all deletes come first.
+
+use crate::capture::trigger::ImageBuilder;
+use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
+use crate::pg::relation::Relation;
+use crate::pg::snapshot::Active;
+use crate::pg::{ext, list};
+use crate::refresh::follow::job::Job;
+use crate::refresh::follow::provisional;
+use crate::refresh::follow::rows::{Places, Rows};
+use crate::tam::write::{WriteResult, Writer};
+use pgrx::pg_sys;
+
+/// Row actions that wait to be written.
+pub struct Changes {
+    pub deletes: Places,
+    pub updates: Places,
+    /// The new row of each update.
+    pub updated: Rows,
+    pub inserts: Rows,
+}
+
+impl Changes {
+    pub fn new(rel: &Relation) -> Changes {
+        Changes { deletes: Places::new(), updates: Places::new(), updated: Rows::of(rel), inserts: Rows::of(rel) }
+    }
+
+    /// # Safety
+    /// One value for each attribute.
+    pub unsafe fn update(&mut self, tid: pg_sys::ItemPointerData, values: &[pg_sys::Datum], nulls: &[bool]) {
+        // SAFETY: One value for each attribute, as the caller promises.
+        unsafe {
+            self.updates.put(tid);
+            self.updated.put(values, nulls);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.deletes.len() + self.updates.len() + self.inserts.len()
+    }
+}
+
+struct Row {
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Row {
+    fn new(n: usize) -> Row {
+        Row { values: vec![pg_sys::Datum::from(0usize); n], nulls: vec![true; n] }
+    }
+}
+
+impl Job<'_> {
+    pub fn apply(&mut self, mut changes: Changes, snapshot: &Active) -> Result<()> {
+        if changes.len() == 0 {
+            return Ok(());
+        }
+        let n = self.rel.natts();
+        let (mut old, mut new) = (Row::new(n), Row::new(n));
+        let split_updates = self.may_meet();
+        // New rows of updates that are split, already recorded.
+        let mut moved = Rows::of(self.rel);
+        // SAFETY: the relation is locked; every row has one value per attribute.
+        unsafe {
+            let mut writer = Writer::open(self.rel.raw());
+            while let Some(tid) = changes.deletes.next().filter(|_| !fault::on(Fault::KeepRows)) {
+                pgrx::check_for_interrupts!();
+                self.fetch(&mut writer, tid, snapshot, &mut old)?;
+                self.record(&old, -1);
+                self.done.rows_deleted += 1;
+                self.check(writer.delete(tid))?;
+            }
+            while changes.updated.next(&mut new.values, &mut new.nulls) {
+                pgrx::check_for_interrupts!();
+                let Some(tid) = changes.updates.next() else { break };
+                self.fetch(&mut writer, tid, snapshot, &mut old)?;
+                if same(self.rel, &old, &new) {
+                    self.done.rows_unchanged += 1;
+                    continue;
+                }
+                self.done.rows_updated += 1;
+                self.record(&old, -1);
+                self.record(&new, 1);
+                if split_updates {
+                    self.check(writer.delete(tid))?;
+                    moved.put(&new.values, &new.nulls);
+                } else {
+                    self.check(writer.update(tid, &new.values, &new.nulls))?;
+                }
+            }
+            writer.expect(moved.len() + changes.inserts.len());
+            while moved.next(&mut new.values, &mut new.nulls) {
+                self.insert(&mut writer, &new);
+            }
+            while changes.inserts.next(&mut new.values, &mut new.nulls) {
+                pgrx::check_for_interrupts!();
+                self.done.rows_inserted += 1;
+                self.record(&new, 1);
+                self.insert(&mut writer, &new);
+            }
+            writer.close();
+        }
+        Ok(())
+    }
+
+    /// Under the transaction's own snapshot, a key that is taken unseen is a serialization failure.
+    unsafe fn insert(&self, writer: &mut Writer, row: &Row) {
+        // SAFETY: the writer is open and the row has a value for each attribute.
+        unsafe {
+            if !self.keep {
+                writer.insert(&row.values, &row.nulls);
+                return;
+            }
+            pgrx::PgTryBuilder::new(std::panic::AssertUnwindSafe(|| writer.insert(&row.values, &row.nulls)))
+                .catch_when(pgrx::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| Error::Serialization.raise())
+                .execute();
+        }
+    }
+
+    unsafe fn fetch(
+        &self,
+        writer: &mut Writer,
+        tid: pg_sys::ItemPointerData,
+        snapshot: &Active,
+        row: &mut Row,
+    ) -> Result<()> {
+        // SAFETY: `snapshot` is registered by the caller.
+        unsafe {
+            if writer.fetch_values(tid, snapshot.raw(), &mut row.values, &mut row.nulls) {
+                Ok(())
+            } else {
+                Err(Error::Internal(format!("row of TVIEW {} vanished during its flush", self.tview.name)))
+            }
+        }
+    }
+
+    fn check(&self, result: WriteResult) -> Result<()> {
+        match result {
+            WriteResult::Ok => Ok(()),
+            WriteResult::Updated | WriteResult::Deleted => Err(Error::Serialization),
+            WriteResult::Invisible => {
+                Err(Error::Internal(format!("row of TVIEW {} is not visible to its flush", self.tview.name)))
+            }
+        }
+    }
+
+    /// Adds a row of the TVIEW to its own change set, and its key to what is provisional.
+    unsafe fn record(&mut self, row: &Row, weight: i64) {
+        // SAFETY: the row has a value for each attribute of the TVIEW.
+        unsafe {
+            if self.keep {
+                let mut image = ImageBuilder::new(self.rel.tupdesc());
+                for k in self.tview.key.iter().flatten() {
+                    image.set(k.at, (!row.nulls[k.at]).then_some(row.values[k.at]));
+                }
+                provisional::add(self.tview.oid, image.image());
+            }
+            if let Some(own) = &mut self.own {
+                let mut image = ImageBuilder::new(self.rel.tupdesc());
+                for i in 0..row.values.len() {
+                    if !self.tview.state.contains(&i) {
+                        image.set(i, (!row.nulls[i]).then_some(row.values[i]));
+                    }
+                }
+                image.add_to(own, weight);
+            }
+        }
+    }
+}
+
+/// Whether two rows are the same to the byte (after detoasting). Source: utils/adt/datum.c, datum_image_eq.
+unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
+    // SAFETY: `rel` is open.
+    unsafe {
+        if fault::on(Fault::WriteEqual) {
+            return false;
+        }
+        (0..rel.natts()).all(|i| {
+            let att = rel.attribute(i);
+            match (a.nulls[i], b.nulls[i]) {
+                (true, true) => true,
+                (false, false) => ext::same_image(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen)),
+                _ => false,
+            }
+        })
+    }
+}
+
+impl Job<'_> {
+    /// Whether a row may take a unique value of another one that has not given it up yet: updates leave the key as it is, so not where an index
+    /// has all of its columns.
+    pub fn may_meet(&self) -> bool {
+        let key = self.tview.key.as_deref().filter(|_| !self.tview.region);
+        // SAFETY: the relation is open, and so are its indexes while they are looked at.
+        unsafe {
+            let unique = list::oids(pg_sys::RelationGetIndexList(self.rel.raw()))
+                .into_iter()
+                .filter_map(|i| Relation::open(i, pg_sys::AccessShareLock))
+                .filter(|i| (*(*i.raw()).rd_index).indisunique);
+            unique.into_iter().any(|index| {
+                let form = (*index.raw()).rd_index;
+                let columns = (*form).indkey.values.as_slice((*form).indnkeyatts as usize);
+                key.is_none_or(|key| !key.iter().all(|k| columns.contains(&(k.at as i16 + 1))))
+            })
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What differs between stored rows and computed ones, as multisets, byte for byte.
+//!
+//! Stored rows are kept by a hash of their bytes (128 bits with a random key), computed rows are looked up one by one: a hit pairs the two,
+//! and what is left over on either side is deleted or inserted. Equal rows are one entry of the table with a list of places: as entries of their own they would
+//! all be where the first one is looked for. Invariant: memory is bounded by that of a hash table of the server: a
+//! table that would grow beyond it is written to disk in parts by hash, as the computed rows are then, and the parts are compared one after the
+//! other. Called by strategies full and keyed (partitions of windows).
+
+use crate::pg::error::Result;
+use crate::pg::memory::{Arena, InArena, enough, hash_mem};
+use crate::pg::relation::Relation;
+use crate::pg::slot;
+use crate::refresh::follow::apply::Changes;
+use crate::refresh::follow::rows::{Home, Rows, pack, unpack};
+use allocator_api2::vec::Vec as ArenaVec;
+use hashbrown::hash_table::{Entry, HashTable};
+use pgrx::pg_sys::{self, Datum, ItemPointerData};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::{BuildHasher, Hasher};
+
+/// How many parts there are on disk.
+const PARTS: usize = 64;
+
+/// A stored row.
+struct Stored {
+    hash: u128,
+    place: i64,
+}
+
+/// Stored rows that are equal: the last of them, and where the one before it is among the others, counted from 1.
+struct Equal {
+    hash: u128,
+    place: i64,
+    before: usize,
+}
+
+/// The table is dropped before the context that it lives in.
+struct Table {
+    entries: HashTable<Equal, InArena>,
+    /// Places, and where the one before each is.
+    others: ArenaVec<(i64, usize), InArena>,
+    _arena: Arena,
+}
+
+impl Table {
+    fn new() -> Table {
+        let arena = Arena::of_transaction(c"tviews stored rows");
+        let entries = HashTable::new_in(arena.allocator());
+        Table { entries, others: ArenaVec::new_in(arena.allocator()), _arena: arena }
+    }
+
+    fn add(&mut self, Stored { hash, place }: Stored) {
+        enough(self.entries.try_reserve(1, |e| e.hash as u64));
+        enough(self.others.try_reserve(1));
+        match self.entries.entry(hash as u64, |e| e.hash == hash, |e| e.hash as u64) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                self.others.push((known.place, known.before));
+                (known.place, known.before) = (place, self.others.len());
+            }
+            Entry::Vacant(free) => {
+                free.insert(Equal { hash, place, before: 0 });
+            }
+        }
+    }
+
+    /// Takes one row with this hash away.
+    fn take(&mut self, hash: u128) -> bool {
+        let Entry::Occupied(mut found) = self.entries.entry(hash as u64, |e| e.hash == hash, |e| e.hash as u64) else {
+            return false;
+        };
+        match found.get().before.checked_sub(1) {
+            Some(before) => {
+                let last = found.get_mut();
+                (last.place, last.before) = self.others[before];
+            }
+            None => {
+                found.remove();
+            }
+        }
+        true
+    }
+
+    /// Calls `f` for all rows.
+    fn each(&self, mut f: impl FnMut(Stored)) {
+        for Equal { hash, place, before } in self.entries.iter() {
+            let (mut place, mut before) = (*place, *before);
+            f(Stored { hash: *hash, place });
+            while before > 0 {
+                (place, before) = self.others[before - 1];
+                f(Stored { hash: *hash, place });
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.entries.capacity() * (size_of::<Equal>() + 1) + self.others.capacity() * size_of::<(i64, usize)>()
+    }
+}
+
+/// Rows on disk, by hash.
+struct Part {
+    /// Two halves of the hash, and the place.
+    stored: Rows,
+    computed: Rows,
+}
+
+pub struct Difference<'a> {
+    rel: &'a Relation,
+    hash: RowHash,
+    table: Table,
+    parts: Vec<Part>,
+    changes: Changes,
+    pub unchanged: u64,
+    /// Of a stored row on disk.
+    desc: pg_sys::TupleDesc,
+    home: Home,
+}
+
+impl<'a> Difference<'a> {
+    /// Only the first `selected` attributes are compared.
+    pub fn new(rel: &'a Relation, selected: usize) -> Difference<'a> {
+        // SAFETY: lives in the current context, as the rows on disk do.
+        let desc = unsafe {
+            let desc = pg_sys::CreateTemplateTupleDesc(3);
+            for (number, label) in [c"high", c"low", c"place"].into_iter().enumerate() {
+                pg_sys::TupleDescInitEntry(desc, number as i16 + 1, label.as_ptr(), pg_sys::INT8OID, -1, 0);
+            }
+            desc
+        };
+        let hash = RowHash::new(rel, selected);
+        let (table, changes) = (Table::new(), Changes::new(rel));
+        Difference { rel, hash, table, parts: Vec::new(), changes, unchanged: 0, desc, home: Home::here() }
+    }
+
+    /// Adds a row that is stored. All of them come before computed ones.
+    pub fn stored(&mut self, values: &[Datum], nulls: &[bool], tid: ItemPointerData) {
+        let stored = Stored { hash: self.hash.of(values, nulls), place: pack(tid) };
+        if !self.parts.is_empty() {
+            return self.put(&stored);
+        }
+        self.table.add(stored);
+        if self.table.bytes() > hash_mem() {
+            // SAFETY: the descriptor lives as long as the difference.
+            let part = || unsafe {
+                let at_home = |rows: Rows| rows.among(PARTS).at(self.home);
+                Part { stored: at_home(Rows::new(self.desc)), computed: at_home(Rows::of(self.rel)) }
+            };
+            self.parts = (0..PARTS).map(|_| part()).collect();
+            let table = std::mem::replace(&mut self.table, Table::new());
+            table.each(|stored| self.put(&stored));
+        }
+    }
+
+    fn put(&mut self, stored: &Stored) {
+        let halves = [(stored.hash >> 64) as i64, stored.hash as i64, stored.place];
+        // SAFETY: three values for three attributes.
+        unsafe { self.parts[part_of(stored.hash)].stored.put(&halves.map(Datum::from), &[false; 3]) };
+    }
+
+    /// Adds a row that was computed: one value for each attribute.
+    pub fn computed(&mut self, values: &[Datum], nulls: &[bool]) {
+        let hash = self.hash.of(values, nulls);
+        // SAFETY: one value for each attribute.
+        unsafe {
+            if !self.parts.is_empty() {
+                self.parts[part_of(hash)].computed.put(values, nulls);
+            } else if self.table.take(hash) {
+                self.unchanged += 1;
+            } else {
+                self.changes.inserts.put(values, nulls);
+            }
+        }
+    }
+
+    /// The changes that make the stored rows the computed ones.
+    pub fn finish(mut self) -> Result<(Changes, u64)> {
+        let n = self.rel.natts();
+        let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);
+        for mut part in std::mem::take(&mut self.parts) {
+            let (mut stored, mut never) = ([Datum::from(0usize); 3], [false; 3]);
+            // SAFETY: rows are read as they were put.
+            unsafe {
+                while part.stored.next(&mut stored, &mut never) {
+                    pgrx::check_for_interrupts!();
+                    let [high, low, place] = stored.map(|d| d.value() as i64);
+                    let hash = u128::from(high as u64) << 64 | u128::from(low as u64);
+                    self.table.add(Stored { hash, place });
+                }
+                while part.computed.next(&mut values, &mut nulls) {
+                    pgrx::check_for_interrupts!();
+                    self.computed(&values, &nulls);
+                }
+            }
+            self.drain();
+        }
+        self.drain();
+        self.one_update(&mut values, &mut nulls);
+        Ok((self.changes, self.unchanged))
+    }
+
+    /// What is left in the table must go.
+    fn drain(&mut self) {
+        let (table, deletes) = (&mut self.table, &mut self.changes.deletes);
+        table.each(|stored| deletes.put(unpack(stored.place)));
+        table.entries.clear();
+        table.others.clear();
+    }
+
+    /// One row for another one is an update.
+    fn one_update(&mut self, values: &mut [Datum], nulls: &mut [bool]) {
+        if self.changes.deletes.len() != 1 || self.changes.inserts.len() != 1 {
+            return;
+        }
+        let mut only = std::mem::replace(&mut self.changes, Changes::new(self.rel));
+        // SAFETY: one value for each attribute.
+        unsafe {
+            if let (Some(tid), true) = (only.deletes.next(), only.inserts.next(values, nulls)) {
+                self.changes.update(tid, values, nulls);
+            }
+        }
+    }
+}
+
+fn part_of(hash: u128) -> usize {
+    (hash >> 64) as usize % PARTS
+}
+
+/// Hash of a row's bytes.
+pub struct RowHash {
+    attributes: Vec<(bool, i16)>,
+    hasher: SipHasher13,
+}
+
+impl RowHash {
+    /// Of the first `selected` attributes: state that nothing computes any more does not matter.
+    pub fn new(rel: &Relation, selected: usize) -> RowHash {
+        let random = std::collections::hash_map::RandomState::new();
+        let attributes =
+            (0..rel.natts().min(selected)).map(|i| rel.attribute(i)).map(|a| (a.attbyval, a.attlen)).collect();
+        RowHash { attributes, hasher: SipHasher13::new_with_keys(random.hash_one(0u8), random.hash_one(1u8)) }
+    }
+
+    pub fn of(&self, values: &[Datum], nulls: &[bool]) -> u128 {
+        let mut h = self.hasher;
+        for (i, (byval, len)) in self.attributes.iter().enumerate() {
+            h.write_u8(u8::from(nulls[i]));
+            if nulls[i] {
+                continue;
+            }
+            if *byval {
+                h.write_u64(values[i].value() as u64);
+                continue;
+            }
+            // SAFETY: a non-null by-reference datum of the attribute's type.
+            unsafe {
+                match *len {
+                    -1 => {
+                        let given = values[i].cast_mut_ptr::<pg_sys::varlena>();
+                        let plain = pg_sys::pg_detoast_datum_packed(given);
+                        let n = pgrx::varsize_any_exhdr(plain);
+                        h.write_u64(n as u64);
+                        h.write(std::slice::from_raw_parts(pgrx::vardata_any(plain).cast(), n));
+                        if plain != given {
+                            pg_sys::pfree(plain.cast());
+                        }
+                    }
+                    -2 => h.write(std::ffi::CStr::from_ptr(values[i].cast_mut_ptr()).to_bytes_with_nul()),
+                    n => h.write(std::slice::from_raw_parts(values[i].cast_mut_ptr(), n as usize)),
+                }
+            }
+        }
+        h.finish128().as_u128()
+    }
+}
+
+/// Calls `f` for every stored row that the snapshot sees: values, null flags, place.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub fn each_stored(rel: &Relation, snapshot: pg_sys::Snapshot, mut f: impl FnMut(&[Datum], &[bool], ItemPointerData)) {
+    use pgrx::pg_sys::ffi::pg_guard_ffi_boundary as guard;
+    // SAFETY: a sequential scan through the access method's own callbacks; values are looked at before the next row.
+    unsafe {
+        let routine = &*(*rel.raw()).rd_tableam;
+        let (Some(begin), Some(next), Some(end)) = (routine.scan_begin, routine.scan_getnextslot, routine.scan_end)
+        else {
+            return;
+        };
+        let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+            | pg_sys::ScanOptions::SO_ALLOW_STRAT
+            | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+        let (raw, null) = (rel.raw(), std::ptr::null_mut());
+        let scan = guard(|| begin(raw, snapshot, 0, null, std::ptr::null_mut(), flags));
+        let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsBufferHeapTuple);
+        while guard(|| next(scan, pg_sys::ScanDirection::ForwardScanDirection, row)) {
+            pgrx::check_for_interrupts!();
+            let (values, nulls) = slot::all(row);
+            f(values, nulls, (*row).tts_tid);
+        }
+        pg_sys::ExecDropSingleTupleTableSlot(row);
+        guard(|| end(scan));
+    }
+}

@@ -1,0 +1,32 @@
+//! Strategy full: recompute everything, write the difference.
+//!
+//! Invariant: afterwards the stored multiset of rows equals the query's, byte for byte. Called by the flush.
+
+use crate::pg::error::Result;
+use crate::pg::pinned::Paths;
+use crate::pg::spi::Session;
+use crate::refresh::follow::difference::{Difference, each_stored};
+use crate::refresh::follow::job::{self, Job};
+use crate::refresh::follow::rows::Filled;
+use crate::refresh::plan::size::Size;
+
+impl Job<'_> {
+    pub fn full(&mut self) -> Result<()> {
+        self.done.full_recomputes = 1;
+        job::note_size(self.rel.class().reltuples.max(0.0) as usize);
+        let snapshot = self.snapshot();
+        let session = Session::open();
+        let mut difference = Difference::new(self.rel, self.tview.selected);
+        each_stored(self.rel, snapshot.raw(), |values, nulls, tid| difference.stored(values, nulls, tid));
+        let _planning = Paths::any();
+        let plan = self.tview.plan(&session, &self.tview.query, Size::WHOLE)?;
+        let mut row = Filled::new(self.rel.natts());
+        session.each(&plan, &mut |values, nulls| {
+            row.fill(values, nulls);
+            difference.computed(&row.values, &row.nulls);
+        });
+        let (changes, unchanged) = difference.finish()?;
+        self.done.rows_unchanged = unchanged;
+        self.apply(changes, &snapshot)
+    }
+}

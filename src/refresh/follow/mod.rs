@@ -1,0 +1,19 @@
+//! How one TVIEW follows its change set: locks, strategies, and writing what differs.
+
+mod anchors;
+mod apply;
+mod bag;
+pub mod base;
+mod choice;
+mod difference;
+mod fold;
+mod full;
+pub mod job;
+mod keyed;
+mod locks;
+mod meetings;
+mod pairs;
+mod plain;
+pub mod provisional;
+mod rows;
+pub mod ways;

@@ -1,0 +1,33 @@
+//! Change rows that meet rows which they never met.
+//!
+//! When several relations change, or one that occurs twice, the SQL of a flush joins old rows of one with new rows of another. No state of the
+//! database ever had such a pair, and the query's expressions may fail on it: `10 / (a.v + b.v)`. So this part of a flush, which only reads,
+//! runs in a sub-transaction then, and when an expression fails, the query is run instead, which sees what is there and nothing else.
+//! Invariant: an error of an expression that reaches the user is one that the query itself raises. Called by the strategies.
+
+use crate::pg::error::Result;
+use crate::pg::subtransaction;
+use crate::refresh::follow::job::Job;
+use crate::refresh::follow::locks;
+use tviews_core::strategy::Sharing;
+
+impl Job<'_> {
+    /// Whether rows of different moments can meet.
+    pub fn pairs(&self) -> bool {
+        self.changed.len() > 1 || self.changed.iter().any(|r| self.tview.decisions[r].sharing == Sharing::Alone)
+    }
+
+    /// Reads what the changes lead to; None when an expression failed that the query need not compute.
+    pub fn lead<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
+        if !self.pairs() {
+            return read(self).map(Some);
+        }
+        subtransaction::attempt(|| read(self)).transpose()
+    }
+
+    /// What is done when the changes lead nowhere.
+    pub fn without_lead(&mut self) -> Result<()> {
+        locks::for_full(self.tview, self.changed);
+        self.full()
+    }
+}

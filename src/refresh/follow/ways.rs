@@ -1,0 +1,134 @@
+//! The ways in which one flush of a TVIEW can follow its changes, and which one is taken.
+//!
+//! Invariant: relations are locked before anything is looked at; values before the snapshot that is computed with. Who
+//! recomputes everything because that is cheaper holds all keys: others that add to the TVIEW come before or after.
+//! Called by the flush for each TVIEW.
+
+use crate::analyze::rules::delta::Weighted;
+use crate::analyze::rules::texts::Texts;
+use crate::pg::error::Result;
+use crate::pg::relation::Relation;
+use crate::pg::spi::Session;
+use crate::refresh::follow::anchors::Found;
+use crate::refresh::follow::job::Job;
+use crate::refresh::follow::locks;
+use crate::refresh::plan::bag::BagSql;
+use crate::refresh::plan::fold::FoldSql;
+use crate::refresh::plan::keyed::KeyedSql;
+use crate::refresh::plan::size::Size;
+use crate::refresh::plan::tview::Tview;
+use pgrx::FromDatum;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use tviews_core::strategy::Strategy;
+
+/// What can be followed; nothing: everything is recomputed.
+#[derive(Default)]
+pub struct Ways {
+    fold: Option<Rc<FoldSql>>,
+    bag: Option<Rc<BagSql>>,
+    keyed: Option<Rc<KeyedSql>>,
+}
+
+impl Ways {
+    pub fn of(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Ways> {
+        Ok(Ways {
+            fold: if tview.is_fold(changed) { tview.fold_sql(rel, changed)? } else { None },
+            bag: if tview.is_delta(changed) { tview.bag_sql(rel, changed)? } else { None },
+            keyed: if tview.is_keyed(changed) { tview.sql(rel, changed)? } else { None },
+        })
+    }
+
+    /// What is added to the TVIEW. Those who recompute instead have to find and to lock the same.
+    fn delta(&self) -> Option<&Weighted> {
+        self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
+    }
+
+    /// What must be true for any of this, see analyze/rules/value_range.rs.
+    fn gates(&self) -> BTreeSet<&String> {
+        let added = self.delta().map_or(&[][..], |d| &d.gates);
+        let keyed = self.keyed.as_ref().map_or(&[][..], |k| &k.gates);
+        added.iter().chain(keyed).collect()
+    }
+}
+
+impl Job<'_> {
+    /// `again`: some changes have been applied before, so that only what recomputes may be followed.
+    pub fn follow(&mut self, ways: &Ways, size: Size, again: bool) -> Result<()> {
+        let adds = ways.delta().is_some() && !again;
+        if !adds && ways.keyed.is_none() || !self.are_open(&ways.gates(), size)? {
+            locks::for_full(self.tview, self.changed);
+            return self.full();
+        }
+        self.lock_relations()?;
+        if self.tview.pairs.is_some() && ways.delta().map_or_else(|| self.others_add(), |d| d.alone) {
+            locks::all_values(self.tview);
+        }
+        let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));
+        let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
+        if adds && self.prefers_whole(&finding, size)? {
+            return self.instead();
+        }
+        let found = match anchors {
+            [] => Some(Found::default()),
+            _ => self.lead(|job| job.find_anchors(anchors, size))?,
+        };
+        let Some(found) = found else { return self.without_lead() };
+        if !adds {
+            if self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+                return self.without_lead();
+            }
+            return match &ways.keyed {
+                Some(sql) => self.keyed(sql, size),
+                None => Ok(()),
+            };
+        }
+        self.rows = self.rows.max(found.rows);
+        let size = size.max(Size::of(found.rows));
+        let texts = match (&ways.fold, &ways.bag) {
+            (Some(sql), _) => sql.texts(size),
+            (_, Some(sql)) => sql.texts(),
+            _ => Vec::new(),
+        };
+        if self.prefers_whole(&texts, size)? {
+            return self.instead();
+        }
+        let blind = !anchors.is_empty() || !values.is_empty();
+        if blind && self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
+            return self.without_lead();
+        }
+        match (&ways.fold, &ways.bag) {
+            (Some(sql), _) => self.fold(sql, ways.keyed.as_deref(), size),
+            (_, Some(sql)) => self.bag(sql, size),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether changes of one of the relations alone would be added, by the values that such writers lock, while changes of all of them together
+    /// are recomputed: which of these values they concern is not known then.
+    fn others_add(&self) -> bool {
+        use Strategy::{Delta, Fold};
+        self.changed.iter().any(|r| matches!(self.tview.decisions[r].strategy, Fold | Delta))
+    }
+
+    /// Whether all gates are open.
+    fn are_open(&self, gates: &BTreeSet<&String>, size: Size) -> Result<bool> {
+        for gate in gates {
+            let _snapshot = self.snapshot();
+            let session = Session::open();
+            let plan = self.tview.plan(&session, gate, size)?;
+            let rows = session.query(&plan);
+            // SAFETY: column 0 is a boolean.
+            if unsafe { rows.get(0, 0).and_then(|d| bool::from_datum(d, false)) } != Some(true) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Recomputes everything, with the relations locked as for adding.
+    pub fn instead(&mut self) -> Result<()> {
+        locks::everything(self.tview);
+        self.full()
+    }
+}

@@ -1,0 +1,74 @@
+//! SQL of strategy fold.
+
+use crate::analyze::describe;
+use crate::analyze::describe::fold::{self, Fold};
+use crate::analyze::query::load;
+use crate::analyze::rules::delta::Weighted;
+use crate::analyze::rules::texts::Texts;
+use crate::pg::error::Result;
+use crate::pg::relation::Relation;
+use crate::refresh::plan::size::Size;
+use crate::refresh::plan::tview::{self, Tview, maintained};
+use crate::refresh::plan::{decide, sql};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// Texts of a fold for one set of changed relations.
+pub struct FoldSql {
+    /// Targets are keys, arguments, conditions.
+    pub delta: Weighted,
+    /// For many rows: positive weights first where that matters.
+    pub bulk: Option<Texts>,
+    /// ctid of the stored rows of the keys.
+    pub lookup: String,
+}
+
+impl FoldSql {
+    /// What a flush of this size computes.
+    pub fn texts(&self, size: Size) -> Vec<&Texts> {
+        let many = !size.is_few() && self.delta.before.is_none();
+        [if many { &self.bulk } else { &self.delta.now }, &self.delta.before].into_iter().flatten().collect()
+    }
+}
+
+impl Tview {
+    /// The SQL of a fold, None when these relations together must be maintained by the fallback.
+    pub fn fold_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<FoldSql>>> {
+        if let Some(known) = self.fold_sql.borrow().get(changed) {
+            return Ok(known.clone());
+        }
+        let made = self.make_fold_sql(rel, changed)?.map(Rc::new);
+        self.fold_sql.borrow_mut().insert(changed.clone(), made.clone());
+        Ok(made)
+    }
+
+    fn make_fold_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<FoldSql>> {
+        if self.fold.is_none() {
+            return Ok(None);
+        }
+        // SAFETY: a private copy of the stored query.
+        let terms = unsafe {
+            let query = load::expand(maintained(rel)?)?;
+            let described = describe::describe(query, &tview::stored_key);
+            let Ok(fold): std::result::Result<Fold, _> =
+                fold::recognise(query, &described.description.shape, self.approximate)
+            else {
+                return Ok(None);
+            };
+            let mut targets = fold.key_nodes.clone();
+            targets.extend(&fold.args);
+            targets.extend(&fold.filters);
+            match decide::weighted(&described, &targets, changed, &decide::captured(self.oid))? {
+                Ok(terms) => terms,
+                Err(_) => return Ok(None),
+            }
+        };
+        let many = terms.now.len() > 2;
+        let delta = Weighted::from(terms);
+        let bulk = match &delta.now {
+            Some(all) if many => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
+            other => other.clone(),
+        };
+        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self, &sql::locked_keys(self)?)? }))
+    }
+}

@@ -1,0 +1,49 @@
+//! SQL of strategy keyed.
+
+use crate::analyze::rules::texts::Texts;
+use crate::pg::error::Result;
+use crate::pg::relation;
+use crate::refresh::plan::sql;
+use crate::refresh::plan::tview::Tview;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// Texts of a keyed flush for one set of changed relations.
+pub struct KeyedSql {
+    pub dirty: String,
+    pub one_step: Texts,
+    pub two_steps: Texts,
+    /// For keys that name whole partitions: where their stored rows are.
+    pub stored: Option<String>,
+    /// SELECTs of a boolean each: when one is false, the keys are not all.
+    pub gates: Vec<String>,
+}
+
+impl Tview {
+    /// The SQL of a keyed flush, None when these relations together must be recomputed in full.
+    pub fn sql(&self, rel: &relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<KeyedSql>>> {
+        if let Some(known) = self.keyed_sql.borrow().get(changed) {
+            return Ok(known.clone());
+        }
+        let made = self.make_sql(rel, changed)?.map(Rc::new);
+        self.keyed_sql.borrow_mut().insert(changed.clone(), made.clone());
+        Ok(made)
+    }
+
+    fn make_sql(&self, rel: &relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
+        let Some((dirty, gates)) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
+        let one_step = sql::recompute(self, &dirty)?;
+        if self.region {
+            let two_steps = sql::rows_of(self)?;
+            return Ok(Some(KeyedSql {
+                dirty,
+                one_step,
+                two_steps,
+                stored: Some(sql::stored(self, &sql::distinct_keys(self)?)?),
+                gates,
+            }));
+        }
+        let two_steps = sql::recompute(self, &sql::distinct_keys(self)?)?;
+        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None, gates }))
+    }
+}

@@ -1,0 +1,143 @@
+//! The SQL that a flush runs: plain text, prepared once per backend and TVIEW, shown by `tviews.explain()`.
+
+use crate::analyze::query::load;
+use crate::analyze::rules::dirty;
+use crate::analyze::rules::texts::{Texts, union_all};
+use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
+use crate::pg::name;
+use crate::pg::relation::Relation;
+use crate::refresh::plan::lookup;
+use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
+use std::collections::BTreeSet;
+
+/// `a = b`, or the null-safe form an index can still use.
+fn same(k: &KeyColumn, a: &str, b: &str) -> String {
+    if fault::on(Fault::NullKeysDiffer) {
+        format!("{a} {op} {b}", op = k.equality)
+    } else if k.nullable && k.composite {
+        format!("NOT ({a} IS DISTINCT FROM {b})")
+    } else if k.nullable {
+        format!("({a} {op} {b} OR ({a} IS NULL AND {b} IS NULL))", op = k.equality)
+    } else {
+        format!("{a} {op} {b}", op = k.equality)
+    }
+}
+
+fn conjunction(key: &[KeyColumn], left: impl Fn(usize, &KeyColumn) -> String) -> String {
+    let parts: Vec<String> =
+        key.iter().enumerate().map(|(i, k)| same(k, &left(i, k), &format!("d.k{}", i + 1))).collect();
+    parts.join(" AND ")
+}
+
+fn numbered(prefix: &str, n: usize) -> String {
+    (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Distinct keys k1, k2 … that changes of `changed` can affect, and the gates of this SELECT; None when that cannot be told
+/// for these relations together.
+pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<(String, Vec<String>)>> {
+    let key = key_of(tview)?;
+    let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
+    // SAFETY: a private copy of the stored query.
+    let terms = unsafe {
+        let query = load::expand(maintained(rel)?)?;
+        match dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &tview::stored_key)? {
+            Ok(terms) => terms,
+            Err(_) => return Ok(None),
+        }
+    };
+    let names = numbered("k", key.len());
+    let keys = format!("SELECT DISTINCT {names} FROM ({}) x({names})", union_all(&terms.selects));
+    Ok(Some((keys, terms.gates)))
+}
+
+/// The keys that the flush has locked, read back from the TVIEW's row type.
+pub fn locked_keys(tview: &Tview) -> Result<String> {
+    let columns: Vec<String> =
+        key_of(tview)?.iter().enumerate().map(|(i, k)| format!("v.{} AS k{}", tview.columns[k.at], i + 1)).collect();
+    Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
+}
+
+/// The same, each once: keys of different flushes can come together (provisional.rs), and equal ones need not be the same.
+pub fn distinct_keys(tview: &Tview) -> Result<String> {
+    let names = numbered("k", key_of(tview)?.len());
+    Ok(if names.is_empty() {
+        locked_keys(tview)?
+    } else {
+        format!("SELECT DISTINCT {names} FROM ({}) k", locked_keys(tview)?)
+    })
+}
+
+/// Where the stored rows of `keys` are.
+pub fn stored(tview: &Tview, keys: &str) -> Result<String> {
+    let key = key_of(tview)?;
+    if key.is_empty() {
+        return Ok(format!("SELECT s.ctid FROM {} s", tview.name));
+    }
+    Ok(format!(
+        "SELECT s.ctid FROM ({keys}) d JOIN {} s ON {}{}",
+        tview.name,
+        lookup::found_by(tview, key),
+        conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
+    ))
+}
+
+/// For each key of `keys`: ctid of the stored row, whether the query has a row, and that row with its state.
+pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
+    let key = key_of(tview)?;
+    let n = tview.selected;
+    let columns = numbered("c", n);
+    let query = &tview.query;
+    let by_key = format!(
+        "LEFT JOIN LATERAL (SELECT true, q.* FROM ({query}) q({columns}) WHERE {} OFFSET 0) f(present, {columns}) ON true",
+        conjunction(key, |_, k| format!("q.c{}", k.at + 1)),
+    );
+    let at_once = format!(
+        "LEFT JOIN (SELECT true, q.* FROM ({query}) q({columns})) f(present, {columns}) ON {}{}",
+        hashes(key),
+        conjunction(key, |_, k| format!("f.c{}", k.at + 1)),
+    );
+    let whole = |join: &str| {
+        format!(
+            "WITH d({}) AS MATERIALIZED ({keys}) SELECT s.ctid, f.present, {} FROM d {join} LEFT JOIN {} s ON {}{}",
+            numbered("k", key.len()),
+            (1..=n).map(|i| format!("f.c{i}")).collect::<Vec<_>>().join(", "),
+            tview.name,
+            lookup::found_by(tview, key),
+            conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
+        )
+    };
+    Ok(Texts { by_key: whole(&by_key), at_once: whole(&at_once) })
+}
+
+/// All rows of the query with the locked keys, with their state.
+pub fn rows_of(tview: &Tview) -> Result<Texts> {
+    let key = key_of(tview)?;
+    let columns = numbered("c", tview.selected);
+    let (query, keys) = (&tview.query, distinct_keys(tview)?);
+    let d = format!("WITH d({}) AS MATERIALIZED ({keys})", numbered("k", key.len()));
+    let same = conjunction(key, |_, k| format!("f.c{}", k.at + 1));
+    Ok(Texts {
+        by_key: format!(
+            "{d} SELECT q.* FROM d, LATERAL (SELECT * FROM ({query}) f({columns}) WHERE {same} OFFSET 0) q"
+        ),
+        at_once: format!("{d} SELECT f.* FROM d JOIN ({query}) f({columns}) ON {}{same}", hashes(key)),
+    })
+}
+
+/// Null-safe equality cannot be hashed: an equality of hashes goes before it, so that a hash join is possible.
+fn hashes(key: &[KeyColumn]) -> String {
+    if !key.iter().any(|k| k.nullable) || !key.iter().all(|k| name::is_hashable(k.typid)) {
+        return String::new();
+    }
+    let row = |column: &dyn Fn(usize, &KeyColumn) -> String| {
+        let columns: Vec<String> = key.iter().enumerate().map(|(i, k)| column(i, k)).collect();
+        format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
+    };
+    format!("{} = {} AND ", row(&|_, k| format!("f.c{}", k.at + 1)), row(&|i, _| format!("d.k{}", i + 1)))
+}
+
+fn key_of(tview: &Tview) -> Result<&[KeyColumn]> {
+    tview.key.as_deref().ok_or_else(|| Error::Internal(format!("TVIEW {} has no key", tview.name)))
+}

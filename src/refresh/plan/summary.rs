@@ -1,0 +1,71 @@
+//! The strategies of a TVIEW for its base relations, through all of its stages.
+//!
+//! Called by DDL (NOTICE, `mode = incremental`) and by monitoring.
+
+use crate::catalog::stages;
+use crate::pg::error::Result;
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::Relation;
+use crate::refresh::plan::tview::{self, Tview};
+use pgrx::pg_sys;
+use std::collections::{BTreeMap, BTreeSet};
+use tviews_core::strategy::{Decision, Strategy};
+
+/// By base relation: the most expensive strategy on the way from it to the TVIEW.
+pub fn decisions(oid: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
+    let mut out = BTreeMap::new();
+    let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(out) };
+    let tview = tview::of(&rel)?;
+    // Which sources of this TVIEW a base relation changes.
+    let mut ways: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for (relid, decision) in &tview.decisions {
+        let source = pg_sys::Oid::from(*relid);
+        if !stages::is_stage(source) {
+            ways.entry(*relid).or_default().insert(*relid);
+            add(&mut out, *relid, decision.clone());
+            continue;
+        }
+        for (base, inner) in decisions(source)? {
+            ways.entry(base).or_default().insert(*relid);
+            let worse = if rank(&inner) >= rank(decision) { inner } else { decision.clone() };
+            add(&mut out, base, worse);
+        }
+    }
+    for (base, sources) in ways {
+        if sources.len() > 1 && !together(&tview, &rel, &sources)? {
+            let why = "it changes several of the parts that this is computed from";
+            add(&mut out, base, Decision::full(why));
+        }
+    }
+    Ok(out)
+}
+
+/// Whether changes of all these sources at once are followed without recomputing everything.
+fn together(tview: &Tview, rel: &Relation, sources: &BTreeSet<u32>) -> Result<bool> {
+    if sources.iter().any(|s| tview.decisions[s].strategy == Strategy::Full) {
+        return Ok(true);
+    }
+    let _pinned = Pinned::new(tview.owner);
+    Ok((tview.is_fold(sources) && tview.fold_sql(rel, sources)?.is_some())
+        || (tview.is_delta(sources) && tview.bag_sql(rel, sources)?.is_some())
+        || (tview.is_keyed(sources) && tview.sql(rel, sources)?.is_some()))
+}
+
+fn rank(d: &Decision) -> u8 {
+    match d.strategy {
+        Strategy::Fold => 0,
+        Strategy::Delta => 1,
+        Strategy::Keyed => 2,
+        Strategy::Full => 3,
+    }
+}
+
+/// Keeps the most expensive decision for a relation.
+pub fn add(out: &mut BTreeMap<u32, Decision>, relid: u32, decision: Decision) {
+    match out.get(&relid) {
+        Some(known) if rank(known) >= rank(&decision) => {}
+        _ => {
+            out.insert(relid, decision);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What a backend knows about one TVIEW: key, strategies, SQL and prepared plans.
+//!
+//! Worked out from the server's catalogs at first use, forgotten when a relation involved is invalidated. Text is made
+//! under the pinned settings, so every name in it is qualified.
+
+use crate::analyze::describe::fold::Fold;
+use crate::analyze::query::{load, operators, relations};
+use crate::analyze::rules::join_values::Pair;
+use crate::analyze::rules::text;
+use crate::analyze::{describe, split};
+use crate::catalog::{cache, options, stages};
+use crate::pg::callees::Callees;
+use crate::pg::error::{Error, Result};
+use crate::pg::name;
+use crate::pg::pinned::Pinned;
+use crate::pg::relation::{Relation, attname};
+use crate::pg::spi::{Plan, Session};
+use crate::refresh::plan::decide::decide;
+use crate::refresh::plan::size::{SIZES, Size};
+use crate::refresh::plan::{bag, fold, keyed};
+use crate::tam;
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::CString;
+use std::rc::Rc;
+use tviews_core::model::Shape;
+use tviews_core::strategy::{Decision, Sharing, Strategy};
+
+/// One column of the unique key.
+pub struct KeyColumn {
+    /// Attribute of the TVIEW, from 0.
+    pub at: usize,
+    pub nullable: bool,
+    /// IS NULL is true for a row of NULLs, which is not the same as NULL.
+    pub composite: bool,
+    /// Values may be too long for an index.
+    pub wide: bool,
+    /// `OPERATOR(schema.=)`.
+    pub equality: String,
+    pub typid: pg_sys::Oid,
+    pub collation: pg_sys::Oid,
+}
+
+pub struct Tview {
+    pub oid: pg_sys::Oid,
+    pub name: String,
+    /// Name of the user's TVIEW: its own, or, for a stage, that of the TVIEW it serves.
+    pub title: String,
+    /// Pairs of base relations, when writers of different ones lock what they meet by.
+    pub pairs: Option<Vec<Pair>>,
+    pub owner: pg_sys::Oid,
+    /// Quoted visible columns.
+    pub columns: Vec<String>,
+    /// Attributes of the stored row that carry state, from 0; always the last ones.
+    pub state: Vec<usize>,
+    pub key: Option<Vec<KeyColumn>>,
+    /// The key names all rows of a window partition, not one.
+    pub region: bool,
+    /// A row of the output stands for several rows of the tables, which are computed together.
+    pub groups: bool,
+    /// Attributes by which the rows of window partitions are told apart, never NULL.
+    pub row_key: Option<Vec<i16>>,
+    pub decisions: BTreeMap<u32, Decision>,
+    /// Visible columns, then state.
+    pub query: String,
+    /// The query as its user wrote it, without ORDER BY.
+    pub original: String,
+    /// How many columns `query` has.
+    pub selected: usize,
+    /// What the SQL runs with.
+    pub search_path: CString,
+    /// What the SQL may call.
+    pub callees: Rc<Callees>,
+    plans: [RefCell<HashMap<String, Rc<Plan>>>; 2 * SIZES],
+    pub approximate: bool,
+    /// How groups are folded, when some change is.
+    pub fold: Option<Fold>,
+    pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
+    pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
+    pub keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
+}
+
+#[derive(Default)]
+struct Cache {
+    generation: u64,
+    tviews: HashMap<u32, Rc<Tview>>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
+}
+
+/// Facts about an open TVIEW.
+pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
+    let generation = cache::generation();
+    let known = CACHE.with(|c| {
+        let mut c = c.borrow_mut();
+        if c.generation != generation {
+            *c = Cache { generation, tviews: HashMap::new() };
+        }
+        c.tviews.get(&rel.oid().to_u32()).cloned()
+    });
+    if let Some(tview) = known {
+        return Ok(tview);
+    }
+    let tview = Rc::new(build(rel)?);
+    CACHE.with(|c| {
+        let mut c = c.borrow_mut();
+        if c.generation == cache::generation() {
+            c.tviews.insert(rel.oid().to_u32(), Rc::clone(&tview));
+        }
+    });
+    Ok(tview)
+}
+
+fn build(rel: &Relation) -> Result<Tview> {
+    let root = stages::root(rel.oid());
+    let _pinned = Pinned::new(rel.class().relowner);
+    // SAFETY: the owner and its settings are pinned.
+    let query = unsafe { maintained(rel)? };
+    cache::watch(rel.oid());
+    // SAFETY: `query` is a private copy; everything made from it lives in the current memory context.
+    unsafe {
+        for relid in relations::named(query) {
+            cache::watch(pg_sys::Oid::from(relid));
+        }
+        let options = options_of(rel.oid());
+        let mut plan = decide(query, &options, column_names(rel))?;
+        for relid in plan.decisions.keys() {
+            cache::watch(pg_sys::Oid::from(*relid));
+        }
+        let types = plan.fold.as_ref().map(Fold::attribute_types).unwrap_or_default();
+        let state = tam::state::state_attributes(rel.tupdesc());
+        if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
+            plan.without_state();
+        }
+        let states = plan.fold.as_ref().map_or(0, |f| f.attribute_types().len());
+        let original = text::with_state(load::stored(rel)?, &plan.shape, None);
+        let text = text::with_state(query, &plan.shape, plan.fold.as_ref());
+        let of_root = load::expand(stored_of(root)?)?;
+        Ok(Tview {
+            oid: rel.oid(),
+            name: name::relation(rel.oid()).unwrap_or_default(),
+            owner: rel.class().relowner,
+            columns: column_names(rel).iter().map(|c| name::ident(c)).collect(),
+            state: state.into_iter().map(|a| a as usize - 1).collect(),
+            key: plan.key,
+            groups: plan.shape != Shape::Rows,
+            region: matches!(plan.shape, Shape::Partitions(_)),
+            row_key: plan.row_key,
+            decisions: plan.decisions,
+            pairs: plan.pairs,
+            approximate: options.get("approximate").map(String::as_str) == Some("true"),
+            title: name::relation(root).unwrap_or_default(),
+            fold: plan.fold.map(Fold::keep),
+            query: text,
+            original,
+            selected: column_names(rel).len() + states,
+            search_path: operators::search_path(load::expand(load::stored(rel)?)?),
+            callees: Rc::new(Callees::of(of_root, name::relation(root).unwrap_or_default())),
+            plans: Default::default(),
+            keyed_sql: RefCell::new(HashMap::new()),
+            fold_sql: RefCell::new(HashMap::new()),
+            bag_sql: RefCell::new(HashMap::new()),
+        })
+    }
+}
+
+fn stored_of(oid: pg_sys::Oid) -> Result<*mut pg_sys::Query> {
+    match Relation::open(oid, pg_sys::AccessShareLock) {
+        Some(rel) => load::stored(&rel),
+        None => Err(Error::NoRelation(oid.to_u32())),
+    }
+}
+
+/// Options in force: a stage follows the TVIEW it serves in what concerns values.
+pub fn options_of(oid: pg_sys::Oid) -> options::Options {
+    let root = stages::root(oid);
+    let mut all = options::stored(root);
+    if root != oid {
+        all.retain(|k, _| k == "approximate");
+    }
+    all
+}
+
+pub fn column_names(rel: &Relation) -> Vec<String> {
+    (0..rel.natts()).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped).map(attname).collect()
+}
+
+/// The key of a TVIEW that is read by another one.
+pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
+    let tview = of(rel).ok()?;
+    if let Some(columns) = &tview.row_key {
+        return Some(describe::StoredKey { columns: columns.clone(), not_null: columns.clone() });
+    }
+    let key = tview.key.as_ref().filter(|_| !tview.region)?;
+    Some(describe::StoredKey {
+        columns: key.iter().map(|k| k.at as i16 + 1).collect(),
+        not_null: key.iter().filter(|k| !k.nullable).map(|k| k.at as i16 + 1).collect(),
+    })
+}
+
+impl Tview {
+    /// Whether changes of these relations can be taken into the groups' states.
+    pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
+        self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
+    }
+
+    /// Whether some changes are added to what is stored, which must then be right to the row.
+    pub fn adds_changes(&self) -> bool {
+        self.decisions.values().any(|d| matches!(d.strategy, Strategy::Fold | Strategy::Delta))
+    }
+
+    /// Whether change rows lead to keys through rows beside them.
+    pub fn joins(&self) -> bool {
+        self.decisions.len() > 1 || self.decisions.values().any(|d| d.sharing == Sharing::Alone)
+    }
+
+    /// Whether the rows by which the output changes can be told.
+    pub fn is_delta(&self, changed: &BTreeSet<u32>) -> bool {
+        changed.iter().all(|r| self.decisions[r].strategy == Strategy::Delta)
+    }
+
+    /// Whether the rows that changes of these relations can affect are known by key.
+    pub fn is_keyed(&self, changed: &BTreeSet<u32>) -> bool {
+        let keyed = |d: &Decision| d.strategy == Strategy::Keyed || d.fallback == Strategy::Keyed;
+        self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| keyed(&self.decisions[r]))
+    }
+
+    /// The kept plan for `sql`. Each size has plans of its own, those for few rows made under other settings.
+    pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
+        let plans = &self.plans[size.0];
+        if let Some(plan) = plans.borrow().get(sql) {
+            return Ok(Rc::clone(plan));
+        }
+        let plan = Rc::new(Plan::prepare(session, sql, &self.callees)?);
+        plans.borrow_mut().insert(sql.to_string(), Rc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+/// The query that a TVIEW is maintained by, see `split::maintained`.
+///
+/// # Safety
+/// Pinned settings are in force.
+pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
+    // SAFETY: as the caller promises.
+    unsafe { split::maintained::maintained(rel, &stored_key) }
+}
