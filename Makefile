@@ -37,10 +37,10 @@ install:
 CHECK_PROFILE = $(if $(filter file,$(origin PROFILE)),,PROFILE=$(PROFILE))
 
 check:
-	@$(CHECK_PROFILE) $(PYTHON) tools/check.py unit $(SERVER)
+	@$(CHECK_PROFILE) $(PYTHON) tools/check.py house unit $(SERVER)
 
 check-fast:
-	@$(CHECK_PROFILE) $(PYTHON) tools/check.py --fast unit $(SERVER)
+	@$(CHECK_PROFILE) $(PYTHON) tools/check.py --fast house unit $(SERVER)
 
 faults:
 	@$(PYTHON) tools/check.py faults
