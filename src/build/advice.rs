@@ -15,6 +15,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::collections::{BTreeMap, BTreeSet};
+use tviews_core::reason::Reason;
 use tviews_core::strategy::Strategy;
 
 /// One index that is missing.
@@ -150,8 +151,8 @@ fn pages(oid: Oid) -> u64 {
 pub fn explain_full(oid: pg_sys::Oid) -> Result<()> {
     let mut reasons: BTreeSet<(String, String)> = BTreeSet::new();
     for (relid, d) in &summary::decisions(oid)? {
-        if d.strategy == Strategy::Full && d.reason != "mode = full" {
-            reasons.insert((name::bare(pg_sys::Oid::from(*relid)), d.reason.clone()));
+        if d.strategy == Strategy::Full && !d.reason.is(Reason::ModeFull) {
+            reasons.insert((name::bare(pg_sys::Oid::from(*relid)), d.reason.to_string()));
         }
     }
     if !reasons.is_empty() {

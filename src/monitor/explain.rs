@@ -108,7 +108,7 @@ sql_function!(tviews_strategies, pg_finfo_tviews_strategies, strategies);
 fn strategies(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let decisions = summary::decisions(open(arguments.relation())?.oid())?;
     arguments.rows(decisions.iter().map(|(r, d)| {
-        [pg_sys::Oid::from(*r).into_datum(), d.strategy.as_str().into_datum(), d.reason.clone().into_datum()]
+        [pg_sys::Oid::from(*r).into_datum(), d.strategy.as_str().into_datum(), d.reason.to_string().into_datum()]
     }))
 }
 
@@ -124,7 +124,7 @@ fn check(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
         [
             pg_sys::Oid::from(*r).into_datum(),
             d.strategy.as_str().into_datum(),
-            d.reason.clone().into_datum(),
+            d.reason.to_string().into_datum(),
             (!hints.is_empty()).then(|| hints.join("\n")).into_datum(),
         ]
     }))

@@ -12,6 +12,7 @@ pub mod key;
 pub mod meetings;
 pub mod model;
 pub mod queue;
+pub mod reason;
 pub mod strategy;
 pub mod syntax;
 pub mod zset;

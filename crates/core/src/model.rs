@@ -4,6 +4,7 @@
 //! whose rows multiply; everything else (grouped sub-queries, functions, VALUES …) is one opaque atom.
 //! Built by the extension's `analyze`, consumed by `key` and `strategy`.
 
+use crate::reason::Reason;
 use serde::Serialize;
 
 /// A column of an atom. `att` is the attribute number, from 1.
@@ -90,8 +91,8 @@ pub enum Shape {
     /// One output row for each row of the join, computed from all rows that share these output columns: the columns by
     /// which all windows are partitioned. They are not a unique key.
     Partitions(Vec<usize>),
-    /// Set operations, LIMIT, grouping sets …: nothing is known.
-    Opaque(&'static str),
+    /// Set operations, LIMIT, grouping sets …: nothing is known, for this reason.
+    Opaque(Reason),
 }
 
 /// A whole query.

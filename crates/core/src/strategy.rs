@@ -2,6 +2,7 @@
 //!
 //! Called by the extension once per TVIEW and backend, by `explain` and by `check`.
 
+use crate::reason::Because;
 use serde::Serialize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,18 +42,18 @@ pub enum Sharing {
 }
 
 /// Decision for one base relation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Decision {
     pub strategy: Strategy,
     pub sharing: Sharing,
-    pub reason: String,
+    pub reason: Because,
     /// What is done when the strategy cannot be followed: for several relations changed together, or for groups whose
     /// state does not tell.
     pub fallback: Strategy,
 }
 
 impl Decision {
-    pub fn full(reason: impl Into<String>) -> Decision {
+    pub fn full(reason: impl Into<Because>) -> Decision {
         Decision { strategy: Strategy::Full, sharing: Sharing::Alone, reason: reason.into(), fallback: Strategy::Full }
     }
 }

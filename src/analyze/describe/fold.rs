@@ -12,6 +12,7 @@ use crate::pg::memory::Arena;
 use crate::pg::{list, name, walk};
 use pgrx::pg_sys;
 use tviews_core::model::Shape;
+use tviews_core::reason::Reason;
 
 /// One piece of state, kept in one state attribute.
 #[derive(Clone, Debug)]
@@ -128,39 +129,40 @@ impl Fold {
     }
 }
 
-/// Why a query cannot be folded.
-pub type Why = &'static str;
-
 /// Looks at a query's outputs.
 ///
 /// # Safety
 /// `query` is valid and outlives what is used of the result.
-pub unsafe fn recognise(query: *mut pg_sys::Query, shape: &Shape, approximate: bool) -> std::result::Result<Fold, Why> {
+pub unsafe fn recognise(
+    query: *mut pg_sys::Query,
+    shape: &Shape,
+    approximate: bool,
+) -> std::result::Result<Fold, Reason> {
     // SAFETY: `query` is valid and outlives what is used of the result, as the caller promises.
     unsafe {
         let q = &*query;
         if !q.havingQual.is_null() {
-            return Err("HAVING");
+            return Err(Reason::Having);
         }
         if q.hasDistinctOn {
-            return Err("DISTINCT ON");
+            return Err(Reason::DistinctOn);
         }
         let mut cx = Recogniser { query, approximate, fold: empty() };
         match shape {
             Shape::Groups(positions) => {
                 for p in positions {
-                    cx.key(p.ok_or("a grouping expression is not among the output columns")?);
+                    cx.key(p.ok_or(Reason::GroupNotShown)?);
                 }
             }
             Shape::Distinct => (0..outputs(query).len()).for_each(|p| cx.key(p)),
-            _ => return Err("the query is not grouped"),
+            _ => return Err(Reason::NotGrouped),
         }
         for (p, tle) in outputs(query).into_iter().enumerate() {
             // A column that depends on the grouping columns may be one of them.
             let expr = cx.plain((*tle).expr.cast());
             if list::is(expr, pg_sys::NodeTag::T_Var) {
                 if name::equality(pg_sys::exprType(expr)).is_none() {
-                    return Err("a column without equality depends on the groups");
+                    return Err(Reason::DependentWithoutEquality);
                 }
                 cx.key(p);
             }
@@ -176,7 +178,7 @@ pub unsafe fn recognise(query: *mut pg_sys::Query, shape: &Shape, approximate: b
         cx.fold.state_types = cx.fold.states.iter().map(|s| (*s.node).aggtype).collect();
         let delta = 1 + cx.fold.key_nodes.len() + cx.fold.args.len() + cx.fold.filters.len();
         if delta.max(cx.fold.states.len()).max(outputs(query).len() + 2) > pg_sys::MaxHeapAttributeNumber as usize {
-            return Err("more columns than a row can have");
+            return Err(Reason::ManyColumns);
         }
         Ok(cx.fold)
     }
@@ -237,14 +239,14 @@ impl Recogniser {
         }
     }
 
-    unsafe fn output(&mut self, node: *mut pg_sys::Node) -> std::result::Result<Output, Why> {
+    unsafe fn output(&mut self, node: *mut pg_sys::Node) -> std::result::Result<Output, Reason> {
         // SAFETY: `node` is a live node of a tree of the server.
         unsafe {
             if list::is(node, pg_sys::NodeTag::T_Aggref) {
                 return Ok(Output::Aggregate(self.aggregate(node.cast())?));
             }
             if pg_sys::checkExprHasSubLink(node) {
-                return Err("a sub-query beside aggregates");
+                return Err(Reason::SubqueryBeside);
             }
             let mut why = None;
             let expr = walk::rewrite(node, &mut |n| {
@@ -259,7 +261,7 @@ impl Recogniser {
                         Err(w) => why = Some(w),
                     }
                 } else if list::is(n, pg_sys::NodeTag::T_Var) || list::is(n, pg_sys::NodeTag::T_GroupingFunc) {
-                    why = Some("an expression over a column that is not grouped by");
+                    why = Some(Reason::NotGroupedBy);
                 }
                 why.is_some().then_some(n)
             });
@@ -268,18 +270,18 @@ impl Recogniser {
         }
     }
 
-    unsafe fn aggregate(&mut self, agg: *mut pg_sys::Aggref) -> std::result::Result<usize, Why> {
+    unsafe fn aggregate(&mut self, agg: *mut pg_sys::Aggref) -> std::result::Result<usize, Reason> {
         // SAFETY: `agg` is a live node of a tree of the server.
         unsafe {
             let a = &*agg;
             if !a.aggdistinct.is_null() {
-                return Err("DISTINCT in an aggregate");
+                return Err(Reason::DistinctInside);
             }
             if !a.aggorder.is_null() || a.aggkind as u8 != b'n' {
-                return Err("an ordered aggregate");
+                return Err(Reason::Ordered);
             }
             if !a.aggfilter.is_null() && pg_sys::checkExprHasSubLink(a.aggfilter.cast()) {
-                return Err("a sub-query inside an aggregate");
+                return Err(Reason::SubqueryInAggregate);
             }
             let filter = (!a.aggfilter.is_null())
                 .then(|| self.plain(a.aggfilter.cast()))
@@ -287,10 +289,10 @@ impl Recogniser {
             let argument = match list::len(a.args) {
                 0 => None,
                 1 => Some(self.plain((*list::nth::<pg_sys::TargetEntry>(a.args, 0)).expr.cast())),
-                _ => return Err("an aggregate of several arguments"),
+                _ => return Err(Reason::SeveralArguments),
             };
             if argument.is_some_and(|n| pg_sys::checkExprHasSubLink(n)) {
-                return Err("a sub-query inside an aggregate");
+                return Err(Reason::SubqueryInAggregate);
             }
             let arg = argument.map(|n| {
                 let n = if a.aggfilter.is_null() { n } else { guarded(n, self.plain(a.aggfilter.cast())) };
@@ -309,7 +311,7 @@ impl Recogniser {
     }
 
     /// How an aggregate's result comes from states, which are added.
-    unsafe fn result(&mut self, agg: *mut pg_sys::Aggref, input: &Input) -> std::result::Result<Aggregate, Why> {
+    unsafe fn result(&mut self, agg: *mut pg_sys::Aggref, input: &Input) -> std::result::Result<Aggregate, Reason> {
         // SAFETY: `agg` is a live node of a tree of the server.
         unsafe {
             let a = &*agg;
@@ -320,7 +322,7 @@ impl Recogniser {
                     (pg_sys::F_COUNT_, Some(_)) => {
                         Ok(Aggregate::Count(self.state(ext::copy(agg), StateKind::Count, input)))
                     }
-                    _ => Err("an aggregate without inverse"),
+                    _ => Err(Reason::NoInverse),
                 };
             };
             if oid == pg_sys::F_COUNT_ANY {
@@ -340,19 +342,19 @@ impl Recogniser {
             let floats = [pg_sys::F_SUM_FLOAT8, pg_sys::F_AVG_FLOAT8, pg_sys::F_SUM_FLOAT4, pg_sys::F_AVG_FLOAT4];
             if floats.contains(&oid) {
                 if !self.approximate {
-                    return Err("a floating-point sum");
+                    return Err(Reason::FloatingSum);
                 }
                 return Ok(self.floating(agg, input));
             }
-            let facts = facts(a.aggfnoid).ok_or("an unknown aggregate")?;
+            let facts = facts(a.aggfnoid).ok_or(Reason::UnknownAggregate)?;
             if facts.kind != b'n' {
-                return Err("an ordered-set aggregate");
+                return Err(Reason::OrderedSet);
             }
             if facts.sortop != pg_sys::InvalidOid {
                 return self.extremum(agg, input, argument, facts.sortop);
             }
             if facts.mtransfn == pg_sys::InvalidOid || facts.minvtransfn == pg_sys::InvalidOid {
-                return Err("an aggregate without inverse");
+                return Err(Reason::NoInverse);
             }
             self.moving(agg, input, facts)
         }
@@ -363,15 +365,14 @@ impl Recogniser {
         agg: *mut pg_sys::Aggref,
         input: &Input,
         facts: Facts,
-    ) -> std::result::Result<Aggregate, Why> {
+    ) -> std::result::Result<Aggregate, Reason> {
         // SAFETY: `agg` is a live node of a tree of the server.
         unsafe {
             let internal = facts.mtranstype == pg_sys::INTERNALOID;
             let node = ext::copy(agg);
             if internal || facts.mfinalfn != pg_sys::InvalidOid || facts.finalfn != pg_sys::InvalidOid {
                 let argtype = list::oids((*agg).aggargtypes)[0];
-                let state =
-                    state_aggregate(facts.mtransfn, argtype).ok_or("an aggregate whose state cannot be kept")?;
+                let state = state_aggregate(facts.mtransfn, argtype).ok_or(Reason::StateNotKept)?;
                 (*node).aggfnoid = state;
                 (*node).aggtype = pg_sys::get_func_rettype(state);
                 (*node).aggcollid = pg_sys::InvalidOid;
@@ -390,7 +391,7 @@ impl Recogniser {
                 };
             }
             if internal && (facts.serialfn == pg_sys::InvalidOid || facts.transtype != pg_sys::INTERNALOID) {
-                return Err("an aggregate whose state cannot be kept");
+                return Err(Reason::StateNotKept);
             }
             let stored = Stored { serialfn: facts.serialfn, deserialfn: facts.deserialfn, combinefn: facts.combinefn };
             let moving = Moving {
@@ -432,19 +433,19 @@ impl Recogniser {
         input: &Input,
         argument: *mut pg_sys::Node,
         sortop: pg_sys::Oid,
-    ) -> std::result::Result<Aggregate, Why> {
+    ) -> std::result::Result<Aggregate, Reason> {
         // SAFETY: `agg` and `argument` are live nodes of a tree of the server.
         unsafe {
             let of = type_of(argument);
             let flags = (pg_sys::TYPECACHE_LT_OPR | pg_sys::TYPECACHE_GT_OPR | pg_sys::TYPECACHE_CMP_PROC_FINFO) as i32;
             let entry = pg_sys::lookup_type_cache(of.0, flags);
             if (*entry).cmp_proc_finfo.fn_oid == pg_sys::InvalidOid || of.0 != (*agg).aggtype {
-                return Err("an aggregate without inverse");
+                return Err(Reason::NoInverse);
             }
             let max = match sortop {
                 op if op == (*entry).gt_opr => true,
                 op if op == (*entry).lt_opr => false,
-                _ => return Err("an aggregate without inverse"),
+                _ => return Err(Reason::NoInverse),
             };
             let kind = StateKind::Extremum { max, type_: (of.0, of.1, (*agg).inputcollid) };
             Ok(Aggregate::Extremum(self.state(ext::copy(agg), kind, input)))

@@ -16,6 +16,7 @@ use crate::pg::{ext, list, name};
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
 use tviews_core::model::{Atom, Col, Description, Equality, Join, OuterKind, Shape};
+use tviews_core::reason::Reason;
 
 /// What a range table index of a block stands for.
 pub enum Item {
@@ -126,20 +127,20 @@ unsafe fn shape(query: *mut pg_sys::Query) -> Shape {
     unsafe {
         let q = &*query;
         let opaque = [
-            (!q.setOperations.is_null(), "set operation"),
-            (!q.groupingSets.is_null(), "grouping sets"),
-            (q.hasTargetSRFs, "set-returning function in the select list"),
-            (!q.limitCount.is_null() || !q.limitOffset.is_null(), "LIMIT"),
+            (!q.setOperations.is_null(), Reason::SetOperation),
+            (!q.groupingSets.is_null(), Reason::GroupingSets),
+            (q.hasTargetSRFs, Reason::SetReturning),
+            (!q.limitCount.is_null() || !q.limitOffset.is_null(), Reason::Limit),
         ];
         if let Some((_, what)) = opaque.iter().find(|(is, _)| *is) {
-            return Shape::Opaque(what);
+            return Shape::Opaque(*what);
         }
         let grouped = !q.groupClause.is_null() || q.hasAggs || !q.havingQual.is_null();
         let distinct = !q.distinctClause.is_null();
         if q.hasWindowFuncs {
             let columns = partition_columns(query);
             if grouped || distinct || columns.is_empty() {
-                return Shape::Opaque("a window over all rows");
+                return Shape::Opaque(Reason::WindowOverAll);
             }
             return Shape::Partitions(columns);
         }
@@ -148,7 +149,7 @@ unsafe fn shape(query: *mut pg_sys::Query) -> Shape {
             return Shape::Groups(positions(query, q.distinctClause));
         }
         match (grouped, distinct) {
-            (true, true) => Shape::Opaque("DISTINCT over GROUP BY"),
+            (true, true) => Shape::Opaque(Reason::DistinctOverGroups),
             (false, true) => Shape::Distinct,
             (false, false) => Shape::Rows,
             (true, false) => Shape::Groups(positions(query, q.groupClause)),

@@ -13,6 +13,7 @@ use crate::pg::pinned::Path;
 use crate::pg::{deparse, ext, list, subtransaction};
 use pgrx::pg_sys;
 use std::ffi::CString;
+use tviews_core::reason::Reason;
 
 /// The text of a query, which is left as it is.
 ///
@@ -43,9 +44,9 @@ pub fn or_none<T>(result: Result<Option<T>>) -> Result<Option<T>> {
 }
 
 /// What cannot be written is a reason why not.
-pub fn or_why<T>(result: Result<std::result::Result<T, String>>) -> Result<std::result::Result<T, String>> {
+pub fn or_why<T>(result: Result<std::result::Result<T, Reason>>) -> Result<std::result::Result<T, Reason>> {
     match result {
-        Err(Error::Unwritten { .. }) => Ok(Err("it cannot be written as SQL that is read as the same".into())),
+        Err(Error::Unwritten { .. }) => Ok(Err(Reason::Unwritten)),
         other => other,
     }
 }

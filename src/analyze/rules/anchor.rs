@@ -10,7 +10,7 @@ use crate::analyze::describe::{Block, Described, Item, KeyOf};
 use crate::analyze::query::from::find;
 use crate::analyze::query::tree::{self, strip};
 use crate::analyze::query::{printed, relations};
-use crate::analyze::rules::delta::{Anchors, Terms, Why};
+use crate::analyze::rules::delta::{Anchors, Terms};
 use crate::analyze::rules::dirty;
 use crate::analyze::rules::texts::{Texts, union_all};
 use crate::pg::error::{Error, Result};
@@ -20,6 +20,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use tviews_core::model::Col;
+use tviews_core::reason::Reason;
 
 /// Whether the change rows of a relation have some columns.
 pub type Captured<'a> = &'a dyn Fn(u32, &[i16]) -> bool;
@@ -34,7 +35,7 @@ pub unsafe fn terms(
     changed: &BTreeSet<u32>,
     key_of: KeyOf,
     captured: Captured,
-) -> Result<std::result::Result<Terms, Why>> {
+) -> Result<std::result::Result<Terms, Reason>> {
     // SAFETY: the caller promises: `d` was described from a query that is alive; `targets` belong to it.
     unsafe {
         let atoms = &d.description.atoms;
@@ -44,7 +45,7 @@ pub unsafe fn terms(
         let mut candidates: Vec<usize> = (0..atoms.len()).filter(|a| !nullable.contains(a)).collect();
         // The changed relation itself is the finest anchor.
         candidates.sort_by_key(|a| !atoms[*a].relid.is_some_and(|r| changed.contains(&r)));
-        let mut why = Why::from("no relation of it has a key");
+        let mut why = Reason::NoAnchor;
         for atom in candidates {
             let Some(relid) = atoms[atom].relid else { continue };
             for key in &atoms[atom].keys {
@@ -56,7 +57,7 @@ pub unsafe fn terms(
                 }
                 // Change rows have no other columns.
                 if changed.contains(&relid) && !captured(relid, key) {
-                    why = "a key that it would need is not captured".into();
+                    why = Reason::AnchorNotCaptured;
                     continue;
                 }
                 let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
@@ -132,13 +133,13 @@ unsafe fn anchored(
     changed: &BTreeSet<u32>,
     times: usize,
     key_of: KeyOf,
-) -> Result<std::result::Result<Terms, Why>> {
+) -> Result<std::result::Result<Terms, Reason>> {
     // SAFETY: `d` belongs to a query that is alive; `targets` holds live nodes of one tree.
     unsafe {
         let block = ext::copy(d.block.query);
         strip(block);
         let anchor: Option<Vec<_>> = key.iter().map(|col| expose(block, &d.block, *col)).collect();
-        let Some(anchor) = anchor else { return Ok(Err("a key that it would need is not visible".into())) };
+        let Some(anchor) = anchor else { return Ok(Err(Reason::AnchorNotVisible)) };
         let mut list: *mut pg_sys::List = std::ptr::null_mut();
         for (i, node) in targets.iter().chain(&anchor).enumerate() {
             let label = CString::new(format!("c{}", i + 1)).unwrap_or_default();
@@ -150,13 +151,13 @@ unsafe fn anchored(
         let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
         let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
             Ok(terms) if terms.occurrences >= times => terms,
-            Ok(_) => return Ok(Err("it is read where its changes cannot be followed".into())),
+            Ok(_) => return Ok(Err(Reason::NotFollowed)),
             Err(why) => return Ok(Err(why)),
         };
         let mut on = Vec::new();
         for (i, node) in anchor.iter().enumerate() {
             let Some(equality) = name::equality(pg_sys::exprType(*node)) else {
-                return Ok(Err("a key without equality".into()));
+                return Ok(Err(Reason::AnchorWithoutEquality));
             };
             on.push(format!("q.a{} {equality} d.k{}", i + 1, i + 1));
         }

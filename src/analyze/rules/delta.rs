@@ -26,8 +26,7 @@ use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
-
-pub type Why = String;
+use tviews_core::reason::Reason;
 
 /// The SELECTs of a delta: weight, then targets.
 #[derive(Default, Clone)]
@@ -92,7 +91,7 @@ pub unsafe fn terms(
     d: &Described,
     targets: &[*mut pg_sys::Node],
     changed: &BTreeSet<u32>,
-) -> Result<std::result::Result<Terms, Why>> {
+) -> Result<std::result::Result<Terms, Reason>> {
     // SAFETY: the caller promises: `d` was described from a query that is alive; `targets` belong to it.
     unsafe {
         let atoms = &d.description.atoms;
@@ -106,14 +105,14 @@ pub unsafe fn terms(
             match places.len() {
                 0 => linear.push(atom),
                 1 => optional.push((atom, places.remove(0))),
-                _ => return Ok(Err("it is on the nullable side of two outer joins".into())),
+                _ => return Ok(Err(Reason::TwoOuterJoins)),
             }
         }
         if optional.len() > 1 {
-            return Ok(Err("several nullable sides of outer joins change together".into()));
+            return Ok(Err(Reason::SeveralNullable));
         }
         if linear.len() > 4 {
-            return Ok(Err("more than four relations change together".into()));
+            return Ok(Err(Reason::ManyTogether));
         }
         let mut out = Terms::default();
         let term = |parts: &Parts, sign: i64, range: Option<&Range>| -> Result<Texts> {
@@ -143,7 +142,7 @@ pub unsafe fn terms(
         }
         if let Some((atom, place)) = optional.pop() {
             if place.side.iter().any(|a| linear.contains(a)) {
-                return Ok(Err("both sides of a join inside an outer join change together".into()));
+                return Ok(Err(Reason::BothSides));
             }
             // Rows with a partner: linear, once the join keeps only those. All other relations as they were.
             for (sign, part) in CHANGES {

@@ -25,6 +25,7 @@ use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use tviews_core::reason::Reason;
 
 /// All terms for changes of some relations.
 #[derive(Default)]
@@ -48,7 +49,7 @@ pub unsafe fn terms(
     changed: &BTreeSet<u32>,
     beside: Beside,
     key_of: KeyOf,
-) -> Result<std::result::Result<Terms, Why>> {
+) -> Result<std::result::Result<Terms, Reason>> {
     // SAFETY: the caller promises: `query` is a valid, expanded query; `key` are output positions.
     unsafe {
         let mut out = Terms::default();
@@ -80,7 +81,7 @@ impl Collect<'_> {
         query: *mut pg_sys::Query,
         focus: &[usize],
         out: &mut Terms,
-    ) -> Result<std::result::Result<(), Why>> {
+    ) -> Result<std::result::Result<(), Reason>> {
         // SAFETY: `query` is a live tree of the server.
         unsafe {
             let clean = ext::copy(query);
@@ -133,9 +134,6 @@ struct Term {
     pub nulled: BTreeSet<usize>,
 }
 
-/// Why a term cannot be made; becomes the reason of strategy `full`.
-pub type Why = String;
-
 /// Builds the term for a change of atom `atom`.
 ///
 /// # Safety
@@ -147,7 +145,7 @@ unsafe fn term(
     changed: &BTreeSet<u32>,
     beside: Beside,
     range: Option<&Range>,
-) -> Result<std::result::Result<Term, Why>> {
+) -> Result<std::result::Result<Term, Reason>> {
     // SAFETY: the caller promises: `d` was described from `query`, both alive; `key` are output positions.
     unsafe {
         let query = ext::copy(d.block.query);
@@ -169,7 +167,7 @@ unsafe fn term(
             Err(why) => return Ok(Err(why)),
         };
         if edit.whole_rows(query, &d.block) {
-            return Ok(Err("a whole row is used".into()));
+            return Ok(Err(Reason::WholeRow));
         }
         edit.replace(query, &d.block)?;
         let mut keys: Vec<*mut pg_sys::Node> = Vec::new();
@@ -188,7 +186,7 @@ unsafe fn term(
             for k in &keys {
                 match null_extend(&d.block, *k, group) {
                     Some(expr) => variant.push(expr),
-                    None => return Ok(Err("a key expression mixes both sides of an outer join".into())),
+                    None => return Ok(Err(Reason::KeyOfBothSides)),
                 }
             }
             let select = project(query, &variant)?;
@@ -271,7 +269,7 @@ impl Edit<'_> {
         block: &Block,
         path: &[usize],
         convert: bool,
-    ) -> std::result::Result<(), Why> {
+    ) -> std::result::Result<(), Reason> {
         // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
         unsafe {
             let index = path[0];
@@ -284,7 +282,7 @@ impl Edit<'_> {
             }
             drop_conditions(query, &mut local);
             if local.iter().any(|side| lateral_depends(query, side)) {
-                return Err("a LATERAL item depends on the nullable side of an outer join".into());
+                return Err(Reason::LateralOfNullable);
             }
             for side in &local {
                 let atoms = side.iter().flat_map(|i| block.atoms_of(*i)).collect();
@@ -351,9 +349,9 @@ impl Edit<'_> {
     }
 
     /// Every combination of null-extended groups, the empty one first.
-    fn combinations(&self) -> std::result::Result<Vec<BTreeSet<usize>>, Why> {
+    fn combinations(&self) -> std::result::Result<Vec<BTreeSet<usize>>, Reason> {
         if self.groups.len() > 4 {
-            return Err("too many outer joins can change together".into());
+            return Err(Reason::ManyOuterJoins);
         }
         let mut out: Vec<BTreeSet<usize>> = Vec::new();
         let count = if fault::on(Fault::SkipNullExtension) { 0 } else { self.groups.len() };

@@ -10,13 +10,13 @@
 use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::tree::{self, is_plain};
 use crate::analyze::query::{levels, relations};
-use crate::analyze::rules::dirty::Why;
 use crate::analyze::rules::reduce::{forgotten, is_forgotten, reduce};
 use crate::pg::ext::{self, make};
 use crate::pg::{list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use tviews_core::reason::Reason;
 
 /// A sub-query to be lifted.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ pub unsafe fn lift(
     site: &Site,
     key: &[usize],
     changed: &BTreeSet<u32>,
-) -> Result<Vec<usize>, Why> {
+) -> Result<Vec<usize>, Reason> {
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         let block = block_at(query, &site.block);
@@ -107,7 +107,7 @@ pub unsafe fn lift(
                 let unknown = reduce((*rte).subquery)?;
                 let all = list::len((*(*rte).subquery).targetList);
                 if unknown.len() == all && !(*rte).lateral {
-                    return Err("every row depends on a sub-query that it reads".into());
+                    return Err(Reason::EveryRow);
                 }
                 forget(block, index, &unknown)?;
                 index
@@ -121,7 +121,7 @@ pub unsafe fn lift(
             let unknown = unknown_outputs(here, changed);
             if depth == 0 {
                 if key.iter().any(|p| unknown.contains(&(*p as i16 + 1))) {
-                    return Err("a key column is computed by a sub-query".into());
+                    return Err(Reason::KeyOfSubquery);
                 }
             } else {
                 forget(block_at(query, &site.block[..depth - 1]), site.block[depth - 1], &unknown)?;
@@ -150,7 +150,7 @@ unsafe fn has_link(node: *mut pg_sys::Node) -> bool {
 }
 
 /// Makes the n-th sub-link of a block a LATERAL item of its FROM clause.
-unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
+unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Reason> {
     // SAFETY: `block` is a live tree of the server.
     unsafe {
         use pg_sys::SubLinkType::*;
@@ -161,7 +161,7 @@ unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
         let test = (*link).testexpr;
         let connected = levels::has_columns(sub.cast());
         if test.is_null() && !connected {
-            return Err("every row depends on a sub-query that it reads".into());
+            return Err(Reason::EveryRow);
         }
         let index = add_item(block, sub);
         if test.is_null() {
@@ -187,7 +187,7 @@ unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Why> {
         });
         if lost {
             if !connected {
-                return Err("every row depends on a sub-query that it reads".into());
+                return Err(Reason::EveryRow);
             }
             return Ok(index);
         }
@@ -240,7 +240,7 @@ pub unsafe fn add_item(block: *mut pg_sys::Query, sub: *mut pg_sys::Query) -> us
 }
 
 /// Drops the conditions of a block on unknown columns of item `index`; outputs computed from them become unknown.
-unsafe fn forget(block: *mut pg_sys::Query, index: usize, unknown: &BTreeSet<i16>) -> Result<(), Why> {
+unsafe fn forget(block: *mut pg_sys::Query, index: usize, unknown: &BTreeSet<i16>) -> Result<(), Reason> {
     // SAFETY: `block` is a live tree of the server.
     unsafe {
         if unknown.is_empty() {
@@ -256,7 +256,7 @@ unsafe fn forget(block: *mut pg_sys::Query, index: usize, unknown: &BTreeSet<i16
                     || mentions((*rte).functions.cast(), index, unknown, 0)
                     || mentions((*rte).values_lists.cast(), index, unknown, 0));
             if lateral {
-                return Err("a LATERAL item depends on what a sub-query computes".into());
+                return Err(Reason::LateralOfSubquery);
             }
         }
         for tle in list::iter::<pg_sys::TargetEntry>((*block).targetList) {
@@ -274,7 +274,7 @@ pub unsafe fn forget_in_joins(
     block: *mut pg_sys::Query,
     node: *mut pg_sys::Node,
     uses: &dyn Fn(*mut pg_sys::Node) -> bool,
-) -> Result<(), Why> {
+) -> Result<(), Reason> {
     // SAFETY: `block` is a live tree of the server; `node` is a live node of such a tree.
     unsafe {
         if list::is(node, pg_sys::NodeTag::T_FromExpr) {
@@ -291,7 +291,7 @@ pub unsafe fn forget_in_joins(
             let all = conditions(ext::flatten_join_aliases(block, (*join).quals));
             if all.iter().any(|c| uses(*c)) {
                 if (*join).jointype != pg_sys::JoinType::JOIN_INNER {
-                    return Err("an outer join depends on what a sub-query computes".into());
+                    return Err(Reason::OuterOfSubquery);
                 }
                 let rest: Vec<_> = all.into_iter().filter(|c| !uses(*c)).collect();
                 (*join).quals = if rest.is_empty() { pg_sys::makeBoolConst(true, false) } else { conjunction(rest) };
@@ -320,20 +320,20 @@ unsafe fn mentions(node: *mut pg_sys::Node, index: usize, columns: &BTreeSet<i16
 
 /// Forgets FROM items that are not plain and read what changes: their rows differ between the old and the new state, so any
 /// row may be theirs. (Changes inside of them have terms of their own, in which they are lifted and plain.)
-pub unsafe fn forget_items(query: *mut pg_sys::Query, key: &[usize], changed: &BTreeSet<u32>) -> Result<(), Why> {
+pub unsafe fn forget_items(query: *mut pg_sys::Query, key: &[usize], changed: &BTreeSet<u32>) -> Result<(), Reason> {
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         forget_items_of(query, changed)?;
         let gone = list::iter::<pg_sys::TargetEntry>((*query).targetList)
             .any(|t| is_forgotten((*t).expr.cast()) && key.contains(&((*t).resno as usize - 1)));
         if gone {
-            return Err("a key column is computed by a sub-query".into());
+            return Err(Reason::KeyOfSubquery);
         }
         Ok(())
     }
 }
 
-unsafe fn forget_items_of(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Why> {
+unsafe fn forget_items_of(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         for index in relations::in_from(query) {
@@ -373,15 +373,14 @@ unsafe fn forget_items_of(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) ->
 /// Drops WHERE and inner join conditions with sub-links over what changes: they can differ between the old and the new
 /// state. Outer joins with such conditions cannot be followed, nor those that have one below their nullable side: more rows
 /// there would be fewer null-extended ones.
-pub unsafe fn drop_changed_conditions(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Why> {
+pub unsafe fn drop_changed_conditions(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         let uses = |node: *mut pg_sys::Node| has_link(node) && reads(node, changed);
         if below_nullable_side(query, (*query).jointree.cast(), false, &uses) {
-            return Err("a sub-query on the nullable side of an outer join".into());
+            return Err(Reason::NullableSubquery);
         }
-        forget_in_joins(query, (*query).jointree.cast(), &uses)
-            .map_err(|_| Why::from("a sub-query in the condition of an outer join"))?;
+        forget_in_joins(query, (*query).jointree.cast(), &uses).map_err(|_| Reason::SubqueryInOuterCondition)?;
         for index in relations::in_from(query) {
             let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
             if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && is_plain(&*(*rte).subquery) {
@@ -389,7 +388,7 @@ pub unsafe fn drop_changed_conditions(query: *mut pg_sys::Query, changed: &BTree
             }
             let others = [(*rte).functions, (*rte).values_lists];
             if others.iter().any(|o| uses((*o).cast())) {
-                return Err("a function in FROM has a sub-query as argument".into());
+                return Err(Reason::FunctionOfSubquery);
             }
         }
         Ok(())

@@ -10,10 +10,10 @@ use crate::analyze::describe::Block;
 use crate::analyze::query::conditions::{conjunction, mentions, strict_in};
 use crate::analyze::query::from::OnPath;
 use crate::analyze::query::relations;
-use crate::analyze::rules::dirty::Why;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use tviews_core::reason::Reason;
 
 /// The side of an outer join that holds the item, as range table indexes, when it can be null-extended. `convert` makes
 /// the join keep only rows of that side.
@@ -43,7 +43,7 @@ pub unsafe fn survives(
     query: *mut pg_sys::Query,
     above: &[OnPath],
     mut side: BTreeSet<usize>,
-) -> std::result::Result<Option<BTreeSet<usize>>, Why> {
+) -> std::result::Result<Option<BTreeSet<usize>>, Reason> {
     // SAFETY: `query` is a live tree of the server; `above` belongs to a query that is alive.
     unsafe {
         use pg_sys::JoinType::*;
@@ -55,7 +55,7 @@ pub unsafe fn survives(
                     continue;
                 }
                 if strict_in(condition).is_disjoint(&side) {
-                    return Err("a join condition can be true for null-extended rows".into());
+                    return Err(Reason::NullablePasses);
                 }
                 match (join.jointype, on.in_left) {
                     (JOIN_INNER, _) => return Ok(None),
@@ -66,7 +66,7 @@ pub unsafe fn survives(
                     }
                     // The whole side of that join is null-extended then, which is its own group.
                     (JOIN_LEFT, false) | (JOIN_RIGHT, true) => return Ok(None),
-                    _ => return Err("a full join above an outer join".into()),
+                    _ => return Err(Reason::FullAboveOuter),
                 }
             }
         }
@@ -127,7 +127,7 @@ pub unsafe fn outer_conditions(
     index: usize,
     sub: &Block,
     group: &BTreeSet<usize>,
-) -> std::result::Result<(), Why> {
+) -> std::result::Result<(), Reason> {
     // SAFETY: `query` is a live tree of the server; `joins` and `sub` belong to a query that is alive.
     unsafe {
         let is_extended = |var: *mut pg_sys::Var| {
@@ -154,13 +154,13 @@ pub unsafe fn outer_conditions(
             vars.into_iter().any(&is_extended)
         };
         if lateral_looks(query, &is_extended) {
-            return Err("a LATERAL item depends on the nullable side of an outer join".into());
+            return Err(Reason::LateralOfNullable);
         }
         for on in joins {
             let quals = ext::flatten_join_aliases(query, (*on.join).quals);
             for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
                 if depends(condition) {
-                    return Err("a join condition depends on the nullable side inside a view".into());
+                    return Err(Reason::NullableInsideView);
                 }
             }
         }

@@ -10,7 +10,6 @@ use crate::analyze::query::from::{find, is_nullable};
 use crate::analyze::query::tree::constant;
 use crate::analyze::query::{levels, printed, relations};
 use crate::analyze::rules::change_rows::replace_by;
-use crate::analyze::rules::delta::Why;
 use crate::analyze::rules::lift;
 use crate::pg::error::Result;
 use crate::pg::ext::{self, make};
@@ -19,6 +18,7 @@ use crate::pg::{list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use tviews_core::reason::Reason;
 
 /// An outer join whose nullable side has the changed relation.
 pub struct Place {
@@ -78,7 +78,7 @@ impl Place {
         query: *mut pg_sys::Query,
         d: &Described,
         atom: usize,
-    ) -> Result<std::result::Result<(), Why>> {
+    ) -> Result<std::result::Result<(), Reason>> {
         // SAFETY: `query` is a live tree of the server; `d` belongs to a query that is alive.
         unsafe {
             let block = self.block_of(query);
@@ -86,11 +86,11 @@ impl Place {
             let (side, inside) = self.nullable_side(join);
             let on = ext::flatten_join_aliases(block, (*join).quals);
             if !on.is_null() && pg_sys::checkExprHasSubLink(on) {
-                return Ok(Err("a sub-query in the condition of an outer join".into()));
+                return Ok(Err(Reason::SubqueryInOuterCondition));
             }
             let lateral = |i: &usize| (*list::nth::<pg_sys::RangeTblEntry>((*block).rtable, i - 1)).lateral;
             if inside.iter().any(lateral) {
-                return Ok(Err("LATERAL on the nullable side of an outer join".into()));
+                return Ok(Err(Reason::LateralNullable));
             }
             let partners = |changes: bool| -> Result<*mut pg_sys::Node> {
                 let one = pg_sys::makeTargetEntry(constant(1).cast(), 1, pg_sys::pstrdup(c"one".as_ptr()), false);
@@ -297,7 +297,7 @@ pub unsafe fn nullable_places(
     path: &[usize],
     above: &[usize],
     out: &mut Vec<Place>,
-) -> std::result::Result<(), Why> {
+) -> std::result::Result<(), Reason> {
     // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
     unsafe {
         let index = path[0];
@@ -313,10 +313,10 @@ pub unsafe fn nullable_places(
         }
         let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
         if !(*rte).securityQuals.is_null() {
-            return Err("row security hides some of its rows".into());
+            return Err(Reason::RowSecurity);
         }
         if whole_row(query, index) {
-            return Err("a whole row is used".into());
+            return Err(Reason::WholeRow);
         }
         if let Some(Item::Sub(sub)) = block.items.get(&index) {
             let mut below = above.to_vec();

@@ -7,30 +7,30 @@
 
 use crate::analyze::query::levels;
 use crate::analyze::query::tree::{self, strip};
-use crate::analyze::rules::dirty::Why;
 use crate::analyze::rules::lift;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use tviews_core::reason::Reason;
 
 /// Strips a sub-query of everything behind WHERE; outputs that do not name the rows which a change affects become NULL.
 /// Returns their numbers.
-pub unsafe fn reduce(sub: *mut pg_sys::Query) -> Result<BTreeSet<i16>, Why> {
+pub unsafe fn reduce(sub: *mut pg_sys::Query) -> Result<BTreeSet<i16>, Reason> {
     // SAFETY: `sub` is a live tree of the server.
     unsafe {
         let q = &mut *sub;
         if !q.setOperations.is_null() {
-            return Err("it is read inside a set operation".into());
+            return Err(Reason::InsideSetOperation);
         }
         if !q.cteList.is_null() {
-            return Err("it is read inside WITH".into());
+            return Err(Reason::InsideWith);
         }
         if q.hasTargetSRFs {
-            return Err("a set-returning function is in the select list of a sub-query".into());
+            return Err(Reason::SetReturningInside);
         }
         if !q.groupingSets.is_null() {
-            return Err("a sub-query has grouping sets".into());
+            return Err(Reason::GroupingSetsInside);
         }
         let limited = !q.limitCount.is_null() || !q.limitOffset.is_null();
         let grouped = !q.groupClause.is_null() || q.hasAggs || !q.havingQual.is_null();
@@ -95,10 +95,10 @@ pub unsafe fn reduce(sub: *mut pg_sys::Query) -> Result<BTreeSet<i16>, Why> {
 }
 
 /// Drops the conditions on aggregates of the queries around, which FROM cannot look at.
-unsafe fn drop_aggregates_above(sub: *mut pg_sys::Query) -> Result<(), Why> {
+unsafe fn drop_aggregates_above(sub: *mut pg_sys::Query) -> Result<(), Reason> {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
-        let refused = || Why::from("a sub-query looks at an aggregate of the query around it");
+        let refused = || Reason::AggregateAround;
         if levels::has_aggregates(sub.cast()) {
             lift::forget_in_joins(sub, (*sub).jointree.cast(), &|node| levels::has_aggregates(node))
                 .map_err(|_| refused())?;

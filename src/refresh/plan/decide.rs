@@ -21,6 +21,7 @@ use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::key;
 use tviews_core::model::{Description, Shape};
+use tviews_core::reason::Reason;
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
 /// Key and strategies of a query, existing or about to be.
@@ -43,7 +44,7 @@ impl Decided {
         self.fold = None;
         for d in self.decisions.values_mut().filter(|d| d.strategy == Strategy::Fold) {
             d.strategy = d.fallback;
-            d.reason = "the rows have lost their state; tviews.rebuild() brings it back".into();
+            d.reason = Reason::StateLost.into();
         }
     }
 }
@@ -108,14 +109,14 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
         let fold = match (&positions, &d.shape) {
             (None, Shape::Groups(g)) if !g.is_empty() => Err(no_key(&d.shape)),
             (None, Shape::Distinct) => Err(no_key(&d.shape)),
-            _ => fold::recognise(expanded, &d.shape, approximate).map_err(String::from),
+            _ => fold::recognise(expanded, &d.shape, approximate),
         };
         let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
         let mut decisions = BTreeMap::new();
         let mut anchored = false;
         for (relid, usage) in &used {
             let mut decision = match (&positions, options.get("mode").map(String::as_str)) {
-                (_, Some("full")) => Decision::full("mode = full"),
+                (_, Some("full")) => Decision::full(Reason::ModeFull),
                 (None, _) => Decision::full(no_key(&d.shape)),
                 (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
                 (Some(p), _) => decide_one(&described, p, *relid, usage)?,
@@ -130,7 +131,7 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
                     let terms = weighted(&described, &targets, &BTreeSet::from([*relid]), &|_, _| true)?;
                     anchored |= consider(terms, Strategy::Fold, usage, &mut decision)?;
                 } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
-                    decision.reason = format!("{}: {why}", decision.reason);
+                    decision.reason.no_better = Some(*why);
                 }
             }
             let sum = set_operations::branches(expanded).is_some();
@@ -177,14 +178,14 @@ unsafe fn follows_all(query: *mut pg_sys::Query, d: &Description, used: &BTreeMa
     }
 }
 
-fn no_key(shape: &Shape) -> String {
+fn no_key(shape: &Shape) -> Reason {
     match shape {
-        Shape::Opaque(what) => format!("the query uses {what}"),
-        Shape::Groups(g) if g.is_empty() => "an aggregate without GROUP BY depends on all rows".into(),
-        Shape::Groups(_) => "a grouping expression is not among the output columns".into(),
-        Shape::Rows => "no unique key of the output can be derived".into(),
-        Shape::Partitions(_) => "a column that windows are partitioned by has no equality operator".into(),
-        Shape::Distinct => "a column of the output has no equality operator".into(),
+        Shape::Opaque(why) => *why,
+        Shape::Groups(g) if g.is_empty() => Reason::OneGroup,
+        Shape::Groups(_) => Reason::GroupNotShown,
+        Shape::Rows => Reason::NoKey,
+        Shape::Partitions(_) => Reason::PartitionWithoutEquality,
+        Shape::Distinct => Reason::OutputWithoutEquality,
     }
 }
 
@@ -200,20 +201,20 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
             return Ok(Decision::full(no_key(&d.description.shape)));
         }
         if usage.only && has_children(relid) {
-            return Ok(Decision::full("ONLY of a table that has children"));
+            return Ok(Decision::full(Reason::OnlyOfParent));
         }
         if usage.columns.iter().any(|c| *c < 0) {
-            return Ok(Decision::full("a system column is read"));
+            return Ok(Decision::full(Reason::SystemColumn));
         }
         if usage.computed {
-            return Ok(Decision::full("a virtual generated column is read"));
+            return Ok(Decision::full(Reason::VirtualColumn));
         }
         let grouped = d.description.shape != Shape::Rows;
         let terms =
             match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), dirty::Beside::Deleted, &stored_key)? {
                 Err(why) => return Ok(Decision::full(why)),
                 Ok(terms) if terms.occurrences < usage.times => {
-                    return Ok(Decision::full("it is read where its changes cannot be followed"));
+                    return Ok(Decision::full(Reason::NotFollowed));
                 }
                 Ok(terms) => terms,
             };
@@ -223,11 +224,11 @@ unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: 
             (_, false) => Sharing::Free,
         };
         let reason = if matches!(d.description.shape, Shape::Partitions(_)) {
-            "the partitions of changed rows are recomputed"
+            Reason::PartitionsRecomputed
         } else if grouped {
-            "the groups of changed rows are recomputed"
+            Reason::GroupsRecomputed
         } else {
-            "the rows of changed keys are recomputed"
+            Reason::RowsRecomputed
         };
         Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
     }
@@ -242,7 +243,7 @@ pub unsafe fn weighted(
     targets: &[*mut pg_sys::Node],
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
-) -> Result<std::result::Result<delta::Terms, String>> {
+) -> Result<std::result::Result<delta::Terms, Reason>> {
     // SAFETY: `targets` are expressions of the described query, as the caller promises.
     unsafe {
         let atoms = &d.description.atoms;
@@ -265,7 +266,7 @@ pub unsafe fn bag_terms(
     query: *mut pg_sys::Query,
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
-) -> Result<std::result::Result<delta::Terms, String>> {
+) -> Result<std::result::Result<delta::Terms, Reason>> {
     // SAFETY: `query` is valid, as the caller promises.
     unsafe {
         let Some(branches) = set_operations::branches(query) else {
@@ -279,10 +280,10 @@ pub unsafe fn bag_terms(
             }
             let described = describe::describe(branch, &stored_key);
             if described.description.shape != Shape::Rows {
-                return Ok(Err("a branch of UNION ALL is not plain".into()));
+                return Ok(Err(Reason::BranchNotPlain));
             }
             let Some(targets) = set_operations::outputs_of(query, branch) else {
-                return Ok(Err("UNION ALL of different types".into()));
+                return Ok(Err(Reason::BranchTypes));
             };
             match weighted(&described, &targets, changed, captured)? {
                 Err(why) => return Ok(Err(why)),
@@ -304,7 +305,7 @@ pub unsafe fn bag_terms(
 /// Makes a decision `strategy` (fold or delta) when the weighted rows by which the query changes can be told. Returns
 /// whether that takes the keys of base relations.
 fn consider(
-    terms: std::result::Result<delta::Terms, String>,
+    terms: std::result::Result<delta::Terms, Reason>,
     strategy: Strategy,
     usage: &relations::Use,
     decision: &mut Decision,
@@ -314,18 +315,16 @@ fn consider(
         Ok(terms) => {
             let alone = usage.times > 1 || terms.alone;
             let reason = match (strategy, terms.flips.is_empty()) {
-                (Strategy::Fold, true) => "changed rows are taken into the state of their groups",
-                (Strategy::Fold, false) => {
-                    "the rows that a change affects, now and before, are taken into their groups"
-                }
-                (_, true) => "rows are added and taken away as the changed rows say",
-                (_, false) => "the rows that a change affects, now and before, are added and taken away",
+                (Strategy::Fold, true) => Reason::TakenIn,
+                (Strategy::Fold, false) => Reason::AffectedTakenIn,
+                (_, true) => Reason::Added,
+                (_, false) => Reason::AffectedAdded,
             };
             let sharing = if alone { Sharing::Alone } else { Sharing::ByKey };
             *decision = Decision { strategy, sharing, reason: reason.into(), fallback };
             return Ok(!terms.anchors.is_empty());
         }
-        Err(why) => decision.reason = format!("{}: {why}", decision.reason),
+        Err(why) => decision.reason.no_better = Some(why),
     }
     Ok(false)
 }

@@ -9,6 +9,7 @@ use crate::pg::relation::Relation;
 use crate::refresh::plan::tview::{self, Tview};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
+use tviews_core::reason::Reason;
 use tviews_core::strategy::{Decision, Strategy};
 
 /// By base relation: the most expensive strategy on the way from it to the TVIEW.
@@ -22,19 +23,18 @@ pub fn decisions(oid: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
         let source = pg_sys::Oid::from(*relid);
         if !stages::is_stage(source) {
             ways.entry(*relid).or_default().insert(*relid);
-            add(&mut out, *relid, decision.clone());
+            add(&mut out, *relid, *decision);
             continue;
         }
         for (base, inner) in decisions(source)? {
             ways.entry(base).or_default().insert(*relid);
-            let worse = if rank(&inner) >= rank(decision) { inner } else { decision.clone() };
+            let worse = if rank(&inner) >= rank(decision) { inner } else { *decision };
             add(&mut out, base, worse);
         }
     }
     for (base, sources) in ways {
         if sources.len() > 1 && !together(&tview, &rel, &sources)? {
-            let why = "it changes several of the parts that this is computed from";
-            add(&mut out, base, Decision::full(why));
+            add(&mut out, base, Decision::full(Reason::SeveralParts));
         }
     }
     Ok(out)
