@@ -11,8 +11,11 @@ pub mod graph;
 pub mod key;
 pub mod meetings;
 pub mod model;
+pub mod null_extension;
 pub mod queue;
 pub mod reason;
 pub mod strategy;
 pub mod syntax;
+#[cfg(test)]
+mod tiny;
 pub mod zset;

@@ -25,6 +25,7 @@ use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use tviews_core::null_extension::combinations;
 use tviews_core::reason::Reason;
 
 /// All terms for changes of some relations.
@@ -162,10 +163,13 @@ unsafe fn term(
                 return Ok(Err(why));
             }
         }
-        let combinations = match edit.combinations() {
+        let mut combinations = match combinations(&edit.groups) {
             Ok(combinations) => combinations,
             Err(why) => return Ok(Err(why)),
         };
+        if fault::on(Fault::SkipNullExtension) {
+            combinations.truncate(1);
+        }
         if edit.whole_rows(query, &d.block) {
             return Ok(Err(Reason::WholeRow));
         }
@@ -346,22 +350,5 @@ impl Edit<'_> {
             }
             Ok(())
         }
-    }
-
-    /// Every combination of null-extended groups, the empty one first.
-    fn combinations(&self) -> std::result::Result<Vec<BTreeSet<usize>>, Reason> {
-        if self.groups.len() > 4 {
-            return Err(Reason::ManyOuterJoins);
-        }
-        let mut out: Vec<BTreeSet<usize>> = Vec::new();
-        let count = if fault::on(Fault::SkipNullExtension) { 0 } else { self.groups.len() };
-        for bits in 0..1usize << count {
-            let chosen = self.groups.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0);
-            let atoms = chosen.flat_map(|(_, g)| g.iter().copied()).collect();
-            if !out.contains(&atoms) {
-                out.push(atoms);
-            }
-        }
-        Ok(out)
     }
 }

@@ -1,18 +1,18 @@
 //! What the outer joins of a FROM clause null-extend, and which conditions such rows pass.
 //!
-//! A side of an outer join whose partner changes is null-extended, and with it what the joins above hang on it. Its rows
-//! are followed up to the top of the block: a strict condition on the way removes them; one that is not is dropped, or
-//! is a reason why not.
+//! The rule is in tviews_core::null_extension; here are the joins and the conditions that it asks about, and what it does not know: sub-queries in FROM,
+//! and LATERAL.
 //! Invariant: a row that comes out of the query with some side null-extended is never lost. Called by `dirty` for the terms
-//! of a change, and by `outer` and `anchor` for the joins on the way to an item.
+//! of a change.
 
 use crate::analyze::describe::Block;
-use crate::analyze::query::conditions::{conjunction, mentions, strict_in};
-use crate::analyze::query::from::OnPath;
+use crate::analyze::query::conditions::{conditions, conjunction, mentions, strict_in};
+use crate::analyze::query::from::{OnPath, is_nullable, keep, kind};
 use crate::analyze::query::relations;
 use crate::pg::{ext, list, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use tviews_core::null_extension::{self, Above, Condition};
 use tviews_core::reason::Reason;
 
 /// The side of an outer join that holds the item, as range table indexes, when it can be null-extended. `convert` makes
@@ -20,20 +20,22 @@ use tviews_core::reason::Reason;
 pub unsafe fn nullable_side(on: &OnPath, convert: bool) -> Option<BTreeSet<usize>> {
     // SAFETY: `on` belongs to a query that is alive.
     unsafe {
-        use pg_sys::JoinType::*;
-        let join = &mut *on.join;
-        let kept = match (join.jointype, on.in_left) {
-            (JOIN_LEFT, false) | (JOIN_RIGHT, true) => JOIN_INNER,
-            (JOIN_FULL, true) => JOIN_LEFT,
-            (JOIN_FULL, false) => JOIN_RIGHT,
-            _ => return None,
-        };
-        if convert {
-            join.jointype = kept;
+        if !is_nullable(on) {
+            return None;
         }
-        let mut side = Vec::new();
-        relations::collect(if on.in_left { join.larg } else { join.rarg }, &mut side);
-        Some(side.into_iter().collect())
+        if convert {
+            keep(on.join, on.in_left);
+        }
+        Some(relations_of(if on.in_left { (*on.join).larg } else { (*on.join).rarg }))
+    }
+}
+
+unsafe fn relations_of(side: *mut pg_sys::Node) -> BTreeSet<usize> {
+    // SAFETY: `side` is a live node of a tree of the server.
+    unsafe {
+        let mut found = Vec::new();
+        relations::collect(side, &mut found);
+        found.into_iter().collect()
     }
 }
 
@@ -42,36 +44,26 @@ pub unsafe fn nullable_side(on: &OnPath, convert: bool) -> Option<BTreeSet<usize
 pub unsafe fn survives(
     query: *mut pg_sys::Query,
     above: &[OnPath],
-    mut side: BTreeSet<usize>,
+    side: BTreeSet<usize>,
 ) -> std::result::Result<Option<BTreeSet<usize>>, Reason> {
     // SAFETY: `query` is a live tree of the server; `above` belongs to a query that is alive.
     unsafe {
-        use pg_sys::JoinType::*;
-        for on in above.iter().rev() {
-            let join = &*on.join;
-            let quals = ext::flatten_join_aliases(query, join.quals);
-            for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
-                if mentions(condition).is_disjoint(&side) {
-                    continue;
-                }
-                if strict_in(condition).is_disjoint(&side) {
-                    return Err(Reason::NullablePasses);
-                }
-                match (join.jointype, on.in_left) {
-                    (JOIN_INNER, _) => return Ok(None),
-                    (JOIN_LEFT, true) | (JOIN_RIGHT, false) => {
-                        let mut other = Vec::new();
-                        relations::collect(if on.in_left { join.rarg } else { join.larg }, &mut other);
-                        side.extend(other);
-                    }
-                    // The whole side of that join is null-extended then, which is its own group.
-                    (JOIN_LEFT, false) | (JOIN_RIGHT, true) => return Ok(None),
-                    _ => return Err(Reason::FullAboveOuter),
-                }
+        let joins = above.iter().rev().map(|on| {
+            let quals = ext::flatten_join_aliases(query, (*on.join).quals);
+            Above {
+                kind: kind(on.join),
+                in_left: on.in_left,
+                other: relations_of(if on.in_left { (*on.join).rarg } else { (*on.join).larg }),
+                conditions: conditions(quals).into_iter().map(|c| facts(c)).collect(),
             }
-        }
-        Ok(Some(side))
+        });
+        null_extension::survives(joins, side)
     }
+}
+
+unsafe fn facts(condition: *mut pg_sys::Node) -> Condition {
+    // SAFETY: `condition` is a live node of a tree of the server.
+    unsafe { Condition { mentions: mentions(condition), strict: strict_in(condition) } }
 }
 
 /// WHERE: no row with a side null-extended passes a condition that is strict in it; other conditions on it are dropped.
@@ -79,17 +71,10 @@ pub unsafe fn drop_conditions(query: *mut pg_sys::Query, sides: &mut Vec<BTreeSe
     // SAFETY: `query` is a live tree of the server.
     unsafe {
         let from = (*query).jointree;
-        let flat = ext::flatten_join_aliases(query, (*from).quals);
-        let conditions: Vec<*mut pg_sys::Node> = list::iter(pg_sys::make_ands_implicit(flat.cast())).collect();
-        for c in &conditions {
-            let strict = strict_in(*c);
-            sides.retain(|side| strict.is_disjoint(side));
-        }
-        let kept = conditions.into_iter().filter(|c| {
-            let mentioned = mentions(*c);
-            sides.iter().all(|side| mentioned.is_disjoint(side))
-        });
-        (*from).quals = conjunction(kept.collect());
+        let all = conditions(ext::flatten_join_aliases(query, (*from).quals));
+        let known: Vec<Condition> = all.iter().map(|c| facts(*c)).collect();
+        let kept = all.into_iter().zip(null_extension::pass(&known, sides)).filter(|(_, stays)| *stays);
+        (*from).quals = conjunction(kept.map(|(c, _)| c).collect());
     }
 }
 

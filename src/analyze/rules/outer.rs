@@ -6,7 +6,7 @@
 
 use crate::analyze::describe::{Block, Described, Item};
 use crate::analyze::query::conditions::conjunction;
-use crate::analyze::query::from::{find, is_nullable};
+use crate::analyze::query::from::{find, is_nullable, keep};
 use crate::analyze::query::tree::constant;
 use crate::analyze::query::{levels, printed, relations};
 use crate::analyze::rules::change_rows::replace_by;
@@ -62,14 +62,7 @@ impl Place {
     /// The join keeps only rows in which the nullable side is there.
     pub unsafe fn keep_partners(&self, join: *mut pg_sys::JoinExpr) {
         // SAFETY: `join` is a live node of a tree of the server.
-        unsafe {
-            use pg_sys::JoinType::*;
-            (*join).jointype = match ((*join).jointype, self.in_left) {
-                (JOIN_FULL, true) => JOIN_LEFT,
-                (JOIN_FULL, false) => JOIN_RIGHT,
-                _ => JOIN_INNER,
-            };
-        }
+        unsafe { keep(join, self.in_left) }
     }
 
     /// Restricts the query to rows of the other side for which the change rows are partners, but which have none.
