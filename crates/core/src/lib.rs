@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod by_subxact;
+pub mod delta;
 pub mod fd;
 pub mod graph;
 pub mod key;

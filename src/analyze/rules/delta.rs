@@ -1,14 +1,8 @@
-//! The weighted rows by which a join changes when its base relations do.
+//! The SELECTs of the weighted rows by which a join changes when its base relations do.
 //!
-//! Semantics: a query block below its GROUP BY is a multiset of rows, linear in a relation when that relation is on no
-//! side that an outer join can null-extend and in no sub-query. Then, for changed relations T1 … Tn (each occurrence is
-//! one of them), the delta is the sum over i of the block with Ti replaced by ΔTi, T1 … Ti-1 by their old state and
-//! the others as they are now; the old state of T is T minus ΔT, a multiset with weights, and weights multiply. Change rows
-//! come by sign, inserted and deleted ones, each as often as its weight says, so that every SELECT has one weight: a column
-//! for it would be unknown to the joins above (ruleutils.c counts the columns of what it joins).
-//! One T on the nullable side of an outer join L ⟕ R may be among them, the last in that order: its delta is that of the
-//! rows with a partner (L ⋈ R, linear), plus the rows of L that have no partner now, minus those that had none before,
-//! looked for among the rows of L that the change rows of T are partners of.
+//! Which terms there are is the delta equation (tviews_core::delta). Each is one SELECT with one weight: a column for it would be unknown to the
+//! joins above (ruleutils.c counts the columns of what it joins). Rows of an outer join that have a partner are those of a join that keeps only
+//! these; the ones without are found by two sub-queries, for a changed partner and for none (outer.rs).
 //! Invariant: exact, so it is either made or refused with a reason; simultaneous changes are neither lost nor counted
 //! twice. Called by refresh/plan.
 
@@ -26,6 +20,7 @@ use crate::pg::{ext, list};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
+use tviews_core::delta::{Changed, Moment, Part, Parts, Rows, Term};
 use tviews_core::reason::Reason;
 
 /// The SELECTs of a delta: weight, then targets.
@@ -96,89 +91,70 @@ pub unsafe fn terms(
     unsafe {
         let atoms = &d.description.atoms;
         let of_changed = |a: &usize| atoms[*a].relid.is_some_and(|r| changed.contains(&r));
-        let (mut linear, mut optional) = (Vec::new(), Vec::new());
+        let (mut occurrences, mut nullable) = (Changed::default(), None);
         for atom in (0..atoms.len()).filter(of_changed) {
             let mut places = Vec::new();
-            if let Err(why) = nullable_places(d.block.query, &d.block, &atoms[atom].path, &[], &mut places) {
+            let known = nullable_places(d.block.query, &d.block, &atoms[atom].path, &[], &mut places);
+            let sides = places.iter().map(|p| p.side.clone());
+            if let Err(why) = known.and_then(|()| occurrences.add(atom, sides)) {
                 return Ok(Err(why));
             }
-            match places.len() {
-                0 => linear.push(atom),
-                1 => optional.push((atom, places.remove(0))),
-                _ => return Ok(Err(Reason::TwoOuterJoins)),
-            }
+            nullable = places.pop().map(|place| (atom, place)).or(nullable);
         }
-        if optional.len() > 1 {
-            return Ok(Err(Reason::SeveralNullable));
-        }
-        if linear.len() > 4 {
-            return Ok(Err(Reason::ManyTogether));
-        }
-        let mut out = Terms::default();
-        let term = |parts: &Parts, sign: i64, range: Option<&Range>| -> Result<Texts> {
-            let query = ext::copy(d.block.query);
-            put(query, &d.block, parts)?;
-            if let Some(range) = range {
-                range.add(query);
-            }
-            select(query, constant(sign), targets)
+        let equation = match occurrences.terms() {
+            Ok(equation) => with_faults(equation),
+            Err(why) => return Ok(Err(why)),
         };
-        for (i, atom) in linear.iter().enumerate() {
+        let mut out = Terms::default();
+        let mut ranges: BTreeMap<usize, Option<Range>> = BTreeMap::new();
+        for atom in occurrences.linear() {
             let range = value_range::find(d.block.query, d, *atom, targets)?;
             out.gates.extend(range.iter().map(|r| r.gate.clone()));
-            let range = range.as_ref();
-            for (sign, part) in CHANGES {
-                // The last one sees all others as they were.
-                let twice = fault::on(Fault::CountTogetherTwice);
-                if i > 0 && i + 1 == linear.len() && optional.is_empty() && !twice {
-                    out.before.push(term(&Parts::from([(*atom, part)]), sign, range)?);
-                    continue;
-                }
-                for (weight, mut parts) in old_states(if twice { &[] } else { &linear[..i] }) {
-                    parts.insert(*atom, part);
-                    out.now.push(term(&parts, sign * weight, range)?);
-                }
-            }
+            ranges.insert(*atom, range);
         }
-        if let Some((atom, place)) = optional.pop() {
-            if place.side.iter().any(|a| linear.contains(a)) {
-                return Ok(Err(Reason::BothSides));
-            }
-            // Rows with a partner: linear, once the join keeps only those. All other relations as they were.
-            for (sign, part) in CHANGES {
-                let query = ext::copy(d.block.query);
-                place.keep_partners(place.find(query));
-                put(query, &d.block, &Parts::from([(atom, part)]))?;
-                out.before.push(select(query, constant(sign), targets)?);
-            }
-            // Rows that have lost their last partner, or have found the first one.
-            for now in [true, false] {
-                if fault::on(Fault::SkipPartners) {
-                    continue;
-                }
-                let others = if now { old_states(&linear) } else { old_states(&[]) };
-                for (weight, parts) in others {
-                    let query = ext::copy(d.block.query);
-                    if let Err(why) = place.without_partner(query, d, atom)? {
+        for term in equation {
+            let query = ext::copy(d.block.query);
+            match (term.rows, &nullable) {
+                (Rows::Partnered, Some((_, place))) => place.keep_partners(place.find(query)),
+                (Rows::Alone, Some((atom, place))) => {
+                    if let Err(why) = place.without_partner(query, d, *atom)? {
                         return Ok(Err(why));
                     }
-                    put(query, &d.block, &parts)?;
-                    if now {
-                        out.now.push(select(query, constant(weight), targets)?);
-                    } else {
-                        out.before.push(select(query, constant(-weight), targets)?);
-                    }
                 }
+                _ => {}
             }
-            // What the changed row is compared with may have been another row of the same side before.
-            let known = linear.is_empty() || place.side == BTreeSet::from([atom]);
-            let values = if known { place.partner_values(d, atom)? } else { None };
+            put(query, &d.block, &term.parts)?;
+            if let Rows::All(atom) = term.rows
+                && let Some(Some(range)) = ranges.get(&atom)
+            {
+                range.add(query);
+            }
+            let select = select(query, constant(term.weight), targets)?;
+            match term.moment {
+                Moment::Now => out.now.push(select),
+                Moment::Before => out.before.push(select),
+            }
+        }
+        if let Some((atom, place)) = nullable {
+            let values = if occurrences.values_tell() { place.partner_values(d, atom)? } else { None };
             out.alone = values.is_none();
             out.locks.extend(values);
             out.flips = place.side;
         }
         Ok(Ok(out))
     }
+}
+
+/// What tests take out of the equation.
+fn with_faults(mut equation: Vec<Term>) -> Vec<Term> {
+    if fault::on(Fault::CountTogetherTwice) {
+        equation.retain(|t| !matches!(t.rows, Rows::All(_)) || t.parts.len() == 1);
+        equation.iter_mut().filter(|t| matches!(t.rows, Rows::All(_))).for_each(|t| t.moment = Moment::Now);
+    }
+    if fault::on(Fault::SkipPartners) {
+        equation.retain(|t| t.rows != Rows::Alone);
+    }
+    equation
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
@@ -203,34 +179,6 @@ unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: 
 pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
     // SAFETY: `query` is a live tree of the server.
     unsafe { outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect() }
-}
-
-/// Change rows in the place of some occurrences.
-type Parts = BTreeMap<usize, Part>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Inserted,
-    Deleted,
-}
-
-const CHANGES: [(i64, Part); 2] = [(1, Part::Inserted), (-1, Part::Deleted)];
-
-/// The old state of some occurrences as a sum: each is its rows, plus the deleted ones, minus the inserted ones.
-fn old_states(atoms: &[usize]) -> Vec<(i64, Parts)> {
-    let mut out = vec![(1, Parts::new())];
-    for atom in atoms {
-        let taken_back = CHANGES.iter().flat_map(|(sign, part)| {
-            out.iter().map(move |(weight, parts)| {
-                let mut parts = parts.clone();
-                parts.insert(*atom, *part);
-                (-sign * weight, parts)
-            })
-        });
-        let taken_back: Vec<_> = taken_back.collect();
-        out.extend(taken_back);
-    }
-    out
 }
 
 /// Replaces the occurrences in `query`, which mirrors `block`.
