@@ -5,6 +5,7 @@
 //! carries out what they decide.
 #![forbid(unsafe_code)]
 
+pub mod anchor;
 pub mod by_subxact;
 pub mod delta;
 pub mod fd;

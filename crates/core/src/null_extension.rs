@@ -103,7 +103,7 @@ pub fn combinations(sides: &[BTreeSet<usize>]) -> Result<Vec<BTreeSet<usize>>, R
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::tiny::{self, Change, Joined, Query, Table, Tree, query, table};
     use proptest::prelude::*;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     /// The keys that changes can concern: every atom is one of the key.
-    fn dirty(query: &Query, changes: &[Change], changed: &[usize]) -> Result<BTreeSet<Joined>, Reason> {
+    pub fn dirty(query: &Query, changes: &[Change], changed: &[usize]) -> Result<BTreeSet<Joined>, Reason> {
         let mut keys = BTreeSet::new();
         for atom in changed {
             let mut query = query.clone();

@@ -1,10 +1,8 @@
 //! The weighted rows by which any query block changes, found through the rows of one of its relations.
 //!
-//! Where a block is not linear in what changed (sub-queries, several outer joins …), its delta is the block now minus the
-//! block before, both restricted to the rows of one relation, the anchor, that the changes can affect. Those are dirty
-//! keys like any others (dirty.rs), the anchor's key being the key.
-//! Invariant: rows of the block with other anchors are the same before and after. Two writers can be blind to each other:
-//! they lock the anchors, or, where what they change is read twice, follow one another. Called by refresh/follow/fold and refresh/follow/bag when `delta` has no terms.
+//! The equation, and which relations can be that one, is tviews_core::anchor: the block now minus the block before, both restricted to the rows of
+//! the anchor that the changes can affect. Those are dirty keys like any others (dirty.rs).
+//! Invariant: rows of the block with other anchors are the same before and after. Called by refresh/plan when `delta` has no terms.
 
 use crate::analyze::describe::{Block, Described, Item, KeyOf};
 use crate::analyze::query::from::find;
@@ -19,6 +17,8 @@ use crate::pg::{ext, list, name};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use tviews_core::anchor::{Candidate, TERMS, candidates, keys_tell};
+use tviews_core::delta::Moment;
 use tviews_core::model::Col;
 use tviews_core::reason::Reason;
 
@@ -38,33 +38,19 @@ pub unsafe fn terms(
 ) -> Result<std::result::Result<Terms, Reason>> {
     // SAFETY: the caller promises: `d` was described from a query that is alive; `targets` belong to it.
     unsafe {
-        let atoms = &d.description.atoms;
-        let nullable = d.description.join.nullable();
         let times: usize =
             relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).sum();
-        let mut candidates: Vec<usize> = (0..atoms.len()).filter(|a| !nullable.contains(a)).collect();
-        // The changed relation itself is the finest anchor.
-        candidates.sort_by_key(|a| !atoms[*a].relid.is_some_and(|r| changed.contains(&r)));
         let mut why = Reason::NoAnchor;
-        for atom in candidates {
-            let Some(relid) = atoms[atom].relid else { continue };
-            for key in &atoms[atom].keys {
-                if key.is_empty()
-                    || !atoms[atom].depends.is_empty()
-                    || !key.iter().all(|c| atoms[atom].not_null.contains(c))
-                {
-                    continue;
-                }
-                // Change rows have no other columns.
-                if changed.contains(&relid) && !captured(relid, key) {
-                    why = Reason::AnchorNotCaptured;
-                    continue;
-                }
-                let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
-                match anchored(d, targets, relid, &key, changed, times, key_of)? {
-                    Ok(terms) => return Ok(Ok(terms)),
-                    Err(reason) => why = reason,
-                }
+        for Candidate { atom, relid, key } in candidates(&d.description, changed) {
+            // Change rows have no other columns.
+            if changed.contains(&relid) && !captured(relid, key) {
+                why = Reason::AnchorNotCaptured;
+                continue;
+            }
+            let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
+            match anchored(d, targets, relid, &key, changed, times, key_of)? {
+                Ok(terms) => return Ok(Ok(terms)),
+                Err(reason) => why = reason,
             }
         }
         Ok(Err(why))
@@ -172,15 +158,14 @@ unsafe fn anchored(
             relid,
             columns: key.iter().map(|c| c.att).collect(),
             select: Texts::plain(format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")),
-            // Where the changes are read in one place, what they affect does not depend on what others change.
-            lock: times == 1,
+            lock: keys_tell(times),
         };
         let on = on.join(" AND ");
-        let shown = |weight: i32| {
+        let shown = |weight: i64| {
             let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
             format!("SELECT {weight}::pg_catalog.int8{list}")
         };
-        let select = |weight: i32| Texts {
+        let select = |weight: i64| Texts {
             by_key: format!(
                 "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
                 shown(weight)
@@ -188,15 +173,15 @@ unsafe fn anchored(
             at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
         };
         let flips = (0..d.description.atoms.len()).collect();
-        Ok(Ok(Terms {
-            now: vec![select(1)],
-            before: vec![select(-1)],
-            flips,
-            alone: !anchors.lock,
-            anchors: vec![anchors],
-            locks: Vec::new(),
-            gates: terms.gates,
-        }))
+        let alone = !anchors.lock;
+        let mut out = Terms { flips, alone, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
+        for (weight, moment) in TERMS {
+            match moment {
+                Moment::Now => out.now.push(select(weight)),
+                Moment::Before => out.before.push(select(weight)),
+            }
+        }
+        Ok(Ok(out))
     }
 }
 
