@@ -2,10 +2,11 @@
 //!
 //! Called by the extension once per TVIEW and backend, by `explain` and by `check`.
 
-use crate::reason::Because;
+use crate::reason::{Because, Reason};
 use serde::Serialize;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// From the cheapest to the most expensive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// Take the weighted change rows into the state of their groups.
@@ -55,5 +56,23 @@ pub struct Decision {
 impl Decision {
     pub fn full(reason: impl Into<Because>) -> Decision {
         Decision { strategy: Strategy::Full, sharing: Sharing::Alone, reason: reason.into(), fallback: Strategy::Full }
+    }
+
+    /// What is left of it when stored groups lack their state.
+    pub fn without_state(self) -> Decision {
+        match self.strategy {
+            Strategy::Fold => Decision { strategy: self.fallback, reason: Reason::StateLost.into(), ..self },
+            _ => self,
+        }
+    }
+
+    /// Whether changes are added to what is stored.
+    pub fn adds(&self) -> bool {
+        matches!(self.strategy, Strategy::Fold | Strategy::Delta)
+    }
+
+    /// Whether the rows that a change concerns are known by key.
+    pub fn is_keyed(&self) -> bool {
+        self.strategy == Strategy::Keyed || self.fallback == Strategy::Keyed
     }
 }

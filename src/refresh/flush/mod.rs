@@ -296,7 +296,7 @@ impl Flush {
             if tview.decisions[relid].strategy == Strategy::Full {
                 return true;
             }
-            adds &= matches!(tview.decisions[relid].strategy, Strategy::Fold | Strategy::Delta);
+            adds &= tview.decisions[relid].adds();
             for set in &changes[relid] {
                 if set.is_everything() {
                     return true;

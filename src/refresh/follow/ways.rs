@@ -20,7 +20,6 @@ use crate::refresh::plan::tview::Tview;
 use pgrx::FromDatum;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use tviews_core::strategy::Strategy;
 
 /// What can be followed; nothing: everything is recomputed.
 #[derive(Default)]
@@ -107,8 +106,7 @@ impl Job<'_> {
     /// Whether changes of one of the relations alone would be added, by the values that such writers lock, while changes of all of them together
     /// are recomputed: which of these values they concern is not known then.
     fn others_add(&self) -> bool {
-        use Strategy::{Delta, Fold};
-        self.changed.iter().any(|r| matches!(self.tview.decisions[r].strategy, Fold | Delta))
+        self.changed.iter().any(|r| self.tview.decisions[r].adds())
     }
 
     /// Whether all gates are open.

@@ -19,10 +19,11 @@ use crate::refresh::plan::tview::{KeyColumn, column_names, maintained, options_o
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
+use tviews_core::decide::{self, Attempts, Keys, Query, Read, Weighted, finds_groups, may_share};
 use tviews_core::key;
 use tviews_core::model::{Description, Shape};
 use tviews_core::reason::Reason;
-use tviews_core::strategy::{Decision, Sharing, Strategy};
+use tviews_core::strategy::{Decision, Strategy};
 
 /// Key and strategies of a query, existing or about to be.
 pub struct Decided {
@@ -42,10 +43,7 @@ impl Decided {
     /// The stored rows lack their state: every strategy becomes its fallback.
     pub fn without_state(&mut self) {
         self.fold = None;
-        for d in self.decisions.values_mut().filter(|d| d.strategy == Strategy::Fold) {
-            d.strategy = d.fallback;
-            d.reason = Reason::StateLost.into();
-        }
+        self.decisions.values_mut().for_each(|d| *d = d.without_state());
     }
 }
 
@@ -106,43 +104,27 @@ pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, colu
             _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
         };
         let approximate = options.get("approximate").map(String::as_str) == Some("true");
-        let fold = match (&positions, &d.shape) {
-            (None, Shape::Groups(g)) if !g.is_empty() => Err(no_key(&d.shape)),
-            (None, Shape::Distinct) => Err(no_key(&d.shape)),
-            _ => fold::recognise(expanded, &d.shape, approximate),
-        };
+        let fold = finds_groups(&d.shape, positions.as_deref())
+            .and_then(|()| fold::recognise(expanded, &d.shape, approximate));
         let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
         let mut decisions = BTreeMap::new();
         let mut anchored = false;
+        let known = Query {
+            shape: &d.shape,
+            key: positions.as_deref(),
+            fold: fold.as_ref().map(|_| ()).map_err(|why| *why),
+            is_sum: set_operations::branches(expanded).is_some(),
+            mode_full: options.get("mode").map(String::as_str) == Some("full"),
+        };
         for (relid, usage) in &used {
-            let mut decision = match (&positions, options.get("mode").map(String::as_str)) {
-                (_, Some("full")) => Decision::full(Reason::ModeFull),
-                (None, _) => Decision::full(no_key(&d.shape)),
-                (Some(p), _) if p.is_empty() => Decision::full(no_key(&d.shape)),
-                (Some(p), _) => decide_one(&described, p, *relid, usage)?,
-            };
-            let hidden = (usage.only && has_children(*relid)) || usage.columns.iter().any(|c| *c < 0) || usage.computed;
-            let followed = !hidden && options.get("mode").map(String::as_str) != Some("full");
-            if followed {
-                if let Ok(fold) = &fold {
-                    let mut targets = fold.key_nodes.clone();
-                    targets.extend(&fold.args);
-                    targets.extend(&fold.filters);
-                    let terms = weighted(&described, &targets, &BTreeSet::from([*relid]), &|_, _| true)?;
-                    anchored |= consider(terms, Strategy::Fold, usage, &mut decision)?;
-                } else if let (Strategy::Keyed, Err(why), Shape::Groups(_)) = (decision.strategy, &fold, &d.shape) {
-                    decision.reason.no_better = Some(*why);
-                }
-            }
-            let sum = set_operations::branches(expanded).is_some();
-            if positions.is_none() && (d.shape == Shape::Rows || sum) && followed {
-                let terms = bag_terms(expanded, &BTreeSet::from([*relid]), &|_, _| !sum)?;
-                anchored |= consider(terms, Strategy::Delta, usage, &mut decision)?;
-            }
+            let read = Read { times: usage.times, hidden: hidden(*relid, usage) };
+            let mut of_relation =
+                OfRelation { described: &described, expanded, known: &known, fold: &fold, relid: *relid };
+            let (decision, by_anchors) = decide::decide(&known, &read, &mut of_relation)?;
+            anchored |= by_anchors;
             decisions.insert(*relid, decision);
         }
-        let shared = decisions.values().all(|d| d.strategy != Strategy::Full && d.sharing != Sharing::Alone);
-        let pairs = if shared { join_values::pairs(expanded, &d.shape, &used) } else { None };
+        let pairs = if may_share(&decisions) { join_values::pairs(expanded, &d.shape, &used) } else { None };
         let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
         // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
         let wide = d.shape != Shape::Rows && !options.contains_key("key");
@@ -178,60 +160,61 @@ unsafe fn follows_all(query: *mut pg_sys::Query, d: &Description, used: &BTreeMa
     }
 }
 
-fn no_key(shape: &Shape) -> Reason {
-    match shape {
-        Shape::Opaque(why) => *why,
-        Shape::Groups(g) if g.is_empty() => Reason::OneGroup,
-        Shape::Groups(_) => Reason::GroupNotShown,
-        Shape::Rows => Reason::NoKey,
-        Shape::Partitions(_) => Reason::PartitionWithoutEquality,
-        Shape::Distinct => Reason::OutputWithoutEquality,
-    }
-}
-
 fn has_children(relid: u32) -> bool {
     // SAFETY: plain catalog look-up.
     unsafe { ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32) }.len() > 1
 }
 
-unsafe fn decide_one(d: &describe::Described, key: &[usize], relid: u32, usage: &relations::Use) -> Result<Decision> {
-    // SAFETY: `d` was described from a query that is alive.
-    unsafe {
-        if matches!(d.description.shape, Shape::Opaque(_)) {
-            return Ok(Decision::full(no_key(&d.description.shape)));
-        }
-        if usage.only && has_children(relid) {
-            return Ok(Decision::full(Reason::OnlyOfParent));
-        }
-        if usage.columns.iter().any(|c| *c < 0) {
-            return Ok(Decision::full(Reason::SystemColumn));
-        }
-        if usage.computed {
-            return Ok(Decision::full(Reason::VirtualColumn));
-        }
-        let grouped = d.description.shape != Shape::Rows;
-        let terms =
-            match dirty::terms(d.block.query, key, &BTreeSet::from([relid]), dirty::Beside::Deleted, &stored_key)? {
-                Err(why) => return Ok(Decision::full(why)),
-                Ok(terms) if terms.occurrences < usage.times => {
-                    return Ok(Decision::full(Reason::NotFollowed));
-                }
-                Ok(terms) => terms,
-            };
-        let sharing = match (usage.times, grouped || terms.meet) {
-            (2.., _) => Sharing::Alone,
-            (_, true) => Sharing::ByKey,
-            (_, false) => Sharing::Free,
-        };
-        let reason = if matches!(d.description.shape, Shape::Partitions(_)) {
-            Reason::PartitionsRecomputed
-        } else if grouped {
-            Reason::GroupsRecomputed
-        } else {
-            Reason::RowsRecomputed
-        };
-        Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
+/// Why the change rows of a relation do not have what is read of it.
+fn hidden(relid: u32, usage: &relations::Use) -> Option<Reason> {
+    if usage.only && has_children(relid) {
+        Some(Reason::OnlyOfParent)
+    } else if usage.columns.iter().any(|c| *c < 0) {
+        Some(Reason::SystemColumn)
+    } else {
+        usage.computed.then_some(Reason::VirtualColumn)
     }
+}
+
+/// Writes the SQL for changes of one relation.
+struct OfRelation<'a> {
+    described: &'a describe::Described,
+    expanded: *mut pg_sys::Query,
+    known: &'a Query<'a>,
+    fold: &'a std::result::Result<Fold, Reason>,
+    relid: u32,
+}
+
+impl Attempts for OfRelation<'_> {
+    type Error = Error;
+
+    fn keys(&mut self) -> Result<std::result::Result<Keys, Reason>> {
+        let (changed, key) = (BTreeSet::from([self.relid]), self.known.key.unwrap_or_default());
+        // SAFETY: the query that was described is alive.
+        let terms =
+            unsafe { dirty::terms(self.described.block.query, key, &changed, dirty::Beside::Deleted, &stored_key)? };
+        Ok(terms.map(|terms| Keys { places: terms.occurrences, meet: terms.meet }))
+    }
+
+    fn taken_in(&mut self) -> Result<std::result::Result<Weighted, Reason>> {
+        let Ok(fold) = self.fold else { return Err(Error::Internal("no fold".into())) };
+        let mut targets = fold.key_nodes.clone();
+        targets.extend(&fold.args);
+        targets.extend(&fold.filters);
+        // SAFETY: the query that was described is alive, and the targets are expressions of it.
+        let terms = unsafe { weighted(self.described, &targets, &BTreeSet::from([self.relid]), &|_, _| true)? };
+        Ok(terms.map(facts))
+    }
+
+    fn added(&mut self) -> Result<std::result::Result<Weighted, Reason>> {
+        // SAFETY: the expanded query is alive.
+        let terms = unsafe { bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum)? };
+        Ok(terms.map(facts))
+    }
+}
+
+fn facts(terms: delta::Terms) -> Weighted {
+    Weighted { flips: !terms.flips.is_empty(), alone: terms.alone, anchored: !terms.anchors.is_empty() }
 }
 
 /// The weighted rows by which the described query changes: linear terms, or now minus before.
@@ -300,33 +283,6 @@ pub unsafe fn bag_terms(
         }
         Ok(Ok(all))
     }
-}
-
-/// Makes a decision `strategy` (fold or delta) when the weighted rows by which the query changes can be told. Returns
-/// whether that takes the keys of base relations.
-fn consider(
-    terms: std::result::Result<delta::Terms, Reason>,
-    strategy: Strategy,
-    usage: &relations::Use,
-    decision: &mut Decision,
-) -> Result<bool> {
-    let fallback = if decision.strategy == Strategy::Keyed { Strategy::Keyed } else { Strategy::Full };
-    match terms {
-        Ok(terms) => {
-            let alone = usage.times > 1 || terms.alone;
-            let reason = match (strategy, terms.flips.is_empty()) {
-                (Strategy::Fold, true) => Reason::TakenIn,
-                (Strategy::Fold, false) => Reason::AffectedTakenIn,
-                (_, true) => Reason::Added,
-                (_, false) => Reason::AffectedAdded,
-            };
-            let sharing = if alone { Sharing::Alone } else { Sharing::ByKey };
-            *decision = Decision { strategy, sharing, reason: reason.into(), fallback };
-            return Ok(!terms.anchors.is_empty());
-        }
-        Err(why) => decision.reason.no_better = Some(why),
-    }
-    Ok(false)
 }
 
 unsafe fn key_columns(

@@ -28,7 +28,7 @@ pub fn decisions(oid: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
         }
         for (base, inner) in decisions(source)? {
             ways.entry(base).or_default().insert(*relid);
-            let worse = if rank(&inner) >= rank(decision) { inner } else { *decision };
+            let worse = if inner.strategy >= decision.strategy { inner } else { *decision };
             add(&mut out, base, worse);
         }
     }
@@ -51,19 +51,10 @@ fn together(tview: &Tview, rel: &Relation, sources: &BTreeSet<u32>) -> Result<bo
         || (tview.is_keyed(sources) && tview.sql(rel, sources)?.is_some()))
 }
 
-fn rank(d: &Decision) -> u8 {
-    match d.strategy {
-        Strategy::Fold => 0,
-        Strategy::Delta => 1,
-        Strategy::Keyed => 2,
-        Strategy::Full => 3,
-    }
-}
-
 /// Keeps the most expensive decision for a relation.
 pub fn add(out: &mut BTreeMap<u32, Decision>, relid: u32, decision: Decision) {
     match out.get(&relid) {
-        Some(known) if rank(known) >= rank(&decision) => {}
+        Some(known) if known.strategy >= decision.strategy => {}
         _ => {
             out.insert(relid, decision);
         }

@@ -209,7 +209,7 @@ impl Tview {
 
     /// Whether some changes are added to what is stored, which must then be right to the row.
     pub fn adds_changes(&self) -> bool {
-        self.decisions.values().any(|d| matches!(d.strategy, Strategy::Fold | Strategy::Delta))
+        self.decisions.values().any(Decision::adds)
     }
 
     /// Whether change rows lead to keys through rows beside them.
@@ -224,8 +224,7 @@ impl Tview {
 
     /// Whether the rows that changes of these relations can affect are known by key.
     pub fn is_keyed(&self, changed: &BTreeSet<u32>) -> bool {
-        let keyed = |d: &Decision| d.strategy == Strategy::Keyed || d.fallback == Strategy::Keyed;
-        self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| keyed(&self.decisions[r]))
+        self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| self.decisions[r].is_keyed())
     }
 
     /// The kept plan for `sql`. Each size has plans of its own, those for few rows made under other settings.
