@@ -12,6 +12,7 @@ pub mod delta;
 pub mod fd;
 pub mod graph;
 pub mod key;
+pub mod locks;
 pub mod meetings;
 pub mod model;
 pub mod null_extension;

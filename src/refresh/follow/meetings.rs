@@ -18,6 +18,7 @@ use crate::refresh::follow::locks;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tviews_core::locks::{Meetings, Touched, is_worth_counting, meet};
 
 /// What changed rows have on one side of a pair.
 enum Values {
@@ -34,26 +35,26 @@ impl Job<'_> {
         };
         locks::incremental(self.tview);
         let mut left = guc::LOCK_ESCALATION.get() as usize;
-        let mut met = BTreeSet::new();
+        let mut met = Meetings::new();
         for (number, pair) in (0u32..).zip(pairs) {
-            for side in 0..2 {
+            let mut touched = [Touched::Nothing; 2];
+            for (side, touched) in touched.iter_mut().enumerate() {
                 if !self.changed.contains(&pair.sides[side]) {
                     continue;
                 }
                 let values = if pair.equal.is_empty() { Values::Many } else { self.values(number, pair, side, left)? };
-                match values {
+                *touched = match values {
                     Values::Few(hashes) => {
-                        locks::side(self.tview, number, side, false);
                         left -= hashes.len();
-                        met.extend(hashes.into_iter().map(|hash| (hash, side)));
+                        hashes.into_iter().for_each(|hash| meet(&mut met, hash, side));
+                        Touched::Values
                     }
-                    Values::Many => locks::side(self.tview, number, side, true),
-                }
+                    Values::Many => Touched::Whole,
+                };
             }
+            locks::sides(self.tview, number, touched);
         }
-        for (hash, side) in met {
-            locks::meeting(self.tview, hash, side, &|hash| self.words_of_meeting(pairs, hash, side));
-        }
+        locks::meetings(self.tview, &met, &|hash, side| self.words_of_meeting(pairs, hash, side));
         Ok(())
     }
 
@@ -61,8 +62,8 @@ impl Job<'_> {
     fn values(&self, number: u32, pair: &Pair, side: usize, most: usize) -> Result<Values> {
         let relid = pair.sides[side];
         let sets = self.changes.get(&relid).map(Vec::as_slice).unwrap_or_default();
-        // Beyond that the distinct values are not worth counting.
-        if sets.iter().any(|s| s.is_everything()) || sets.iter().map(|s| s.len()).sum::<usize>() > 16 * most.max(1) {
+        let rows = sets.iter().map(|s| s.len()).sum();
+        if sets.iter().any(|s| s.is_everything()) || !is_worth_counting(rows, most) {
             return Ok(Values::Many);
         }
         let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else {

@@ -1,0 +1,348 @@
+//! The lock plan: what a flush of one TVIEW locks, in which mode, in which order.
+//!
+//! Two modes say what a writer did with something: ROW EXCLUSIVE "I changed rows of it", SHARE "I computed rows from it". They conflict with
+//! each other but not with themselves. Who did both takes SHARE ROW EXCLUSIVE, at once: a second mode on something that two writers have in
+//! the first one would be waited for by both. EXCLUSIVE is for what only one may have.
+//!
+//! | what | who locks it |
+//! |---|---|
+//! | relation | all that recompute the query; where a relation is read twice, or nothing is known about how relations meet, all writers |
+//! | query | instead of the relations: one side has those who recompute it, the other one those who do not |
+//! | side of a pair of relations | instead of the relations: with too many values or none to tell, who changed it; and who changed the other one |
+//! | meeting | a value by which rows of a pair meet: who changed rows with it, on one side, on the other, on both |
+//! | values | by which change rows find their partners, each by one writer at a time, or all of them |
+//! | keys | of rows that are written, each by one writer at a time, or all of them |
+//!
+//! Two writers that change different relations see each other, or do not meet; two that change one relation lock what they both write to.
+//!
+//! Invariant: what a flush locks ascends in the order of `What`, each once, so writers that lock nothing else do not wait for each other in a
+//! circle. (A flush that finds no other way starts again with the whole query; a gate that is held alone is passed again.)
+//! Called by the extension's `refresh::locks`, which has the server's locks, and by `refresh::meetings`.
+
+use crate::strategy::{Decision, Sharing};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What can be locked of a TVIEW, in the order in which it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    Relation(u32),
+    Query,
+    /// Twice the number of a pair, and one more for its second side.
+    Side(u32),
+    Meeting(u32),
+    /// In front of all values.
+    Values,
+    Value(u32),
+    /// In front of all keys.
+    Keys,
+    Key(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    RowExclusive,
+    Share,
+    ShareRowExclusive,
+    Exclusive,
+}
+
+impl Mode {
+    /// As for the server's modes of these names.
+    pub fn conflicts(self, other: Mode) -> bool {
+        !matches!((self, other), (Mode::RowExclusive, Mode::RowExclusive) | (Mode::Share, Mode::Share))
+    }
+
+    /// The mode that conflicts with whatever one of the two does.
+    pub fn and(self, other: Mode) -> Mode {
+        match (self, other) {
+            (Mode::Exclusive, _) | (_, Mode::Exclusive) => Mode::Exclusive,
+            (a, b) if a == b => a,
+            _ => Mode::ShareRowExclusive,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    pub what: What,
+    pub mode: Mode,
+}
+
+impl Lock {
+    pub const ALL_VALUES: Lock = Lock { what: What::Values, mode: Mode::Exclusive };
+    pub const ALL_KEYS: Lock = Lock { what: What::Keys, mode: Mode::Exclusive };
+    /// Keeps those out who recompute everything, where pairs of relations are locked.
+    pub const INCREMENTAL: Lock = Lock { what: What::Query, mode: Mode::RowExclusive };
+}
+
+pub type Decisions = BTreeMap<u32, Decision>;
+
+/// Locks for recomputing everything; `paired`: others lock pairs of relations.
+pub fn whole(decisions: &Decisions, changed: &BTreeSet<u32>, paired: bool, mut lock: impl FnMut(Lock)) {
+    for relid in decisions.keys() {
+        let mode = if changed.contains(relid) { Mode::ShareRowExclusive } else { Mode::Share };
+        lock(Lock { what: What::Relation(*relid), mode });
+    }
+    if paired {
+        lock(Lock { what: What::Query, mode: Mode::Exclusive });
+    }
+    lock(Lock::ALL_VALUES);
+    lock(Lock::ALL_KEYS);
+}
+
+/// Locks for following changes, where relations are locked.
+pub fn relations(decisions: &Decisions, changed: &BTreeSet<u32>, mut lock: impl FnMut(Lock)) {
+    for (relid, decision) in decisions {
+        let mode = if !changed.contains(relid) {
+            Mode::Share
+        } else if changed.len() > 1 || decision.sharing == Sharing::Alone {
+            // It is both changed and computed from.
+            Mode::ShareRowExclusive
+        } else {
+            Mode::RowExclusive
+        };
+        lock(Lock { what: What::Relation(*relid), mode });
+    }
+}
+
+/// What a writer has changed on one side of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    Nothing,
+    /// Rows whose values are locked.
+    Values,
+    /// Rows whose values are not known, or too many.
+    Whole,
+}
+
+/// Locks the sides of a pair: who changed one computes from the other one, and says so, for writers of the whole of it.
+pub fn sides(pair: u32, touched: [Touched; 2], mut lock: impl FnMut(Lock)) {
+    for side in 0..2 {
+        let changed = (touched[side] == Touched::Whole).then_some(Mode::RowExclusive);
+        let computed = (touched[1 - side] != Touched::Nothing).then_some(Mode::Share);
+        let mode = match (changed, computed) {
+            (Some(a), Some(b)) => Some(a.and(b)),
+            (one, other) => one.or(other),
+        };
+        if let Some(mode) = mode {
+            lock(Lock { what: What::Side(2 * pair + side as u32), mode });
+        }
+    }
+}
+
+/// Modes by value, as hashes.
+pub type Meetings = BTreeMap<u32, Mode>;
+
+/// Adds a value of rows that were changed on one side of a pair.
+pub fn meet(meetings: &mut Meetings, hash: u32, side: usize) {
+    let own = if side == 0 { Mode::RowExclusive } else { Mode::Share };
+    meetings.entry(hash).and_modify(|mode| *mode = mode.and(own)).or_insert(own);
+}
+
+/// A side whose mode says that rows of it were changed.
+pub fn side_of(mode: Mode) -> usize {
+    usize::from(mode == Mode::Share)
+}
+
+/// Whether so many changed rows are worth looking for their values when so many values are locked one by one.
+pub fn is_worth_counting(rows: usize, most: usize) -> bool {
+    rows <= 16 * most.max(1)
+}
+
+/// Whether a flush of these changes has to lock the keys of the rows that it recomputes.
+pub fn needs_keys(decisions: &Decisions, changed: &BTreeSet<u32>) -> bool {
+    changed.iter().any(|r| decisions[r].sharing == Sharing::ByKey)
+}
+
+/// Adds a hash of what will be locked. More than would be locked one by one are not remembered.
+pub fn note(hashes: &mut BTreeSet<u32>, hash: u32, most: usize) {
+    if hashes.len() <= most {
+        hashes.insert(hash);
+    }
+}
+
+/// Locks values one by one, or all of them when there are more than `most`.
+pub fn values(hashes: &BTreeSet<u32>, most: usize, lock: impl FnMut(Lock)) {
+    one_by_one(hashes, most, Lock::ALL_VALUES, What::Value, lock);
+}
+
+/// Locks keys one by one, or all of them when there are more than `most`.
+pub fn keys(hashes: &BTreeSet<u32>, most: usize, lock: impl FnMut(Lock)) {
+    one_by_one(hashes, most, Lock::ALL_KEYS, What::Key, lock);
+}
+
+fn one_by_one(hashes: &BTreeSet<u32>, most: usize, all: Lock, one: fn(u32) -> What, mut lock: impl FnMut(Lock)) {
+    if hashes.len() > most {
+        return lock(all);
+    }
+    lock(Lock { what: all.what, mode: Mode::RowExclusive });
+    hashes.iter().for_each(|hash| lock(Lock { what: one(*hash), mode: Mode::Exclusive }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+    use crate::strategy::Strategy;
+    use Touched::{Nothing, Values, Whole};
+
+    const RELATIONS: [u32; 3] = [11, 12, 13];
+    const PAIRS: [[usize; 2]; 3] = [[0, 1], [0, 2], [1, 2]];
+    const MODES: [Mode; 4] = [Mode::RowExclusive, Mode::Share, Mode::ShareRowExclusive, Mode::Exclusive];
+    const MOST: usize = 2;
+
+    fn decisions(sharing: [Sharing; 3]) -> Decisions {
+        let decision = |sharing| Decision {
+            strategy: Strategy::Keyed,
+            sharing,
+            reason: Reason::RowsRecomputed.into(),
+            fallback: Strategy::Keyed,
+        };
+        RELATIONS.into_iter().zip(sharing.map(decision)).collect()
+    }
+
+    fn subsets() -> Vec<BTreeSet<u32>> {
+        (0..8).map(|bits| (0..3).filter(|i| bits & (1 << i) != 0).map(|i| RELATIONS[i]).collect()).collect()
+    }
+
+    /// A plan; what it locks ascends.
+    fn plan(f: impl FnOnce(&mut dyn FnMut(Lock))) -> Vec<Lock> {
+        let mut all: Vec<Lock> = Vec::new();
+        f(&mut |lock| all.push(lock));
+        assert!(all.windows(2).all(|two| two[0].what < two[1].what), "{all:?}");
+        all
+    }
+
+    fn conflict(a: &[Lock], b: &[Lock]) -> bool {
+        a.iter().any(|x| b.iter().any(|y| x.what == y.what && x.mode.conflicts(y.mode)))
+    }
+
+    /// What a writer has changed of each relation: the values of all of its columns, or more than are counted.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Writer([Option<Option<BTreeSet<u32>>>; 3]);
+
+    impl Writer {
+        fn all() -> Vec<Writer> {
+            let sets = [vec![1], vec![2], vec![1, 2]].map(|values| Some(Some(BTreeSet::from_iter(values))));
+            let of: Vec<_> = [None, Some(None)].into_iter().chain(sets).collect();
+            let mut out = Vec::new();
+            for a in &of {
+                for b in &of {
+                    for c in &of {
+                        out.push(Writer([a.clone(), b.clone(), c.clone()]));
+                    }
+                }
+            }
+            out.retain(|w| w.0.iter().any(Option::is_some));
+            out
+        }
+
+        /// Instead of relations.
+        fn paired(&self) -> Vec<Lock> {
+            plan(|mut lock| {
+                lock(Lock::INCREMENTAL);
+                let mut met = Meetings::new();
+                for (number, pair) in (0..).zip(PAIRS) {
+                    let touched = pair.map(|r| match &self.0[r] {
+                        None => Nothing,
+                        Some(None) => Whole,
+                        Some(Some(_)) => Values,
+                    });
+                    sides(number, touched, &mut lock);
+                    for (side, r) in pair.into_iter().enumerate() {
+                        let values = self.0[r].iter().flatten().flatten();
+                        values.for_each(|value| meet(&mut met, 8 * number + value, side));
+                    }
+                }
+                met.into_iter().for_each(|(hash, mode)| lock(Lock { what: What::Meeting(hash), mode }));
+            })
+        }
+
+        /// Whether rows of different relations that the two have changed can be parts of one row.
+        fn meets(&self, other: &Writer) -> bool {
+            let both = |a: usize, b: usize| match (&self.0[a], &other.0[b]) {
+                (Some(Some(x)), Some(Some(y))) => !x.is_disjoint(y),
+                (Some(_), Some(_)) => true,
+                _ => false,
+            };
+            PAIRS.iter().any(|[a, b]| both(*a, *b) || both(*b, *a))
+        }
+
+        fn changed(&self) -> BTreeSet<u32> {
+            (0..3).filter(|r| self.0[*r].is_some()).map(|r| RELATIONS[r]).collect()
+        }
+    }
+
+    /// All writers of three relations, by values that they meet by.
+    #[test]
+    fn writers_conflict_where_they_meet_and_nowhere_else() {
+        let decisions = decisions([Sharing::ByKey; 3]);
+        let writers: Vec<(Writer, Vec<Lock>)> = Writer::all().into_iter().map(|w| (w.clone(), w.paired())).collect();
+        for (a, locks) in &writers {
+            for (b, others) in &writers {
+                assert_eq!(conflict(locks, others), a.meets(b), "{a:?} {b:?}");
+            }
+            let all = plan(|lock| whole(&decisions, &a.changed(), true, lock));
+            assert!(conflict(locks, &all) && conflict(&all, &all), "who recomputes the query excludes all others");
+        }
+    }
+
+    /// All writers of three relations, by relation.
+    #[test]
+    fn writers_of_one_relation_go_side_by_side_unless_it_is_read_twice() {
+        use Sharing::{Alone, ByKey, Free};
+        for sharing in [Free, ByKey, Alone]
+            .into_iter()
+            .flat_map(|a| [Free, ByKey, Alone].into_iter().flat_map(move |b| [Free, ByKey, Alone].map(|c| [a, b, c])))
+        {
+            let decisions = decisions(sharing);
+            for mine in subsets().into_iter().filter(|s| !s.is_empty()) {
+                let locks = plan(|lock| relations(&decisions, &mine, lock));
+                for theirs in subsets().into_iter().filter(|s| !s.is_empty()) {
+                    let others = plan(|lock| relations(&decisions, &theirs, lock));
+                    let one = mine == theirs && mine.len() == 1 && mine.iter().all(|r| decisions[r].sharing != Alone);
+                    assert_eq!(conflict(&locks, &others), !one, "{sharing:?} {mine:?} {theirs:?}");
+                    let all = plan(|lock| whole(&decisions, &theirs, false, lock));
+                    assert!(conflict(&locks, &all), "{mine:?} {theirs:?}");
+                }
+                let by_key = mine.iter().any(|r| decisions[r].sharing == ByKey);
+                assert_eq!(needs_keys(&decisions, &mine), by_key);
+            }
+        }
+    }
+
+    /// All sets of four values, for values and for keys.
+    #[test]
+    fn equal_values_are_locked_by_one_writer_at_a_time() {
+        let sets = || (0..16u32).map(|bits| (0..4).filter(move |i| bits & (1 << i) != 0).collect::<Vec<u32>>());
+        let noted = |all: &[u32]| {
+            let mut hashes = BTreeSet::new();
+            all.iter().for_each(|hash| note(&mut hashes, *hash, MOST));
+            hashes
+        };
+        for mine in sets() {
+            for theirs in sets() {
+                let meet = mine.iter().any(|v| theirs.contains(v));
+                let many = mine.len() > MOST || theirs.len() > MOST;
+                let of_values = |hashes: &[u32]| plan(|lock| values(&noted(hashes), MOST, lock));
+                let of_keys = |hashes: &[u32]| plan(|lock| keys(&noted(hashes), MOST, lock));
+                assert_eq!(conflict(&of_values(&mine), &of_values(&theirs)), meet || many, "{mine:?} {theirs:?}");
+                assert_eq!(conflict(&of_keys(&mine), &of_keys(&theirs)), meet || many, "{mine:?} {theirs:?}");
+                assert!(!conflict(&of_keys(&mine), &of_values(&mine)));
+            }
+        }
+    }
+
+    #[test]
+    fn together_modes_conflict_with_what_one_of_them_does() {
+        for a in MODES {
+            for b in MODES {
+                assert_eq!(a.conflicts(b), b.conflicts(a));
+                for other in MODES {
+                    assert_eq!(a.and(b).conflicts(other), a.conflicts(other) || b.conflicts(other));
+                }
+            }
+            assert_eq!(a.and(a), a);
+        }
+    }
+}
