@@ -15,6 +15,7 @@ pub mod key;
 pub mod locks;
 pub mod meetings;
 pub mod model;
+pub mod moments;
 pub mod null_extension;
 pub mod queue;
 pub mod reason;

@@ -4,19 +4,16 @@
 //! is the state that its change sets start from. A flush before a read is about some TVIEWs only, so each has a command of its own. A flush of
 //! a TVIEW is one of all TVIEWs below it: what they have written since is not in that snapshot either, and is in the change sets that
 //! they have left for it. Rolling back a sub-transaction undoes its flushes too, so what is remembered follows the sub-transactions.
-//! Invariant: `first(t)` is the first command that is not in TVIEW t, in the live sub-transactions.
+//! Invariant: `first(t)` is the first command that is not in TVIEW t, in the live sub-transactions (tviews_core::moments).
 
 use crate::pg::fault::{self, Fault};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use tviews_core::by_subxact::BySubxact;
-
-/// Instead of a TVIEW: each of them.
-const ALL: u32 = 0;
+use tviews_core::moments::Moments;
 
 thread_local! {
-    static BASES: RefCell<BySubxact<(u32, pg_sys::CommandId)>> = const { RefCell::new(BySubxact::new()) };
+    static BASES: RefCell<Moments<pg_sys::CommandId>> = const { RefCell::new(Moments::new()) };
 }
 
 /// These TVIEWs are exact now, or all of them.
@@ -26,32 +23,14 @@ pub fn set(tviews: Option<&BTreeSet<u32>>) {
         pg_sys::CommandCounterIncrement();
         (pg_sys::GetCurrentTransactionNestLevel() as u32, pg_sys::GetCurrentCommandId(true))
     };
-    BASES.with(|b| {
-        let mut bases = b.borrow_mut();
-        match tviews {
-            Some(tviews) => tviews.iter().for_each(|t| bases.push(level, (*t, command))),
-            None => bases.push(level, (ALL, command)),
-        }
-        forget(&mut bases);
-    });
-}
-
-/// Leaves out what a newer one of the same level makes useless.
-fn forget(bases: &mut BySubxact<(u32, pg_sys::CommandId)>) {
-    let (mut of_level, mut newer) = (0, BTreeSet::new());
-    let mut needed = Vec::new();
-    for (level, (tview, _)) in bases.iter().rev() {
-        if level != of_level {
-            (of_level, newer) = (level, BTreeSet::new());
-        }
-        needed.push(!newer.contains(&ALL) && newer.insert(*tview));
-    }
-    bases.retain(|_, _| needed.pop() == Some(true));
+    BASES.with(|b| b.borrow_mut().set(level, tviews, command));
 }
 
 pub fn first(tview: pg_sys::Oid) -> pg_sys::CommandId {
-    let of = |t: u32| t == ALL || t == tview.to_u32() || fault::on(Fault::OneMoment);
-    BASES.with(|b| b.borrow().iter().rev().find(|(_, (t, _))| of(*t)).map_or(0, |(_, (_, command))| *command))
+    let of = |bases: &Moments<_>| {
+        if fault::on(Fault::OneMoment) { bases.last() } else { bases.first(tview.to_u32()) }
+    };
+    BASES.with(|b| of(&b.borrow())).unwrap_or(0)
 }
 
 /// Sub-transaction callbacks, see xact.rs.
@@ -60,7 +39,7 @@ pub fn sub_commit(level: u32) {
 }
 
 pub fn sub_abort(level: u32) {
-    BASES.with(|b| b.borrow_mut().abort(level, drop));
+    BASES.with(|b| b.borrow_mut().abort(level));
 }
 
 pub fn reset() {
