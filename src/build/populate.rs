@@ -18,12 +18,12 @@ use crate::pg::{ext, guc, name};
 use crate::refresh::flush::lost::recover;
 use crate::refresh::flush::{Moment, flush};
 use crate::refresh::follow::base;
-use crate::refresh::plan::size::Size;
 use crate::refresh::plan::tview::{self, Tview};
 use crate::refresh::plan::{decide, graph, privileges, summary};
 use crate::tam::bulk::BulkWriter;
 use crate::tam::{state, storage};
 use pgrx::pg_sys;
+use tviews_core::choice::Size;
 use tviews_core::strategy::Strategy;
 
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.

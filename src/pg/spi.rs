@@ -12,6 +12,7 @@ use super::{ending, list, original};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use std::rc::Rc;
+use tviews_core::choice;
 
 /// The functions that run users' expressions, called through `original::keep`.
 mod raw {
@@ -110,14 +111,9 @@ fn c_text(sql: &str) -> Result<CString> {
     CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))
 }
 
-/// A row that is handed over costs about as much as five that pass through a node of a plan (cpu_tuple_cost).
-const HANDLING: f64 = 0.05;
-
 /// The planner's estimate for a plan.
 pub struct Cost {
-    pub total: f64,
-    /// What the caller does with the rows that come out, in the same units.
-    pub handling: f64,
+    pub estimate: choice::Cost,
     /// Whether the plan has to do what settings have switched off, such as a sequential scan.
     pub forced: bool,
 }
@@ -128,7 +124,7 @@ impl Cost {
         let forced = tree.disabled_nodes > 0;
         #[cfg(not(feature = "pg18"))]
         let forced = tree.total_cost >= 1.0e10;
-        Cost { total: tree.total_cost, handling: HANDLING * tree.plan_rows, forced }
+        Cost { estimate: choice::Cost::of(tree.total_cost, tree.plan_rows), forced }
     }
 }
 

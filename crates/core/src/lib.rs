@@ -7,6 +7,7 @@
 
 pub mod anchor;
 pub mod by_subxact;
+pub mod choice;
 pub mod decide;
 pub mod delta;
 pub mod fd;

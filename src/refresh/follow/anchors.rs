@@ -14,9 +14,9 @@ use crate::pg::values::hash_value;
 use crate::queue::changes::ChangeSet;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
-use crate::refresh::plan::size::Size;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
+use tviews_core::choice::Size;
 
 /// What was found; it is offered to the SQL of the flush while this lives.
 #[derive(Default)]

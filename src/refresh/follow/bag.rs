@@ -22,9 +22,9 @@ use crate::refresh::follow::locks;
 use crate::refresh::follow::plain::{self, Form};
 use crate::refresh::follow::rows::{Places, pack};
 use crate::refresh::plan::bag::BagSql;
-use crate::refresh::plan::size::Size;
 use pgrx::{FromDatum, pg_sys};
 use std::collections::{BTreeSet, HashSet};
+use tviews_core::choice::Size;
 
 impl Job<'_> {
     pub fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::pg::spi::Session;
 use crate::refresh::follow::difference::{Difference, each_stored};
 use crate::refresh::follow::job::{self, Job};
 use crate::refresh::follow::rows::Filled;
-use crate::refresh::plan::size::Size;
+use tviews_core::choice::Size;
 
 impl Job<'_> {
     pub fn full(&mut self) -> Result<()> {

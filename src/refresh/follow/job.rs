@@ -6,12 +6,12 @@ use crate::pg::snapshot::Active;
 use crate::pg::{guc, memory};
 use crate::queue::changes::ChangeSet;
 use crate::refresh::follow::base;
-use crate::refresh::plan::size::Size;
 use crate::refresh::plan::tview::Tview;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::rc::Rc;
+use tviews_core::choice::{self, Size};
 
 /// The maintenance of one TVIEW in one flush.
 pub struct Job<'a> {
@@ -52,8 +52,7 @@ impl Job<'_> {
 
 /// Whether so many changed rows or keys are more than recomputing everything is worth.
 pub fn is_large(rel: &Relation, rows: usize) -> bool {
-    let threshold = guc::FULL_REFRESH_THRESHOLD.get() * f64::from(rel.class().reltuples.max(0.0));
-    !guc::never_whole() && rows > 1000 && rows as f64 > threshold
+    !guc::never_whole() && choice::is_large(rows, rel.class().reltuples, guc::FULL_REFRESH_THRESHOLD.get())
 }
 
 thread_local! {

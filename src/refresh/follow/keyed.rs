@@ -19,9 +19,9 @@ use crate::refresh::follow::keyed::values::hash_value;
 use crate::refresh::follow::rows::Filled;
 use crate::refresh::follow::{locks, provisional};
 use crate::refresh::plan::keyed::KeyedSql;
-use crate::refresh::plan::size::Size;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
+use tviews_core::choice::Size;
 use tviews_core::queue::Absorb;
 
 impl Job<'_> {

@@ -15,11 +15,11 @@ use crate::refresh::follow::locks;
 use crate::refresh::plan::bag::BagSql;
 use crate::refresh::plan::fold::FoldSql;
 use crate::refresh::plan::keyed::KeyedSql;
-use crate::refresh::plan::size::Size;
 use crate::refresh::plan::tview::Tview;
 use pgrx::FromDatum;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tviews_core::choice::Size;
 
 /// What can be followed; nothing: everything is recomputed.
 #[derive(Default)]

@@ -7,11 +7,11 @@ use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::texts::Texts;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
-use crate::refresh::plan::size::Size;
 use crate::refresh::plan::tview::{self, Tview, maintained};
 use crate::refresh::plan::{decide, sql};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tviews_core::choice::Size;
 
 /// Texts of a fold for one set of changed relations.
 pub struct FoldSql {

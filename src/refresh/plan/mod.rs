@@ -7,7 +7,6 @@ pub mod graph;
 pub mod keyed;
 pub mod lookup;
 pub mod privileges;
-pub mod size;
 pub mod sql;
 pub mod summary;
 pub mod tview;

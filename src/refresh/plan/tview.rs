@@ -16,7 +16,6 @@ use crate::pg::pinned::Pinned;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::spi::{Plan, Session};
 use crate::refresh::plan::decide::decide;
-use crate::refresh::plan::size::{SIZES, Size};
 use crate::refresh::plan::{bag, fold, keyed};
 use crate::tam;
 use pgrx::pg_sys;
@@ -24,6 +23,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::rc::Rc;
+use tviews_core::choice::Size;
 use tviews_core::model::Shape;
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
@@ -72,7 +72,7 @@ pub struct Tview {
     pub search_path: CString,
     /// What the SQL may call.
     pub callees: Rc<Callees>,
-    plans: [RefCell<HashMap<String, Rc<Plan>>>; 2 * SIZES],
+    plans: [RefCell<HashMap<String, Rc<Plan>>>; Size::COUNT],
     pub approximate: bool,
     /// How groups are folded, when some change is.
     pub fold: Option<Fold>,
@@ -229,7 +229,7 @@ impl Tview {
 
     /// The kept plan for `sql`. Each size has plans of its own, those for few rows made under other settings.
     pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
-        let plans = &self.plans[size.0];
+        let plans = &self.plans[size.number()];
         if let Some(plan) = plans.borrow().get(sql) {
             return Ok(Rc::clone(plan));
         }

@@ -26,10 +26,10 @@ use crate::refresh::follow::locks;
 use crate::refresh::follow::rows::Filled;
 use crate::refresh::plan::fold::FoldSql;
 use crate::refresh::plan::keyed::KeyedSql;
-use crate::refresh::plan::size::Size;
 use group::Groups;
 use output::Outputs;
 use pgrx::{IntoDatum, pg_sys};
+use tviews_core::choice::Size;
 
 /// After how many rows memory is looked at.
 const LOOK: usize = 256;

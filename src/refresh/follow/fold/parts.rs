@@ -17,9 +17,9 @@ use crate::refresh::follow::locks;
 use crate::refresh::follow::rows::Rows;
 use crate::refresh::plan::fold::FoldSql;
 use crate::refresh::plan::keyed::KeyedSql;
-use crate::refresh::plan::size::Size;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::BTreeSet;
+use tviews_core::choice::Size;
 
 /// How many parts there are of more rows than memory holds.
 pub const MANY: usize = 64;
