@@ -6,6 +6,7 @@
 //! Invariant: the position is cleared whenever a frame is pushed and when it is used; the name when its flush is over,
 //! or when its (sub)transaction has aborted.
 
+use super::tree::Text;
 use super::{name, reserve};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
@@ -36,6 +37,12 @@ pub fn source() -> *const c_char {
         }
     }
     std::ptr::null()
+}
+
+/// The same as a text of the server.
+pub fn source_text() -> Text {
+    // SAFETY: null, or the text of the statement that is executed.
+    unsafe { Text::new(source().cast_mut()) }
 }
 
 type Callback = unsafe extern "C-unwind" fn(*mut c_void);

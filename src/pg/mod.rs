@@ -34,6 +34,7 @@ pub mod started;
 pub mod subtransaction;
 pub mod syscatalog;
 pub mod timeout;
+pub mod tree;
 pub mod tupdesc;
 pub mod values;
 pub mod walk;
