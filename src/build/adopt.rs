@@ -22,8 +22,7 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
     let mut sources = Vec::new();
-    // SAFETY: a private copy of the stored query.
-    unsafe {
+    {
         let _pinned = Pinned::new(owner);
         let expanded = load::expand(maintained(&rel)?)?;
         for (relid, usage) in relations::of(expanded) {
@@ -46,8 +45,7 @@ fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) 
     let keys = {
         let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
         let _pinned = Pinned::new(owner);
-        // SAFETY: the owner and its settings are pinned.
-        unsafe { decide::keys_to_capture(&rel)? }
+        decide::keys_to_capture(&rel)?
     };
     let mut more = false;
     for s in &mut sources {

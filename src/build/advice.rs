@@ -75,27 +75,24 @@ fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), BTreeSet<i16>>) -> Result<
     let tview = tview::of(&rel)?;
     {
         let _pinned = Pinned::new(tview.owner);
-        // SAFETY: a private copy of the query, under pinned settings.
-        unsafe {
-            let expanded = load::expand(maintained(&rel)?)?;
-            let followed = |changed: &u32| tview.decisions.get(changed).is_some_and(|d| d.strategy != Strategy::Full);
-            for Search { changed, searched, columns } in partners::searches(expanded) {
-                if followed(&changed) && !stages::is_stage(Oid::from(searched)) {
-                    for base in bases(changed) {
-                        found.entry((base, searched)).or_insert_with(|| columns.clone());
-                    }
-                }
-            }
-            let key: Vec<usize> = tview.key.iter().flatten().map(|k| k.at).collect();
-            if tview.groups
-                && !key.is_empty()
-                && let Some((searched, columns)) = partners::table_of(expanded, &key)
-                && !stages::is_stage(Oid::from(searched))
-            {
-                let keyed = tview.decisions.iter().filter(|(_, d)| d.strategy == Strategy::Keyed);
-                for base in keyed.flat_map(|(r, _)| bases(*r)) {
+        let expanded = load::expand(maintained(&rel)?)?;
+        let followed = |changed: &u32| tview.decisions.get(changed).is_some_and(|d| d.strategy != Strategy::Full);
+        for Search { changed, searched, columns } in partners::searches(expanded) {
+            if followed(&changed) && !stages::is_stage(Oid::from(searched)) {
+                for base in bases(changed) {
                     found.entry((base, searched)).or_insert_with(|| columns.clone());
                 }
+            }
+        }
+        let key: Vec<usize> = tview.key.iter().flatten().map(|k| k.at).collect();
+        if tview.groups
+            && !key.is_empty()
+            && let Some((searched, columns)) = partners::table_of(expanded, &key)
+            && !stages::is_stage(Oid::from(searched))
+        {
+            let keyed = tview.decisions.iter().filter(|(_, d)| d.strategy == Strategy::Keyed);
+            for base in keyed.flat_map(|(r, _)| bases(*r)) {
+                found.entry((base, searched)).or_insert_with(|| columns.clone());
             }
         }
     }

@@ -7,57 +7,50 @@ use crate::analyze::refuse::{self, bodies};
 use crate::build::stages::{self, Preview};
 use crate::capture::install;
 use crate::catalog::options::Options;
-use crate::pg::callback;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
+use crate::pg::tree::Query;
 use crate::refresh::plan::decide;
 use pgrx::pg_sys;
 
 /// Refuses what cannot be maintained, and what the future owner may not read or capture.
-///
-/// # Safety
-/// `query` is a live tree of the server.
-pub unsafe fn check(query: *mut pg_sys::Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
-    // SAFETY: `query` is a live tree of the server, as the caller promises.
-    unsafe {
-        // The query as written first: it has positions.
-        refuse::check_written(query)?;
-        let expanded = load::expand(query)?;
-        refuse::check(expanded)?;
-        view_owners::check(expanded, owner)?;
-        for relid in relations::of(expanded).keys() {
-            let relid = pg_sys::Oid::from(*relid);
-            if let Err(mut e) = install::check_privilege(relid, owner) {
-                if let Error::Privilege { at, .. } = &mut e {
-                    *at = locate::find(callback::source(), Construct::Relation(relid));
-                }
-                return Err(e);
+pub fn check(query: Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
+    // The query as written first: it has positions.
+    refuse::check_written(query)?;
+    let expanded = load::expand(query)?;
+    refuse::check(expanded)?;
+    view_owners::check(expanded, owner)?;
+    for relid in relations::of(expanded).keys() {
+        let relid = pg_sys::Oid::from(*relid);
+        if let Err(mut e) = install::check_privilege(relid, owner) {
+            if let Error::Privilege { at, .. } = &mut e {
+                *at = locate::find(Construct::Relation(relid));
             }
+            return Err(e);
         }
-        // A dump creates what is not populated before what its functions name.
-        if populate {
-            let pinned = Pinned::new(owner);
-            pinned.search_path(&operators::search_path(expanded));
-            bodies::check(query)?;
-            bodies::check(expanded)?;
-        }
-        Ok(())
     }
+    // A dump creates what is not populated before what its functions name.
+    if populate {
+        let pinned = Pinned::new(owner);
+        pinned.search_path(&operators::search_path(expanded));
+        bodies::check(query)?;
+        bodies::check(expanded)?;
+    }
+    Ok(())
 }
 
 /// Strategies of a query that is not a TVIEW yet; for `tviews.check`.
-pub unsafe fn preview(query: *mut pg_sys::Query) -> Result<Preview> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let user = pg_sys::GetUserId();
-        check(query, user, true)?;
-        let _pinned = Pinned::new(user);
-        if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
-            let decisions = decide::decide(query, &Options::new(), Vec::new())?.decisions;
-            return Ok(Preview { decisions, advice: Vec::new() });
-        }
-        let text = printed::text(load::plain(query))?;
-        let path = operators::search_path(load::expand(query)?);
-        stages::trial(&text, &path, user)
+pub fn preview(query: Query) -> Result<Preview> {
+    // SAFETY: plain getters.
+    let (user, reads_only) = unsafe { (pg_sys::GetUserId(), pg_sys::XactReadOnly || pg_sys::RecoveryInProgress()) };
+    check(query, user, true)?;
+    let _pinned = Pinned::new(user);
+    if reads_only {
+        let decisions = decide::decide(query, &Options::new(), Vec::new())?.decisions;
+        return Ok(Preview { decisions, advice: Vec::new() });
     }
+    let text = printed::text(load::plain(query))?;
+    let path = operators::search_path(load::expand(query)?);
+    // SAFETY: a SELECT whose names are qualified, in a transaction that may write.
+    unsafe { stages::trial(&text, &path, user) }
 }

@@ -92,8 +92,7 @@ fn below(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>>
     if catalog::stages::of(rel.oid()).is_empty() && !catalog::stages::is_stage(rel.oid()) {
         return Ok(None);
     }
-    // SAFETY: a private copy of the stored query; the owner and its settings are pinned.
-    let (order, partitions) = unsafe {
+    let (order, partitions) = {
         let _pinned = Pinned::new(tview.owner);
         let query = maintained(rel)?;
         (order::of(query), order::partitions(query))

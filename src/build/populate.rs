@@ -205,7 +205,7 @@ fn check_bodies(tview: &Tview, rel: &Relation) -> Result<()> {
     let pinned = Pinned::new(tview.owner);
     pinned.search_path(&tview.search_path);
     // SAFETY: a private copy of the stored query; settings and path are those of maintenance.
-    unsafe { bodies::check(load::expand(load::stored(rel)?)?) }
+    bodies::check(load::expand(load::stored(rel)?)?)
 }
 
 fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {

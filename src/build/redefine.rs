@@ -26,10 +26,8 @@ pub fn tviews(affected: impl Fn(&BTreeSet<u32>) -> bool) -> Result<Vec<pg_sys::O
     for oid in all.into_iter().map(pg_sys::Oid::from) {
         let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { continue };
         let _pinned = Pinned::new(rel.class().relowner);
-        // SAFETY: private copies of the stored query, expanded as its owner.
-        let mut names = unsafe { relations::named(load::stored(&rel)?) };
-        // SAFETY: as above.
-        names.extend(unsafe { relations::named(load::expand(load::stored(&rel)?)?) });
+        let mut names = relations::named(load::stored(&rel)?);
+        names.extend(relations::named(load::expand(load::stored(&rel)?)?));
         names.extend(catalog::sources(|s| s.tview == oid).into_iter().map(|s| s.relid.to_u32()));
         if affected(&names) {
             found.push(oid);
@@ -67,8 +65,7 @@ pub fn check(oid: pg_sys::Oid) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(()) };
     let owner = rel.class().relowner;
     let _pinned = Pinned::new(owner);
-    // SAFETY: a private copy of the stored query, expanded as its owner.
-    let checked = unsafe {
+    let checked = {
         let expanded = load::expand(load::stored(&rel)?)?;
         refuse::check(expanded).and_then(|()| view_owners::check(expanded, owner)).and_then(|()| {
             relations::of(expanded)

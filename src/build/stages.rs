@@ -25,17 +25,14 @@ pub fn make(tview: pg_sys::Oid) -> Result<()> {
         let Some(rel) = Relation::open(tview, pg_sys::NoLock) else { return Ok(()) };
         (rel.class().relowner, rel.class().reltablespace)
     };
-    // SAFETY: private copies of the stored query.
-    unsafe {
-        let pinned = Pinned::new(owner);
-        let query = {
-            let Some(rel) = Relation::open(tview, pg_sys::NoLock) else { return Ok(()) };
-            load::expand(load::stored(&rel)?)?
-        };
-        let path = operators::search_path(query);
-        let mut new = New { tview, owner, tablespace, pinned: &pinned, path: &path, number: 0 };
-        split::split(query, &tview::stored_key, &mut new)?;
-    }
+    let pinned = Pinned::new(owner);
+    let query = {
+        let Some(rel) = Relation::open(tview, pg_sys::NoLock) else { return Ok(()) };
+        load::expand(load::stored(&rel)?)?
+    };
+    let path = operators::search_path(query);
+    let mut new = New { tview, owner, tablespace, pinned: &pinned, path: &path, number: 0 };
+    split::split(query, &tview::stored_key, &mut new)?;
     Ok(())
 }
 

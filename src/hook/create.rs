@@ -13,6 +13,7 @@ use crate::catalog::options::{self, Options};
 use crate::hook::call::Call;
 use crate::hook::create::advice::{advise, explain_full};
 use crate::pg::error::{Error, Result};
+use crate::pg::tree::Tree;
 use crate::pg::{ext, guc, list};
 use pgrx::pg_sys::{self};
 use std::ffi::CStr;
@@ -187,7 +188,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
             return Err(Error::unsupported("a TVIEW cannot be made from EXECUTE", -1, "Write the query itself."));
         }
         let query = (*stmt).query.cast::<pg_sys::Query>();
-        check(query, pg_sys::GetUserId(), !(*into).skipData)?;
+        check(Tree::new(query), pg_sys::GetUserId(), !(*into).skipData)?;
         (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
         (*into).viewQuery = ext::copy(query).cast();
         (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());
@@ -199,7 +200,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         if existing() != pg_sys::InvalidOid {
             call.done = true;
             // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
-            for relid in relations::of(load::expand(query)?).into_keys() {
+            for relid in relations::of(load::expand(Tree::new(query))?).into_keys() {
                 pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
             }
             let existing = named::hold(existing, named::Lock::WithSources);

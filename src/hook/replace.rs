@@ -3,7 +3,7 @@
 //! Invariant: the columns that are there keep number, name, type and collation, as those of a view do (commands/view.c, checkViewColumns); further
 //! ones come behind them. Indexes, privileges and dependents stay. Called by create.
 
-use crate::analyze::query::tree::outputs;
+use crate::analyze::query::tree::{outputs, type_of};
 use crate::build::adopt::adopt;
 use crate::build::advice::{advise, explain_full};
 use crate::build::{indexes, populate};
@@ -12,12 +12,12 @@ use crate::catalog::{self, options};
 use crate::hook::create::{Planned, report};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{Relation, attname};
+use crate::pg::tree::{TargetEntry, Text, Tree};
 use crate::pg::{ext, list, name};
 use crate::queue;
 use crate::refresh::plan::graph;
 use crate::tam::{self, state};
 use pgrx::pg_sys::{self, Oid};
-use std::ffi::CStr;
 
 pub unsafe fn replace(
     oid: Oid,
@@ -64,19 +64,14 @@ unsafe fn columns(query: *mut pg_sys::Query, into: *mut pg_sys::IntoClause) -> R
     // SAFETY: `query` and `into` are live trees of the server.
     unsafe {
         let given: Vec<*mut pg_sys::String> = list::iter((*into).colNames).collect();
-        let outputs = outputs(query);
+        let outputs = outputs(Tree::new(query));
         if given.len() > outputs.len() {
             return Err(Error::InvalidDefinition("too many column names were specified".into(), None));
         }
-        let column = |(i, target): (usize, *mut pg_sys::TargetEntry)| {
-            let expr = (*target).expr.cast::<pg_sys::Node>();
-            let label = given.get(i).map_or((*target).resname, |n| (**n).sval);
-            state::Column {
-                label: CStr::from_ptr(label).to_owned(),
-                typid: pg_sys::exprType(expr),
-                typmod: pg_sys::exprTypmod(expr),
-                collation: pg_sys::exprCollation(expr),
-            }
+        let column = |(i, target): (usize, TargetEntry)| {
+            let (typid, typmod, collation) = type_of(target.expr());
+            let label = given.get(i).map_or(target.resname(), |n| Text::new((**n).sval)).to_c();
+            state::Column { label, typid, typmod, collation }
         };
         Ok(outputs.into_iter().enumerate().map(column).collect())
     }

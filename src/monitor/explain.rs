@@ -8,6 +8,7 @@ use crate::catalog::stages;
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::pinned::Pinned;
+use crate::pg::tree::Tree;
 use crate::pg::{ext, list, name};
 use crate::refresh::plan::summary;
 use crate::refresh::plan::tview::{self, Tview};
@@ -144,6 +145,6 @@ unsafe fn decide(query: &str) -> Result<Preview> {
             return Err(Error::option("exactly one SELECT is expected", None));
         }
         let analysed = pg_sys::parse_analyze_fixedparams(statement, text, std::ptr::null(), 0, std::ptr::null_mut());
-        check::preview(ext::copy(analysed))
+        check::preview(Tree::new(ext::copy(analysed)))
     }
 }

@@ -6,66 +6,51 @@
 
 use crate::pg::pinned::Other;
 use crate::pg::relation::Relation;
-use crate::pg::walk::{self, Next};
-use crate::pg::{callees, list};
-use pgrx::pg_sys::{self, Node, Oid};
+use crate::pg::tree::walk::{self, Next};
+use crate::pg::tree::{Node, Query, list, server};
+use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
-use std::ffi::CStr;
 
 /// Those of `others` that matter for an expanded query.
-///
-/// # Safety
-/// `query` is valid.
-pub unsafe fn concerned(query: *mut pg_sys::Query, others: Vec<Other>) -> Vec<Other> {
-    // SAFETY: `query` is valid, as the caller promises.
-    unsafe {
-        let mut found = BTreeSet::new();
-        if !others.is_empty() {
-            let mut there_and_back: Vec<*mut Node> = Vec::new();
-            walk::walk(query.cast(), &mut |node| {
-                there_and_back.extend(shown_day(node).into_iter().flatten());
-                if there_and_back.contains(&node) {
-                    return false;
-                }
-                let Some(step) = Step::of(node) else { return false };
-                found.extend(others.iter().filter(|o| step.depends_on(o)).map(|o| o.name));
-                false
-            });
-        }
-        others.into_iter().filter(|o| found.contains(o.name)).collect()
+pub fn concerned(query: Query, others: Vec<Other>) -> Vec<Other> {
+    let mut found = BTreeSet::new();
+    if !others.is_empty() {
+        let mut there_and_back: Vec<Node> = Vec::new();
+        walk::walk(query.cast(), &mut |node| {
+            there_and_back.extend(shown_day(node).into_iter().flatten());
+            if there_and_back.contains(&node) {
+                return false;
+            }
+            let Some(step) = Step::of(node) else { return false };
+            found.extend(others.iter().filter(|o| step.depends_on(o)).map(|o| o.name));
+            false
+        });
     }
+    others.into_iter().filter(|o| found.contains(o.name)).collect()
 }
 
 /// `to_char` of a value without zone makes it one with a zone first, and shows it in the same zone: the call and the cast.
-unsafe fn shown_day(node: *mut Node) -> Option<[*mut Node; 2]> {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        let call = node.cast::<pg_sys::FuncExpr>();
-        if !list::is(node, pg_sys::NodeTag::T_FuncExpr) || (*call).funcid.to_u32() != pg_sys::F_TO_CHAR_TIMESTAMPTZ_TEXT
-        {
-            return None;
-        }
-        let format = list::nth::<Node>((*call).args, 1);
-        let cast = list::nth::<Node>((*call).args, 0);
-        let from_days = [pg_sys::F_TIMESTAMPTZ_DATE, pg_sys::F_TIMESTAMPTZ_TIMESTAMP];
-        let plain = constant(format).is_some_and(|f| !f.to_ascii_uppercase().contains("T") && !f.contains("OF"));
-        let is_cast = list::is(cast, pg_sys::NodeTag::T_FuncExpr)
-            && from_days.contains(&(*cast.cast::<pg_sys::FuncExpr>()).funcid.to_u32());
-        (plain && is_cast).then_some([node, cast])
+fn shown_day(node: Node) -> Option<[Node; 2]> {
+    let call = node.cast::<pg_sys::FuncExpr>();
+    if !list::is(node, pg_sys::NodeTag::T_FuncExpr) || call.funcid().to_u32() != pg_sys::F_TO_CHAR_TIMESTAMPTZ_TEXT {
+        return None;
     }
+    let format = list::nth::<pg_sys::Node>(call.args(), 1);
+    let cast = list::nth::<pg_sys::Node>(call.args(), 0);
+    let from_days = [pg_sys::F_TIMESTAMPTZ_DATE, pg_sys::F_TIMESTAMPTZ_TIMESTAMP];
+    let plain = constant(format).is_some_and(|f| !f.to_ascii_uppercase().contains("T") && !f.contains("OF"));
+    let is_cast = list::is(cast, pg_sys::NodeTag::T_FuncExpr)
+        && from_days.contains(&cast.cast::<pg_sys::FuncExpr>().funcid().to_u32());
+    (plain && is_cast).then_some([node, cast])
 }
 
 /// The value of a constant text.
-unsafe fn constant(node: *mut Node) -> Option<String> {
-    // SAFETY: `node` is a live node of a tree of the server; a text that is not NULL.
-    unsafe {
-        let value = node.cast::<pg_sys::Const>();
-        if !list::is(node, pg_sys::NodeTag::T_Const) || (*value).consttype != pg_sys::TEXTOID || (*value).constisnull {
-            return None;
-        }
-        let text = pg_sys::text_to_cstring((*value).constvalue.cast_mut_ptr());
-        Some(CStr::from_ptr(text).to_string_lossy().into_owned())
+fn constant(node: Node) -> Option<String> {
+    let value = node.cast::<pg_sys::Const>();
+    if !list::is(node, pg_sys::NodeTag::T_Const) || value.consttype() != pg_sys::TEXTOID || value.constisnull() {
+        return None;
     }
+    server::output_of(value)
 }
 
 /// What goes through one expression that is not the same under all settings.
@@ -82,73 +67,64 @@ struct Step {
 }
 
 impl Step {
-    unsafe fn of(node: *mut Node) -> Option<Step> {
-        // SAFETY: `node` is a live node of a tree of the server.
-        unsafe {
-            use pg_sys::NodeTag::*;
-            let function = callees::functions_of(node).into_iter().find(|f| is_stable(*f));
-            let (converts, name) = match ((*node).type_, function) {
-                (T_CoerceViaIO | T_XmlExpr, _) => (true, String::new()),
-                #[cfg(not(feature = "pg15"))]
-                (T_JsonConstructorExpr, _) => (true, String::new()),
-                (_, Some(function)) => (takes_anything(function), name_of(function)),
-                _ => return None,
-            };
-            let mut step = Step {
-                types: BTreeSet::new(),
-                anything: false,
-                result: pg_sys::exprType(node),
-                converts,
-                name,
-                format: None,
-            };
-            step.add_type(step.result, 0);
-            walk::walk_into(node, &mut |part| step.add(part, node));
-            Some(step)
-        }
+    fn of(node: Node) -> Option<Step> {
+        use pg_sys::NodeTag::*;
+        let function = server::functions_of(node).into_iter().find(|f| is_stable(*f));
+        let (converts, name) = match (node.tag(), function) {
+            (T_CoerceViaIO | T_XmlExpr, _) => (true, String::new()),
+            #[cfg(not(feature = "pg15"))]
+            (T_JsonConstructorExpr, _) => (true, String::new()),
+            (_, Some(function)) => (takes_anything(function), name_of(function)),
+            _ => return None,
+        };
+        let mut step = Step {
+            types: BTreeSet::new(),
+            anything: false,
+            result: server::exprType(node),
+            converts,
+            name,
+            format: None,
+        };
+        step.add_type(step.result, 0);
+        walk::walk_into(node, &mut |part| step.add(part, node));
+        Some(step)
     }
 
     /// What is given to the expression itself, through lists and rows.
-    unsafe fn add(&mut self, part: *mut Node, whole: *mut Node) -> Next {
-        // SAFETY: `part` is a live node of a tree of the server.
-        unsafe {
-            use pg_sys::NodeTag::*;
-            if part == whole || matches!((*part).type_, T_List | T_TargetEntry | T_RowExpr | T_NamedArgExpr) {
-                return Next::Below;
-            }
-            if (*part).type_ == T_Query {
-                return Next::Beside;
-            }
-            self.format = constant(part).or(self.format.take());
-            self.add_type(pg_sys::exprType(part), 0);
-            Next::Beside
+    fn add(&mut self, part: Node, whole: Node) -> Next {
+        use pg_sys::NodeTag::*;
+        if part == whole || matches!(part.tag(), T_List | T_TargetEntry | T_RowExpr | T_NamedArgExpr) {
+            return Next::Below;
         }
+        if part.tag() == T_Query {
+            return Next::Beside;
+        }
+        self.format = constant(part).or(self.format.take());
+        self.add_type(server::exprType(part), 0);
+        Next::Beside
     }
 
-    unsafe fn add_type(&mut self, of: Oid, depth: usize) {
-        // SAFETY: look-ups in system caches.
-        unsafe {
-            if of == pg_sys::InvalidOid {
-                return;
-            }
-            let of = pg_sys::getBaseType(of);
-            if of == pg_sys::RECORDOID || depth > 8 {
-                self.anything = true;
-            }
-            if !self.types.insert(of.to_u32()) {
-                return;
-            }
-            self.add_type(pg_sys::get_element_type(of), depth + 1);
-            if pg_sys::type_is_range(of) {
-                self.add_type(pg_sys::get_range_subtype(of), depth + 1);
-            }
-            let relid = pg_sys::get_typ_typrelid(of);
-            if relid != pg_sys::InvalidOid
-                && let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock)
-            {
-                for i in (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped) {
-                    self.add_type(rel.attribute(i).atttypid, depth + 1);
-                }
+    fn add_type(&mut self, of: Oid, depth: usize) {
+        if of == pg_sys::InvalidOid {
+            return;
+        }
+        let of = server::getBaseType(of);
+        if of == pg_sys::RECORDOID || depth > 8 {
+            self.anything = true;
+        }
+        if !self.types.insert(of.to_u32()) {
+            return;
+        }
+        self.add_type(server::get_element_type(of), depth + 1);
+        if server::type_is_range(of) {
+            self.add_type(server::get_range_subtype(of), depth + 1);
+        }
+        let relid = server::get_typ_typrelid(of);
+        if relid != pg_sys::InvalidOid
+            && let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock)
+        {
+            for i in (0..rel.natts()).filter(|i| !rel.attribute(*i).attisdropped) {
+                self.add_type(rel.attribute(i).atttypid, depth + 1);
             }
         }
     }
@@ -187,30 +163,18 @@ impl Step {
 }
 
 fn is_array(of: Oid) -> bool {
-    // SAFETY: a look-up in a system cache.
-    unsafe { pg_sys::get_element_type(of) != pg_sys::InvalidOid }
+    server::get_element_type(of) != pg_sys::InvalidOid
 }
 
-unsafe fn is_stable(function: Oid) -> bool {
-    // SAFETY: a look-up in a system cache.
-    unsafe { pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_STABLE }
+fn is_stable(function: Oid) -> bool {
+    server::func_volatile(function) == pg_sys::PROVOLATILE_STABLE
 }
 
 /// Functions that show whatever they are given, as `format`, `concat`, `to_jsonb` and `||` do.
-unsafe fn takes_anything(function: Oid) -> bool {
-    // SAFETY: look-ups in system caches; the array is the server's copy.
-    unsafe {
-        let mut types: *mut Oid = std::ptr::null_mut();
-        let mut count = 0;
-        pg_sys::get_func_signature(function, &mut types, &mut count);
-        (0..count as usize).any(|i| pg_sys::get_typtype(*types.add(i)) as u8 == pg_sys::TYPTYPE_PSEUDO)
-    }
+fn takes_anything(function: Oid) -> bool {
+    server::get_func_signature(function).into_iter().any(|t| server::get_typtype(t) == pg_sys::TYPTYPE_PSEUDO)
 }
 
-unsafe fn name_of(function: Oid) -> String {
-    // SAFETY: a look-up in a system cache; a C string or null.
-    unsafe {
-        let name = pg_sys::get_func_name(function);
-        if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
-    }
+fn name_of(function: Oid) -> String {
+    server::get_func_name(function).to_string()
 }

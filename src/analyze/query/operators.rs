@@ -5,63 +5,51 @@
 //! operators that the stored query has: pg_catalog first, then the schemas of those operators, and no others (an exact match
 //! of the argument types wins over one in an earlier schema that needs a cast; see pg/callees.rs).
 
-use crate::pg::callees::operators_of;
-use crate::pg::{list, name, walk};
+use crate::pg::name;
+use crate::pg::tree::{Node, Query, list, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 
 /// The search_path for running the SQL of an expanded query.
-///
-/// # Safety
-/// `query` is valid.
-pub unsafe fn search_path(query: *mut pg_sys::Query) -> CString {
-    // SAFETY: `query` is valid, as the caller promises.
-    unsafe {
-        let mut schemas = BTreeSet::new();
-        walk::walk(query.cast(), &mut |node| {
-            for part in without_names(node) {
-                add(part, &mut schemas);
-            }
-            false
-        });
-        let mut path = vec!["pg_catalog".to_string()];
-        path.extend(schemas.iter().filter(|s| *s != "pg_catalog").map(|s| name::ident(s)));
-        path.push("pg_temp".into());
-        CString::new(path.join(", ")).unwrap_or_default()
-    }
+pub fn search_path(query: Query) -> CString {
+    let mut schemas = BTreeSet::new();
+    walk::walk(query.cast(), &mut |node| {
+        for part in without_names(node) {
+            add(part, &mut schemas);
+        }
+        false
+    });
+    let mut path = vec!["pg_catalog".to_string()];
+    path.extend(schemas.iter().filter(|s| *s != "pg_catalog").map(|s| name::ident(s)));
+    path.push("pg_temp".into());
+    CString::new(path.join(", ")).unwrap_or_default()
 }
 
 /// The schemas of the operators that an expression itself is made of; what they are applied to is written by name.
-unsafe fn add(node: *mut pg_sys::Node, schemas: &mut BTreeSet<String>) {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        if list::is(node, pg_sys::NodeTag::T_BoolExpr) {
-            list::iter((*node.cast::<pg_sys::BoolExpr>()).args).for_each(|n| add(n, schemas));
-        } else if !node.is_null() {
-            schemas.extend(operators_of(node).into_iter().filter_map(|op| schema_of(op)));
-        }
+fn add(node: Node, schemas: &mut BTreeSet<String>) {
+    if list::is(node, pg_sys::NodeTag::T_BoolExpr) {
+        list::iter(node.cast::<pg_sys::BoolExpr>().args()).for_each(|n| add(n, schemas));
+    } else if !node.is_null() {
+        schemas.extend(server::operators_of(node).into_iter().filter_map(schema_of));
     }
 }
 
 /// Expressions in which operators are applied that are not written by name where `node` is printed.
-unsafe fn without_names(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::Node> {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        use pg_sys::NodeTag::*;
-        match (*node).type_ {
-            T_DistinctExpr | T_NullIfExpr | T_RowCompareExpr => vec![node],
-            T_SubLink => vec![(*node.cast::<pg_sys::SubLink>()).testexpr],
-            T_CaseExpr if !(*node.cast::<pg_sys::CaseExpr>()).arg.is_null() => {
-                let whens = list::iter::<pg_sys::CaseWhen>((*node.cast::<pg_sys::CaseExpr>()).args);
-                whens.map(|when| (*when).expr.cast()).collect()
-            }
-            _ => Vec::new(),
+fn without_names(node: Node) -> Vec<Node> {
+    use pg_sys::NodeTag::*;
+    match node.tag() {
+        T_DistinctExpr | T_NullIfExpr | T_RowCompareExpr => vec![node],
+        T_SubLink => vec![node.cast::<pg_sys::SubLink>().testexpr()],
+        T_CaseExpr if !node.cast::<pg_sys::CaseExpr>().arg().is_null() => {
+            let whens = list::iter::<pg_sys::CaseWhen>(node.cast::<pg_sys::CaseExpr>().args());
+            whens.map(|when| when.expr()).collect()
         }
+        _ => Vec::new(),
     }
 }
 
-unsafe fn schema_of(op: pg_sys::Oid) -> Option<String> {
+fn schema_of(op: pg_sys::Oid) -> Option<String> {
     // SAFETY: a look-up in the operator cache, whose entry is copied from before it is released.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, pg_sys::Datum::from(op));

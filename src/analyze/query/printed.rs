@@ -10,29 +10,23 @@ use crate::analyze::query::canonical::canonical;
 use crate::analyze::query::operators;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
-use crate::pg::{deparse, ext, list, subtransaction};
-use pgrx::pg_sys;
+use crate::pg::subtransaction;
+use crate::pg::tree::{Query, Text, list, server};
 use std::ffi::CString;
 use tviews_core::reason::Reason;
 
 /// The text of a query, which is left as it is.
-///
-/// # Safety
-/// `query` is valid.
-pub unsafe fn text(query: *mut pg_sys::Query) -> Result<String> {
-    // SAFETY: `query` is valid, as the caller promises.
-    unsafe {
-        let (tree, text) = deparse::printed(query);
-        let refuse = |detail: String| Err(Error::Unwritten { detail, text: text.clone() });
-        let same = match parsed(&text, query)? {
-            Err(message) => return refuse(message),
-            Ok(back) => match (canonical(tree), canonical(back)) {
-                (Some(tree), Some(back)) => pg_sys::equal(tree.cast(), back.cast()),
-                _ => false,
-            },
-        };
-        if same { Ok(text) } else { refuse("It is read as another query.".into()) }
-    }
+pub fn text(query: Query) -> Result<String> {
+    let (tree, text) = server::printed(query);
+    let refuse = |detail: String| Err(Error::Unwritten { detail, text: text.clone() });
+    let same = match parsed(&text, query)? {
+        Err(message) => return refuse(message),
+        Ok(back) => match (canonical(tree), canonical(back)) {
+            (Some(tree), Some(back)) => server::equal(tree.cast(), back.cast()),
+            _ => false,
+        },
+    };
+    if same { Ok(text) } else { refuse("It is read as another query.".into()) }
 }
 
 /// What can be left out when it cannot be written.
@@ -52,21 +46,13 @@ pub fn or_why<T>(result: Result<std::result::Result<T, Reason>>) -> Result<std::
 }
 
 /// The query that a text is read as, or what the parser says.
-unsafe fn parsed(text: &str, of: *mut pg_sys::Query) -> Result<std::result::Result<*mut pg_sys::Query, String>> {
-    // SAFETY: `of` is valid; the tree lives in the current memory context.
-    unsafe {
-        let source = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
-        let source = pg_sys::pstrdup(source.as_ptr());
-        let path = operators::search_path(of);
-        Ok(subtransaction::parse(|| {
-            let _path = Path::new(&path);
-            let raw = pg_sys::raw_parser(source, pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-            // Without the hooks that look at queries of users.
-            let state = pg_sys::make_parsestate(std::ptr::null_mut());
-            (*state).p_sourcetext = source;
-            let query = pg_sys::transformTopLevelStmt(state, list::nth(raw, 0));
-            pg_sys::free_parsestate(state);
-            ext::copy(query)
-        }))
-    }
+fn parsed(text: &str, of: Query) -> Result<std::result::Result<Query, String>> {
+    let source = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
+    let source = Text::of(&source);
+    let path = operators::search_path(of);
+    Ok(subtransaction::parse(|| {
+        let _path = Path::new(&path);
+        // Without the hooks that look at queries of users.
+        server::transform(list::first(server::raw_parser(source)), source, |_| ())
+    }))
 }

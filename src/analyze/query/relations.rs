@@ -5,7 +5,7 @@
 //! are not counted.
 
 use crate::pg::relation::TABLEOID;
-use crate::pg::{ext, list, walk};
+use crate::pg::tree::{Node, Query, RangeTblEntry, list, server, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,185 +35,129 @@ impl Use {
 }
 
 /// Plain relations (every relkind but views) by oid.
-///
-/// # Safety
-/// `query` is a valid, expanded query.
-pub unsafe fn of(query: *mut pg_sys::Query) -> BTreeMap<u32, Use> {
-    // SAFETY: `query` is a valid, expanded query, as the caller promises.
-    unsafe {
-        let mut found: BTreeMap<u32, Use> = BTreeMap::new();
-        walk::walk(query.cast(), &mut |node| {
-            if (*node).type_ == pg_sys::NodeTag::T_Query {
-                let q = node.cast::<pg_sys::Query>();
-                for index in in_from(q) {
-                    let rte = list::nth::<pg_sys::RangeTblEntry>((*q).rtable, index - 1);
-                    if (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION {
-                        let entry = found.entry((*rte).relid.to_u32()).or_default();
-                        entry.times += 1;
-                        entry.with_children |= (*rte).inh;
-                        entry.only |= !(*rte).inh;
-                        // Policies look at columns that the query does not.
-                        walk::walk((*rte).securityQuals.cast(), &mut |n| {
-                            if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varno as usize == index
-                            {
-                                entry.columns.insert((*n.cast::<pg_sys::Var>()).varattno);
-                            }
-                            false
-                        });
-                        let columns = columns(q, rte);
-                        if columns.iter().any(|c| is_virtual((*rte).relid, *c)) {
-                            entry.computed = true;
-                            entry.columns.extend(columns.iter().flat_map(|c| computed_from((*rte).relid, *c)));
+pub fn of(query: Query) -> BTreeMap<u32, Use> {
+    let mut found: BTreeMap<u32, Use> = BTreeMap::new();
+    walk::walk(query.cast(), &mut |node| {
+        if node.tag() == pg_sys::NodeTag::T_Query {
+            let q = node.cast::<pg_sys::Query>();
+            for index in in_from(q) {
+                let rte = server::rt_fetch(index, q);
+                if rte.rtekind() == pg_sys::RTEKind::RTE_RELATION {
+                    let entry = found.entry(rte.relid().to_u32()).or_default();
+                    entry.times += 1;
+                    entry.with_children |= rte.inh();
+                    entry.only |= !rte.inh();
+                    // Policies look at columns that the query does not.
+                    walk::walk(rte.securityQuals().cast(), &mut |n| {
+                        if list::is(n, pg_sys::NodeTag::T_Var) && n.cast::<pg_sys::Var>().varno() as usize == index {
+                            entry.columns.insert(n.cast::<pg_sys::Var>().varattno());
                         }
-                        entry.columns.extend(columns);
+                        false
+                    });
+                    let columns = columns(q, rte);
+                    if columns.iter().any(|c| is_virtual(rte.relid(), *c)) {
+                        entry.computed = true;
+                        entry.columns.extend(columns.iter().flat_map(|c| computed_from(rte.relid(), *c)));
                     }
+                    entry.columns.extend(columns);
                 }
             }
-            false
-        });
-        found
-    }
+        }
+        false
+    });
+    found
 }
 
 /// Whether a column, or one of the whole row, is computed when it is read: change rows do not have it.
 #[cfg(feature = "pg18")]
-unsafe fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
-    // SAFETY: the relation of the query is locked, so its descriptor stays while the attribute is read.
-    unsafe {
-        let generated = |c: i16| pg_sys::get_attgenerated(relid, c) as u8 == b'v';
-        if column > 0 {
-            return generated(column);
-        }
-        let Some(rel) = crate::pg::relation::Relation::open(relid, pg_sys::AccessShareLock) else { return false };
-        column == 0 && (0..rel.natts()).any(|i| !rel.attribute(i).attisdropped && generated(i as i16 + 1))
+fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
+    let generated = |c: i16| server::get_attgenerated(relid, c) == b'v';
+    if column > 0 {
+        return generated(column);
     }
+    let Some(rel) = crate::pg::relation::Relation::open(relid, pg_sys::AccessShareLock) else { return false };
+    column == 0 && (0..rel.natts()).any(|i| !rel.attribute(i).attisdropped && generated(i as i16 + 1))
 }
 
 /// Columns are stored, all of them, before 18.
 #[cfg(not(feature = "pg18"))]
-unsafe fn is_virtual(_relid: pg_sys::Oid, _column: i16) -> bool {
+fn is_virtual(_relid: pg_sys::Oid, _column: i16) -> bool {
     false
 }
 
 /// The columns that a virtual generated column is computed from.
 #[cfg(feature = "pg18")]
-unsafe fn computed_from(relid: pg_sys::Oid, column: i16) -> Vec<i16> {
+fn computed_from(relid: pg_sys::Oid, column: i16) -> Vec<i16> {
     let mut found = Vec::new();
-    // SAFETY: the relation of the query is locked; the stored expression is parsed into a tree of ours.
-    unsafe {
-        if column > 0
-            && is_virtual(relid, column)
-            && let Some(rel) = crate::pg::relation::Relation::open(relid, pg_sys::AccessShareLock)
-        {
-            walk::walk(pg_sys::build_generation_expression(rel.raw(), i32::from(column)), &mut |n| {
-                if list::is(n, pg_sys::NodeTag::T_Var) {
-                    found.push((*n.cast::<pg_sys::Var>()).varattno);
-                }
-                false
-            });
-        }
+    if column > 0
+        && is_virtual(relid, column)
+        && let Some(rel) = crate::pg::relation::Relation::open(relid, pg_sys::AccessShareLock)
+    {
+        walk::walk(server::build_generation_expression(&rel, column), &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_Var) {
+                found.push(n.cast::<pg_sys::Var>().varattno());
+            }
+            false
+        });
     }
     found
 }
 
 #[cfg(not(feature = "pg18"))]
-unsafe fn computed_from(_relid: pg_sys::Oid, _column: i16) -> Vec<i16> {
+fn computed_from(_relid: pg_sys::Oid, _column: i16) -> Vec<i16> {
     Vec::new()
 }
 
 /// The columns of an entry of the range table that a query reads.
-///
-/// # Safety
-/// `query` is valid, and `rte` one of its entries.
-pub unsafe fn columns(query: *mut pg_sys::Query, rte: *mut pg_sys::RangeTblEntry) -> Vec<i16> {
-    // SAFETY: `query` is a valid query, as the caller promises, and `rte` one of its entries.
-    unsafe {
-        #[cfg(feature = "pg15")]
-        let selected = {
-            let _ = query;
-            (*rte).selectedCols
-        };
-        #[cfg(not(feature = "pg15"))]
-        let selected = {
-            if (*rte).perminfoindex == 0 {
-                std::ptr::null_mut()
-            } else {
-                (*pg_sys::getRTEPermissionInfo((*query).rteperminfos, rte)).selectedCols
-            }
-        };
-        list::members(selected).into_iter().map(|m| (m + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16).collect()
-    }
+pub fn columns(query: Query, rte: RangeTblEntry) -> Vec<i16> {
+    server::selected_columns(query, rte)
 }
 
 /// Whether a query may read whole rows, or system columns, of an item of its FROM clause. Vars of sub-queries, at their own
 /// level, may be meant or not.
-///
-/// # Safety
-/// `query` is valid.
-pub unsafe fn reads_whole_row(query: *mut pg_sys::Query, index: usize) -> bool {
-    // SAFETY: `query` is valid, as the caller promises.
-    unsafe {
-        walk::walk(query.cast(), &mut |n| {
-            list::is(n, pg_sys::NodeTag::T_Var)
-                && (*n.cast::<pg_sys::Var>()).varno as usize == index
-                && (*n.cast::<pg_sys::Var>()).varattno <= 0
-        })
-    }
+pub fn reads_whole_row(query: Query, index: usize) -> bool {
+    walk::walk(query.cast(), &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_Var)
+            && n.cast::<pg_sys::Var>().varno() as usize == index
+            && n.cast::<pg_sys::Var>().varattno() <= 0
+    })
 }
 
 /// Range table indexes (from 1) that the FROM clause of one query block uses, in order.
-///
-/// # Safety
-/// `query` is valid.
-pub unsafe fn in_from(query: *mut pg_sys::Query) -> Vec<usize> {
-    // SAFETY: `query` is valid, as the caller promises.
-    unsafe {
-        let mut out = Vec::new();
-        collect((*query).jointree.cast(), &mut out);
-        out
-    }
+pub fn in_from(query: Query) -> Vec<usize> {
+    let mut out = Vec::new();
+    collect(query.jointree().cast(), &mut out);
+    out
 }
 
 /// Range table indexes below one item of a FROM clause.
-///
-/// # Safety
-/// `node` is a jointree node or null.
-pub unsafe fn collect(node: *mut pg_sys::Node, out: &mut Vec<usize>) {
-    // SAFETY: `node` is a jointree node or null, as the caller promises.
-    unsafe {
-        if list::is(node, pg_sys::NodeTag::T_FromExpr) {
-            for item in list::iter::<pg_sys::Node>((*node.cast::<pg_sys::FromExpr>()).fromlist) {
-                collect(item, out);
-            }
-        } else if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
-            let join = node.cast::<pg_sys::JoinExpr>();
-            collect((*join).larg, out);
-            collect((*join).rarg, out);
-        } else if list::is(node, pg_sys::NodeTag::T_RangeTblRef) {
-            out.push((*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize);
+pub fn collect(node: Node, out: &mut Vec<usize>) {
+    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+        for item in list::iter::<pg_sys::Node>(node.cast::<pg_sys::FromExpr>().fromlist()) {
+            collect(item, out);
         }
+    } else if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        collect(join.larg(), out);
+        collect(join.rarg(), out);
+    } else if list::is(node, pg_sys::NodeTag::T_RangeTblRef) {
+        out.push(node.cast::<pg_sys::RangeTblRef>().rtindex() as usize);
     }
 }
 
 /// Every relation that must not change unnoticed for cached SQL text to stay right: tables and views alike.
-///
-/// # Safety
-/// `query` is a valid stored (not expanded) query.
-pub unsafe fn named(query: *mut pg_sys::Query) -> BTreeSet<u32> {
-    // SAFETY: `query` is a valid stored (not expanded) query, as the caller promises.
-    unsafe {
-        let mut out = BTreeSet::new();
-        let expanded = ext::copy(query);
-        walk::walk(expanded.cast(), &mut |node| {
-            if (*node).type_ == pg_sys::NodeTag::T_Query {
-                for rte in list::iter::<pg_sys::RangeTblEntry>((*node.cast::<pg_sys::Query>()).rtable) {
-                    if (*rte).relid != pg_sys::InvalidOid {
-                        out.insert((*rte).relid.to_u32());
-                    }
+pub fn named(query: Query) -> BTreeSet<u32> {
+    let mut out = BTreeSet::new();
+    let expanded = query.copy();
+    walk::walk(expanded.cast(), &mut |node| {
+        if node.tag() == pg_sys::NodeTag::T_Query {
+            for rte in list::iter::<pg_sys::RangeTblEntry>(node.cast::<pg_sys::Query>().rtable()) {
+                if rte.relid() != pg_sys::InvalidOid {
+                    out.insert(rte.relid().to_u32());
                 }
             }
-            false
-        });
-        out
-    }
+        }
+        false
+    });
+    out
 }

@@ -5,109 +5,90 @@
 //! none returns anything is none. Source: executor/nodeProjectSet.c, and the documentation of SQL functions returning sets.
 //! Invariant: the same rows; what is not understood stays where it is, and is `full`. Called by load.
 
-use crate::pg::ext::{self, make};
-use crate::pg::{list, walk};
+use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
 /// Rewrites the query and all queries in it.
-///
-/// # Safety
-/// `query` is a private copy.
-pub unsafe fn move_to_from(query: *mut pg_sys::Query) {
-    // SAFETY: `query` is a private copy, as the caller promises.
-    unsafe {
-        walk::walk(query.cast(), &mut |n| {
-            if list::is(n, pg_sys::NodeTag::T_Query) {
-                rewrite(n.cast());
+pub fn move_to_from(query: Query) {
+    walk::walk(query.cast(), &mut |n| {
+        if list::is(n, pg_sys::NodeTag::T_Query) {
+            rewrite(n.cast());
+        }
+        false
+    });
+}
+
+fn rewrite(query: Query) {
+    // Behind groups and windows they see other rows than FROM has.
+    let later =
+        query.hasAggs() || query.hasWindowFuncs() || !query.groupClause().is_null() || !query.groupingSets().is_null();
+    if !query.hasTargetSRFs() || later || !query.setOperations().is_null() {
+        return;
+    }
+    let index = list::len(query.rtable()) as i32 + 1;
+    let mut calls: Vec<Node> = Vec::new();
+    let mut understood = true;
+    let mut moved = Vec::new();
+    for tle in list::iter::<pg_sys::TargetEntry>(query.targetList()) {
+        let expr = walk::rewrite(tle.expr(), &mut |n| {
+            if !returns_set(n) {
+                return None;
             }
-            false
+            let call = server::flatten_join_aliases(query, n);
+            understood &= is_plain(call);
+            calls.push(call);
+            let (typid, typmod, collation) = (server::exprType(n), server::exprTypmod(n), server::exprCollation(n));
+            Some(make::var(index, calls.len() as i16, (typid, typmod, collation), 0).cast())
         });
+        moved.push((tle, expr));
     }
+    if !understood || calls.is_empty() {
+        return;
+    }
+    for (tle, expr) in moved {
+        tle.set_expr(expr.cast());
+    }
+    query.set_rtable(list::lappend(query.rtable(), item(&calls, index).cast()));
+    let reference = make::make::<pg_sys::RangeTblRef>();
+    reference.set_rtindex(index);
+    query.jointree().set_fromlist(list::lappend(query.jointree().fromlist(), reference.cast()));
+    query.set_hasTargetSRFs(false);
 }
 
-unsafe fn rewrite(query: *mut pg_sys::Query) {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let q = &mut *query;
-        // Behind groups and windows they see other rows than FROM has.
-        let later = q.hasAggs || q.hasWindowFuncs || !q.groupClause.is_null() || !q.groupingSets.is_null();
-        if !q.hasTargetSRFs || later || !q.setOperations.is_null() {
-            return;
-        }
-        let index = list::len(q.rtable) as i32 + 1;
-        let mut calls: Vec<*mut pg_sys::Node> = Vec::new();
-        let mut understood = true;
-        let mut moved = Vec::new();
-        for tle in list::iter::<pg_sys::TargetEntry>(q.targetList) {
-            let expr = walk::rewrite((*tle).expr.cast(), &mut |n| {
-                if !returns_set(n) {
-                    return None;
-                }
-                let call = ext::flatten_join_aliases(query, n);
-                understood &= is_plain(call);
-                calls.push(call);
-                let (typid, typmod, collation) = (pg_sys::exprType(n), pg_sys::exprTypmod(n), pg_sys::exprCollation(n));
-                Some(pg_sys::makeVar(index, calls.len() as i16, typid, typmod, collation, 0).cast())
-            });
-            moved.push((tle, expr));
-        }
-        if !understood || calls.is_empty() {
-            return;
-        }
-        for (tle, expr) in moved {
-            (*tle).expr = expr.cast();
-        }
-        q.rtable = pg_sys::lappend(q.rtable, item(&calls, index).cast());
-        let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
-        (*reference).rtindex = index;
-        (*q.jointree).fromlist = pg_sys::lappend((*q.jointree).fromlist, reference.cast());
-        q.hasTargetSRFs = false;
+fn returns_set(node: Node) -> bool {
+    if list::is(node, pg_sys::NodeTag::T_FuncExpr) {
+        return node.cast::<pg_sys::FuncExpr>().funcretset();
     }
-}
-
-unsafe fn returns_set(node: *mut pg_sys::Node) -> bool {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        if list::is(node, pg_sys::NodeTag::T_FuncExpr) {
-            return (*node.cast::<pg_sys::FuncExpr>()).funcretset;
-        }
-        list::is(node, pg_sys::NodeTag::T_OpExpr) && (*node.cast::<pg_sys::OpExpr>()).opretset
-    }
+    list::is(node, pg_sys::NodeTag::T_OpExpr) && node.cast::<pg_sys::OpExpr>().opretset()
 }
 
 /// Whether a call returns one column, from arguments that are no sets and read nothing.
-unsafe fn is_plain(call: *mut pg_sys::Node) -> bool {
-    // SAFETY: `call` is a live node of a tree of the server.
-    unsafe {
-        // An operator has no place in FROM.
-        if !list::is(call, pg_sys::NodeTag::T_FuncExpr) || pg_sys::type_is_rowtype(pg_sys::exprType(call)) {
-            return false;
-        }
-        let args = (*call.cast::<pg_sys::FuncExpr>()).args.cast();
-        !pg_sys::expression_returns_set(args) && !pg_sys::checkExprHasSubLink(args)
+fn is_plain(call: Node) -> bool {
+    // An operator has no place in FROM.
+    if !list::is(call, pg_sys::NodeTag::T_FuncExpr) || server::type_is_rowtype(server::exprType(call)) {
+        return false;
     }
+    let args = call.cast::<pg_sys::FuncExpr>().args().cast();
+    !server::expression_returns_set(args) && !server::checkExprHasSubLink(args)
 }
 
-unsafe fn item(calls: &[*mut pg_sys::Node], index: i32) -> *mut pg_sys::RangeTblEntry {
-    // SAFETY: `calls` holds live nodes of one tree.
-    unsafe {
-        let rte = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
-        (*rte).rtekind = pg_sys::RTEKind::RTE_FUNCTION;
-        (*rte).lateral = true;
-        (*rte).inFromCl = true;
-        let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        for (i, call) in calls.iter().enumerate() {
-            let function = make::<pg_sys::RangeTblFunction>(pg_sys::NodeTag::T_RangeTblFunction);
-            (*function).funcexpr = *call;
-            (*function).funccolcount = 1;
-            (*rte).functions = pg_sys::lappend((*rte).functions, function.cast());
-            let column = CString::new(format!("c{}", i + 1)).unwrap_or_default();
-            names = pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(column.as_ptr())).cast());
-        }
-        let label = CString::new(format!("tviews_rows_{index}")).unwrap_or_default();
-        (*rte).alias = pg_sys::makeAlias(label.as_ptr(), names);
-        (*rte).eref = pg_sys::makeAlias(label.as_ptr(), names);
-        rte
+fn item(calls: &[Node], index: i32) -> RangeTblEntry {
+    let rte = make::make::<pg_sys::RangeTblEntry>();
+    rte.set_rtekind(pg_sys::RTEKind::RTE_FUNCTION);
+    rte.set_lateral(true);
+    rte.set_inFromCl(true);
+    let mut names: List = Tree::null();
+    for (i, call) in calls.iter().enumerate() {
+        let function = make::make::<pg_sys::RangeTblFunction>();
+        function.set_funcexpr(*call);
+        function.set_funccolcount(1);
+        rte.set_functions(list::lappend(rte.functions(), function.cast()));
+        let column = CString::new(format!("c{}", i + 1)).unwrap_or_default();
+        names = list::lappend(names, make::string(Text::of(&column)));
     }
+    let label = CString::new(format!("tviews_rows_{index}")).unwrap_or_default();
+    rte.set_alias(make::alias(&label, names));
+    rte.set_eref(make::alias(&label, names));
+    rte
 }

@@ -7,8 +7,9 @@
 
 use crate::analyze::refuse::hidden_output;
 use crate::pg::error::{Error, Result};
+use crate::pg::tree::{Node, server};
 use pgrx::{pg_guard, pg_sys};
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 
 /// Built-in STABLE functions whose result depends on the clock, the session or on catalogs and tables.
 /// A trailing `*` stands for any ending.
@@ -87,65 +88,60 @@ struct Found {
 }
 
 /// Refuses `node` when a function it calls itself cannot be maintained.
-///
-/// # Safety
-/// `node` is a valid node.
-pub unsafe fn check_functions(node: *mut pg_sys::Node) -> Result<()> {
-    // SAFETY: `node` is a valid node, as the caller promises.
-    unsafe {
-        let mut found = Found { function: pg_sys::InvalidOid };
-        if !pg_sys::check_functions_in_node(node, Some(offends), (&mut found as *mut Found).cast()) {
-            return hidden_output::check(node);
-        }
-        let name = function_name(found.function);
-        let at = pg_sys::exprLocation(node);
-        if pg_sys::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
-            return Err(Error::unsupported(
-                format!("volatile function {name}() cannot be maintained"),
-                at,
-                if found.function.to_u32() < pg_sys::FirstNormalObjectId {
-                    "Compute the value when a row is written, as the DEFAULT of a column or in a trigger."
-                } else {
-                    "If the function always gives the same result for the same arguments, declare it IMMUTABLE."
-                },
-            ));
-        }
-        if reads_text_search_setting(found.function) {
-            return Err(Error::unsupported(
-                format!("function {name}() depends on default_text_search_config and cannot be maintained"),
-                at,
-                "Name the configuration, as in to_tsvector('english', …) @@ to_tsquery('english', …).",
-            ));
-        }
-        if found.function.to_u32() < pg_sys::FirstNormalObjectId {
-            return Err(Error::unsupported(
-                format!("function {name}() depends on the clock, the session or the catalogs and cannot be maintained"),
-                at,
-                instead_of(&name),
-            ));
-        }
-        Err(Error::unsupported(
-            format!("stable function {name}() cannot be maintained"),
-            at,
-            "It may read tables whose changes would go unnoticed. Declare it IMMUTABLE if it does not.",
-        ))
+pub fn check_functions(node: Node) -> Result<()> {
+    let mut found = Found { function: pg_sys::InvalidOid };
+    // SAFETY: a live node; the context is a `Found`.
+    let offending =
+        unsafe { pg_sys::check_functions_in_node(node.raw(), Some(offends), (&mut found as *mut Found).cast()) };
+    if !offending {
+        return hidden_output::check(node);
     }
+    let name = function_name(found.function);
+    let at = server::exprLocation(node);
+    if server::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
+        return Err(Error::unsupported(
+            format!("volatile function {name}() cannot be maintained"),
+            at,
+            if found.function.to_u32() < pg_sys::FirstNormalObjectId {
+                "Compute the value when a row is written, as the DEFAULT of a column or in a trigger."
+            } else {
+                "If the function always gives the same result for the same arguments, declare it IMMUTABLE."
+            },
+        ));
+    }
+    if reads_text_search_setting(found.function) {
+        return Err(Error::unsupported(
+            format!("function {name}() depends on default_text_search_config and cannot be maintained"),
+            at,
+            "Name the configuration, as in to_tsvector('english', …) @@ to_tsquery('english', …).",
+        ));
+    }
+    if found.function.to_u32() < pg_sys::FirstNormalObjectId {
+        return Err(Error::unsupported(
+            format!("function {name}() depends on the clock, the session or the catalogs and cannot be maintained"),
+            at,
+            instead_of(&name),
+        ));
+    }
+    Err(Error::unsupported(
+        format!("stable function {name}() cannot be maintained"),
+        at,
+        "It may read tables whose changes would go unnoticed. Declare it IMMUTABLE if it does not.",
+    ))
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void) -> bool {
-    // SAFETY: `context` is what the walker was started with.
-    unsafe {
-        let bad = match pg_sys::func_volatile(function) as u8 {
-            pg_sys::PROVOLATILE_IMMUTABLE => false,
-            pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
-            _ => true,
-        };
-        if bad {
-            (*context.cast::<Found>()).function = function;
-        }
-        bad
+    let bad = match server::func_volatile(function) as u8 {
+        pg_sys::PROVOLATILE_IMMUTABLE => false,
+        pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
+        _ => true,
+    };
+    if bad {
+        // SAFETY: what `check_functions` gave.
+        unsafe { (*context.cast::<Found>()).function = function };
     }
+    bad
 }
 
 pub fn refused(function: pg_sys::Oid) -> bool {
@@ -160,8 +156,7 @@ pub fn refused(function: pg_sys::Oid) -> bool {
     let among = |patterns: &[&str]| patterns.iter().any(|p| glob(p, &name));
     if name == "age" {
         // age(timestamptz) counts from today; age(timestamptz, timestamptz) does not.
-        // SAFETY: syscache look-up.
-        return unsafe { pg_sys::get_func_nargs(function) } == 1;
+        return server::get_func_nargs(function) == 1;
     }
     among(REFUSED) && !among(ACCEPTED)
 }
@@ -200,9 +195,6 @@ fn glob(pattern: &str, name: &str) -> bool {
 }
 
 pub fn function_name(function: pg_sys::Oid) -> String {
-    // SAFETY: syscache look-up; null for an unknown function.
-    unsafe {
-        let p = pg_sys::get_func_name(function);
-        if p.is_null() { function.to_u32().to_string() } else { CStr::from_ptr(p).to_string_lossy().into_owned() }
-    }
+    let name = server::get_func_name(function);
+    if name.is_null() { function.to_u32().to_string() } else { name.to_string() }
 }

@@ -2,10 +2,10 @@
 //!
 //! The statement's text is parsed once more and searched. Called only when something is refused.
 
-use crate::pg::list;
-use crate::pg::walk::{self, Next};
+use crate::pg::callback;
+use crate::pg::tree::walk::{self, Next};
+use crate::pg::tree::{Node, Tree, list, server};
 use pgrx::pg_sys;
-use std::ffi::c_char;
 
 /// What to look for.
 #[derive(Clone, Copy)]
@@ -17,76 +17,67 @@ pub enum Construct {
     Locked,
 }
 
-/// Byte offset of the construct in `source`, or -1.
-///
-/// # Safety
-/// `source` is null or the text of the statement being executed.
-pub unsafe fn find(source: *const c_char, wanted: Construct) -> i32 {
-    // SAFETY: `source` is null or the text of the statement being executed, as the caller promises.
-    unsafe {
-        if source.is_null() {
-            return -1;
+/// Byte offset of the construct in the text of the statement, or -1.
+pub fn find(wanted: Construct) -> i32 {
+    let source = callback::source_text();
+    if source.is_null() {
+        return -1;
+    }
+    let mut found = -1;
+    for raw in list::iter::<pg_sys::RawStmt>(server::raw_parser(source)) {
+        let statement = raw.stmt();
+        let query = if list::is(statement, pg_sys::NodeTag::T_CreateTableAsStmt) {
+            statement.cast::<pg_sys::CreateTableAsStmt>().query()
+        } else if list::is(statement, pg_sys::NodeTag::T_SelectStmt) {
+            statement
+        } else {
+            continue;
+        };
+        if walk::walk_raw(query, &mut |node| look(node, wanted, &mut found)) {
+            break;
         }
-        let mut found = -1;
-        for raw in list::iter::<pg_sys::RawStmt>(pg_sys::raw_parser(source, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) {
-            let statement = (*raw).stmt;
-            let query = if list::is(statement, pg_sys::NodeTag::T_CreateTableAsStmt) {
-                (*statement.cast::<pg_sys::CreateTableAsStmt>()).query
-            } else if list::is(statement, pg_sys::NodeTag::T_SelectStmt) {
-                statement
-            } else {
-                continue;
-            };
-            if walk::walk_raw(query, &mut |node| look(node, wanted, &mut found)) {
-                break;
+    }
+    found
+}
+
+fn look(node: Node, wanted: Construct, found: &mut i32) -> Next {
+    match (node.tag(), wanted) {
+        (pg_sys::NodeTag::T_RangeVar, Construct::Relation(relid)) => {
+            let var = node.cast::<pg_sys::RangeVar>();
+            let flags = pg_sys::RVROption::RVR_MISSING_OK;
+            let lock = pg_sys::NoLock as i32;
+            // SAFETY: looks a name up.
+            let named = unsafe { pg_sys::RangeVarGetRelidExtended(var.raw(), lock, flags, None, std::ptr::null_mut()) };
+            if named == relid {
+                *found = var.location();
+                return Next::Stop;
             }
+            Next::Beside
         }
-        found
+        (pg_sys::NodeTag::T_RangeTableSample, Construct::TableSample) => {
+            *found = node.cast::<pg_sys::RangeTableSample>().location();
+            Next::Stop
+        }
+        (pg_sys::NodeTag::T_SelectStmt, Construct::Locked) => {
+            let select = node.cast::<pg_sys::SelectStmt>();
+            if select.lockingClause().is_null() {
+                return Next::Below;
+            }
+            *found = locked(select);
+            Next::Stop
+        }
+        (pg_sys::NodeTag::T_RangeVar, _) => Next::Beside,
+        _ => Next::Below,
     }
 }
 
-unsafe fn look(node: *mut pg_sys::Node, wanted: Construct, found: &mut i32) -> Next {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        match ((*node).type_, wanted) {
-            (pg_sys::NodeTag::T_RangeVar, Construct::Relation(relid)) => {
-                let var = node.cast::<pg_sys::RangeVar>();
-                let flags = pg_sys::RVROption::RVR_MISSING_OK;
-                let lock = pg_sys::NoLock as i32;
-                if pg_sys::RangeVarGetRelidExtended(var, lock, flags, None, std::ptr::null_mut()) == relid {
-                    *found = (*var).location;
-                    return Next::Stop;
-                }
-                Next::Beside
-            }
-            (pg_sys::NodeTag::T_RangeTableSample, Construct::TableSample) => {
-                *found = (*node.cast::<pg_sys::RangeTableSample>()).location;
-                Next::Stop
-            }
-            (pg_sys::NodeTag::T_SelectStmt, Construct::Locked) => {
-                let select = node.cast::<pg_sys::SelectStmt>();
-                if (*select).lockingClause.is_null() {
-                    return Next::Below;
-                }
-                *found = locked(select);
-                Next::Stop
-            }
-            (pg_sys::NodeTag::T_RangeVar, _) => Next::Beside,
-            _ => Next::Below,
+fn locked(select: Tree<pg_sys::SelectStmt>) -> i32 {
+    let clause = list::nth::<pg_sys::LockingClause>(select.lockingClause(), 0);
+    let named = list::iter::<pg_sys::Node>(clause.lockedRels()).chain(list::iter(select.fromClause()));
+    for node in named {
+        if list::is(node, pg_sys::NodeTag::T_RangeVar) {
+            return node.cast::<pg_sys::RangeVar>().location();
         }
     }
-}
-
-unsafe fn locked(select: *mut pg_sys::SelectStmt) -> i32 {
-    // SAFETY: `select` is a live node of a tree of the server.
-    unsafe {
-        let clause = list::nth::<pg_sys::LockingClause>((*select).lockingClause, 0);
-        let named = list::iter::<pg_sys::Node>((*clause).lockedRels).chain(list::iter((*select).fromClause));
-        for node in named {
-            if list::is(node, pg_sys::NodeTag::T_RangeVar) {
-                return (*node.cast::<pg_sys::RangeVar>()).location;
-            }
-        }
-        -1
-    }
+    -1
 }

@@ -14,72 +14,58 @@ use crate::analyze::refuse::functions::{BY_TIME, BY_USER, check_functions};
 use crate::analyze::refuse::locate::Construct;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{Relation, TABLEOID};
-use crate::pg::{callback, ext, list, name, walk};
+use crate::pg::tree::{Node, Query, list, server, walk};
+use crate::pg::{ext, name};
 use crate::tam;
 use pgrx::pg_sys;
 
 /// Refuses the first offending construct of an expanded query.
-///
-/// # Safety
-/// `query` is a valid, expanded query.
-pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
-    // SAFETY: `query` is a valid, expanded query, as the caller promises.
-    unsafe {
-        check_written(query)?;
-        for (relid, used) in relations::of(query) {
-            let relid = pg_sys::Oid::from(relid);
-            if let Err(mut e) = check_relation(relid, &used) {
-                if let Error::Unsupported { at, .. } = &mut e {
-                    *at = locate::find(callback::source(), Construct::Relation(relid));
-                }
-                return Err(e);
+pub fn check(query: Query) -> Result<()> {
+    check_written(query)?;
+    for (relid, used) in relations::of(query) {
+        let relid = pg_sys::Oid::from(relid);
+        if let Err(mut e) = check_relation(relid, &used) {
+            if let Error::Unsupported { at, .. } = &mut e {
+                *at = locate::find(Construct::Relation(relid));
             }
+            return Err(e);
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Refuses constructs of the query as written, whose nodes still have positions.
-///
-/// # Safety
-/// `query` is a valid analysed query.
-pub unsafe fn check_written(query: *mut pg_sys::Query) -> Result<()> {
-    // SAFETY: `query` is a valid analysed query, as the caller promises.
-    unsafe {
-        let mut error = None;
-        walk::walk(query.cast(), &mut |node| {
-            error = check_node(node).err();
-            error.is_some()
-        });
-        error.map_or(Ok(()), Err)
-    }
+pub fn check_written(query: Query) -> Result<()> {
+    let mut error = None;
+    walk::walk(query.cast(), &mut |node| {
+        error = check_node(node).err();
+        error.is_some()
+    });
+    error.map_or(Ok(()), Err)
 }
 
-unsafe fn check_node(node: *mut pg_sys::Node) -> Result<()> {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        use pg_sys::NodeTag::*;
-        match (*node).type_ {
-            T_Query => check_query(node.cast()),
-            T_SQLValueFunction => Err(Error::unsupported(
-                "functions of the clock or the session cannot be maintained",
-                pg_sys::exprLocation(node),
-                if is_clock((*node.cast::<pg_sys::SQLValueFunction>()).op) { BY_TIME } else { BY_USER },
-            )),
-            T_Param if (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN => {
-                Err(Error::unsupported(
-                    "a TVIEW cannot be defined using bound parameters",
-                    pg_sys::exprLocation(node),
-                    "Write the value into the query.",
-                ))
-            }
-            T_NextValueExpr => Err(Error::unsupported(
-                "volatile functions cannot be maintained",
-                pg_sys::exprLocation(node),
-                "Number the rows when they are written: an identity column of the table.",
-            )),
-            _ => clock::check(node).and_then(|()| check_functions(node)),
+fn check_node(node: Node) -> Result<()> {
+    use pg_sys::NodeTag::*;
+    match node.tag() {
+        T_Query => check_query(node.cast()),
+        T_SQLValueFunction => Err(Error::unsupported(
+            "functions of the clock or the session cannot be maintained",
+            server::exprLocation(node),
+            if is_clock(node.cast::<pg_sys::SQLValueFunction>().op()) { BY_TIME } else { BY_USER },
+        )),
+        T_Param if node.cast::<pg_sys::Param>().paramkind() == pg_sys::ParamKind::PARAM_EXTERN => {
+            Err(Error::unsupported(
+                "a TVIEW cannot be defined using bound parameters",
+                server::exprLocation(node),
+                "Write the value into the query.",
+            ))
         }
+        T_NextValueExpr => Err(Error::unsupported(
+            "volatile functions cannot be maintained",
+            server::exprLocation(node),
+            "Number the rows when they are written: an identity column of the table.",
+        )),
+        _ => clock::check(node).and_then(|()| check_functions(node)),
     }
 }
 
@@ -88,34 +74,31 @@ fn is_clock(op: pg_sys::SQLValueFunctionOp::Type) -> bool {
     op <= pg_sys::SQLValueFunctionOp::SVFOP_LOCALTIMESTAMP_N
 }
 
-unsafe fn check_query(query: *mut pg_sys::Query) -> Result<()> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        if (*query).commandType != pg_sys::CmdType::CMD_SELECT || (*query).hasModifyingCTE {
-            return Err(Error::unsupported(
-                "a TVIEW cannot be defined by a statement that writes",
-                -1,
-                "Write first; a TVIEW is defined by a SELECT of what is there.",
-            ));
-        }
-        if !(*query).rowMarks.is_null() {
-            return Err(Error::unsupported(
-                "FOR UPDATE and FOR SHARE cannot be maintained",
-                locate::find(callback::source(), Construct::Locked),
-                "Leave the locking clause out.",
-            ));
-        }
-        for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
-            if !(*rte).tablesample.is_null() {
-                return Err(Error::unsupported(
-                    "TABLESAMPLE cannot be maintained",
-                    locate::find(callback::source(), Construct::TableSample),
-                    "Leave it out, and take a sample when reading the TVIEW.",
-                ));
-            }
-        }
-        Ok(())
+fn check_query(query: Query) -> Result<()> {
+    if query.commandType() != pg_sys::CmdType::CMD_SELECT || query.hasModifyingCTE() {
+        return Err(Error::unsupported(
+            "a TVIEW cannot be defined by a statement that writes",
+            -1,
+            "Write first; a TVIEW is defined by a SELECT of what is there.",
+        ));
     }
+    if !query.rowMarks().is_null() {
+        return Err(Error::unsupported(
+            "FOR UPDATE and FOR SHARE cannot be maintained",
+            locate::find(Construct::Locked),
+            "Leave the locking clause out.",
+        ));
+    }
+    for rte in list::iter::<pg_sys::RangeTblEntry>(query.rtable()) {
+        if !rte.tablesample().is_null() {
+            return Err(Error::unsupported(
+                "TABLESAMPLE cannot be maintained",
+                locate::find(Construct::TableSample),
+                "Leave it out, and take a sample when reading the TVIEW.",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
@@ -124,14 +107,13 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
     };
     let shown = name::bare(relid);
     let refuse = |what: String, hint: &str| Err(Error::unsupported(what, -1, hint));
-    // SAFETY: plain look-ups on an open relation.
-    unsafe {
-        if pg_sys::IsCatalogRelation(rel.raw()) {
-            return refuse(
-                format!("system catalog \"{shown}\" cannot be maintained"),
-                "Changes of system catalogs cannot be captured: use an ordinary view over them, which may read TVIEWs, too.",
-            );
-        }
+    // SAFETY: an open relation.
+    let (is_catalog, is_tview) = unsafe { (pg_sys::IsCatalogRelation(rel.raw()), tam::is_tview_relation(rel.raw())) };
+    if is_catalog {
+        return refuse(
+            format!("system catalog \"{shown}\" cannot be maintained"),
+            "Changes of system catalogs cannot be captured: use an ordinary view over them, which may read TVIEWs, too.",
+        );
     }
     if rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
         return refuse(
@@ -141,8 +123,7 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
     }
     match rel.relkind() {
         pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {}
-        // SAFETY: the relation is open.
-        pg_sys::RELKIND_MATVIEW if unsafe { tam::is_tview_relation(rel.raw()) } => {}
+        pg_sys::RELKIND_MATVIEW if is_tview => {}
         pg_sys::RELKIND_MATVIEW => {
             return refuse(
                 format!("materialized view \"{shown}\" cannot be maintained"),
@@ -182,10 +163,9 @@ fn check_system_columns(shown: &str, used: &relations::Use) -> Result<()> {
 
 /// Refuses foreign tables in the inheritance tree of a relation.
 pub fn check_children(relid: pg_sys::Oid, shown: &str) -> Result<()> {
-    // SAFETY: catalog look-up.
+    // SAFETY: a look-up, and locks until the end of the transaction.
     for child in unsafe { ext::find_all_inheritors(relid, pg_sys::AccessShareLock as i32) } {
-        // SAFETY: syscache look-up.
-        let kind = unsafe { pg_sys::get_rel_relkind(child) } as u8;
+        let kind = server::get_rel_relkind(child) as u8;
         if kind == pg_sys::RELKIND_FOREIGN_TABLE {
             return Err(Error::unsupported(
                 format!("\"{shown}\" has a foreign table as partition, which cannot be maintained"),

@@ -12,8 +12,9 @@ use crate::analyze::rules::delta::{Anchors, Terms};
 use crate::analyze::rules::dirty;
 use crate::analyze::rules::texts::{Texts, union_all};
 use crate::pg::error::{Error, Result};
+use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
-use crate::pg::{ext, list, name};
+use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, list, make, server};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -26,167 +27,149 @@ use tviews_core::reason::Reason;
 pub type Captured<'a> = &'a dyn Fn(u32, &[i16]) -> bool;
 
 /// Now minus before; `targets` are expressions of the described query.
-///
-/// # Safety
-/// `d` was described from a query that is alive; `targets` belong to it.
-pub unsafe fn terms(
+pub fn terms(
     d: &Described,
-    targets: &[*mut pg_sys::Node],
+    targets: &[Node],
     changed: &BTreeSet<u32>,
     key_of: KeyOf,
     captured: Captured,
 ) -> Result<std::result::Result<Terms, Reason>> {
-    // SAFETY: the caller promises: `d` was described from a query that is alive; `targets` belong to it.
-    unsafe {
-        let times: usize =
-            relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).sum();
-        let mut why = Reason::NoAnchor;
-        for Candidate { atom, relid, key } in candidates(&d.description, changed) {
-            // Change rows have no other columns.
-            if changed.contains(&relid) && !captured(relid, key) {
-                why = Reason::AnchorNotCaptured;
-                continue;
-            }
-            let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
-            match anchored(d, targets, relid, &key, changed, times, key_of)? {
-                Ok(terms) => return Ok(Ok(terms)),
-                Err(reason) => why = reason,
-            }
+    let times: usize =
+        relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).sum();
+    let mut why = Reason::NoAnchor;
+    for Candidate { atom, relid, key } in candidates(&d.description, changed) {
+        // Change rows have no other columns.
+        if changed.contains(&relid) && !captured(relid, key) {
+            why = Reason::AnchorNotCaptured;
+            continue;
         }
-        Ok(Err(why))
+        let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
+        match anchored(d, targets, relid, &key, changed, times, key_of)? {
+            Ok(terms) => return Ok(Ok(terms)),
+            Err(reason) => why = reason,
+        }
     }
+    Ok(Err(why))
 }
 
 /// A Var of `query`, which mirrors `block`, for a column of one of its atoms. Sub-queries get it as one more output where
 /// they do not show it.
-unsafe fn expose(query: *mut pg_sys::Query, block: &Block, col: Col) -> Option<*mut pg_sys::Node> {
-    // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
-    unsafe {
-        let (index, item) = block.items.iter().find(|(i, _)| block.atoms_of(**i).contains(&col.atom))?;
-        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-        let Item::Sub(sub) = item else {
-            let (mut typid, mut typmod, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
-            pg_sys::get_atttypetypmodcoll((*rte).relid, col.att, &mut typid, &mut typmod, &mut collation);
-            return Some(pg_sys::makeVar(*index as i32, col.att, typid, typmod, collation, 0).cast());
-        };
-        let below = (*rte).subquery;
-        let mut shown = std::ptr::null_mut::<pg_sys::TargetEntry>();
-        for tle in tree::outputs(below) {
-            let expr = ext::flatten_join_aliases(below, (*tle).expr.cast());
-            if sub.resolve_expr(expr) == Some(col) {
-                shown = tle;
-            }
+fn expose(query: Query, block: &Block, col: Col) -> Option<Node> {
+    let (index, item) = block.items.iter().find(|(i, _)| block.atoms_of(**i).contains(&col.atom))?;
+    let rte = server::rt_fetch(*index, query);
+    let Item::Sub(sub) = item else {
+        let of = server::get_atttypetypmodcoll(rte.relid(), col.att);
+        return Some(make::var(*index as i32, col.att, of, 0).cast());
+    };
+    let below = rte.subquery();
+    let mut shown = TargetEntry::null();
+    for tle in tree::outputs(below) {
+        let expr = server::flatten_join_aliases(below, tle.expr());
+        if sub.resolve_expr(expr) == Some(col) {
+            shown = tle;
         }
-        if shown.is_null() {
-            if !can_grow(query, *index) {
-                return None;
-            }
-            let expr = expose(below, sub, col)?;
-            let number = list::len((*below).targetList) + 1;
-            let label = CString::new(format!("tviews_key_{number}")).unwrap_or_default();
-            shown = pg_sys::makeTargetEntry(expr.cast(), number as i16, pg_sys::pstrdup(label.as_ptr()), false);
-            (*below).targetList = pg_sys::lappend((*below).targetList, shown.cast());
-            let label = pg_sys::makeString(pg_sys::pstrdup(label.as_ptr()));
-            (*(*rte).eref).colnames = pg_sys::lappend((*(*rte).eref).colnames, label.cast());
-        }
-        let node: *mut pg_sys::Node = (*shown).expr.cast();
-        let (typid, typmod, collation) =
-            (pg_sys::exprType(node), pg_sys::exprTypmod(node), pg_sys::exprCollation(node));
-        Some(pg_sys::makeVar(*index as i32, (*shown).resno, typid, typmod, collation, 0).cast())
     }
+    if shown.is_null() {
+        if !can_grow(query, *index) {
+            return None;
+        }
+        let expr = expose(below, sub, col)?;
+        let number = list::len(below.targetList()) + 1;
+        let label = CString::new(format!("tviews_key_{number}")).unwrap_or_default();
+        shown = make::target(expr.cast(), number, Text::of(&label), false);
+        below.set_targetList(list::lappend(below.targetList(), shown.cast()));
+        let label = make::string(Text::of(&label));
+        rte.eref().set_colnames(list::lappend(rte.eref().colnames(), label.cast()));
+    }
+    let node: Node = shown.expr();
+    let (typid, typmod, collation) = (server::exprType(node), server::exprTypmod(node), server::exprCollation(node));
+    Some(make::var(*index as i32, shown.resno(), (typid, typmod, collation), 0).cast())
 }
 
 /// Whether a sub-query of FROM can have one more output: joins know the number of columns that they join, and whole
 /// rows would be others. Outputs for ORDER BY only come last.
-unsafe fn can_grow(query: *mut pg_sys::Query, index: usize) -> bool {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-        let mut joins = Vec::new();
-        find((*query).jointree.cast(), index, &mut joins);
-        let whole_row = relations::reads_whole_row(query, index);
-        let below = (*rte).subquery;
-        let hidden = list::iter::<pg_sys::TargetEntry>((*below).targetList).any(|t| (*t).resjunk);
-        joins.is_empty() && !whole_row && !hidden && (*below).setOperations.is_null()
-    }
+fn can_grow(query: Query, index: usize) -> bool {
+    let rte = server::rt_fetch(index, query);
+    let mut joins = Vec::new();
+    find(query.jointree().cast(), index, &mut joins);
+    let whole_row = relations::reads_whole_row(query, index);
+    let below = rte.subquery();
+    let hidden = list::iter::<pg_sys::TargetEntry>(below.targetList()).any(|t| t.resjunk());
+    joins.is_empty() && !whole_row && !hidden && below.setOperations().is_null()
 }
 
-unsafe fn anchored(
+fn anchored(
     d: &Described,
-    targets: &[*mut pg_sys::Node],
+    targets: &[Node],
     relid: u32,
     key: &[Col],
     changed: &BTreeSet<u32>,
     times: usize,
     key_of: KeyOf,
 ) -> Result<std::result::Result<Terms, Reason>> {
-    // SAFETY: `d` belongs to a query that is alive; `targets` holds live nodes of one tree.
-    unsafe {
-        let block = ext::copy(d.block.query);
-        strip(block);
-        let anchor: Option<Vec<_>> = key.iter().map(|col| expose(block, &d.block, *col)).collect();
-        let Some(anchor) = anchor else { return Ok(Err(Reason::AnchorNotVisible)) };
-        let mut list: *mut pg_sys::List = std::ptr::null_mut();
-        for (i, node) in targets.iter().chain(&anchor).enumerate() {
-            let label = CString::new(format!("c{}", i + 1)).unwrap_or_default();
-            let tle =
-                pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
-            list = pg_sys::lappend(list, tle.cast());
-        }
-        (*block).targetList = list;
-        let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
-        let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
-            Ok(terms) if terms.occurrences >= times => terms,
-            Ok(_) => return Ok(Err(Reason::NotFollowed)),
-            Err(why) => return Ok(Err(why)),
-        };
-        let mut on = Vec::new();
-        for (i, node) in anchor.iter().enumerate() {
-            let Some(equality) = name::equality(pg_sys::exprType(*node)) else {
-                return Ok(Err(Reason::AnchorWithoutEquality));
-            };
-            on.push(format!("q.a{} {equality} d.k{}", i + 1, i + 1));
-        }
-        let names = |prefix: &str, n: usize| (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
-        let keys = names("k", anchor.len()).join(", ");
-        let columns = names("c", targets.len());
-        let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
-        let text = printed::text(block)?;
-        let found = found_keys(relid, key)?;
-        let dirty = union_all(&terms.selects);
-        let anchors = Anchors {
-            relid,
-            columns: key.iter().map(|c| c.att).collect(),
-            select: Texts::plain(format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")),
-            lock: keys_tell(times),
-        };
-        let on = on.join(" AND ");
-        let shown = |weight: i64| {
-            let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
-            format!("SELECT {weight}::pg_catalog.int8{list}")
-        };
-        let select = |weight: i64| Texts {
-            by_key: format!(
-                "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
-                shown(weight)
-            ),
-            at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
-        };
-        let flips = (0..d.description.atoms.len()).collect();
-        let alone = !anchors.lock;
-        let mut out = Terms { flips, alone, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
-        for (weight, moment) in TERMS {
-            match moment {
-                Moment::Now => out.now.push(select(weight)),
-                Moment::Before => out.before.push(select(weight)),
-            }
-        }
-        Ok(Ok(out))
+    let block = d.block.query.copy();
+    strip(block);
+    let anchor: Option<Vec<_>> = key.iter().map(|col| expose(block, &d.block, *col)).collect();
+    let Some(anchor) = anchor else { return Ok(Err(Reason::AnchorNotVisible)) };
+    let mut list: List = Tree::null();
+    for (i, node) in targets.iter().chain(&anchor).enumerate() {
+        let label = CString::new(format!("c{}", i + 1)).unwrap_or_default();
+        let tle = make::target(node.copy().cast(), i + 1, Text::of(&label), false);
+        list = list::lappend(list, tle.cast());
     }
+    block.set_targetList(list);
+    let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
+    let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
+        Ok(terms) if terms.occurrences >= times => terms,
+        Ok(_) => return Ok(Err(Reason::NotFollowed)),
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut on = Vec::new();
+    for (i, node) in anchor.iter().enumerate() {
+        let Some(equality) = name::equality(server::exprType(*node)) else {
+            return Ok(Err(Reason::AnchorWithoutEquality));
+        };
+        on.push(format!("q.a{} {equality} d.k{}", i + 1, i + 1));
+    }
+    let names = |prefix: &str, n: usize| (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
+    let keys = names("k", anchor.len()).join(", ");
+    let columns = names("c", targets.len());
+    let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
+    let text = printed::text(block)?;
+    let found = found_keys(relid, key)?;
+    let dirty = union_all(&terms.selects);
+    let anchors = Anchors {
+        relid,
+        columns: key.iter().map(|c| c.att).collect(),
+        select: Texts::plain(format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")),
+        lock: keys_tell(times),
+    };
+    let on = on.join(" AND ");
+    let shown = |weight: i64| {
+        let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
+        format!("SELECT {weight}::pg_catalog.int8{list}")
+    };
+    let select = |weight: i64| Texts {
+        by_key: format!(
+            "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
+            shown(weight)
+        ),
+        at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
+    };
+    let flips = (0..d.description.atoms.len()).collect();
+    let alone = !anchors.lock;
+    let mut out = Terms { flips, alone, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
+    for (weight, moment) in TERMS {
+        match moment {
+            Moment::Now => out.now.push(select(weight)),
+            Moment::Before => out.before.push(select(weight)),
+        }
+    }
+    Ok(Ok(out))
 }
 
 /// The keys that the flush has found, read back from the relation's row type.
-unsafe fn found_keys(relid: u32, key: &[Col]) -> Result<String> {
+fn found_keys(relid: u32, key: &[Col]) -> Result<String> {
     let oid = pg_sys::Oid::from(relid);
     let missing = || Error::Internal(format!("relation {relid} does not exist"));
     let rel = Relation::open(oid, pg_sys::AccessShareLock).ok_or_else(missing)?;

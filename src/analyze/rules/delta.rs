@@ -16,8 +16,7 @@ use crate::analyze::rules::texts::Texts;
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{ext, list};
-use pgrx::pg_sys;
+use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use tviews_core::delta::{Changed, Moment, Part, Parts, Rows, Term};
@@ -79,70 +78,60 @@ pub struct Anchors {
 }
 
 /// One term per changed occurrence; `targets` are expressions of the described query.
-///
-/// # Safety
-/// `d` was described from a query that is alive; `targets` belong to it.
-pub unsafe fn terms(
-    d: &Described,
-    targets: &[*mut pg_sys::Node],
-    changed: &BTreeSet<u32>,
-) -> Result<std::result::Result<Terms, Reason>> {
-    // SAFETY: the caller promises: `d` was described from a query that is alive; `targets` belong to it.
-    unsafe {
-        let atoms = &d.description.atoms;
-        let of_changed = |a: &usize| atoms[*a].relid.is_some_and(|r| changed.contains(&r));
-        let (mut occurrences, mut nullable) = (Changed::default(), None);
-        for atom in (0..atoms.len()).filter(of_changed) {
-            let mut places = Vec::new();
-            let known = nullable_places(d.block.query, &d.block, &atoms[atom].path, &[], &mut places);
-            let sides = places.iter().map(|p| p.side.clone());
-            if let Err(why) = known.and_then(|()| occurrences.add(atom, sides)) {
-                return Ok(Err(why));
-            }
-            nullable = places.pop().map(|place| (atom, place)).or(nullable);
+pub fn terms(d: &Described, targets: &[Node], changed: &BTreeSet<u32>) -> Result<std::result::Result<Terms, Reason>> {
+    let atoms = &d.description.atoms;
+    let of_changed = |a: &usize| atoms[*a].relid.is_some_and(|r| changed.contains(&r));
+    let (mut occurrences, mut nullable) = (Changed::default(), None);
+    for atom in (0..atoms.len()).filter(of_changed) {
+        let mut places = Vec::new();
+        let known = nullable_places(d.block.query, &d.block, &atoms[atom].path, &[], &mut places);
+        let sides = places.iter().map(|p| p.side.clone());
+        if let Err(why) = known.and_then(|()| occurrences.add(atom, sides)) {
+            return Ok(Err(why));
         }
-        let equation = match occurrences.terms() {
-            Ok(equation) => with_faults(equation),
-            Err(why) => return Ok(Err(why)),
-        };
-        let mut out = Terms::default();
-        let mut ranges: BTreeMap<usize, Option<Range>> = BTreeMap::new();
-        for atom in occurrences.linear() {
-            let range = value_range::find(d.block.query, d, *atom, targets)?;
-            out.gates.extend(range.iter().map(|r| r.gate.clone()));
-            ranges.insert(*atom, range);
-        }
-        for term in equation {
-            let query = ext::copy(d.block.query);
-            match (term.rows, &nullable) {
-                (Rows::Partnered, Some((_, place))) => place.keep_partners(place.find(query)),
-                (Rows::Alone, Some((atom, place))) => {
-                    if let Err(why) = place.without_partner(query, d, *atom)? {
-                        return Ok(Err(why));
-                    }
-                }
-                _ => {}
-            }
-            put(query, &d.block, &term.parts)?;
-            if let Rows::All(atom) = term.rows
-                && let Some(Some(range)) = ranges.get(&atom)
-            {
-                range.add(query);
-            }
-            let select = select(query, constant(term.weight), targets)?;
-            match term.moment {
-                Moment::Now => out.now.push(select),
-                Moment::Before => out.before.push(select),
-            }
-        }
-        if let Some((atom, place)) = nullable {
-            let values = if occurrences.values_tell() { place.partner_values(d, atom)? } else { None };
-            out.alone = values.is_none();
-            out.locks.extend(values);
-            out.flips = place.side;
-        }
-        Ok(Ok(out))
+        nullable = places.pop().map(|place| (atom, place)).or(nullable);
     }
+    let equation = match occurrences.terms() {
+        Ok(equation) => with_faults(equation),
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut out = Terms::default();
+    let mut ranges: BTreeMap<usize, Option<Range>> = BTreeMap::new();
+    for atom in occurrences.linear() {
+        let range = value_range::find(d.block.query, d, *atom, targets)?;
+        out.gates.extend(range.iter().map(|r| r.gate.clone()));
+        ranges.insert(*atom, range);
+    }
+    for term in equation {
+        let query = d.block.query.copy();
+        match (term.rows, &nullable) {
+            (Rows::Partnered, Some((_, place))) => place.keep_partners(place.find(query)),
+            (Rows::Alone, Some((atom, place))) => {
+                if let Err(why) = place.without_partner(query, d, *atom)? {
+                    return Ok(Err(why));
+                }
+            }
+            _ => {}
+        }
+        put(query, &d.block, &term.parts)?;
+        if let Rows::All(atom) = term.rows
+            && let Some(Some(range)) = ranges.get(&atom)
+        {
+            range.add(query);
+        }
+        let select = select(query, constant(term.weight), targets)?;
+        match term.moment {
+            Moment::Now => out.now.push(select),
+            Moment::Before => out.before.push(select),
+        }
+    }
+    if let Some((atom, place)) = nullable {
+        let values = if occurrences.values_tell() { place.partner_values(d, atom)? } else { None };
+        out.alone = values.is_none();
+        out.locks.extend(values);
+        out.flips = place.side;
+    }
+    Ok(Ok(out))
 }
 
 /// What tests take out of the equation.
@@ -158,44 +147,36 @@ fn with_faults(mut equation: Vec<Term>) -> Vec<Term> {
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
-unsafe fn select(query: *mut pg_sys::Query, weight: *mut pg_sys::Node, targets: &[*mut pg_sys::Node]) -> Result<Texts> {
-    // SAFETY: `query` is a live tree of the server; `weight` is a live node of such a tree; `targets` holds live nodes of that tree.
-    unsafe {
-        tree::strip(query);
-        let mut list: *mut pg_sys::List = std::ptr::null_mut();
-        for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {
-            let label = CString::new(format!("c{i}")).unwrap_or_default();
-            let tle =
-                pg_sys::makeTargetEntry(ext::copy(*node).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
-            list = pg_sys::lappend(list, tle.cast());
-        }
-        (*query).targetList = list;
-        let at_once = printed::text(query)?;
-        Ok(Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once })
+fn select(query: Query, weight: Node, targets: &[Node]) -> Result<Texts> {
+    tree::strip(query);
+    let mut list: List = Tree::null();
+    for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {
+        let label = CString::new(format!("c{i}")).unwrap_or_default();
+        let tle = make::target(node.copy().cast(), i + 1, Text::of(&label), false);
+        list = list::lappend(list, tle.cast());
     }
+    query.set_targetList(list);
+    let at_once = printed::text(query)?;
+    Ok(Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once })
 }
 
 /// The output expressions of a query.
-pub unsafe fn outputs_of(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Node> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe { outputs(query).into_iter().map(|t| ext::flatten_join_aliases(query, (*t).expr.cast())).collect() }
+pub fn outputs_of(query: Query) -> Vec<Node> {
+    outputs(query).into_iter().map(|t| server::flatten_join_aliases(query, t.expr())).collect()
 }
 
 /// Replaces the occurrences in `query`, which mirrors `block`.
-unsafe fn put(query: *mut pg_sys::Query, block: &Block, parts: &Parts) -> Result<()> {
-    // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
-    unsafe {
-        for (i, item) in &block.items {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-            match item {
-                Item::Atom(a) => match parts.get(a) {
-                    Some(Part::Inserted) => replace_by(rte, "inserted")?,
-                    Some(Part::Deleted) => replace_by(rte, "deleted")?,
-                    None => {}
-                },
-                Item::Sub(sub) => put((*rte).subquery, sub, parts)?,
-            }
+fn put(query: Query, block: &Block, parts: &Parts) -> Result<()> {
+    for (i, item) in &block.items {
+        let rte = server::rt_fetch(*i, query);
+        match item {
+            Item::Atom(a) => match parts.get(a) {
+                Some(Part::Inserted) => replace_by(rte, "inserted")?,
+                Some(Part::Deleted) => replace_by(rte, "deleted")?,
+                None => {}
+            },
+            Item::Sub(sub) => put(rte.subquery(), sub, parts)?,
         }
-        Ok(())
     }
+    Ok(())
 }

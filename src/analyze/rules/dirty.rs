@@ -21,7 +21,7 @@ use crate::analyze::rules::null_extension::{
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::{ext, list, walk};
+use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -41,22 +41,16 @@ pub struct Terms {
 }
 
 /// Builds the terms for all places where a query reads one of `changed`.
-///
-/// # Safety
-/// `query` is a valid, expanded query; `key` are output positions.
-pub unsafe fn terms(
-    query: *mut pg_sys::Query,
+pub fn terms(
+    query: Query,
     key: &[usize],
     changed: &BTreeSet<u32>,
     beside: Beside,
     key_of: KeyOf,
 ) -> Result<std::result::Result<Terms, Reason>> {
-    // SAFETY: the caller promises: `query` is a valid, expanded query; `key` are output positions.
-    unsafe {
-        let mut out = Terms::default();
-        let cx = Collect { key, changed, beside, key_of };
-        Ok(printed::or_why(cx.collect(query, &[], &mut out))?.map(|()| out))
-    }
+    let mut out = Terms::default();
+    let cx = Collect { key, changed, beside, key_of };
+    Ok(printed::or_why(cx.collect(query, &[], &mut out))?.map(|()| out))
 }
 
 /// What stands beside the other changed relations.
@@ -77,53 +71,45 @@ struct Collect<'a> {
 
 impl Collect<'_> {
     /// Terms of the relations in the FROM clause at and below `focus`, and of those in sub-queries there.
-    unsafe fn collect(
-        &self,
-        query: *mut pg_sys::Query,
-        focus: &[usize],
-        out: &mut Terms,
-    ) -> Result<std::result::Result<(), Reason>> {
-        // SAFETY: `query` is a live tree of the server.
-        unsafe {
-            let clean = ext::copy(query);
-            let relaxed = lift::drop_changed_conditions(clean, self.changed)
-                .and_then(|()| lift::forget_items(clean, self.key, self.changed));
-            if let Err(why) = relaxed {
+    fn collect(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
+        let clean = query.copy();
+        let relaxed = lift::drop_changed_conditions(clean, self.changed)
+            .and_then(|()| lift::forget_items(clean, self.key, self.changed));
+        if let Err(why) = relaxed {
+            return Ok(Err(why));
+        }
+        let d = describe(clean, self.key_of);
+        for (a, atom) in d.description.atoms.iter().enumerate() {
+            if !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
+                continue;
+            }
+            // Below, conditions are missing.
+            let range = if focus.is_empty() { value_range::find(query, &d, a, &[])? } else { None };
+            out.gates.extend(range.iter().map(|r| r.gate.clone()));
+            match term(&d, self.key, a, self.changed, self.beside, range.as_ref())? {
+                Err(why) => return Ok(Err(why)),
+                Ok(term) => {
+                    out.meet |= !focus.is_empty()
+                        || self.key.iter().any(|p| match d.description.outputs[*p] {
+                            Some(c) => term.nulled.contains(&c.atom),
+                            None => !term.nulled.is_empty(),
+                        });
+                    out.occurrences += 1;
+                    out.selects.extend(term.selects);
+                }
+            }
+        }
+        for site in lift::sites(query, focus, self.changed) {
+            let lifted = query.copy();
+            let path = match lift::lift(lifted, &site, self.key, self.changed) {
+                Ok(path) => path,
+                Err(why) => return Ok(Err(why)),
+            };
+            if let Err(why) = self.collect(lifted, &path, out)? {
                 return Ok(Err(why));
             }
-            let d = describe(clean, self.key_of);
-            for (a, atom) in d.description.atoms.iter().enumerate() {
-                if !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
-                    continue;
-                }
-                // Below, conditions are missing.
-                let range = if focus.is_empty() { value_range::find(query, &d, a, &[])? } else { None };
-                out.gates.extend(range.iter().map(|r| r.gate.clone()));
-                match term(&d, self.key, a, self.changed, self.beside, range.as_ref())? {
-                    Err(why) => return Ok(Err(why)),
-                    Ok(term) => {
-                        out.meet |= !focus.is_empty()
-                            || self.key.iter().any(|p| match d.description.outputs[*p] {
-                                Some(c) => term.nulled.contains(&c.atom),
-                                None => !term.nulled.is_empty(),
-                            });
-                        out.occurrences += 1;
-                        out.selects.extend(term.selects);
-                    }
-                }
-            }
-            for site in lift::sites(query, focus, self.changed) {
-                let lifted = ext::copy(query);
-                let path = match lift::lift(lifted, &site, self.key, self.changed) {
-                    Ok(path) => path,
-                    Err(why) => return Ok(Err(why)),
-                };
-                if let Err(why) = self.collect(lifted, &path, out)? {
-                    return Ok(Err(why));
-                }
-            }
-            Ok(Ok(()))
         }
+        Ok(Ok(()))
     }
 }
 
@@ -136,10 +122,7 @@ struct Term {
 }
 
 /// Builds the term for a change of atom `atom`.
-///
-/// # Safety
-/// `d` was described from `query`, both alive; `key` are output positions.
-unsafe fn term(
+fn term(
     d: &Described,
     key: &[usize],
     atom: usize,
@@ -147,112 +130,100 @@ unsafe fn term(
     beside: Beside,
     range: Option<&Range>,
 ) -> Result<std::result::Result<Term, Reason>> {
-    // SAFETY: the caller promises: `d` was described from `query`, both alive; `key` are output positions.
-    unsafe {
-        let query = ext::copy(d.block.query);
-        let atoms = &d.description.atoms;
-        let mut edit = Edit { atom, changed, beside, groups: Vec::new() };
-        if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, true) {
+    let query = d.block.query.copy();
+    let atoms = &d.description.atoms;
+    let mut edit = Edit { atom, changed, beside, groups: Vec::new() };
+    if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, true) {
+        return Ok(Err(why));
+    }
+    for (other, a) in atoms.iter().enumerate() {
+        if other != atom
+            && a.relid.is_some_and(|r| changed.contains(&r))
+            && let Err(why) = edit.null_extensions(query, &d.block, &a.path, false)
+        {
             return Ok(Err(why));
         }
-        for (other, a) in atoms.iter().enumerate() {
-            if other != atom
-                && a.relid.is_some_and(|r| changed.contains(&r))
-                && let Err(why) = edit.null_extensions(query, &d.block, &a.path, false)
-            {
-                return Ok(Err(why));
-            }
-        }
-        let mut combinations = match combinations(&edit.groups) {
-            Ok(combinations) => combinations,
-            Err(why) => return Ok(Err(why)),
-        };
-        if fault::on(Fault::SkipNullExtension) {
-            combinations.truncate(1);
-        }
-        if edit.whole_rows(query, &d.block) {
-            return Ok(Err(Reason::WholeRow));
-        }
-        edit.replace(query, &d.block)?;
-        let mut keys: Vec<*mut pg_sys::Node> = Vec::new();
-        let outs = outputs(query);
-        for p in key {
-            let expr = ext::flatten_groups(query, (*outs[*p]).expr.cast());
-            keys.push(ext::flatten_join_aliases(query, expr));
-        }
-        strip(query);
-        if let Some(range) = range {
-            range.add(query);
-        }
-        let mut selects = Vec::new();
-        for group in &combinations {
-            let mut variant = Vec::new();
-            for k in &keys {
-                match null_extend(&d.block, *k, group) {
-                    Some(expr) => variant.push(expr),
-                    None => return Ok(Err(Reason::KeyOfBothSides)),
-                }
-            }
-            let select = project(query, &variant)?;
-            if !selects.contains(&select) {
-                selects.push(select);
-            }
-        }
-        let nulled = edit.groups.iter().flatten().copied().collect();
-        Ok(Ok(Term { selects, nulled }))
     }
+    let mut combinations = match combinations(&edit.groups) {
+        Ok(combinations) => combinations,
+        Err(why) => return Ok(Err(why)),
+    };
+    if fault::on(Fault::SkipNullExtension) {
+        combinations.truncate(1);
+    }
+    if edit.whole_rows(query, &d.block) {
+        return Ok(Err(Reason::WholeRow));
+    }
+    edit.replace(query, &d.block)?;
+    let mut keys: Vec<Node> = Vec::new();
+    let outs = outputs(query);
+    for p in key {
+        let expr = server::flatten_groups(query, outs[*p].expr());
+        keys.push(server::flatten_join_aliases(query, expr));
+    }
+    strip(query);
+    if let Some(range) = range {
+        range.add(query);
+    }
+    let mut selects = Vec::new();
+    for group in &combinations {
+        let mut variant = Vec::new();
+        for k in &keys {
+            match null_extend(&d.block, *k, group) {
+                Some(expr) => variant.push(expr),
+                None => return Ok(Err(Reason::KeyOfBothSides)),
+            }
+        }
+        let select = project(query, &variant)?;
+        if !selects.contains(&select) {
+            selects.push(select);
+        }
+    }
+    let nulled = edit.groups.iter().flatten().copied().collect();
+    Ok(Ok(Term { selects, nulled }))
 }
 
-unsafe fn project(query: *mut pg_sys::Query, keys: &[*mut pg_sys::Node]) -> Result<String> {
-    // SAFETY: `query` is a live tree of the server; `keys` holds live nodes of that tree.
-    unsafe {
-        let mut targets: *mut pg_sys::List = std::ptr::null_mut();
-        for (i, k) in keys.iter().enumerate() {
-            let label = CString::new(format!("k{}", i + 1)).unwrap_or_default();
-            let tle =
-                pg_sys::makeTargetEntry(ext::copy(*k).cast(), i as i16 + 1, pg_sys::pstrdup(label.as_ptr()), false);
-            targets = pg_sys::lappend(targets, tle.cast());
-        }
-        let copy = ext::copy(query);
-        (*copy).targetList = targets;
-        printed::text(copy)
+fn project(query: Query, keys: &[Node]) -> Result<String> {
+    let mut targets: List = Tree::null();
+    for (i, k) in keys.iter().enumerate() {
+        let label = CString::new(format!("k{}", i + 1)).unwrap_or_default();
+        let tle = make::target(k.copy().cast(), i + 1, Text::of(&label), false);
+        targets = list::lappend(targets, tle.cast());
     }
+    let copy = query.copy();
+    copy.set_targetList(targets);
+    printed::text(copy)
 }
 
 /// The key expression when the atoms of `group` are null-extended; None when that cannot be told.
-unsafe fn null_extend(block: &Block, key: *mut pg_sys::Node, group: &BTreeSet<usize>) -> Option<*mut pg_sys::Node> {
-    // SAFETY: `block` belongs to a query that is alive; `key` is a live node of a tree of the server.
-    unsafe {
-        let mut possible = true;
-        // Also inside of sub-queries: the row of a join with a name is one.
-        let out = walk::rewrite_deep(key, &mut |node, depth| {
-            if !list::is(node, pg_sys::NodeTag::T_Var) || (*node.cast::<pg_sys::Var>()).varlevelsup != depth {
-                return None;
+fn null_extend(block: &Block, key: Node, group: &BTreeSet<usize>) -> Option<Node> {
+    let mut possible = true;
+    // Also inside of sub-queries: the row of a join with a name is one.
+    let out = walk::rewrite_deep(key, &mut |node, depth| {
+        if !list::is(node, pg_sys::NodeTag::T_Var) || node.cast::<pg_sys::Var>().varlevelsup() != depth {
+            return None;
+        }
+        let var = node.cast::<pg_sys::Var>().copy();
+        var.set_varlevelsup(0);
+        let atoms = block.atoms_of(var.varno() as usize);
+        if atoms.is_disjoint(group) {
+            return None;
+        }
+        let inside = match block.resolve(var) {
+            Some(col) => group.contains(&col.atom),
+            None if atoms.is_subset(group)
+                && matches!(block.items.get(&(var.varno() as usize)), Some(Item::Atom(_))) =>
+            {
+                true
             }
-            let var = ext::copy(node.cast::<pg_sys::Var>());
-            (*var).varlevelsup = 0;
-            let atoms = block.atoms_of((*var).varno as usize);
-            if atoms.is_disjoint(group) {
-                return None;
+            None => {
+                possible = false;
+                false
             }
-            let inside = match block.resolve(var) {
-                Some(col) => group.contains(&col.atom),
-                None if atoms.is_subset(group)
-                    && matches!(block.items.get(&((*var).varno as usize)), Some(Item::Atom(_))) =>
-                {
-                    true
-                }
-                None => {
-                    possible = false;
-                    false
-                }
-            };
-            inside.then(|| {
-                pg_sys::makeNullConst((*var).vartype, (*var).vartypmod, (*var).varcollid).cast::<pg_sys::Node>()
-            })
-        });
-        possible.then_some(out)
-    }
+        };
+        inside.then(|| make::null((var.vartype(), var.vartypmod(), var.varcollid())).cast::<pg_sys::Node>())
+    });
+    possible.then_some(out)
 }
 
 struct Edit<'a> {
@@ -267,88 +238,79 @@ impl Edit<'_> {
     /// Finds what can be null-extended on the way to an atom, at this block and below, and drops the conditions that
     /// such rows may pass where matched rows do not. `convert`: the atom is the changed one, so that only its own rows
     /// are wanted and outer joins that would null-extend it become inner.
-    unsafe fn null_extensions(
+    fn null_extensions(
         &mut self,
-        query: *mut pg_sys::Query,
+        query: Query,
         block: &Block,
         path: &[usize],
         convert: bool,
     ) -> std::result::Result<(), Reason> {
-        // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
-        unsafe {
-            let index = path[0];
-            let mut joins = Vec::new();
-            find((*query).jointree.cast(), index, &mut joins);
-            let mut local: Vec<BTreeSet<usize>> = Vec::new();
-            for i in (0..joins.len()).rev() {
-                let Some(side) = nullable_side(&joins[i], convert) else { continue };
-                local.extend(survives(query, &joins[..i], side)?);
-            }
-            drop_conditions(query, &mut local);
-            if local.iter().any(|side| lateral_depends(query, side)) {
-                return Err(Reason::LateralOfNullable);
-            }
-            for side in &local {
-                let atoms = side.iter().flat_map(|i| block.atoms_of(*i)).collect();
-                if !self.groups.contains(&atoms) {
-                    self.groups.push(atoms);
-                }
-            }
-            if let Some(Item::Sub(sub)) = block.items.get(&index) {
-                let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-                let before = self.groups.len();
-                self.null_extensions((*rte).subquery, sub, &path[1..], convert)?;
-                for group in &self.groups[before..] {
-                    outer_conditions(query, &joins, index, sub, group)?;
-                }
-            }
-            Ok(())
+        let index = path[0];
+        let mut joins = Vec::new();
+        find(query.jointree().cast(), index, &mut joins);
+        let mut local: Vec<BTreeSet<usize>> = Vec::new();
+        for i in (0..joins.len()).rev() {
+            let Some(side) = nullable_side(&joins[i], convert) else { continue };
+            local.extend(survives(query, &joins[..i], side)?);
         }
+        drop_conditions(query, &mut local);
+        if local.iter().any(|side| lateral_depends(query, side)) {
+            return Err(Reason::LateralOfNullable);
+        }
+        for side in &local {
+            let atoms = side.iter().flat_map(|i| block.atoms_of(*i)).collect();
+            if !self.groups.contains(&atoms) {
+                self.groups.push(atoms);
+            }
+        }
+        if let Some(Item::Sub(sub)) = block.items.get(&index) {
+            let rte = server::rt_fetch(index, query);
+            let before = self.groups.len();
+            self.null_extensions(rte.subquery(), sub, &path[1..], convert)?;
+            for group in &self.groups[before..] {
+                outer_conditions(query, &joins, index, sub, group)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether outputs have whole rows of other changed relations, which change rows would make incomplete.
-    unsafe fn whole_rows(&self, query: *mut pg_sys::Query, block: &Block) -> bool {
-        // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
-        unsafe {
-            block.items.iter().any(|(i, item)| {
-                let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-                match item {
-                    Item::Sub(sub) => self.whole_rows((*rte).subquery, sub),
-                    Item::Atom(a) if *a == self.atom => false,
-                    Item::Atom(_) => {
-                        (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION
-                            && self.changed.contains(&(*rte).relid.to_u32())
-                            && walk::walk((*query).targetList.cast(), &mut |node| {
-                                list::is(node, pg_sys::NodeTag::T_Var)
-                                    && (*node.cast::<pg_sys::Var>()).varno as usize == *i
-                                    && (*node.cast::<pg_sys::Var>()).varattno <= 0
-                            })
-                    }
+    fn whole_rows(&self, query: Query, block: &Block) -> bool {
+        block.items.iter().any(|(i, item)| {
+            let rte = server::rt_fetch(*i, query);
+            match item {
+                Item::Sub(sub) => self.whole_rows(rte.subquery(), sub),
+                Item::Atom(a) if *a == self.atom => false,
+                Item::Atom(_) => {
+                    rte.rtekind() == pg_sys::RTEKind::RTE_RELATION
+                        && self.changed.contains(&rte.relid().to_u32())
+                        && walk::walk(query.targetList().cast(), &mut |node| {
+                            list::is(node, pg_sys::NodeTag::T_Var)
+                                && node.cast::<pg_sys::Var>().varno() as usize == *i
+                                && node.cast::<pg_sys::Var>().varattno() <= 0
+                        })
                 }
-            })
-        }
+            }
+        })
     }
 
     /// Puts change rows in the place of the changed atom, and deleted rows beside every other changed relation.
-    unsafe fn replace(&self, query: *mut pg_sys::Query, block: &Block) -> Result<()> {
-        // SAFETY: `query` is a live tree of the server; `block` belongs to a query that is alive.
-        unsafe {
-            for (i, item) in &block.items {
-                let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-                match item {
-                    Item::Sub(sub) => self.replace((*rte).subquery, sub)?,
-                    Item::Atom(a) if *a == self.atom => replace_by(rte, "changed")?,
-                    Item::Atom(_) => {
-                        let relation = (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION;
-                        let relation = relation && !fault::on(Fault::SkipDeletedOfOthers);
-                        if relation && self.changed.contains(&(*rte).relid.to_u32()) {
-                            drop_whole_rows(query, *i);
-                            add_beside(rte, self.beside)?;
-                        }
+    fn replace(&self, query: Query, block: &Block) -> Result<()> {
+        for (i, item) in &block.items {
+            let rte = server::rt_fetch(*i, query);
+            match item {
+                Item::Sub(sub) => self.replace(rte.subquery(), sub)?,
+                Item::Atom(a) if *a == self.atom => replace_by(rte, "changed")?,
+                Item::Atom(_) => {
+                    let relation = rte.rtekind() == pg_sys::RTEKind::RTE_RELATION;
+                    let relation = relation && !fault::on(Fault::SkipDeletedOfOthers);
+                    if relation && self.changed.contains(&rte.relid().to_u32()) {
+                        drop_whole_rows(query, *i);
+                        add_beside(rte, self.beside)?;
                     }
                 }
             }
-            Ok(())
         }
+        Ok(())
     }
 }

@@ -11,8 +11,7 @@ use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::tree::{self, is_plain};
 use crate::analyze::query::{levels, relations};
 use crate::analyze::rules::reduce::{forgotten, is_forgotten, reduce};
-use crate::pg::ext::{self, make};
-use crate::pg::{list, walk};
+use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -35,397 +34,334 @@ enum What {
 }
 
 /// Whether a tree reads one of these relations, at any depth.
-pub unsafe fn reads(node: *mut pg_sys::Node, changed: &BTreeSet<u32>) -> bool {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        walk::walk(node, &mut |n| {
-            list::is(n, pg_sys::NodeTag::T_Query) && {
-                let q = n.cast::<pg_sys::Query>();
-                relations::in_from(q).into_iter().any(|i| {
-                    let rte = list::nth::<pg_sys::RangeTblEntry>((*q).rtable, i - 1);
-                    (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && changed.contains(&(*rte).relid.to_u32())
-                })
-            }
-        })
-    }
+pub fn reads(node: Node, changed: &BTreeSet<u32>) -> bool {
+    walk::walk(node, &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_Query) && {
+            let q = n.cast::<pg_sys::Query>();
+            relations::in_from(q).into_iter().any(|i| {
+                let rte = server::rt_fetch(i, q);
+                rte.rtekind() == pg_sys::RTEKind::RTE_RELATION && changed.contains(&rte.relid().to_u32())
+            })
+        }
+    })
 }
 
 /// The block at a path of plain sub-queries.
-pub unsafe fn block_at(query: *mut pg_sys::Query, path: &[usize]) -> *mut pg_sys::Query {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe { path.iter().fold(query, |q, i| (*list::nth::<pg_sys::RangeTblEntry>((*q).rtable, i - 1)).subquery) }
+pub fn block_at(query: Query, path: &[usize]) -> Query {
+    path.iter().fold(query, |q, i| server::rt_fetch(*i, q).subquery())
 }
 
 /// Sub-queries that read one of `changed`, in the blocks at and below `below`.
-pub unsafe fn sites(query: *mut pg_sys::Query, below: &[usize], changed: &BTreeSet<u32>) -> Vec<Site> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let mut out = Vec::new();
-        find_sites(block_at(query, below), below, changed, &mut out);
-        out
-    }
+pub fn sites(query: Query, below: &[usize], changed: &BTreeSet<u32>) -> Vec<Site> {
+    let mut out = Vec::new();
+    find_sites(block_at(query, below), below, changed, &mut out);
+    out
 }
 
-unsafe fn find_sites(query: *mut pg_sys::Query, path: &[usize], changed: &BTreeSet<u32>, out: &mut Vec<Site>) {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        for (n, link) in walk::links(query).into_iter().enumerate() {
-            if reads((*link).subselect, changed) {
-                out.push(Site { block: path.to_vec(), what: What::Link(n) });
-            }
+fn find_sites(query: Query, path: &[usize], changed: &BTreeSet<u32>, out: &mut Vec<Site>) {
+    for (n, link) in walk::links(query).into_iter().enumerate() {
+        if reads(link.subselect(), changed) {
+            out.push(Site { block: path.to_vec(), what: What::Link(n) });
         }
-        for index in relations::in_from(query) {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-            if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY || !reads((*rte).subquery.cast(), changed) {
-                continue;
-            }
-            if is_plain(&*(*rte).subquery) {
-                let mut below = path.to_vec();
-                below.push(index);
-                find_sites((*rte).subquery, &below, changed, out);
-            } else {
-                out.push(Site { block: path.to_vec(), what: What::Item(index) });
-            }
+    }
+    for index in relations::in_from(query) {
+        let rte = server::rt_fetch(index, query);
+        if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY || !reads(rte.subquery().cast(), changed) {
+            continue;
+        }
+        if is_plain(rte.subquery()) {
+            let mut below = path.to_vec();
+            below.push(index);
+            find_sites(rte.subquery(), &below, changed, out);
+        } else {
+            out.push(Site { block: path.to_vec(), what: What::Item(index) });
         }
     }
 }
 
 /// Lifts a sub-query of `query`, in place; returns the path of the FROM item in which its relations are now.
-pub unsafe fn lift(
-    query: *mut pg_sys::Query,
-    site: &Site,
-    key: &[usize],
-    changed: &BTreeSet<u32>,
-) -> Result<Vec<usize>, Reason> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let block = block_at(query, &site.block);
-        let index = match site.what {
-            What::Link(n) => lift_link(block, n)?,
-            What::Item(index) => {
-                let rte = list::nth::<pg_sys::RangeTblEntry>((*block).rtable, index - 1);
-                let unknown = reduce((*rte).subquery)?;
-                let all = list::len((*(*rte).subquery).targetList);
-                if unknown.len() == all && !(*rte).lateral {
-                    return Err(Reason::EveryRow);
-                }
-                forget(block, index, &unknown)?;
-                index
+pub fn lift(query: Query, site: &Site, key: &[usize], changed: &BTreeSet<u32>) -> Result<Vec<usize>, Reason> {
+    let block = block_at(query, &site.block);
+    let index = match site.what {
+        What::Link(n) => lift_link(block, n)?,
+        What::Item(index) => {
+            let rte = server::rt_fetch(index, block);
+            let unknown = reduce(rte.subquery())?;
+            let all = list::len(rte.subquery().targetList());
+            if unknown.len() == all && !rte.lateral() {
+                return Err(Reason::EveryRow);
             }
-        };
-        let mut path = site.block.clone();
-        path.push(index);
-        // Outputs computed by sub-links over what changes are unknown, and all that is computed from them.
-        for depth in (0..=site.block.len()).rev() {
-            let here = block_at(query, &site.block[..depth]);
-            let unknown = unknown_outputs(here, changed);
-            if depth == 0 {
-                if key.iter().any(|p| unknown.contains(&(*p as i16 + 1))) {
-                    return Err(Reason::KeyOfSubquery);
-                }
-            } else {
-                forget(block_at(query, &site.block[..depth - 1]), site.block[depth - 1], &unknown)?;
-            }
+            forget(block, index, &unknown)?;
+            index
         }
-        Ok(path)
+    };
+    let mut path = site.block.clone();
+    path.push(index);
+    // Outputs computed by sub-links over what changes are unknown, and all that is computed from them.
+    for depth in (0..=site.block.len()).rev() {
+        let here = block_at(query, &site.block[..depth]);
+        let unknown = unknown_outputs(here, changed);
+        if depth == 0 {
+            if key.iter().any(|p| unknown.contains(&(*p as i16 + 1))) {
+                return Err(Reason::KeyOfSubquery);
+            }
+        } else {
+            forget(block_at(query, &site.block[..depth - 1]), site.block[depth - 1], &unknown)?;
+        }
     }
+    Ok(path)
 }
 
 /// Target entries by number that contain a sub-link over what changes.
-unsafe fn unknown_outputs(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> BTreeSet<i16> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        list::iter::<pg_sys::TargetEntry>((*query).targetList)
-            .filter(|t| {
-                is_forgotten((**t).expr.cast()) || (has_link((**t).expr.cast()) && reads((**t).expr.cast(), changed))
-            })
-            .map(|t| (*t).resno)
-            .collect()
-    }
+fn unknown_outputs(query: Query, changed: &BTreeSet<u32>) -> BTreeSet<i16> {
+    list::iter::<pg_sys::TargetEntry>(query.targetList())
+        .filter(|t| is_forgotten(t.expr()) || (has_link(t.expr()) && reads(t.expr(), changed)))
+        .map(|t| t.resno())
+        .collect()
 }
 
-unsafe fn has_link(node: *mut pg_sys::Node) -> bool {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe { !node.is_null() && pg_sys::checkExprHasSubLink(node) }
+fn has_link(node: Node) -> bool {
+    !node.is_null() && server::checkExprHasSubLink(node)
 }
 
 /// Makes the n-th sub-link of a block a LATERAL item of its FROM clause.
-unsafe fn lift_link(block: *mut pg_sys::Query, n: usize) -> Result<usize, Reason> {
-    // SAFETY: `block` is a live tree of the server.
-    unsafe {
-        use pg_sys::SubLinkType::*;
-        let link = walk::links(block)[n];
-        let positive = conditions((*(*block).jointree).quals).iter().any(|c| (*c).cast() == link);
-        let sub: *mut pg_sys::Query = ext::copy(ext::flatten_groups(block, (*link).subselect)).cast();
-        let unknown = reduce(sub)?;
-        let test = (*link).testexpr;
-        let connected = levels::has_columns(sub.cast());
-        if test.is_null() && !connected {
+fn lift_link(block: Query, n: usize) -> Result<usize, Reason> {
+    use pg_sys::SubLinkType::*;
+    let link = walk::links(block)[n];
+    let positive = conditions(block.jointree().quals()).iter().any(|c| (*c).cast() == link);
+    let sub: Query = server::flatten_groups(block, link.subselect()).copy().cast();
+    let unknown = reduce(sub)?;
+    let test = link.testexpr();
+    let connected = levels::has_columns(sub.cast());
+    if test.is_null() && !connected {
+        return Err(Reason::EveryRow);
+    }
+    let index = add_item(block, sub);
+    if test.is_null() {
+        return Ok(index);
+    }
+    let test = server::flatten_groups(block, test);
+    let mut lost = levels::is_computed(test);
+    let test = walk::rewrite(test, &mut |node| {
+        if !list::is(node, pg_sys::NodeTag::T_Param) {
+            return None;
+        }
+        let param = node.cast::<pg_sys::Param>();
+        lost |= unknown.contains(&(param.paramid() as i16));
+        let var = make::var(
+            index as i32,
+            param.paramid() as i16,
+            (param.paramtype(), param.paramtypmod(), param.paramcollid()),
+            0,
+        );
+        Some(var.cast())
+    });
+    if lost {
+        if !connected {
             return Err(Reason::EveryRow);
         }
-        let index = add_item(block, sub);
-        if test.is_null() {
-            return Ok(index);
-        }
-        let test = ext::flatten_groups(block, test);
-        let mut lost = levels::is_computed(test);
-        let test = walk::rewrite(test, &mut |node| {
-            if !list::is(node, pg_sys::NodeTag::T_Param) {
-                return None;
-            }
-            let param = &*node.cast::<pg_sys::Param>();
-            lost |= unknown.contains(&(param.paramid as i16));
-            let var = pg_sys::makeVar(
-                index as i32,
-                param.paramid as i16,
-                param.paramtype,
-                param.paramtypmod,
-                param.paramcollid,
-                0,
-            );
-            Some(var.cast())
-        });
-        if lost {
-            if !connected {
-                return Err(Reason::EveryRow);
-            }
-            return Ok(index);
-        }
-        let condition = if positive && (*link).subLinkType == ANY_SUBLINK {
-            test
-        } else {
-            let matters = make::<pg_sys::BooleanTest>(pg_sys::NodeTag::T_BooleanTest);
-            (*matters).arg = test.cast();
-            (*matters).booltesttype = if (*link).subLinkType == ALL_SUBLINK {
-                pg_sys::BoolTestType::IS_NOT_TRUE
-            } else {
-                pg_sys::BoolTestType::IS_NOT_FALSE
-            };
-            (*matters).location = -1;
-            matters.cast()
-        };
-        let from = (*block).jointree;
-        let mut all = conditions((*from).quals);
-        all.push(condition);
-        (*from).quals = conjunction(all);
-        Ok(index)
+        return Ok(index);
     }
+    let condition = if positive && link.subLinkType() == ANY_SUBLINK {
+        test
+    } else {
+        let matters = make::make::<pg_sys::BooleanTest>();
+        matters.set_arg(test.cast());
+        matters.set_booltesttype(if link.subLinkType() == ALL_SUBLINK {
+            pg_sys::BoolTestType::IS_NOT_TRUE
+        } else {
+            pg_sys::BoolTestType::IS_NOT_FALSE
+        });
+        matters.set_location(-1);
+        matters.cast()
+    };
+    let from = block.jointree();
+    let mut all = conditions(from.quals());
+    all.push(condition);
+    from.set_quals(conjunction(all));
+    Ok(index)
 }
 
 /// Adds a LATERAL sub-query to a FROM clause; returns its range table index.
-pub unsafe fn add_item(block: *mut pg_sys::Query, sub: *mut pg_sys::Query) -> usize {
-    // SAFETY: `block` and `sub` are live trees of the server.
-    unsafe {
-        let rte = make::<pg_sys::RangeTblEntry>(pg_sys::NodeTag::T_RangeTblEntry);
-        (*rte).rtekind = pg_sys::RTEKind::RTE_SUBQUERY;
-        (*rte).subquery = sub;
-        (*rte).lateral = true;
-        (*rte).inFromCl = true;
-        let index = list::len((*block).rtable) + 1;
-        let label = CString::new(format!("tviews_link_{index}")).unwrap_or_default();
-        let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        for i in 0..list::len((*sub).targetList) {
-            let column = CString::new(format!("c{}", i + 1)).unwrap_or_default();
-            names = pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(column.as_ptr())).cast());
-        }
-        (*rte).alias = pg_sys::makeAlias(label.as_ptr(), names);
-        (*rte).eref = pg_sys::makeAlias(label.as_ptr(), names);
-        (*block).rtable = pg_sys::lappend((*block).rtable, rte.cast());
-        let reference = make::<pg_sys::RangeTblRef>(pg_sys::NodeTag::T_RangeTblRef);
-        (*reference).rtindex = index as i32;
-        let from = (*block).jointree;
-        (*from).fromlist = pg_sys::lappend((*from).fromlist, reference.cast());
-        index
+pub fn add_item(block: Query, sub: Query) -> usize {
+    let rte = make::make::<pg_sys::RangeTblEntry>();
+    rte.set_rtekind(pg_sys::RTEKind::RTE_SUBQUERY);
+    rte.set_subquery(sub);
+    rte.set_lateral(true);
+    rte.set_inFromCl(true);
+    let index = list::len(block.rtable()) + 1;
+    let label = CString::new(format!("tviews_link_{index}")).unwrap_or_default();
+    let mut names: List = Tree::null();
+    for i in 0..list::len(sub.targetList()) {
+        let column = CString::new(format!("c{}", i + 1)).unwrap_or_default();
+        names = list::lappend(names, make::string(Text::of(&column)));
     }
+    rte.set_alias(make::alias(&label, names));
+    rte.set_eref(make::alias(&label, names));
+    block.set_rtable(list::lappend(block.rtable(), rte.cast()));
+    let reference = make::make::<pg_sys::RangeTblRef>();
+    reference.set_rtindex(index as i32);
+    let from = block.jointree();
+    from.set_fromlist(list::lappend(from.fromlist(), reference.cast()));
+    index
 }
 
 /// Drops the conditions of a block on unknown columns of item `index`; outputs computed from them become unknown.
-unsafe fn forget(block: *mut pg_sys::Query, index: usize, unknown: &BTreeSet<i16>) -> Result<(), Reason> {
-    // SAFETY: `block` is a live tree of the server.
-    unsafe {
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let uses = |node: *mut pg_sys::Node| mentions(node, index, unknown, 0);
-        let from = (*block).jointree;
-        forget_in_joins(block, from.cast(), &uses)?;
-        for i in relations::in_from(block) {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*block).rtable, i - 1);
-            let lateral = (*rte).lateral
-                && ((!(*rte).subquery.is_null() && mentions((*rte).subquery.cast(), index, unknown, 1))
-                    || mentions((*rte).functions.cast(), index, unknown, 0)
-                    || mentions((*rte).values_lists.cast(), index, unknown, 0));
-            if lateral {
-                return Err(Reason::LateralOfSubquery);
-            }
-        }
-        for tle in list::iter::<pg_sys::TargetEntry>((*block).targetList) {
-            let expr = ext::flatten_groups(block, (*tle).expr.cast());
-            let expr = ext::flatten_join_aliases(block, expr);
-            if uses(expr) {
-                (*tle).expr = forgotten(expr).cast();
-            }
-        }
-        Ok(())
+fn forget(block: Query, index: usize, unknown: &BTreeSet<i16>) -> Result<(), Reason> {
+    if unknown.is_empty() {
+        return Ok(());
     }
+    let uses = |node: Node| mentions(node, index, unknown, 0);
+    let from = block.jointree();
+    forget_in_joins(block, from.cast(), &uses)?;
+    for i in relations::in_from(block) {
+        let rte = server::rt_fetch(i, block);
+        let lateral = rte.lateral()
+            && ((!rte.subquery().is_null() && mentions(rte.subquery().cast(), index, unknown, 1))
+                || mentions(rte.functions().cast(), index, unknown, 0)
+                || mentions(rte.values_lists().cast(), index, unknown, 0));
+        if lateral {
+            return Err(Reason::LateralOfSubquery);
+        }
+    }
+    for tle in list::iter::<pg_sys::TargetEntry>(block.targetList()) {
+        let expr = server::flatten_groups(block, tle.expr());
+        let expr = server::flatten_join_aliases(block, expr);
+        if uses(expr) {
+            tle.set_expr(forgotten(expr).cast());
+        }
+    }
+    Ok(())
 }
 
-pub unsafe fn forget_in_joins(
-    block: *mut pg_sys::Query,
-    node: *mut pg_sys::Node,
-    uses: &dyn Fn(*mut pg_sys::Node) -> bool,
-) -> Result<(), Reason> {
-    // SAFETY: `block` is a live tree of the server; `node` is a live node of such a tree.
-    unsafe {
-        if list::is(node, pg_sys::NodeTag::T_FromExpr) {
-            let from = node.cast::<pg_sys::FromExpr>();
-            for item in list::iter::<pg_sys::Node>((*from).fromlist) {
-                forget_in_joins(block, item, uses)?;
-            }
-            let flat = ext::flatten_join_aliases(block, (*from).quals);
-            (*from).quals = conjunction(conditions(flat).into_iter().filter(|c| !uses(*c)).collect());
-        } else if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
-            let join = node.cast::<pg_sys::JoinExpr>();
-            forget_in_joins(block, (*join).larg, uses)?;
-            forget_in_joins(block, (*join).rarg, uses)?;
-            let all = conditions(ext::flatten_join_aliases(block, (*join).quals));
-            if all.iter().any(|c| uses(*c)) {
-                if (*join).jointype != pg_sys::JoinType::JOIN_INNER {
-                    return Err(Reason::OuterOfSubquery);
-                }
-                let rest: Vec<_> = all.into_iter().filter(|c| !uses(*c)).collect();
-                (*join).quals = if rest.is_empty() { pg_sys::makeBoolConst(true, false) } else { conjunction(rest) };
-            }
+pub fn forget_in_joins(block: Query, node: Node, uses: &dyn Fn(Node) -> bool) -> Result<(), Reason> {
+    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+        let from = node.cast::<pg_sys::FromExpr>();
+        for item in list::iter::<pg_sys::Node>(from.fromlist()) {
+            forget_in_joins(block, item, uses)?;
         }
-        Ok(())
+        let flat = server::flatten_join_aliases(block, from.quals());
+        from.set_quals(conjunction(conditions(flat).into_iter().filter(|c| !uses(*c)).collect()));
+    } else if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        forget_in_joins(block, join.larg(), uses)?;
+        forget_in_joins(block, join.rarg(), uses)?;
+        let all = conditions(server::flatten_join_aliases(block, join.quals()));
+        if all.iter().any(|c| uses(*c)) {
+            if join.jointype() != pg_sys::JoinType::JOIN_INNER {
+                return Err(Reason::OuterOfSubquery);
+            }
+            let rest: Vec<_> = all.into_iter().filter(|c| !uses(*c)).collect();
+            join.set_quals(if rest.is_empty() { make::boolean(true) } else { conjunction(rest) });
+        }
     }
+    Ok(())
 }
 
 /// Whether a tree has a Var of one of these columns; `level` is how many blocks above the tree the item is.
-unsafe fn mentions(node: *mut pg_sys::Node, index: usize, columns: &BTreeSet<i16>, level: u32) -> bool {
-    // SAFETY: `node` is a live node of a tree of the server.
-    unsafe {
-        // Vars inside sub-queries have higher levels: any that reaches beyond its own block and has the right numbers may be one.
-        walk::walk(node, &mut |n| {
-            if !list::is(n, pg_sys::NodeTag::T_Var) {
-                return false;
-            }
-            let var = &*n.cast::<pg_sys::Var>();
-            var.varno as usize == index
-                && var.varlevelsup >= level
-                && (var.varattno <= 0 || columns.contains(&var.varattno))
-        })
-    }
+fn mentions(node: Node, index: usize, columns: &BTreeSet<i16>, level: u32) -> bool {
+    // Vars inside sub-queries have higher levels: any that reaches beyond its own block and has the right numbers may be one.
+    walk::walk(node, &mut |n| {
+        if !list::is(n, pg_sys::NodeTag::T_Var) {
+            return false;
+        }
+        let var = n.cast::<pg_sys::Var>();
+        var.varno() as usize == index
+            && var.varlevelsup() >= level
+            && (var.varattno() <= 0 || columns.contains(&var.varattno()))
+    })
 }
 
 /// Forgets FROM items that are not plain and read what changes: their rows differ between the old and the new state, so any
 /// row may be theirs. (Changes inside of them have terms of their own, in which they are lifted and plain.)
-pub unsafe fn forget_items(query: *mut pg_sys::Query, key: &[usize], changed: &BTreeSet<u32>) -> Result<(), Reason> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        forget_items_of(query, changed)?;
-        let gone = list::iter::<pg_sys::TargetEntry>((*query).targetList)
-            .any(|t| is_forgotten((*t).expr.cast()) && key.contains(&((*t).resno as usize - 1)));
-        if gone {
-            return Err(Reason::KeyOfSubquery);
-        }
-        Ok(())
+pub fn forget_items(query: Query, key: &[usize], changed: &BTreeSet<u32>) -> Result<(), Reason> {
+    forget_items_of(query, changed)?;
+    let gone = list::iter::<pg_sys::TargetEntry>(query.targetList())
+        .any(|t| is_forgotten(t.expr()) && key.contains(&(t.resno() as usize - 1)));
+    if gone {
+        return Err(Reason::KeyOfSubquery);
     }
+    Ok(())
 }
 
-unsafe fn forget_items_of(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        for index in relations::in_from(query) {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-            if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY || !reads((*rte).subquery.cast(), changed) {
-                continue;
-            }
-            let sub = (*rte).subquery;
-            if is_plain(&*sub) {
-                forget_items_of(sub, changed)?;
-                let unknown: BTreeSet<i16> = list::iter::<pg_sys::TargetEntry>((*sub).targetList)
-                    .filter(|t| is_forgotten((**t).expr.cast()))
-                    .map(|t| (*t).resno)
-                    .collect();
-                forget(query, index, &unknown)?;
-                continue;
-            }
-            let any = make::<pg_sys::Query>(pg_sys::NodeTag::T_Query);
-            (*any).commandType = pg_sys::CmdType::CMD_SELECT;
-            (*any).canSetTag = true;
-            (*any).jointree = make::<pg_sys::FromExpr>(pg_sys::NodeTag::T_FromExpr);
-            let mut all = BTreeSet::new();
-            for tle in tree::outputs(sub) {
-                let entry =
-                    pg_sys::makeTargetEntry(forgotten((*tle).expr.cast()).cast(), (*tle).resno, (*tle).resname, false);
-                (*any).targetList = pg_sys::lappend((*any).targetList, entry.cast());
-                all.insert((*tle).resno);
-            }
-            (*rte).subquery = any;
-            (*rte).lateral = false;
-            forget(query, index, &all)?;
+fn forget_items_of(query: Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
+    for index in relations::in_from(query) {
+        let rte = server::rt_fetch(index, query);
+        if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY || !reads(rte.subquery().cast(), changed) {
+            continue;
         }
-        Ok(())
+        let sub = rte.subquery();
+        if is_plain(sub) {
+            forget_items_of(sub, changed)?;
+            let unknown: BTreeSet<i16> = list::iter::<pg_sys::TargetEntry>(sub.targetList())
+                .filter(|t| is_forgotten(t.expr()))
+                .map(|t| t.resno())
+                .collect();
+            forget(query, index, &unknown)?;
+            continue;
+        }
+        let any = make::make::<pg_sys::Query>();
+        any.set_commandType(pg_sys::CmdType::CMD_SELECT);
+        any.set_canSetTag(true);
+        any.set_jointree(make::make::<pg_sys::FromExpr>());
+        let mut all = BTreeSet::new();
+        for tle in tree::outputs(sub) {
+            let entry = make::target(forgotten(tle.expr()).cast(), tle.resno() as usize, tle.resname(), false);
+            any.set_targetList(list::lappend(any.targetList(), entry.cast()));
+            all.insert(tle.resno());
+        }
+        rte.set_subquery(any);
+        rte.set_lateral(false);
+        forget(query, index, &all)?;
     }
+    Ok(())
 }
 
 /// Drops WHERE and inner join conditions with sub-links over what changes: they can differ between the old and the new
 /// state. Outer joins with such conditions cannot be followed, nor those that have one below their nullable side: more rows
 /// there would be fewer null-extended ones.
-pub unsafe fn drop_changed_conditions(query: *mut pg_sys::Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let uses = |node: *mut pg_sys::Node| has_link(node) && reads(node, changed);
-        if below_nullable_side(query, (*query).jointree.cast(), false, &uses) {
-            return Err(Reason::NullableSubquery);
-        }
-        forget_in_joins(query, (*query).jointree.cast(), &uses).map_err(|_| Reason::SubqueryInOuterCondition)?;
-        for index in relations::in_from(query) {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-            if (*rte).rtekind == pg_sys::RTEKind::RTE_SUBQUERY && is_plain(&*(*rte).subquery) {
-                drop_changed_conditions((*rte).subquery, changed)?;
-            }
-            let others = [(*rte).functions, (*rte).values_lists];
-            if others.iter().any(|o| uses((*o).cast())) {
-                return Err(Reason::FunctionOfSubquery);
-            }
-        }
-        Ok(())
+pub fn drop_changed_conditions(query: Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
+    let uses = |node: Node| has_link(node) && reads(node, changed);
+    if below_nullable_side(query, query.jointree().cast(), false, &uses) {
+        return Err(Reason::NullableSubquery);
     }
+    forget_in_joins(query, query.jointree().cast(), &uses).map_err(|_| Reason::SubqueryInOuterCondition)?;
+    for index in relations::in_from(query) {
+        let rte = server::rt_fetch(index, query);
+        if rte.rtekind() == pg_sys::RTEKind::RTE_SUBQUERY && is_plain(rte.subquery()) {
+            drop_changed_conditions(rte.subquery(), changed)?;
+        }
+        let others = [rte.functions(), rte.values_lists()];
+        if others.iter().any(|o| uses((*o).cast())) {
+            return Err(Reason::FunctionOfSubquery);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a condition that `uses` finds is below the nullable side of an outer join, in a join or in a sub-query of FROM.
-unsafe fn below_nullable_side(
-    query: *mut pg_sys::Query,
-    node: *mut pg_sys::Node,
-    nullable: bool,
-    uses: &dyn Fn(*mut pg_sys::Node) -> bool,
-) -> bool {
-    // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
-    unsafe {
-        use pg_sys::JoinType::*;
-        if list::is(node, pg_sys::NodeTag::T_FromExpr) {
-            let from = node.cast::<pg_sys::FromExpr>();
-            return list::iter::<pg_sys::Node>((*from).fromlist).any(|n| below_nullable_side(query, n, nullable, uses));
-        }
-        if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
-            let join = &*node.cast::<pg_sys::JoinExpr>();
-            let left = nullable || matches!(join.jointype, JOIN_RIGHT | JOIN_FULL);
-            let right = nullable || matches!(join.jointype, JOIN_LEFT | JOIN_FULL);
-            return nullable && uses(join.quals)
-                || below_nullable_side(query, join.larg, left, uses)
-                || below_nullable_side(query, join.rarg, right, uses);
-        }
-        if !nullable || !list::is(node, pg_sys::NodeTag::T_RangeTblRef) {
-            return false;
-        }
-        let index = (*node.cast::<pg_sys::RangeTblRef>()).rtindex as usize;
-        let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-        if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY || !is_plain(&*(*rte).subquery) {
-            return false;
-        }
-        let from = (*(*rte).subquery).jointree;
-        uses((*from).quals) || below_nullable_side((*rte).subquery, from.cast(), true, uses)
+fn below_nullable_side(query: Query, node: Node, nullable: bool, uses: &dyn Fn(Node) -> bool) -> bool {
+    use pg_sys::JoinType::*;
+    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
+        let from = node.cast::<pg_sys::FromExpr>();
+        return list::iter::<pg_sys::Node>(from.fromlist()).any(|n| below_nullable_side(query, n, nullable, uses));
     }
+    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        let left = nullable || matches!(join.jointype(), JOIN_RIGHT | JOIN_FULL);
+        let right = nullable || matches!(join.jointype(), JOIN_LEFT | JOIN_FULL);
+        return nullable && uses(join.quals())
+            || below_nullable_side(query, join.larg(), left, uses)
+            || below_nullable_side(query, join.rarg(), right, uses);
+    }
+    if !nullable || !list::is(node, pg_sys::NodeTag::T_RangeTblRef) {
+        return false;
+    }
+    let index = node.cast::<pg_sys::RangeTblRef>().rtindex() as usize;
+    let rte = server::rt_fetch(index, query);
+    if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY || !is_plain(rte.subquery()) {
+        return false;
+    }
+    let from = rte.subquery().jointree();
+    uses(from.quals()) || below_nullable_side(rte.subquery(), from.cast(), true, uses)
 }

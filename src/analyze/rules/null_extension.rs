@@ -9,7 +9,7 @@ use crate::analyze::describe::Block;
 use crate::analyze::query::conditions::{conditions, conjunction, mentions, strict_in};
 use crate::analyze::query::from::{OnPath, is_nullable, keep, kind};
 use crate::analyze::query::relations;
-use crate::pg::{ext, list, walk};
+use crate::pg::tree::{Node, Query, Var, list, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use tviews_core::null_extension::{self, Above, Condition};
@@ -17,142 +17,122 @@ use tviews_core::reason::Reason;
 
 /// The side of an outer join that holds the item, as range table indexes, when it can be null-extended. `convert` makes
 /// the join keep only rows of that side.
-pub unsafe fn nullable_side(on: &OnPath, convert: bool) -> Option<BTreeSet<usize>> {
-    // SAFETY: `on` belongs to a query that is alive.
-    unsafe {
-        if !is_nullable(on) {
-            return None;
-        }
-        if convert {
-            keep(on.join, on.in_left);
-        }
-        Some(relations_of(if on.in_left { (*on.join).larg } else { (*on.join).rarg }))
+pub fn nullable_side(on: &OnPath, convert: bool) -> Option<BTreeSet<usize>> {
+    if !is_nullable(on) {
+        return None;
     }
+    if convert {
+        keep(on.join, on.in_left);
+    }
+    Some(relations_of(if on.in_left { on.join.larg() } else { on.join.rarg() }))
 }
 
-unsafe fn relations_of(side: *mut pg_sys::Node) -> BTreeSet<usize> {
-    // SAFETY: `side` is a live node of a tree of the server.
-    unsafe {
-        let mut found = Vec::new();
-        relations::collect(side, &mut found);
-        found.into_iter().collect()
-    }
+fn relations_of(side: Node) -> BTreeSet<usize> {
+    let mut found = Vec::new();
+    relations::collect(side, &mut found);
+    found.into_iter().collect()
 }
 
 /// Follows a null-extended side up through the joins above it: what is null-extended with it, None when such rows never
 /// come out.
-pub unsafe fn survives(
-    query: *mut pg_sys::Query,
+pub fn survives(
+    query: Query,
     above: &[OnPath],
     side: BTreeSet<usize>,
 ) -> std::result::Result<Option<BTreeSet<usize>>, Reason> {
-    // SAFETY: `query` is a live tree of the server; `above` belongs to a query that is alive.
-    unsafe {
-        let joins = above.iter().rev().map(|on| {
-            let quals = ext::flatten_join_aliases(query, (*on.join).quals);
-            Above {
-                kind: kind(on.join),
-                in_left: on.in_left,
-                other: relations_of(if on.in_left { (*on.join).rarg } else { (*on.join).larg }),
-                conditions: conditions(quals).into_iter().map(|c| facts(c)).collect(),
-            }
-        });
-        null_extension::survives(joins, side)
-    }
+    let joins = above.iter().rev().map(|on| {
+        let quals = server::flatten_join_aliases(query, on.join.quals());
+        Above {
+            kind: kind(on.join),
+            in_left: on.in_left,
+            other: relations_of(if on.in_left { on.join.rarg() } else { on.join.larg() }),
+            conditions: conditions(quals).into_iter().map(|c| facts(c)).collect(),
+        }
+    });
+    null_extension::survives(joins, side)
 }
 
-unsafe fn facts(condition: *mut pg_sys::Node) -> Condition {
-    // SAFETY: `condition` is a live node of a tree of the server.
-    unsafe { Condition { mentions: mentions(condition), strict: strict_in(condition) } }
+fn facts(condition: Node) -> Condition {
+    Condition { mentions: mentions(condition), strict: strict_in(condition) }
 }
 
 /// WHERE: no row with a side null-extended passes a condition that is strict in it; other conditions on it are dropped.
-pub unsafe fn drop_conditions(query: *mut pg_sys::Query, sides: &mut Vec<BTreeSet<usize>>) {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let from = (*query).jointree;
-        let all = conditions(ext::flatten_join_aliases(query, (*from).quals));
-        let known: Vec<Condition> = all.iter().map(|c| facts(*c)).collect();
-        let kept = all.into_iter().zip(null_extension::pass(&known, sides)).filter(|(_, stays)| *stays);
-        (*from).quals = conjunction(kept.map(|(c, _)| c).collect());
-    }
+pub fn drop_conditions(query: Query, sides: &mut Vec<BTreeSet<usize>>) {
+    let from = query.jointree();
+    let all = conditions(server::flatten_join_aliases(query, from.quals()));
+    let known: Vec<Condition> = all.iter().map(|c| facts(*c)).collect();
+    let kept = all.into_iter().zip(null_extension::pass(&known, sides)).filter(|(_, stays)| *stays);
+    from.set_quals(conjunction(kept.map(|(c, _)| c).collect()));
 }
 
 /// Whether a LATERAL item of the FROM clause looks at a null-extended side: its rows are others then.
-pub unsafe fn lateral_depends(query: *mut pg_sys::Query, side: &BTreeSet<usize>) -> bool {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe { lateral_looks(query, &|var| side.contains(&((*var).varno as usize))) }
+pub fn lateral_depends(query: Query, side: &BTreeSet<usize>) -> bool {
+    lateral_looks(query, &|var| side.contains(&(var.varno() as usize)))
 }
 
 /// Whether a LATERAL item of the FROM clause looks at one of some columns of the others.
-unsafe fn lateral_looks(query: *mut pg_sys::Query, at: &dyn Fn(*mut pg_sys::Var) -> bool) -> bool {
-    // SAFETY: the nodes are live ones of a tree of the server.
-    unsafe {
-        relations::in_from(query).into_iter().any(|i| {
-            let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, i - 1);
-            if !(*rte).lateral {
-                return false;
-            }
-            let (node, level) = match (*rte).rtekind {
-                pg_sys::RTEKind::RTE_SUBQUERY => ((*rte).subquery.cast::<pg_sys::Node>(), 1),
-                pg_sys::RTEKind::RTE_FUNCTION => ((*rte).functions.cast(), 0),
-                pg_sys::RTEKind::RTE_TABLEFUNC => ((*rte).tablefunc.cast(), 0),
-                pg_sys::RTEKind::RTE_VALUES => ((*rte).values_lists.cast(), 0),
-                _ => return true,
-            };
-            list::iter::<pg_sys::Var>(pg_sys::pull_vars_of_level(node, level)).any(at)
-        })
-    }
+fn lateral_looks(query: Query, at: &dyn Fn(Var) -> bool) -> bool {
+    relations::in_from(query).into_iter().any(|i| {
+        let rte = server::rt_fetch(i, query);
+        if !rte.lateral() {
+            return false;
+        }
+        let (node, level) = match rte.rtekind() {
+            pg_sys::RTEKind::RTE_SUBQUERY => (rte.subquery().cast::<pg_sys::Node>(), 1),
+            pg_sys::RTEKind::RTE_FUNCTION => (rte.functions().cast(), 0),
+            pg_sys::RTEKind::RTE_TABLEFUNC => (rte.tablefunc().cast(), 0),
+            pg_sys::RTEKind::RTE_VALUES => (rte.values_lists().cast(), 0),
+            _ => return true,
+        };
+        list::iter::<pg_sys::Var>(server::pull_vars_of_level(node, level)).any(at)
+    })
 }
 
 /// Drops conditions of the outer block over columns of sub-query `index` that depend on atoms null-extended inside it.
-pub unsafe fn outer_conditions(
-    query: *mut pg_sys::Query,
+pub fn outer_conditions(
+    query: Query,
     joins: &[OnPath],
     index: usize,
     sub: &Block,
     group: &BTreeSet<usize>,
 ) -> std::result::Result<(), Reason> {
-    // SAFETY: `query` is a live tree of the server; `joins` and `sub` belong to a query that is alive.
-    unsafe {
-        let is_extended = |var: *mut pg_sys::Var| {
-            (*var).varno as usize == index
-                && match sub.output((*var).varattno) {
-                    Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
-                    None => true,
-                }
-        };
-        let depends = |condition: *mut pg_sys::Node| {
-            if !mentions(condition).contains(&index) {
-                return false;
+    let is_extended = |var: Var| {
+        var.varno() as usize == index
+            && match sub.output(var.varattno()) {
+                Some(expr) => mentions(expr).iter().any(|i| !sub.atoms_of(*i).is_disjoint(group)),
+                None => true,
             }
-            if pg_sys::checkExprHasSubLink(condition) {
-                return true;
-            }
-            let mut vars: Vec<*mut pg_sys::Var> = Vec::new();
-            walk::walk(condition, &mut |n| {
-                if list::is(n, pg_sys::NodeTag::T_Var) && (*n.cast::<pg_sys::Var>()).varlevelsup == 0 {
-                    vars.push(n.cast());
-                }
-                false
-            });
-            vars.into_iter().any(&is_extended)
-        };
-        if lateral_looks(query, &is_extended) {
-            return Err(Reason::LateralOfNullable);
+    };
+    let depends = |condition: Node| {
+        if !mentions(condition).contains(&index) {
+            return false;
         }
-        for on in joins {
-            let quals = ext::flatten_join_aliases(query, (*on.join).quals);
-            for condition in list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(quals.cast())) {
-                if depends(condition) {
-                    return Err(Reason::NullableInsideView);
-                }
-            }
+        if server::checkExprHasSubLink(condition) {
+            return true;
         }
-        let from = (*query).jointree;
-        let flat = ext::flatten_join_aliases(query, (*from).quals);
-        let kept = list::iter::<pg_sys::Node>(pg_sys::make_ands_implicit(flat.cast())).filter(|c| !depends(*c));
-        (*from).quals = conjunction(kept.collect());
-        Ok(())
+        let mut vars: Vec<Var> = Vec::new();
+        walk::walk(condition, &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_Var) && n.cast::<pg_sys::Var>().varlevelsup() == 0 {
+                vars.push(n.cast());
+            }
+            false
+        });
+        vars.into_iter().any(&is_extended)
+    };
+    if lateral_looks(query, &is_extended) {
+        return Err(Reason::LateralOfNullable);
     }
+    for on in joins {
+        let quals = server::flatten_join_aliases(query, on.join.quals());
+        for condition in list::iter::<pg_sys::Node>(server::make_ands_implicit(quals.cast())) {
+            if depends(condition) {
+                return Err(Reason::NullableInsideView);
+            }
+        }
+    }
+    let from = query.jointree();
+    let flat = server::flatten_join_aliases(query, from.quals());
+    let kept = list::iter::<pg_sys::Node>(server::make_ands_implicit(flat.cast())).filter(|c| !depends(*c));
+    from.set_quals(conjunction(kept.collect()));
+    Ok(())
 }

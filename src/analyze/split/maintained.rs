@@ -6,27 +6,21 @@ use crate::analyze::split::{self, Stages};
 use crate::catalog::stages::{self, Known};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
-use crate::pg::{list, walk};
+use crate::pg::tree::{Query, list, walk};
 use pgrx::pg_sys;
 
 /// The query that a TVIEW is maintained by: the stored one, or, when it has stages, the expanded one that reads them.
-///
-/// # Safety
-/// Pinned settings are in force.
-pub unsafe fn maintained(rel: &Relation, key_of: KeyOf) -> Result<*mut pg_sys::Query> {
-    // SAFETY: Pinned settings are in force, as the caller promises.
-    unsafe {
-        let query = stored(rel)?;
-        let known = stages::known(rel.oid());
-        let expanded = expand(query)?;
-        if known.is_empty() && !has_with(expanded) && (*expanded).setOperations.is_null() {
-            return Ok(query);
-        }
-        let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
-        match split::split(expanded, key_of, &mut found) {
-            Err(_) if found.others => Ok(query),
-            split => split,
-        }
+pub fn maintained(rel: &Relation, key_of: KeyOf) -> Result<Query> {
+    let query = stored(rel)?;
+    let known = stages::known(rel.oid());
+    let expanded = expand(query)?;
+    if known.is_empty() && !has_with(expanded) && expanded.setOperations().is_null() {
+        return Ok(query);
+    }
+    let mut found = Found { tview: rel.oid(), known, at: 0, others: false };
+    match split::split(expanded, key_of, &mut found) {
+        Err(_) if found.others => Ok(query),
+        split => split,
     }
 }
 
@@ -61,11 +55,8 @@ impl Stages for Found {
 }
 
 /// Whether WITH occurs at the top or in a view: it is put in the place of its references.
-unsafe fn has_with(query: *mut pg_sys::Query) -> bool {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        walk::walk(query.cast(), &mut |n| {
-            list::is(n, pg_sys::NodeTag::T_Query) && !(*n.cast::<pg_sys::Query>()).cteList.is_null()
-        })
-    }
+fn has_with(query: Query) -> bool {
+    walk::walk(query.cast(), &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_Query) && !n.cast::<pg_sys::Query>().cteList().is_null()
+    })
 }

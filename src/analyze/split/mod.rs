@@ -33,7 +33,7 @@ use crate::analyze::query::{printed, relations};
 use crate::analyze::split::eligible::{can_be_stage, can_split, is_stage};
 use crate::analyze::split::relation::{become_relation, select_all};
 use crate::pg::error::Result;
-use crate::pg::{deparse, ext, list, walk};
+use crate::pg::tree::{Query, list, server, walk};
 use pgrx::pg_sys;
 
 /// Gives the relations of stages, which are made at creation and found later.
@@ -47,25 +47,19 @@ pub trait Stages {
 }
 
 /// The query with its stages as relations. The expanded query is not changed.
-///
-/// # Safety
-/// `query` is a valid, expanded query.
-pub unsafe fn split(query: *mut pg_sys::Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<*mut pg_sys::Query> {
-    // SAFETY: `query` is a valid, expanded query, as the caller promises.
-    unsafe {
-        let copy = ext::copy(query);
-        if (*copy).commandType != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
-            return Ok(copy);
-        }
-        ctes::inline(copy);
-        let copy = printed::or_none(grouping_sets::rewrite(copy))?.unwrap_or(copy);
-        let copy = printed::or_none(set_operations::rewrite(copy))?.unwrap_or(copy);
-        let mut cx = Splitter { known: Vec::new(), key_of, stages };
-        cx.values(copy)?;
-        let copy = cx.core(copy)?;
-        cx.block(copy, 0)?;
-        Ok(copy)
+pub fn split(query: Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<Query> {
+    let copy = query.copy();
+    if copy.commandType() != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
+        return Ok(copy);
     }
+    ctes::inline(copy);
+    let copy = printed::or_none(grouping_sets::rewrite(copy))?.unwrap_or(copy);
+    let copy = printed::or_none(set_operations::rewrite(copy))?.unwrap_or(copy);
+    let mut cx = Splitter { known: Vec::new(), key_of, stages };
+    cx.values(copy)?;
+    let copy = cx.core(copy)?;
+    cx.block(copy, 0)?;
+    Ok(copy)
 }
 
 struct Splitter<'a> {
@@ -75,82 +69,71 @@ struct Splitter<'a> {
 }
 
 impl Splitter<'_> {
-    unsafe fn relation(&mut self, query: *mut pg_sys::Query) -> Result<pg_sys::Oid> {
-        // SAFETY: `query` is a live tree of the server.
-        unsafe { self.joined_relation(query, "") }
+    fn relation(&mut self, query: Query) -> Result<pg_sys::Oid> {
+        self.joined_relation(query, "")
     }
 
-    unsafe fn joined_relation(&mut self, query: *mut pg_sys::Query, joined: &str) -> Result<pg_sys::Oid> {
-        // SAFETY: `query` is a live tree of the server.
-        unsafe {
-            let text = if self.stages.makes() { printed::text(query)? } else { deparse::text(query) };
-            if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
-                return Ok(*oid);
-            }
-            let oid = self.stages.next(&text, joined)?;
-            self.known.push((text, oid));
-            Ok(oid)
+    fn joined_relation(&mut self, query: Query, joined: &str) -> Result<pg_sys::Oid> {
+        let text = if self.stages.makes() { printed::text(query)? } else { server::text(query) };
+        if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
+            return Ok(*oid);
         }
+        let oid = self.stages.next(&text, joined)?;
+        self.known.push((text, oid));
+        Ok(oid)
     }
 
     /// Replaces the stages of a block and of the plain blocks below it. `depth`: how many blocks are above.
-    unsafe fn block(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
-        // SAFETY: `query` is a live tree of the server.
-        unsafe {
-            nullable::push_conditions(query);
-            for index in relations::in_from(query) {
-                let rte = list::nth::<pg_sys::RangeTblEntry>((*query).rtable, index - 1);
-                if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
-                    continue;
-                }
-                let sub = (*rte).subquery;
-                // The row type of a stage has other names: row_to_json() would show them.
-                if (is_stage(sub) || nullable::hides_links(query, index, sub))
-                    && !relations::reads_whole_row(query, index)
-                {
-                    unused::blank(query, index, sub);
-                    let oid = self.relation(sub)?;
-                    become_relation(rte, oid)?;
-                } else if !(*sub).setOperations.is_null() {
-                    self.branches(sub, depth + 1)?;
-                } else {
-                    self.block(sub, depth + 1)?;
-                }
+    fn block(&mut self, query: Query, depth: u32) -> Result<()> {
+        nullable::push_conditions(query);
+        for index in relations::in_from(query) {
+            let rte = server::rt_fetch(index, query);
+            if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY {
+                continue;
             }
-            if !(*query).setOperations.is_null() {
-                return self.branches(query, depth);
+            let sub = rte.subquery();
+            // The row type of a stage has other names: row_to_json() would show them.
+            if (is_stage(sub) || nullable::hides_links(query, index, sub)) && !relations::reads_whole_row(query, index)
+            {
+                unused::blank(query, index, sub);
+                let oid = self.relation(sub)?;
+                become_relation(rte, oid)?;
+            } else if !sub.setOperations().is_null() {
+                self.branches(sub, depth + 1)?;
+            } else {
+                self.block(sub, depth + 1)?;
             }
-            self.values(query)?;
-            for link in walk::links(query) {
-                let sub = (*link).subselect.cast::<pg_sys::Query>();
-                let is_value = (*link).subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK && can_be_stage(sub);
-                if is_stage(sub) || is_value {
-                    let oid = self.relation(sub)?;
-                    (*link).subselect = select_all(sub, oid)?.cast();
-                } else {
-                    self.block(sub, depth + 1)?;
-                }
-            }
-            Ok(())
         }
+        if !query.setOperations().is_null() {
+            return self.branches(query, depth);
+        }
+        self.values(query)?;
+        for link in walk::links(query) {
+            let sub = link.subselect().cast::<pg_sys::Query>();
+            let is_value = link.subLinkType() == pg_sys::SubLinkType::EXPR_SUBLINK && can_be_stage(sub);
+            if is_stage(sub) || is_value {
+                let oid = self.relation(sub)?;
+                link.set_subselect(select_all(sub, oid)?.cast());
+            } else {
+                self.block(sub, depth + 1)?;
+            }
+        }
+        Ok(())
     }
 
     /// Branches of a set operation.
-    unsafe fn branches(&mut self, query: *mut pg_sys::Query, depth: u32) -> Result<()> {
-        // SAFETY: `query` is a live tree of the server.
-        unsafe {
-            for rte in list::iter::<pg_sys::RangeTblEntry>((*query).rtable) {
-                if (*rte).rtekind != pg_sys::RTEKind::RTE_SUBQUERY {
-                    continue;
-                }
-                if is_stage((*rte).subquery) {
-                    let oid = self.relation((*rte).subquery)?;
-                    (*rte).subquery = select_all((*rte).subquery, oid)?;
-                } else {
-                    self.block((*rte).subquery, depth + 1)?;
-                }
+    fn branches(&mut self, query: Query, depth: u32) -> Result<()> {
+        for rte in list::iter::<pg_sys::RangeTblEntry>(query.rtable()) {
+            if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY {
+                continue;
             }
-            Ok(())
+            if is_stage(rte.subquery()) {
+                let oid = self.relation(rte.subquery())?;
+                rte.set_subquery(select_all(rte.subquery(), oid)?);
+            } else {
+                self.block(rte.subquery(), depth + 1)?;
+            }
         }
+        Ok(())
     }
 }

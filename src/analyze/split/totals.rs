@@ -13,128 +13,107 @@ use crate::analyze::split::groups::{Column, grouped, is_aggregate, plain, with_t
 use crate::analyze::split::relation::{beside, over, stage_column};
 use crate::analyze::split::{Splitter, parts};
 use crate::pg::error::Result;
-use crate::pg::{list, walk};
+use crate::pg::tree::{Node, Query, Tree, list, server, walk};
 use pgrx::pg_sys;
 use tviews_core::model::Shape;
 
 /// Aggregates that can be computed together.
 struct Part {
     /// What the DISTINCT ones are over; empty for the others.
-    arguments: Vec<*mut pg_sys::Node>,
-    calls: Vec<*mut pg_sys::Node>,
+    arguments: Vec<Node>,
+    calls: Vec<Node>,
 }
 
 impl Splitter<'_> {
     /// A query with aggregates and nothing above them.
-    pub unsafe fn totals(&mut self, query: *mut pg_sys::Query) -> Result<Option<*mut pg_sys::Query>> {
-        // SAFETY: `query` is a live tree of the server.
-        unsafe {
-            if !(*query).groupClause.is_null() {
-                return Ok(None);
-            }
-            let exprs: Vec<*mut pg_sys::Node> =
-                outputs(query).into_iter().map(|t| plain(query, (*t).expr.cast())).collect();
-            let Some(parts) = parts_of(query, &exprs).filter(|p| p.len() > 1) else { return Ok(None) };
-            let stages: Vec<*mut pg_sys::Query> = parts
-                .iter()
-                .map(|part| {
-                    let columns: Vec<Column> = part.calls.iter().map(|&node| Column { node, by: None }).collect();
-                    grouped(query, &columns)
-                })
-                .collect();
-            let followed = |part: &Part, stage| {
-                !part.arguments.is_empty() || fold::recognise(stage, &Shape::Groups(Vec::new()), false).is_ok()
-            };
-            if !parts.iter().zip(&stages).all(|(part, stage)| followed(part, *stage)) {
-                return Ok(None);
-            }
-            let mut outer: *mut pg_sys::Query = std::ptr::null_mut();
-            for stage in stages {
-                let next = over(stage, self.relation(stage)?)?;
-                outer = if outer.is_null() { next } else { beside(outer, next) };
-            }
-            let targets: Vec<*mut pg_sys::Node> =
-                list::iter::<pg_sys::TargetEntry>((*query).targetList)
-                    .map(|t| {
-                        if (*t).resjunk {
-                            std::ptr::null_mut()
-                        } else {
-                            lowered(plain(query, (*t).expr.cast()), &parts)
-                        }
-                    })
-                    .collect();
-            (*outer).targetList = with_targets((*query).targetList, &targets);
-            for tle in list::iter::<pg_sys::TargetEntry>((*outer).targetList) {
-                (*tle).ressortgroupref = 0;
-            }
-            Ok(Some(outer))
+    pub fn totals(&mut self, query: Query) -> Result<Option<Query>> {
+        if !query.groupClause().is_null() {
+            return Ok(None);
         }
+        let exprs: Vec<Node> = outputs(query).into_iter().map(|t| plain(query, t.expr())).collect();
+        let Some(parts) = parts_of(query, &exprs).filter(|p| p.len() > 1) else { return Ok(None) };
+        let stages: Vec<Query> = parts
+            .iter()
+            .map(|part| {
+                let columns: Vec<Column> = part.calls.iter().map(|&node| Column { node, by: None }).collect();
+                grouped(query, &columns)
+            })
+            .collect();
+        let followed = |part: &Part, stage| {
+            !part.arguments.is_empty() || fold::recognise(stage, &Shape::Groups(Vec::new()), false).is_ok()
+        };
+        if !parts.iter().zip(&stages).all(|(part, stage)| followed(part, *stage)) {
+            return Ok(None);
+        }
+        let mut outer: Query = Tree::null();
+        for stage in stages {
+            let next = over(stage, self.relation(stage)?)?;
+            outer = if outer.is_null() { next } else { beside(outer, next) };
+        }
+        let targets: Vec<Node> = list::iter::<pg_sys::TargetEntry>(query.targetList())
+            .map(|t| if t.resjunk() { Tree::null() } else { lowered(plain(query, t.expr()), &parts) })
+            .collect();
+        outer.set_targetList(with_targets(query.targetList(), &targets));
+        for tle in list::iter::<pg_sys::TargetEntry>(outer.targetList()) {
+            tle.set_ressortgroupref(0);
+        }
+        Ok(Some(outer))
     }
 }
 
 /// The aggregates of a query by what they are DISTINCT over; None when one of these would not be followed.
-unsafe fn parts_of(query: *mut pg_sys::Query, exprs: &[*mut pg_sys::Node]) -> Option<Vec<Part>> {
-    // SAFETY: `query` is a live tree of the server; `exprs` holds live nodes of that tree.
-    unsafe {
-        let mut parts: Vec<Part> = Vec::new();
-        for call in calls(exprs) {
-            if !can_be_stored(call) {
+fn parts_of(query: Query, exprs: &[Node]) -> Option<Vec<Part>> {
+    let mut parts: Vec<Part> = Vec::new();
+    for call in calls(exprs) {
+        if !can_be_stored(call) {
+            return None;
+        }
+        let mut over: Vec<Node> = Vec::new();
+        if list::is(call, pg_sys::NodeTag::T_Aggref) && !call.cast::<pg_sys::Aggref>().aggdistinct().is_null() {
+            if !parts::is_unordered(call.cast()) {
                 return None;
             }
-            let mut over: Vec<*mut pg_sys::Node> = Vec::new();
-            if list::is(call, pg_sys::NodeTag::T_Aggref) && !(*call.cast::<pg_sys::Aggref>()).aggdistinct.is_null() {
-                if !parts::is_unordered(call.cast()) {
-                    return None;
-                }
-                if !parts::is_idempotent(call.cast()) {
-                    let agg = &*call.cast::<pg_sys::Aggref>();
-                    over = list::iter::<pg_sys::TargetEntry>(agg.args).map(|t| (*t).expr.cast()).collect();
-                }
-            }
-            let is_one = |of: &Part, node: &*mut pg_sys::Node| of.arguments.iter().any(|k| same(*k, *node));
-            let fits = |of: &&mut Part| of.arguments.len() == over.len() && over.iter().all(|node| is_one(of, node));
-            match parts.iter_mut().find(fits) {
-                Some(part) if part.calls.iter().any(|c| same(*c, call)) => {}
-                Some(part) => part.calls.push(call),
-                None => parts.push(Part { arguments: over, calls: vec![call] }),
+            if !parts::is_idempotent(call.cast()) {
+                let agg = call.cast::<pg_sys::Aggref>();
+                over = list::iter::<pg_sys::TargetEntry>(agg.args()).map(|t| t.expr()).collect();
             }
         }
-        let exact = |part: &Part| part.arguments.is_empty() || arguments(query, &part.calls).is_some();
-        parts.iter().all(exact).then_some(parts)
+        let is_one = |of: &Part, node: &Node| of.arguments.iter().any(|k| same(*k, *node));
+        let fits = |of: &&mut Part| of.arguments.len() == over.len() && over.iter().all(|node| is_one(of, node));
+        match parts.iter_mut().find(fits) {
+            Some(part) if part.calls.iter().any(|c| same(*c, call)) => {}
+            Some(part) => part.calls.push(call),
+            None => parts.push(Part { arguments: over, calls: vec![call] }),
+        }
     }
+    let exact = |part: &Part| part.arguments.is_empty() || arguments(query, &part.calls).is_some();
+    parts.iter().all(exact).then_some(parts)
 }
 
 /// Aggregates that are not inside of others.
-unsafe fn calls(exprs: &[*mut pg_sys::Node]) -> Vec<*mut pg_sys::Node> {
-    // SAFETY: `exprs` holds live nodes of one tree.
-    unsafe {
-        let mut found = Vec::new();
-        for expr in exprs {
-            walk::rewrite(*expr, &mut |n| {
-                is_aggregate(n).then(|| {
-                    found.push(n);
-                    n
-                })
-            });
-        }
-        found
+fn calls(exprs: &[Node]) -> Vec<Node> {
+    let mut found = Vec::new();
+    for expr in exprs {
+        walk::rewrite(*expr, &mut |n| {
+            is_aggregate(n).then(|| {
+                found.push(n);
+                n
+            })
+        });
     }
+    found
 }
 
 /// An output over the stages of the parts.
-unsafe fn lowered(expr: *mut pg_sys::Node, parts: &[Part]) -> *mut pg_sys::Node {
-    // SAFETY: `expr` is a live node of a tree of the server.
-    unsafe {
-        walk::rewrite(expr, &mut |n| {
-            parts.iter().enumerate().find_map(|(i, part)| {
-                let at = part.calls.iter().position(|c| same(*c, n))?;
-                Some(stage_column(i as i32 + 1, at, n))
-            })
+fn lowered(expr: Node, parts: &[Part]) -> Node {
+    walk::rewrite(expr, &mut |n| {
+        parts.iter().enumerate().find_map(|(i, part)| {
+            let at = part.calls.iter().position(|c| same(*c, n))?;
+            Some(stage_column(i as i32 + 1, at, n))
         })
-    }
+    })
 }
 
-unsafe fn same(a: *mut pg_sys::Node, b: *mut pg_sys::Node) -> bool {
-    // SAFETY: `a` and `b` are live nodes of a tree of the server.
-    unsafe { pg_sys::equal(a.cast(), b.cast()) }
+fn same(a: Node, b: Node) -> bool {
+    server::equal(a.cast(), b.cast())
 }

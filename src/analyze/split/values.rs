@@ -11,195 +11,166 @@ use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::{can_be_stage, is_stage};
 use crate::analyze::split::relation::{beside, label, over, stage_column};
 use crate::pg::error::{Error, Result};
-use crate::pg::{ext, list, walk};
+use crate::pg::tree::{Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 
 impl Splitter<'_> {
     /// Joins a block to the values that WHERE, the outputs of rows and the aggregates look at.
-    pub unsafe fn values(&mut self, query: *mut pg_sys::Query) -> Result<()> {
-        // SAFETY: `query` is a live tree of the server.
-        unsafe {
-            let grouped = !(*query).groupClause.is_null() || (*query).hasAggs;
-            if !(*query).groupingSets.is_null() || !(*query).setOperations.is_null() {
-                return Ok(());
-            }
-            free_conditions(query);
-            let targets: *mut pg_sys::Node = (*query).targetList.cast();
-            let mut links = links_of((*(*query).jointree).quals);
-            links.extend(if grouped { below_aggregates(targets) } else { links_of(targets) });
-            let mut values: Vec<(*mut pg_sys::SubLink, *mut pg_sys::Node)> = Vec::new();
-            let mut joined: Vec<(pg_sys::Oid, i32)> = Vec::new();
-            for link in links {
-                let Some(stage) = self.value(link)? else { continue };
-                let oid = self.relation(stage)?;
-                let index = match joined.iter().find(|(known, _)| *known == oid) {
-                    Some((_, index)) => *index,
-                    None => {
-                        beside(query, over(stage, oid)?);
-                        joined.push((oid, list::len((*query).rtable) as i32));
-                        list::len((*query).rtable) as i32
-                    }
-                };
-                values.push((link, stage_column(index, 0, (*outputs(stage)[0]).expr.cast())));
-            }
-            if values.is_empty() {
-                return Ok(());
-            }
-            let mut replace =
-                |n: *mut pg_sys::Node| values.iter().find(|(link, _)| (*link).cast() == n).map(|(_, v)| *v);
-            (*(*query).jointree).quals = walk::rewrite((*(*query).jointree).quals, &mut replace);
-            (*query).targetList = walk::rewrite(targets, &mut replace).cast();
-            (*query).hasSubLinks = !walk::links(query).is_empty();
-            Ok(())
+    pub fn values(&mut self, query: Query) -> Result<()> {
+        let grouped = !query.groupClause().is_null() || query.hasAggs();
+        if !query.groupingSets().is_null() || !query.setOperations().is_null() {
+            return Ok(());
         }
+        free_conditions(query);
+        let targets: Node = query.targetList().cast();
+        let mut links = links_of(query.jointree().quals());
+        links.extend(if grouped { below_aggregates(targets) } else { links_of(targets) });
+        let mut values: Vec<(Tree<pg_sys::SubLink>, Node)> = Vec::new();
+        let mut joined: Vec<(pg_sys::Oid, i32)> = Vec::new();
+        for link in links {
+            let Some(stage) = self.value(link)? else { continue };
+            let oid = self.relation(stage)?;
+            let index = match joined.iter().find(|(known, _)| *known == oid) {
+                Some((_, index)) => *index,
+                None => {
+                    beside(query, over(stage, oid)?);
+                    joined.push((oid, list::len(query.rtable()) as i32));
+                    list::len(query.rtable()) as i32
+                }
+            };
+            values.push((link, stage_column(index, 0, outputs(stage)[0].expr())));
+        }
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut replace = |n: Node| values.iter().find(|(link, _)| (*link).cast() == n).map(|(_, v)| *v);
+        query.jointree().set_quals(walk::rewrite(query.jointree().quals(), &mut replace));
+        query.set_targetList(walk::rewrite(targets, &mut replace).cast());
+        query.set_hasSubLinks(!walk::links(query).is_empty());
+        Ok(())
     }
 
     /// The query of one row and column that gives the value of a sub-query.
-    unsafe fn value(&mut self, link: *mut pg_sys::SubLink) -> Result<Option<*mut pg_sys::Query>> {
-        // SAFETY: `link` is a live node of a tree of the server.
-        unsafe {
-            if !is_value(link) {
-                return Ok(None);
-            }
-            let sub: *mut pg_sys::Query = (*link).subselect.cast();
-            if (*link).subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK {
-                return Ok(Some(sub));
-            }
-            let rows = if is_plain(&*sub) { ext::copy(sub) } else { over(sub, self.relation(sub)?)? };
-            exist(rows).map(Some)
+    fn value(&mut self, link: Tree<pg_sys::SubLink>) -> Result<Option<Query>> {
+        if !is_value(link) {
+            return Ok(None);
         }
+        let sub: Query = link.subselect().cast();
+        if link.subLinkType() == pg_sys::SubLinkType::EXPR_SUBLINK {
+            return Ok(Some(sub));
+        }
+        let rows = if is_plain(sub) { sub.copy() } else { over(sub, self.relation(sub)?)? };
+        exist(rows).map(Some)
     }
 }
 
 /// Whether a sub-query has one value that does not depend on the rows around it.
-unsafe fn is_value(link: *mut pg_sys::SubLink) -> bool {
-    // SAFETY: `link` is a live node of a tree of the server.
-    unsafe {
-        let sub: *mut pg_sys::Query = (*link).subselect.cast();
-        match (*link).subLinkType {
-            pg_sys::SubLinkType::EXPR_SUBLINK => has_one_row(&*sub) && can_be_stage(sub),
-            pg_sys::SubLinkType::EXISTS_SUBLINK if is_plain(&*sub) => {
-                exist(ext::copy(sub)).is_ok_and(|q| can_be_stage(q))
-            }
-            pg_sys::SubLinkType::EXISTS_SUBLINK => is_stage(sub),
-            _ => false,
-        }
+fn is_value(link: Tree<pg_sys::SubLink>) -> bool {
+    let sub: Query = link.subselect().cast();
+    match link.subLinkType() {
+        pg_sys::SubLinkType::EXPR_SUBLINK => has_one_row(sub) && can_be_stage(sub),
+        pg_sys::SubLinkType::EXISTS_SUBLINK if is_plain(sub) => exist(sub.copy()).is_ok_and(|q| can_be_stage(q)),
+        pg_sys::SubLinkType::EXISTS_SUBLINK => is_stage(sub),
+        _ => false,
     }
 }
 
 /// An aggregate without GROUP BY, and nothing that could take its row away.
-fn has_one_row(q: &pg_sys::Query) -> bool {
-    q.hasAggs
-        && q.groupClause.is_null()
-        && q.groupingSets.is_null()
-        && q.havingQual.is_null()
-        && q.limitCount.is_null()
-        && q.limitOffset.is_null()
-        && q.distinctClause.is_null()
-        && q.setOperations.is_null()
-        && !q.hasTargetSRFs
-        && !q.hasWindowFuncs
+fn has_one_row(q: Query) -> bool {
+    q.hasAggs()
+        && q.groupClause().is_null()
+        && q.groupingSets().is_null()
+        && q.havingQual().is_null()
+        && q.limitCount().is_null()
+        && q.limitOffset().is_null()
+        && q.distinctClause().is_null()
+        && q.setOperations().is_null()
+        && !q.hasTargetSRFs()
+        && !q.hasWindowFuncs()
 }
 
 /// `SELECT count(*) > 0` of the rows of a plain query.
-unsafe fn exist(rows: *mut pg_sys::Query) -> Result<*mut pg_sys::Query> {
-    // SAFETY: `rows` is a live tree of the server.
-    unsafe {
-        let none = pg_sys::InvalidOid;
-        let zero = constant(0);
-        let names =
-            pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(pg_sys::pstrdup(c"pg_catalog".as_ptr())).cast());
-        let names = pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(c">".as_ptr())).cast());
-        let greater = pg_sys::OpernameGetOprid(names, pg_sys::INT8OID, pg_sys::INT8OID);
-        if greater == none {
-            return Err(Error::Internal("bigint has no operator >".into()));
-        }
-        let more = pg_sys::make_opclause(greater, pg_sys::BOOLOID, false, count_all().cast(), zero.cast(), none, none);
-        let tle = pg_sys::makeTargetEntry(more, 1, label(0), false);
-        (*rows).targetList = pg_sys::lappend(std::ptr::null_mut(), tle.cast());
-        (*rows).sortClause = std::ptr::null_mut();
-        (*rows).hasAggs = true;
-        Ok(rows)
+fn exist(rows: Query) -> Result<Query> {
+    let none = pg_sys::InvalidOid;
+    let zero = constant(0);
+    let names = list::of([c"pg_catalog", c">"].map(|part| make::string(Text::of(part))));
+    let greater = server::OpernameGetOprid(names, pg_sys::INT8OID, pg_sys::INT8OID);
+    if greater == none {
+        return Err(Error::Internal("bigint has no operator >".into()));
     }
+    let more = make::comparison(greater, count_all().cast(), zero, none);
+    let tle = make::target(more, 1, label(0), false);
+    rows.set_targetList(list::lappend(Tree::null(), tle.cast()));
+    rows.set_sortClause(Tree::null());
+    rows.set_hasAggs(true);
+    Ok(rows)
 }
 
 /// Puts conditions of inner joins that compare with a value into WHERE, where all relations can be looked at; not from where
 /// an outer join null-extends.
-unsafe fn free_conditions(query: *mut pg_sys::Query) {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let from = &mut *(*query).jointree;
-        let mut freed = Vec::new();
-        for item in list::iter::<pg_sys::Node>(from.fromlist) {
-            free(item, &mut freed);
-        }
-        if !freed.is_empty() {
-            let mut all = conditions(from.quals);
-            all.extend(freed);
-            from.quals = conjunction(all);
-        }
+fn free_conditions(query: Query) {
+    let from = query.jointree();
+    let mut freed = Vec::new();
+    for item in list::iter::<pg_sys::Node>(from.fromlist()) {
+        free(item, &mut freed);
+    }
+    if !freed.is_empty() {
+        let mut all = conditions(from.quals());
+        all.extend(freed);
+        from.set_quals(conjunction(all));
     }
 }
 
 /// An alias of a join hides what is below it.
-unsafe fn free(item: *mut pg_sys::Node, freed: &mut Vec<*mut pg_sys::Node>) {
-    // SAFETY: `item` is a live node of a tree of the server; `freed` holds live nodes of that tree.
-    unsafe {
-        if !list::is(item, pg_sys::NodeTag::T_JoinExpr) {
-            return;
-        }
-        let join = &mut *item.cast::<pg_sys::JoinExpr>();
-        if !join.alias.is_null() {
-            return;
-        }
-        use pg_sys::JoinType::*;
-        if matches!(join.jointype, JOIN_INNER | JOIN_LEFT) {
-            free(join.larg, freed);
-        }
-        if matches!(join.jointype, JOIN_INNER | JOIN_RIGHT) {
-            free(join.rarg, freed);
-        }
-        if join.jointype != JOIN_INNER {
-            return;
-        }
-        let (up, stay): (Vec<_>, Vec<_>) =
-            conditions(join.quals).into_iter().partition(|c| links_of(*c).into_iter().any(|link| is_value(link)));
-        if !up.is_empty() {
-            join.quals = if stay.is_empty() { pg_sys::makeBoolConst(true, false) } else { conjunction(stay) };
-            freed.extend(up);
-        }
+fn free(item: Node, freed: &mut Vec<Node>) {
+    if !list::is(item, pg_sys::NodeTag::T_JoinExpr) {
+        return;
+    }
+    let join = item.cast::<pg_sys::JoinExpr>();
+    if !join.alias().is_null() {
+        return;
+    }
+    use pg_sys::JoinType::*;
+    if matches!(join.jointype(), JOIN_INNER | JOIN_LEFT) {
+        free(join.larg(), freed);
+    }
+    if matches!(join.jointype(), JOIN_INNER | JOIN_RIGHT) {
+        free(join.rarg(), freed);
+    }
+    if join.jointype() != JOIN_INNER {
+        return;
+    }
+    let (up, stay): (Vec<_>, Vec<_>) =
+        conditions(join.quals()).into_iter().partition(|c| links_of(*c).into_iter().any(|link| is_value(link)));
+    if !up.is_empty() {
+        join.set_quals(if stay.is_empty() { make::boolean(true) } else { conjunction(stay) });
+        freed.extend(up);
     }
 }
 
 /// Not those of aggregates that belong to a block above, which must not look at this one.
-unsafe fn links_of(root: *mut pg_sys::Node) -> Vec<*mut pg_sys::SubLink> {
-    // SAFETY: `root` is a live node of a tree of the server.
-    unsafe {
-        let mut found = Vec::new();
-        walk::rewrite(root, &mut |n| {
-            if list::is(n, pg_sys::NodeTag::T_SubLink) {
-                found.push(n.cast());
-            }
-            let above = list::is(n, pg_sys::NodeTag::T_Aggref) && (*n.cast::<pg_sys::Aggref>()).agglevelsup > 0;
-            above.then_some(n)
-        });
-        found
-    }
+fn links_of(root: Node) -> Vec<Tree<pg_sys::SubLink>> {
+    let mut found = Vec::new();
+    walk::rewrite(root, &mut |n| {
+        if list::is(n, pg_sys::NodeTag::T_SubLink) {
+            found.push(n.cast());
+        }
+        let above = list::is(n, pg_sys::NodeTag::T_Aggref) && n.cast::<pg_sys::Aggref>().agglevelsup() > 0;
+        above.then_some(n)
+    });
+    found
 }
 
 /// Direct arguments of ordered-set aggregates are not below them: they may look at grouping columns only.
-unsafe fn below_aggregates(root: *mut pg_sys::Node) -> Vec<*mut pg_sys::SubLink> {
-    // SAFETY: `root` is a live node of a tree of the server.
-    unsafe {
-        let mut found = Vec::new();
-        walk::rewrite(root, &mut |n| {
-            list::is(n, pg_sys::NodeTag::T_Aggref).then(|| {
-                let agg = &*n.cast::<pg_sys::Aggref>();
-                found.extend(links_of(agg.args.cast()));
-                found.extend(links_of(agg.aggfilter.cast()));
-                n
-            })
-        });
-        found
-    }
+fn below_aggregates(root: Node) -> Vec<Tree<pg_sys::SubLink>> {
+    let mut found = Vec::new();
+    walk::rewrite(root, &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_Aggref).then(|| {
+            let agg = n.cast::<pg_sys::Aggref>();
+            found.extend(links_of(agg.args().cast()));
+            found.extend(links_of(agg.aggfilter()));
+            n
+        })
+    });
+    found
 }

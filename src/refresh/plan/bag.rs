@@ -38,8 +38,7 @@ impl Tview {
     }
 
     fn make_bag_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<BagSql>> {
-        // SAFETY: a private copy of the stored query.
-        let terms = unsafe {
+        let terms = {
             let query = load::expand(maintained(rel)?)?;
             match decide::bag_terms(query, changed, &decide::captured(self.oid))? {
                 Ok(terms) => terms,

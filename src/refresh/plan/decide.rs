@@ -13,13 +13,14 @@ use crate::analyze::split::set_operations;
 use crate::catalog::options;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
+use crate::pg::tree::{Node, Query, server};
 use crate::pg::{ext, name};
 use crate::refresh::plan::lookup;
 use crate::refresh::plan::tview::{KeyColumn, column_names, maintained, options_of, stored_key};
 use crate::tam;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
-use tviews_core::decide::{self, Attempts, Keys, Query, Read, Weighted, finds_groups, may_share};
+use tviews_core::decide::{self, Attempts, Keys, Read, Weighted, finds_groups, may_share};
 use tviews_core::key;
 use tviews_core::model::{Description, Shape};
 use tviews_core::reason::Reason;
@@ -48,18 +49,12 @@ impl Decided {
 }
 
 /// Key columns by relation that must be captured for an open TVIEW, which is being made: its query must have a text.
-///
-/// # Safety
-/// Pinned settings are in force.
-pub unsafe fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
-    // SAFETY: Pinned settings are in force, as the caller promises.
-    unsafe {
-        let query = maintained(rel)?;
-        let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
-        text::check(query, &decided.shape, decided.fold.as_ref())?;
-        text::check(load::stored(rel)?, &decided.shape, None)?;
-        Ok(decided.keys)
-    }
+pub fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
+    let query = maintained(rel)?;
+    let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
+    text::check(query, &decided.shape, decided.fold.as_ref())?;
+    text::check(load::stored(rel)?, &decided.shape, None)?;
+    Ok(decided.keys)
 }
 
 /// Whether the change rows of relations have some columns, as an existing TVIEW had them captured. Rows of a TVIEW have all.
@@ -70,98 +65,82 @@ pub fn captured(tview: pg_sys::Oid) -> impl Fn(u32, &[i16]) -> bool {
             s.relid.to_u32() == relid
                 && (s.columns.contains(&0)
                     || columns.iter().all(|c| s.columns.contains(c))
-                    // SAFETY: syscache look-up.
+                    // SAFETY: a syscache look-up.
                     || unsafe { tam::is_tview(s.relid) })
         })
     }
 }
 
 /// Types of the state attributes that an open TVIEW needs.
-///
-/// # Safety
-/// Pinned settings are in force.
-pub unsafe fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
-    // SAFETY: Pinned settings are in force, as the caller promises.
-    unsafe {
-        let decided = decide(maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
-        Ok(decided.fold.as_ref().map(Fold::attribute_types).unwrap_or_default())
-    }
+pub fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
+    let decided = decide(maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
+    Ok(decided.fold.as_ref().map(Fold::attribute_types).unwrap_or_default())
 }
 
 /// Decides for a stored (not expanded) query.
-///
-/// # Safety
-/// `query` is valid; pinned settings are in force.
-pub unsafe fn decide(query: *mut pg_sys::Query, options: &options::Options, columns: Vec<String>) -> Result<Decided> {
-    // SAFETY: the caller promises: `query` is valid; pinned settings are in force.
-    unsafe {
-        let expanded = load::expand(query)?;
-        let used = relations::of(expanded);
-        let described = describe::describe(expanded, &stored_key);
-        let d = &described.description;
-        let positions = match options.get("key") {
-            Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
-            _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
-        };
-        let approximate = options.get("approximate").map(String::as_str) == Some("true");
-        let fold = finds_groups(&d.shape, positions.as_deref())
-            .and_then(|()| fold::recognise(expanded, &d.shape, approximate));
-        let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
-        let mut decisions = BTreeMap::new();
-        let mut anchored = false;
-        let known = Query {
-            shape: &d.shape,
-            key: positions.as_deref(),
-            fold: fold.as_ref().map(|_| ()).map_err(|why| *why),
-            is_sum: set_operations::branches(expanded).is_some(),
-            mode_full: options.get("mode").map(String::as_str) == Some("full"),
-        };
-        for (relid, usage) in &used {
-            let read = Read { times: usage.times, hidden: hidden(*relid, usage) };
-            let mut of_relation =
-                OfRelation { described: &described, expanded, known: &known, fold: &fold, relid: *relid };
-            let (decision, by_anchors) = decide::decide(&known, &read, &mut of_relation)?;
-            anchored |= by_anchors;
-            decisions.insert(*relid, decision);
-        }
-        let pairs = if may_share(&decisions) { join_values::pairs(expanded, &d.shape, &used) } else { None };
-        let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
-        // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
-        let wide = d.shape != Shape::Rows && !options.contains_key("key");
-        let row_key = match d.shape {
-            Shape::Partitions(_) => key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect()),
-            _ => None,
-        };
-        let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
-        let shape = d.shape.clone();
-        let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
-        let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
-        if anchored {
-            // Anchors of before are told from those of now by their keys, so a change of a key is one of the row.
-            let branches = set_operations::branches(expanded).unwrap_or_default();
-            let below = branches.into_iter().flat_map(|b| describe::describe(b, &stored_key).description.atoms);
-            for atom in d.atoms.iter().cloned().chain(below) {
-                if let Some(relid) = atom.relid {
-                    keys.entry(relid).or_default().extend(atom.keys.iter().flatten());
-                }
+pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) -> Result<Decided> {
+    let expanded = load::expand(query)?;
+    let used = relations::of(expanded);
+    let described = describe::describe(expanded, &stored_key);
+    let d = &described.description;
+    let positions = match options.get("key") {
+        Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
+        _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
+    };
+    let approximate = options.get("approximate").map(String::as_str) == Some("true");
+    let fold =
+        finds_groups(&d.shape, positions.as_deref()).and_then(|()| fold::recognise(expanded, &d.shape, approximate));
+    let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
+    let mut decisions = BTreeMap::new();
+    let mut anchored = false;
+    let known = decide::Query {
+        shape: &d.shape,
+        key: positions.as_deref(),
+        fold: fold.as_ref().map(|_| ()).map_err(|why| *why),
+        is_sum: set_operations::branches(expanded).is_some(),
+        mode_full: options.get("mode").map(String::as_str) == Some("full"),
+    };
+    for (relid, usage) in &used {
+        let read = Read { times: usage.times, hidden: hidden(*relid, usage) };
+        let mut of_relation = OfRelation { described: &described, expanded, known: &known, fold: &fold, relid: *relid };
+        let (decision, by_anchors) = decide::decide(&known, &read, &mut of_relation)?;
+        anchored |= by_anchors;
+        decisions.insert(*relid, decision);
+    }
+    let pairs = if may_share(&decisions) { join_values::pairs(expanded, &d.shape, &used) } else { None };
+    let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
+    // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
+    let wide = d.shape != Shape::Rows && !options.contains_key("key");
+    let row_key = match d.shape {
+        Shape::Partitions(_) => key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect()),
+        _ => None,
+    };
+    let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
+    let shape = d.shape.clone();
+    let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
+    let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
+    if anchored {
+        // Anchors of before are told from those of now by their keys, so a change of a key is one of the row.
+        let branches = set_operations::branches(expanded).unwrap_or_default();
+        let below = branches.into_iter().flat_map(|b| describe::describe(b, &stored_key).description.atoms);
+        for atom in d.atoms.iter().cloned().chain(below) {
+            if let Some(relid) = atom.relid {
+                keys.entry(relid).or_default().extend(atom.keys.iter().flatten());
             }
         }
-        Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys })
     }
+    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys })
 }
 
 /// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, that is better
 /// than recomputing rows by their key, for which the server joins the tables as a whole.
-unsafe fn follows_all(query: *mut pg_sys::Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
-    // SAFETY: `query` is a live tree of the server.
-    unsafe {
-        let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true), Ok(Ok(_)));
-        d.shape == Shape::Rows && used.keys().all(follows)
-    }
+fn follows_all(query: Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
+    let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true), Ok(Ok(_)));
+    d.shape == Shape::Rows && used.keys().all(follows)
 }
 
 fn has_children(relid: u32) -> bool {
-    // SAFETY: plain catalog look-up.
+    // SAFETY: a look-up.
     unsafe { ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32) }.len() > 1
 }
 
@@ -179,8 +158,8 @@ fn hidden(relid: u32, usage: &relations::Use) -> Option<Reason> {
 /// Writes the SQL for changes of one relation.
 struct OfRelation<'a> {
     described: &'a describe::Described,
-    expanded: *mut pg_sys::Query,
-    known: &'a Query<'a>,
+    expanded: Query,
+    known: &'a decide::Query<'a>,
     fold: &'a std::result::Result<Fold, Reason>,
     relid: u32,
 }
@@ -191,8 +170,7 @@ impl Attempts for OfRelation<'_> {
     fn keys(&mut self) -> Result<std::result::Result<Keys, Reason>> {
         let (changed, key) = (BTreeSet::from([self.relid]), self.known.key.unwrap_or_default());
         // SAFETY: the query that was described is alive.
-        let terms =
-            unsafe { dirty::terms(self.described.block.query, key, &changed, dirty::Beside::Deleted, &stored_key)? };
+        let terms = dirty::terms(self.described.block.query, key, &changed, dirty::Beside::Deleted, &stored_key)?;
         Ok(terms.map(|terms| Keys { places: terms.occurrences, meet: terms.meet }))
     }
 
@@ -201,14 +179,12 @@ impl Attempts for OfRelation<'_> {
         let mut targets = fold.key_nodes.clone();
         targets.extend(&fold.args);
         targets.extend(&fold.filters);
-        // SAFETY: the query that was described is alive, and the targets are expressions of it.
-        let terms = unsafe { weighted(self.described, &targets, &BTreeSet::from([self.relid]), &|_, _| true)? };
+        let terms = weighted(self.described, &targets, &BTreeSet::from([self.relid]), &|_, _| true)?;
         Ok(terms.map(facts))
     }
 
     fn added(&mut self) -> Result<std::result::Result<Weighted, Reason>> {
-        // SAFETY: the expanded query is alive.
-        let terms = unsafe { bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum)? };
+        let terms = bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum)?;
         Ok(terms.map(facts))
     }
 }
@@ -218,102 +194,82 @@ fn facts(terms: delta::Terms) -> Weighted {
 }
 
 /// The weighted rows by which the described query changes: linear terms, or now minus before.
-///
-/// # Safety
-/// `targets` are expressions of the described query.
-pub unsafe fn weighted(
+pub fn weighted(
     d: &describe::Described,
-    targets: &[*mut pg_sys::Node],
+    targets: &[Node],
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
 ) -> Result<std::result::Result<delta::Terms, Reason>> {
-    // SAFETY: `targets` are expressions of the described query, as the caller promises.
-    unsafe {
-        let atoms = &d.description.atoms;
-        let used = relations::of(d.block.query);
-        let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
-        if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times))
-            && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed))?
-        {
-            return Ok(Ok(terms));
-        }
-        printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))
+    let atoms = &d.description.atoms;
+    let used = relations::of(d.block.query);
+    let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
+    if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times))
+        && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed))?
+    {
+        return Ok(Ok(terms));
     }
+    printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))
 }
 
 /// The weighted rows by which the output of an expanded query without key changes.
-///
-/// # Safety
-/// `query` is valid.
-pub unsafe fn bag_terms(
-    query: *mut pg_sys::Query,
+pub fn bag_terms(
+    query: Query,
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
 ) -> Result<std::result::Result<delta::Terms, Reason>> {
-    // SAFETY: `query` is valid, as the caller promises.
-    unsafe {
-        let Some(branches) = set_operations::branches(query) else {
-            let described = describe::describe(query, &stored_key);
-            return weighted(&described, &delta::outputs_of(query), changed, captured);
+    let Some(branches) = set_operations::branches(query) else {
+        let described = describe::describe(query, &stored_key);
+        return weighted(&described, &delta::outputs_of(query), changed, captured);
+    };
+    let mut all = delta::Terms::default();
+    for branch in branches {
+        if relations::of(branch).keys().all(|r| !changed.contains(r)) {
+            continue;
+        }
+        let described = describe::describe(branch, &stored_key);
+        if described.description.shape != Shape::Rows {
+            return Ok(Err(Reason::BranchNotPlain));
+        }
+        let Some(targets) = set_operations::outputs_of(query, branch) else {
+            return Ok(Err(Reason::BranchTypes));
         };
-        let mut all = delta::Terms::default();
-        for branch in branches {
-            if relations::of(branch).keys().all(|r| !changed.contains(r)) {
-                continue;
-            }
-            let described = describe::describe(branch, &stored_key);
-            if described.description.shape != Shape::Rows {
-                return Ok(Err(Reason::BranchNotPlain));
-            }
-            let Some(targets) = set_operations::outputs_of(query, branch) else {
-                return Ok(Err(Reason::BranchTypes));
-            };
-            match weighted(&described, &targets, changed, captured)? {
-                Err(why) => return Ok(Err(why)),
-                Ok(terms) => {
-                    all.now.extend(terms.now);
-                    all.before.extend(terms.before);
-                    all.flips.extend(terms.flips);
-                    all.locks.extend(terms.locks);
-                    all.alone |= terms.alone;
-                    all.anchors.extend(terms.anchors);
-                    all.gates.extend(terms.gates);
-                }
+        match weighted(&described, &targets, changed, captured)? {
+            Err(why) => return Ok(Err(why)),
+            Ok(terms) => {
+                all.now.extend(terms.now);
+                all.before.extend(terms.before);
+                all.flips.extend(terms.flips);
+                all.locks.extend(terms.locks);
+                all.alone |= terms.alone;
+                all.anchors.extend(terms.anchors);
+                all.gates.extend(terms.gates);
             }
         }
-        Ok(Ok(all))
     }
+    Ok(Ok(all))
 }
 
-unsafe fn key_columns(
-    d: &describe::Described,
-    query: *mut pg_sys::Query,
-    positions: &[usize],
-    wide: bool,
-) -> Result<Vec<KeyColumn>> {
-    // SAFETY: `d` belongs to a query that is alive; `query` is a live tree of the server.
-    unsafe {
-        let outs = outputs(query);
-        let mut key = Vec::new();
-        for p in positions {
-            let expr = (*outs[*p]).expr.cast::<pg_sys::Node>();
-            let typid = pg_sys::exprType(expr);
-            let never_null = d.description.is_never_null(*p);
-            let equality =
-                name::equality(typid).ok_or_else(|| Error::option("a key column has no equality operator", None))?;
-            key.push(KeyColumn {
-                at: *p,
-                nullable: !never_null,
-                composite: pg_sys::get_typtype(pg_sys::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
-                    || typid == pg_sys::RECORDOID,
-                equality,
-                wide: wide && lookup::is_wide(typid),
-                typid,
-                collation: pg_sys::exprCollation(expr),
-            });
-        }
-        Ok(key)
+fn key_columns(d: &describe::Described, query: Query, positions: &[usize], wide: bool) -> Result<Vec<KeyColumn>> {
+    let outs = outputs(query);
+    let mut key = Vec::new();
+    for p in positions {
+        let expr = outs[*p].expr().cast::<pg_sys::Node>();
+        let typid = server::exprType(expr);
+        let never_null = d.description.is_never_null(*p);
+        let equality =
+            name::equality(typid).ok_or_else(|| Error::option("a key column has no equality operator", None))?;
+        key.push(KeyColumn {
+            at: *p,
+            nullable: !never_null,
+            composite: server::get_typtype(server::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
+                || typid == pg_sys::RECORDOID,
+            equality,
+            wide: wide && lookup::is_wide(typid),
+            typid,
+            collation: server::exprCollation(expr),
+        });
     }
+    Ok(key)
 }
 
 /// The option `key = 'a, b'`.

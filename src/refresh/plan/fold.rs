@@ -46,8 +46,7 @@ impl Tview {
         if self.fold.is_none() {
             return Ok(None);
         }
-        // SAFETY: a private copy of the stored query.
-        let terms = unsafe {
+        let terms = {
             let query = load::expand(maintained(rel)?)?;
             let described = describe::describe(query, &tview::stored_key);
             let Ok(fold): std::result::Result<Fold, _> =

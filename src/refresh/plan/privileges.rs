@@ -100,7 +100,7 @@ pub fn lacking(tview: Oid) -> Result<Vec<Lack>> {
             needed.select(Oid::from(*relid), &usage.columns);
         }
         let (mut functions, mut operators) = (BTreeSet::new(), BTreeSet::new());
-        walk::walk(expanded.cast(), &mut |node| {
+        walk::walk(expanded.raw().cast(), &mut |node| {
             functions.extend(callees::functions_of(node).into_iter().map(Oid::to_u32));
             operators.extend(callees::operators_of(node).into_iter().map(Oid::to_u32));
             false

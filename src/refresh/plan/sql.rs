@@ -39,8 +39,7 @@ fn numbered(prefix: &str, n: usize) -> String {
 pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<(String, Vec<String>)>> {
     let key = key_of(tview)?;
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
-    // SAFETY: a private copy of the stored query.
-    let terms = unsafe {
+    let terms = {
         let query = load::expand(maintained(rel)?)?;
         match dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &tview::stored_key)? {
             Ok(terms) => terms,

@@ -15,6 +15,7 @@ use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::spi::{Plan, Session};
+use crate::pg::tree::Query;
 use crate::refresh::plan::decide::decide;
 use crate::refresh::plan::{bag, fold, keyed};
 use crate::tam;
@@ -118,7 +119,7 @@ fn build(rel: &Relation) -> Result<Tview> {
     let root = stages::root(rel.oid());
     let _pinned = Pinned::new(rel.class().relowner);
     // SAFETY: the owner and its settings are pinned.
-    let query = unsafe { maintained(rel)? };
+    let query = maintained(rel)?;
     cache::watch(rel.oid());
     // SAFETY: `query` is a private copy; everything made from it lives in the current memory context.
     unsafe {
@@ -158,7 +159,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             original,
             selected: column_names(rel).len() + states,
             search_path: operators::search_path(load::expand(load::stored(rel)?)?),
-            callees: Rc::new(Callees::of(of_root, name::relation(root).unwrap_or_default())),
+            callees: Rc::new(Callees::of(of_root.raw(), name::relation(root).unwrap_or_default())),
             plans: Default::default(),
             keyed_sql: RefCell::new(HashMap::new()),
             fold_sql: RefCell::new(HashMap::new()),
@@ -167,7 +168,7 @@ fn build(rel: &Relation) -> Result<Tview> {
     }
 }
 
-fn stored_of(oid: pg_sys::Oid) -> Result<*mut pg_sys::Query> {
+fn stored_of(oid: pg_sys::Oid) -> Result<Query> {
     match Relation::open(oid, pg_sys::AccessShareLock) {
         Some(rel) => load::stored(&rel),
         None => Err(Error::NoRelation(oid.to_u32())),
@@ -240,10 +241,7 @@ impl Tview {
 }
 
 /// The query that a TVIEW is maintained by, see `split::maintained`.
-///
-/// # Safety
 /// Pinned settings are in force.
-pub unsafe fn maintained(rel: &Relation) -> Result<*mut pg_sys::Query> {
-    // SAFETY: as the caller promises.
-    unsafe { split::maintained::maintained(rel, &stored_key) }
+pub fn maintained(rel: &Relation) -> Result<Query> {
+    split::maintained::maintained(rel, &stored_key)
 }

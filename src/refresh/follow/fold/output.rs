@@ -33,7 +33,7 @@ impl Outputs {
             let slot = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsVirtual);
             let estate = pg_sys::CreateExecutorState();
             let prepare = |o: &Output| match o {
-                Output::Expression(e) => Some(pg_sys::ExecPrepareExpr(*e, estate)),
+                Output::Expression(e) => Some(pg_sys::ExecPrepareExpr(e.raw(), estate)),
                 _ => None,
             };
             let expressions = fold.outputs.iter().map(prepare).collect();
