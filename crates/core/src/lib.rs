@@ -11,6 +11,7 @@ pub mod choice;
 pub mod decide;
 pub mod delta;
 pub mod fd;
+pub mod fold;
 pub mod graph;
 pub mod key;
 pub mod locks;

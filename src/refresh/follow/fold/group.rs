@@ -14,6 +14,7 @@ use crate::refresh::follow::fold::state::{Cell, Input, States, copy, width};
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeSet, HashMap};
+use tviews_core::fold::in_order;
 
 struct Group {
     key: Vec<Option<Datum>>,
@@ -242,15 +243,13 @@ impl<'a> Groups<'a> {
         // SAFETY: the caller promises: all groups have been looked up. The current memory context may be a shorter one.
         unsafe {
             let waiting = std::mem::take(&mut self.waiting);
-            for positive in [true, false] {
-                for (g, weight, row) in waiting.iter().filter(|(_, w, _)| (*w > 0) == positive) {
-                    let shown = self.is_representative(*g, row);
-                    let group = &mut self.groups[*g];
-                    group.rows += weight;
-                    group.shown += if shown && !fault::on(Fault::KeepRepresentative) { *weight } else { 0 };
-                    if !group.recompute {
-                        group.recompute = !self.states.take(&mut group.cells, row, *weight);
-                    }
+            for (g, weight, row) in in_order(&waiting, |(_, weight, _)| *weight) {
+                let shown = self.is_representative(*g, row);
+                let group = &mut self.groups[*g];
+                group.rows += weight;
+                group.shown += if shown && !fault::on(Fault::KeepRepresentative) { *weight } else { 0 };
+                if !group.recompute {
+                    group.recompute = !self.states.take(&mut group.cells, row, *weight);
                 }
             }
         }

@@ -30,6 +30,7 @@ use group::Groups;
 use output::Outputs;
 use pgrx::{IntoDatum, pg_sys};
 use tviews_core::choice::Size;
+use tviews_core::fold::{Fate, fate};
 
 /// After how many rows memory is looked at.
 const LOOK: usize = 256;
@@ -191,25 +192,25 @@ impl Job<'_> {
         let columns = output_attributes(self.rel);
         let mut row = Filled::new(self.rel.natts());
         for g in (0..groups.len()).filter(|g| !redo.contains(g)) {
-            if groups.rows(g) < 0 {
+            let fate = fate(groups.tid(g).is_some(), groups.rows(g), fold.positions.is_empty());
+            if fate == Fate::Broken {
                 return Err(Error::Internal(format!(
                     "a group of TVIEW {} has less than no rows; tviews.rebuild() brings it back",
                     tview.name
                 )));
             }
-            let present = groups.rows(g) > 0 || fold.positions.is_empty();
-            if present {
+            if matches!(fate, Fate::Comes | Fate::Changes) {
                 // SAFETY: as above.
                 arena.enter(|| unsafe { compose(groups, g, outputs.as_mut(), &columns, &tview.state, &mut row) });
             }
-            match (groups.tid(g), present) {
-                (None, false) => {}
+            match (fate, groups.tid(g)) {
                 // SAFETY: one value for each attribute.
-                (None, true) => unsafe { changes.inserts.put(&row.values, &row.nulls) },
-                (Some(_), false) if fault::on(Fault::KeepEmptyGroups) => {}
-                (Some(tid), false) => changes.deletes.put(tid),
+                (Fate::Comes, _) => unsafe { changes.inserts.put(&row.values, &row.nulls) },
+                (Fate::Goes, _) if fault::on(Fault::KeepEmptyGroups) => {}
+                (Fate::Goes, Some(tid)) => changes.deletes.put(tid),
                 // SAFETY: as above.
-                (Some(tid), true) => unsafe { changes.update(tid, &row.values, &row.nulls) },
+                (Fate::Changes, Some(tid)) => unsafe { changes.update(tid, &row.values, &row.nulls) },
+                _ => {}
             }
         }
         if let Some(outputs) = outputs {

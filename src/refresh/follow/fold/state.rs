@@ -10,6 +10,7 @@ use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{FromDatum, IntoDatum};
+use tviews_core::fold::Extremum;
 
 /// One state of one group.
 #[derive(Clone, Copy)]
@@ -269,17 +270,17 @@ unsafe fn extremum(
 ) -> bool {
     // SAFETY: `order` points to memory of the caller.
     unsafe {
-        let Some(b) = *best else {
-            if comes {
+        let compared = best.map(|b| {
+            let compared = (pg_sys::FunctionCall2Coll(order, of.2, value, b).value() as i32).cmp(&0);
+            if max { compared } else { compared.reverse() }
+        });
+        match tviews_core::fold::extremum(compared, comes) {
+            Extremum::Stays => true,
+            Extremum::Becomes => {
                 *best = Some(copy(value, of));
+                true
             }
-            return comes;
-        };
-        let compared = pg_sys::FunctionCall2Coll(order, of.2, value, b).value() as i32;
-        let better = if max { compared > 0 } else { compared < 0 };
-        if comes && better {
-            *best = Some(copy(value, of));
+            Extremum::Unknown => best.is_some() && fault::on(Fault::KeepExtremum),
         }
-        comes || (!better && compared != 0) || fault::on(Fault::KeepExtremum)
     }
 }
