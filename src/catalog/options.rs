@@ -1,77 +1,13 @@
 //! TVIEW options, kept in `pg_class.reloptions` beside the storage parameters.
 //!
-//! The table below is the list; parsing checks values with SQLSTATE 22023. Called by the DDL hooks and by monitoring.
+//! Which there are and what they take is in tviews_core::options; what is refused has SQLSTATE 22023. Called by the DDL hooks and by monitoring.
 
 use crate::pg::error::{Error, Result};
 use crate::pg::list;
 use pgrx::pg_sys;
-use std::collections::BTreeMap;
 use std::ffi::CStr;
-
-/// Name and what it takes, for the error message.
-const OPTIONS: &[(&str, Kind)] = &[
-    ("approximate", Kind::Bool),
-    ("incremental", Kind::True),
-    ("key", Kind::Text),
-    ("logged", Kind::Bool),
-    ("mode", Kind::OneOf(&["auto", "incremental", "full"])),
-    ("refresh", Kind::OneOf(&["commit"])),
-];
-
-enum Kind {
-    True,
-    Bool,
-    Text,
-    OneOf(&'static [&'static str]),
-}
-
-/// Options of ours by name, values as text.
-pub type Options = BTreeMap<String, String>;
-
-pub fn is_ours(name: &str) -> bool {
-    OPTIONS.iter().any(|(n, _)| *n == name)
-}
-
-/// Checks one option and normalises its value.
-fn check(name: &str, value: Option<String>) -> Result<String> {
-    let Some((_, kind)) = OPTIONS.iter().find(|(n, _)| *n == name) else {
-        return Err(Error::option(format!("unrecognized TVIEW option \"{name}\""), None));
-    };
-    let given = value.clone().unwrap_or_else(|| "true".into());
-    let boolean = match given.to_ascii_lowercase().as_str() {
-        "true" | "on" | "yes" | "1" => Some(true),
-        "false" | "off" | "no" | "0" => Some(false),
-        _ => None,
-    };
-    match kind {
-        Kind::Bool => match boolean {
-            Some(b) => Ok(b.to_string()),
-            None => Err(invalid(name, &given, "Valid values are booleans.")),
-        },
-        Kind::True => match boolean {
-            Some(true) => Ok("true".into()),
-            Some(false) => Err(Error::option(
-                format!("option \"{name}\" of a TVIEW cannot be false"),
-                Some("Leave the option out to create an ordinary materialized view.".into()),
-            )),
-            None => Err(invalid(name, &given, "Valid values are booleans.")),
-        },
-        Kind::Text => value.ok_or_else(|| invalid(name, "", "A value is required.")),
-        Kind::OneOf(values) => {
-            let lower = given.to_ascii_lowercase();
-            if values.contains(&lower.as_str()) {
-                Ok(lower)
-            } else {
-                let valid: Vec<String> = values.iter().map(|v| format!("\"{v}\"")).collect();
-                Err(invalid(name, &given, &format!("Valid values are {}.", valid.join(", "))))
-            }
-        }
-    }
-}
-
-fn invalid(name: &str, value: &str, hint: &str) -> Error {
-    Error::option(format!("invalid value for option \"{name}\": \"{value}\""), Some(hint.into()))
-}
+pub use tviews_core::options::{Options, is_ours};
+use tviews_core::options::{add, check};
 
 /// Takes our options out of a list of `DefElem`: (ours, the rest).
 ///
@@ -79,7 +15,7 @@ fn invalid(name: &str, value: &str, hint: &str) -> Error {
 /// `defs` is a valid list of `DefElem` or null; the result shares its elements.
 pub unsafe fn split(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_sys::List)> {
     // SAFETY: the caller promises: `defs` is a valid list of `DefElem` or null; the result shares its elements.
-    unsafe { split_by(defs, check) }
+    unsafe { split_by(defs, |name, value| Ok(check(name, value)?)) }
 }
 
 /// As `split`, for RESET, where options have no values.
@@ -103,10 +39,7 @@ unsafe fn split_by(
             let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
             if (*def).defnamespace.is_null() && is_ours(&name) {
                 let value = value(&name, value_of(def)).map_err(|e| at(e, def))?;
-                if ours.insert(name.clone(), value).is_some() {
-                    let twice = Error::option(format!("option \"{name}\" specified more than once"), None);
-                    return Err(at(twice, def));
-                }
+                add(&mut ours, &name, value).map_err(|e| at(e.into(), def))?;
             } else {
                 rest = pg_sys::lappend(rest, def.cast());
             }

@@ -7,6 +7,7 @@ use pgrx::PgSqlErrorCode as Code;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use super::callback;
+use tviews_core::options::Refused;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -146,5 +147,11 @@ pub fn or_raise<T>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => error.raise(),
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        Error::option(refused.to_string(), refused.hint())
     }
 }

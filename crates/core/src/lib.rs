@@ -19,6 +19,7 @@ pub mod meetings;
 pub mod model;
 pub mod moments;
 pub mod null_extension;
+pub mod options;
 pub mod queue;
 pub mod reason;
 pub mod strategy;

@@ -10,7 +10,6 @@ use crate::analyze::query::{load, printed, relations};
 use crate::analyze::rules::join_values::{self, Pair};
 use crate::analyze::rules::{anchor, delta, dirty, text};
 use crate::analyze::split::set_operations;
-use crate::catalog::options;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::tree::{Node, Query, server};
@@ -23,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::decide::{self, Attempts, Keys, Read, Weighted, finds_groups, may_share};
 use tviews_core::key;
 use tviews_core::model::{Description, Shape};
+use tviews_core::options;
 use tviews_core::reason::Reason;
 use tviews_core::strategy::{Decision, Strategy};
 
@@ -84,7 +84,9 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     let described = describe::describe(expanded, &stored_key);
     let d = &described.description;
     let positions = match options.get("key") {
-        Some(given) if !matches!(d.shape, Shape::Partitions(_)) => Some(given_key(given, &columns, &d.comparable)?),
+        Some(given) if !matches!(d.shape, Shape::Partitions(_)) => {
+            Some(options::key_columns(given, &columns, &d.comparable)?)
+        }
         _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
     };
     let approximate = options.get("approximate").map(String::as_str) == Some("true");
@@ -270,30 +272,4 @@ fn key_columns(d: &describe::Described, query: Query, positions: &[usize], wide:
         });
     }
     Ok(key)
-}
-
-/// The option `key = 'a, b'`.
-fn given_key(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec<usize>> {
-    let mut out = Vec::new();
-    for word in given.split(',') {
-        let word = word.trim();
-        let wanted = match word.strip_prefix('"').and_then(|w| w.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\"\"", "\""),
-            None => word.to_lowercase(),
-        };
-        let Some(at) = columns.iter().position(|c| *c == wanted) else {
-            return Err(Error::option(
-                format!("invalid value for option \"key\": \"{given}\""),
-                Some(format!("There is no output column \"{wanted}\".")),
-            ));
-        };
-        if !comparable[at] {
-            return Err(Error::option(
-                format!("invalid value for option \"key\": \"{given}\""),
-                Some(format!("The type of column \"{wanted}\" has no equality operator.")),
-            ));
-        }
-        out.push(at);
-    }
-    Ok(out)
 }

@@ -1,0 +1,201 @@
+//! The options of a TVIEW: which there are, what they take, and how values are kept.
+//!
+//! Invariant: a value that was accepted is in its normal form, so that it is accepted again, as it is. Called by the extension's `catalog::options`
+//! for what DDL gives, and by its decision for the key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Values by name.
+pub type Options = BTreeMap<String, String>;
+
+/// Name and what it takes.
+const OPTIONS: &[(&str, Kind)] = &[
+    ("approximate", Kind::Bool),
+    ("incremental", Kind::True),
+    ("key", Kind::Text),
+    ("logged", Kind::Bool),
+    ("mode", Kind::OneOf(&["auto", "incremental", "full"])),
+    ("refresh", Kind::OneOf(&["commit"])),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    True,
+    Bool,
+    Text,
+    OneOf(&'static [&'static str]),
+}
+
+/// Why an option is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    Unrecognized { name: String },
+    Twice { name: String },
+    CannotBeFalse { name: &'static str },
+    NoBoolean { name: &'static str, value: String },
+    NoValue { name: &'static str },
+    NoneOf { name: &'static str, value: String, valid: &'static [&'static str] },
+    NoColumn { key: String, column: String },
+    NoEquality { key: String, column: String },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let invalid = |f: &mut fmt::Formatter, name: &str, value: &str| {
+            write!(f, "invalid value for option \"{name}\": \"{value}\"")
+        };
+        match self {
+            Refused::Unrecognized { name } => write!(f, "unrecognized TVIEW option \"{name}\""),
+            Refused::Twice { name } => write!(f, "option \"{name}\" specified more than once"),
+            Refused::CannotBeFalse { name } => write!(f, "option \"{name}\" of a TVIEW cannot be false"),
+            Refused::NoBoolean { name, value } | Refused::NoneOf { name, value, .. } => invalid(f, name, value),
+            Refused::NoValue { name } => invalid(f, name, ""),
+            Refused::NoColumn { key, .. } | Refused::NoEquality { key, .. } => invalid(f, "key", key),
+        }
+    }
+}
+
+impl Refused {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Refused::Unrecognized { .. } | Refused::Twice { .. } => None,
+            Refused::CannotBeFalse { .. } => {
+                Some("Leave the option out to create an ordinary materialized view.".into())
+            }
+            Refused::NoBoolean { .. } => Some("Valid values are booleans.".into()),
+            Refused::NoValue { .. } => Some("A value is required.".into()),
+            Refused::NoneOf { valid, .. } => {
+                let valid: Vec<String> = valid.iter().map(|v| format!("\"{v}\"")).collect();
+                Some(format!("Valid values are {}.", valid.join(", ")))
+            }
+            Refused::NoColumn { column, .. } => Some(format!("There is no output column \"{column}\".")),
+            Refused::NoEquality { column, .. } => {
+                Some(format!("The type of column \"{column}\" has no equality operator."))
+            }
+        }
+    }
+}
+
+pub fn is_ours(name: &str) -> bool {
+    OPTIONS.iter().any(|(n, _)| *n == name)
+}
+
+/// Checks one option and normalises its value; one without a value is switched on.
+pub fn check(name: &str, value: Option<String>) -> Result<String, Refused> {
+    let Some((name, kind)) = OPTIONS.iter().find(|(n, _)| *n == name) else {
+        return Err(Refused::Unrecognized { name: name.into() });
+    };
+    let given = value.clone().unwrap_or_else(|| "true".into());
+    let boolean = match given.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => Some(true),
+        "false" | "off" | "no" | "0" => Some(false),
+        _ => None,
+    };
+    match (kind, boolean) {
+        (Kind::Bool, Some(b)) => Ok(b.to_string()),
+        (Kind::True, Some(true)) => Ok("true".into()),
+        (Kind::True, Some(false)) => Err(Refused::CannotBeFalse { name }),
+        (Kind::Bool | Kind::True, None) => Err(Refused::NoBoolean { name, value: given }),
+        (Kind::Text, _) => value.ok_or(Refused::NoValue { name }),
+        (Kind::OneOf(valid), _) => {
+            let lower = given.to_ascii_lowercase();
+            if valid.contains(&lower.as_str()) { Ok(lower) } else { Err(Refused::NoneOf { name, value: given, valid }) }
+        }
+    }
+}
+
+/// Adds an option that was checked; each may be there once.
+pub fn add(options: &mut Options, name: &str, value: String) -> Result<(), Refused> {
+    match options.insert(name.into(), value) {
+        None => Ok(()),
+        Some(_) => Err(Refused::Twice { name: name.into() }),
+    }
+}
+
+/// Positions of the columns of `key = 'a, "B"'`: names as the server folds them. `comparable`: those with an equality operator.
+pub fn key_columns(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec<usize>, Refused> {
+    let position = |word: &str| {
+        let word = word.trim();
+        let column = match word.strip_prefix('"').and_then(|w| w.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => word.to_lowercase(),
+        };
+        match columns.iter().position(|c| *c == column) {
+            None => Err(Refused::NoColumn { key: given.into(), column }),
+            Some(at) if !comparable[at] => Err(Refused::NoEquality { key: given.into(), column }),
+            Some(at) => Ok(at),
+        }
+    };
+    given.split(',').map(position).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WORDS: &[&str] = &["true", "on", "YES", "1", "False", "off", "no", "0", "auto", "FULL", "commit", "a", ""];
+
+    /// Every option with every word.
+    #[test]
+    fn what_is_accepted_is_accepted_again() {
+        for (name, kind) in OPTIONS {
+            let mut accepted = 0;
+            for value in WORDS.iter().map(|w| Some((*w).to_string())).chain([None]) {
+                match check(name, value.clone()) {
+                    Ok(kept) => {
+                        assert_eq!(check(name, Some(kept.clone())), Ok(kept.clone()), "{name}");
+                        assert!(*kind == Kind::Text || kept == kept.to_ascii_lowercase());
+                        accepted += 1;
+                    }
+                    Err(why) => assert!(why.to_string().contains(name) && why.hint().is_some(), "{why}"),
+                }
+            }
+            assert!(accepted > 0 && is_ours(name), "{name}");
+        }
+        assert_eq!(check("Mode", None), Err(Refused::Unrecognized { name: "Mode".into() }));
+    }
+
+    #[test]
+    fn values() {
+        let of = |name, value: &str| check(name, Some(value.into())).map_err(|why| (why.to_string(), why.hint()));
+        assert_eq!(check("approximate", None).as_deref(), Ok("true"));
+        assert_eq!(of("logged", "OFF").as_deref(), Ok("false"));
+        assert_eq!(of("mode", "Incremental").as_deref(), Ok("incremental"));
+        let refused = |what: &str, hint: &str| Err((what.to_string(), Some(hint.to_string())));
+        let valid = "Valid values are \"auto\", \"incremental\", \"full\".";
+        assert_eq!(of("mode", "Some"), refused("invalid value for option \"mode\": \"Some\"", valid));
+        let hint = "Leave the option out to create an ordinary materialized view.";
+        assert_eq!(of("incremental", "0"), refused("option \"incremental\" of a TVIEW cannot be false", hint));
+        assert_eq!(check("key", None), Err(Refused::NoValue { name: "key" }));
+        let mut options = Options::new();
+        assert_eq!(add(&mut options, "key", "a".into()), Ok(()));
+        assert_eq!(add(&mut options, "key", "b".into()), Err(Refused::Twice { name: "key".into() }));
+    }
+
+    proptest! {
+        /// Whatever the columns are called, when they are quoted; and by their folded names.
+        #[test]
+        fn keys_name_columns(names in proptest::collection::btree_set("[a-cA \"ä]{1,3}", 1..4), nth in 0usize..3) {
+            let columns: Vec<String> = names.into_iter().collect();
+            let wanted: Vec<usize> = (0..columns.len()).rev().collect();
+            let quoted: Vec<String> = wanted.iter().map(|p| format!(" \"{}\" ", columns[*p].replace('"', "\"\""))).collect();
+            let all = vec![true; columns.len()];
+            prop_assert_eq!(key_columns(&quoted.join(","), &columns, &all), Ok(wanted));
+            let column = &columns[nth % columns.len()];
+            if column.chars().all(|c| c.is_ascii_lowercase()) {
+                prop_assert!(key_columns(&column.to_uppercase(), &columns, &all).is_ok());
+            }
+            let refused = key_columns(&quoted.join(","), &columns, &vec![false; columns.len()]);
+            let is_of_type = matches!(refused, Err(Refused::NoEquality { .. }));
+            prop_assert!(is_of_type);
+        }
+    }
+
+    #[test]
+    fn keys_without_such_a_column() {
+        let refused = key_columns("a, B", &["a".into(), "B".into()], &[true, true]);
+        assert_eq!(refused, Err(Refused::NoColumn { key: "a, B".into(), column: "b".into() }));
+    }
+}
