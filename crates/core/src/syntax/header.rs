@@ -176,6 +176,8 @@ fn word_length(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::may_concern_tviews;
+    use proptest::prelude::*;
 
     /// Offsets as the server's scanner would give them, for simple text: words and single characters.
     fn parse(sql: &str) -> (String, Vec<Header>) {
@@ -233,5 +235,75 @@ mod tests {
             assert_eq!(parse(sql), (sql.to_string(), vec![]), "{sql}");
         }
         assert_eq!(kinds("SELECT 1; DROP TVIEW a; ALTER TVIEW b RENAME TO c; COMMENT ON TVIEW c IS NULL;").len(), 3);
+    }
+
+    const WORDS: &[&str] = &[
+        "CREATE",
+        "or",
+        "REPLACE",
+        "Logged",
+        "UNLOGGED",
+        "TVIEW",
+        "tview",
+        "\"tview\"",
+        "x",
+        "tviews",
+        "AS",
+        "SELECT",
+        "(",
+        ")",
+        "EXPLAIN",
+        "analyze",
+        "DROP",
+        "ALTER",
+        "COMMENT",
+        "ON",
+        "REFRESH",
+        "CONCURRENTLY",
+        "WITH",
+        "no",
+        "DATA",
+        "DEPENDS",
+        "EXTENSION",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+        /// Statements one by one, and as one text.
+        #[test]
+        fn only_words_of_headers_are_overwritten(
+            statements in proptest::collection::vec(
+                (proptest::bool::weighted(0.7), proptest::collection::vec(0..WORDS.len(), 0..9)), 1..4
+            ),
+            space in prop_oneof![Just(" "), Just("\n  ")],
+        ) {
+            let statements: Vec<String> = statements
+                .into_iter()
+                .map(|(is_header, words)| {
+                    let words = words.into_iter().map(|w| WORDS[w]).collect::<Vec<_>>().join(space);
+                    if is_header { format!("{} TVIEW {words}", if words.len() % 2 > 0 { "CREATE" } else { "REFRESH" }) } else { words }
+                })
+                // A parenthesis that stays open takes in what follows.
+                .filter(|text| text.matches('(').count() == text.matches(')').count())
+                .collect();
+            let (mut texts, mut headers) = (Vec::new(), Vec::new());
+            let mut start = 0;
+            for sql in &statements {
+                let (text, found) = parse(sql);
+                prop_assert!(found.len() <= 1);
+                prop_assert!(found.is_empty() || may_concern_tviews(sql.as_bytes()), "the search lets it pass: {}", sql);
+                prop_assert_eq!(text.len(), sql.len());
+                let changed = sql.bytes().zip(text.bytes()).filter(|(was, is)| was != is);
+                prop_assert!(!found.is_empty() || changed.clone().count() == 0);
+                prop_assert!(changed.clone().all(|(was, _)| was.is_ascii_alphabetic()));
+                prop_assert!(parse(&text).1.is_empty(), "nothing is left of it: {}", text);
+                headers.extend(found.into_iter().map(|h| Header { first: h.first + start, word: h.word + start, ..h }));
+                start += sql.len() + 2;
+                texts.push(text);
+            }
+            let (text, found) = parse(&statements.join("; "));
+            prop_assert_eq!(text, texts.join("; "));
+            prop_assert_eq!(found, headers);
+        }
     }
 }
