@@ -31,6 +31,7 @@ pub fn order(sources: &Sources) -> Result<Vec<u32>, u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn graph(edges: &[(u32, &[u32])]) -> Sources {
         edges.iter().map(|(t, s)| (*t, s.iter().copied().collect())).collect()
@@ -46,5 +47,38 @@ mod tests {
     fn cycle() {
         assert!(order(&graph(&[(1, &[2]), (2, &[1])])).is_err());
         assert!(order(&graph(&[(1, &[1])])).is_err());
+    }
+
+    /// Whether one of them reads itself, through others or not.
+    fn has_cycle(sources: &Sources) -> bool {
+        let mut reached = sources.clone();
+        for _ in 0..sources.len() {
+            for (tview, reads) in reached.clone() {
+                let further: Vec<u32> = reads.iter().filter_map(|r| sources.get(r)).flatten().copied().collect();
+                reached.entry(tview).or_default().extend(further);
+            }
+        }
+        reached.iter().any(|(tview, reads)| reads.contains(tview))
+    }
+
+    proptest! {
+        /// Each once, after what it reads, in the same order in every backend; or there is a cycle.
+        #[test]
+        fn after_what_is_read(edges in proptest::collection::btree_set((0..6u32, 0..8u32), 0..9)) {
+            let mut sources = Sources::new();
+            edges.iter().for_each(|(tview, read)| { sources.entry(*tview).or_default().insert(*read); });
+            match order(&sources) {
+                Err(tview) => prop_assert!(has_cycle(&sources) && sources.contains_key(&tview)),
+                Ok(all) => {
+                    prop_assert!(!has_cycle(&sources));
+                    prop_assert_eq!(all.iter().copied().collect::<BTreeSet<_>>(), sources.keys().copied().collect());
+                    prop_assert_eq!(all.len(), sources.len());
+                    let at = |t: u32| all.iter().position(|x| *x == t);
+                    for (tview, read) in edges.iter().filter(|(_, read)| sources.contains_key(read)) {
+                        prop_assert!(at(*read) < at(*tview));
+                    }
+                }
+            }
+        }
     }
 }

@@ -156,6 +156,9 @@ fn of_equalities(equalities: &[Equality]) -> (Vec<Fd>, Vec<Fd>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tiny::{Joined, Row, Table, query, table};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn col(atom: usize, att: i16) -> Col {
         Col { atom, att }
@@ -238,5 +241,74 @@ mod tests {
         assert_eq!(derive(&d), Some(vec![0]));
         let d = describe(left(vec![(col(1, 1), None)]), Shape::Rows, &[Some(col(0, 1))]);
         assert_eq!(derive(&d), Some(vec![0]), "left row determines the one match");
+    }
+
+    const KEYS: &[&[i16]] = &[&[], &[1], &[2], &[1, 2]];
+
+    /// Keys of a relation, columns of it that are never NULL, and the rows of some that may be in it.
+    fn keyed(keys: BTreeSet<usize>, not_null: BTreeSet<i16>, rows: Table) -> (Atom, Table) {
+        let keys: Vec<Vec<i16>> = keys.into_iter().map(|k| KEYS[k].to_vec()).collect();
+        let mut kept = Table::new();
+        let same = |a: &Row, b: &Row, key: &[i16]| key.iter().all(|att| a[*att as usize - 1] == b[*att as usize - 1]);
+        for row in rows {
+            let complete = not_null.iter().all(|att| row[*att as usize - 1] != 0);
+            if complete && kept.iter().all(|other| keys.iter().all(|key| !same(&row, other, key))) {
+                kept.push(row);
+            }
+        }
+        (Atom { keys, not_null: not_null.into_iter().collect(), ..Atom::default() }, kept)
+    }
+
+    fn relation() -> impl Strategy<Value = (Atom, Table)> {
+        let some = |n: usize| proptest::collection::btree_set(0..n, 0..2);
+        let not_null = proptest::collection::btree_set(1..3i16, 0..2);
+        (some(KEYS.len()), not_null, table()).prop_map(|(keys, not_null, rows)| keyed(keys, not_null, rows))
+    }
+
+    /// Some columns of a row, NULLs being equal.
+    fn values(row: &Joined, columns: impl Iterator<Item = Col>) -> Vec<u8> {
+        columns.map(|c| row[c.atom].map_or(0, |r| r[c.att as usize - 1])).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 6000, ..ProptestConfig::default() })]
+        /// Rows with equal keys are one row; groups with equal keys are one group.
+        #[test]
+        fn a_key_tells_rows_apart(
+            (query, relations, outputs) in (1..4usize).prop_flat_map(|n| (
+                query(n), proptest::collection::vec(relation(), n), proptest::collection::vec((0..n, 1..3i16), 1..5)
+            )),
+            by in proptest::collection::btree_set(0..5usize, 1..3),
+        ) {
+            let (atoms, tables): (Vec<Atom>, Vec<Table>) = relations.into_iter().unzip();
+            let outputs: Vec<Col> = outputs.into_iter().map(|(atom, att)| Col { atom, att }).collect();
+            let rows = query.rows(&tables, None);
+            let known = |shape| Description {
+                atoms: atoms.clone(),
+                join: query.join(),
+                shape,
+                outputs: outputs.iter().copied().map(Some).collect(),
+                comparable: vec![true; outputs.len()],
+            };
+            let of = |row: &Joined, positions: &[usize]| values(row, positions.iter().map(|p| outputs[*p]));
+            if let Some(key) = derive(&known(Shape::Rows)) {
+                let all: BTreeSet<_> = rows.iter().map(|row| of(row, &key)).collect();
+                prop_assert_eq!(all.len(), rows.len(), "{:?} of {:?}", key, query);
+            }
+            let by: Vec<usize> = by.into_iter().filter(|p| *p < outputs.len()).collect();
+            let whole: Vec<usize> = (0..outputs.len()).collect();
+            let groups = Shape::Groups(by.iter().copied().map(Some).collect());
+            for (shape, by) in [(groups, &by), (Shape::Distinct, &whole)] {
+                let Some(key) = derive(&known(shape)) else { continue };
+                prop_assert!(key.iter().all(|p| by.contains(p)));
+                let all: BTreeSet<_> = rows.iter().map(|row| of(row, by)).collect();
+                let keys: BTreeSet<_> = rows.iter().map(|row| of(row, &key)).collect();
+                prop_assert_eq!(all.len(), keys.len(), "{:?} of {:?}", key, query);
+            }
+            let never_null = |p: &usize| known(Shape::Rows).is_never_null(*p);
+            for p in whole.iter().filter(|p| never_null(p)) {
+                prop_assert!(rows.iter().all(|row| of(row, &[*p]) != [0]));
+            }
+        }
     }
 }

@@ -1,5 +1,20 @@
-//! The part of pg_tviews that does not know PostgreSQL: the description of a query and what follows from it
-//! (keys, strategies), the Z-set, the transaction queue and the order of a flush; the text of TVIEW statements.
+//! The part of pg_tviews that does not know PostgreSQL: everything that is decided.
+//!
+//! | question | rule |
+//! |---|---|
+//! | what is a key of the output? | `key`, over functional dependencies (`fd`) and the description of the query (`model`) |
+//! | which strategy, and why? | `decide`, `strategy`, `reason` |
+//! | by which weighted rows does the output change? | `delta`; `anchor`, where the query is not linear |
+//! | which keys can a change concern? | `null_extension` |
+//! | how does a group take in weighted rows? | `fold` |
+//! | what is locked, in which order? | `locks`, and `meetings` for the values by which relations meet |
+//! | which plan is cheaper? | `choice` |
+//! | in which order do TVIEWs follow? | `graph` |
+//! | what has a transaction changed, and who has followed it? | `queue` of sets like `zset`, `moments`, by sub-transaction (`by_subxact`) |
+//! | what does a statement say? | `syntax`, `options` |
+//!
+//! Each rule stands in a file of its own: what it means, its equation, the code, and a test against recomputation over tiny domains (`tiny`), in
+//! one step and in several, or one that goes through all there is.
 //!
 //! Nothing here is `unsafe`, nothing calls a server; the extension translates catalogs into these types and
 //! carries out what they decide.

@@ -2,7 +2,7 @@
 //!
 //! Called by tests only.
 
-use crate::model::Col;
+use crate::model::{Col, Equality, Join, OuterKind};
 use crate::null_extension::{Condition as Facts, Kind, keeping};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -56,6 +56,8 @@ pub enum Condition {
     /// NULLs are the same.
     Same(Col, Col),
     IsNull(Col),
+    /// A constant.
+    Is(Col, u8),
     /// Something that depends on all that is there.
     Some(u64),
 }
@@ -67,6 +69,7 @@ impl Condition {
             Condition::Equal(a, b) => value(a) != 0 && value(a) == value(b),
             Condition::Same(a, b) => value(a) == value(b),
             Condition::IsNull(a) => value(a) == 0,
+            Condition::Is(a, constant) => value(a) == *constant,
             Condition::Some(salt) => {
                 let mix = row
                     .iter()
@@ -86,6 +89,10 @@ impl Condition {
                 Facts { strict: mentions.clone(), mentions }
             }
             Condition::Same(a, b) => Facts { mentions: BTreeSet::from([a.atom, b.atom]), strict: BTreeSet::new() },
+            Condition::Is(a, _) => {
+                let mentions = BTreeSet::from([a.atom]);
+                Facts { strict: mentions.clone(), mentions }
+            }
             Condition::IsNull(a) => Facts { mentions: BTreeSet::from([a.atom]), strict: BTreeSet::new() },
             Condition::Some(_) => Facts { mentions: atoms.clone(), strict: BTreeSet::new() },
         }
@@ -116,6 +123,30 @@ impl Tree {
     }
 }
 
+/// The equalities among some conditions, as rules know them.
+fn equalities(conditions: &[Condition]) -> Vec<Equality> {
+    let equality = |c: &Condition| match c {
+        Condition::Equal(a, b) => Some((*a, Some(*b))),
+        Condition::Is(a, _) => Some((*a, None)),
+        _ => None,
+    };
+    conditions.iter().filter_map(equality).collect()
+}
+
+impl From<&Tree> for Join {
+    fn from(tree: &Tree) -> Join {
+        let Tree::Join(kind, left, right, on) = tree else { return Join::Atom(tree.atoms().into_iter().sum()) };
+        let (left, right): (Join, Join) = ((&**left).into(), (&**right).into());
+        let on = equalities(on);
+        match kind {
+            Kind::Inner => Join::Inner(vec![left, right], on),
+            Kind::Left => Join::Outer(OuterKind::Left, Box::new(left), Box::new(right), on),
+            Kind::Right => Join::Outer(OuterKind::Left, Box::new(right), Box::new(left), on),
+            Kind::Full => Join::Outer(OuterKind::Full, Box::new(left), Box::new(right), on),
+        }
+    }
+}
+
 /// A join tree and its WHERE clause.
 #[derive(Debug, Clone)]
 pub struct Query {
@@ -131,6 +162,10 @@ pub struct Special<'a> {
 }
 
 impl Query {
+    pub fn join(&self) -> Join {
+        Join::Inner(vec![(&self.tree).into()], equalities(&self.filter))
+    }
+
     pub fn rows(&self, tables: &[Table], special: Option<&Special>) -> Vec<Joined> {
         let mut all = rows(&self.tree, tables, special);
         all.retain(|row| self.filter.iter().all(|c| c.holds(row)));
@@ -205,6 +240,7 @@ fn condition(first: usize, n: usize) -> impl Strategy<Value = Condition> {
         6 => (col(), col()).prop_map(|(a, b)| Condition::Equal(a, b)),
         1 => (col(), col()).prop_map(|(a, b)| Condition::Same(a, b)),
         1 => col().prop_map(Condition::IsNull),
+        1 => (col(), 1..4u8).prop_map(|(a, constant)| Condition::Is(a, constant)),
         1 => any::<u64>().prop_map(Condition::Some),
     ]
 }
