@@ -17,20 +17,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tviews_core::queue::{Absorb, Fate, Queue};
-
-/// TVIEWs that read a relation.
-pub type Readers = Rc<BTreeSet<u32>>;
-
-/// What a pending change is about. Relations sort before TVIEWs to recompute.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// Rows of this relation changed, and no TVIEW that reads it has followed.
-    Relation(u32),
-    /// Rows of this relation changed, and only these TVIEWs have not followed.
-    Awaited(u32, Readers),
-    /// This TVIEW must be recomputed, whatever changed.
-    Recompute(u32),
-}
+use tviews_core::subject;
+pub use tviews_core::subject::{Readers, Subject};
 
 /// Pending changes of a flush, by subject, oldest first.
 pub type Pending = BTreeMap<Subject, Vec<Rc<ChangeSet>>>;
@@ -116,18 +104,9 @@ fn taker() -> u32 {
 
 /// What a flush of some TVIEWs does with what is pending.
 fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Fate<Subject> {
-    let (relid, waiting) = match subject {
-        Subject::Recompute(tview) if tviews.contains(tview) => return Fate::Take,
-        Subject::Recompute(_) => return Fate::Leave,
-        Subject::Relation(relid) => (*relid, readers(*relid)),
-        Subject::Awaited(relid, waiting) => (*relid, Rc::clone(waiting)),
-    };
-    if waiting.is_disjoint(tviews) {
-        return Fate::Leave;
-    }
-    match &*waiting - tviews {
-        rest if rest.is_empty() || fault::on(Fault::ForgetWhoWaits) => Fate::Take,
-        rest => Fate::Share(Subject::Awaited(relid, Rc::new(rest))),
+    match subject::fate(subject, tviews, readers) {
+        Fate::Share(_) if fault::on(Fault::ForgetWhoWaits) => Fate::Take,
+        fate => fate,
     }
 }
 

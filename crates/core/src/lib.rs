@@ -10,7 +10,7 @@
 //! | what is locked, in which order? | `locks`, and `meetings` for the values by which relations meet |
 //! | which plan is cheaper? | `choice` |
 //! | in which order do TVIEWs follow? | `graph` |
-//! | what has a transaction changed, and who has followed it? | `queue` of sets like `zset`, `moments`, by sub-transaction (`by_subxact`) |
+//! | what has a transaction changed, and who has followed it? | `queue` of sets like `zset`, by `subject`; `moments`; all by sub-transaction (`by_subxact`) |
 //! | what does a statement say? | `syntax`, `options` |
 //!
 //! Each rule stands in a file of its own: what it means, its equation, the code, and a test against recomputation over tiny domains (`tiny`), in
@@ -38,6 +38,7 @@ pub mod options;
 pub mod queue;
 pub mod reason;
 pub mod strategy;
+pub mod subject;
 pub mod syntax;
 #[cfg(test)]
 mod tiny;

@@ -16,6 +16,7 @@ use crate::refresh::follow::job::Changes;
 use crate::refresh::plan::graph::Graph;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use tviews_core::subject;
 
 struct Sets {
     relid: u32,
@@ -102,9 +103,8 @@ impl Pending {
 
 /// What has been followed when a flush is about some TVIEWs only.
 pub fn followed(subject: &Subject, only: Option<&BTreeSet<u32>>, graph: &Graph) -> Subject {
-    match (subject, only) {
-        (Subject::Relation(relid), Some(only)) => Subject::Awaited(*relid, Rc::new(&*graph.readers(*relid) & only)),
-        (Subject::Awaited(relid, readers), Some(only)) => Subject::Awaited(*relid, Rc::new(&**readers & only)),
-        (subject, _) => subject.clone(),
+    match only {
+        Some(only) => subject::followed(subject, only, &|relid| graph.readers(relid)),
+        None => subject.clone(),
     }
 }
