@@ -154,6 +154,18 @@ pub fn needs_keys(decisions: &Decisions, changed: &BTreeSet<u32>) -> bool {
     changed.iter().any(|r| decisions[r].sharing == Sharing::ByKey)
 }
 
+/// Whether a flush has to lock all values, where pairs of relations are locked (else the relations do). `alone`: of the weighted rows that it adds, when
+/// there are any, nothing tells which values they depend on. When there are none, for what has changed together, but others add what one
+/// of the relations changes, which values these are is not known either.
+pub fn needs_all_values(decisions: &Decisions, changed: &BTreeSet<u32>, paired: bool, alone: Option<bool>) -> bool {
+    paired && alone.unwrap_or_else(|| changed.iter().any(|r| decisions[r].adds()))
+}
+
+/// Whether change rows of one moment can meet rows of another one in the SQL of a flush: several relations have changed, or one that is read twice.
+pub fn mixes_moments(decisions: &Decisions, changed: &BTreeSet<u32>) -> bool {
+    changed.len() > 1 || changed.iter().any(|r| decisions[r].sharing == Sharing::Alone)
+}
+
 /// Adds a hash of what will be locked. More than would be locked one by one are not remembered.
 pub fn note(hashes: &mut BTreeSet<u32>, hash: u32, most: usize) {
     if hashes.len() <= most {
@@ -305,8 +317,30 @@ mod tests {
                     let all = plan(|lock| whole(&decisions, &theirs, false, lock));
                     assert!(conflict(&locks, &all), "{mine:?} {theirs:?}");
                 }
+                // Who is both changed and computed from is read in two moments, and goes alone.
+                let own = locks.iter().filter(|l| mine.iter().any(|r| l.what == What::Relation(*r)));
+                let alone = own.clone().any(|l| l.mode == Mode::ShareRowExclusive);
+                assert_eq!(mixes_moments(&decisions, &mine), alone, "{sharing:?} {mine:?}");
                 let by_key = mine.iter().any(|r| decisions[r].sharing == ByKey);
                 assert_eq!(needs_keys(&decisions, &mine), by_key);
+            }
+        }
+    }
+
+    /// Who recomputes what others add, by values that are not known here, excludes all of them.
+    #[test]
+    fn all_values_where_none_are_known() {
+        use Strategy::{Delta, Fold, Full, Keyed};
+        for first in [Fold, Delta, Keyed, Full] {
+            let mut decisions = decisions([Sharing::ByKey; 3]);
+            decisions.entry(RELATIONS[0]).and_modify(|d| d.strategy = first);
+            for changed in subsets() {
+                let others_add = changed.contains(&RELATIONS[0]) && first <= Delta;
+                assert_eq!(needs_all_values(&decisions, &changed, true, None), others_add);
+                for alone in [false, true] {
+                    assert_eq!(needs_all_values(&decisions, &changed, true, Some(alone)), alone);
+                    assert!(!needs_all_values(&decisions, &changed, false, Some(alone)));
+                }
             }
         }
     }

@@ -83,13 +83,15 @@ pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
 
 /// Locks all values and all keys, for who recomputes everything.
 pub fn everything(tview: &Tview) {
-    all_values(tview);
+    acquire(tview, Lock::ALL_VALUES, &unknown);
     all_keys(tview);
 }
 
-/// Locks all values by which rows are found that lose or find their partners.
-pub fn all_values(tview: &Tview) {
-    acquire(tview, Lock::ALL_VALUES, &unknown);
+/// Locks all values by which rows are found that lose or find their partners, where those of the changes are not known.
+pub fn unknown_values(tview: &Tview, changed: &BTreeSet<u32>, alone: Option<bool>) {
+    if locks::needs_all_values(&tview.decisions, changed, tview.pairs.is_some(), alone) {
+        acquire(tview, Lock::ALL_VALUES, &unknown);
+    }
 }
 
 /// Locks all keys, for a flush that touches too many.

@@ -9,12 +9,12 @@ use crate::pg::error::Result;
 use crate::pg::subtransaction;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
-use tviews_core::strategy::Sharing;
+use tviews_core::locks::mixes_moments;
 
 impl Job<'_> {
     /// Whether rows of different moments can meet.
     pub fn pairs(&self) -> bool {
-        self.changed.len() > 1 || self.changed.iter().any(|r| self.tview.decisions[r].sharing == Sharing::Alone)
+        mixes_moments(&self.tview.decisions, self.changed)
     }
 
     /// Reads what the changes lead to; None when an expression failed that the query need not compute.

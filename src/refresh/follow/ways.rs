@@ -60,9 +60,7 @@ impl Job<'_> {
             return self.full();
         }
         self.lock_relations()?;
-        if self.tview.pairs.is_some() && ways.delta().map_or_else(|| self.others_add(), |d| d.alone) {
-            locks::all_values(self.tview);
-        }
+        locks::unknown_values(self.tview, self.changed, ways.delta().map(|d| d.alone));
         let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));
         let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
         if adds && self.prefers_whole(&finding, size)? {
@@ -101,12 +99,6 @@ impl Job<'_> {
             (_, Some(sql)) => self.bag(sql, size),
             _ => Ok(()),
         }
-    }
-
-    /// Whether changes of one of the relations alone would be added, by the values that such writers lock, while changes of all of them together
-    /// are recomputed: which of these values they concern is not known then.
-    fn others_add(&self) -> bool {
-        self.changed.iter().any(|r| self.tview.decisions[r].adds())
     }
 
     /// Whether all gates are open.
