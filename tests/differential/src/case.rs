@@ -207,7 +207,7 @@ impl Transaction {
     }
 }
 
-/// Of some drafts the one with most of what is rare, for its size: so that no class of hazards is left out of runs of minutes.
+/// Of some drafts the one with most of what is rare, for its size: so that no hazard is left out of runs of minutes.
 pub fn build(seed: u64, features: Features) -> Case {
     let drafts = (0..DRAFTS).map(|n| draft(seed.wrapping_add(n << 50), features));
     let score = |case: &Case| {
@@ -286,7 +286,7 @@ impl Case {
         self.views.iter().filter(|v| v.is_tview)
     }
 
-    /// The classes of what it is made of, whether or not its statements will do something.
+    /// The hazards of what it is made of, whether or not its statements will do something.
     fn planned(&self) -> BTreeSet<Hazard> {
         let views = self.tviews().flat_map(|v| &v.facts.hazards);
         let steps = self.transactions.iter().flat_map(|t| &t.steps).flat_map(|s| &s.hazards);
@@ -328,18 +328,18 @@ mod tests {
 
     /// Of 1000 cases. What is counted here comes from the generators alone; what the statements do is counted by a run.
     #[test]
-    fn every_class_is_planned() {
+    fn every_hazard_is_planned() {
         let mut counts = Counts::default();
         let mut nesting = Nesting::default();
         for number in 0..1000 {
             let case = build(crate::case_seed(9, number), Features { version: 18, icu: true, citext: true });
             case.planned().into_iter().for_each(|h| counts.add(h));
-            case.tviews().for_each(|v| nesting.add(&v.query.sql));
+            case.tviews().for_each(|v| nesting.add_query(&v.query.sql));
         }
         // these are counted from what statements do, and how transactions end
         let planned = |h: &Hazard| !BY_RUNS.contains(h);
         let all = hazards::ALL.iter().filter(|(h, _, _)| planned(h));
-        let rare: Vec<_> = all.filter(|(h, _, _)| counts.get(*h) < 25).map(|(h, _, _)| (h, counts.get(*h))).collect();
+        let rare: Vec<_> = all.filter(|(h, _, _)| counts.get(h) < 25).map(|(h, _, _)| (h, counts.get(h))).collect();
         assert!(rare.is_empty(), "planned in fewer than 25 of 1000 cases: {rare:?}");
         assert!(nesting.missing(1000, 50).is_empty());
     }

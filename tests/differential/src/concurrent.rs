@@ -8,9 +8,9 @@ use crate::dice::Dice;
 use crate::known::known;
 use crate::oracle::{self, comparison};
 use crate::run::{Failure, Mode, Session, copy_in, describe, has_lost_its_place, in_flush, state};
+use crate::tally::Tally;
 use anyhow::{Context, Result};
 use postgres::{Client, NoTls};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ type Log = Arc<Mutex<Vec<(Instant, usize, String)>>>;
 #[derive(Default)]
 struct Found {
     failure: Option<String>,
-    errors: BTreeMap<String, u64>,
+    errors: Tally<String>,
     committed: u64,
     comparisons: u64,
 }
@@ -122,7 +122,7 @@ fn transaction(client: &mut Client, who: &Who, t: &Transaction, gid: &str, found
             let code = state(&e);
             say(&format!("-- {}\nROLLBACK", describe(&e)));
             let _ = client.batch_execute("ROLLBACK");
-            *found.errors.entry(code.clone()).or_default() += 1;
+            found.errors.add(code.clone());
             // A comparison runs the query, which fails, too, where no result depends on it, see `compare`.
             let own = query_can_fail(case, live, &code)
                 || !in_flush(&e) && (code.starts_with("23") || code.starts_with("22"));
@@ -249,9 +249,7 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
         for found in results {
             sums.committed += found.committed;
             sums.comparisons += found.comparisons;
-            for (code, n) in found.errors {
-                *sums.errors.entry(code).or_default() += n;
-            }
+            sums.errors.merge(&found.errors);
             trouble = match (trouble, found.failure) {
                 (Some(a), Some(b)) => Some(format!("{a}\nand {b}")),
                 (a, b) => a.or(b),

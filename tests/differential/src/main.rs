@@ -1,6 +1,6 @@
 //! Differential test of pg_tviews: runs random cases until its time is over.
 //! Invariant: the last line is `N passed, N failed` (one case each), and the exit status is not zero when a case failed or, in long
-//! runs, when a class of hazards never occurred. Called by tools/check.py and by hand.
+//! runs, when a hazard never occurred. Called by tools/check.py and by hand.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod schema;
 mod shrink;
+mod tally;
 mod transaction;
 mod types;
 
@@ -163,7 +164,7 @@ fn sequential(args: &args::Args) -> Result<bool> {
     let _ = session.clean();
     totals.print();
     let mut rare = totals.counts.missing(number, session.features);
-    rare.extend(totals.nesting.missing(number, hazards::PER_CLASS));
+    rare.extend(totals.nesting.missing(number, hazards::CASES_PER_HAZARD));
     let unchecked = totals.checks.missing();
     if !rare.is_empty() {
         println!("hardly ever occurred: {}", rare.join("; "));
@@ -185,7 +186,7 @@ fn sequential(args: &args::Args) -> Result<bool> {
 
 const CASES_PER_SESSION: u64 = 30;
 
-/// Number of cases from which every class of hazards must have occurred often enough.
+/// Number of cases from which every hazard must have occurred often enough.
 const LONG: u64 = 600;
 
 fn main() {

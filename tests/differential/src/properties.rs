@@ -1,7 +1,7 @@
 //! What every accepted query must hold, and how often a run has checked it.
 //! Invariant: a property counts where a check could have failed; in long runs one that was never checked fails the run. Used by `run` and `report`.
 
-use std::collections::BTreeMap;
+use crate::tally::Tally;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Property {
@@ -34,32 +34,17 @@ const ALL: &[(Property, &str)] = &[
     (Property::Replay, "a case is the same when it is run again"),
 ];
 
-#[derive(Default, Clone)]
-pub struct Checks(BTreeMap<Property, u64>);
+pub type Checks = Tally<Property>;
 
 impl Checks {
-    pub fn add(&mut self, property: Property) {
-        *self.0.entry(property).or_default() += 1;
-    }
-
-    pub fn merge(&mut self, other: &Checks) {
-        for (&property, n) in &other.0 {
-            *self.0.entry(property).or_default() += n;
-        }
-    }
-
-    fn get(&self, property: Property) -> u64 {
-        self.0.get(&property).copied().unwrap_or(0)
-    }
-
     pub fn missing(&self) -> Vec<&'static str> {
-        ALL.iter().filter(|(p, _)| self.get(*p) == 0).map(|(_, text)| *text).collect()
+        ALL.iter().filter(|(p, _)| self.get(p) == 0).map(|(_, text)| *text).collect()
     }
 
     pub fn print(&self) {
         println!("\nproperties, by number of checks");
         for (number, (property, text)) in ALL.iter().enumerate() {
-            println!("{:>8}  {:>2} {text}", self.get(*property), number + 1);
+            println!("{:>8}  {:>2} {text}", self.get(property), number + 1);
         }
     }
 }

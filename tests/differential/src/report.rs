@@ -5,6 +5,7 @@ use crate::oracle::settings;
 use crate::properties::Checks;
 use crate::query::Nesting;
 use crate::run::{Clock, Failure, Outcome, SCHEMA};
+use crate::tally::Tally;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,9 +23,9 @@ pub struct Totals {
     pub counts: Counts,
     pub nesting: Nesting,
     pub checks: Checks,
-    pub errors: BTreeMap<String, u64>,
-    pub refusals: BTreeMap<String, u64>,
-    pub strategies: BTreeMap<String, u64>,
+    pub errors: Tally<String>,
+    pub refusals: Tally<String>,
+    pub strategies: Tally<String>,
     pub clock: Clock,
 }
 
@@ -39,15 +40,9 @@ impl Totals {
         self.nesting.merge(&o.nesting);
         self.checks.merge(&o.checks);
         self.clock.merge(&o.clock);
-        for (k, n) in &o.errors {
-            *self.errors.entry(k.clone()).or_default() += n;
-        }
-        for (k, n) in &o.strategies {
-            *self.strategies.entry(k.clone()).or_default() += n;
-        }
-        for (k, n) in &o.refusals {
-            *self.refusals.entry(k.clone()).or_default() += n;
-        }
+        self.errors.merge(&o.errors);
+        self.strategies.merge(&o.strategies);
+        self.refusals.merge(&o.refusals);
     }
 
     pub fn known(&mut self, what: &str, seed: u64) {
@@ -69,10 +64,10 @@ impl Totals {
         self.clock.print();
         println!("statements that failed on their own account, by SQLSTATE: {:?}", self.errors);
         println!("base tables of TVIEWs, by strategy and reason for full:");
-        for (strategy, n) in &self.strategies {
+        for (strategy, n) in self.strategies.iter() {
             println!("{n:8}  {strategy}");
         }
-        for (message, n) in &self.refusals {
+        for (message, n) in self.refusals.iter() {
             println!("refused {n} times: {message}");
         }
         for (what, (n, cases)) in &self.known {

@@ -2,7 +2,8 @@
 //! Invariant: reads what the generators write, keywords in upper case and names in lower case or quotes. Called by `run` for every TVIEW that
 //! is created, so that a run can say what it has nested.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::tally::Tally;
+use std::collections::BTreeSet;
 
 /// Constructs by the words that begin them.
 const CONSTRUCTS: &[(&str, &[&str])] = &[
@@ -33,20 +34,15 @@ const CONSTRUCTS: &[(&str, &[&str])] = &[
 const LEVELS: usize = 3;
 
 /// How many TVIEWs had which construct at which level.
-#[derive(Default)]
-pub struct Nesting(BTreeMap<(usize, usize), u64>);
+pub type Nesting = Tally<Place>;
+
+/// Number of a construct in `CONSTRUCTS`, and level.
+type Place = (usize, usize);
 
 impl Nesting {
-    pub fn add(&mut self, sql: &str) {
-        for place in of(sql) {
-            *self.0.entry(place).or_default() += 1;
-        }
-    }
-
-    pub fn merge(&mut self, other: &Nesting) {
-        for (place, n) in &other.0 {
-            *self.0.entry(*place).or_default() += n;
-        }
+    /// Counts what a query has.
+    pub fn add_query(&mut self, sql: &str) {
+        of(sql).into_iter().for_each(|place| self.add(place));
     }
 
     /// How many constructs a query has at the last level that are seldom there.
@@ -55,29 +51,25 @@ impl Nesting {
         of(sql).into_iter().filter(|(c, l)| *l == LEVELS && !often.contains(&CONSTRUCTS[*c].0)).count()
     }
 
-    fn get(&self, construct: usize, level: usize) -> u64 {
-        self.0.get(&(construct, level)).copied().unwrap_or(0)
-    }
-
-    /// What occurred less often than once in `per_class` cases at a level, or in twice as many at the last one.
-    pub fn missing(&self, cases: u64, per_class: u64) -> Vec<String> {
-        let least = |level| (cases / if level < LEVELS { per_class } else { 2 * per_class }).max(1);
+    /// What occurred less often than once in `cases_per_place` cases at a level, or in twice as many at the last one.
+    pub fn missing(&self, cases: u64, cases_per_place: u64) -> Vec<String> {
+        let least = |level| (cases / if level < LEVELS { cases_per_place } else { 2 * cases_per_place }).max(1);
         let places = (0..CONSTRUCTS.len()).flat_map(|c| (1..=LEVELS).map(move |l| (c, l)));
-        let rare = places.filter(|(c, l)| self.get(*c, *l) < least(*l));
-        rare.map(|(c, l)| format!("{} at level {l} ({} of {})", CONSTRUCTS[c].0, self.get(c, l), least(l))).collect()
+        let rare = places.filter(|(c, l)| self.get(&(*c, *l)) < least(*l));
+        rare.map(|(c, l)| format!("{} at level {l} ({} of {})", CONSTRUCTS[c].0, self.get(&(c, l)), least(l))).collect()
     }
 
     pub fn print(&self) {
         println!("\nconstructs, by number of TVIEWs that have them at level 1, 2, 3 of nested queries");
         for (c, (text, _)) in CONSTRUCTS.iter().enumerate() {
-            let counts: String = (1..=LEVELS).map(|l| format!("{:>8}", self.get(c, l))).collect();
+            let counts: String = (1..=LEVELS).map(|l| format!("{:>8}", self.get(&(c, l)))).collect();
             println!("{counts}  {text}");
         }
     }
 }
 
 /// Every construct, by its number in `CONSTRUCTS`, with every level at which it stands. Levels below the third count as the third.
-fn of(sql: &str) -> BTreeSet<(usize, usize)> {
+fn of(sql: &str) -> BTreeSet<Place> {
     let mut found = BTreeSet::new();
     // for each open parenthesis: whether a query is in it
     let mut open: Vec<bool> = vec![];

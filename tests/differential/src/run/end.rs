@@ -21,9 +21,7 @@ impl Run<'_> {
             &mut self.session.client,
             "SELECT CASE s.strategy WHEN 'full' THEN 'full: ' || s.reason ELSE s.strategy END FROM tviews.tviews AS t, tviews.strategies(format('%I.%I', t.schema, t.name)::regclass) AS s",
         )?;
-        for strategy in used {
-            *self.out.strategies.entry(strategy).or_default() += 1;
-        }
+        used.into_iter().for_each(|strategy| self.out.strategies.add(strategy));
         for view in 0..self.case.views.len() {
             if !self.live[view] || !self.case.views[view].is_tview {
                 continue;
@@ -69,7 +67,7 @@ impl Run<'_> {
         match self.sql(&format!("CREATE MATERIALIZED VIEW fuzz_fresh AS {text}")) {
             Ok(_) => Ok(true),
             Err(e) if state(&e).starts_with("21") || state(&e).starts_with("22") => {
-                *self.out.errors.entry(state(&e)).or_default() += 1;
+                self.out.errors.add(state(&e));
                 self.wear(Hat::Admin)?;
                 Ok(false)
             }

@@ -34,7 +34,7 @@ impl Run<'_> {
         if in_flush(e) && !of_query {
             return self.fail(format!("flush fails with {code}"), text);
         }
-        *self.out.errors.entry(code.clone()).or_default() += 1;
+        self.out.errors.add(code.clone());
         if !in_flush(e) && (code.starts_with("23") || code == "22012") {
             return None;
         }

@@ -22,10 +22,11 @@ use crate::hazards::{Counts, Hazard};
 use crate::oracle;
 use crate::properties::{Checks, Property};
 use crate::query::Nesting;
+use crate::tally::Tally;
 use anyhow::Result;
 use hat::Hat;
 use postgres::SimpleQueryMessage;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -50,12 +51,12 @@ pub struct Outcome {
     pub comparisons: u64,
     pub nesting: Nesting,
     /// SQLSTATEs of statements that failed on their own account
-    pub errors: BTreeMap<String, u64>,
+    pub errors: Tally<String>,
     /// (transaction, step, SQLSTATE) of every statement that failed
     pub failed_steps: BTreeSet<(usize, usize, String)>,
-    pub refusals: BTreeMap<String, u64>,
+    pub refusals: Tally<String>,
     /// how many base tables of TVIEWs are followed in which way
-    pub strategies: BTreeMap<String, u64>,
+    pub strategies: Tally<String>,
     pub clock: Clock,
     pub fingerprints: Option<(Vec<String>, Vec<String>)>,
 }
@@ -122,7 +123,7 @@ pub fn run(session: &mut Session, case: &Case, mode: Mode) -> Result<Outcome> {
                 let again = self::run(session, case, Mode { without_tviews: true, ..mode })?;
                 if again.failed_steps.iter().any(|(t, _, c)| *t == f.transaction && *c == code) {
                     // then the case ends here: it is not what it was meant to be, but nobody is wrong
-                    *out.errors.entry(format!("{code} (case ended)")).or_default() += 1;
+                    out.errors.add(format!("{code} (case ended)"));
                 } else {
                     out.failure = Some(Failure { kind: format!("error {code} only with TVIEWs"), ..f });
                 }

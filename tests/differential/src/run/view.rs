@@ -40,7 +40,7 @@ impl Run<'_> {
             if code == "0A000" && v.is_tview && !self.mode.without_tviews {
                 self.out.refused += 1;
                 let message = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
-                *self.out.refusals.entry(message).or_default() += 1;
+                self.out.refusals.add(message);
                 return self.not_created(inside);
             }
             return Ok(self.fail(format!("CREATE fails with {code}"), format!("{sql}\n{}", describe(&e))));
@@ -48,7 +48,7 @@ impl Run<'_> {
         self.live[view] = true;
         if v.is_tview {
             self.out.created += 1;
-            self.out.nesting.add(&v.query.sql);
+            self.out.nesting.add_query(&v.query.sql);
             for hazard in v.facts.hazards.iter().copied() {
                 self.out.counts.add(hazard);
             }

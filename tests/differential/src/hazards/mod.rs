@@ -1,14 +1,13 @@
-//! The hazard classes of incremental maintenance, and how often a run met each of them.
-//! Invariant: a class is counted only when its statements succeeded, changed rows and were committed (or, for shapes of queries and schemas,
-//! when a TVIEW of that shape was there while transactions ran). In long runs a class that hardly ever occurred fails the run.
-//! Used by all generators (which name the class), `run` (which counts) and `report`.
+//! The hazards of incremental maintenance: the ways it goes wrong, by name, section of the report, and text.
+//! Invariant: each has one name everywhere. A generator names the hazard it makes; it is counted only when its statements succeeded, changed
+//! rows and were committed (or, for shapes of queries and schemas, when a TVIEW of that shape was there while transactions ran).
+//! Used by all generators (which name them), `run` (which counts them) and `report`.
 
-use crate::types::Features;
-use std::collections::BTreeMap;
+mod counts;
+mod rare;
 
-/// Every class occurs at least as often as once in this number of cases, or it is a mistake of the generators. They plan each of them ten times
-/// as often, so that a run of `LONG` cases falls below by mistakes only.
-pub const PER_CLASS: u64 = 300;
+pub use counts::{CASES_PER_HAZARD, Counts};
+pub use rare::RARE;
 
 macro_rules! hazards {
     ($($name:ident $section:literal $text:literal),* $(,)?) => {
@@ -300,140 +299,4 @@ hazards! {
     ApproximateOption "names and types" "WITH (approximate)",
     IncrementalMode "names and types" "WITH (mode = incremental)",
     FullMode "names and types" "WITH (mode = full)",
-}
-
-/// What random cases seldom have: a case with more of it is chosen over one with less.
-pub const RARE: &[Hazard] = {
-    use Hazard::*;
-    &[
-        AggregateDocument,
-        Any,
-        ArraySubquery,
-        BestRow,
-        BodyReplaced,
-        DetachOnly,
-        AttachDetach,
-        Distribution,
-        DropColumn,
-        ExistsGrouped,
-        ExistsJoin,
-        FkCascade,
-        FloatAggregate,
-        BesideSets,
-        DistinctOverSets,
-        GroupingSetsBare,
-        LimitOverSets,
-        PartitionsWithoutKey,
-        WindowOverSets,
-        InnerList,
-        CoalesceJoinKey,
-        TiesPerKey,
-        FilteredDistinct,
-        MergeBySource,
-        FullJoinBoth,
-        FunctionRow,
-        HavingDown,
-        HavingUnknown,
-        HavingUp,
-        InSubquery,
-        IncrementalMode,
-        Inherit,
-        IntervalAggregate,
-        JsonTable,
-        KeyReinserted,
-        KeysSwapped,
-        LeftRowAndMatch,
-        LateralOuterJoin,
-        LateralNestedJoin,
-        NamedJoin,
-        NamedJoinTypes,
-        NamedJoinRow,
-        OuterAggregate,
-        OuterAggregateInHaving,
-        MoneyAggregate,
-        NamedWindow,
-        NoGroupByEmpty,
-        ObjectAggregate,
-        OneOfTwoExtrema,
-        OrderBy,
-        Ordinality,
-        OwnerChanged,
-        RealAggregate,
-        RenameColumn,
-        RenameTable,
-        RepresentativeLeaves,
-        Rewrite,
-        RowExpression,
-        RowIn,
-        RowsFrom,
-        ScalarByKey,
-        ScalarInWhere,
-        ScalarNullOrValue,
-        ScalarTwoRows,
-        ScaleShrinks,
-        SetReturningInList,
-        SmallintAggregate,
-        SpecialFloat,
-        SpecialNumeric,
-        SublinkInHaving,
-        TableOid,
-        TriggersOff,
-        TruncateCascade,
-        TwoPartitions,
-        TypeChanged,
-        LabelAdded,
-        AttributeAdded,
-        FunctionRenamed,
-        ExtensionUpdated,
-        PolicyChanged,
-        WholeRow,
-        WindowInside,
-        WindowOverGroups,
-        WindowValue,
-        WithTies,
-    ]
-};
-
-#[derive(Default)]
-pub struct Counts(BTreeMap<Hazard, u64>);
-
-impl Counts {
-    pub fn add(&mut self, hazard: Hazard) {
-        *self.0.entry(hazard).or_default() += 1;
-    }
-
-    pub fn merge(&mut self, other: &Counts) {
-        for (&hazard, n) in &other.0 {
-            *self.0.entry(hazard).or_default() += n;
-        }
-    }
-
-    pub fn get(&self, hazard: Hazard) -> u64 {
-        self.0.get(&hazard).copied().unwrap_or(0)
-    }
-
-    /// Classes that occurred less often than once in `PER_CLASS` cases, and not at all in fewer cases, of those that these servers have.
-    pub fn missing(&self, cases: u64, features: Features) -> Vec<String> {
-        let least = (cases / PER_CLASS).max(1);
-        let possible = |h: Hazard| match h {
-            Hazard::SqlJsonAggregate => features.version >= 16,
-            Hazard::JsonTable | Hazard::MergeBySource => features.version >= 17,
-            Hazard::VirtualColumn => features.version >= 18,
-            Hazard::CaseInsensitive => features.icu || features.citext,
-            _ => true,
-        };
-        let rare = ALL.iter().filter(|(h, _, _)| possible(*h) && self.get(*h) < least);
-        rare.map(|(h, _, text)| format!("{text} ({} of {least})", self.get(*h))).collect()
-    }
-
-    pub fn print(&self) {
-        let mut section = "";
-        for (hazard, s, text) in ALL {
-            if *s != section {
-                println!("\n{s}");
-                section = s;
-            }
-            println!("{:>8}  {text}", self.get(*hazard));
-        }
-    }
 }

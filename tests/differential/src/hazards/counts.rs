@@ -1,0 +1,39 @@
+//! How often a run met each hazard.
+//! Invariant: in long runs a hazard that hardly ever occurred, of those that the server can have, fails the run. Called by `run` and `report`.
+
+use super::{ALL, Hazard};
+use crate::tally::Tally;
+use crate::types::Features;
+
+/// Every hazard occurs at least as often as once in this number of cases, or it is a mistake of the generators. They plan each of them ten times
+/// as often, so that a run of `LONG` cases falls below by mistakes only.
+pub const CASES_PER_HAZARD: u64 = 300;
+
+pub type Counts = Tally<Hazard>;
+
+impl Counts {
+    /// Hazards that occurred less often than once in `CASES_PER_HAZARD` cases, and not at all in fewer cases, of those that these servers have.
+    pub fn missing(&self, cases: u64, features: Features) -> Vec<String> {
+        let least = (cases / CASES_PER_HAZARD).max(1);
+        let possible = |h: Hazard| match h {
+            Hazard::SqlJsonAggregate => features.version >= 16,
+            Hazard::JsonTable | Hazard::MergeBySource => features.version >= 17,
+            Hazard::VirtualColumn => features.version >= 18,
+            Hazard::CaseInsensitive => features.icu || features.citext,
+            _ => true,
+        };
+        let rare = ALL.iter().filter(|(h, _, _)| possible(*h) && self.get(h) < least);
+        rare.map(|(h, _, text)| format!("{text} ({} of {least})", self.get(h))).collect()
+    }
+
+    pub fn print(&self) {
+        let mut section = "";
+        for (hazard, s, text) in ALL {
+            if *s != section {
+                println!("\n{s}");
+                section = s;
+            }
+            println!("{:>8}  {text}", self.get(hazard));
+        }
+    }
+}
