@@ -2,11 +2,11 @@
 //! Invariant: everything follows from the seed; nothing asks the server. Built here; run by `run`, cut by `shrink`.
 
 use crate::dice::Dice;
+use crate::features::Features;
 use crate::hazards::{Hazard, RARE};
 use crate::query::{Facts, Gen, Nesting, Query, Source};
 use crate::run::Mode;
 use crate::schema::Schema;
-use crate::types::Features;
 use crate::{schema, transaction};
 use std::collections::BTreeSet;
 

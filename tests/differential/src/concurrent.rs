@@ -6,11 +6,12 @@ use crate::args::Args;
 use crate::case::{self, Act, Case, End, Transaction, View};
 use crate::dice::Dice;
 use crate::known::known;
-use crate::oracle::{self, comparison};
-use crate::run::{Failure, Mode, Session, copy_in, describe, has_lost_its_place, in_flush, state};
+use crate::oracle::comparison;
+use crate::run::{Failure, Mode};
+use crate::server::{self, Session, copy_in, describe, has_lost_its_place, in_flush, rows, state};
 use crate::tally::Tally;
 use anyhow::{Context, Result};
-use postgres::{Client, NoTls};
+use postgres::Client;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,8 +27,7 @@ struct Found {
 }
 
 fn connect(dsn: &str) -> Result<Client, postgres::Error> {
-    let mut client = Client::connect(dsn, NoTls)?;
-    client.batch_execute(&oracle::settings())?;
+    let mut client = server::connect(dsn)?;
     client.batch_execute("SET deadlock_timeout = '200ms'")?;
     Ok(client)
 }
@@ -81,7 +81,7 @@ fn transaction(client: &mut Client, who: &Who, t: &Transaction, gid: &str, found
                 Act::Read(view) if live[*view] => {
                     say(&format!("-- compare {}", case.views[*view].name));
                     let sql = comparison(&case.views[*view], &case.views[*view].query.sql);
-                    let rows = oracle::rows(client, &sql)?;
+                    let rows = rows(client, &sql)?;
                     if !rows.is_empty() {
                         return Ok(Some(format!(
                             "difference inside a transaction of session {me}, {}\n{}\n{sql}",
@@ -155,7 +155,7 @@ fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -
     for (_, v) in case.views.iter().enumerate().filter(|(i, v)| live[*i] && v.is_tview) {
         let sql = comparison(v, &v.query.sql);
         found.comparisons += 1;
-        match oracle::rows(client, &sql) {
+        match rows(client, &sql) {
             Ok(rows) if rows.is_empty() => {}
             Ok(rows) => return Some(format!("{}: {} rows differ\n{}\n{sql}", v.name, rows.len(), rows.join("\n"))),
             Err(e) if matches!(state(&e).as_str(), "40001" | "40P01") => {}

@@ -5,8 +5,9 @@
 use crate::args::Args;
 use crate::case::{Act, Case, End};
 use crate::hazards::Hazard;
-use crate::run::{Mode, Session};
-use crate::{case, case_seed, one, oracle};
+use crate::run::Mode;
+use crate::server::{Session, rows};
+use crate::{case, case_seed, one};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -143,7 +144,7 @@ pub fn run(args: &Args) -> Result<bool> {
     session.client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_tviews")?;
     session.clean()?;
     let sql = "SELECT unnest(enumvals) FROM pg_settings WHERE name = 'pg_tviews.fault'";
-    let mut all = oracle::rows(&mut session.client, sql)?;
+    let mut all = rows(&mut session.client, sql)?;
     drop(session);
     all.retain(|f| f != "none" && args.fault.as_ref().is_none_or(|only| only == f));
     if all.is_empty() {

@@ -9,6 +9,7 @@ mod case;
 mod concurrent;
 mod dice;
 mod faults;
+mod features;
 mod hazards;
 mod known;
 mod names;
@@ -18,6 +19,7 @@ mod query;
 mod report;
 mod run;
 mod schema;
+mod server;
 mod shrink;
 mod tally;
 mod transaction;
@@ -27,7 +29,8 @@ use anyhow::{Context, Result};
 use case::{Case, End};
 use clap::Parser;
 use properties::Property;
-use run::{Failure, Mode, Outcome, Session};
+use run::{Failure, Mode, Outcome};
+use server::Session;
 use std::time::{Duration, Instant};
 
 /// The seed of case `number`.
@@ -177,7 +180,7 @@ fn sequential(args: &args::Args) -> Result<bool> {
     let seconds = started.elapsed().as_secs_f64();
     println!("{number} cases in {seconds:.0} s, seed {}", args.seed);
     if args.case.is_none() && !args.baseline {
-        let version = run::server_version(&mut session)?;
+        let version = server::version(&mut session.client)?;
         report::summary(&args.out, &version, args.seed, seconds, number, &totals);
     }
     println!("{} passed, {} failed", totals.passed, totals.failed + u64::from(!complete));

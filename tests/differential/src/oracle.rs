@@ -5,55 +5,9 @@
 
 use crate::case::View;
 use crate::query::Col;
+use crate::server::rows;
 use crate::types::{Ty, first_digits};
 use postgres::{Client, SimpleQueryMessage};
-
-/// Settings under which TVIEWs are computed, so that text compares.
-const PINNED: &[(&str, &str)] = &[
-    ("TimeZone", "'UTC'"),
-    ("DateStyle", "'ISO, MDY'"),
-    ("extra_float_digits", "1"),
-    ("IntervalStyle", "'postgres'"),
-    ("bytea_output", "'hex'"),
-    ("lc_monetary", "'C'"),
-    ("array_nulls", "on"),
-    ("timezone_abbreviations", "'Default'"),
-    ("gin_fuzzy_search_limit", "0"),
-    ("transform_null_equals", "off"),
-    ("search_path", "fuzz, public"),
-];
-
-/// Other settings for a writer: TVIEWs must not depend on them. The search path has functions that answer otherwise.
-const ODD: &str = "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German, DMY'; SET extra_float_digits = -3; SET IntervalStyle = 'iso_8601'; SET bytea_output = 'escape'; SET array_nulls = off; SET timezone_abbreviations = 'Australia'; SET gin_fuzzy_search_limit = 3; SET quote_all_identifiers = on; SET search_path = fuzz_decoy, pg_catalog, fuzz, public";
-
-/// What the odd search path finds first.
-pub const DECOY: &str = "DROP SCHEMA IF EXISTS fuzz_decoy CASCADE; CREATE SCHEMA fuzz_decoy; GRANT USAGE ON SCHEMA fuzz_decoy TO PUBLIC; \
-CREATE FUNCTION fuzz_decoy.upper(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''decoy'''; \
-CREATE FUNCTION fuzz_decoy.to_jsonb(anyelement) RETURNS jsonb LANGUAGE sql IMMUTABLE AS 'SELECT ''\"decoy\"''::jsonb'; \
-CREATE FUNCTION fuzz_decoy.shade(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT -1'; \
-CREATE AGGREGATE fuzz_decoy.sum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '1000')";
-
-/// The settings of a comparing session; jit costs more than these queries.
-pub fn settings() -> String {
-    let pinned: String = PINNED.iter().map(|(name, value)| format!("SET {name} = {value}; ")).collect();
-    format!(
-        "{pinned}SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '120s'; SET lock_timeout = '60s'; SET pg_tviews.full_refresh_threshold = 0.3"
-    )
-}
-
-/// Back to what text is compared under.
-pub fn plain_settings() -> String {
-    PINNED.iter().map(|(name, value)| format!("SET {name} = {value}; ")).collect()
-}
-
-pub fn odd_settings() -> &'static str {
-    ODD
-}
-
-/// The settings as clauses of CREATE FUNCTION.
-pub fn function_settings() -> String {
-    PINNED.iter().map(|(name, value)| format!(" SET {name} = {value}")).collect()
-}
 
 /// A column as text that is the same for values between which nothing decides.
 fn shown(column: &Col, name: &str) -> String {
@@ -102,17 +56,6 @@ pub fn raise_if_different(view: &View, query: &str) -> String {
     )
 }
 
-/// Runs a statement and returns its rows, columns joined by a blank.
-pub fn rows(client: &mut Client, sql: &str) -> Result<Vec<String>, postgres::Error> {
-    let mut out = vec![];
-    for message in client.simple_query(sql)? {
-        if let SimpleQueryMessage::Row(row) = message {
-            out.push((0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join(" "));
-        }
-    }
-    Ok(out)
-}
-
 /// A row of a TVIEW: where it is and who wrote it, and what it shows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Placed {
@@ -140,7 +83,7 @@ pub fn places(client: &mut Client, view: &View) -> Result<Vec<Placed>, postgres:
 pub fn fingerprint(client: &mut Client, tables: &[String]) -> Result<Vec<String>, postgres::Error> {
     let mut out = vec![];
     for t in tables {
-        out.extend(rows(client, &format!("SELECT md5(coalesce(string_agg(r, '|' ORDER BY r), '')) FROM (SELECT x::text COLLATE \"C\" AS r FROM {t} AS x) AS all_rows"))?);
+        out.extend(digest(client, t)?);
     }
     Ok(out)
 }
@@ -148,11 +91,12 @@ pub fn fingerprint(client: &mut Client, tables: &[String]) -> Result<Vec<String>
 /// A summary of what a view shows.
 pub fn view_fingerprint(client: &mut Client, view: &View) -> Result<Vec<String>, postgres::Error> {
     let (names, list) = names(view);
-    rows(
-        client,
-        &format!(
-            "SELECT md5(coalesce(string_agg(r, '|' ORDER BY r), '')) FROM (SELECT x::text COLLATE \"C\" AS r FROM (SELECT {list} FROM {} AS s({names})) AS x) AS all_rows",
-            view.name
-        ),
-    )
+    digest(client, &format!("(SELECT {list} FROM {} AS s({names}))", view.name))
+}
+
+fn digest(client: &mut Client, from: &str) -> Result<Vec<String>, postgres::Error> {
+    let sql = format!(
+        "SELECT md5(coalesce(string_agg(r, '|' ORDER BY r), '')) FROM (SELECT x::text COLLATE \"C\" AS r FROM {from} AS x) AS all_rows"
+    );
+    rows(client, &sql)
 }

@@ -1,10 +1,10 @@
 //! What a person reads: reproduction scripts and totals. Called by `main`.
 
 use crate::hazards::Counts;
-use crate::oracle::settings;
 use crate::properties::Checks;
 use crate::query::Nesting;
-use crate::run::{Clock, Failure, Outcome, SCHEMA};
+use crate::run::{Clock, Failure, Outcome};
+use crate::server::{SCHEMA, settings};
 use crate::tally::Tally;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -99,7 +99,7 @@ pub fn script(seed: u64, failure: &Failure, lines: &[String], baseline: bool) ->
     format!(
         "-- {}\n{comment}-- replay: --case {seed}\n{}{extension}DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;\nCREATE SCHEMA {SCHEMA};\nSET search_path = {SCHEMA}, public;\n\n{}\n",
         failure.kind,
-        settings().split("; ").map(|s| format!("{};\n", s.trim())).collect::<String>(),
+        settings::comparing().split("; ").map(|s| format!("{};\n", s.trim())).collect::<String>(),
         lines.join("\n")
     )
 }

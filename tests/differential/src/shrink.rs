@@ -2,7 +2,8 @@
 //! Invariant: what it returns was run and failed. Called by `main`.
 
 use crate::case::{Act, Case, Conditions, End};
-use crate::run::{Failure, Mode, Outcome, Session, run};
+use crate::run::{Failure, Mode, Outcome, run};
+use crate::server::Session;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 

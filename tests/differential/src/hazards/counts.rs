@@ -2,8 +2,8 @@
 //! Invariant: in long runs a hazard that hardly ever occurred, of those that the server can have, fails the run. Called by `run` and `report`.
 
 use super::{ALL, Hazard};
+use crate::features::Features;
 use crate::tally::Tally;
-use crate::types::Features;
 
 /// Every hazard occurs at least as often as once in this number of cases, or it is a mistake of the generators. They plan each of them ten times
 /// as often, so that a run of `LONG` cases falls below by mistakes only.

@@ -16,9 +16,10 @@ mod window;
 pub use levels::Nesting;
 
 use crate::dice::Dice;
+use crate::features::Features;
 use crate::hazards::Hazard;
 use crate::schema::Schema;
-use crate::types::{Features, Ty, first_digits};
+use crate::types::{Ty, first_digits};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! Comparison of all TVIEWs with their queries, from the second session. Called after every transaction, and before the commit of some.
 
-use super::session::{describe, state};
 use super::{Failure, Hat, Run};
-use crate::oracle::{self, comparison};
+use crate::oracle::comparison;
 use crate::properties::Property;
+use crate::server::{describe, rows, state};
 use anyhow::Result;
 
 impl Run<'_> {
@@ -19,7 +19,7 @@ impl Run<'_> {
             if self.live[view] && self.case.views[view].is_tview {
                 let compared = self.query_text(view, false).and_then(|text| {
                     let sql = comparison(&self.case.views[view], &text);
-                    oracle::rows(&mut self.session.checker, &sql).map(|rows| (sql, rows))
+                    rows(&mut self.session.checker, &sql).map(|rows| (sql, rows))
                 });
                 self.out.comparisons += 1;
                 self.out.checks.add(property);
@@ -62,7 +62,7 @@ impl Run<'_> {
                 text(&table.columns[c].name),
                 table.name
             );
-            let rows = oracle::rows(&mut self.session.checker, &sql)?;
+            let rows = rows(&mut self.session.checker, &sql)?;
             if !rows.is_empty() {
                 return Ok(self.difference(view, " of representatives", sql, rows));
             }

@@ -1,9 +1,9 @@
 //! The end of a case: fresh builds, verification by the extension itself, then nothing may be left of the TVIEWs. Called by `whole`.
 
-use super::session::{SCHEMA, describe, state};
 use super::{Failure, Hat, Run};
 use crate::oracle;
 use crate::properties::Property;
+use crate::server::{SCHEMA, describe, rows, state};
 use anyhow::Result;
 
 impl Run<'_> {
@@ -17,7 +17,7 @@ impl Run<'_> {
         if self.mode.baseline {
             return Ok(None);
         }
-        let used = oracle::rows(
+        let used = rows(
             &mut self.session.client,
             "SELECT CASE s.strategy WHEN 'full' THEN 'full: ' || s.reason ELSE s.strategy END FROM tviews.tviews AS t, tviews.strategies(format('%I.%I', t.schema, t.name)::regclass) AS s",
         )?;
@@ -41,14 +41,14 @@ impl Run<'_> {
 
     fn take_fingerprints(&mut self) -> Result<()> {
         let client = &mut self.session.client;
-        let tables = oracle::rows(
+        let tables = rows(
             client,
             &format!(
                 "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' ORDER BY relname"
             ),
         )?;
         let mut base = oracle::fingerprint(client, &tables)?;
-        base.extend(oracle::rows(client, &format!("SELECT proname, prosrc FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace AND proname IN ('shade', 'tint') ORDER BY 1"))?);
+        base.extend(rows(client, &format!("SELECT proname, prosrc FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace AND proname IN ('shade', 'tint') ORDER BY 1"))?);
         let mut shown = vec![];
         for (v, live) in self.case.views.iter().zip(&self.live) {
             if *live && v.is_tview {
@@ -79,7 +79,7 @@ impl Run<'_> {
     fn fresh_build(&mut self, view: usize) -> Result<Option<Failure>> {
         let v = &self.case.views[view];
         let sql = oracle::against("", v, &format!("{} AS s", v.name), "fuzz_fresh AS w");
-        let rows = oracle::rows(&mut self.session.client, &sql)?;
+        let rows = rows(&mut self.session.client, &sql)?;
         self.sql("DROP MATERIALIZED VIEW fuzz_fresh")?;
         self.wear(Hat::Admin)?;
         if !rows.is_empty() {
@@ -105,7 +105,7 @@ impl Run<'_> {
         }
         let sql = format!("SELECT missing, extra, ok FROM tviews.verify('{}')", v.name);
         self.log(&sql);
-        Ok(match oracle::rows(&mut self.session.client, &sql) {
+        Ok(match rows(&mut self.session.client, &sql) {
             Ok(rows) if rows.iter().all(|r| r.ends_with(" t")) && !rows.is_empty() => None,
             Ok(rows) => self.fail("tviews.verify says no", format!("{}: {rows:?}", v.name)),
             Err(e) => self.fail(format!("tviews.verify fails with {}", state(&e)), describe(&e)),
@@ -125,7 +125,7 @@ impl Run<'_> {
             "SELECT tgrelid::regclass || ' ' || tgname FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE relnamespace = '{SCHEMA}'::regnamespace AND tgconstraint = 0 AND tgname <> 'trg' AND tgname NOT LIKE '%\\_reads\\_%'"
         );
         self.log(&left);
-        let rows = oracle::rows(&mut self.session.client, &left)?;
+        let rows = rows(&mut self.session.client, &left)?;
         if !rows.is_empty() {
             return Ok(self.fail("triggers left behind", rows.join("\n")));
         }

@@ -3,7 +3,7 @@
 //! as the case says. Called wherever the session changes what it does.
 
 use super::Run;
-use crate::oracle;
+use crate::server::settings;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hat {
@@ -28,13 +28,13 @@ impl Run<'_> {
         self.sql(role)?;
         if c.odd_settings {
             let other = c.setting.map(|n| self.session.settings[n % self.session.settings.len()].clone());
-            let settings = match (hat, other) {
-                (Hat::Writer, Some((name, value))) => format!("{}; SET {name} = '{value}'", oracle::odd_settings()),
-                (Hat::Writer, None) => oracle::odd_settings().to_string(),
-                (_, Some((name, _))) => format!("RESET {name}; {}", oracle::plain_settings()),
-                (_, None) => oracle::plain_settings(),
+            let sql = match (hat, other) {
+                (Hat::Writer, Some((name, value))) => format!("{}; SET {name} = '{value}'", settings::ODD),
+                (Hat::Writer, None) => settings::ODD.to_string(),
+                (_, Some((name, _))) => format!("RESET {name}; {}", settings::pinned()),
+                (_, None) => settings::pinned(),
             };
-            self.sql(settings.trim_end_matches([' ', ';']))?;
+            self.sql(sql.trim_end_matches([' ', ';']))?;
         }
         self.hat = hat;
         Ok(())

@@ -7,9 +7,9 @@ use super::watch::is_one_flush;
 use super::{Failure, Hat, Run};
 use crate::case::{Act, Transaction, View};
 use crate::hazards::Hazard;
-use crate::oracle;
 use crate::properties::Property;
 use crate::schema::Kind;
+use crate::server::rows;
 use anyhow::Result;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Run<'_> {
         let sql =
             "SELECT flushes, full_recomputes, rows_inserted + rows_updated + rows_deleted, tview FROM tviews.stat";
         let mut all = Counted::new();
-        for row in oracle::rows(&mut self.session.client, sql)? {
+        for row in rows(&mut self.session.client, sql)? {
             let mut parts = row.splitn(4, ' ');
             let mut number = || parts.next().and_then(|n| n.parse().ok()).unwrap_or(0);
             let numbers = [number(), number(), number()];
@@ -100,14 +100,14 @@ impl Run<'_> {
             table.trim_matches('"').replace("\"\"", "\""),
             self.case.views[view].name
         );
-        Ok(oracle::rows(&mut self.session.client, &sql)?.pop().filter(|s| s != "NULL"))
+        Ok(rows(&mut self.session.client, &sql)?.pop().filter(|s| s != "NULL"))
     }
 
     /// Whether a TVIEW is compared with a value: one that becomes NULL, or was, has it recomputed in full.
     fn has_gate(&mut self, view: usize) -> Result<bool> {
         let name = &self.case.views[view].name;
         let sql = format!("SELECT 1 FROM tviews.explain('{name}') AS line WHERE line LIKE '%otherwise in full:%'");
-        Ok(!oracle::rows(&mut self.session.client, &sql)?.is_empty())
+        Ok(!rows(&mut self.session.client, &sql)?.is_empty())
     }
 
     /// The one table that a transaction writes, when nothing makes it write others, and few rows of it.

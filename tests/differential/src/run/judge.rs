@@ -2,11 +2,11 @@
 //! Invariant: an error is accepted only when the statement, or the query of a view, fails in the same way without any TVIEW; a hazard is
 //! counted when all steps of its group did something and the transaction was committed. Called by `transaction`.
 
-use super::session::{describe, in_flush, state};
 use super::transaction::Progress;
 use super::{Failure, Run};
 use crate::case::{Act, Transaction};
 use crate::hazards::Hazard;
+use crate::server::{describe, in_flush, state};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Run<'_> {

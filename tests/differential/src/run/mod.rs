@@ -7,21 +7,18 @@ mod end;
 mod hat;
 mod incremental;
 mod judge;
-mod session;
 mod step;
 mod transaction;
 mod view;
 mod watch;
 
-pub use session::{SCHEMA, Session, copy_in, describe, has_lost_its_place, in_flush, server_version, state};
-
 pub use clock::Clock;
 
 use crate::case::Case;
 use crate::hazards::{Counts, Hazard};
-use crate::oracle;
 use crate::properties::{Checks, Property};
 use crate::query::Nesting;
+use crate::server::{Session, describe, settings, state};
 use crate::tally::Tally;
 use anyhow::Result;
 use hat::Hat;
@@ -189,7 +186,7 @@ impl Run<'_> {
         statements.extend(case.triggers.clone());
         statements.extend(case.conditions.setup(&case.schema));
         if case.conditions.odd_settings {
-            statements.push(oracle::DECOY.into());
+            statements.push(settings::DECOY.into());
         }
         if let Some(f) = self.setup(&statements) {
             return Ok(Some(f));

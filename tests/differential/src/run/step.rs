@@ -4,6 +4,7 @@ use super::{Failure, Hat, Run};
 use crate::case::{Act, Step, Transaction};
 use crate::oracle;
 use crate::properties::Property;
+use crate::server::{rows, settings};
 use anyhow::Result;
 
 pub(super) enum Done {
@@ -147,7 +148,7 @@ impl Run<'_> {
             }
             self.wear(if with.is_empty() { Hat::Owner } else { Hat::Admin })?;
             self.log(&sql);
-            match oracle::rows(&mut self.session.client, &sql) {
+            match rows(&mut self.session.client, &sql) {
                 Err(e) => {
                     if !open {
                         self.forget_hat();
@@ -187,7 +188,7 @@ impl Run<'_> {
                     let body: String = writes.iter().map(|sql| format!("    {sql};\n{check}")).collect();
                     format!(
                         "CREATE OR REPLACE FUNCTION fuzz.step_{number}() RETURNS void LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{check}{body}END $act$",
-                        oracle::function_settings()
+                        settings::of_function()
                     )
                 }
                 Act::PeekInWrite { view, .. } if self.writers_compare(*view) => format!(
@@ -233,7 +234,7 @@ impl Run<'_> {
         };
         let sql = format!(
             "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql{} AS $act$\n#variable_conflict use_column\nDECLARE difference record;\nBEGIN\n{}    RETURN NULL;\nEND $act$;\nCREATE TRIGGER \"{trigger}\" AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH {level} EXECUTE FUNCTION {trigger}()",
-            oracle::function_settings(),
+            settings::of_function(),
             if early {
                 format!("    {};\n", self.perform(&self.case.views[view].name))
             } else {

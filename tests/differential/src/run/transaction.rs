@@ -1,11 +1,11 @@
 //! One transaction: its steps, and how it ends. Called by `whole`.
 
-use super::session::state;
 use super::step::{Done, counts_without_rows};
 use super::{Failure, Hat, Run};
 use crate::case::{Act, End, Step, Transaction};
 use crate::hazards::Hazard;
 use crate::properties::Property;
+use crate::server::state;
 use anyhow::Result;
 use std::collections::BTreeMap;
 

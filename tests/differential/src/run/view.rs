@@ -1,10 +1,9 @@
 //! Creation of the views of a case; one whose query is not legal, or is refused, is left out of it.
 //! Invariant: a TVIEW that was created has the columns of its query. Called by `whole` and for `Act::Create`.
 
-use super::session::{describe, state};
 use super::{BEFORE, Failure, Hat, Run};
-use crate::oracle;
 use crate::properties::Property;
+use crate::server::{describe, rows, state};
 use anyhow::Result;
 
 impl Run<'_> {
@@ -78,7 +77,7 @@ impl Run<'_> {
                  (SELECT count(*) FROM pg_attribute d WHERE d.attrelid = '{name}'::regclass AND d.attnum > 0 AND d.attisdropped) \
                  FROM pg_attribute WHERE attrelid = '{name}'::regclass AND attnum > 0 AND NOT attisdropped"
             );
-            oracle::rows(&mut self.session.client, &sql).map(|rows| rows.concat())
+            rows(&mut self.session.client, &sql).map(|rows| rows.concat())
         };
         let (stored, wanted) = (shape(&v.name)?, shape("fuzz_columns")?);
         self.session.client.batch_execute("DROP VIEW fuzz_columns")?;
@@ -104,7 +103,7 @@ impl Run<'_> {
                     // printed under the settings that it is run with
                     self.wear(Hat::Admin)?;
                     let client = if inside { &mut self.session.client } else { &mut self.session.checker };
-                    let text = oracle::rows(client, &format!("SELECT rtrim(pg_get_viewdef('{name}'::regclass), ';')"))?
+                    let text = rows(client, &format!("SELECT rtrim(pg_get_viewdef('{name}'::regclass), ';')"))?
                         .pop()
                         .unwrap_or_default();
                     if let Some(texts) = self.texts.as_mut().filter(|_| !inside) {

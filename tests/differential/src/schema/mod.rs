@@ -9,9 +9,10 @@ mod value;
 pub use value::{insert_many, insert_row, value};
 
 use crate::dice::Dice;
+use crate::features::Features;
 use crate::hazards::Hazard;
 use crate::names::{self, ident};
-use crate::types::{Features, Ty};
+use crate::types::Ty;
 
 #[derive(Clone, Debug)]
 pub struct Column {

@@ -2,9 +2,10 @@
 
 use super::{Built, Column, Kind, Table};
 use crate::dice::Dice;
+use crate::features::Features;
 use crate::hazards::Hazard;
 use crate::names::ident;
-use crate::types::{Features, Ty};
+use crate::types::Ty;
 
 pub struct Maker<'a> {
     pub dice: &'a mut Dice,
