@@ -3,11 +3,11 @@
 //! replayable to the statement: the report has what every session ran. Called by `main` for `--concurrent N`.
 
 use crate::args::Args;
-use crate::case::{self, Act, Case, End, Transaction, View};
+use crate::case::{self, Act, Case, End, Mode, Transaction, View};
 use crate::dice::Dice;
 use crate::known::known;
 use crate::oracle::comparison;
-use crate::run::{Failure, Mode};
+use crate::run::Failure;
 use crate::server::{self, Session, copy_in, describe, has_lost_its_place, in_flush, rows, state};
 use crate::tally::Tally;
 use anyhow::{Context, Result};
@@ -219,7 +219,7 @@ fn schema(session: &mut Session, dsn: &str, seed: u64, sessions: usize, sums: &m
                             }
                         };
                         // names of the schema are the same in every plan: only the writes differ
-                        let plan = case::transactions(case, &mut Dice::new(seed ^ (round * 64 + me as u64 + 1)));
+                        let plan = case::for_sessions(case, &mut Dice::new(seed ^ (round * 64 + me as u64 + 1)));
                         for (number, t) in plan.iter().enumerate() {
                             let gid = format!("fuzz_{me}_{number}");
                             found.failure = transaction(&mut client, &Who { case, live, me, log }, t, &gid, &mut found);

@@ -3,9 +3,8 @@
 //! Called by `main` for `--faults`.
 
 use crate::args::Args;
-use crate::case::{Act, Case, End};
+use crate::case::{Act, Case, End, Mode};
 use crate::hazards::Hazard;
-use crate::run::Mode;
 use crate::server::{Session, rows};
 use crate::{case, case_seed, one};
 use anyhow::{Result, bail};

@@ -14,6 +14,7 @@ mod hazards;
 mod known;
 mod names;
 mod oracle;
+mod plan;
 mod properties;
 mod query;
 mod report;
@@ -22,14 +23,13 @@ mod schema;
 mod server;
 mod shrink;
 mod tally;
-mod transaction;
 mod types;
 
 use anyhow::{Context, Result};
-use case::{Case, End};
+use case::{Case, End, Mode};
 use clap::Parser;
 use properties::Property;
-use run::{Failure, Mode, Outcome};
+use run::{Failure, Outcome};
 use server::Session;
 use std::time::{Duration, Instant};
 

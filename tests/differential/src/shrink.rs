@@ -1,8 +1,8 @@
 //! Makes a failing case smaller while it fails in the same way: transactions, statements, rows, views, definitions.
 //! Invariant: what it returns was run and failed. Called by `main`.
 
-use crate::case::{Act, Case, Conditions, End};
-use crate::run::{Failure, Mode, Outcome, run};
+use crate::case::{Act, Case, Conditions, End, Mode};
+use crate::run::{Failure, Outcome, run};
 use crate::server::Session;
 use anyhow::Result;
 use std::time::{Duration, Instant};

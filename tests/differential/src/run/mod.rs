@@ -14,7 +14,7 @@ mod watch;
 
 pub use clock::Clock;
 
-use crate::case::Case;
+use crate::case::{Case, Mode};
 use crate::hazards::{Counts, Hazard};
 use crate::properties::{Checks, Property};
 use crate::query::Nesting;
@@ -56,14 +56,6 @@ pub struct Outcome {
     pub strategies: Tally<String>,
     pub clock: Clock,
     pub fingerprints: Option<(Vec<String>, Vec<String>)>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Mode {
-    pub baseline: bool,
-    /// plain views instead: tells whether an error is the statement's own, or the query's
-    pub without_tviews: bool,
-    pub verbose: bool,
 }
 
 /// Instead of the number of a transaction: before the first one.

@@ -17,7 +17,7 @@ use crate::dice::Dice;
 use crate::hazards::Hazard;
 use crate::schema::{self, Schema};
 
-pub struct Writer<'a> {
+pub struct Planner<'a> {
     pub dice: &'a mut Dice,
     pub schema: Schema,
     pub views: &'a [View],
@@ -29,7 +29,7 @@ fn step(act: Act, hazards: &[Hazard], group: u32) -> Step {
     Step { act, hazards: hazards.to_vec(), group, as_delete_insert: None, is_ddl: false, is_rehearsal: false }
 }
 
-impl Writer<'_> {
+impl Planner<'_> {
     fn next_group(&mut self) -> u32 {
         self.group += 1;
         self.group
@@ -118,11 +118,16 @@ impl Writer<'_> {
 }
 
 /// Under conditions also with transactions that change definitions, which must run in the order of the plan.
-pub fn plan(dice: &mut Dice, schema: &Schema, views: &[View], conditions: Option<Conditions>) -> Vec<Transaction> {
+pub fn transactions(
+    dice: &mut Dice,
+    schema: &Schema,
+    views: &[View],
+    conditions: Option<Conditions>,
+) -> Vec<Transaction> {
     let definitions = conditions.is_some();
     let policy = conditions.is_some_and(|c| c.row_security);
     let functions = definitions && views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
-    let mut w = Writer { dice, schema: schema.clone(), views, group: 0, names: 0 };
+    let mut w = Planner { dice, schema: schema.clone(), views, group: 0, names: 0 };
     let mut all = vec![];
     let count = w.dice.between(5, if schema.large { 8 } else { 24 });
     let late = views.iter().position(|v| v.late);

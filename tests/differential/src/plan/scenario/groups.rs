@@ -1,12 +1,12 @@
 //! Writes aimed at groups and aggregates. Called by `scenario`.
 
-use super::super::Writer;
+use super::super::Planner;
 use crate::case::Step;
 use crate::hazards::Hazard;
 use crate::query::Base;
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     pub(super) fn group(&mut self, base: Base) -> (Vec<Step>, Vec<Step>) {
         if !self.writable(base) {
             return (vec![], self.statement());

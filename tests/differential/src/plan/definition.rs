@@ -1,12 +1,12 @@
 //! Changes of the definition of tables. The model follows, for these transactions commit. Called by `plan`.
 
-use super::{Writer, step};
+use super::{Planner, step};
 use crate::case::{Act, Step, Transaction};
 use crate::hazards::Hazard;
 use crate::schema::{Kind, Table};
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     pub fn definition(&mut self) -> Vec<Transaction> {
         let trees: Vec<usize> =
             (0..self.schema.tables.len()).filter(|&i| self.schema.tables[i].kind != Kind::Plain).collect();

@@ -1,12 +1,12 @@
 //! Writes aimed at the two sides of a join. Called by `scenario`.
 
-use super::super::Writer;
+use super::super::Planner;
 use crate::case::Step;
 use crate::hazards::Hazard;
 use crate::query::{Base, Join};
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     fn is_free(&self, (table, column): Base) -> bool {
         let c = &self.schema.tables[table].columns[column];
         c.ty == Ty::Int && c.fk.is_none()

@@ -1,13 +1,13 @@
 //! The other ways PostgreSQL has to change a table: ON CONFLICT, MERGE, TRUNCATE, COPY, data-modifying CTEs, cascades, writes to leaves.
 //! Called by `statement`.
 
-use super::{Writer, step};
+use super::{Planner, step};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
 use crate::schema::{self, Kind};
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     pub(super) fn on_conflict(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         let targets: Vec<Vec<usize>> = [if t.deferrable { vec![] } else { t.key.clone() }]

@@ -1,12 +1,12 @@
 //! What surrounds the writes of a transaction: savepoints, reads in the middle, exception blocks, functions, errors. Called by `plan`.
 
-use super::{Writer, step};
+use super::{Planner, step};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
 use crate::query::Base;
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     pub fn early_tview(&mut self) -> Option<usize> {
         let able: Vec<usize> =
             (0..self.views.len()).filter(|&i| self.views[i].is_tview && !self.views[i].late).collect();

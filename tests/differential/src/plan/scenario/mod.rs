@@ -4,14 +4,14 @@
 mod groups;
 mod joins;
 
-use super::Writer;
+use super::Planner;
 use crate::case::Step;
 use crate::hazards::Hazard;
 use crate::query::{Base, Join};
 use crate::schema;
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     fn writable(&self, (table, column): Base) -> bool {
         self.schema
             .tables

@@ -1,12 +1,12 @@
 //! Transactions after which no TVIEW may have been written. Called by `plan`.
 
-use super::Writer;
+use super::Planner;
 use crate::case::Transaction;
 use crate::hazards::Hazard;
 use crate::schema::Kind;
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     pub fn no_change(&mut self) -> Transaction {
         let table = self.table();
         let t = self.schema.tables[table].clone();

@@ -1,11 +1,11 @@
 //! Statements about TVIEWs themselves, among writes that are pending: created, altered, refreshed, rebuilt, dropped. Called by `plan` and `body`.
 
-use super::{Writer, step};
+use super::{Planner, step};
 use crate::case::{Act, Step, Transaction};
 use crate::hazards::Hazard;
 use crate::schema;
 
-impl Writer<'_> {
+impl Planner<'_> {
     /// Maintenance that changes nothing that is shown.
     pub fn maintenance(&mut self) -> Vec<Step> {
         let Some(view) = self.early_tview() else {

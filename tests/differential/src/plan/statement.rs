@@ -1,12 +1,12 @@
 //! Single statements that write: INSERT, UPDATE and DELETE of some rows. Called by `structure` and `scenario`.
 
-use super::{Writer, step};
+use super::{Planner, step};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
 use crate::schema::{self, Kind};
 use crate::types::Ty;
 
-impl Writer<'_> {
+impl Planner<'_> {
     pub fn insert(&mut self, table: usize) -> String {
         let mut sql = schema::insert_row(self.dice, &self.schema, table);
         if !self.schema.tables[table].key.is_empty() && self.dice.chance(60) {

@@ -1,7 +1,7 @@
 //! A third of the changes of definitions is rehearsed: done and taken back, by ROLLBACK, ROLLBACK TO or an exception, and then done for real.
 //! Invariant: what the model knows is as if the rehearsal had not been, and `Case::batches` leaves it out. Called by `plan`.
 
-use super::{Writer, step};
+use super::{Planner, step};
 use crate::case::{Act, End, Step, Transaction};
 use crate::hazards::Hazard;
 use std::ops::Range;
@@ -27,7 +27,7 @@ fn run_of(steps: &[Step]) -> Option<Range<usize>> {
     Some(first..first + count)
 }
 
-impl Writer<'_> {
+impl Planner<'_> {
     /// Transactions as they were, some of them with a rehearsal before or inside.
     pub fn rehearsed(&mut self, all: Vec<Transaction>) -> Vec<Transaction> {
         let mut out = vec![];

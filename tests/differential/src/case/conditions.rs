@@ -1,0 +1,69 @@
+//! Under which settings and roles a case runs.
+//! Invariant: what they need is in `setup`, so that a script has it too. Built by `draft`; used by `plan`, and by `run::hat`, which acts on them.
+
+use crate::dice::Dice;
+use crate::schema::Schema;
+
+/// Under which settings and roles a case runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Conditions {
+    /// the writer's settings are not those under which TVIEWs are computed
+    pub odd_settings: bool,
+    /// the writer is no superuser, and may not write TVIEWs
+    pub writer: bool,
+    /// the TVIEWs belong to somebody who is no superuser and does not own the tables
+    pub owner: bool,
+    /// that owner does not see all rows
+    pub row_security: bool,
+    /// definitions are changed by another session than the one that writes, and has its plans
+    pub pool: bool,
+    /// the number of one more setting that the writer has changed
+    pub setting: Option<usize>,
+}
+
+impl Conditions {
+    pub fn random(dice: &mut Dice) -> Conditions {
+        let (owner, odd_settings, writer) = (dice.chance(10), dice.chance(18), dice.chance(8));
+        Conditions {
+            odd_settings,
+            writer,
+            owner,
+            row_security: owner && dice.chance(50),
+            pool: !owner && !odd_settings && !writer && dice.chance(40),
+            setting: (odd_settings && dice.chance(70)).then(|| dice.below(1000)),
+        }
+    }
+
+    /// What has to be there for the roles, once the tables are.
+    pub fn setup(&self, schema: &Schema) -> Vec<String> {
+        let mut all = vec![];
+        for (role, wanted) in [("fuzz_owner", self.owner), ("fuzz_writer", self.writer)] {
+            if !wanted {
+                continue;
+            }
+            all.push(format!(
+                "DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+            ));
+            all.push(format!("GRANT ALL ON SCHEMA fuzz TO {role}"));
+            all.push(format!("GRANT ALL ON ALL TABLES IN SCHEMA fuzz TO {role}"));
+            all.push(format!("ALTER DEFAULT PRIVILEGES IN SCHEMA fuzz GRANT SELECT, TRIGGER ON TABLES TO {role}"));
+        }
+        if self.writer && self.owner {
+            all.push(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE fuzz_owner IN SCHEMA fuzz GRANT SELECT ON TABLES TO fuzz_writer"
+                    .into(),
+            );
+        }
+        if self.writer {
+            all.push("ALTER ROLE fuzz_writer BYPASSRLS".into());
+        }
+        if self.row_security {
+            let t = &schema.tables[0];
+            if let Some(c) = t.columns.iter().find(|c| c.ty == crate::types::Ty::Int) {
+                all.push(format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY", t.name));
+                all.push(format!("CREATE POLICY visible ON {} USING ({} IS DISTINCT FROM 1)", t.name, c.name));
+            }
+        }
+        all
+    }
+}
