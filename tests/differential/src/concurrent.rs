@@ -292,7 +292,7 @@ pub fn run(args: &Args) -> Result<bool> {
         && (args.seconds == 0 || started.elapsed() < Duration::from_secs(args.seconds))
         && (args.cases == 0 || number < args.cases)
     {
-        let seed = args.case.unwrap_or_else(|| crate::case_seed(args.seed, number));
+        let seed = args.case.unwrap_or_else(|| crate::dice::case_seed(args.seed, number));
         number += 1;
         let result = schema(&mut session, &args.dsn, seed, args.concurrent, &mut sums);
         match result {

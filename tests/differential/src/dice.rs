@@ -1,4 +1,4 @@
-//! Seeded chance: everything random in this program comes from here, so that a seed replays a case. Used by all generators.
+//! Seeded chance. Invariant: everything random in this program comes from here, so that a seed replays a case. Used by all generators.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -51,4 +51,13 @@ impl Dice {
             items.swap(i, self.below(i + 1));
         }
     }
+}
+
+/// The seed of case `number`.
+pub fn case_seed(seed: u64, number: u64) -> u64 {
+    // splitmix64, kept to 15 digits to be pleasant on a command line
+    let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) % 1_000_000_000_000_000
 }

@@ -1,6 +1,6 @@
 //! Other ways to do the work of a case, or some of it: in other batches, without UPDATE, by several sessions.
 //! Invariant: no write is added that the plan did not make; where two ways leave the same in the tables, TVIEWs must be the same, too.
-//! Called by `main` and `concurrent`.
+//! Called by `metamorphic` and `concurrent`.
 
 use super::{Act, Case, End, Transaction};
 use crate::dice::Dice;

@@ -1,0 +1,87 @@
+//! Which cases can show a fault at all: the others need not be run.
+//! Invariant: a case that is left out could not have shown it; a fault that is not named here may show in any. Called by `faults`.
+
+use crate::case::{Act, Case, End, View};
+use crate::hazards::Hazard;
+
+/// Whether a case has what the fault is about, and the check that would notice.
+pub fn suits(case: &Case, fault: &str) -> bool {
+    has_any(case, shows_in(fault)) && can_tell(case, fault)
+}
+
+/// Hazards without which a fault cannot show: cases that have none of them are not run.
+fn shows_in(fault: &str) -> &'static [Hazard] {
+    match fault {
+        "ignore_truncate" => &[Hazard::TruncateInsert, Hazard::TruncateCascade],
+        "ignore_ancestors" => &[Hazard::LeafWrite],
+        "capture_unused" => &[Hazard::UnusedColumn],
+        "keep_rolled_back" => &[Hazard::SavepointRollback, Hazard::ExceptionBlock],
+        "lose_what_a_flush_consumed" => &[Hazard::SavepointFlush, Hazard::ExceptionAfterRead],
+        "lose_prepared" => &[Hazard::PreparedCommit],
+        "ignore_in_flight" => &[Hazard::PeekInWrite],
+        "forget_who_waits" | "one_moment" => &[Hazard::ReadInside],
+        "ignore_trees" => &[Hazard::DetachOnly, Hazard::Inherit, Hazard::TriggersOff],
+        "ignore_functions" => &[Hazard::BodyReplaced],
+        "skip_cascade" => &[Hazard::TviewSource],
+        "writers_settings" => &[Hazard::OtherSettings],
+        "skip_null_extension" | "skip_partners" => {
+            &[Hazard::FirstMatch, Hazard::LastMatch, Hazard::MatchReplaced, Hazard::LeftRowAndMatch]
+        }
+        "keep_levels" => &[Hazard::LateralOuterJoin],
+        "keep_extremum" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
+        "ignore_filters" => &[Hazard::FilteredAggregate],
+        "keep_representative" => &[Hazard::RepresentativeLeaves],
+        "remove_one_of_several" => &[Hazard::TableWithoutKey],
+        "narrow_range" => &[Hazard::UnconnectedAggregate],
+        _ => &[],
+    }
+}
+
+fn has_any(case: &Case, wanted: &[Hazard]) -> bool {
+    let in_steps = || {
+        let mut steps = case.transactions.iter().flat_map(|t| &t.steps);
+        steps.any(|s| s.hazards.iter().any(|h| wanted.contains(h)))
+    };
+    let prepared =
+        wanted.contains(&Hazard::PreparedCommit) && case.transactions.iter().any(|t| t.end == End::PreparedCommit);
+    let settings = case.conditions.odd_settings && wanted.contains(&Hazard::OtherSettings);
+    wanted.is_empty()
+        || settings
+        || prepared
+        || case.views.iter().any(|v| v.facts.hazards.iter().any(|h| wanted.contains(h)))
+        || case.hazards.iter().any(|h| wanted.contains(h))
+        || in_steps()
+}
+
+/// Whether the check that would notice is made in a case.
+fn can_tell(case: &Case, fault: &str) -> bool {
+    // one of several equal keys leaves that a group shows
+    let leaves = |(t, c): (usize, usize)| {
+        let table = &case.schema.tables[t];
+        let sql = format!("DELETE FROM {} WHERE {}::text COLLATE", table.name, table.columns[c].name);
+        let mut steps = case.transactions.iter().flat_map(|t| &t.steps);
+        steps.any(|s| matches!(&s.act, Act::Sql(text) if text.starts_with(&sql)))
+    };
+    let shows_key = |v: &View| {
+        let mut keys = v.query.columns.iter().filter(|c| c.fuzzy).filter_map(|c| c.origin);
+        v.is_tview && v.facts.hazards.contains(&Hazard::Foldable) && keys.any(leaves)
+    };
+    let compares = |v: &View| {
+        let words = [
+            "::bigint < (",
+            "::bigint > (",
+            "::bigint <= (",
+            "::bigint >= (",
+            "< (SELECT m",
+            "> (SELECT m",
+            "= (SELECT m",
+        ];
+        v.is_tview && words.iter().any(|word| v.query.sql.contains(word))
+    };
+    match fault {
+        "narrow_range" => case.views.iter().any(compares),
+        "write_equal" => case.watched,
+        "keep_representative" => case.views.iter().any(shows_key),
+        _ => true,
+    }
+}
