@@ -1,0 +1,37 @@
+//! Which errors may happen when several sessions write: those of locks, of constraints, and those that a query has over some rows.
+//! Invariant: an error is not tried again without TVIEWs, for others write meanwhile; the text of the queries decides. Called by `writer` and `reader`.
+
+use crate::case::{Case, View};
+use crate::server::{in_flush, state};
+use postgres::Client;
+
+/// Of serialization and of deadlocks: somebody else was first.
+pub fn is_conflict(e: &postgres::Error) -> bool {
+    matches!(state(e).as_str(), "40001" | "40P01")
+}
+
+/// Whether a transaction may end with this error.
+pub fn may_happen(client: &mut Client, case: &Case, live: &[bool], e: &postgres::Error) -> bool {
+    let code = state(e);
+    // A comparison runs the query, which fails, too, where no result depends on it, see `reader::compare`.
+    let own = query_can_fail(case, live, &code) || !in_flush(e) && (code.starts_with("23") || code.starts_with("22"));
+    own || is_conflict(e) || (code == "55P03" && others_work(client))
+}
+
+/// Whether the one who is waited for is at work, with a query that has become large; if all wait, nobody has noticed a deadlock.
+fn others_work(client: &mut Client) -> bool {
+    let writers = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'writer' AND state = 'active'
+        AND wait_event_type IS DISTINCT FROM 'Lock' AND pid <> pg_backend_pid()";
+    client.query(writers, &[]).is_ok_and(|rows| !rows.is_empty())
+}
+
+/// Whether the query of some TVIEW has what fails with this error over some rows.
+pub fn query_can_fail(case: &Case, live: &[bool], code: &str) -> bool {
+    let has = |v: &View| match code {
+        "21000" => !v.facts.unusual.is_empty(),
+        "22012" => v.query.sql.contains(" / "),
+        "22003" => [" * ", " + 1)", "(-", "squares("].iter().any(|part| v.query.sql.contains(part)),
+        _ => false,
+    };
+    case.views.iter().zip(live).any(|(v, live)| *live && has(v))
+}
