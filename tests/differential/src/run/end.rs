@@ -1,4 +1,5 @@
-//! The end of a case: fresh builds, verification by the extension itself, then nothing may be left of the TVIEWs. Called by `whole`.
+//! The end of a case: fresh builds, verification by the extension itself, DROP.
+//! Invariant of the extension: nothing is left of dropped TVIEWs. Called by `whole`.
 
 use super::{Failure, Hat, Run};
 use crate::oracle;

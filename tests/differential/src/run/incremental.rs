@@ -1,4 +1,5 @@
-//! Whether a flush did what `tviews.explain` says: nothing is recomputed in full where a table is followed in another way.
+//! Whether a flush did what `tviews.explain` says.
+//! Invariant of the extension: nothing is recomputed in full where a table is followed in another way.
 //! Counted by `tviews.stat` around transactions that change a single table. Called around each transaction that is watched;
 //! such cases forbid that everything is recomputed because that is cheaper.
 

@@ -1,13 +1,37 @@
-//! What an error means, and which hazards a committed transaction has met.
-//! Invariant: an error is accepted only when the statement, or the query of a view, fails in the same way without any TVIEW; a hazard is
-//! counted when all steps of its group did something and the transaction was committed. Called by `transaction`.
+//! What an error means.
+//! Invariant: an error is accepted only when the statement, or the query of a view, fails in the same way without any TVIEW. Called by `transaction` and `run`.
 
-use super::transaction::Progress;
-use super::{Failure, Run};
-use crate::case::{Act, Transaction};
+use super::{Failure, Outcome, Run};
+use crate::case::{Case, Mode};
 use crate::hazards::Hazard;
-use crate::server::{describe, in_flush, state};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::server::{Session, describe, in_flush, state};
+use anyhow::Result;
+
+/// Before the SQLSTATE, in the kind of a failure that may be the statement's own.
+const SUSPICIOUS: &str = "suspicious ";
+
+/// What is left of a failure: nothing, if the same statement fails without any TVIEW.
+pub(super) fn settle(
+    session: &mut Session,
+    case: &Case,
+    mode: Mode,
+    f: Failure,
+    out: &mut Outcome,
+) -> Result<Option<Failure>> {
+    let Some(code) = f.kind.strip_prefix(SUSPICIOUS).map(str::to_string) else {
+        return Ok(Some(f));
+    };
+    if code == "21000" {
+        out.counts.add(Hazard::ScalarTwoRows);
+    }
+    let again = super::run(session, case, Mode { without_tviews: true, ..mode })?;
+    if again.failed_steps.iter().any(|(t, _, c)| *t == f.transaction && *c == code) {
+        // then the case ends here: it is not what it was meant to be, but nobody is wrong
+        out.errors.add(format!("{code} (case ended)"));
+        return Ok(None);
+    }
+    Ok(Some(Failure { kind: format!("error {code} only with TVIEWs"), ..f }))
+}
 
 impl Run<'_> {
     /// Whose fault an error is: nothing when it may happen.
@@ -38,7 +62,7 @@ impl Run<'_> {
         if !in_flush(e) && (code.starts_with("23") || code == "22012") {
             return None;
         }
-        self.fail(format!("suspicious {code}"), text)
+        self.fail(format!("{SUSPICIOUS}{code}"), text)
     }
 
     /// The same without consequences for an open transaction.
@@ -63,47 +87,5 @@ impl Run<'_> {
                 }
             }
         }
-    }
-
-    /// Counts what a committed transaction was an example of.
-    pub(super) fn count(&mut self, t: &Transaction, p: &Progress) {
-        let is_good = |group: &u32| p.good.get(group) == Some(&true);
-        let mut hazards: Vec<Hazard> = vec![];
-        let read = |act: &Act| matches!(act, Act::Read(_) | Act::ReadAll);
-        if t.isolation != "READ COMMITTED" && p.open && p.good.values().any(|g| *g) {
-            hazards.push(if t.isolation == "SERIALIZABLE" { Hazard::Serializable } else { Hazard::RepeatableRead });
-            if t.steps.iter().any(|s| read(&s.act) && is_good(&s.group)) {
-                hazards.push(Hazard::SnapshotRead);
-            }
-        }
-        if t.replica {
-            hazards.push(Hazard::Replica);
-        }
-        let mut tables: BTreeSet<&str> = BTreeSet::new();
-        for step in t.steps.iter().filter(|s| is_good(&s.group)) {
-            if let Act::Sql(sql) | Act::Copy { sql, .. } = &step.act {
-                tables.extend(self.case.schema.written(sql).map(|t| t.name.as_str()));
-            }
-        }
-        for (n, hazard) in [(2, Hazard::TwoTables), (3, Hazard::ManyTables), (4, Hazard::FourTables)] {
-            if tables.len() >= n {
-                hazards.push(hazard);
-            }
-        }
-        for n in p.most.iter().filter(|(group, _)| is_good(group)).map(|(_, n)| *n) {
-            if n > 16 {
-                hazards.push(if n > 1000 { Hazard::Batch1000 } else { Hazard::Batch16 });
-            }
-        }
-        let mut last: BTreeMap<u32, usize> = BTreeMap::new();
-        for (i, step) in t.steps.iter().enumerate() {
-            last.insert(step.group, i);
-        }
-        for (group, i) in last {
-            if is_good(&group) {
-                hazards.extend(&t.steps[i].hazards);
-            }
-        }
-        hazards.into_iter().for_each(|h| self.out.counts.add(h));
     }
 }

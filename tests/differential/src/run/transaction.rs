@@ -1,4 +1,5 @@
-//! One transaction: its steps, and how it ends. Called by `whole`.
+//! One transaction: its steps, and how it ends.
+//! Invariant: when it is over the session is outside of a transaction, or the case is. Called by `whole`.
 
 use super::step::{Done, counts_without_rows};
 use super::{Failure, Hat, Run};
@@ -160,7 +161,7 @@ impl Run<'_> {
         if !self.case.watched || self.mode.baseline {
             return Ok(None);
         }
-        self.check_all(Property::Atomic)
+        self.compare_all(Property::Atomic)
     }
 
     fn end_of(&mut self, t: &Transaction) -> Result<Ended, postgres::Error> {

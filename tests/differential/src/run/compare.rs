@@ -1,4 +1,5 @@
-//! Comparison of all TVIEWs with their queries, from the second session. Called after every transaction, and before the commit of some.
+//! Comparison of all TVIEWs with their queries, by the session that compares.
+//! Invariant: it has no pending changes, so that a comparison repairs nothing. Called after every transaction, and before the commit of some.
 
 use super::{Failure, Hat, Run};
 use crate::oracle::comparison;
@@ -7,7 +8,7 @@ use crate::server::{describe, rows, state};
 use anyhow::Result;
 
 impl Run<'_> {
-    pub(super) fn check_all(&mut self, property: Property) -> Result<Option<Failure>> {
+    pub(super) fn compare_all(&mut self, property: Property) -> Result<Option<Failure>> {
         if self.mode.without_tviews {
             return Ok(None);
         }
