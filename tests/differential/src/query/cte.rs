@@ -1,4 +1,5 @@
-//! CTEs, used once or many times, by each other, in sub-links, and WITH RECURSIVE. Called by `Gen::query`.
+//! CTEs, used once or many times, by each other, in sub-links, and WITH RECURSIVE.
+//! Invariant: recursion ends, by UNION over few values or by a bound. Called by `Gen::query`.
 
 use super::{Col, Gen, Query, Source};
 use crate::hazards::Hazard;

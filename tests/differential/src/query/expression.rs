@@ -1,4 +1,5 @@
-//! Scalar expressions and conditions over the columns of a FROM clause. Total: no expression fails on any input. Called by the other families.
+//! Expressions over the columns of a FROM clause.
+//! Invariant: total, no expression fails on any input. Called by the other families.
 
 use super::{Expr, Gen, Rel};
 use crate::hazards::Hazard;
@@ -11,7 +12,7 @@ impl Gen<'_> {
     }
 
     fn literal(&mut self, ty: Ty) -> Expr {
-        Expr { sql: ty.literal(self.dice), ty, fuzzy: false, base: None }
+        Expr::plain(ty.literal(self.dice), ty)
     }
 
     pub fn any_column(&mut self, rels: &[Rel]) -> Expr {
@@ -91,7 +92,7 @@ impl Gen<'_> {
 
     /// What is about a row as a whole: a row of two columns, the whole row, the table it is in.
     fn special(&mut self, rels: &[Rel]) -> Option<Expr> {
-        let plain = |sql: String, ty: Ty| Some(Expr { sql, ty, fuzzy: false, base: None });
+        let plain = |sql: String, ty: Ty| Some(Expr::plain(sql, ty));
         let base: Vec<&Rel> = rels.iter().filter(|r| r.columns.iter().all(|c| c.base.is_some())).collect();
         // trees have more to show
         let trees: Vec<&Rel> = base.iter().copied().filter(|r| self.is_tree(r)).collect();
@@ -140,49 +141,6 @@ impl Gen<'_> {
             _ => (format!("generate_series(1, least({c}, 3))"), Ty::Int),
         };
         self.note(Hazard::SetReturningInList);
-        Some(Expr { sql, ty, fuzzy: false, base: None })
-    }
-
-    /// A condition; sub-links are added by `sublink` when `depth` allows.
-    pub fn condition(&mut self, rels: &[Rel], depth: u32) -> String {
-        if depth > 0 && self.dice.chance(45) {
-            return self.sublink(rels, depth - 1);
-        }
-        let e = self.comparable(rels);
-        if let Some(base) = e.base {
-            self.facts.filters.push(base);
-        }
-        let literal = e.ty.literal(self.dice);
-        match self.dice.below(9) {
-            0 => format!("{} IS NOT NULL", e.sql),
-            1 => format!("{} IS NULL", e.sql),
-            2 => format!("{} <> {literal}", e.sql),
-            3 => format!("{} IS DISTINCT FROM {literal}", e.sql),
-            4 => {
-                let other = e.ty.literal(self.dice);
-                format!("{} IN ({literal}, {other})", e.sql)
-            }
-            5 => format!("{} >= {literal}", e.sql),
-            6 if depth > 0 => {
-                let (a, b) = (self.condition(rels, depth - 1), self.condition(rels, depth - 1));
-                let word = self.dice.pick(&["AND", "OR"]);
-                format!("({a} {word} {b})")
-            }
-            7 if depth > 0 => {
-                let a = self.condition(rels, depth - 1);
-                format!("NOT ({a})")
-            }
-            8 => format!("{} < {literal}", e.sql),
-            _ => format!("{} = {literal}", e.sql),
-        }
-    }
-
-    /// ` WHERE …`, or nothing.
-    pub fn filter(&mut self, rels: &[Rel], more: &[String], depth: u32, percent: u32) -> String {
-        let mut all = more.to_vec();
-        if self.dice.chance(percent) {
-            all.push(self.condition(rels, depth));
-        }
-        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
+        Some(Expr::plain(sql, ty))
     }
 }

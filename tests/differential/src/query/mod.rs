@@ -1,124 +1,31 @@
 //! Random defining queries.
 //! Invariant: what a query returns is determined by the contents of its tables, except for which of several equal values stands for them:
 //! such output columns are marked `fuzzy` and compared by equality, all others by their text.
-//! One file per family of constructs; each adds to the `facts` from which the transaction generator aims its writes. Called by `case`.
+//! One file per family of constructs; each adds to the `facts` from which `plan` aims its writes. Called by `case`.
 
 mod aggregate;
+mod condition;
 mod cte;
 mod expression;
+mod facts;
 mod from;
-mod levels;
+mod nesting;
+mod scalar;
 mod select;
 mod setop;
 mod sublink;
+mod vocabulary;
 mod window;
 
-pub use levels::Nesting;
+pub use facts::{Base, Facts, Join};
+pub use from::{FromClause, Rel, Source};
+pub use nesting::Nesting;
+pub use vocabulary::{Col, Expr, Query, blur};
 
 use crate::dice::Dice;
 use crate::features::Features;
 use crate::hazards::Hazard;
 use crate::schema::Schema;
-use crate::types::{Ty, first_digits};
-use std::collections::BTreeSet;
-
-#[derive(Clone, Debug)]
-pub struct Col {
-    /// quoted
-    pub name: String,
-    pub ty: Ty,
-    pub fuzzy: bool,
-    /// the column of a table whose values it shows, if it is nothing but a group key
-    pub origin: Option<Base>,
-}
-
-/// A column of a base table: table and column number.
-pub type Base = (usize, usize);
-
-#[derive(Clone, Debug)]
-pub struct Expr {
-    pub sql: String,
-    pub ty: Ty,
-    pub fuzzy: bool,
-    pub base: Option<Base>,
-}
-
-impl Expr {
-    /// As text, of which equal ones are the same.
-    pub fn text(&self) -> String {
-        match self.ty {
-            Ty::NoCase | Ty::Citext => format!("{}::text COLLATE \"C\"", self.sql),
-            _ => format!("{}::text", self.sql),
-        }
-    }
-
-    /// Something to order by that does not depend on what is undetermined, and otherwise tells values apart.
-    pub fn order(&self) -> String {
-        match self.ty {
-            Ty::Approx => first_digits(&self.sql),
-            // numbers inside of jsonb are equal whatever their scale
-            ty if ty.has_equality() && (!ty.is_ambiguous() && ty != Ty::Jsonb || self.fuzzy) => self.sql.clone(),
-            _ => self.text(),
-        }
-    }
-}
-
-/// One item of a FROM clause.
-#[derive(Clone, Debug)]
-pub struct Rel {
-    pub sql: String,
-    pub columns: Vec<Expr>,
-    /// names without alias, for USING
-    pub names: Vec<String>,
-    /// orders its rows totally but for rows that are the same
-    pub order: Vec<String>,
-    pub key: Vec<usize>,
-}
-
-/// A source that was made before, with its columns: a plain view, a TVIEW, or, without a hazard, a CTE of the query.
-#[derive(Clone, Debug)]
-pub struct Source {
-    pub name: String,
-    pub columns: Vec<Col>,
-    pub hazard: Option<Hazard>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Query {
-    pub sql: String,
-    pub columns: Vec<Col>,
-}
-
-/// What a query depends on, so that writes can be aimed.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    pub joins: Vec<(Base, Base, Join)>,
-    pub sublinks: Vec<(Base, Base)>,
-    pub groups: Vec<Base>,
-    pub filters: Vec<Base>,
-    pub aggregated: Vec<Base>,
-    pub havings: Vec<Base>,
-    pub extrema: Vec<Base>,
-    pub partitions: Vec<Base>,
-    pub limited: Vec<usize>,
-    pub ungrouped: Vec<usize>,
-    /// of two rows with 9 in this column, a sub-query that may return one returns both
-    pub unusual: Vec<Base>,
-    /// all columns of these are used, also those that come later
-    pub whole: BTreeSet<usize>,
-    pub tables: BTreeSet<usize>,
-    pub sources: BTreeSet<String>,
-    pub hazards: BTreeSet<Hazard>,
-    /// what the server prints of the query may be another query, or none
-    pub no_text: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Join {
-    Inner,
-    Outer,
-    Full,
-}
 
 /// Makes a query with so many levels below it.
 type Family<'a> = fn(&mut Gen<'a>, u32) -> Query;
@@ -195,12 +102,5 @@ impl<'a> Gen<'a> {
 
     fn render_list(&self, exprs: &[Expr], columns: &[Col]) -> String {
         exprs.iter().zip(columns).map(|(e, c)| format!("{} AS {}", e.sql, c.name)).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// Marks what becomes undetermined when one of several equal values is chosen.
-pub fn blur(columns: &mut [Col]) {
-    for c in columns {
-        c.fuzzy |= c.ty.is_ambiguous();
     }
 }

@@ -1,11 +1,12 @@
-//! Projection and selection, DISTINCT, DISTINCT ON, LIMIT. Called by `Gen::query`.
+//! Projection and selection, DISTINCT, DISTINCT ON, LIMIT.
+//! Invariant: which rows DISTINCT ON and LIMIT keep is decided by a total order, or all ties are kept. Called by `Gen::query`.
 
-use super::{Expr, Gen, Query, blur, from::From};
+use super::{Expr, FromClause, Gen, Query, blur};
 use crate::hazards::Hazard;
 
 impl Gen<'_> {
     /// Output expressions; with keys of the rels, or without.
-    fn outputs(&mut self, from: &From, depth: u32) -> Vec<Expr> {
+    fn outputs(&mut self, from: &FromClause, depth: u32) -> Vec<Expr> {
         let mut out = vec![];
         let keyed = self.dice.chance(50);
         for rel in &from.rels {
@@ -30,7 +31,7 @@ impl Gen<'_> {
     }
 
     pub fn select(&mut self, depth: u32) -> Query {
-        let from = self.from(depth);
+        let from = self.clause(depth);
         let outputs = self.outputs(&from, depth);
         let mut outputs = outputs;
         // what can fail is computed by the server beside a function that returns no row, too, and by a TVIEW only for rows that there are
@@ -52,7 +53,7 @@ impl Gen<'_> {
 
     pub fn distinct(&mut self, depth: u32) -> Query {
         self.note(Hazard::Distinct);
-        let from = self.from(depth);
+        let from = self.clause(depth);
         let mut outputs = self.outputs(&from, 0);
         outputs.retain(|e| e.ty.has_equality());
         if outputs.is_empty() {
@@ -66,13 +67,13 @@ impl Gen<'_> {
     }
 
     /// A total order over all rows of the clause.
-    pub fn total_order(&self, from: &From) -> String {
+    pub fn total_order(&self, from: &FromClause) -> String {
         from.rels.iter().flat_map(|r| r.order.iter().cloned()).collect::<Vec<_>>().join(", ")
     }
 
     pub fn distinct_on(&mut self, depth: u32) -> Query {
         self.note(Hazard::DistinctOn);
-        let from = self.from(depth.min(2));
+        let from = self.clause(depth.min(2));
         let on = self.comparable(&from.rels);
         let on = if on.sql.starts_with('\'') || on.sql.parse::<i64>().is_ok() {
             format!("({})::text", on.sql)
@@ -98,7 +99,7 @@ impl Gen<'_> {
 
     pub fn top(&mut self, depth: u32) -> Query {
         self.note(Hazard::TopN);
-        let from = self.from(depth.min(2));
+        let from = self.clause(depth.min(2));
         let outputs = self.outputs(&from, 0);
         for rel in from.rels.iter() {
             if let Some((table, _)) = rel.columns.first().and_then(|c| c.base) {

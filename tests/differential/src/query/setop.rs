@@ -1,4 +1,5 @@
-//! UNION, INTERSECT and EXCEPT, with and without ALL, of overlapping branches, nested. Called by `Gen::query`.
+//! UNION, INTERSECT and EXCEPT, with and without ALL, of overlapping branches, nested.
+//! Invariant: the branches have the same types. Called by `Gen::query`.
 
 use super::{Expr, Gen, Query, blur};
 use crate::hazards::Hazard;
@@ -16,7 +17,7 @@ impl Gen<'_> {
             .iter()
             .map(|&ty| match self.column_of(&from.rels, ty) {
                 Some(e) => e,
-                None => Expr { sql: ty.literal_or_null(self.dice), ty, fuzzy: false, base: None },
+                None => Expr::plain(ty.literal_or_null(self.dice), ty),
             })
             .collect();
         let filter = self.filter(&from.rels, &from.conditions, depth.min(2), 40);

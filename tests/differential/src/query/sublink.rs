@@ -1,4 +1,5 @@
-//! Sub-queries in expressions: EXISTS, IN, ANY, ALL and scalar ones, correlated or not. Called by `expression` and `select`.
+//! Sub-queries in conditions: EXISTS, IN, ANY, ALL, comparisons with an aggregate, correlated or not.
+//! Invariant: none returns more than one row where one is allowed. Called by `condition`, and by joins for theirs.
 
 use super::{Expr, Gen, Rel};
 use crate::hazards::Hazard;
@@ -6,7 +7,7 @@ use crate::types::Ty;
 
 impl Gen<'_> {
     /// Columns of the same type on both sides.
-    fn match_up(&mut self, rels: &[Rel], inner: &Rel) -> Option<(Expr, Expr)> {
+    pub(super) fn match_up(&mut self, rels: &[Rel], inner: &Rel) -> Option<(Expr, Expr)> {
         let mut pairs = vec![];
         for l in self.columns_of(rels) {
             for r in &inner.columns {
@@ -45,29 +46,24 @@ impl Gen<'_> {
                 format!("EXISTS (SELECT {i} FROM {from} WHERE {}{more})", self.condition(scope, 0))
             }
             14..=16 => self.compared_with_value(rels, &outer, &own, &inner),
-            0 | 1 => {
+            n @ 0..=3 => {
                 self.note(Hazard::Exists);
-                format!("EXISTS (SELECT 1 FROM {from} WHERE {i} = {o}{extra})")
-            }
-            2 | 3 => {
-                self.note(Hazard::Exists);
-                format!("NOT EXISTS (SELECT 1 FROM {from} WHERE {i} = {o}{extra})")
+                let word = if n < 2 { "EXISTS" } else { "NOT EXISTS" };
+                format!("{word} (SELECT 1 FROM {from} WHERE {i} = {o}{extra})")
             }
             4 => {
                 self.note(Hazard::ExistsGrouped);
                 format!("EXISTS (SELECT {i} FROM {from} WHERE {i} = {o}{extra} GROUP BY {i} HAVING count(*) > 1)")
             }
-            5 => {
-                self.note(Hazard::InSubquery);
-                format!("{o} IN (SELECT {i} FROM {from} WHERE true{extra})")
-            }
-            6 => {
-                self.note(Hazard::NotIn);
-                format!("{o} NOT IN (SELECT {i} FROM {from} WHERE true{extra})")
-            }
-            7 => {
-                self.note(Hazard::NotIn);
-                format!("{o} <> ALL (SELECT {i} FROM {from} WHERE true{extra})")
+            n @ (5..=7 | 9) => {
+                let (hazard, word) = match n {
+                    5 => (Hazard::InSubquery, "IN"),
+                    6 => (Hazard::NotIn, "NOT IN"),
+                    7 => (Hazard::NotIn, "<> ALL"),
+                    _ => (Hazard::Any, *self.dice.pick(&["= ANY", "<> ANY", ">= ALL", "< ANY"])),
+                };
+                self.note(hazard);
+                format!("{o} {word} (SELECT {i} FROM {from} WHERE true{extra})")
             }
             8 => {
                 self.note(Hazard::CorrelatedCount);
@@ -75,11 +71,6 @@ impl Gen<'_> {
                     "(SELECT count(*) FROM {from} WHERE {i} = {o}{extra}) {}",
                     self.dice.pick(&["= 0", "> 1", "< 2"])
                 )
-            }
-            9 => {
-                self.note(Hazard::Any);
-                let word = self.dice.pick(&["= ANY", "<> ANY", ">= ALL", "< ANY"]);
-                format!("{o} {word} (SELECT {i} FROM {from} WHERE true{extra})")
             }
             10 if own.ty.has_extrema() => {
                 self.note(Hazard::ScalarInWhere);
@@ -103,21 +94,14 @@ impl Gen<'_> {
                 None => "true".into(),
             },
         };
-        match self.dice.below(6) {
-            0 => {
-                self.note(Hazard::SublinkBelow);
-                let other = self.condition(rels, 0);
-                format!("({sql} OR {other})")
-            }
-            1 => {
-                self.note(Hazard::SublinkBelow);
-                format!("NOT ({sql})")
-            }
-            2 => {
-                self.note(Hazard::SublinkBelow);
-                let other = self.condition(rels, 0);
-                format!("CASE WHEN {other} THEN {sql} ELSE true END")
-            }
+        let below = self.dice.below(6);
+        if below <= 2 {
+            self.note(Hazard::SublinkBelow);
+        }
+        match below {
+            0 => format!("({sql} OR {})", self.condition(rels, 0)),
+            1 => format!("NOT ({sql})"),
+            2 => format!("CASE WHEN {} THEN {sql} ELSE true END", self.condition(rels, 0)),
             _ => sql,
         }
     }
@@ -138,118 +122,5 @@ impl Gen<'_> {
             return format!("{} {word} (SELECT {which}({}) {rows})", outer.sql, own.sql);
         }
         format!("(SELECT count(*) {rows}) {}", self.dice.pick(&["% 2 = 0", "> 3", "< 4"]))
-    }
-
-    /// A scalar sub-query without aggregate or LIMIT: of one row by key, or of none until a column gets an unusual value, and an error after that.
-    fn single_row(&mut self, rels: &[Rel], inner: &Rel, condition: &str) -> Expr {
-        let scope = std::slice::from_ref(inner);
-        let key = inner.key.first().filter(|_| inner.key.len() == 1).map(|&k| inner.columns[k].clone());
-        let outer = key.as_ref().and_then(|k| self.column_of(rels, k.ty));
-        let picked = self.any_column(scope);
-        let condition = match (key, outer, self.column_of(scope, Ty::Int)) {
-            (Some(key), Some(outer), _) if self.dice.chance(50) => {
-                self.note(Hazard::ScalarByKey);
-                format!("{} = {}", key.sql, outer.sql)
-            }
-            (_, _, Some(column)) if column.base.is_some() => {
-                self.facts.unusual.extend(column.base);
-                let alone = self.dice.chance(60);
-                format!("{}{} = 9", if alone { String::new() } else { format!("{condition} AND ") }, column.sql)
-            }
-            _ => {
-                return Expr {
-                    sql: format!("(SELECT count(*) FROM {})", inner.sql),
-                    ty: Ty::Big,
-                    fuzzy: false,
-                    base: None,
-                };
-            }
-        };
-        let fuzzy = picked.fuzzy || picked.ty.is_ambiguous();
-        let sql = format!("(SELECT {} FROM {} WHERE {condition})", picked.sql, inner.sql);
-        Expr { sql, ty: picked.ty, fuzzy, base: None }
-    }
-
-    /// A scalar sub-query for the select list.
-    pub fn scalar_subquery(&mut self, rels: &[Rel]) -> Expr {
-        let mut inner = self.simple_rel();
-        for _ in 0..2 {
-            // by key there is one row
-            if inner.key.len() != 1 {
-                inner = self.simple_rel();
-            }
-        }
-        self.note(Hazard::ScalarSubquery);
-        let plain = |sql: String, ty: Ty, fuzzy: bool| Expr { sql, ty, fuzzy, base: None };
-        let Some((outer, own)) = self.match_up(rels, &inner) else {
-            return plain(format!("(SELECT count(*) FROM {})", inner.sql), Ty::Big, false);
-        };
-        let scope = std::slice::from_ref(&inner);
-        let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(16) {
-            3 | 6 => {
-                self.note(Hazard::ArraySubquery);
-                let text = own.text();
-                plain(format!("ARRAY(SELECT {text} FROM {from} WHERE {i} = {o} ORDER BY {text})"), Ty::Texts, own.fuzzy)
-            }
-            7 => {
-                self.note(Hazard::ScalarNullOrValue);
-                let picked = self.any_column(scope);
-                let text = picked.text();
-                plain(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
-            }
-            8 | 9 | 11 | 14 | 15 => self.single_row(rels, &inner, &format!("{i} = {o}")),
-            0 => {
-                self.note(Hazard::Unconnected);
-                let condition = self.condition(scope, 0);
-                match self.column_of(scope, Ty::Int) {
-                    Some(c) if self.dice.chance(40) => {
-                        let what = *self.dice.pick(&["sum({})", "max({})", "count(DISTINCT {})"]);
-                        let value = what.replace("{}", &c.sql);
-                        let ty = if what.starts_with("max") { Ty::Int } else { Ty::Big };
-                        plain(format!("(SELECT {value} FROM {from} WHERE {condition})"), ty, false)
-                    }
-                    _ if self.dice.chance(30) => {
-                        self.note(Hazard::UnconnectedExists);
-                        plain(format!("EXISTS (SELECT FROM {from} WHERE {condition})"), Ty::Bool, false)
-                    }
-                    _ => plain(format!("(SELECT count(*) FROM {from} WHERE {condition})"), Ty::Big, false),
-                }
-            }
-            10 | 13 => {
-                self.note(Hazard::InnerList);
-                let below = self.some_base();
-                let on = self.correlation(scope, &below);
-                let count = format!("(SELECT count(*) FROM {} WHERE {on})", below.sql);
-                let list = self.dice.pick(&["max({})", "sum({})", "count(DISTINCT {})"]).replace("{}", &count);
-                let ty = if list.starts_with("sum") { Ty::Num } else { Ty::Big };
-                plain(format!("(SELECT {list} FROM {from} WHERE {i} = {o})"), ty, false)
-            }
-            1 | 2 => {
-                self.note(Hazard::CorrelatedCount);
-                plain(format!("(SELECT count(*) FROM {from} WHERE {i} = {o})"), Ty::Big, false)
-            }
-            12 => match self.column_of(scope, Ty::Int) {
-                Some(c) => plain(format!("(SELECT sum({}) FROM {from} WHERE {i} = {o})", c.sql), Ty::Big, false),
-                None => plain(format!("EXISTS (SELECT FROM {from} WHERE {i} = {o})"), Ty::Bool, false),
-            },
-            4 => {
-                self.note(Hazard::Exists);
-                plain(format!("({o} IN (SELECT {i} FROM {from}))"), Ty::Bool, false)
-            }
-            _ => {
-                self.note(Hazard::LimitInside);
-                let picked = self.any_column(scope);
-                plain(
-                    format!(
-                        "(SELECT {} FROM {from} WHERE {i} = {o} ORDER BY {} LIMIT 1)",
-                        picked.sql,
-                        inner.order.join(", ")
-                    ),
-                    picked.ty,
-                    picked.fuzzy || picked.ty.is_ambiguous(),
-                )
-            }
-        }
     }
 }

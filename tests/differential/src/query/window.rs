@@ -3,13 +3,13 @@
 //! every column stand in any order, which could be another one in another partition: where there may be such rows, what depends on the order is
 //! all over the same window.
 
-use super::{Expr, Gen, Query, from::From};
+use super::{Expr, FromClause, Gen, Query};
 use crate::hazards::Hazard;
 use crate::types::Ty;
 
 impl Gen<'_> {
     /// One call, over the definition of a window that it makes up or over one of the named ones.
-    fn window_call(&mut self, from: &From, partitions: &[Expr], order: &str, only: Option<&str>) -> Expr {
+    fn window_call(&mut self, from: &FromClause, partitions: &[Expr], order: &str, only: Option<&str>) -> Expr {
         let by = self.partition(partitions);
         let ordered = only.unwrap_or(&by);
         let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
@@ -82,7 +82,7 @@ impl Gen<'_> {
             }
         };
         let ty = if sql.starts_with("max(1)") { Ty::Int } else { ty };
-        Expr { sql, ty, fuzzy: false, base: None }
+        Expr::plain(sql, ty)
     }
 
     /// `PARTITION BY …`, or nothing.
@@ -101,9 +101,9 @@ impl Gen<'_> {
             self.note(Hazard::WindowOverGroups);
             let inner = self.foldable();
             let rel = self.named(&format!("({})", inner.sql), &inner.columns);
-            From::start(rel)
+            FromClause::start(rel)
         } else {
-            self.from(depth.min(2))
+            self.clause(depth.min(2))
         };
         let order = self.total_order(&from);
         let mut partitions: Vec<Expr> = vec![];

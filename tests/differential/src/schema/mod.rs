@@ -82,7 +82,7 @@ impl Table {
             .map(|&i| {
                 let c = &self.columns[i];
                 let sql = format!("{alias}.{}", c.name);
-                crate::query::Expr { sql, ty: c.ty, fuzzy: false, base: None }.order()
+                crate::query::Expr::plain(sql, c.ty).order()
             })
             .collect()
     }

@@ -1,17 +1,13 @@
-//! One aggregate call of any kind, with FILTER now and then. What depends on the order of its input has a total ORDER BY.
-//! Called by the grouped families.
+//! One aggregate call of any kind, with FILTER now and then.
+//! Invariant: what depends on the order of its input has a total ORDER BY. Called by the grouped families.
 
 use crate::hazards::Hazard;
-use crate::query::{Expr, Gen, from::From};
+use crate::query::{Expr, FromClause, Gen};
 use crate::types::Ty;
-
-pub fn plain(sql: String, ty: Ty) -> Expr {
-    Expr { sql, ty, fuzzy: false, base: None }
-}
 
 impl Gen<'_> {
     /// Any aggregate.
-    pub fn aggregate(&mut self, from: &From) -> Expr {
+    pub fn aggregate(&mut self, from: &FromClause) -> Expr {
         let call = match self.dice.below(20) {
             0..=7 => return self.invertible(from),
             8..=10 => self.extremum(from),
@@ -36,7 +32,7 @@ impl Gen<'_> {
     }
 
     /// Adds FILTER now and then.
-    pub fn filtered(&mut self, call: Expr, from: &From) -> Expr {
+    pub fn filtered(&mut self, call: Expr, from: &FromClause) -> Expr {
         if !self.dice.chance(14) {
             return call;
         }
@@ -50,16 +46,16 @@ impl Gen<'_> {
         self.facts.aggregated.extend(column.base);
     }
 
-    pub fn some_column(&mut self, from: &From, able: impl Fn(&Expr) -> bool) -> Option<Expr> {
+    pub fn some_column(&mut self, from: &FromClause, able: impl Fn(&Expr) -> bool) -> Option<Expr> {
         let all: Vec<Expr> = self.columns_of(&from.rels).into_iter().filter(|e| able(e)).collect();
         self.dice.maybe(&all).cloned()
     }
 
-    pub fn extremum(&mut self, from: &From) -> Expr {
+    pub fn extremum(&mut self, from: &FromClause) -> Expr {
         let newer = self.features.version >= 18;
         let able = |e: &Expr| e.ty.has_extrema() || newer && e.ty == Ty::Bytea;
         let Some(column) = self.some_column(from, able) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         self.note(Hazard::Extremum);
         self.aggregated(&column);
@@ -75,14 +71,14 @@ impl Gen<'_> {
         Expr { sql: format!("{word}({})", column.sql), ty, fuzzy, base: None }
     }
 
-    fn logical(&mut self, from: &From) -> Expr {
+    fn logical(&mut self, from: &FromClause) -> Expr {
         self.note(Hazard::LogicalAggregate);
         let integer = self.some_column(from, |e| matches!(e.ty, Ty::Int | Ty::Big | Ty::Small));
         match integer {
             Some(column) if self.dice.chance(50) => {
                 self.aggregated(&column);
                 let word = self.dice.pick(&["bit_and", "bit_or", "bit_xor"]);
-                plain(format!("{word}({})", column.sql), column.ty)
+                Expr::plain(format!("{word}({})", column.sql), column.ty)
             }
             _ => {
                 let argument = match self.some_column(from, |e| e.ty == Ty::Bool) {
@@ -90,15 +86,15 @@ impl Gen<'_> {
                     None => self.condition(&from.rels, 0),
                 };
                 let word = self.dice.pick(&["bool_or", "bool_and", "every"]);
-                plain(format!("{word}({argument})"), Ty::Bool)
+                Expr::plain(format!("{word}({argument})"), Ty::Bool)
             }
         }
     }
 
-    fn distinct_aggregate(&mut self, from: &From) -> Expr {
+    fn distinct_aggregate(&mut self, from: &FromClause) -> Expr {
         self.note(Hazard::DistinctAggregate);
         let Some(column) = self.some_column(from, |e| e.ty.has_equality()) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         self.aggregated(&column);
         let c = &column.sql;
@@ -109,23 +105,23 @@ impl Gen<'_> {
                 let fuzzy = column.fuzzy || column.ty.is_ambiguous();
                 Expr { sql: format!("sum(DISTINCT {c})"), ty, fuzzy, base: None }
             }
-            1 if column.ty.is_integer() => plain(format!("avg(DISTINCT {c})"), Ty::Num),
-            2 if !column.fuzzy => plain(format!("string_agg(DISTINCT {text}, '/' ORDER BY {text})"), Ty::Text),
-            3 if !column.fuzzy => plain(format!("array_agg(DISTINCT {text} ORDER BY {text} DESC)"), Ty::Texts),
-            _ => plain(format!("count(DISTINCT {c})"), Ty::Big),
+            1 if column.ty.is_integer() => Expr::plain(format!("avg(DISTINCT {c})"), Ty::Num),
+            2 if !column.fuzzy => Expr::plain(format!("string_agg(DISTINCT {text}, '/' ORDER BY {text})"), Ty::Text),
+            3 if !column.fuzzy => Expr::plain(format!("array_agg(DISTINCT {text} ORDER BY {text} DESC)"), Ty::Texts),
+            _ => Expr::plain(format!("count(DISTINCT {c})"), Ty::Big),
         }
     }
 
     /// An aggregate of the user's: one with an inverse, which PostgreSQL uses for moving windows, and one without.
-    fn own_aggregate(&mut self, from: &From) -> Expr {
+    fn own_aggregate(&mut self, from: &FromClause) -> Expr {
         match self.some_column(from, |e| e.ty == Ty::Int) {
             Some(column) => {
                 self.note(Hazard::OwnAggregate);
                 self.aggregated(&column);
                 let word = self.dice.pick(&["squares", "residue"]);
-                plain(format!("{word}({})", column.sql), Ty::Big)
+                Expr::plain(format!("{word}({})", column.sql), Ty::Big)
             }
-            None => plain("count(*)".into(), Ty::Big),
+            None => Expr::plain("count(*)", Ty::Big),
         }
     }
 }

@@ -1,22 +1,21 @@
-//! Aggregates that can be folded: extrema, and what a sum of changes can maintain: count, sum and avg of every type they have, over columns, products of columns of two
-//! tables, CASE. Called by `aggregate` and by the family that is only about them.
+//! Aggregates that can be folded: extrema, and count, sum and avg of every type they have, over columns, products of columns of two tables, CASE.
+//! Invariant: a sum of changes can maintain them, but for an extremum that leaves. Called by `aggregate` and by the family that is only about them.
 
-use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{Expr, Gen, from::From};
+use crate::query::{Expr, FromClause, Gen};
 use crate::types::Ty;
 
 impl Gen<'_> {
-    pub fn invertible(&mut self, from: &From) -> Expr {
+    pub fn invertible(&mut self, from: &FromClause) -> Expr {
         if self.dice.chance(6) {
             return self.partial(from);
         }
         let call = match self.dice.below(14) {
-            0 | 1 => plain("count(*)".into(), Ty::Big),
+            0 | 1 => Expr::plain("count(*)", Ty::Big),
             2 | 3 => {
                 let column = self.any_column(&from.rels);
                 self.aggregated(&column);
-                plain(format!("count({})", column.sql), Ty::Big)
+                Expr::plain(format!("count({})", column.sql), Ty::Big)
             }
             4 => return self.conditional_sum(from),
             5 => self.product(from),
@@ -28,7 +27,7 @@ impl Gen<'_> {
     }
 
     /// A column to be summed; tables have more of int than of all others.
-    fn some_summed(&mut self, from: &From, able: impl Fn(&Expr) -> bool) -> Option<Expr> {
+    fn some_summed(&mut self, from: &FromClause, able: impl Fn(&Expr) -> bool) -> Option<Expr> {
         let other = self.some_column(from, |e| e.ty != Ty::Int && able(e)).filter(|_| self.dice.chance(40));
         other.or_else(|| self.some_column(from, able))
     }
@@ -48,9 +47,9 @@ impl Gen<'_> {
         self.note(hazard);
     }
 
-    fn sum(&mut self, from: &From) -> Expr {
+    fn sum(&mut self, from: &FromClause) -> Expr {
         let Some(column) = self.some_summed(from, |e| e.ty.sum().is_some()) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         self.aggregated(&column);
         self.note_summed(column.ty);
@@ -68,9 +67,9 @@ impl Gen<'_> {
         }
     }
 
-    fn average(&mut self, from: &From) -> Expr {
+    fn average(&mut self, from: &FromClause) -> Expr {
         let Some(column) = self.some_summed(from, |e| e.ty.avg().is_some()) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         self.aggregated(&column);
         self.note_summed(column.ty);
@@ -80,7 +79,7 @@ impl Gen<'_> {
     }
 
     /// A sum over a product, of two tables where there are two.
-    fn product(&mut self, from: &From) -> Expr {
+    fn product(&mut self, from: &FromClause) -> Expr {
         let integer = |e: &Expr| matches!(e.ty, Ty::Int | Ty::PosInt);
         let Some(l) = self.some_column(from, integer) else {
             return self.sum(from);
@@ -93,11 +92,11 @@ impl Gen<'_> {
         if from.rels.len() > 1 && l.sql != r.sql {
             self.note(Hazard::SumOfProduct);
         }
-        plain(format!("sum({} * {})", l.sql, r.sql), Ty::Big)
+        Expr::plain(format!("sum({} * {})", l.sql, r.sql), Ty::Big)
     }
 
     /// A sum of what cannot be computed for all values: behind a FILTER that leaves these out, or of two columns that seldom have them.
-    fn partial(&mut self, from: &From) -> Expr {
+    fn partial(&mut self, from: &FromClause) -> Expr {
         let integer = |e: &Expr| e.ty == Ty::Int && e.base.is_some();
         let (Some(l), Some(r)) = (self.some_column(from, integer), self.some_column(from, integer)) else {
             return self.sum(from);
@@ -105,21 +104,21 @@ impl Gen<'_> {
         self.aggregated(&l);
         if self.dice.chance(60) || l.sql == r.sql {
             self.note(Hazard::GuardedArgument);
-            return plain(format!("sum(12 / {0}) FILTER (WHERE {0} <> 0)", l.sql), Ty::Big);
+            return Expr::plain(format!("sum(12 / {0}) FILTER (WHERE {0} <> 0)", l.sql), Ty::Big);
         }
         self.note(Hazard::PartialExpression);
-        plain(format!("sum(12 / (2 * {} - {} + 17))", l.sql, r.sql), Ty::Big)
+        Expr::plain(format!("sum(12 / (2 * {} - {} + 17))", l.sql, r.sql), Ty::Big)
     }
 
-    fn conditional_sum(&mut self, from: &From) -> Expr {
+    fn conditional_sum(&mut self, from: &FromClause) -> Expr {
         self.note(Hazard::FilteredAggregate);
         let condition = self.condition(&from.rels, 0);
         match self.some_column(from, |e| e.ty == Ty::Int) {
             Some(column) if self.dice.chance(50) => {
                 self.aggregated(&column);
-                plain(format!("sum(CASE WHEN {condition} THEN {} END)", column.sql), Ty::Big)
+                Expr::plain(format!("sum(CASE WHEN {condition} THEN {} END)", column.sql), Ty::Big)
             }
-            _ => plain(format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"), Ty::Big),
+            _ => Expr::plain(format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"), Ty::Big),
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Aggregates that keep all their input: strings, arrays, JSON, ranges. Called by `aggregate`.
+//! Aggregates that keep all their input: strings, arrays, JSON, ranges.
+//! Invariant: their input has an order, by which rows that are not the same are told apart where the result shows it. Called by `aggregate`.
 
-use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{Expr, Gen, from::From};
+use crate::query::{Expr, FromClause, Gen};
 use crate::types::Ty;
 
 impl Gen<'_> {
-    pub fn list_aggregate(&mut self, from: &From) -> Expr {
+    pub fn list_aggregate(&mut self, from: &FromClause) -> Expr {
         let Some(column) = self.some_column(from, |e| !e.fuzzy) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         let order = self.total_order(from);
         self.note(Hazard::OrderedAggregate);
@@ -53,11 +53,11 @@ impl Gen<'_> {
                 (format!("jsonb_agg({document} ORDER BY {order})"), Ty::Jsonb)
             }
         };
-        plain(sql, ty)
+        Expr::plain(sql, ty)
     }
 
     /// A small document of some columns.
-    pub fn document(&mut self, from: &From) -> String {
+    pub fn document(&mut self, from: &FromClause) -> String {
         let mut parts = vec![];
         for name in ["p", "q"] {
             if let Some(column) = self.some_column(from, |e| !e.fuzzy) {

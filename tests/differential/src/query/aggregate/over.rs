@@ -1,49 +1,49 @@
-//! Expressions over aggregates, HAVING. Called by the grouped families.
+//! Expressions over aggregates, HAVING.
+//! Invariant: total, none fails on any input. Called by the grouped families.
 
-use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{Expr, Gen, Rel, from::From};
+use crate::query::{Expr, FromClause, Gen, Rel};
 use crate::types::Ty;
 
 impl Gen<'_> {
     /// An expression over one or more aggregates, each made by `make`.
-    pub fn over_aggregates(&mut self, from: &From, make: fn(&mut Self, &From) -> Expr) -> Expr {
+    pub fn over_aggregates(&mut self, from: &FromClause, make: fn(&mut Self, &FromClause) -> Expr) -> Expr {
         self.note(Hazard::OverAggregates);
         let a = make(self, from);
         let b = make(self, from);
         match self.dice.below(6) {
             0..=2 if !a.fuzzy && !b.fuzzy => {
                 self.note(Hazard::AggregateDocument);
-                plain(format!("jsonb_build_object('n', count(*), 'a', {}, 'b', {})", a.sql, b.sql), Ty::Jsonb)
+                Expr::plain(format!("jsonb_build_object('n', count(*), 'a', {}, 'b', {})", a.sql, b.sql), Ty::Jsonb)
             }
             3 if a.ty.is_integer() && b.ty.is_integer() => {
-                plain(format!("({}::numeric / nullif({}, 0))", a.sql, b.sql), Ty::Num)
+                Expr::plain(format!("({}::numeric / nullif({}, 0))", a.sql, b.sql), Ty::Num)
             }
             4 if a.ty.is_number() && !matches!(a.ty, Ty::Float | Ty::Real) => {
                 let fuzzy = a.fuzzy;
                 Expr { sql: format!("(coalesce({}, 0) + count(*))", a.sql), ty: self.widened(a.ty), fuzzy, base: None }
             }
-            5 if !a.fuzzy => plain(format!("concat_ws(':', {}, {})", a.text(), "count(*)"), Ty::Text),
+            5 if !a.fuzzy => Expr::plain(format!("concat_ws(':', {}, {})", a.text(), "count(*)"), Ty::Text),
             _ => Expr { sql: format!("CASE WHEN count(*) > 1 THEN {} END", a.sql), ..a },
         }
     }
 
     /// A sub-query that compares with an aggregate of the query around it.
-    pub fn of_aggregate(&mut self, from: &From) -> Option<Expr> {
+    pub fn of_aggregate(&mut self, from: &FromClause) -> Option<Expr> {
         let (inner, condition) = self.compared_with_aggregate(from)?;
         self.note(Hazard::OuterAggregate);
         self.note(Hazard::BesideAggregates);
         Some(match self.dice.below(3) {
-            0 => plain(format!("EXISTS (SELECT FROM {} WHERE {condition})", inner.sql), Ty::Bool),
+            0 => Expr::plain(format!("EXISTS (SELECT FROM {} WHERE {condition})", inner.sql), Ty::Bool),
             1 => {
                 let text = self.any_column(std::slice::from_ref(&inner)).text();
-                plain(format!("(SELECT max({text}) FROM {} WHERE {condition})", inner.sql), Ty::Text)
+                Expr::plain(format!("(SELECT max({text}) FROM {} WHERE {condition})", inner.sql), Ty::Text)
             }
-            _ => plain(format!("(SELECT count(*) FROM {} WHERE {condition})", inner.sql), Ty::Big),
+            _ => Expr::plain(format!("(SELECT count(*) FROM {} WHERE {condition})", inner.sql), Ty::Big),
         })
     }
 
-    fn compared_with_aggregate(&mut self, from: &From) -> Option<(Rel, String)> {
+    fn compared_with_aggregate(&mut self, from: &FromClause) -> Option<(Rel, String)> {
         let column = self.some_column(from, |e| e.ty.is_integer())?;
         let inner = self.simple_rel();
         let own = self.column_of(std::slice::from_ref(&inner), Ty::Int)?;
@@ -57,7 +57,7 @@ impl Gen<'_> {
     }
 
     /// ` HAVING …`: crossed upwards and downwards by single rows, and unknown for NULL.
-    pub fn having(&mut self, from: &From) -> String {
+    pub fn having(&mut self, from: &FromClause) -> String {
         self.note(Hazard::Having);
         let summed = self.some_column(from, |e| e.ty.is_integer());
         let other = self.any_column(&from.rels);

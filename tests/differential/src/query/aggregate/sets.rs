@@ -1,7 +1,6 @@
 //! GROUPING SETS, CUBE and ROLLUP, with and without aggregates, and what may be done to their groups. Called by `Gen::query`.
 //! Invariant: no two groups of a set have the same keys, so keys and GROUPING() are a total order.
 
-use super::call::plain;
 use crate::hazards::Hazard;
 use crate::query::{Expr, Gen, Query, Rel, blur};
 use crate::types::Ty;
@@ -9,7 +8,7 @@ use crate::types::Ty;
 impl Gen<'_> {
     pub fn grouping_sets(&mut self, depth: u32) -> Query {
         self.note(Hazard::GroupingSets);
-        let from = self.from(depth.min(2));
+        let from = self.clause(depth.min(2));
         let (a, b) = (self.group_key(&from), self.group_key(&from));
         if a.sql == b.sql {
             return self.grouped(depth);
@@ -24,7 +23,7 @@ impl Gen<'_> {
         let number = format!("grouping({}, {})", a.sql, b.sql);
         let mut outputs = vec![a.clone(), b.clone()];
         if self.dice.chance(50) {
-            outputs.push(plain(number.clone(), Ty::Int));
+            outputs.push(Expr::plain(number.clone(), Ty::Int));
         }
         let bare = self.dice.chance(20);
         if bare {
@@ -79,9 +78,11 @@ impl Gen<'_> {
             _ => String::new(),
         };
         match self.dice.below(3) {
-            0 => plain(format!("sum(count(*)) OVER ({by})"), Ty::Num),
-            1 => plain(format!("rank() OVER ({by}ORDER BY count(*))"), Ty::Big),
-            _ => plain(format!("row_number() OVER ({by}ORDER BY {}, {}, {number})", a.order(), b.order()), Ty::Big),
+            0 => Expr::plain(format!("sum(count(*)) OVER ({by})"), Ty::Num),
+            1 => Expr::plain(format!("rank() OVER ({by}ORDER BY count(*))"), Ty::Big),
+            _ => {
+                Expr::plain(format!("row_number() OVER ({by}ORDER BY {}, {}, {number})", a.order(), b.order()), Ty::Big)
+            }
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Variance, regression and ordered-set aggregates. Of floating input in an order nobody determines only the first digits count (`Ty::Approx`).
-//! Called by `aggregate`.
+//! Variance, regression and ordered-set aggregates.
+//! Invariant: of floating input in an order nobody determines only the first digits count (`Ty::Approx`). Called by `aggregate`.
 
-use super::call::plain;
 use crate::hazards::Hazard;
-use crate::query::{Expr, Gen, from::From};
+use crate::query::{Expr, FromClause, Gen};
 use crate::types::Ty;
 
 fn approximate(sql: String) -> Expr {
@@ -11,9 +10,9 @@ fn approximate(sql: String) -> Expr {
 }
 
 impl Gen<'_> {
-    pub fn variance(&mut self, from: &From) -> Expr {
+    pub fn variance(&mut self, from: &FromClause) -> Expr {
         let Some(column) = self.some_column(from, |e| e.ty.is_number()) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         self.note(Hazard::Variance);
         self.aggregated(&column);
@@ -25,10 +24,10 @@ impl Gen<'_> {
         }
     }
 
-    pub fn regression(&mut self, from: &From) -> Expr {
+    pub fn regression(&mut self, from: &FromClause) -> Expr {
         let able = |e: &Expr| e.ty.is_integer() || matches!(e.ty, Ty::Float | Ty::Real);
         let (Some(x), Some(y)) = (self.some_column(from, able), self.some_column(from, able)) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         self.note(Hazard::Regression);
         self.aggregated(&x);
@@ -47,12 +46,12 @@ impl Gen<'_> {
             "regr_syy",
         ]);
         let sql = format!("{word}({}, {})", x.sql, y.sql);
-        if word == "regr_count" { plain(sql, Ty::Big) } else { approximate(sql) }
+        if word == "regr_count" { Expr::plain(sql, Ty::Big) } else { approximate(sql) }
     }
 
-    pub fn ordered_set(&mut self, from: &From) -> Expr {
+    pub fn ordered_set(&mut self, from: &FromClause) -> Expr {
         let Some(column) = self.some_column(from, |e| e.ty.has_equality()) else {
-            return plain("count(*)".into(), Ty::Big);
+            return Expr::plain("count(*)", Ty::Big);
         };
         self.note(Hazard::OrderedSet);
         self.aggregated(&column);
@@ -71,7 +70,7 @@ impl Gen<'_> {
             1 if column.ty.is_number() && column.ty != Ty::Num => {
                 approximate(within(&format!("percentile_cont({fraction})")))
             }
-            2 if column.ty == Ty::Int => plain(within("rank(2)"), Ty::Big),
+            2 if column.ty == Ty::Int => Expr::plain(within("rank(2)"), Ty::Big),
             _ => Expr { sql: within(&format!("percentile_disc({fraction})")), ty, fuzzy, base: None },
         }
     }

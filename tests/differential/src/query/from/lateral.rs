@@ -1,28 +1,14 @@
-//! Items of FROM that look at those before them: set-returning functions, JSON_TABLE, LATERAL sub-queries. Called by `add_joins`.
+//! Items of FROM that look at those before them: set-returning functions, JSON_TABLE, LATERAL sub-queries.
+//! Invariant: a function is given only what it takes, and returns few rows. Called by `add_joins`.
 
-use super::From;
+use super::{FromClause, rel_of};
 use crate::hazards::Hazard;
 use crate::query::{Expr, Gen, Rel};
 use crate::types::Ty;
 
-/// A rel of these columns, which have no key.
-fn item(alias: &str, sql: String, columns: &[(&str, Ty, bool)]) -> Rel {
-    let exprs: Vec<Expr> = columns
-        .iter()
-        .map(|(name, ty, fuzzy)| Expr { sql: format!("{alias}.{name}"), ty: *ty, fuzzy: *fuzzy, base: None })
-        .collect();
-    Rel {
-        sql,
-        order: exprs.iter().map(Expr::order).collect(),
-        columns: exprs,
-        names: columns.iter().map(|c| c.0.to_string()).collect(),
-        key: vec![],
-    }
-}
-
 impl Gen<'_> {
     /// Adds a LATERAL sub-query or a set-returning function, if there is something to call it with.
-    pub fn lateral(&mut self, from: &mut From) -> bool {
+    pub fn lateral(&mut self, from: &mut FromClause) -> bool {
         let rel = match self.dice.below(14) {
             11..=13 => Some(self.lateral_join(&from.rels)),
             10 => self.function_row(&from.rels),
@@ -65,14 +51,14 @@ impl Gen<'_> {
             0 => {
                 self.note(Hazard::Ordinality);
                 let sql = format!("{call} WITH ORDINALITY AS {alias}(v, nr)");
-                item(&alias, sql, &[("v", ty, false), ("nr", Ty::Big, false)])
+                rel_of(&alias, sql, &[("v", ty, false), ("nr", Ty::Big, false)])
             }
             1 => {
                 self.note(Hazard::RowsFrom);
                 let sql = format!("ROWS FROM ({call}, generate_series(1, 2)) WITH ORDINALITY AS {alias}(v, w, nr)");
-                item(&alias, sql, &[("v", ty, false), ("w", Ty::Int, false), ("nr", Ty::Big, false)])
+                rel_of(&alias, sql, &[("v", ty, false), ("w", Ty::Int, false), ("nr", Ty::Big, false)])
             }
-            _ => item(&alias, format!("LATERAL {call} AS {alias}(v)"), &[("v", ty, false)]),
+            _ => rel_of(&alias, format!("LATERAL {call} AS {alias}(v)"), &[("v", ty, false)]),
         })
     }
 
@@ -85,7 +71,7 @@ impl Gen<'_> {
             _ => return None,
         };
         self.note(Hazard::FunctionRow);
-        Some(item(&alias, format!("{call} AS {alias}(v)"), &[("v", ty, false)]))
+        Some(rel_of(&alias, format!("{call} AS {alias}(v)"), &[("v", ty, false)]))
     }
 
     fn json_table(&mut self, rels: &[Rel]) -> Option<Rel> {
@@ -97,7 +83,7 @@ impl Gen<'_> {
             "JSON_TABLE({}, '$[*]' COLUMNS (nr FOR ORDINALITY, v int PATH '$', w jsonb PATH '$.a')) AS {alias}",
             column.sql
         );
-        Some(item(&alias, sql, &[("nr", Ty::Int, false), ("v", Ty::Int, false), ("w", Ty::Jsonb, false)]))
+        Some(rel_of(&alias, sql, &[("nr", Ty::Int, false), ("v", Ty::Int, false), ("w", Ty::Jsonb, false)]))
     }
 
     /// An outer join for each row, which looks at the row in its condition, or in that of a join below it.
@@ -123,7 +109,7 @@ impl Gen<'_> {
         };
         let (v, w) = (self.any_column(&[left]), self.any_column(&[right]));
         let sql = format!("LATERAL (SELECT {} AS v, {} AS w FROM {join}) AS {alias}", v.sql, w.sql);
-        item(&alias, sql, &[("v", v.ty, v.fuzzy), ("w", w.ty, w.fuzzy)])
+        rel_of(&alias, sql, &[("v", v.ty, v.fuzzy), ("w", w.ty, w.fuzzy)])
     }
 
     /// An aggregate, or the first rows, of another table for each row.
@@ -146,7 +132,7 @@ impl Gen<'_> {
                     inner.sql,
                     self.dice.between(1, 2)
                 );
-                item(&alias, sql, &[("v", picked.ty, picked.fuzzy)])
+                rel_of(&alias, sql, &[("v", picked.ty, picked.fuzzy)])
             }
             0 => {
                 let text = picked.text();
@@ -154,7 +140,7 @@ impl Gen<'_> {
                     "LATERAL (SELECT count(*) AS v, max({text}) AS w FROM {} WHERE {condition}) AS {alias}",
                     inner.sql
                 );
-                item(&alias, sql, &[("v", Ty::Big, false), ("w", Ty::Text, false)])
+                rel_of(&alias, sql, &[("v", Ty::Big, false), ("w", Ty::Text, false)])
             }
             1 if picked.ty.has_equality() => {
                 self.note(Hazard::GroupedSubquery);
@@ -162,7 +148,7 @@ impl Gen<'_> {
                     "LATERAL (SELECT {0} AS v, count(*) AS w FROM {1} WHERE {condition} GROUP BY {0}) AS {alias}",
                     picked.sql, inner.sql
                 );
-                item(&alias, sql, &[("v", picked.ty, ambiguous), ("w", Ty::Big, false)])
+                rel_of(&alias, sql, &[("v", picked.ty, ambiguous), ("w", Ty::Big, false)])
             }
             _ => {
                 self.note(Hazard::TopNPerKey);
@@ -171,7 +157,7 @@ impl Gen<'_> {
                     "LATERAL (SELECT {} AS v FROM {} WHERE {condition} ORDER BY {order} LIMIT {limit}) AS {alias}",
                     picked.sql, inner.sql
                 );
-                item(&alias, sql, &[("v", picked.ty, picked.fuzzy)])
+                rel_of(&alias, sql, &[("v", picked.ty, picked.fuzzy)])
             }
         }
     }

@@ -1,15 +1,38 @@
-//! FROM clauses: base tables, views, TVIEWs, CTEs, sub-queries, VALUES. `join` joins them, `lateral` has what looks at items before it.
-//! Called by every family.
+//! FROM clauses: base tables, views, TVIEWs, CTEs, sub-queries, VALUES.
+//! Invariant: every item has an alias of its own, by which its columns are named. Called by every family.
+//! `base` makes items of tables, `join` joins items by the conditions of `on`, `merged` by USING, `lateral` adds what looks at items before it.
 
+mod base;
 mod join;
 mod lateral;
+mod merged;
+mod on;
 
-use super::{Col, Expr, Gen, Rel, Source};
+use super::{Col, Expr, Gen};
 use crate::hazards::Hazard;
-use crate::schema::Kind;
 use crate::types::Ty;
 
-pub struct From {
+/// One item of a FROM clause.
+#[derive(Clone, Debug)]
+pub struct Rel {
+    pub sql: String,
+    pub columns: Vec<Expr>,
+    /// names without alias, for USING
+    pub names: Vec<String>,
+    /// orders its rows totally but for rows that are the same
+    pub order: Vec<String>,
+    pub key: Vec<usize>,
+}
+
+/// A source that was made before, with its columns: a plain view, a TVIEW, or, without a hazard, a CTE of the query.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub name: String,
+    pub columns: Vec<Col>,
+    pub hazard: Option<Hazard>,
+}
+
+pub struct FromClause {
     pub sql: String,
     pub rels: Vec<Rel>,
     /// join conditions that belong in WHERE
@@ -20,90 +43,28 @@ pub struct From {
     pub met: Vec<(Expr, Expr)>,
 }
 
-impl From {
-    pub fn start(first: Rel) -> From {
-        From { sql: first.sql.clone(), rels: vec![first], conditions: vec![], merged: vec![], met: vec![] }
+impl FromClause {
+    pub fn start(first: Rel) -> FromClause {
+        FromClause { sql: first.sql.clone(), rels: vec![first], conditions: vec![], merged: vec![], met: vec![] }
+    }
+}
+
+/// A rel of these columns, which have no key.
+fn rel_of(alias: &str, sql: String, columns: &[(&str, Ty, bool)]) -> Rel {
+    let exprs: Vec<Expr> = columns
+        .iter()
+        .map(|(name, ty, fuzzy)| Expr { sql: format!("{alias}.{name}"), ty: *ty, fuzzy: *fuzzy, base: None })
+        .collect();
+    Rel {
+        sql,
+        order: exprs.iter().map(Expr::order).collect(),
+        columns: exprs,
+        names: columns.iter().map(|c| c.0.to_string()).collect(),
+        key: vec![],
     }
 }
 
 impl Gen<'_> {
-    /// Whether a column of a base table may be NULL.
-    pub fn nullable(&self, (table, column): super::Base) -> bool {
-        self.schema.tables[table].columns[column].nullable
-    }
-
-    pub fn base(&mut self, table: usize) -> Rel {
-        let t = &self.schema.tables[table];
-        let alias = self.alias();
-        if !self.facts.tables.insert(table) {
-            self.note(Hazard::SelfJoin);
-        }
-        let mut hazards = vec![];
-        if t.key.is_empty() {
-            hazards.push(Hazard::TableWithoutKey);
-        }
-        match &t.kind {
-            Kind::Parted { .. } => hazards.push(Hazard::Partitioned),
-            Kind::Parent { .. } => hazards.push(Hazard::Inheritance),
-            Kind::Plain => {}
-        }
-        for c in &t.columns {
-            hazards.extend(match c.ty {
-                Ty::Json | Ty::Point => Some(Hazard::NoEquality),
-                Ty::Char => Some(Hazard::CharColumn),
-                Ty::Ints | Ty::Texts => Some(Hazard::ArrayColumn),
-                Ty::Pair => Some(Hazard::CompositeColumn),
-                Ty::Mood | Ty::PosInt => Some(Hazard::EnumDomain),
-                Ty::Range => Some(Hazard::RangeColumn),
-                Ty::NoCase | Ty::Citext => Some(Hazard::CaseInsensitive),
-                Ty::Stamp => Some(Hazard::StampColumn),
-                Ty::Bytea => Some(Hazard::ByteaColumn),
-                Ty::Float | Ty::Real => Some(Hazard::MinusZero),
-                Ty::Bits => Some(Hazard::BitColumn),
-                _ => None,
-            });
-            if c.name.starts_with('"') || c.name.len() > 60 {
-                hazards.push(Hazard::OddNames);
-            }
-        }
-        self.facts.hazards.extend(hazards);
-        let only = matches!(t.kind, Kind::Parent { .. }) && self.dice.chance(20);
-        if only {
-            self.note(Hazard::Only);
-        }
-        let columns = t
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, c)| Expr { sql: format!("{alias}.{}", c.name), ty: c.ty, fuzzy: false, base: Some((table, i)) })
-            .collect();
-        let leaf = match &t.kind {
-            Kind::Parted { leaves, .. } if self.dice.chance(12) => Some(self.dice.pick(leaves).clone()),
-            Kind::Parent { child } if !only && self.dice.chance(12) => Some(child.clone()),
-            _ => None,
-        };
-        if leaf.is_some() {
-            self.facts.hazards.insert(Hazard::Leaf);
-        }
-        Rel {
-            sql: format!("{}{} AS {alias}", if only { "ONLY " } else { "" }, leaf.as_ref().unwrap_or(&t.name)),
-            columns,
-            names: t.columns.iter().map(|c| c.name.clone()).collect(),
-            order: t.total_order(&alias),
-            key: t.sure_key(),
-        }
-    }
-
-    /// Any base table of the schema.
-    pub fn some_base(&mut self) -> Rel {
-        let mut table = self.dice.below(self.schema.tables.len());
-        // thousands of rows joined with thousands would be millions
-        if self.large && self.facts.tables.contains(&0) {
-            table = self.schema.tables.len() - 1;
-        }
-        self.base(table)
-    }
-
     pub fn named(&mut self, name: &str, columns: &[Col]) -> Rel {
         let alias = self.alias();
         let exprs: Vec<Expr> = columns
@@ -192,14 +153,7 @@ impl Gen<'_> {
         let rows: Vec<String> = (0..self.dice.between(1, 3))
             .map(|_| format!("({}, {})", self.dice.below(5), Ty::Text.literal(self.dice)))
             .collect();
-        let column = |name: &str, ty| Expr { sql: format!("{alias}.{name}"), ty, fuzzy: false, base: None };
-        let columns = vec![column("v", Ty::Int), column("w", Ty::Text)];
-        Rel {
-            sql: format!("(VALUES {}) AS {alias}(v, w)", rows.join(", ")),
-            order: columns.iter().map(Expr::order).collect(),
-            columns,
-            names: vec!["v".into(), "w".into()],
-            key: vec![],
-        }
+        let sql = format!("(VALUES {}) AS {alias}(v, w)", rows.join(", "));
+        rel_of(&alias, sql, &[("v", Ty::Int, false), ("w", Ty::Text, false)])
     }
 }
