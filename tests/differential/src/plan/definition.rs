@@ -1,10 +1,10 @@
-//! Changes of the definition of tables. The model follows, for these transactions commit. Called by `plan`.
+//! Changes of the definition of tables and types.
+//! Invariant: the model follows, for these transactions commit. Called by `sequence`.
 
 use super::{Planner, step};
 use crate::case::{Act, Step, Transaction};
 use crate::hazards::Hazard;
 use crate::schema::{Kind, Table};
-use crate::types::Ty;
 
 impl Planner<'_> {
     pub fn definition(&mut self) -> Vec<Transaction> {
@@ -109,43 +109,15 @@ impl Planner<'_> {
         vec![Transaction::new(all)]
     }
 
-    fn ddl(&mut self, sql: Vec<String>, hazards: &[Hazard]) -> Vec<Step> {
+    /// Statements that change definitions.
+    pub(super) fn ddl(&mut self, sql: Vec<String>, hazards: &[Hazard]) -> Vec<Step> {
         let mut steps = self.several(sql, hazards);
         steps.iter_mut().for_each(|s| s.is_ddl = true);
         steps
     }
 
-    /// The policy that hides rows from the owner of the TVIEWs.
-    pub fn policy(&mut self) -> Vec<Transaction> {
-        let t = &self.schema.tables[0];
-        let Some(column) = t.columns.iter().find(|c| c.ty == Ty::Int).map(|c| c.name.clone()) else {
-            return vec![];
-        };
-        let name = t.name.clone();
-        let condition = format!("({column} IS DISTINCT FROM {})", self.dice.below(5));
-        let switch = |word: &str| vec![format!("ALTER TABLE {name} {word} ROW LEVEL SECURITY")];
-        match self.dice.below(4) {
-            0 => self.in_two(switch("DISABLE"), switch("ENABLE"), Hazard::PolicyChanged),
-            1 => {
-                let drop = vec![format!("DROP POLICY visible ON {name}")];
-                let create = vec![format!("CREATE POLICY visible ON {name} USING {condition}")];
-                self.in_two(drop, create, Hazard::PolicyChanged)
-            }
-            _ => {
-                let alter = vec![format!("ALTER POLICY visible ON {name} USING {condition}")];
-                vec![Transaction::new(self.ddl(alter, &[Hazard::PolicyChanged]))]
-            }
-        }
-    }
-
-    /// A function that TVIEWs may call; the model knows its old name.
-    pub fn renamed_function(&mut self) -> Vec<Transaction> {
-        let (old, new) = (*self.dice.pick(&["shade", "tint"]), self.fresh("hue_"));
-        let rename = |from: &str, to: &str| vec![format!("ALTER FUNCTION {from}(int) RENAME TO {to}")];
-        self.in_two(rename(old, &new), rename(&new, old), Hazard::FunctionRenamed)
-    }
-
-    fn in_two(&mut self, first: Vec<String>, second: Vec<String>, hazard: Hazard) -> Vec<Transaction> {
+    /// Two transactions, the second of which takes back what the first has done.
+    pub(super) fn in_two(&mut self, first: Vec<String>, second: Vec<String>, hazard: Hazard) -> Vec<Transaction> {
         let (first, second) = (self.ddl(first, &[hazard]), self.ddl(second, &[]));
         vec![Transaction::new(first), Transaction::new(second)]
     }

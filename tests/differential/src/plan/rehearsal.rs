@@ -1,5 +1,5 @@
 //! A third of the changes of definitions is rehearsed: done and taken back, by ROLLBACK, ROLLBACK TO or an exception, and then done for real.
-//! Invariant: what the model knows is as if the rehearsal had not been, and `Case::batches` leaves it out. Called by `plan`.
+//! Invariant: what the model knows is as if the rehearsal had not been, and `Case::batches` leaves it out. Called by `sequence`.
 
 use super::{Planner, step};
 use crate::case::{Act, End, Step, Transaction};

@@ -1,4 +1,5 @@
-//! What surrounds the writes of a transaction: savepoints, reads in the middle, exception blocks, functions, errors. Called by `plan`.
+//! What surrounds the writes of a transaction: savepoints, reads in the middle, exception blocks, functions, errors.
+//! Invariant: the hazards of writes that are taken back are not counted. Called by `sequence`.
 
 use super::{Planner, step};
 use crate::case::{Act, Step};
@@ -205,11 +206,8 @@ impl Planner<'_> {
         let write = if self.dice.chance(75) {
             format!("UPDATE {name} SET {column} = {column} + 1 + {peek}")
         } else {
-            let selected: Vec<String> = which
-                .iter()
-                .map(|&i| if i == right.1 { format!("{column} + {peek}") } else { t.columns[i].name.clone() })
-                .collect();
-            format!("INSERT INTO {name} ({list}) SELECT {} FROM {name}{or_nothing}", selected.join(", "))
+            let selected = t.list_with(&which, right.1, &format!("{column} + {peek}"));
+            format!("INSERT INTO {name} ({list}) SELECT {selected} FROM {name}{or_nothing}")
         };
         let group = self.next_group();
         steps.push(step(Act::PeekInWrite { view, write }, &[Hazard::PeekInWrite], group));
@@ -223,13 +221,15 @@ impl Planner<'_> {
         let Some(c) = t.columns.iter().find(|c| c.ty == Ty::Int && !c.generated && c.fk.is_none()) else {
             return self.statement();
         };
-        let (name, column) = (t.name.clone(), c.name.clone());
-        self.several(
-            vec![
-                format!("UPDATE {name} SET {column} = {column} + 20000 WHERE {column} < 15000"),
-                format!("UPDATE {name} SET {column} = {column} - 20000 WHERE {column} >= 15000"),
-            ],
-            &[Hazard::BackToOriginal],
-        )
+        let sql = there_and_back(&t.name, &c.name);
+        self.several(sql, &[Hazard::BackToOriginal])
     }
+}
+
+/// Two updates of an integer column of few values, of which the second one takes the first one back.
+pub(super) fn there_and_back(table: &str, column: &str) -> Vec<String> {
+    vec![
+        format!("UPDATE {table} SET {column} = {column} + 20000 WHERE {column} < 15000"),
+        format!("UPDATE {table} SET {column} = {column} - 20000 WHERE {column} >= 15000"),
+    ]
 }

@@ -1,7 +1,9 @@
-//! Transactions after which no TVIEW may have been written. Called by `plan`.
+//! Transactions after which no TVIEW may have been written.
+//! Invariant: what they leave is the same to every query of the case. Called by `sequence`.
 
 use super::Planner;
-use crate::case::Transaction;
+use super::structure::there_and_back;
+use crate::case::{Step, Transaction};
 use crate::hazards::Hazard;
 use crate::schema::Kind;
 use crate::types::Ty;
@@ -36,10 +38,8 @@ impl Planner<'_> {
                 let int = t.columns.iter().find(|c| c.ty == Ty::Int && !c.generated && c.fk.is_none());
                 match int.filter(|_| matches!(t.kind, Kind::Plain)) {
                     Some(c) => {
-                        let (name, column) = (t.name.clone(), c.name.clone());
-                        let there = format!("UPDATE {name} SET {column} = {column} + 20000 WHERE {column} < 15000");
-                        let back = format!("UPDATE {name} SET {column} = {column} - 20000 WHERE {column} >= 15000");
-                        self.several(vec![there, back], &[Hazard::BackToOriginal])
+                        let sql = there_and_back(&t.name, &c.name);
+                        self.several(sql, &[Hazard::BackToOriginal])
                     }
                     None => self.self_update(table, &predicate),
                 }
@@ -49,7 +49,7 @@ impl Planner<'_> {
         Transaction { no_change: true, ..Transaction::new(steps) }
     }
 
-    fn self_update(&mut self, table: usize, predicate: &str) -> Vec<crate::case::Step> {
+    fn self_update(&mut self, table: usize, predicate: &str) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         let column = &t.columns[*self.dice.pick(&t.writable())].name;
         self.one(format!("UPDATE {} SET {column} = {column} WHERE {predicate}", t.name), &[Hazard::NoOpUpdate])

@@ -68,6 +68,12 @@ impl Table {
         which.iter().map(|&i| self.columns[i].name.clone()).collect::<Vec<_>>().join(", ")
     }
 
+    /// The same, with other SQL in place of one of them.
+    pub fn list_with(&self, which: &[usize], column: usize, sql: &str) -> String {
+        let shown = |&i: &usize| if i == column { sql } else { &self.columns[i].name };
+        which.iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
     /// The key, when no two rows have the same, at any time.
     pub fn sure_key(&self) -> Vec<usize> {
         if self.kind == Kind::Plain && !self.deferrable { self.key.clone() } else { vec![] }
