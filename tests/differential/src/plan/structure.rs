@@ -1,6 +1,7 @@
 //! What surrounds the writes of a transaction: savepoints, reads in the middle, exception blocks, functions, errors.
 //! Invariant: the hazards of writes that are taken back are not counted. Called by `sequence`.
 
+use super::scenario::Scenario;
 use super::{Planner, step};
 use crate::case::{Act, Step};
 use crate::hazards::Hazard;
@@ -25,7 +26,7 @@ impl Planner<'_> {
         }
     }
 
-    fn writes(&mut self) -> (Vec<Step>, Vec<Step>) {
+    fn writes(&mut self) -> Scenario {
         match self.dice.below(100) {
             0..=44 => self.scenario(),
             45..=52 => (vec![], self.all_tables()),
@@ -62,7 +63,7 @@ impl Planner<'_> {
     }
 
     /// The steps of a transaction, and those of one before it.
-    pub fn body(&mut self) -> (Vec<Step>, Vec<Step>) {
+    pub fn body(&mut self) -> Scenario {
         let (mut before, mut steps) = (vec![], vec![]);
         for _ in 0..self.dice.weighted(&[(40, 1), (25, 2), (20, 3), (15, 5)]) {
             let (b, mut s) = self.writes();

@@ -1,8 +1,9 @@
-//! Writes aimed at the two sides of a join. Called by `scenario`.
+//! Writes aimed at the two sides of a join, or of a sub-link.
+//! Invariant: both sides have rows with one value before one of them changes. Called by `scenario`.
 
-use super::super::Planner;
-use crate::case::Step;
+use super::Scenario;
 use crate::hazards::Hazard;
+use crate::plan::Planner;
 use crate::query::{Base, Join};
 use crate::types::Ty;
 
@@ -12,7 +13,11 @@ impl Planner<'_> {
         c.ty == Ty::Int && c.fk.is_none()
     }
 
-    pub(super) fn join(&mut self, l: Base, r: Base, class: Join) -> (Vec<Step>, Vec<Step>) {
+    pub(super) fn join(&mut self, joins: &[(Base, Base, Join)]) -> Scenario {
+        let (l, r, class) = *self.dice.pick(joins);
+        if !self.writable(l) || !self.writable(r) {
+            return self.unaimed();
+        }
         let (v, other) = self.two(l);
         let (left, right) = (self.put(l, &v), self.put(r, &v));
         let mut kinds = vec![0, 1, 2, 3];
@@ -38,7 +43,7 @@ impl Planner<'_> {
                 let (base, before) = if self.dice.chance(50) { (l, left.clone()) } else { (r, right.clone()) };
                 let (t, c) = self.names(base);
                 if !self.schema.tables[base.0].columns[base.1].nullable {
-                    return (vec![], self.statement());
+                    return self.unaimed();
                 }
                 let before = self.several(vec![before], &[]);
                 let sql = if self.dice.chance(50) {
@@ -85,5 +90,20 @@ impl Planner<'_> {
                 (before, self.several(sql, &[Hazard::FullJoinBoth]))
             }
         }
+    }
+
+    pub(super) fn sublink(&mut self, sublinks: &[(Base, Base)]) -> Scenario {
+        let (l, r) = *self.dice.pick(sublinks);
+        if !self.writable(l) || !self.writable(r) {
+            return self.unaimed();
+        }
+        let (v, _) = self.two(l);
+        let (a, b) = (self.put(l, &v), self.put(r, &v));
+        if self.dice.chance(50) {
+            return (vec![], self.several(vec![a, b], &[Hazard::ExistsBoth]));
+        }
+        let before = self.several(vec![a, b], &[]);
+        let sql = vec![self.delete(r, &v), self.delete(l, &v)];
+        (before, self.several(sql, &[Hazard::ExistsBoth]))
     }
 }
