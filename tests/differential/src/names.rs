@@ -1,5 +1,5 @@
 //! Odd names of tables and columns: reserved words, upper case, quotes, 63 bytes, and names that generated SQL might use itself.
-//! Used by `schema` and `query`.
+//! Invariant: none is longer than an identifier may be, and none is there twice. Used by `schema` and `query`.
 
 use crate::dice::Dice;
 

@@ -1,6 +1,6 @@
 //! The sequential test: one case after the other until the time is over, each by one session that writes and one that compares.
-//! Invariant: the last line is `N passed, N failed`, one case each; a long run in which a hazard, a construct or a property hardly ever occurred fails.
-//! Called by `main`.
+//! Invariant: the last line is `N passed, N failed`, one case each; a long run in which a hazard, a construct or a property hardly ever occurred
+//! fails. Called by `main`.
 
 use crate::args::Args;
 use crate::case::{self, Case, Mode};

@@ -1,4 +1,5 @@
-//! A view of a case: its query, and its statements. Invariant: its name is the same in every mode of a run. Built by `draft`; used by `run` and `oracle`.
+//! A view of a case: its query, and its statements.
+//! Invariant: its name is the same in every mode of a run. Built by `draft`; used by `run` and `oracle`.
 
 use super::Mode;
 use crate::query::{Facts, Query};

@@ -1,5 +1,6 @@
 //! Which errors may happen when several sessions write: those of locks, of constraints, and those that a query has over some rows.
-//! Invariant: an error is not tried again without TVIEWs, for others write meanwhile; the text of the queries decides. Called by `writer` and `reader`.
+//! Invariant: an error is not tried again without TVIEWs, for others write meanwhile; the text of the queries decides.
+//! Called by `writer` and `reader`.
 
 use crate::case::{Case, View};
 use crate::server::{in_flush, state};

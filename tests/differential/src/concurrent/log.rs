@@ -1,5 +1,6 @@
 //! What every session has sent, and when: the only way to follow a failure that cannot be replayed.
-//! Invariant: a statement is in it before it is sent, so that the order is one in which the server may have got them. Used by `writer`, `reader` and `rounds`.
+//! Invariant: a statement is in it before it is sent, so that the order is one in which the server may have got them.
+//! Used by `writer`, `reader` and `rounds`.
 
 use std::sync::Mutex;
 use std::time::Instant;

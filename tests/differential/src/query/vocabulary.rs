@@ -1,5 +1,6 @@
 //! What generators hand to each other: expressions, output columns, queries; their SQL, their types, and whether their values are determined.
-//! Invariant: what is not `fuzzy` has one text however the server computes it, or of type `Approx` the same first digits. Used by all families, the oracle, and `Table::total_order`.
+//! Invariant: what is not `fuzzy` has one text however the server computes it, or of type `Approx` the same first digits.
+//! Used by all families, the oracle, and `Table::total_order`.
 
 use super::Base;
 use crate::types::{Ty, first_digits};

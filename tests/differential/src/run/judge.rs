@@ -1,5 +1,6 @@
 //! What an error means.
-//! Invariant: an error is accepted only when the statement, or the query of a view, fails in the same way without any TVIEW. Called by `transaction` and `run`.
+//! Invariant: an error is accepted only when the statement, or the query of a view, fails in the same way without any TVIEW.
+//! Called by `transaction` and `run`.
 
 use super::{Failure, Outcome, Run};
 use crate::case::{Case, Mode};

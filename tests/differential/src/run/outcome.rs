@@ -1,4 +1,5 @@
-//! What came of a case. Invariant: `kind` of a failure is the same however small the case has become. Made by `run`; summed up by `report`, followed by `shrink`.
+//! What came of a case.
+//! Invariant: `kind` of a failure is the same however small the case has become. Made by `run`; summed up by `report`, followed by `shrink`.
 
 use super::Clock;
 use crate::hazards::Counts;

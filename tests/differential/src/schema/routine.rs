@@ -1,4 +1,5 @@
-//! Functions, aggregates and triggers of the user's. Called by `schema::build`, and by transactions that replace them.
+//! Functions, aggregates and triggers of the user's.
+//! Invariant: functions of queries are total and IMMUTABLE, as long as nobody replaces them. Called by `schema::build`, and by `plan`, which does.
 
 use super::Table;
 use crate::dice::Dice;

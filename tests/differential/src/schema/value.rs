@@ -1,4 +1,5 @@
-//! Values and rows for the tables of a schema. Called by all that writes.
+//! Values and rows for the tables of a schema.
+//! Invariant: a value is legal for its column; a row may still meet another one in a key. Called by all that writes.
 
 use super::{Kind, Schema};
 use crate::dice::Dice;

@@ -1,4 +1,5 @@
-//! What errors of the server say. Invariant: an error that is not the server's own is `closed`: the connection is gone. Called by `run` and `concurrent`.
+//! What errors of the server say.
+//! Invariant: an error that is not the server's own is `closed`: the connection is gone. Called by `run` and `concurrent`.
 
 /// Its SQLSTATE.
 pub fn state(e: &postgres::Error) -> String {

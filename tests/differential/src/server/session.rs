@@ -1,5 +1,6 @@
 //! The two connections of a run: one that writes, one that compares.
-//! Invariant: after `clean` both are as they were when they were connected, and nothing is left of the case before. Called by everything that runs cases.
+//! Invariant: after `clean` both are as they were when they were connected, and nothing is left of the case before.
+//! Called by everything that runs cases.
 
 use super::client::{self, has_lost_its_place, rows};
 use super::{probe, settings};
