@@ -1,6 +1,6 @@
-//! Differential test of pg_tviews: runs random cases until its time is over.
+//! Differential test of pg_tviews: runs random cases until its time is over. The README has a picture of its rooms.
 //! Invariant: the last line is `N passed, N failed` (one case each), and the exit status is not zero when a case failed or, in long
-//! runs, when a hazard never occurred. Called by tools/check.py and by hand.
+//! runs, when a hazard hardly ever occurred. Called by tools/check.py and by hand.
 
 #![forbid(unsafe_code)]
 
