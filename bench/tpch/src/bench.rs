@@ -1,14 +1,15 @@
 //! `bench`: what a flush of each query costs for 1, 100 and 1 % changed rows, next to recomputing the query.
 //!
+//! Invariant: a query whose TVIEW differs from it afterwards has no figures, and the run fails. Called by `main`.
+//!
 //! One TVIEW at a time. Flush times are the server's own (`tviews.stat`), in transactions that are rolled back, except
-//! the last one of each size; afterwards the TVIEW is compared with its query, and a difference fails the run.
-//! Recomputing is REFRESH MATERIALIZED VIEW of an ordinary materialized view with the same query, in the transactions that
-//! change 1 %, in turn before and after the flush: both read the same tables in the same state. Called by `main`.
+//! the last one of each size. Recomputing is REFRESH MATERIALIZED VIEW of an ordinary materialized view with the same query, in the transactions that
+//! change 1 %, in turn before and after the flush: both read the same tables in the same state.
 
 use crate::changes::{self, Change};
 use crate::compare::differences;
 use crate::query::{self, Query};
-use crate::{data, report};
+use crate::{data, page};
 use anyhow::{Context, Result, bail};
 use postgres::{Client, NoTls};
 use std::path::PathBuf;
@@ -61,16 +62,16 @@ pub fn run(options: &Options) -> Result<bool> {
         for query in query::all(*scale) {
             if options.only.is_empty() || options.only.contains(&query.number) {
                 let row = measure(&mut client, &query, options.rounds).with_context(|| query.name.clone())?;
-                eprintln!("{}", report::line(&row));
+                eprintln!("{}", page::line(&row));
                 rows.push(row);
             }
         }
         tables.push((*scale, rows));
     }
-    let page = report::page(&mut client, &tables, options.rounds)?;
-    println!("{page}");
+    let text = page::page(&mut client, &tables, options.rounds)?;
+    println!("{text}");
     if let Some(file) = &options.out {
-        std::fs::write(file, page).with_context(|| file.display().to_string())?;
+        std::fs::write(file, text).with_context(|| file.display().to_string())?;
     }
     Ok(true)
 }

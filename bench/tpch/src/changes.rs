@@ -1,5 +1,7 @@
 //! What `bench` changes for each query: rows of the largest table that the query reads, chosen among those that it
-//! uses, in columns that it uses. Called by `bench`.
+//! uses, in columns that it uses.
+//!
+//! Invariant: all rows stay what the schema allows, however often they are changed. Called by `bench`.
 
 use crate::query::Query;
 

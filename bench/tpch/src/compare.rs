@@ -1,6 +1,6 @@
 //! A TVIEW against its query, as multisets of rows as text, both ways.
 //!
-//! A query with LIMIT does not say which of several rows with equal sort keys at the end it wants. What it does say is
+//! Invariant: no difference is reported that the query allows. A query with LIMIT does not say which of several rows with equal sort keys at the end it wants. What it does say is
 //! compared: every stored row is a row of the query without LIMIT, no more often than there, and the sort keys are
 //! those of the first rows. Called by `check` and `bench`.
 

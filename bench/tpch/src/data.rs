@@ -1,4 +1,5 @@
-//! The tables and their data. Invariant: one scale factor gives one content, to the byte.
+//! The tables and their data.
+//! Invariant: one scale factor gives one content, to the byte.
 //! Called by `check` and `bench`.
 
 use anyhow::{Context, Result};

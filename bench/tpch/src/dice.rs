@@ -1,4 +1,4 @@
-//! Seeded chance: everything random comes from here, so that a seed replays a run. Called by `transaction`.
+//! Seeded chance. Invariant: everything random comes from here, so that a seed replays a run. Called by `transaction`.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

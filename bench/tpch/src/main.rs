@@ -1,4 +1,5 @@
-//! TPC-H over TVIEWs: `check` and `bench`. The last line of `check` is `N passed, N failed`.
+//! TPC-H over TVIEWs: `check` and `bench`.
+//! Invariant: the last line of `check` is `N passed, N failed`, and the exit status says the same. Called by tools/check.py, bench/tpch/run.py and by hand.
 
 #![forbid(unsafe_code)]
 

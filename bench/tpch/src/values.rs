@@ -1,5 +1,7 @@
 //! Values for the columns, as SQL literals: few distinct ones, most of them near the constants of the queries, so that
-//! rows move into and out of filters, groups and ties. Called by `transaction`.
+//! rows move into and out of filters, groups and ties.
+//!
+//! Invariant: a value is legal for its column, whatever the row; some are of other columns of it. Called by `transaction`.
 
 use crate::dice::Dice;
 

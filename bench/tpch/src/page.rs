@@ -1,4 +1,5 @@
-//! The page of the documentation: docs/reference/tpch.md. Called by `bench`.
+//! The page of the documentation: docs/reference/tpch.md.
+//! Invariant: no figure stands there without the conditions under which it was measured. Called by `bench`.
 
 use crate::bench::Row;
 use anyhow::Result;
