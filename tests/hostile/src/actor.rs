@@ -1,4 +1,4 @@
-//! Who sends a statement. Called by `mode` and `run`.
+//! Who sends a statement. Invariant: `fixture/roles.sql` makes all of them but the superuser. Called by `run` and `wrap`.
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Actor {

@@ -1,4 +1,4 @@
-//! The command line. Called by `main`.
+//! The command line. Invariant: without options it is one round. Called by `main`.
 
 use clap::Parser;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 //! The statements: regress/hostile/*.sql, a topic a file, a case a paragraph.
-//! Invariant: a file gives the same cases in the same order, whatever the seed. Called by `main`; the format is in the README.
+//! Invariant: a file gives the same cases in the same order, whatever the seed. Called by `rounds`; the format is in the README.
 
 use anyhow::{Context, Result, bail};
 use std::path::Path;

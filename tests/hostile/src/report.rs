@@ -1,5 +1,5 @@
 //! What is printed: a line for each topic or test, with what failed, and the sum.
-//! Invariant: the last line is `N passed, N failed`; a case fails once, however many of its runs do. Called by `main` and the parts.
+//! Invariant: the last line is `N passed, N failed`; a case fails once, however many of its runs do. Called by `rounds` and the parts.
 
 use crate::run::Failure;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! An extension whose scripts change TVIEWs and what they read: `hostile_script`, put into the server's own directory for the time of a run.
-//! Invariant: nothing of it is left there afterwards. Where the directory cannot be written, cases that need it say so by failing. Called by `main`.
+//! Invariant: nothing of it is left there afterwards. Where the directory cannot be written, cases that need it say so by failing. Called by `rounds`.
 
 use crate::session::Session;
 use anyhow::{Context, Result};

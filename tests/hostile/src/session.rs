@@ -78,8 +78,8 @@ pub struct Session {
     pub pid: i32,
 }
 
-/// As `Session::connect`, with the settings of a session of the fixture.
-pub fn config(dsn: &str, database: &str, user: Option<&str>) -> Result<Config> {
+/// The settings that every session starts with.
+fn config(dsn: &str, database: &str, user: Option<&str>) -> Result<Config> {
     let mut config: Config = dsn.parse()?;
     config.dbname(database).connect_timeout(Duration::from_secs(20));
     if let Some(user) = user {

@@ -1,5 +1,5 @@
 //! Errors of a TVIEW's own expressions keep what they are, by whatever way they come: SQLSTATE, detail, hint, constraint, and the line that
-//! names the TVIEW. Invariant: each way is tried in a transaction of its own, which is rolled back. Called by `main`.
+//! names the TVIEW. Invariant: each way is tried in a transaction of its own, which is rolled back. Called by `rounds`.
 
 use crate::database::Server;
 use crate::log::{Log, bad_lines};
