@@ -2,7 +2,7 @@
 
 Each Markdown file (README.md, docs/**) gets a database with the extension; its ```sql blocks run in order, stopping at the first error.
 A block ```sql fails must fail. A block ```sql ignore is not run, and the line before it says why.
-Invariant: one `ok` or `not ok` line per block, so that nothing in the documentation is silently skipped. Called by tools/check.py.
+Invariant: one `ok` or `not ok` line per block, so that nothing in the documentation is silently skipped. Called by the tier docs.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Promises of the source that a search can keep: `house.py`, called by `check.py house`.
+"""Promises of the source that a search can keep: `house.py`, called by the stage house.
 
 Invariant: one `ok` or `not ok` line for each promise, and for each place that breaks one what is wrong.
 """

@@ -2,7 +2,7 @@
 
 Invariant: nothing that was found is lost: each process writes a log of its own, in which each error stands between two markers, and an error
 is let pass only by a suppression, of PostgreSQL's source or of regress/valgrind.supp. The faults of regress/valgrind.c must be among them.
-Called by tools/check.py, with a server that was built for it (18-valgrind).
+Called by memcheck.py, with a server that was built for it (18-valgrind).
 """
 
 import itertools

@@ -1,0 +1,78 @@
+"""Tiers that are written by example: PostgreSQL's own drivers over regress, scripts, the SQL of the documentation.
+
+Invariant: outputs are left in target/results, and what a suite needs beside its tests is there, whichever of them are selected.
+Called by tiers.py, and regress by memcheck.py, too.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import toolchain
+from choice import wanted
+from toolchain import ROOT, TARGET
+from total import headline
+from watch import MINUTES, tally
+
+
+def scheduled(schedule):
+    lines = (ROOT / "regress" / schedule).read_text().splitlines()
+    return [name for line in lines if line.startswith("test:") for name in line[5:].split()]
+
+
+def regress(server, minutes=MINUTES):
+    pg_regress(server, "regress", "regress/pg_regress", "schedule", minutes)
+
+
+def isolation(server):
+    pg_regress(server, "isolation", "isolation/pg_isolation_regress", "isolation_schedule")
+
+
+def pg_regress(server, tier, program, schedule, minutes=MINUTES):
+    """The SQL and the isolation suite: same driver, other input."""
+    cluster, where = server.cluster, server.where
+    names = wanted(tier, scheduled(schedule))
+    if not names:
+        return
+    headline(f"{tier}, {where}")
+    output = TARGET / "results" / where / tier
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    pgxs = Path(toolchain.ask(cluster.pg_config, "pgxs")[0]).parents[1]
+    if "setup" in scheduled(schedule) and "setup" not in names:
+        names.insert(0, "setup")
+    extra = []
+    if tier == "isolation":  # specs have no way to load a file: their database comes with the oracle
+        cluster.sql(f"CREATE DATABASE {tier} TEMPLATE template1")
+        cluster.sql("CREATE EXTENSION pg_tviews", tier)
+        extra = ["--use-existing"]
+    what = [f"--schedule={ROOT}/regress/{schedule}"] if len(names) == len(scheduled(schedule)) else names
+    status = tally([pgxs / "test" / program, f"--inputdir={ROOT}/regress", f"--outputdir={output}", f"--bindir={cluster.bindir}",
+                    f"--host={cluster.directory}", "--port=5432", "--user=postgres", f"--dbname={tier}", *extra, *what],
+                   tier, env=cluster.env, cwd=output, minutes=minutes)
+    diffs = output / "regression.diffs"
+    if status and diffs.exists():
+        print(diffs.read_text(errors="replace")[:40000])
+    if status:
+        print(f"# server log:\n{cluster.log_tail()}")
+
+
+def docs(server):
+    if wanted("docs"):
+        headline(f"docs, {server.where}")
+        cluster = server.cluster
+        env = dict(cluster.env, PATH=f"{cluster.bindir}:{os.environ['PATH']}")
+        tally([sys.executable, ROOT / "tools/docs_test.py", cluster.dsn()], "docs", env=env)
+
+
+def script(path, name, config, *arguments, **options):
+    """A program below regress that makes servers of its own, by a pg_config."""
+    return tally([sys.executable, ROOT / "regress" / path, *arguments], name, env=dict(os.environ, PG_CONFIG=str(config)), cwd="/", **options)
+
+
+def scripts(server):
+    names = wanted("scripts", sorted(p.stem for p in (ROOT / "regress/t").glob("*.py") if p.stem != "cluster"))
+    for name in names:
+        headline(f"script {name}, {server.where}")
+        script(f"t/{name}.py", name, server.config)

@@ -1,0 +1,39 @@
+"""What has passed and failed so far, and how it is said.
+
+Invariant: each line `ok` or `not ok` that is printed here is in the sum, and nothing is that was not printed, by us or by what we ran.
+Called by everything that runs tests.
+"""
+
+import contextlib
+
+
+class Total:
+    passed = failed = 0
+
+    def add(self, good, bad=0):
+        self.passed += good
+        self.failed += bad
+
+    def count(self):
+        return self.passed + self.failed
+
+
+total = Total()
+
+
+def headline(text):
+    print(f"\n== {text} ==", flush=True)
+
+
+def verdict(failed, name):
+    print(f"{'not ok' if failed else 'ok'} - {name}")
+    total.add(not failed, failed)
+
+
+@contextlib.contextmanager
+def guarded(name):
+    """What goes wrong inside fails as one, and what follows goes on; not so an interrupt."""
+    try:
+        yield
+    except (SystemExit, Exception) as error:
+        verdict(True, f"{name}: {error}")
