@@ -1,0 +1,45 @@
+"""Commands, packages of Debian, and what is said about both.
+
+Invariant: a command that fails ends the program, with what it printed; nothing is installed where we may not. Called by the modules of toolchain.py
+and by all that builds or runs something.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "target"
+
+
+def say(text):
+    print(f"# {text}", file=sys.stderr, flush=True)
+
+
+def fail(text):
+    sys.exit(f"error: {text}")
+
+
+def run(*command, **options):
+    """Runs a command whose output is only of interest when it fails."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    if done.returncode:
+        sys.stderr.write(done.stdout[-6000:])
+        fail(f"{' '.join(map(str, command))} failed")
+    return done.stdout
+
+
+def as_root():
+    return os.geteuid() == 0
+
+
+def apt_install(*packages):
+    """Installs Debian packages, or says which ones are missing when it may not."""
+    if not as_root() or not shutil.which("apt-get"):
+        fail(f"missing packages, install them as root: apt-get install {' '.join(packages)}")
+    say(f"installing {' '.join(packages)}")
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    run("apt-get", "-q", "update", env=env)
+    run("apt-get", "-q", "install", "-y", "--no-install-recommends", *packages, env=env)
