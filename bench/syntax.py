@@ -3,16 +3,19 @@
 Servers with pg_tviews.native_syntax on and off run the same queries; a second server with it off shows how far two equal ones differ.
 All are restarted in every round: where a process finds its code in memory changes latencies by more than what is looked for.
 Invariant: only the servers with the setting on accept CREATE TVIEW; otherwise the run ends with an error and no table.
-The table goes to the screen and to the last section of docs/reference/benchmarks.md, which the others have just written. Variables: see run.py.
+The table goes to the screen and to the last section of docs/reference/benchmarks.md, which the others have just written. Variables: see pgbench.py.
 """
 
 import contextlib
-import datetime
 import statistics
 import sys
 
-import run
-from run import SECONDS, SETTINGS, Cluster, SqlError, build, toolchain
+import pgbench  # first: finds the others
+import build
+import page
+from cluster import Cluster, SqlError
+from pgbench import SECONDS
+from scenario import SETTINGS
 
 HEADING = "## Queries without TVIEWs"
 SERVERS = {"on": "on", "off": "off", "off again": "off"}
@@ -26,7 +29,7 @@ def literal(text):
 
 
 QUERIES = {"SELECT 1": "SELECT 1;", "4 kB, column names": literal(COLUMNS), "4 kB, many v, and view": literal(WORST)}
-ROUNDS = 2 * run.ROUNDS
+ROUNDS = 2 * pgbench.ROUNDS
 
 
 def check(cluster, wanted):
@@ -45,20 +48,16 @@ def interpolated(latencies):
     return statistics.median_grouped(latencies, interval=1)
 
 
-def rounds(clusters):
+def measure(clusters):
     """Latencies by (query, server), one of each round."""
     latencies = {(query, name): [] for query in QUERIES for name in clusters}
-    names = list(clusters)
-    for number in range(ROUNDS):
-        toolchain.say(f"round {number + 1} of {ROUNDS}")
+    for number in pgbench.rounds(ROUNDS):
         for cluster in clusters.values():
             cluster.restart()
         for index, (query, text) in enumerate(QUERIES.items()):
-            for turn in range(len(names)):
-                name = names[(turn + number) % len(names)]
-                script = clusters[name].directory / f"query{index}.sql"
-                script.write_text(text + "\n")
-                latencies[query, name].append(run.measure(clusters[name], "postgres", script, "simple", interpolated))
+            for name in pgbench.turns(number, list(clusters)):
+                script = pgbench.script_file(clusters[name], f"query{index}", text)
+                latencies[query, name].append(pgbench.latency(clusters[name], "postgres", script, "simple", interpolated))
     return latencies
 
 
@@ -90,23 +89,23 @@ are restarted before it.
 * **4 kB**: `SELECT length('…')`, because the server does little with a literal, so that a search in it shows most. The search stops at each `v`:
   {COLUMNS.lower().count("v") / len(COLUMNS):.1%} of the letters in a select list of column names, {WORST.lower().count("v") / len(WORST):.1%} in the other text, which also has the word `view` and so is searched once more.
 
-Both settings have pg_tviews loaded: this is the cost of the syntax alone. {datetime.date.today().isoformat()}, {toolchain.ask(config, "version")[0]}, pg_tviews {build.version()} (release build),
-{run.processor()}.
+Both settings have pg_tviews loaded: this is the cost of the syntax alone. {page.measured(config)},
+{page.processor()}.
 """
 
 
 def main():
     pg = (sys.argv[1:] or ["18"])[0]
     config = build.install(pg, "release")
-    run.use_one_core()
+    pgbench.use_one_core()
     with contextlib.ExitStack() as stack:
         clusters = {name: stack.enter_context(Cluster(config, **SETTINGS, **{"pg_tviews.native_syntax": value})) for name, value in SERVERS.items()}
         for name, cluster in clusters.items():
             cluster.sql("CREATE EXTENSION pg_tviews")
             check(cluster, SERVERS[name])
-        result = table(rounds(clusters))
+        result = table(measure(clusters))
     print(f"\n{result}\n")
-    run.write_section(HEADING, section(config, result))
+    page.write_section(HEADING, section(config, result))
 
 
 if __name__ == "__main__":

@@ -3,49 +3,34 @@
 Half of the transactions rename a user, half of them change a post; a TVIEW joins the two. They wait for the disk at commit, which is where
 locks that are held until the end of a transaction would show: with `none` and `tviews` (run.py) the same number of clients should gain the same.
 Invariant: afterwards the TVIEWs equal their queries; otherwise the run ends with an error and no table.
-The table goes to the screen and to a section of docs/reference/benchmarks.md, which run.py has just written. Variables: see run.py.
+The table goes to the screen and to a section of docs/reference/benchmarks.md, which run.py has just written. Variables: see pgbench.py.
 """
 
-import datetime
-import re
 import statistics
-import subprocess
 import sys
 
-import run
-from run import SECONDS, Cluster, build, toolchain
+import pgbench  # first: finds the others
+import build
+import page
+import scenario
+from cluster import Cluster
+from pgbench import ROUNDS, SECONDS
 
 HEADING = "## Several writers"
-SETTINGS = {**run.SETTINGS, "synchronous_commit": "on"}
+SETTINGS = {**scenario.SETTINGS, "synchronous_commit": "on"}
 VARIANTS = ["none", "tviews"]
 CLIENTS = [1, 2, 4, 8, 16]
-WRITES = [run.WRITES["user: rename (10 posts)"], run.WRITES["post: update the title"]]
+WRITES = [scenario.WRITES["user: rename (10 posts)"], scenario.WRITES["post: update the title"]]
 
 
-def measure(cluster, variant, clients):
-    """Committed transactions per second."""
-    scripts = []
-    for number, text in enumerate(WRITES):
-        script = cluster.directory / f"writer{number}.sql"
-        script.write_text(text + "\n")
-        scripts += ["-f", script]
-    command = [cluster.bindir / "pgbench", "-n", "-M", "prepared", "-c", clients, "-j", "1", "-T", SECONDS, *scripts, variant]
-    done = subprocess.run(list(map(str, command)), env=cluster.env, cwd=cluster.directory, capture_output=True, text=True)
-    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.M)
-    if done.returncode or not found or "number of failed transactions: 0 " not in done.stdout:
-        sys.exit(f"pgbench failed in database {variant}:\n{done.stdout}{done.stderr}")
-    return float(found.group(1))
-
-
-def rounds(cluster):
-    """Transactions per second by (clients, variant), one of each round."""
+def measure(cluster):
+    """Transactions per second by (clients, variant), the median of all rounds."""
     rates = {(clients, variant): [] for clients in CLIENTS for variant in VARIANTS}
-    for number in range(run.ROUNDS):
-        toolchain.say(f"round {number + 1} of {run.ROUNDS}")
+    for number in pgbench.rounds():
         for clients in CLIENTS:
-            for turn in range(len(VARIANTS)):
-                variant = VARIANTS[(turn + number) % len(VARIANTS)]
-                rates[clients, variant].append(measure(cluster, variant, clients))
+            for variant in pgbench.turns(number, VARIANTS):
+                scripts = [pgbench.script_file(cluster, f"writer{index}", text) for index, text in enumerate(WRITES)]
+                rates[clients, variant].append(pgbench.throughput(cluster, variant, scripts, clients))
     return {key: statistics.median(values) for key, values in rates.items()}
 
 
@@ -61,27 +46,26 @@ def section(config, result):
     return f"""{HEADING}
 
 Transactions per second of clients that rename a random user, or change the title of a random post, half and half, and wait for the disk at commit
-(`synchronous_commit = on`): the two tables that `post_document` joins. Median of {run.ROUNDS} rounds of {SECONDS} s each; the variants take turns. Afterwards all
+(`synchronous_commit = on`): the two tables that `post_document` joins. Median of {ROUNDS} rounds of {SECONDS} s each; the variants take turns. Afterwards all
 TVIEWs were compared with their queries and were equal.
 
 {result}
 
-{datetime.date.today().isoformat()}, {toolchain.ask(config, "version")[0]}, pg_tviews {build.version()} (release build), {run.processor()}, with which clients and server make do.
+{page.measured(config)}, {page.processor()}, with which clients and server make do.
 """
 
 
 def main():
     pg = (sys.argv[1:] or ["18"])[0]
     config = build.install(pg, "release")
-    run.VARIANTS[:] = VARIANTS
     with Cluster(config, **SETTINGS) as cluster:
-        run.setup(cluster)
-        result = table(rounds(cluster))
-        for view in run.VIEWS:
-            if difference := cluster.difference(view, "tviews"):
-                sys.exit(f"error: TVIEW {view} differs from its query by {difference} rows")
+        scenario.setup(cluster, VARIANTS)
+        result = table(measure(cluster))
+        for view in scenario.VIEWS:
+            if problem := scenario.difference(cluster, view):
+                sys.exit(problem)
     print(f"\n{result}\n")
-    run.write_section(HEADING, section(config, result))
+    page.write_section(HEADING, section(config, result))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,37 @@
+"""What run.py and writers.py measure: databases with the same tables and views of different kinds, and the writes.
+
+Invariant: tables and data are the same in every database. Called by both.
+"""
+
+import pgbench  # first: finds the others
+import toolchain
+
+HERE = pgbench.ROOT / "bench"
+SETTINGS = {"synchronous_commit": "off", "shared_buffers": "512MB", "autovacuum": "off", "full_page_writes": "on", "fsync": "on", "wal_level": "replica", "jit": "off"}
+VARIANTS = ["none", "hand", "tviews"]
+VIEWS = ["post_document", "region_total"]
+WRITES = {
+    "post: update the title": "\\set id random(1, 100000)\nUPDATE posts SET title = 'title ' || random() WHERE id = :id;",
+    "user: rename (10 posts)": "\\set id random(1, 10000)\nUPDATE users SET name = 'user ' || random() WHERE id = :id;",
+    "post: insert": "\\set id random(1, 10000)\nINSERT INTO posts (user_id, title, content) VALUES (:id, 'a new title', repeat('words of a post ', 12));",
+    "order: change the amount": "\\set id random(1, 100000)\nUPDATE orders SET amount = amount + 0.01 WHERE id = :id;",
+    "order: insert": "\\set region random(0, 99)\nINSERT INTO orders (region, amount) VALUES (:region, 12.34);",
+}
+
+
+def setup(cluster, variants):
+    for variant in variants:
+        toolchain.say(f"loading database {variant}")
+        cluster.sql(f"CREATE DATABASE {variant}")
+        if variant == "tviews":
+            cluster.sql("CREATE EXTENSION pg_tviews", variant)
+        for script in ["schema", *{"hand": ["triggers"], "tviews": ["tviews"]}.get(variant, [])]:
+            cluster.sql((HERE / f"{script}.sql").read_text(), variant)
+        cluster.sql("VACUUM ANALYZE", variant)
+    cluster.sql("CHECKPOINT")
+
+
+def difference(cluster, view):
+    """What is wrong with a TVIEW, if anything."""
+    rows = cluster.difference(view, "tviews")
+    return f"error: TVIEW {view} differs from its query by {rows} rows" if rows else None
