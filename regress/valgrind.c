@@ -1,5 +1,5 @@
 /*
- * Three faults made on purpose, each in a function that is named after it: what tools/valgrind.py must notice, or nothing it says about other
+ * Three faults made on purpose, each in a function that is named after it: what tools/valgrind_logs.py must find, or nothing it says about other
  * code is worth anything. Compiled for the server at hand by tools/valgrind.py; no part of the extension.
  */
 #include "postgres.h"

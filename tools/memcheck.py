@@ -9,6 +9,7 @@ import suites
 import tiers
 import toolchain
 import valgrind
+import valgrind_logs
 from choice import profile, wanted
 from toolchain import TARGET
 from total import guarded, headline, total
@@ -31,7 +32,7 @@ def memcheck():
             tiers.prepare(cluster)
             cluster.provoke()
             suites.regress(tiers.Server(where, config, cluster), MINUTES)
-        found = valgrind.found(logs)
+        found = valgrind_logs.found(logs)
     if found:
         report(where, logs, *found)
 

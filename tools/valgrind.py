@@ -1,12 +1,11 @@
-"""A cluster all processes of which run under Valgrind's memcheck, and what it found.
+"""A cluster all processes of which run under Valgrind's memcheck.
 
-Invariant: nothing that was found is lost: each process writes a log of its own, in which each error stands between two markers, and an error
-is let pass only by a suppression, of PostgreSQL's source or of regress/valgrind.supp. The faults of regress/valgrind.c must be among them.
+Invariant: nothing that is found is lost: each process writes a log of its own, in which each error stands between two markers, and an error
+is let pass only by a suppression, of PostgreSQL's source or of regress/valgrind.supp.
 Called by memcheck.py, with a server that was built for it (18-valgrind).
 """
 
 import itertools
-import re
 import shutil
 import subprocess
 import threading
@@ -17,12 +16,8 @@ from toolchain import ROOT
 
 BEGIN, END = "VALGRINDERROR-BEGIN", "VALGRINDERROR-END"
 CONTROL = ("control_freed", "control_unset", "control_beyond")
-TOP = 8  # frames by which errors are told apart
 OPTIONS = ["--quiet", "--leak-check=no", "--gen-suppressions=all", "--num-callers=30", "--time-stamp=yes", "--trace-children=yes",
            f"--error-markers={BEGIN},{END}"]
-PREFIX = re.compile(r"^(?:==|\*\*)[0-9:. ]+(?:==|\*\*) ?")
-FRAME = re.compile(r"^ +(?:at|by) 0x[0-9A-F]+: (.*)$")
-NUMBER = re.compile(r"0x[0-9A-Fa-f]+|\b\d[\d,]*\b")
 
 
 def version():
@@ -77,41 +72,3 @@ class UnderValgrind(Cluster):
         toolchain.run("gcc", "-g", "-O0", "-shared", "-fPIC", f"-I{include}", ROOT / "regress/valgrind.c", "-o", library)
         for name in CONTROL:
             self.sql(f"CREATE FUNCTION pg_temp.{name}() RETURNS int LANGUAGE c AS '{library}', '{name}'; SELECT pg_temp.{name}()")
-
-
-class Error:
-    """One way to go wrong: what Valgrind says of it, how often, and during which statements."""
-
-    def __init__(self, text):
-        self.text, self.times, self.statements = text, 0, []
-
-
-def found(directory):
-    """The distinct errors of all logs, without those that were made on purpose, and of these the ones that were not noticed."""
-    errors = {}
-    for log in sorted(directory.iterdir()):
-        current, before = None, []
-        for line in log.read_text(errors="replace").splitlines():
-            bare = PREFIX.sub("", line)
-            if BEGIN in bare:
-                current = []
-            elif END in bare and current is not None:
-                error = errors.setdefault(key(current), Error("\n".join(current)))
-                error.times += 1
-                before.append(error)
-                current = None
-            elif current is not None:
-                current.append(bare)
-            elif bare.startswith("Valgrind detected "):  # PostgreSQL names the statement afterwards (postgres.c)
-                for error in before:
-                    error.statements.append(bare.partition('"')[2].rstrip('"'))
-                before = []
-    caught = {name for top in errors for name in CONTROL if top[1:] and top[1].startswith(name)}
-    others = [error for top, error in errors.items() if not top[1:] or not top[1].startswith(CONTROL)]
-    return others, sorted(set(CONTROL) - caught)
-
-
-def key(lines):
-    """The kind of an error and its top frames, without addresses and sizes."""
-    frames = [match.group(1) for line in lines if (match := FRAME.match(line))]
-    return (NUMBER.sub("N", lines[0] if lines else ""), *(NUMBER.sub("N", frame) for frame in frames[:TOP]))
