@@ -47,7 +47,7 @@ pub struct Row {
     pub recompute: f64,
 }
 
-pub const SETTINGS: &str = "SET search_path = tpch, public; SET jit = off; SET max_parallel_workers_per_gather = 0; \
+const SETTINGS: &str = "SET search_path = tpch, public; SET jit = off; SET max_parallel_workers_per_gather = 0; \
      SET client_min_messages = error";
 
 pub fn run(options: &Options) -> Result<bool> {

@@ -30,7 +30,7 @@ the query allows; `make check` tests that its sort keys are those of the query's
 without LIMIT. `tviews.verify` runs the query as it is, and may show such rows as different. Add a unique column to the ORDER BY to have one answer.
 ";
 
-const SHOWN: [&str; 7] = [
+const SETTINGS_SHOWN: [&str; 7] = [
     "autovacuum",
     "effective_cache_size",
     "fsync",
@@ -89,7 +89,7 @@ fn conditions(client: &mut Client, rounds: usize) -> Result<String> {
     )?;
     let (date, server, version): (String, String, String) = (row.get(0), row.get(1), row.get(2));
     let mut settings = Vec::new();
-    for name in SHOWN {
+    for name in SETTINGS_SHOWN {
         let value: String = client.query_one("SELECT current_setting($1)", &[&name])?.get(0);
         settings.push(format!("`{name} = {value}`"));
     }

@@ -3,7 +3,7 @@
 
 use crate::dice::Dice;
 
-const LONG: &str = "a_name_that_takes_all_of_the_sixty_three_bytes_an_identifier_ha";
+const LONGEST: &str = "a_name_that_takes_all_of_the_sixty_three_bytes_an_identifier_ha";
 
 pub const COLUMNS: &[&str] = &[
     "a",
@@ -44,7 +44,7 @@ pub const COLUMNS: &[&str] = &[
     "delta",
     "__k",
     "tview",
-    LONG,
+    LONGEST,
 ];
 
 pub const TABLES: &[&str] = &[

@@ -22,7 +22,8 @@ fn shown(column: &Col, name: &str) -> String {
     }
 }
 
-fn names(view: &View) -> (String, String) {
+/// Names for the columns of a view, and the columns as text under these.
+fn shown_columns(view: &View) -> (String, String) {
     let names: Vec<String> = (1..=view.query.columns.len()).map(|i| format!("c{i}")).collect();
     let list: Vec<String> =
         view.query.columns.iter().zip(&names).map(|(c, n)| format!("{} AS {n}", shown(c, n))).collect();
@@ -41,7 +42,7 @@ pub fn comparison_beside(with: &str, view: &View, query: &str) -> String {
 
 /// A stored copy of a TVIEW against another one.
 pub fn against(with: &str, view: &View, stored: &str, wanted: &str) -> String {
-    let (names, list) = names(view);
+    let (names, list) = shown_columns(view);
     format!(
         "WITH {with}stored AS MATERIALIZED (SELECT {list} FROM {stored}({names})), wanted AS MATERIALIZED (SELECT {list} FROM {wanted}({names}))\n\
          SELECT 'missing' AS problem, m::text FROM (TABLE wanted EXCEPT ALL TABLE stored) AS m\nUNION ALL SELECT 'extra', e::text FROM (TABLE stored EXCEPT ALL TABLE wanted) AS e"
@@ -64,7 +65,7 @@ pub struct Placed {
 }
 
 pub fn places(client: &mut Client, view: &View) -> Result<Vec<Placed>, postgres::Error> {
-    let (names, list) = names(view);
+    let (names, list) = shown_columns(view);
     let sql = format!(
         "SELECT s.ctid::text || ' ' || s.xmin::text, (SELECT x::text FROM (SELECT {list}) AS x) FROM {} AS s({names}) ORDER BY 1",
         view.name
@@ -90,7 +91,7 @@ pub fn fingerprint(client: &mut Client, tables: &[String]) -> Result<Vec<String>
 
 /// A summary of what a view shows.
 pub fn view_fingerprint(client: &mut Client, view: &View) -> Result<Vec<String>, postgres::Error> {
-    let (names, list) = names(view);
+    let (names, list) = shown_columns(view);
     digest(client, &format!("(SELECT {list} FROM {} AS s({names}))", view.name))
 }
 

@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<bool> {
             continue;
         };
         if let Some(what) = known(failure, &outcome.script).filter(|_| args.case.is_none()) {
-            totals.known(what, seed);
+            totals.add_known(what, seed);
             continue;
         }
         totals.failed += 1;

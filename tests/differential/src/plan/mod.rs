@@ -43,7 +43,7 @@ pub struct Planner<'a> {
     /// the last one given out
     group: u32,
     /// how many names have been made up
-    names: u32,
+    made_up: u32,
 }
 
 fn step(act: Act, hazards: &[Hazard], group: u32) -> Step {
@@ -70,8 +70,8 @@ impl Planner<'_> {
 
     /// A name that nothing has.
     fn fresh(&mut self, prefix: &str) -> String {
-        self.names += 1;
-        format!("{prefix}{}", self.names)
+        self.made_up += 1;
+        format!("{prefix}{}", self.made_up)
     }
 
     /// One that some TVIEW reads, mostly.

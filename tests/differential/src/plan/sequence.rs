@@ -17,7 +17,7 @@ pub fn transactions(
     let definitions = conditions.is_some();
     let policy = conditions.is_some_and(|c| c.row_security);
     let functions = definitions && views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
-    let mut w = Planner { dice, schema: schema.clone(), views, group: 0, names: 0 };
+    let mut w = Planner { dice, schema: schema.clone(), views, group: 0, made_up: 0 };
     let mut all = vec![];
     let count = w.dice.between(5, if schema.large { 8 } else { 24 });
     let late = views.iter().position(|v| v.late);

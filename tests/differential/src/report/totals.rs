@@ -44,7 +44,7 @@ impl Totals {
         self.refusals.merge(&o.refusals);
     }
 
-    pub fn known(&mut self, what: &str, seed: u64) {
+    pub fn add_known(&mut self, what: &str, seed: u64) {
         let (n, cases) = self.known.entry(what.to_string()).or_default();
         *n += 1;
         if cases.len() < 3 {

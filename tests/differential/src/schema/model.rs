@@ -40,6 +40,7 @@ pub struct Table {
     pub key: Vec<usize>,
     pub unique: Vec<usize>,
     pub kind: Kind,
+    /// of the column that no query uses
     pub note: String,
     /// its key holds at commit only
     pub deferrable: bool,

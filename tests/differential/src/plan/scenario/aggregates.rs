@@ -11,8 +11,8 @@ impl Planner<'_> {
     /// What sums of changes get wrong: values that cannot be subtracted, scales, averages that stay the same, groups of NULLs.
     pub(super) fn aggregated(&mut self, base: Base) -> Scenario {
         let column = self.schema.tables[base.0].columns[base.1].clone();
-        let (t, c) = self.names(base);
-        if !self.writable(base) || column.fk.is_some() {
+        let (t, c) = self.table_and_column(base);
+        if !self.is_writable(base) || column.fk.is_some() {
             return self.unaimed();
         }
         let there_and_away = |w: &mut Self, values: &[&str], hazard| {
@@ -49,10 +49,10 @@ impl Planner<'_> {
     /// A sum that HAVING looks at goes up, down, or becomes unknown.
     pub(super) fn having(&mut self, base: Base) -> Scenario {
         let column = self.schema.tables[base.0].columns[base.1].clone();
-        if !self.writable(base) || column.fk.is_some() || self.schema.tables[base.0].key.contains(&base.1) {
+        if !self.is_writable(base) || column.fk.is_some() || self.schema.tables[base.0].key.contains(&base.1) {
             return self.unaimed();
         }
-        let (t, c) = self.names(base);
+        let (t, c) = self.table_and_column(base);
         let (set, hazard) = match self.dice.below(6) {
             0 | 5 if column.nullable => ("NULL".to_string(), Hazard::HavingUnknown),
             0..=2 => (format!("{c} + 4"), Hazard::HavingUp),
@@ -69,10 +69,10 @@ impl Planner<'_> {
 
     pub(super) fn extremum(&mut self, extrema: &[Base]) -> Scenario {
         let base = *self.dice.pick(extrema);
-        if !self.writable(base) || !self.schema.tables[base.0].columns[base.1].ty.has_extrema() {
+        if !self.is_writable(base) || !self.schema.tables[base.0].columns[base.1].ty.has_extrema() {
             return self.unaimed();
         }
-        let (t, c) = self.names(base);
+        let (t, c) = self.table_and_column(base);
         let word = *self.dice.pick(&["min", "max"]);
         let extremum = format!("(SELECT {word}({c}) FROM {t})");
         let which = self.schema.tables[base.0].writable();

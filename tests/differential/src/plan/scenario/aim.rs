@@ -46,7 +46,7 @@ pub(super) fn aims(facts: &Facts, planner: &Planner) -> Vec<Aim> {
     add(Aim::Partition, facts.partitions.len());
     add(Aim::Limited, 2 * facts.limited.len());
     add(Aim::Ungrouped, facts.ungrouped.len());
-    add(Aim::Unusual, 4 * facts.unusual.iter().filter(|b| planner.writable(**b)).count());
+    add(Aim::Unusual, 4 * facts.unusual.iter().filter(|b| planner.is_writable(**b)).count());
     add(Aim::Keyless, keyless(facts, planner).len());
     all
 }

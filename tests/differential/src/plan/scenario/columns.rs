@@ -18,7 +18,7 @@ struct Chosen {
 impl Planner<'_> {
     fn chosen(&mut self, from: &[Base]) -> Option<Chosen> {
         let base = *self.dice.pick(from);
-        if !self.writable(base) {
+        if !self.is_writable(base) {
             return None;
         }
         let (old, new) = self.two(base);
@@ -41,7 +41,7 @@ impl Planner<'_> {
         let Some(Chosen { base, old, new, before }) = self.chosen(from) else {
             return self.unaimed();
         };
-        let (t, c) = self.names(base);
+        let (t, c) = self.table_and_column(base);
         if !self.schema.tables[base.0].columns[base.1].nullable {
             let sql = self.set(base, &new, &old);
             return (before, self.one(sql, &[]));
@@ -58,7 +58,7 @@ impl Planner<'_> {
     pub(super) fn unusual(&mut self, from: &[Base]) -> Scenario {
         let base = *self.dice.pick(from);
         let predicate = if self.dice.chance(75) { "true".to_string() } else { self.predicate(base.0) };
-        let (t, c) = self.names(base);
+        let (t, c) = self.table_and_column(base);
         (vec![], self.one(format!("UPDATE {t} SET {c} = 9 WHERE {predicate}"), &[]))
     }
 }

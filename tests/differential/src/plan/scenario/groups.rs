@@ -9,7 +9,7 @@ use crate::types::Ty;
 
 impl Planner<'_> {
     pub(super) fn group(&mut self, base: Base) -> Scenario {
-        if !self.writable(base) {
+        if !self.is_writable(base) {
             return self.unaimed();
         }
         if self.dice.chance(60)
@@ -50,7 +50,7 @@ impl Planner<'_> {
         let (a, b) = if self.dice.chance(50) { pair } else { (pair.1, pair.0) };
         let (first, second) = (self.put(base, &column.ty.quote(a)), self.put(base, &column.ty.quote(b)));
         let before = self.several(vec![first, second], &[]);
-        let (t, c) = self.names(base);
+        let (t, c) = self.table_and_column(base);
         let gone = format!("DELETE FROM {t} WHERE {c}::text COLLATE \"C\" = '{a}'");
         Some((before, self.one(gone, &[Hazard::RepresentativeLeaves])))
     }

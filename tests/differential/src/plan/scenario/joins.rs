@@ -15,7 +15,7 @@ impl Planner<'_> {
 
     pub(super) fn join(&mut self, joins: &[(Base, Base, Join)]) -> Scenario {
         let (l, r, class) = *self.dice.pick(joins);
-        if !self.writable(l) || !self.writable(r) {
+        if !self.is_writable(l) || !self.is_writable(r) {
             return self.unaimed();
         }
         let (v, other) = self.two(l);
@@ -41,7 +41,7 @@ impl Planner<'_> {
             }
             3 => {
                 let (base, before) = if self.dice.chance(50) { (l, left.clone()) } else { (r, right.clone()) };
-                let (t, c) = self.names(base);
+                let (t, c) = self.table_and_column(base);
                 if !self.schema.tables[base.0].columns[base.1].nullable {
                     return self.unaimed();
                 }
@@ -94,7 +94,7 @@ impl Planner<'_> {
 
     pub(super) fn sublink(&mut self, sublinks: &[(Base, Base)]) -> Scenario {
         let (l, r) = *self.dice.pick(sublinks);
-        if !self.writable(l) || !self.writable(r) {
+        if !self.is_writable(l) || !self.is_writable(r) {
             return self.unaimed();
         }
         let (v, _) = self.two(l);

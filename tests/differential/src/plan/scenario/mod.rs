@@ -21,7 +21,7 @@ use aim::{Aim, aims, keyless};
 pub(super) type Scenario = (Vec<Step>, Vec<Step>);
 
 impl Planner<'_> {
-    fn writable(&self, (table, column): Base) -> bool {
+    fn is_writable(&self, (table, column): Base) -> bool {
         self.schema
             .tables
             .get(table)
@@ -39,18 +39,18 @@ impl Planner<'_> {
         matches!(self.schema.tables[table].columns[column].ty, Ty::Num | Ty::Float | Ty::Real)
     }
 
-    fn names(&self, (table, column): Base) -> (String, String) {
+    fn table_and_column(&self, (table, column): Base) -> (String, String) {
         let t = &self.schema.tables[table];
         (t.name.clone(), t.columns[column].name.clone())
     }
 
     fn set(&self, base: Base, to: &str, from: &str) -> String {
-        let (t, c) = self.names(base);
+        let (t, c) = self.table_and_column(base);
         format!("UPDATE {t} SET {c} = {to} WHERE {c} = {from}")
     }
 
     fn delete(&self, base: Base, value: &str) -> String {
-        let (t, c) = self.names(base);
+        let (t, c) = self.table_and_column(base);
         format!("DELETE FROM {t} WHERE {c} = {value}")
     }
 

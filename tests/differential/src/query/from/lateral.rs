@@ -12,7 +12,7 @@ impl Gen<'_> {
         let rel = match self.dice.below(14) {
             11..=13 => Some(self.lateral_join(&from.rels)),
             10 => self.function_row(&from.rels),
-            0..=3 => self.function(&from.rels),
+            0..=3 => self.set_returning(&from.rels),
             4..=6 if self.features.version >= 17 => self.json_table(&from.rels),
             _ => None,
         };
@@ -26,7 +26,7 @@ impl Gen<'_> {
         true
     }
 
-    fn function(&mut self, rels: &[Rel]) -> Option<Rel> {
+    fn set_returning(&mut self, rels: &[Rel]) -> Option<Rel> {
         let alias = self.alias();
         let ints = self.column_of(rels, Ty::Ints);
         let texts = self.column_of(rels, Ty::Texts);
