@@ -1,5 +1,6 @@
 //! What the extension does not hold and says so, so that a run looks for what is new.
-//! Invariant: every entry names the place in the documentation that has the limit; it is removed together with it. Called by `main`.
+//! Invariant: every entry names the place in the documentation that has the limit; it is removed together with it.
+//! Called by `sequential` and `concurrent`.
 
 use crate::run::Failure;
 

@@ -1,7 +1,7 @@
 //! The oracle: a TVIEW against its defining query, as multisets, both ways.
 //! Invariant: reading through a second session repairs nothing (it has no pending changes); columns are compared by text, so that 1.0 is not 1.000
 //! and json can be compared, except those marked fuzzy, where the query itself may return either of two equal values.
-//! Called by `run`.
+//! Called by `run` and `concurrent`.
 
 use crate::case::View;
 use crate::query::Col;

@@ -1,5 +1,5 @@
 //! Makes a failing case smaller while it fails in the same way: transactions, statements, rows, views, definitions.
-//! Invariant: what it returns was run and failed. Called by `main`.
+//! Invariant: what it returns was run and failed. Called by `sequential`.
 
 use crate::case::{Act, Case, Conditions, End, Mode};
 use crate::run::{Failure, Outcome, run};
