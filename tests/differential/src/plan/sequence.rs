@@ -17,43 +17,43 @@ pub fn transactions(
     let definitions = conditions.is_some();
     let policy = conditions.is_some_and(|c| c.row_security);
     let functions = definitions && views.iter().any(|v| v.facts.hazards.contains(&Hazard::OwnFunction));
-    let mut w = Planner { dice, schema: schema.clone(), views, group: 0, made_up: 0 };
+    let mut planner = Planner { dice, schema: schema.clone(), views, group: 0, made_up: 0 };
     let mut all = vec![];
-    let count = w.dice.between(5, if schema.large { 8 } else { 24 });
+    let count = planner.dice.between(5, if schema.large { 8 } else { 24 });
     let late = views.iter().position(|v| v.late);
     let late_at = count / 3;
     let mut created = false;
     while all.len() < count {
         if let Some(view) = late.filter(|_| !created && all.len() >= late_at) {
-            all.push(w.created_inside(view));
+            all.push(planner.created_inside(view));
             created = true;
         }
-        match w.dice.below(100) {
-            0..=6 if !w.schema.has_trigger => all.push(w.no_change()),
-            7..=11 if definitions => all.extend(w.definition()),
-            12 | 13 if definitions => all.extend(w.routines()),
-            14 if definitions => all.extend(w.emptied()),
-            15 | 16 if definitions => all.extend(w.housekeeping()),
-            42..=44 if functions => all.extend(w.renamed_function()),
-            46..=55 if policy => all.extend(w.policy()),
-            17..=41 if schema.large && definitions => all.extend(w.thousands()),
-            _ => all.extend(w.ordinary()),
+        match planner.dice.below(100) {
+            0..=6 if !planner.schema.has_trigger => all.push(planner.no_change()),
+            7..=11 if definitions => all.extend(planner.definition()),
+            12 | 13 if definitions => all.extend(planner.routines()),
+            14 if definitions => all.extend(planner.emptied()),
+            15 | 16 if definitions => all.extend(planner.housekeeping()),
+            42..=44 if functions => all.extend(planner.renamed_function()),
+            46..=55 if policy => all.extend(planner.policy()),
+            17..=41 if schema.large && definitions => all.extend(planner.thousands()),
+            _ => all.extend(planner.ordinary()),
         }
     }
-    if functions && w.dice.chance(60) {
-        let mut steps = w.statement();
-        steps.push(w.other_body());
+    if functions && planner.dice.chance(60) {
+        let mut steps = planner.statement();
+        steps.push(planner.other_body());
         all.push(Transaction::new(steps));
     }
     // an error of a query ends the case, so it comes last
     if definitions {
-        all.extend(w.two_rows());
+        all.extend(planner.two_rows());
     }
-    if let Some(view) = late.filter(|_| w.dice.chance(70)) {
-        all.push(w.dropped_inside(view));
+    if let Some(view) = late.filter(|_| planner.dice.chance(70)) {
+        all.push(planner.dropped_inside(view));
     }
     if definitions {
-        all = w.rehearsed(all);
+        all = planner.rehearsed(all);
     }
     all
 }

@@ -184,8 +184,8 @@ impl Planner<'_> {
         for (i, v) in self.views.iter().enumerate().filter(|(_, v)| v.is_tview && !v.late) {
             joins.extend(v.facts.joins.iter().filter(|(l, r, _)| l.0 != r.0).map(|(l, r, _)| (i, *l, *r)));
         }
-        let integer = |w: &Self, (t, c): Base| {
-            let column = &w.schema.tables[t].columns[c];
+        let integer = |planner: &Self, (t, c): Base| {
+            let column = &planner.schema.tables[t].columns[c];
             column.ty == Ty::Int && !column.generated && column.fk.is_none()
         };
         joins.retain(|(_, l, r)| integer(self, *l) && integer(self, *r));

@@ -15,12 +15,12 @@ impl Planner<'_> {
         if !self.is_writable(base) || column.fk.is_some() {
             return self.unaimed();
         }
-        let there_and_away = |w: &mut Self, values: &[&str], hazard| {
-            let raw = *w.dice.pick(values);
+        let there_and_away = |planner: &mut Self, values: &[&str], hazard| {
+            let raw = *planner.dice.pick(values);
             let value = column.ty.quote(raw);
-            let row = w.put(base, &value);
-            let before = w.several(vec![row], &[]);
-            (before, w.one(format!("DELETE FROM {t} WHERE {c}::text = '{raw}'"), &[hazard]))
+            let row = planner.put(base, &value);
+            let before = planner.several(vec![row], &[]);
+            (before, planner.one(format!("DELETE FROM {t} WHERE {c}::text = '{raw}'"), &[hazard]))
         };
         match (column.ty, self.dice.below(5)) {
             (Ty::Float | Ty::Real, 0 | 1) => {

@@ -26,7 +26,7 @@ impl Planner<'_> {
             Join::Full => kinds.extend([4, 5, 6, 8, 8, 8, 9, 9]),
             Join::Inner => {}
         }
-        let both = |w: &mut Self| w.several(vec![left.clone(), right.clone()], &[]);
+        let both = |planner: &mut Self| planner.several(vec![left.clone(), right.clone()], &[]);
         match *self.dice.pick(&kinds) {
             0 => {
                 let before = both(self);

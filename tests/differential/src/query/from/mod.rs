@@ -65,19 +65,11 @@ fn rel_of(alias: &str, sql: String, columns: &[(&str, Ty, bool)]) -> Rel {
 }
 
 impl Gen<'_> {
+    /// What has a name, or is in parentheses, with these columns.
     pub fn named(&mut self, name: &str, columns: &[Col]) -> Rel {
         let alias = self.alias();
-        let exprs: Vec<Expr> = columns
-            .iter()
-            .map(|c| Expr { sql: format!("{alias}.{}", c.name), ty: c.ty, fuzzy: c.fuzzy, base: None })
-            .collect();
-        Rel {
-            sql: format!("{name} AS {alias}"),
-            order: exprs.iter().map(Expr::order).collect(),
-            columns: exprs,
-            names: columns.iter().map(|c| c.name.clone()).collect(),
-            key: vec![],
-        }
+        let columns: Vec<_> = columns.iter().map(|c| (c.name.as_str(), c.ty, c.fuzzy)).collect();
+        rel_of(&alias, format!("{name} AS {alias}"), &columns)
     }
 
     /// A view, TVIEW or CTE that was made before.
