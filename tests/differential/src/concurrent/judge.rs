@@ -3,7 +3,7 @@
 //! Called by `writer` and `reader`.
 
 use crate::case::{Case, View};
-use crate::server::{in_flush, state};
+use crate::server::{in_flush, state, takes_long};
 use postgres::Client;
 
 /// Of serialization and of deadlocks: somebody else was first.
@@ -16,7 +16,15 @@ pub fn may_happen(client: &mut Client, case: &Case, live: &[bool], e: &postgres:
     let code = state(e);
     // A comparison runs the query, which fails, too, where no result depends on it, see `reader::compare`.
     let own = query_can_fail(case, live, &code) || !in_flush(e) && (code.starts_with("23") || code.starts_with("22"));
-    own || is_conflict(e) || (code == "55P03" && others_work(client))
+    own || is_conflict(e)
+        || (code == "55P03" && others_work(client))
+        || (matches!(code.as_str(), "55P03" | "57014") && outgrown(client, case, live))
+}
+
+/// Whether the query of some TVIEW has become so large that a flush takes as long as statements may.
+fn outgrown(client: &mut Client, case: &Case, live: &[bool]) -> bool {
+    let queries = case.views.iter().zip(live).filter(|(_, live)| **live).map(|(v, _)| v.query.sql.as_str());
+    takes_long(client, queries)
 }
 
 /// Whether the one who is waited for is at work, with a query that has become large; if all wait, nobody has noticed a deadlock.

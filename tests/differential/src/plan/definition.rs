@@ -14,13 +14,13 @@ impl Planner<'_> {
         let table = tree.unwrap_or_else(|| self.table());
         let t = self.schema.tables[table].clone();
         let mut steps = if self.dice.chance(50) { self.statement() } else { vec![] };
-        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(11), &t.kind) {
-            (0..=2, Kind::Parted { leaves, bounds, .. }) => {
+        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(12), &t.kind) {
+            (0..=2 | 11, Kind::Parted { leaves, bounds, .. }) => {
                 let i = self.dice.below(leaves.len());
                 let (leaf, bound) = (&leaves[i], &bounds[i]);
                 let detach = format!("ALTER TABLE {} DETACH PARTITION {leaf}", t.name);
                 let attach = format!("ALTER TABLE {} ATTACH PARTITION {leaf} {bound}", t.name);
-                if self.dice.chance(50) {
+                if self.dice.chance(60) {
                     let row = format!("UPDATE {leaf} SET {n} = {n} + 1", n = t.note);
                     (vec![detach, row, attach], Hazard::AttachDetach)
                 } else {
@@ -44,7 +44,7 @@ impl Planner<'_> {
                 self.schema.tables[table].name = to.clone();
                 (vec![format!("ALTER TABLE {} RENAME TO {to}", t.name)], Hazard::RenameTable)
             }
-            (5, Kind::Plain) => {
+            (5 | 11, Kind::Plain) => {
                 let name = self.fresh("short_lived_");
                 let add = format!("ALTER TABLE {} ADD COLUMN {name} int DEFAULT 5", t.name);
                 let drop = format!("ALTER TABLE {} DROP COLUMN {name}", t.name);

@@ -33,8 +33,7 @@ impl Expr {
     pub fn order(&self) -> String {
         match self.ty {
             Ty::Approx => first_digits(&self.sql),
-            // numbers inside of jsonb are equal whatever their scale
-            ty if ty.has_equality() && (!ty.is_ambiguous() && ty != Ty::Jsonb || self.fuzzy) => self.sql.clone(),
+            ty if ty.has_equality() && (!ty.is_ambiguous() || self.fuzzy) => self.sql.clone(),
             _ => self.text(),
         }
     }

@@ -5,13 +5,13 @@
 use super::{Failure, Outcome, Run};
 use crate::case::{Case, Mode};
 use crate::hazards::Hazard;
-use crate::server::{Session, describe, in_flush, state};
+use crate::server::{Session, describe, in_flush, state, takes_long};
 use anyhow::Result;
 
 /// Before the SQLSTATE, in the kind of a failure that may be the statement's own.
 const SUSPICIOUS: &str = "suspicious ";
 
-/// What is left of a failure: nothing, if the same statement fails without any TVIEW.
+/// What is left of a failure: nothing, if the same statement fails without any TVIEW, or a query takes long by itself.
 pub(super) fn settle(
     session: &mut Session,
     case: &Case,
@@ -22,6 +22,14 @@ pub(super) fn settle(
     let Some(code) = f.kind.strip_prefix(SUSPICIOUS).map(str::to_string) else {
         return Ok(Some(f));
     };
+    if code == "57014" {
+        let queries = case.views.iter().map(|v| v.query.sql.as_str());
+        if takes_long(&mut session.client, queries) {
+            out.errors.add(format!("{code} (case ended: a query has outgrown it)"));
+            return Ok(None);
+        }
+        return Ok(Some(Failure { kind: format!("error {code}"), ..f }));
+    }
     if code == "21000" {
         out.counts.add(Hazard::ScalarTwoRows);
     }
@@ -48,7 +56,8 @@ impl Run<'_> {
             "TV001" => return self.fail("difference within a statement", text),
             // nobody else writes
             "40001" | "40P01" => return self.fail(format!("error {code} without another writer"), text),
-            "57014" | "55P03" => return self.fail(format!("error {code}"), text),
+            "57014" => return self.fail(format!("{SUSPICIOUS}{code}"), text),
+            "55P03" => return self.fail(format!("error {code}"), text),
             _ if code.starts_with("XX") => return self.fail(format!("error {code}"), text),
             _ => {}
         }

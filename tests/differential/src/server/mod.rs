@@ -4,11 +4,13 @@
 
 mod client;
 mod error;
+mod patience;
 mod probe;
 mod session;
 pub mod settings;
 
 pub use client::{connect, copy_in, has_lost_its_place, rows};
 pub use error::{describe, in_flush, state};
+pub use patience::takes_long;
 pub use probe::version;
 pub use session::{SCHEMA, Session};

@@ -83,9 +83,10 @@ impl Ty {
         !matches!(self, Json | Point | Approx)
     }
 
-    /// Equal values may print differently, so which of several equal ones a query returns is not determined.
+    /// Equal values may print differently, so which of several equal ones a query returns is not determined. Numbers inside of jsonb are equal
+    /// whatever their scale.
     pub fn is_ambiguous(self) -> bool {
-        matches!(self, Num | Float | Real | Interval | NoCase | Citext)
+        matches!(self, Num | Float | Real | Interval | Jsonb | NoCase | Citext)
     }
 
     pub fn has_extrema(self) -> bool {
