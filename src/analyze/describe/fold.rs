@@ -9,7 +9,7 @@ use crate::analyze::query::tree::{Type, outputs, type_of};
 use crate::pg::aggregate::{Facts, Moving, Stored, facts, state_aggregate};
 use crate::pg::memory::Arena;
 use crate::pg::name;
-use crate::pg::tree::{Aggref, Node, Query, Tree, Var, list, make, server, walk};
+use crate::pg::tree::{Aggref, Node, Query, Tree, Var, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use tviews_core::model::Shape;
 use tviews_core::reason::Reason;
@@ -338,7 +338,7 @@ impl Recogniser {
             let argtype = list::oids(agg.aggargtypes())[0];
             let state = state_aggregate(facts.mtransfn, argtype).ok_or(Reason::StateNotKept)?;
             node.set_aggfnoid(state);
-            node.set_aggtype(server::get_func_rettype(state));
+            node.set_aggtype(lsyscache::get_func_rettype(state));
             node.set_aggcollid(pg_sys::InvalidOid);
         }
         if internal {
@@ -368,7 +368,7 @@ impl Recogniser {
             minitval: facts.minitval,
             collation: agg.inputcollid(),
         };
-        let counted = server::func_strict(moving.mtransfn) && moving.minitval.is_none();
+        let counted = lsyscache::func_strict(moving.mtransfn) && moving.minitval.is_none();
         let counter = counted.then(|| self.count(agg, input));
         let state = self.state(node, StateKind::Moving { moving: moving.clone(), counter }, input);
         Ok(Aggregate::Moving { state, moving })
@@ -395,7 +395,7 @@ impl Recogniser {
         sortop: pg_sys::Oid,
     ) -> std::result::Result<Aggregate, Reason> {
         let of = type_of(argument);
-        let own = server::operators(of.0);
+        let own = lsyscache::operators(of.0);
         if !own.compares || of.0 != agg.aggtype() {
             return Err(Reason::NoInverse);
         }

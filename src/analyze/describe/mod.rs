@@ -13,7 +13,7 @@ pub mod view_owners;
 use crate::analyze::query::tree::{is_plain, outputs};
 use crate::pg::name;
 use crate::pg::relation::Relation;
-use crate::pg::tree::{List, Node, Query, RangeTblEntry, Tree, Var, list, server};
+use crate::pg::tree::{List, Node, Query, RangeTblEntry, Tree, Var, list, lsyscache, server};
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
 use tviews_core::model::{Atom, Col, Description, Equality, Join, OuterKind, Shape};
@@ -289,8 +289,8 @@ fn equalities(quals: Node, block: &Block) -> Vec<Equality> {
         }
         let left = list::nth::<pg_sys::Node>(op.args(), 0);
         let right = list::nth::<pg_sys::Node>(op.args(), 1);
-        let exact = server::op_mergejoinable(op.opno(), server::exprType(left))
-            && (op.inputcollid() == pg_sys::InvalidOid || server::get_collation_isdeterministic(op.inputcollid()));
+        let exact = lsyscache::op_mergejoinable(op.opno(), server::exprType(left))
+            && (op.inputcollid() == pg_sys::InvalidOid || lsyscache::get_collation_isdeterministic(op.inputcollid()));
         if !exact {
             continue;
         }

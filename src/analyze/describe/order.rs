@@ -6,7 +6,7 @@
 use crate::analyze::describe::partition_columns;
 use crate::analyze::query::relations;
 use crate::analyze::query::tree::outputs;
-use crate::pg::tree::{Node, Query, Tree, list, server};
+use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server};
 use pgrx::pg_sys;
 
 /// A column of a stage to sort by.
@@ -72,7 +72,7 @@ fn ordered(clause: Tree<pg_sys::SortGroupClause>, expr: Node, index: usize) -> O
     if var.varlevelsup() > 0 || var.varno() as usize != index || var.varattno() <= 0 {
         return None;
     }
-    let own = server::operators(var.vartype());
+    let own = lsyscache::operators(var.vartype());
     let descending = match clause.sortop() {
         op if op == own.less => false,
         op if op == own.greater => true,

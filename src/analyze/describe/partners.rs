@@ -5,7 +5,7 @@
 //! understood is left out: this is for advice. Called by build/advice.rs.
 
 use crate::analyze::query::tree;
-use crate::pg::tree::{Node, Query, Tree, list, server, walk};
+use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server, walk};
 use pgrx::pg_sys::{self, NodeTag::*};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,7 +139,7 @@ impl Found {
 /// An operator by which an index finds equal values.
 fn is_equality(operator: pg_sys::Oid, side: Node) -> bool {
     let of = server::exprType(side);
-    server::op_hashjoinable(operator, of) || server::op_mergejoinable(operator, of)
+    lsyscache::op_hashjoinable(operator, of) || lsyscache::op_mergejoinable(operator, of)
 }
 
 /// Whether the rows of a sub-query are rows of its FROM.

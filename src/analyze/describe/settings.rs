@@ -7,7 +7,7 @@
 use crate::pg::pinned::Other;
 use crate::pg::relation::Relation;
 use crate::pg::tree::walk::{self, Next};
-use crate::pg::tree::{Node, Query, list, server};
+use crate::pg::tree::{Node, Query, list, lsyscache, server};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
 
@@ -108,18 +108,18 @@ impl Step {
         if of == pg_sys::InvalidOid {
             return;
         }
-        let of = server::getBaseType(of);
+        let of = lsyscache::getBaseType(of);
         if of == pg_sys::RECORDOID || depth > 8 {
             self.anything = true;
         }
         if !self.types.insert(of.to_u32()) {
             return;
         }
-        self.add_type(server::get_element_type(of), depth + 1);
-        if server::type_is_range(of) {
-            self.add_type(server::get_range_subtype(of), depth + 1);
+        self.add_type(lsyscache::get_element_type(of), depth + 1);
+        if lsyscache::type_is_range(of) {
+            self.add_type(lsyscache::get_range_subtype(of), depth + 1);
         }
-        let relid = server::get_typ_typrelid(of);
+        let relid = lsyscache::get_typ_typrelid(of);
         if relid != pg_sys::InvalidOid
             && let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock)
         {
@@ -163,18 +163,18 @@ impl Step {
 }
 
 fn is_array(of: Oid) -> bool {
-    server::get_element_type(of) != pg_sys::InvalidOid
+    lsyscache::get_element_type(of) != pg_sys::InvalidOid
 }
 
 fn is_stable(function: Oid) -> bool {
-    server::func_volatile(function) == pg_sys::PROVOLATILE_STABLE
+    lsyscache::func_volatile(function) == pg_sys::PROVOLATILE_STABLE
 }
 
 /// Functions that show whatever they are given, as `format`, `concat`, `to_jsonb` and `||` do.
 fn takes_anything(function: Oid) -> bool {
-    server::get_func_signature(function).into_iter().any(|t| server::get_typtype(t) == pg_sys::TYPTYPE_PSEUDO)
+    lsyscache::get_func_signature(function).into_iter().any(|t| lsyscache::get_typtype(t) == pg_sys::TYPTYPE_PSEUDO)
 }
 
 fn name_of(function: Oid) -> String {
-    server::get_func_name(function).to_string()
+    lsyscache::get_func_name(function).to_string()
 }

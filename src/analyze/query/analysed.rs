@@ -4,7 +4,7 @@ use crate::analyze::query::operators;
 use crate::analyze::query::tree::outputs;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
-use crate::pg::tree::{Query, Text, server};
+use crate::pg::tree::{Query, Text, parser};
 use std::ffi::CString;
 
 /// The query that a text is, with the output names of the one it is made from.
@@ -13,7 +13,7 @@ pub fn analysed(query: Query, text: String) -> Result<Query> {
     let text = Text::of(&text);
     // Names are qualified; operators that cannot be are found by this path.
     let _path = Path::new(&operators::search_path(query));
-    let made = server::analyse(text);
+    let made = parser::analyse(text);
     let mut names = outputs(query).into_iter().map(|t| t.resname());
     for tle in outputs(made) {
         if let Some(label) = names.next() {

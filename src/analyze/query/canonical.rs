@@ -7,7 +7,7 @@
 //! Invariant: it is never the reason why two queries that give different rows are equal. Called by printed.
 
 use crate::analyze::query::{grouping_sets, joins, relations};
-use crate::pg::tree::{Bits, List, Node, Query, RangeTblEntry, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{Bits, List, Node, Query, RangeTblEntry, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
@@ -142,7 +142,7 @@ fn array_of_casts(node: Node) -> Option<Node> {
     array.set_elements(elements);
     array.set_array_typeid(cast.resulttype());
     array.set_array_collid(cast.resultcollid());
-    array.set_element_typeid(server::get_element_type(cast.resulttype()));
+    array.set_element_typeid(lsyscache::get_element_type(cast.resulttype()));
     Some(array.cast())
 }
 
@@ -159,7 +159,7 @@ fn null_of_length(node: Node) -> Option<Node> {
     let is_null = list::is(value, pg_sys::NodeTag::T_Const)
         && value.constisnull()
         && value.consttype() == call.funcresulttype()
-        && server::func_strict(call.funcid());
+        && lsyscache::func_strict(call.funcid());
     is_null.then(|| make::null((call.funcresulttype(), -1, call.funccollid())).cast())
 }
 
@@ -349,7 +349,7 @@ impl Keys {
             own.set_tleSortGroupRef(number);
             own.set_eqop(item.eqop());
             if own.eqop() == pg_sys::InvalidOid {
-                own.set_eqop(server::operators(of).equal);
+                own.set_eqop(lsyscache::operators(of).equal);
             }
             if sorts {
                 own.set_sortop(item.sortop());

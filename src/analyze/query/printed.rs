@@ -11,13 +11,13 @@ use crate::analyze::query::operators;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Path;
 use crate::pg::subtransaction;
-use crate::pg::tree::{Query, Text, list, server};
+use crate::pg::tree::{Query, Text, list, parser, server};
 use std::ffi::CString;
 use tviews_core::reason::Reason;
 
 /// The text of a query, which is left as it is.
 pub fn text(query: Query) -> Result<String> {
-    let (tree, text) = server::printed(query);
+    let (tree, text) = parser::printed(query);
     let refuse = |detail: String| Err(Error::Unwritten { detail, text: text.clone() });
     let same = match parsed(&text, query)? {
         Err(message) => return refuse(message),
@@ -53,6 +53,6 @@ fn parsed(text: &str, of: Query) -> Result<std::result::Result<Query, String>> {
     Ok(subtransaction::parse(|| {
         let _path = Path::new(&path);
         // Without the hooks that look at queries of users.
-        server::transform(list::first(server::raw_parser(source)), source, |_| ())
+        parser::transform(list::first(parser::raw_parser(source)), source, |_| ())
     }))
 }

@@ -5,7 +5,7 @@
 //! are not counted.
 
 use crate::pg::relation::TABLEOID;
-use crate::pg::tree::{Node, Query, RangeTblEntry, list, server, walk};
+use crate::pg::tree::{Node, Query, RangeTblEntry, list, lsyscache, server, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,7 +71,7 @@ pub fn of(query: Query) -> BTreeMap<u32, Use> {
 /// Whether a column, or one of the whole row, is computed when it is read: change rows do not have it.
 #[cfg(feature = "pg18")]
 fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
-    let generated = |c: i16| server::get_attgenerated(relid, c) == b'v';
+    let generated = |c: i16| lsyscache::get_attgenerated(relid, c) == b'v';
     if column > 0 {
         return generated(column);
     }
@@ -93,7 +93,7 @@ fn computed_from(relid: pg_sys::Oid, column: i16) -> Vec<i16> {
         && is_virtual(relid, column)
         && let Some(rel) = crate::pg::relation::Relation::open(relid, pg_sys::AccessShareLock)
     {
-        walk::walk(server::build_generation_expression(&rel, column), &mut |n| {
+        walk::walk(lsyscache::build_generation_expression(&rel, column), &mut |n| {
             if list::is(n, pg_sys::NodeTag::T_Var) {
                 found.push(n.cast::<pg_sys::Var>().varattno());
             }

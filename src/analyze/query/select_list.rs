@@ -5,7 +5,7 @@
 //! none returns anything is none. Source: executor/nodeProjectSet.c, and the documentation of SQL functions returning sets.
 //! Invariant: the same rows; what is not understood stays where it is, and is `full`. Called by load.
 
-use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -66,7 +66,7 @@ fn returns_set(node: Node) -> bool {
 /// Whether a call returns one column, from arguments that are no sets and read nothing.
 fn is_plain(call: Node) -> bool {
     // An operator has no place in FROM.
-    if !list::is(call, pg_sys::NodeTag::T_FuncExpr) || server::type_is_rowtype(server::exprType(call)) {
+    if !list::is(call, pg_sys::NodeTag::T_FuncExpr) || lsyscache::type_is_rowtype(server::exprType(call)) {
         return false;
     }
     let args = call.cast::<pg_sys::FuncExpr>().args().cast();

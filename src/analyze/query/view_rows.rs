@@ -6,7 +6,7 @@
 
 use crate::analyze::query::from;
 use crate::pg::relation::{Relation, attname};
-use crate::pg::tree::{Node, Query, Text, Var, list, make, server, walk};
+use crate::pg::tree::{Node, Query, Text, Var, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 
 /// Changes the rows of all blocks of a query, in place.
@@ -52,7 +52,7 @@ fn is_view(block: Query, index: usize) -> bool {
 /// by which a text does not find them.
 fn name_all(block: Query, var: Var) {
     let rte = server::rt_fetch(var.varno() as usize, block);
-    let view = Relation::open(server::get_typ_typrelid(var.vartype()), pg_sys::AccessShareLock);
+    let view = Relation::open(lsyscache::get_typ_typrelid(var.vartype()), pg_sys::AccessShareLock);
     let Some(view) = view else { return };
     for (i, name) in list::iter::<pg_sys::String>(rte.eref().colnames()).enumerate().take(view.natts()) {
         if name.sval().is(c"?column?") {
@@ -63,7 +63,7 @@ fn name_all(block: Query, var: Var) {
 
 /// `ROW(v.a, v.b)::v`
 fn spelled(var: Var) -> Option<Node> {
-    let view = Relation::open(server::get_typ_typrelid(var.vartype()), pg_sys::AccessShareLock)?;
+    let view = Relation::open(lsyscache::get_typ_typrelid(var.vartype()), pg_sys::AccessShareLock)?;
     let row = make::make::<pg_sys::RowExpr>();
     for i in 0..view.natts() {
         let att = view.attribute(i);

@@ -10,7 +10,7 @@
 use crate::pg::error::{Error, Result};
 use crate::pg::original::Told;
 use crate::pg::procedure::{self, Body, Language};
-use crate::pg::tree::{Node, Query, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{Node, Query, Text, Tree, list, lsyscache, make, parser, server, walk};
 use crate::pg::{acl, ext, name, subtransaction};
 use pgrx::pg_sys::{self, Oid, SysCacheIdentifier};
 use std::collections::BTreeSet;
@@ -86,7 +86,7 @@ fn invalid(function: Oid, at: i32, told: Told) -> Error {
 fn refused(function: Oid, at: i32, why: String) -> Error {
     let shown = name::function(function);
     // SAFETY: a look-up in a system cache.
-    let schema = unsafe { acl::schema_name(server::get_func_namespace(function)) };
+    let schema = unsafe { acl::schema_name(lsyscache::get_func_namespace(function)) };
     Error::Unsupported {
         what: format!("function {shown} does not find what it names without a schema"),
         detail: Some(format!("TVIEWs are maintained under the search_path pg_catalog, whoever writes: {why}.")),
@@ -117,11 +117,11 @@ fn queries(body: &Body, call: Node) -> std::result::Result<Vec<Query>, Told> {
     subtransaction::told(Told::is_of_limits, || {
         let analyse = |statement| {
             // SAFETY: a function that exists, and a call of it or null.
-            server::transform(statement, text, |state| unsafe {
+            parser::transform(statement, text, |state| unsafe {
                 ext::set_up_function_parser(state, body.function, call.raw(), collation)
             })
         };
-        list::iter(server::raw_parser(text)).map(analyse).collect()
+        list::iter(parser::raw_parser(text)).map(analyse).collect()
     })
 }
 

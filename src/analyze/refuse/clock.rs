@@ -4,7 +4,7 @@
 //! of dependencies says so. Source: utils/adt/datetime.c, datetktbl.
 
 use crate::pg::error::{Error, Result};
-use crate::pg::tree::{Node, list, server};
+use crate::pg::tree::{Node, list, lsyscache, server};
 use pgrx::pg_sys;
 
 const WORDS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
@@ -16,7 +16,8 @@ pub fn check(node: Node) -> Result<()> {
     }
     let cast = node.cast::<pg_sys::CoerceViaIO>();
     let moments = [pg_sys::DATEOID, pg_sys::TIMESTAMPOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMEOID, pg_sys::TIMETZOID];
-    if !moments.contains(&server::getBaseType(cast.resulttype())) || !list::is(cast.arg(), pg_sys::NodeTag::T_Const) {
+    if !moments.contains(&lsyscache::getBaseType(cast.resulttype())) || !list::is(cast.arg(), pg_sys::NodeTag::T_Const)
+    {
         return Ok(());
     }
     let value = cast.arg().cast::<pg_sys::Const>();

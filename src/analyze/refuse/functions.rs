@@ -7,7 +7,7 @@
 
 use crate::analyze::refuse::hidden_output;
 use crate::pg::error::{Error, Result};
-use crate::pg::tree::{Node, server};
+use crate::pg::tree::{Node, lsyscache, server};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
 
@@ -98,7 +98,7 @@ pub fn check_functions(node: Node) -> Result<()> {
     }
     let name = function_name(found.function);
     let at = server::exprLocation(node);
-    if server::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
+    if lsyscache::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
         return Err(Error::unsupported(
             format!("volatile function {name}() cannot be maintained"),
             at,
@@ -132,7 +132,7 @@ pub fn check_functions(node: Node) -> Result<()> {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void) -> bool {
-    let bad = match server::func_volatile(function) as u8 {
+    let bad = match lsyscache::func_volatile(function) as u8 {
         pg_sys::PROVOLATILE_IMMUTABLE => false,
         pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
         _ => true,
@@ -156,7 +156,7 @@ pub fn refused(function: pg_sys::Oid) -> bool {
     let among = |patterns: &[&str]| patterns.iter().any(|p| glob(p, &name));
     if name == "age" {
         // age(timestamptz) counts from today; age(timestamptz, timestamptz) does not.
-        return server::get_func_nargs(function) == 1;
+        return lsyscache::get_func_nargs(function) == 1;
     }
     among(REFUSED) && !among(ACCEPTED)
 }
@@ -195,6 +195,6 @@ fn glob(pattern: &str, name: &str) -> bool {
 }
 
 pub fn function_name(function: pg_sys::Oid) -> String {
-    let name = server::get_func_name(function);
+    let name = lsyscache::get_func_name(function);
     if name.is_null() { function.to_u32().to_string() } else { name.to_string() }
 }

@@ -6,7 +6,7 @@
 
 use crate::analyze::refuse::functions::{function_name, refused};
 use crate::pg::error::{Error, Result};
-use crate::pg::tree::{List, Node, list, server};
+use crate::pg::tree::{List, Node, list, lsyscache, server};
 use crate::pg::{aggregate, tupdesc};
 use pgrx::pg_sys::{self, NodeTag::*, Oid};
 
@@ -26,7 +26,7 @@ pub fn check(node: Node) -> Result<()> {
 /// What writes values of any type as text, and the values.
 fn writer(node: Node) -> Option<(String, Vec<Node>)> {
     let call = |function: Oid, arguments: List| {
-        let stable = server::func_volatile(function) as u8 == pg_sys::PROVOLATILE_STABLE;
+        let stable = lsyscache::func_volatile(function) as u8 == pg_sys::PROVOLATILE_STABLE;
         stable.then(|| (format!("function {}()", function_name(function)), nodes(arguments)))
     };
     match node.tag() {
@@ -36,7 +36,7 @@ fn writer(node: Node) -> Option<(String, Vec<Node>)> {
         }
         T_OpExpr => {
             let op = node.cast::<pg_sys::OpExpr>();
-            call(server::get_opcode(op.opno()), op.args())
+            call(lsyscache::get_opcode(op.opno()), op.args())
         }
         T_Aggref => {
             let aggregate = node.cast::<pg_sys::Aggref>();
@@ -69,7 +69,7 @@ fn nodes(arguments: List) -> Vec<Node> {
 /// Aggregates are declared IMMUTABLE whatever their functions are.
 fn aggregated(function: Oid, arguments: Vec<Node>) -> Option<(String, Vec<Node>)> {
     let transition = aggregate::facts(function)?.transfn;
-    let stable = server::func_volatile(transition) as u8 != pg_sys::PROVOLATILE_IMMUTABLE;
+    let stable = lsyscache::func_volatile(transition) as u8 != pg_sys::PROVOLATILE_IMMUTABLE;
     stable.then(|| (format!("function {}()", function_name(function)), arguments))
 }
 
@@ -88,15 +88,15 @@ fn shown(value: Node) -> Option<Oid> {
 const DEEPEST: u32 = 32;
 
 fn within(of: Oid, depth: u32) -> Option<Oid> {
-    let of = server::getBaseType(of);
+    let of = lsyscache::getBaseType(of);
     if depth > DEEPEST || of == pg_sys::RECORDOID {
         return None;
     }
-    let element = server::get_base_element_type(of);
+    let element = lsyscache::get_base_element_type(of);
     if element != pg_sys::InvalidOid {
         return within(element, depth + 1);
     }
-    if server::type_is_rowtype(of) {
+    if lsyscache::type_is_rowtype(of) {
         // SAFETY: a copy of the type's description, with as many attributes as it says.
         let columns: Vec<Oid> = unsafe {
             let desc = pg_sys::lookup_rowtype_tupdesc_copy(of, -1);
@@ -105,14 +105,14 @@ fn within(of: Oid, depth: u32) -> Option<Oid> {
         };
         return columns.into_iter().find_map(|t| within(t, depth + 1));
     }
-    if server::get_typtype(of) as u8 == pg_sys::TYPTYPE_PSEUDO {
+    if lsyscache::get_typtype(of) as u8 == pg_sys::TYPTYPE_PSEUDO {
         return None;
     }
-    let output = server::output_function(of);
-    let stable = server::func_volatile(output) as u8 != pg_sys::PROVOLATILE_IMMUTABLE;
+    let output = lsyscache::output_function(of);
+    let stable = lsyscache::func_volatile(output) as u8 != pg_sys::PROVOLATILE_IMMUTABLE;
     (stable && output.to_u32() < pg_sys::FirstNormalObjectId && refused(output)).then_some(of)
 }
 
 fn type_name(of: Oid) -> String {
-    server::format_type_be(of).to_string()
+    lsyscache::format_type_be(of).to_string()
 }

@@ -4,7 +4,7 @@
 
 use crate::pg::callback;
 use crate::pg::tree::walk::{self, Next};
-use crate::pg::tree::{Node, Tree, list, server};
+use crate::pg::tree::{Node, Tree, list, parser};
 use pgrx::pg_sys;
 
 /// What to look for.
@@ -24,7 +24,7 @@ pub fn find(wanted: Construct) -> i32 {
         return -1;
     }
     let mut found = -1;
-    for raw in list::iter::<pg_sys::RawStmt>(server::raw_parser(source)) {
+    for raw in list::iter::<pg_sys::RawStmt>(parser::raw_parser(source)) {
         let statement = raw.stmt();
         let query = if list::is(statement, pg_sys::NodeTag::T_CreateTableAsStmt) {
             statement.cast::<pg_sys::CreateTableAsStmt>().query()

@@ -14,7 +14,7 @@ use crate::analyze::rules::texts::{Texts, union_all};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
-use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, list, make, server};
+use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, list, lsyscache, make, server};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -58,7 +58,7 @@ fn expose(query: Query, block: &Block, col: Col) -> Option<Node> {
     let (index, item) = block.items.iter().find(|(i, _)| block.atoms_of(**i).contains(&col.atom))?;
     let rte = server::rt_fetch(*index, query);
     let Item::Sub(sub) = item else {
-        let of = server::get_atttypetypmodcoll(rte.relid(), col.att);
+        let of = lsyscache::get_atttypetypmodcoll(rte.relid(), col.att);
         return Some(make::var(*index as i32, col.att, of, 0).cast());
     };
     let below = rte.subquery();

@@ -9,7 +9,7 @@ use crate::analyze::rules::dirty::Beside;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
-use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, parser, server, walk};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -96,7 +96,7 @@ fn relation_name(relid: pg_sys::Oid) -> Result<String> {
 fn transplant(rte: RangeTblEntry, sql: &str) -> Result<()> {
     let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
     let text = Text::of(&text);
-    let donor = server::rt_fetch(1, server::analyse(text));
+    let donor = server::rt_fetch(1, parser::analyse(text));
     let alias = make::make::<pg_sys::Alias>();
     alias.set_aliasname(rte.eref().aliasname());
     if !rte.alias().is_null() {

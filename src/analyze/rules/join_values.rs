@@ -11,7 +11,7 @@ use crate::analyze::describe::{Block, Item, describe};
 use crate::analyze::query::relations::Use;
 use crate::analyze::query::tree::is_plain;
 use crate::pg::relation::Relation;
-use crate::pg::tree::{Node, Query, Tree, list, server, walk};
+use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, HashMap};
 use tviews_core::meetings::meetings;
@@ -271,8 +271,8 @@ impl Builder {
         let family = hash_family(left.1);
         let hashes = family != pg_sys::InvalidOid
             && family == hash_family(right.1)
-            && server::op_in_opfamily(op.opno(), family)
-            && (op.inputcollid() == pg_sys::InvalidOid || server::get_collation_isdeterministic(op.inputcollid()));
+            && lsyscache::op_in_opfamily(op.opno(), family)
+            && (op.inputcollid() == pg_sys::InvalidOid || lsyscache::get_collation_isdeterministic(op.inputcollid()));
         if !hashes || left.0.atom == right.0.atom {
             return None;
         }
@@ -333,5 +333,5 @@ fn type_of(block: &Block, mut node: Node) -> Option<pg_sys::Oid> {
 }
 
 fn hash_family(typid: pg_sys::Oid) -> pg_sys::Oid {
-    server::operators(typid).hash_family
+    lsyscache::operators(typid).hash_family
 }

@@ -13,7 +13,7 @@ use crate::analyze::rules::change_rows::replace_by;
 use crate::analyze::rules::lift;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::tree::{JoinExpr, List, Node, Query, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{JoinExpr, List, Node, Query, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -154,11 +154,11 @@ fn equal_to_outside(condition: Node, inside: &BTreeSet<usize>) -> Option<Node> {
     let at = sides.iter().position(|n| own(*n))?;
     let (value, other) = (sides[at], sides[1 - at]);
     let typid = server::exprType(value);
-    let known = server::operators(typid);
-    let deterministic = |c: pg_sys::Oid| c == pg_sys::InvalidOid || server::get_collation_isdeterministic(c);
+    let known = lsyscache::operators(typid);
+    let deterministic = |c: pg_sys::Oid| c == pg_sys::InvalidOid || lsyscache::get_collation_isdeterministic(c);
     let right = looks_at(other).is_disjoint(inside)
         && known.hash_family != pg_sys::InvalidOid
-        && server::op_in_opfamily(op.opno(), known.hash_family)
+        && lsyscache::op_in_opfamily(op.opno(), known.hash_family)
         && known.hashes
         && (deterministic(op.inputcollid()) || op.inputcollid() == server::exprCollation(value))
         && !server::contain_mutable_functions(value)

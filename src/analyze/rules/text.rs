@@ -7,14 +7,14 @@ use crate::analyze::describe::fold::Fold;
 use crate::analyze::query::printed;
 use crate::analyze::query::tree::{count_all, outputs};
 use crate::pg::error::Result;
-use crate::pg::tree::{Node, Query, Text, Tree, list, make, server};
+use crate::pg::tree::{Node, Query, Text, Tree, list, lsyscache, make, parser, server};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use tviews_core::model::Shape;
 
 /// The SELECT whose columns are the output columns and then the state, if the query is folded.
 pub fn with_state(query: Query, shape: &Shape, fold: Option<&Fold>) -> String {
-    server::text(computed(query, shape, fold))
+    parser::text(computed(query, shape, fold))
 }
 
 /// The same, which must be read as what it is: a query that cannot be written is refused when a TVIEW is made.
@@ -71,7 +71,7 @@ fn together(fold: &Fold) -> Node {
     row.set_row_format(pg_sys::CoercionForm::COERCE_EXPLICIT_CALL);
     row.set_location(-1);
     let name = list::of([c"tviews", c"packed"].map(|part| make::string(Text::of(part))));
-    let function = server::LookupFuncName(name, &[pg_sys::RECORDOID], false);
+    let function = lsyscache::LookupFuncName(name, &[pg_sys::RECORDOID], false);
     let none = pg_sys::InvalidOid;
     make::call(function, pg_sys::BYTEAOID, list::of([row]), none, none)
 }

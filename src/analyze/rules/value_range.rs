@@ -14,7 +14,7 @@ use crate::analyze::rules::change_rows::replace_by;
 use crate::pg::aggregate::facts;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::tree::{Node, Query, RangeTblEntry, Text, Tree, list, make, server};
+use crate::pg::tree::{Node, Query, RangeTblEntry, Text, Tree, list, lsyscache, make, server};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -126,7 +126,7 @@ fn comparison(condition: Node, index: usize) -> Option<Comparison> {
     let alone = BTreeSet::from([index]);
     let (operator, rows, value) = match (mentions(left), mentions(right)) {
         (l, r) if !l.contains(&index) && r == alone => (op.opno(), left, right),
-        (l, r) if !r.contains(&index) && l == alone => (server::get_commutator(op.opno()), right, left),
+        (l, r) if !r.contains(&index) && l == alone => (lsyscache::get_commutator(op.opno()), right, left),
         _ => return None,
     };
     // With a collation that is written out on one side, the bounds would be compared otherwise.
@@ -151,26 +151,26 @@ fn order_of(of: &Comparison) -> Option<Order> {
     if of.operator == pg_sys::InvalidOid {
         return None;
     }
-    if server::op_input_types(of.operator) != (typid, typid) || server::exprType(of.rows) != typid {
+    if lsyscache::op_input_types(of.operator) != (typid, typid) || server::exprType(of.rows) != typid {
         return None;
     }
-    let class = server::GetDefaultOpClass(typid, pg_sys::BTREE_AM_OID);
+    let class = lsyscache::GetDefaultOpClass(typid, pg_sys::BTREE_AM_OID);
     if class == pg_sys::InvalidOid {
         return None;
     }
-    let family = server::get_opclass_family(class);
-    let strategy = server::get_op_opfamily_strategy(of.operator, family) as u32;
+    let family = lsyscache::get_opclass_family(class);
+    let strategy = lsyscache::get_op_opfamily_strategy(of.operator, family) as u32;
     let (less, greater) = (pg_sys::BTLessStrategyNumber, pg_sys::BTGreaterStrategyNumber);
     let (le, ge) = (pg_sys::BTLessEqualStrategyNumber, pg_sys::BTGreaterEqualStrategyNumber);
     if ![less, le, ge, greater].contains(&strategy) {
         return None;
     }
-    let member = |strategy: u32| server::get_opfamily_member(family, typid, typid, strategy as i16);
+    let member = |strategy: u32| lsyscache::get_opfamily_member(family, typid, typid, strategy as i16);
     let extremum = |label: &std::ffi::CStr, strategy: u32| {
         let name = |text: &std::ffi::CStr| make::string(Text::of(text));
         let names = list::lappend(Tree::null(), name(c"pg_catalog").cast());
         let names = list::lappend(names, name(label).cast());
-        let oid = server::LookupFuncName(names, &[typid], true);
+        let oid = lsyscache::LookupFuncName(names, &[typid], true);
         let fits = oid != pg_sys::InvalidOid && facts(oid).is_some_and(|f| f.sortop == member(strategy));
         fits.then(|| oid.to_u32())
     };
@@ -185,7 +185,7 @@ fn aggregate_over(rte: RangeTblEntry, function: &str, call: Call, collation: pg_
     let aggregate = call.node();
     let agg = aggregate.cast::<pg_sys::Aggref>();
     agg.set_inputcollid(collation);
-    let has_collation = server::get_typcollation(agg.aggtype()) != pg_sys::InvalidOid;
+    let has_collation = lsyscache::get_typcollation(agg.aggtype()) != pg_sys::InvalidOid;
     agg.set_aggcollid(if has_collation { collation } else { pg_sys::InvalidOid });
     let query = make::make::<pg_sys::Query>();
     query.set_commandType(pg_sys::CmdType::CMD_SELECT);

@@ -16,7 +16,7 @@ use crate::analyze::split::relation::{column, over};
 use crate::analyze::split::{Splitter, parts};
 use crate::pg::error::Result;
 use crate::pg::name;
-use crate::pg::tree::{Aggref, Node, Query, Tree, list, make, server, walk};
+use crate::pg::tree::{Aggref, Node, Query, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 
 impl Splitter<'_> {
@@ -136,7 +136,7 @@ fn distinct_arguments(agg: Aggref) -> Option<Vec<Column>> {
 /// Whether values that are equal by this clause are the same bytes.
 fn is_exact(node: Node, by: Tree<pg_sys::SortGroupClause>) -> bool {
     let of = type_of(node);
-    by.eqop() == server::operators(of.0).equal && (name::equal_is_same(&of) || fold::is_extract(node))
+    by.eqop() == lsyscache::operators(of.0).equal && (name::equal_is_same(&of) || fold::is_extract(node))
 }
 
 fn same(a: Node, b: Node) -> bool {
@@ -204,7 +204,7 @@ impl Pieces {
             return None;
         }
         let clause = make::make::<pg_sys::SortGroupClause>();
-        clause.set_eqop(server::operators(of.0).equal);
+        clause.set_eqop(lsyscache::operators(of.0).equal);
         Some(column(self.push(Column { node: var, by: Some(clause) }), var))
     }
 

@@ -4,7 +4,7 @@
 
 use crate::analyze::query::tree::{is_plain, outputs};
 use crate::analyze::query::{levels, relations};
-use crate::pg::tree::{Node, Query, list, server, walk};
+use crate::pg::tree::{Node, Query, list, lsyscache, server, walk};
 use pgrx::pg_sys;
 
 /// Row security and inheritance by ONLY are bound to the query as the user wrote it.
@@ -52,7 +52,7 @@ pub fn can_be_stage(sub: Query) -> bool {
 
 pub fn can_be_stored(expr: Node) -> bool {
     let of = server::exprType(expr);
-    server::get_typtype(of) as u8 != pg_sys::TYPTYPE_PSEUDO && of != pg_sys::UNKNOWNOID && of != pg_sys::RECORDOID
+    lsyscache::get_typtype(of) as u8 != pg_sys::TYPTYPE_PSEUDO && of != pg_sys::UNKNOWNOID && of != pg_sys::RECORDOID
 }
 
 /// Whether a query depends on the blocks around it.

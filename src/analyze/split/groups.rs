@@ -9,7 +9,7 @@ use crate::analyze::split::eligible::{can_be_stored, has_outer_cte};
 use crate::analyze::split::relation::{column, label, over};
 use crate::pg::error::Result;
 use crate::pg::name;
-use crate::pg::tree::{Aggref, List, Node, Query, TargetEntry, Tree, list, make, server, walk};
+use crate::pg::tree::{Aggref, List, Node, Query, TargetEntry, Tree, list, make, parser, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ impl Splitter<'_> {
         // A sub-query in a grouping expression stays in the stage: that would be split into itself, without end.
         let links = |c: &Column| server::checkExprHasSubLink(c.node);
         let sets = !query.groupingSets().is_null();
-        if sets && cx.columns.iter().any(links) || server::text(inner) == server::text(query) {
+        if sets && cx.columns.iter().any(links) || parser::text(inner) == parser::text(query) {
             return Ok(None);
         }
         let oid = self.relation(inner)?;

@@ -33,7 +33,7 @@ use crate::analyze::query::{printed, relations};
 use crate::analyze::split::eligible::{can_be_stage, can_split, is_stage};
 use crate::analyze::split::relation::{become_relation, select_all};
 use crate::pg::error::Result;
-use crate::pg::tree::{Query, list, server, walk};
+use crate::pg::tree::{Query, list, parser, server, walk};
 use pgrx::pg_sys;
 
 /// Gives the relations of stages, which are made at creation and found later.
@@ -74,7 +74,7 @@ impl Splitter<'_> {
     }
 
     fn joined_relation(&mut self, query: Query, joined: &str) -> Result<pg_sys::Oid> {
-        let text = if self.stages.makes() { printed::text(query)? } else { server::text(query) };
+        let text = if self.stages.makes() { printed::text(query)? } else { parser::text(query) };
         if let Some((_, oid)) = self.known.iter().find(|(t, _)| *t == text) {
             return Ok(*oid);
         }

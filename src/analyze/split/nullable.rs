@@ -9,7 +9,7 @@ use crate::analyze::query::tree::is_plain;
 use crate::analyze::query::{from, relations};
 use crate::analyze::split::eligible::{can_be_stage, looks_up};
 use crate::pg::name;
-use crate::pg::tree::{JoinExpr, Node, Query, RangeTblEntry, Text, list, make, server, walk};
+use crate::pg::tree::{JoinExpr, Node, Query, RangeTblEntry, Text, list, make, parser, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -96,7 +96,7 @@ fn all_columns(rte: RangeTblEntry) -> Option<Query> {
     let only = if rte.inh() { "" } else { "ONLY " };
     let text = CString::new(format!("SELECT * FROM {only}{}", name::relation(rte.relid())?)).ok()?;
     let text = Text::of(&text);
-    Some(server::analyse(text))
+    Some(parser::analyse(text))
 }
 
 fn has_dropped_columns(rte: RangeTblEntry) -> bool {

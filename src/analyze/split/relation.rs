@@ -5,7 +5,7 @@
 use crate::analyze::query::tree::outputs;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
-use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, server};
+use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, parser, server};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -24,7 +24,7 @@ fn relation_entry(oid: pg_sys::Oid) -> Result<RangeTblEntry> {
     let table = name::relation(oid).ok_or_else(|| Error::Internal("a stage does not exist".into()))?;
     let text = CString::new(format!("SELECT FROM {table}")).unwrap_or_default();
     let text = Text::of(&text);
-    let query = server::analyse(text);
+    let query = parser::analyse(text);
     let rte = server::rt_fetch(1, query);
     #[cfg(not(feature = "pg15"))]
     {

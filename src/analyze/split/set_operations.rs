@@ -9,7 +9,7 @@ use crate::analyze::query::analysed::analysed;
 use crate::analyze::query::printed;
 use crate::analyze::query::tree::outputs;
 use crate::pg::error::Result;
-use crate::pg::tree::{Node, Query, list, make, server};
+use crate::pg::tree::{Node, Query, list, lsyscache, make, parser, server};
 use pgrx::pg_sys;
 
 /// The branches of a query that is a sum: UNION ALL and nothing else.
@@ -47,7 +47,7 @@ pub fn outputs_of(query: Query, branch: Query) -> Option<Vec<Node>> {
             if given == wanted {
                 return Some(collated(expr, collation));
             }
-            let cast = server::implicit_cast(expr.copy(), wanted, -1);
+            let cast = parser::implicit_cast(expr.copy(), wanted, -1);
             (!cast.is_null()).then(|| collated(cast, collation))
         })
         .collect()
@@ -90,11 +90,11 @@ fn text(query: Query, node: Node) -> Result<String> {
         .enumerate()
         .map(|(i, (t, collation))| {
             // "character" and "bit" would be those of length one: without a length they have other names.
-            let of = server::qualified_type(*t, -1);
+            let of = lsyscache::qualified_type(*t, -1);
             let collate = if collation == pg_sys::InvalidOid {
                 String::new()
             } else {
-                let name = server::generate_collation_name(collation);
+                let name = lsyscache::generate_collation_name(collation);
                 format!(" COLLATE {}", name)
             };
             format!("c{}::{}{collate}", i + 1, of)

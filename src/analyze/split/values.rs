@@ -11,7 +11,7 @@ use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::{can_be_stage, is_stage};
 use crate::analyze::split::relation::{beside, label, over, stage_column};
 use crate::pg::error::{Error, Result};
-use crate::pg::tree::{Node, Query, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{Node, Query, Text, Tree, list, lsyscache, make, walk};
 use pgrx::pg_sys;
 
 impl Splitter<'_> {
@@ -94,7 +94,7 @@ fn exist(rows: Query) -> Result<Query> {
     let none = pg_sys::InvalidOid;
     let zero = constant(0);
     let names = list::of([c"pg_catalog", c">"].map(|part| make::string(Text::of(part))));
-    let greater = server::OpernameGetOprid(names, pg_sys::INT8OID, pg_sys::INT8OID);
+    let greater = lsyscache::OpernameGetOprid(names, pg_sys::INT8OID, pg_sys::INT8OID);
     if greater == none {
         return Err(Error::Internal("bigint has no operator >".into()));
     }

@@ -12,7 +12,7 @@ use crate::analyze::split::eligible::can_be_stored;
 use crate::analyze::split::groups::plain;
 use crate::analyze::split::relation::{beside, label, over, stage_column};
 use crate::pg::error::Result;
-use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, Var, list, make, server, walk};
+use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, Var, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use tviews_core::key;
@@ -172,7 +172,7 @@ pub fn is_row(node: Node) -> bool {
 }
 
 fn of_relation(index: usize, relid: pg_sys::Oid, att: i16) -> Var {
-    make::var(index as i32, att, server::get_atttypetypmodcoll(relid, att), 0)
+    make::var(index as i32, att, lsyscache::get_atttypetypmodcoll(relid, att), 0)
 }
 
 fn of_sub_query(index: usize, query: Query, att: i16) -> Var {
@@ -258,7 +258,7 @@ fn join(outer: Query, next: Query, key: &[Node]) -> Query {
     for (i, node) in key.iter().enumerate() {
         let (of, collation) = (server::exprType(*node), server::exprCollation(*node));
         let [left, right] = [stage_column(1, i, *node), stage_column(index, i, *node)];
-        let equal = make::comparison(server::operators(of).equal, left, right, collation);
+        let equal = make::comparison(lsyscache::operators(of).equal, left, right, collation);
         server::set_opfuncid(equal.cast());
         all = list::lappend(all, equal.cast());
     }

@@ -65,7 +65,7 @@ pub fn aggregate(function: Oid, result: Oid, argument: Option<Node>) -> Aggref {
     if let Some(argument) = argument {
         agg.set_aggargtypes(list::of_oids([super::server::exprType(argument)]));
         agg.set_inputcollid(super::server::exprCollation(argument));
-        if super::server::get_typcollation(result) != pg_sys::InvalidOid {
+        if super::lsyscache::get_typcollation(result) != pg_sys::InvalidOid {
             agg.set_aggcollid(agg.inputcollid());
         }
         agg.set_args(list::of([target(argument, 1, Text::null(), false)]));

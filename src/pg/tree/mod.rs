@@ -3,12 +3,15 @@
 //! A `Tree<T>` is a pointer to a node, or null, which is what the server means by nothing. Invariant: it is null, or the node is alive, whatever
 //! kind it is of; that it is a `T` is looked at whenever a field is used, and an internal error otherwise. Nodes live in memory contexts, and no
 //! lifetime says so: a tree is used by the statement that made it, in the context in which it was made, or as long as its owner keeps
-//! that context (`memory::Arena`); nothing here is kept in a static. The server's own functions that take nodes are in `server.rs`.
+//! that context (`memory::Arena`); nothing here is kept in a static. The server's own functions that take nodes are in `server.rs`, and what its catalogs
+//! say in `lsyscache.rs`.
 //! Who gets a node from elsewhere vouches for it once, with `Tree::new`. Called by analysis.
 
 mod fields;
 pub mod list;
+pub mod lsyscache;
 pub mod make;
+pub mod parser;
 pub mod server;
 pub mod walk;
 

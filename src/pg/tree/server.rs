@@ -1,14 +1,13 @@
-//! What the server says of nodes, and does to them, by the names that it has in C; and what its catalogs say of the OIDs in them.
+//! What the server says of nodes, and does to them, by the names that it has in C.
 //!
-//! Invariant: each is safe for any live tree: what a function of the server asks beyond that is said, and checked here. An OID that
-//! there is none of is an error of the server's, or the answer is that of its function for one.
-//! Source: nodes/nodeFuncs.c, optimizer/util/clauses.c, rewrite/rewriteManip.c, utils/cache/lsyscache.c.
+//! Invariant: each is safe for any live tree: what a function of the server asks beyond that is said, and checked here.
+//! Source: nodes/nodeFuncs.c, optimizer/util/clauses.c, rewrite/rewriteManip.c.
 
 // As in C, so that nobody has to translate.
 #![allow(non_snake_case)]
 
-use super::{Bits, List, Node, Query, RangeTblEntry, TargetEntry, Text, Tree, list};
-use crate::pg::{callees, deparse, ext, relation};
+use super::{Bits, List, Node, Query, RangeTblEntry, TargetEntry, Text, Tree, list, lsyscache};
+use crate::pg::{callees, ext};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
 
@@ -32,45 +31,6 @@ of_expressions! {
     expression_returns_set -> bool;
     contain_mutable_functions -> bool;
     contain_windowfuncs -> bool;
-}
-
-/// Look-ups in catalogs.
-macro_rules! of_oids {
-    ($($name:ident($($argument:ident: $of:ty),*) -> $type:ty;)*) => {$(
-        pub fn $name($($argument: $of),*) -> $type {
-            // SAFETY: a look-up in a system cache.
-            unsafe { pg_sys::$name($($argument),*) as $type }
-        }
-    )*};
-}
-
-of_oids! {
-    func_volatile(function: Oid) -> u8;
-    func_strict(function: Oid) -> bool;
-    getBaseType(typid: Oid) -> Oid;
-    get_typtype(typid: Oid) -> u8;
-    get_typ_typrelid(typid: Oid) -> Oid;
-    get_typcollation(typid: Oid) -> Oid;
-    get_element_type(typid: Oid) -> Oid;
-    get_base_element_type(typid: Oid) -> Oid;
-    get_range_subtype(typid: Oid) -> Oid;
-    type_is_rowtype(typid: Oid) -> bool;
-    type_is_range(typid: Oid) -> bool;
-    get_collation_isdeterministic(collation: Oid) -> bool;
-    op_mergejoinable(operator: Oid, typid: Oid) -> bool;
-    op_hashjoinable(operator: Oid, typid: Oid) -> bool;
-    op_in_opfamily(operator: Oid, family: Oid) -> bool;
-    get_op_opfamily_strategy(operator: Oid, family: Oid) -> i32;
-    get_opclass_family(class: Oid) -> Oid;
-    get_opcode(operator: Oid) -> Oid;
-    get_opfamily_member(family: Oid, left: Oid, right: Oid, strategy: i16) -> Oid;
-    GetDefaultOpClass(typid: Oid, method: Oid) -> Oid;
-    get_commutator(operator: Oid) -> Oid;
-    get_func_nargs(function: Oid) -> i32;
-    get_func_rettype(function: Oid) -> Oid;
-    get_func_namespace(function: Oid) -> Oid;
-    get_rel_relkind(relation: Oid) -> u8;
-    get_attgenerated(relation: Oid, column: i16) -> u8;
 }
 
 pub fn equal(a: Node, b: Node) -> bool {
@@ -209,86 +169,9 @@ pub fn output_of(constant: Tree<pg_sys::Const>) -> Option<String> {
     if constant.constisnull() {
         return None;
     }
-    let function = output_function(constant.consttype());
+    let function = lsyscache::output_function(constant.consttype());
     // SAFETY: a value of its type.
     unsafe { Some(Text::new(pg_sys::OidOutputFunctionCall(function, constant.constvalue())).to_string()) }
-}
-
-/// What the parser makes of a text: its statements.
-pub fn raw_parser(text: Text) -> List {
-    // SAFETY: ends with a NUL, and lives as long as the tree.
-    unsafe { Tree::new(pg_sys::raw_parser(text.raw(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) }
-}
-
-/// The query that a text of one statement is, after the hooks of parse analysis.
-pub fn analyse(text: Text) -> Query {
-    let statement: Tree<pg_sys::RawStmt> = list::first(raw_parser(text));
-    let (none, args) = (std::ptr::null_mut(), std::ptr::null());
-    // SAFETY: a live statement of the text.
-    unsafe { Tree::new(pg_sys::parse_analyze_fixedparams(statement.raw(), text.raw(), args, 0, none)) }
-}
-
-/// The same without these hooks, which look at queries of users; `set_up` tells the parser what else it has to know.
-pub fn transform(statement: Tree<pg_sys::RawStmt>, text: Text, set_up: impl FnOnce(*mut pg_sys::ParseState)) -> Query {
-    // SAFETY: a live statement of the text; the state is freed once.
-    let query: Query = unsafe {
-        let state = pg_sys::make_parsestate(std::ptr::null_mut());
-        (*state).p_sourcetext = text.raw();
-        set_up(state);
-        let query = pg_sys::transformTopLevelStmt(state, statement.raw());
-        pg_sys::free_parsestate(state);
-        Tree::new(query)
-    };
-    query.copy()
-}
-
-/// A name of a type, for messages.
-pub fn format_type_be(typid: Oid) -> Text {
-    // SAFETY: the server makes a string, whatever the type.
-    unsafe { Text::new(pg_sys::format_type_be(typid)) }
-}
-
-/// The name of a type with its modifier and its schema.
-pub fn qualified_type(typid: Oid, typmod: i32) -> Text {
-    let flags = (pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN | pg_sys::FORMAT_TYPE_FORCE_QUALIFY) as u16;
-    // SAFETY: as above.
-    unsafe { Text::new(pg_sys::format_type_extended(typid, typmod, flags)) }
-}
-
-pub fn generate_collation_name(collation: Oid) -> Text {
-    // SAFETY: an existing collation; an error otherwise.
-    unsafe { Text::new(pg_sys::generate_collation_name(collation)) }
-}
-
-/// The function by which a type is written.
-pub fn output_function(typid: Oid) -> Oid {
-    let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
-    // SAFETY: an existing type; an error otherwise.
-    unsafe { pg_sys::getTypeOutputInfo(typid, &mut function, &mut varlena) };
-    function
-}
-
-/// Type, modifier and collation of a column.
-pub fn get_atttypetypmodcoll(relation: Oid, column: i16) -> (Oid, i32, Oid) {
-    let (mut typid, mut typmod, mut collation) = (pg_sys::InvalidOid, -1, pg_sys::InvalidOid);
-    // SAFETY: an existing column; an error otherwise.
-    unsafe { pg_sys::get_atttypetypmodcoll(relation, column, &mut typid, &mut typmod, &mut collation) };
-    (typid, typmod, collation)
-}
-
-/// A text of a query, see pg/deparse.rs.
-pub fn text(query: Query) -> String {
-    // SAFETY: a live query.
-    unsafe { deparse::text(query.raw()) }
-}
-
-/// A text of a query, and the tree that it is the text of.
-pub fn printed(query: Query) -> (Query, String) {
-    // SAFETY: a live query; what is printed is a copy.
-    unsafe {
-        let (tree, text) = deparse::printed(query.raw());
-        (Tree::new(tree), text)
-    }
 }
 
 /// Functions that a node calls by itself, those of operators included.
@@ -301,58 +184,6 @@ pub fn functions_of(node: Node) -> Vec<Oid> {
 pub fn operators_of(node: Node) -> Vec<Oid> {
     // SAFETY: null or a live node.
     unsafe { callees::operators_of(node.raw()) }
-}
-
-/// The expression that a generated column is computed from.
-pub fn build_generation_expression(relation: &relation::Relation, column: i16) -> Node {
-    // SAFETY: an open relation with such a column.
-    unsafe { Tree::new(pg_sys::build_generation_expression(relation.raw(), i32::from(column))) }
-}
-
-/// What the type cache says of a type's own operators, 0 for those there are none of.
-pub struct Operators {
-    pub equal: Oid,
-    pub less: Oid,
-    pub greater: Oid,
-    /// Its values can be compared.
-    pub compares: bool,
-    pub hash_family: Oid,
-    /// They have a hash.
-    pub hashes: bool,
-}
-
-pub fn operators(typid: Oid) -> Operators {
-    let own = pg_sys::TYPECACHE_EQ_OPR | pg_sys::TYPECACHE_LT_OPR | pg_sys::TYPECACHE_GT_OPR;
-    let functions = pg_sys::TYPECACHE_CMP_PROC_FINFO | pg_sys::TYPECACHE_HASH_PROC;
-    let flags = (own | functions | pg_sys::TYPECACHE_HASH_OPFAMILY) as i32;
-    // SAFETY: entries of the type cache stay.
-    unsafe {
-        let entry = pg_sys::lookup_type_cache(typid, flags);
-        Operators {
-            equal: (*entry).eq_opr,
-            less: (*entry).lt_opr,
-            greater: (*entry).gt_opr,
-            compares: (*entry).cmp_proc_finfo.fn_oid != pg_sys::InvalidOid,
-            hash_family: (*entry).hash_opf,
-            hashes: (*entry).hash_proc != pg_sys::InvalidOid,
-        }
-    }
-}
-
-/// Null when there is no such function.
-pub fn get_func_name(function: Oid) -> Text {
-    // SAFETY: a look-up in a system cache; the name is a copy.
-    unsafe { Text::new(pg_sys::get_func_name(function)) }
-}
-
-/// The types of a function's arguments.
-pub fn get_func_signature(function: Oid) -> Vec<Oid> {
-    let (mut types, mut count) = (std::ptr::null_mut(), 0);
-    // SAFETY: the server gives as many types as it says.
-    unsafe {
-        pg_sys::get_func_signature(function, &mut types, &mut count);
-        (0..count as usize).map(|i| *types.add(i)).collect()
-    }
 }
 
 /// The role that a relation is read as; invalid when it is the one that runs the query.
@@ -372,22 +203,10 @@ pub fn read_as(query: Query, rte: RangeTblEntry) -> Oid {
     }
 }
 
-/// The function of this name with these arguments, 0 when there is none and that is no error.
-pub fn LookupFuncName(names: List, arguments: &[Oid], missing_ok: bool) -> Oid {
-    // SAFETY: a live list of names, and as many types as are said.
-    unsafe { pg_sys::LookupFuncName(names.raw(), arguments.len() as i32, arguments.as_ptr(), missing_ok) }
-}
-
 /// The first elements of a list, as another list.
 pub fn list_copy_head(list: List, number: usize) -> List {
     // SAFETY: null or a live list.
     unsafe { Tree::new(pg_sys::list_copy_head(list.raw(), number as i32)) }
-}
-
-/// The operator of this name between these types, 0 when there is none.
-pub fn OpernameGetOprid(names: List, left: Oid, right: Oid) -> Oid {
-    // SAFETY: a live list of names.
-    unsafe { pg_sys::OpernameGetOprid(names.raw(), left, right) }
 }
 
 /// Whether a column of an entry of the range table is dropped.
@@ -395,20 +214,4 @@ pub fn get_rte_attribute_is_dropped(rte: RangeTblEntry, column: i16) -> bool {
     rte.rtekind();
     // SAFETY: a live entry, as the line above has seen; an error for columns that it does not have.
     unsafe { pg_sys::get_rte_attribute_is_dropped(rte.raw(), column) }
-}
-
-/// An expression as one of another type; null when no implicit cast makes it one.
-pub fn implicit_cast(expr: Node, to: Oid, typmod: i32) -> Node {
-    let (context, form) = (pg_sys::CoercionContext::COERCION_IMPLICIT, pg_sys::CoercionForm::COERCE_EXPLICIT_CAST);
-    let (state, from) = (std::ptr::null_mut(), exprType(expr));
-    // SAFETY: a live expression.
-    unsafe { Tree::new(pg_sys::coerce_to_target_type(state, expr.raw(), from, to, typmod, context, form, -1)) }
-}
-
-/// The types that an operator takes.
-pub fn op_input_types(operator: Oid) -> (Oid, Oid) {
-    let (mut left, mut right) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: an existing operator; an error otherwise.
-    unsafe { pg_sys::op_input_types(operator, &mut left, &mut right) };
-    (left, right)
 }

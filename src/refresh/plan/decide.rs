@@ -12,7 +12,7 @@ use crate::analyze::rules::{anchor, delta, dirty, text};
 use crate::analyze::split::set_operations;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
-use crate::pg::tree::{Node, Query, server};
+use crate::pg::tree::{Node, Query, lsyscache, server};
 use crate::pg::{ext, name};
 use crate::refresh::plan::lookup;
 use crate::refresh::plan::tview::{KeyColumn, column_names, maintained, options_of, stored_key};
@@ -263,7 +263,7 @@ fn key_columns(d: &describe::Described, query: Query, positions: &[usize], wide:
         key.push(KeyColumn {
             at: *p,
             nullable: !never_null,
-            composite: server::get_typtype(server::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
+            composite: lsyscache::get_typtype(lsyscache::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
                 || typid == pg_sys::RECORDOID,
             equality,
             wide: wide && lookup::is_wide(typid),
