@@ -19,7 +19,7 @@
 //! | capture/srf `OFFER` | change rows for the flush's SQL | guard of the flush | reset | | as `RUNNING` |
 //! | pg/started `STARTED` | executors of our own plans | their guards | their guards, reset | | their guards |
 //! | capture/install `TRIAL` | a trial is on the stack | its guard | its guard | | its guard |
-//! | hook/life `CALLERS` | TVIEWs that call a function that changes | used by the statement | (looked at for nothing) | | (the same) |
+//! | hook/functions `CALLERS` | TVIEWs that call a function that changes | used by the statement | (looked at for nothing) | | (the same) |
 //! | capture/freed `FREED` | triggers to take off | used by the statement | reset | level below | undone |
 //! | pg/callback `POSITION`, `FLUSHING` | what an error report adds | reset | reset | | as `RUNNING` |
 //! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |

@@ -3,23 +3,20 @@
 //! Invariant: whatever changes what a TVIEW's query means or returns, without a write on a base table, marks the TVIEW
 //! for recomputation in the same transaction.
 
-use super::dependents::tviews_over;
 use super::keys;
 use super::named::{self, find};
 use crate::analyze::refuse;
 use crate::build::redefine::{self, redefine};
-use crate::build::{self, populate};
 use crate::capture::freed::freed;
 use crate::capture::{install, route};
-use crate::catalog::{self, stages};
 use crate::hook::call::Call;
+use crate::hook::policies::policies_changed;
 use crate::pg::acl::owns;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::{list, name};
-use crate::{queue, tam};
+use crate::{build, catalog, queue, tam};
 use pgrx::pg_sys;
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 
@@ -251,24 +248,6 @@ pub unsafe fn create_table(call: &mut Call) -> Result<()> {
     }
 }
 
-pub unsafe fn policy(call: &mut Call) -> Result<()> {
-    // SAFETY: `call` holds the statement that the server is executing.
-    unsafe {
-        let tree = (*call.pstmt).utilityStmt;
-        let table = if (*tree).type_ == pg_sys::NodeTag::T_CreatePolicyStmt {
-            (*tree.cast::<pg_sys::CreatePolicyStmt>()).table
-        } else {
-            (*tree.cast::<pg_sys::AlterPolicyStmt>()).table
-        };
-        let oid = find(table);
-        if oid != pg_sys::InvalidOid {
-            let changed = BTreeSet::from([oid.to_u32()]);
-            call.then(move || policies_changed(&changed));
-        }
-        Ok(())
-    }
-}
-
 /// Base relations of TVIEWs in the inheritance trees of `relids`.
 pub fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
     let used: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
@@ -329,32 +308,6 @@ pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
     }
 }
 
-/// Policies of tables changed: TVIEWs that read them may see other rows, and read other tables for that.
-pub fn policies_changed(tables: &BTreeSet<u32>) -> Result<()> {
-    // SAFETY: makes the statement's catalog changes visible.
-    unsafe { pg_sys::CommandCounterIncrement() };
-    let around: BTreeSet<u32> =
-        tables.iter().flat_map(|t| install::covering(pg_sys::Oid::from(*t))).chain(tables.iter().copied()).collect();
-    redefine(redefine::tviews(|names| !names.is_disjoint(&around))?)
-}
-
-/// ALTER ROLE, GRANT and REVOKE of roles: what decides whether policies apply to somebody.
-pub unsafe fn roles(call: &mut Call) -> Result<()> {
-    // SAFETY: `call` holds the statement that the server is executing.
-    unsafe {
-        let tree = (*call.pstmt).utilityStmt;
-        let decides = |option: *mut pg_sys::DefElem| {
-            [c"superuser", c"bypassrls", c"inherit", c"rolemembers"].contains(&CStr::from_ptr((*option).defname))
-        };
-        if !list::is(tree, pg_sys::NodeTag::T_AlterRoleStmt)
-            || list::iter((*tree.cast::<pg_sys::AlterRoleStmt>()).options).any(decides)
-        {
-            call.then(roles_changed);
-        }
-        Ok(())
-    }
-}
-
 /// Names or owners have changed.
 fn names_changed() -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
@@ -362,45 +315,4 @@ fn names_changed() -> Result<()> {
     build::stages::follow_owners();
     catalog::invalidate_all();
     Ok(())
-}
-
-/// To whom policies apply may have changed.
-pub fn roles_changed() -> Result<()> {
-    let read: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
-    let tables: BTreeSet<u32> = read.into_iter().filter(|t| redefine::has_policies(pg_sys::Oid::from(*t))).collect();
-    if tables.is_empty() {
-        return Ok(());
-    }
-    policies_changed(&tables)
-}
-
-thread_local! {
-    /// TVIEWs that call a function that the statement has changed.
-    static CALLERS: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
-}
-
-/// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they do through views, operators, aggregates and other
-/// functions that say what they call.
-pub fn function_changed(function: pg_sys::Oid) {
-    if fault::on(Fault::IgnoreFunctions) {
-        return;
-    }
-    let start = vec![(pg_sys::ProcedureRelationId.to_u32(), function.to_u32(), 0)];
-    for tview in tviews_over(start) {
-        queue::recompute(tview);
-        CALLERS.with_borrow_mut(|c| c.insert(stages::root(tview).to_u32()));
-    }
-}
-
-/// After the statement: a function that is volatile by now, or does not find its names, is refused, as at CREATE TVIEW.
-pub fn functions_changed() -> Result<()> {
-    let callers = CALLERS.take();
-    if !callers.is_empty() {
-        // SAFETY: makes the statement's catalog changes visible.
-        unsafe { pg_sys::CommandCounterIncrement() };
-    }
-    callers.into_iter().map(pg_sys::Oid::from).try_for_each(|tview| {
-        redefine::check(tview)?;
-        populate::check_functions(tview)
-    })
 }

@@ -5,18 +5,21 @@
 //! (pg/callback.rs). Nothing calls hook.
 
 pub mod alter;
+mod base_table;
 mod call;
 mod cascade;
 mod convention;
 pub mod create;
 mod dependents;
 pub mod executor;
+pub mod functions;
 mod keys;
 pub mod life;
 pub mod merge;
 mod named;
 pub mod object_access;
 mod own;
+mod policies;
 pub mod refresh;
 mod replace;
 pub mod statistics;

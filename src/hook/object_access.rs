@@ -2,7 +2,7 @@
 //!
 //! Invariant: when a TVIEW is gone, so are its rows in our catalog, and its sources are remembered for `clean_up`.
 
-use super::{life, own};
+use super::{functions, life, own};
 use crate::capture::freed::freed;
 use crate::catalog::{self, sentinel};
 use crate::pg::callback::{Frame, Ready};
@@ -71,7 +71,9 @@ unsafe extern "C-unwind" fn on_access(
                     _ => {}
                 };
             }
-            OAT_POST_CREATE | OAT_POST_ALTER if class == pg_sys::ProcedureRelationId => life::function_changed(object),
+            OAT_POST_CREATE | OAT_POST_ALTER if class == pg_sys::ProcedureRelationId => {
+                functions::function_changed(object)
+            }
             _ => {}
         }
     }

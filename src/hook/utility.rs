@@ -7,6 +7,7 @@ use super::{alter, cascade, create, executor, life, own, refresh, types};
 use crate::capture::{freed, install};
 use crate::catalog;
 use crate::hook::call::Call;
+use crate::hook::{functions, policies};
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
 use crate::pg::{original, reserve};
@@ -188,14 +189,14 @@ unsafe fn dispatch(call: &mut Call) {
             T_CreateTableAsStmt => create::before(call),
             T_ExplainStmt => create::explained(call),
             T_CreateStmt | T_CreateForeignTableStmt => life::create_table(call),
-            T_AlterRoleStmt | T_GrantRoleStmt => life::roles(call),
+            T_AlterRoleStmt | T_GrantRoleStmt => policies::roles(call),
             T_RefreshMatViewStmt => refresh::before(call),
             T_AlterTableStmt => alter::before(call),
             T_DropStmt => life::drop(call),
             T_RenameStmt | T_AlterObjectSchemaStmt | T_AlterOwnerStmt | T_CommentStmt => life::names(call),
-            T_CreatePolicyStmt | T_AlterPolicyStmt => life::policy(call),
+            T_CreatePolicyStmt | T_AlterPolicyStmt => policies::policy(call),
             T_ReassignOwnedStmt => {
-                call.then(life::roles_changed);
+                call.then(policies::roles_changed);
                 Ok(())
             }
             T_ViewStmt => {
@@ -204,7 +205,7 @@ unsafe fn dispatch(call: &mut Call) {
                 Ok(())
             }
             T_CreateFunctionStmt | T_AlterFunctionStmt => {
-                call.then(life::functions_changed);
+                call.then(functions::functions_changed);
                 Ok(())
             }
             T_CopyStmt => {

@@ -7,6 +7,7 @@
 pub mod fold;
 pub mod order;
 pub mod partners;
+pub mod recognise;
 pub mod settings;
 pub mod view_owners;
 

@@ -7,7 +7,7 @@
 //! compute. So values that are equal must be the same, and every other aggregate must be a sum of its parts; otherwise the
 //! query stays as it is.
 
-use crate::analyze::describe::fold;
+use crate::analyze::describe::recognise::is_extract;
 use crate::analyze::query::call::Call;
 use crate::analyze::query::tree::type_of;
 use crate::analyze::split::eligible::is_table_column;
@@ -136,7 +136,7 @@ fn distinct_arguments(agg: Aggref) -> Option<Vec<Column>> {
 /// Whether values that are equal by this clause are the same bytes.
 fn is_exact(node: Node, by: Tree<pg_sys::SortGroupClause>) -> bool {
     let of = type_of(node);
-    by.eqop() == lsyscache::operators(of.0).equal && (name::equal_is_same(&of) || fold::is_extract(node))
+    by.eqop() == lsyscache::operators(of.0).equal && (name::equal_is_same(&of) || is_extract(node))
 }
 
 fn same(a: Node, b: Node) -> bool {

@@ -5,7 +5,7 @@
 //! Invariant: the parts are those of the aggregates that follow their changes; otherwise the query stays as it is. Called by
 //! `core`, for what `distinct` leaves.
 
-use crate::analyze::describe::fold;
+use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::split::distinct::arguments;
 use crate::analyze::split::eligible::can_be_stored;
@@ -40,7 +40,7 @@ impl Splitter<'_> {
             })
             .collect();
         let followed = |part: &Part, stage| {
-            !part.arguments.is_empty() || fold::recognise(stage, &Shape::Groups(Vec::new()), false).is_ok()
+            !part.arguments.is_empty() || recognise(stage, &Shape::Groups(Vec::new()), false).is_ok()
         };
         if !parts.iter().zip(&stages).all(|(part, stage)| followed(part, *stage)) {
             return Ok(None);

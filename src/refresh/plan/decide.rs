@@ -4,7 +4,8 @@
 //! incremental`, capture), monitoring and every backend that flushes decide the same. Called by tview.rs and the DDL hooks.
 
 use crate::analyze::describe;
-use crate::analyze::describe::fold::{self, Fold};
+use crate::analyze::describe::fold::Fold;
+use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, relations};
 use crate::analyze::rules::join_values::{self, Pair};
@@ -90,8 +91,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
     };
     let approximate = options.get("approximate").map(String::as_str) == Some("true");
-    let fold =
-        finds_groups(&d.shape, positions.as_deref()).and_then(|()| fold::recognise(expanded, &d.shape, approximate));
+    let fold = finds_groups(&d.shape, positions.as_deref()).and_then(|()| recognise(expanded, &d.shape, approximate));
     let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
     let mut decisions = BTreeMap::new();
     let mut anchored = false;
@@ -119,7 +119,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     };
     let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
     let shape = d.shape.clone();
-    let fold = if folds { fold::recognise(query, &shape, approximate).ok() } else { None };
+    let fold = if folds { recognise(query, &shape, approximate).ok() } else { None };
     let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
     if anchored {
         // Anchors of before are told from those of now by their keys, so a change of a key is one of the row.

@@ -1,7 +1,8 @@
 //! SQL of strategy fold.
 
 use crate::analyze::describe;
-use crate::analyze::describe::fold::{self, Fold};
+use crate::analyze::describe::fold::Fold;
+use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::load;
 use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::texts::Texts;
@@ -50,7 +51,7 @@ impl Tview {
             let query = load::expand(maintained(rel)?)?;
             let described = describe::describe(query, &tview::stored_key);
             let Ok(fold): std::result::Result<Fold, _> =
-                fold::recognise(query, &described.description.shape, self.approximate)
+                recognise(query, &described.description.shape, self.approximate)
             else {
                 return Ok(None);
             };

@@ -5,7 +5,7 @@
 
 use crate::analyze::describe::fold::{self, Aggregate, Fold, StateKind};
 use crate::analyze::query::tree::Type;
-use crate::pg::aggregate::{self, Machine};
+use crate::pg::aggregate::machine::{self, Machine};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
 use pgrx::pg_sys::{self, Datum};
@@ -17,7 +17,7 @@ use tviews_core::fold::Extremum;
 pub enum Cell {
     Count(i64),
     Extremum(Option<Datum>),
-    Moving(aggregate::State),
+    Moving(machine::State),
     Sum(f64),
 }
 
@@ -46,7 +46,7 @@ impl<'a> States<'a> {
     pub unsafe fn new(fold: &'a Fold) -> States<'a> {
         // SAFETY: The current memory context outlives the result, as the caller promises.
         unsafe {
-            let context = aggregate::context();
+            let context = machine::context();
             let machines = fold.states.iter().map(|s| match &s.kind {
                 StateKind::Moving { moving, .. } => Some(Machine::new(moving, context)),
                 _ => None,

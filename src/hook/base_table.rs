@@ -1,0 +1,103 @@
+//! ALTER TABLE of what TVIEWs read: partitions, inheritance, triggers, keys, row security.
+
+use crate::build::redefine;
+use crate::catalog;
+use crate::hook::alter::{before, hold};
+use crate::hook::call::Call;
+use crate::hook::policies::policies_changed;
+use crate::hook::{keys, life, named};
+use crate::pg::error::Result;
+use crate::pg::list;
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+
+/// Statements on other tables that change a TVIEW's contents without a captured write.
+pub unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
+    // SAFETY: `call` holds the statement that the server is executing.
+    unsafe {
+        use pg_sys::AlterTableType::*;
+        let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
+        let mut touched = BTreeSet::new();
+        let (mut uniqueness, mut policies) = (false, false);
+        for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
+            let relevant = matches!(
+                (*cmd).subtype,
+                AT_AttachPartition
+                    | AT_DetachPartition
+                    | AT_DetachPartitionFinalize
+                    | AT_AddInherit
+                    | AT_DropInherit
+                    | AT_EnableTrig
+                    | AT_EnableTrigAll
+                    | AT_EnableAlwaysTrig
+                    | AT_EnableReplicaTrig
+                    | AT_DisableTrig
+                    | AT_DisableTrigAll
+                    | AT_AlterColumnType
+            );
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            let relevant = relevant || (*cmd).subtype == AT_SetExpression;
+            uniqueness |= matches!(
+                (*cmd).subtype,
+                AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn
+            );
+            policies |= matches!(
+                (*cmd).subtype,
+                AT_EnableRowSecurity | AT_DisableRowSecurity | AT_ForceRowSecurity | AT_NoForceRowSecurity
+            );
+            // The owner of a table is exempt from its policies.
+            policies |= (*cmd).subtype == AT_ChangeOwner && redefine::has_policies(relid);
+            let columns = matches!((*cmd).subtype, AT_AddColumn | AT_DropColumn);
+            if relevant || (columns && life::whole_row_is_read(relid)) {
+                touched.insert(relid.to_u32());
+                touched.extend(other_table(cmd));
+            }
+        }
+        let mut around = touched.clone();
+        around.insert(relid.to_u32());
+        if life::bases_around(&around).is_empty() {
+            return Ok(());
+        }
+        if uniqueness || policies || !touched.is_empty() {
+            let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+            if hold(call, named::Lock::Own(own)) != relid {
+                // another one by now: once more from the start
+                return before(call);
+            }
+        }
+        if uniqueness {
+            let mut relids = touched.clone();
+            relids.insert(relid.to_u32());
+            keys::remember(call, &relids)?;
+        }
+        if policies {
+            touched.insert(relid.to_u32());
+            call.then(move || policies_changed(&touched));
+        } else if !touched.is_empty() {
+            call.then(move || life::tree_changed(&touched));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a TVIEW, or one of its stages, reads a table with row security.
+pub fn reads_policies(tview: pg_sys::Oid) -> bool {
+    catalog::sources(|s| catalog::stages::root(s.tview) == tview).iter().any(|s| redefine::has_policies(s.relid))
+}
+
+/// The partition or parent that a command names.
+unsafe fn other_table(cmd: *mut pg_sys::AlterTableCmd) -> Option<u32> {
+    // SAFETY: `cmd` is a live node of a tree of the server.
+    unsafe {
+        let def = (*cmd).def;
+        let other = if list::is(def, pg_sys::NodeTag::T_PartitionCmd) {
+            (*def.cast::<pg_sys::PartitionCmd>()).name
+        } else if list::is(def, pg_sys::NodeTag::T_RangeVar) {
+            def.cast::<pg_sys::RangeVar>()
+        } else {
+            return None;
+        };
+        let oid = named::find(other);
+        (oid != pg_sys::InvalidOid).then(|| oid.to_u32())
+    }
+}
