@@ -119,7 +119,7 @@ impl Recogniser {
         if !a.aggdistinct().is_null() {
             return Err(Reason::DistinctInside);
         }
-        if !a.aggorder().is_null() || a.aggkind() as u8 != b'n' {
+        if !a.aggorder().is_null() || a.aggkind() != b'n' {
             return Err(Reason::Ordered);
         }
         if !a.aggfilter().is_null() && server::checkExprHasSubLink(a.aggfilter()) {
@@ -132,7 +132,7 @@ impl Recogniser {
             1 => Some(self.plain(list::nth::<pg_sys::TargetEntry>(a.args(), 0).expr())),
             _ => return Err(Reason::SeveralArguments),
         };
-        if argument.is_some_and(|n| server::checkExprHasSubLink(n)) {
+        if argument.is_some_and(server::checkExprHasSubLink) {
             return Err(Reason::SubqueryInAggregate);
         }
         let arg = argument.map(|n| {

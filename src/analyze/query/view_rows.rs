@@ -45,7 +45,7 @@ fn is_view(block: Query, index: usize) -> bool {
     let mut path = Vec::new();
     rte.rtekind() == pg_sys::RTEKind::RTE_SUBQUERY
         && from::find(block.jointree().cast(), index, &mut path)
-        && !path.iter().any(|on| from::is_nullable(on))
+        && !path.iter().any(from::is_nullable)
 }
 
 /// In a query that was stored before its view got more columns, these have a name of the server's making (rewriteHandler.c, ApplyRetrieveRule),

@@ -146,13 +146,13 @@ fn is_elsewhere(name: &str, found: fn(&CStr) -> bool, by_name: SysCacheIdentifie
     let none = pg_sys::Datum::from(0usize);
     // names of catalogs are looked up by C strings
     // SAFETY: a list of the cache, released after use.
-    let any = unsafe {
+
+    unsafe {
         let members = pg_sys::SearchSysCacheList(by_name as i32, 1, pg_sys::Datum::from(name.as_ptr()), none, none);
         let any = (*members).n_members > 0;
         pg_sys::ReleaseCatCacheList(members);
         any
-    };
-    any
+    }
 }
 
 fn found_function(name: &CStr) -> bool {

@@ -98,7 +98,7 @@ pub fn check_functions(node: Node) -> Result<()> {
     }
     let name = function_name(found.function);
     let at = server::exprLocation(node);
-    if lsyscache::func_volatile(found.function) as u8 == pg_sys::PROVOLATILE_VOLATILE {
+    if lsyscache::func_volatile(found.function) == pg_sys::PROVOLATILE_VOLATILE {
         return Err(Error::unsupported(
             format!("volatile function {name}() cannot be maintained"),
             at,
@@ -132,7 +132,7 @@ pub fn check_functions(node: Node) -> Result<()> {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void) -> bool {
-    let bad = match lsyscache::func_volatile(function) as u8 {
+    let bad = match lsyscache::func_volatile(function) {
         pg_sys::PROVOLATILE_IMMUTABLE => false,
         pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
         _ => true,

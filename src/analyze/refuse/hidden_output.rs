@@ -13,7 +13,7 @@ use pgrx::pg_sys::{self, NodeTag::*, Oid};
 /// Refuses `node` when it writes such a value itself.
 pub fn check(node: Node) -> Result<()> {
     let Some((writer, arguments)) = writer(node) else { return Ok(()) };
-    match arguments.into_iter().find_map(|a| shown(a)) {
+    match arguments.into_iter().find_map(shown) {
         None => Ok(()),
         Some(of) => Err(Error::unsupported(
             format!("{writer} cannot be maintained over values of type {}", type_name(of)),
@@ -26,7 +26,7 @@ pub fn check(node: Node) -> Result<()> {
 /// What writes values of any type as text, and the values.
 fn writer(node: Node) -> Option<(String, Vec<Node>)> {
     let call = |function: Oid, arguments: List| {
-        let stable = lsyscache::func_volatile(function) as u8 == pg_sys::PROVOLATILE_STABLE;
+        let stable = lsyscache::func_volatile(function) == pg_sys::PROVOLATILE_STABLE;
         stable.then(|| (format!("function {}()", function_name(function)), nodes(arguments)))
     };
     match node.tag() {
@@ -69,7 +69,7 @@ fn nodes(arguments: List) -> Vec<Node> {
 /// Aggregates are declared IMMUTABLE whatever their functions are.
 fn aggregated(function: Oid, arguments: Vec<Node>) -> Option<(String, Vec<Node>)> {
     let transition = aggregate::facts(function)?.transfn;
-    let stable = lsyscache::func_volatile(transition) as u8 != pg_sys::PROVOLATILE_IMMUTABLE;
+    let stable = lsyscache::func_volatile(transition) != pg_sys::PROVOLATILE_IMMUTABLE;
     stable.then(|| (format!("function {}()", function_name(function)), arguments))
 }
 
@@ -79,7 +79,7 @@ fn shown(value: Node) -> Option<Oid> {
         return None;
     }
     if list::is(value, T_RowExpr) {
-        return nodes(value.cast::<pg_sys::RowExpr>().args()).into_iter().find_map(|a| shown(a));
+        return nodes(value.cast::<pg_sys::RowExpr>().args()).into_iter().find_map(shown);
     }
     within(server::exprType(value), 0)
 }
@@ -105,11 +105,11 @@ fn within(of: Oid, depth: u32) -> Option<Oid> {
         };
         return columns.into_iter().find_map(|t| within(t, depth + 1));
     }
-    if lsyscache::get_typtype(of) as u8 == pg_sys::TYPTYPE_PSEUDO {
+    if lsyscache::get_typtype(of) == pg_sys::TYPTYPE_PSEUDO {
         return None;
     }
     let output = lsyscache::output_function(of);
-    let stable = lsyscache::func_volatile(output) as u8 != pg_sys::PROVOLATILE_IMMUTABLE;
+    let stable = lsyscache::func_volatile(output) != pg_sys::PROVOLATILE_IMMUTABLE;
     (stable && output.to_u32() < pg_sys::FirstNormalObjectId && refused(output)).then_some(of)
 }
 

@@ -46,7 +46,7 @@ pub fn survives(
             kind: kind(on.join),
             in_left: on.in_left,
             other: relations_of(if on.in_left { on.join.rarg() } else { on.join.larg() }),
-            conditions: conditions(quals).into_iter().map(|c| facts(c)).collect(),
+            conditions: conditions(quals).into_iter().map(facts).collect(),
         }
     });
     null_extension::survives(joins, side)

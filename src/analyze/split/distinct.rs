@@ -112,7 +112,7 @@ fn aggregates(exprs: &[Node]) -> Vec<Aggref> {
 
 fn distinct_arguments(agg: Aggref) -> Option<Vec<Column>> {
     let a = agg;
-    if a.aggkind() as u8 != b'n' || a.aggvariadic() || a.agglevelsup() > 0 || server::checkExprHasSubLink(agg.cast()) {
+    if a.aggkind() != b'n' || a.aggvariadic() || a.agglevelsup() > 0 || server::checkExprHasSubLink(agg.cast()) {
         return None;
     }
     let mut out: Vec<Column> = Vec::new();

@@ -52,7 +52,7 @@ pub fn can_be_stage(sub: Query) -> bool {
 
 pub fn can_be_stored(expr: Node) -> bool {
     let of = server::exprType(expr);
-    lsyscache::get_typtype(of) as u8 != pg_sys::TYPTYPE_PSEUDO && of != pg_sys::UNKNOWNOID && of != pg_sys::RECORDOID
+    lsyscache::get_typtype(of) != pg_sys::TYPTYPE_PSEUDO && of != pg_sys::UNKNOWNOID && of != pg_sys::RECORDOID
 }
 
 /// Whether a query depends on the blocks around it.

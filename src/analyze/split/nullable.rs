@@ -18,7 +18,7 @@ use std::ffi::CString;
 pub fn hides_links(query: Query, index: usize, sub: Query) -> bool {
     let mut path = Vec::new();
     from::find(query.jointree().cast(), index, &mut path);
-    is_plain(sub) && path.iter().any(|on| from::is_nullable(on)) && has_link(sub.cast()) && can_be_stage(sub)
+    is_plain(sub) && path.iter().any(from::is_nullable) && has_link(sub.cast()) && can_be_stage(sub)
 }
 
 fn has_link(node: Node) -> bool {

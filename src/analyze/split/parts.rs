@@ -43,10 +43,7 @@ fn is_extremum(agg: Aggref) -> bool {
 /// An aggregate over all parts, from what `pieces` computes for each of them; None when there is no such thing.
 pub fn sum(agg: Aggref, pieces: &mut Pieces) -> Option<Node> {
     let a = agg;
-    if !a.aggorder().is_null()
-        || a.aggkind() as u8 != b'n'
-        || a.agglevelsup() > 0
-        || server::checkExprHasSubLink(agg.cast())
+    if !a.aggorder().is_null() || a.aggkind() != b'n' || a.agglevelsup() > 0 || server::checkExprHasSubLink(agg.cast())
     {
         return None;
     }

@@ -69,7 +69,7 @@ fn is_value(link: Tree<pg_sys::SubLink>) -> bool {
     let sub: Query = link.subselect().cast();
     match link.subLinkType() {
         pg_sys::SubLinkType::EXPR_SUBLINK => has_one_row(sub) && can_be_stage(sub),
-        pg_sys::SubLinkType::EXISTS_SUBLINK if is_plain(sub) => exist(sub.copy()).is_ok_and(|q| can_be_stage(q)),
+        pg_sys::SubLinkType::EXISTS_SUBLINK if is_plain(sub) => exist(sub.copy()).is_ok_and(can_be_stage),
         pg_sys::SubLinkType::EXISTS_SUBLINK => is_stage(sub),
         _ => false,
     }
@@ -141,7 +141,7 @@ fn free(item: Node, freed: &mut Vec<Node>) {
         return;
     }
     let (up, stay): (Vec<_>, Vec<_>) =
-        conditions(join.quals()).into_iter().partition(|c| links_of(*c).into_iter().any(|link| is_value(link)));
+        conditions(join.quals()).into_iter().partition(|c| links_of(*c).into_iter().any(is_value));
     if !up.is_empty() {
         join.set_quals(if stay.is_empty() { make::boolean(true) } else { conjunction(stay) });
         freed.extend(up);

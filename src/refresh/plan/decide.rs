@@ -263,7 +263,7 @@ fn key_columns(d: &describe::Described, query: Query, positions: &[usize], wide:
         key.push(KeyColumn {
             at: *p,
             nullable: !never_null,
-            composite: lsyscache::get_typtype(lsyscache::getBaseType(typid)) as u8 == pg_sys::TYPTYPE_COMPOSITE
+            composite: lsyscache::get_typtype(lsyscache::getBaseType(typid)) == pg_sys::TYPTYPE_COMPOSITE
                 || typid == pg_sys::RECORDOID,
             equality,
             wide: wide && lookup::is_wide(typid),

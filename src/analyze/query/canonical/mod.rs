@@ -210,7 +210,7 @@ fn block(query: Query) -> bool {
     {
         query.set_hasGroupRTE(false);
     }
-    walk::below(query).into_iter().all(|below| block(below))
+    walk::below(query).into_iter().all(block)
 }
 
 /// No query has as many relations.
@@ -285,7 +285,6 @@ fn branches(node: Node, out: &mut Vec<usize>) {
 
 /// What a relation of FROM is.
 fn relation(of: RangeTblEntry) -> RangeTblEntry {
-    let of = of;
     let rte = make::make::<pg_sys::RangeTblEntry>();
     rte.set_rtekind(of.rtekind());
     match of.rtekind() {
