@@ -1,7 +1,7 @@
 //! What makes a materialized view a TVIEW: stages, sources, triggers, and what has to be captured.
 
 use crate::analyze::query::{load, relations};
-use crate::build::stages;
+use crate::build::internal;
 use crate::capture::install;
 use crate::catalog::{self, Source};
 use crate::pg::error::{Error, Result};
@@ -17,8 +17,8 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
     let owner = rel.class().relowner;
     drop(rel);
-    stages::drop(oid);
-    stages::make(oid)?;
+    internal::drop(oid);
+    internal::make(oid)?;
     let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
     let mut sources = Vec::new();

@@ -4,7 +4,7 @@ use crate::analyze::describe::view_owners;
 use crate::analyze::query::{load, operators, printed, relations};
 use crate::analyze::refuse::locate::{self, Construct};
 use crate::analyze::refuse::{self, bodies};
-use crate::build::stages::{self, Preview};
+use crate::build::internal::{self, Preview};
 use crate::capture::install;
 use crate::catalog::options::Options;
 use crate::pg::error::{Error, Result};
@@ -52,5 +52,5 @@ pub fn preview(query: Query) -> Result<Preview> {
     let text = printed::text(load::plain(query))?;
     let path = operators::search_path(load::expand(query)?);
     // SAFETY: a SELECT whose names are qualified, in a transaction that may write.
-    unsafe { stages::trial(&text, &path, user) }
+    unsafe { internal::trial(&text, &path, user) }
 }

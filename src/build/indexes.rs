@@ -16,7 +16,7 @@ use crate::pg::pinned::Pinned;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::{ddl, list, name};
 use crate::refresh::plan::bag;
-use crate::refresh::plan::lookup::{hash, hashed, is_wide};
+use crate::refresh::plan::lookup::{hash_sql, hashed_columns, is_wide};
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use pgrx::pg_sys;
 use tviews_core::strategy::Strategy;
@@ -163,7 +163,7 @@ fn key(rel: &Relation, tview: &Tview, unique: bool) -> Vec<String> {
         return Vec::new();
     }
     let names = |these: &[&KeyColumn]| these.iter().map(|k| tview.columns[k.at].clone()).collect::<Vec<_>>();
-    let hashed = hashed(key);
+    let hashed = hashed_columns(key);
     if hashed.is_empty() {
         // Not UNIQUE NULLS NOT DISTINCT: from 18 on the planner takes such a key to determine the row even where an outer
         // join null-extends it (remove_useless_groupby_columns), and gives wrong groups.
@@ -177,7 +177,7 @@ fn key(rel: &Relation, tview: &Tview, unique: bool) -> Vec<String> {
     numbers.push(0);
     if !is_there(&numbers) {
         let mut columns = names(&plain);
-        columns.push(format!("({})", hash(&hashed, |k| tview.columns[key[k].at].clone())));
+        columns.push(format!("({})", hash_sql(&hashed, |k| tview.columns[key[k].at].clone())));
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, columns.join(", ")));
     }
     // For those who look for the first columns.

@@ -5,7 +5,7 @@ pub mod adopt;
 pub mod advice;
 pub mod check;
 pub mod indexes;
+pub mod internal;
 pub mod populate;
 pub mod rebuild;
 pub mod redefine;
-pub mod stages;

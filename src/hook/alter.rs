@@ -8,7 +8,7 @@ use crate::analyze::describe::settings;
 use crate::analyze::query::load;
 use crate::build::adopt::adopt;
 use crate::build::check::check;
-use crate::build::{populate, redefine, stages};
+use crate::build::{internal, populate, redefine};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, sentinel};
@@ -277,10 +277,10 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
             catalog::invalidate_all();
         }
         if planned.owner {
-            stages::follow_owners();
+            internal::follow_owners();
         }
         if !planned.tablespace.is_null() {
-            stages::move_to(relid, planned.tablespace);
+            internal::move_to(relid, planned.tablespace);
         }
         if (planned.owner || planned.strategy) && planned.becomes.is_none() {
             if planned.owner && reads_policies(relid) {
@@ -312,7 +312,7 @@ pub unsafe fn after(planned: &Planned) -> Result<()> {
                 for source in catalog::unregister(relid) {
                     freed(source);
                 }
-                stages::drop(relid);
+                internal::drop(relid);
                 sentinel::lower(relid);
                 state::remove_state_attributes(relid);
                 pg_sys::CommandCounterIncrement();

@@ -45,7 +45,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         life::lock_sources(&tviews);
         for tview in &tviews {
             pg_sys::LockRelationOid(Oid::from(*tview), pg_sys::AccessExclusiveLock as i32);
-            build::stages::drop(Oid::from(*tview));
+            build::internal::drop(Oid::from(*tview));
         }
         call.at_last(move || after(&tviews));
         Ok(())

@@ -35,7 +35,7 @@ pub fn remember(call: &mut Call, relids: &BTreeSet<u32>) -> Result<()> {
     let around: BTreeSet<u32> =
         relids.iter().flat_map(|r| install::covering(pg_sys::Oid::from(*r))).chain(relids.iter().copied()).collect();
     for s in catalog::sources(|s| around.contains(&s.relid.to_u32())) {
-        if let Some(key) = key_of(s.tview)? {
+        if let Some(key) = current_key(s.tview)? {
             keys.insert(s.tview.to_u32(), key);
         }
     }
@@ -45,7 +45,7 @@ pub fn remember(call: &mut Call, relids: &BTreeSet<u32>) -> Result<()> {
     Ok(())
 }
 
-fn key_of(oid: pg_sys::Oid) -> Result<Option<Key>> {
+fn current_key(oid: pg_sys::Oid) -> Result<Option<Key>> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(None) };
     if !rel.class().relispopulated {
         return Ok(None);
@@ -63,7 +63,7 @@ pub fn follow(before: &Keys) -> Result<()> {
     for (oid, key) in before {
         let tview = pg_sys::Oid::from(*oid);
         // A TVIEW that the statement dropped by CASCADE is not there any more.
-        if name::relation(tview).is_some() && key_of(tview)?.as_ref() != Some(key) {
+        if name::relation(tview).is_some() && current_key(tview)?.as_ref() != Some(key) {
             changed.insert(*oid);
         }
     }

@@ -121,7 +121,7 @@ unsafe fn drop_relations(call: &mut Call) -> Result<()> {
             if tam::is_tview(oid) && owns(oid) {
                 oid = named::hold(|| find(var), named::Lock::WithSources);
                 // Before the statement itself: event triggers see what users have made.
-                build::stages::drop(oid);
+                build::internal::drop(oid);
             }
             let is_tview = tam::is_tview(oid);
             any |= is_tview;
@@ -312,7 +312,7 @@ pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
 fn names_changed() -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };
-    build::stages::follow_owners();
+    build::internal::follow_owners();
     catalog::invalidate_all();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::{hints, open};
 use crate::analyze::rules::join_values::{Column, Pair};
 use crate::build::check;
-use crate::build::stages::Preview;
+use crate::build::internal::Preview;
 use crate::catalog::stages;
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};

@@ -3,7 +3,7 @@
 //! Invariant: made by the server's own functions below the utility statements, so no right is needed that the current user lacks, none is
 //! lent, and users' event triggers, default privileges and hooks of utility statements do not see it. What users wrote (the query, index
 //! expressions) is analysed and evaluated as the current user, who is the owner.
-//! Called by build/stages and build/indexes. Source: commands/createas.c, create_ctas_internal; tcop/utility.c, T_IndexStmt.
+//! Called by build/internal and build/indexes. Source: commands/createas.c, create_ctas_internal; tcop/utility.c, T_IndexStmt.
 
 use super::error::{Error, Result};
 use super::{ext, list};

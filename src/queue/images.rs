@@ -44,7 +44,7 @@ struct Held {
 #[derive(Default)]
 pub struct Images(Option<Held>);
 
-fn hash(image: &[u64]) -> u64 {
+fn hash_of_bytes(image: &[u64]) -> u64 {
     FixedState::default().hash_one(image)
 }
 
@@ -82,8 +82,8 @@ impl Held {
     }
 
     fn add(&mut self, image: &[u64], weight: i64) -> i32 {
-        let hash = hash(image);
-        enough(self.table.try_reserve(1, |e| self::hash(e.image())));
+        let hash = hash_of_bytes(image);
+        enough(self.table.try_reserve(1, |e| self::hash_of_bytes(e.image())));
         if let Ok(mut found) = self.table.find_entry(hash, |e| e.image() == image) {
             found.get_mut().weight += weight;
             if found.get().weight != 0 {
@@ -95,7 +95,7 @@ impl Held {
         }
         let words = self.keep(image);
         let entry = Entry { words, len: image.len(), weight };
-        match self.table.entry(hash, |_| false, |e| self::hash(e.image())) {
+        match self.table.entry(hash, |_| false, |e| self::hash_of_bytes(e.image())) {
             Place::Vacant(place) => place.insert(entry),
             Place::Occupied(_) => unreachable!("nothing is equal"),
         };
@@ -124,7 +124,7 @@ impl Images {
     /// Adds one to a negative weight; false when the image has none.
     pub fn use_up(&mut self, image: &[u64]) -> bool {
         let Some(held) = &mut self.0 else { return false };
-        match held.table.find_entry(hash(image), |e| e.image() == image) {
+        match held.table.find_entry(hash_of_bytes(image), |e| e.image() == image) {
             Ok(mut found) if found.get().weight < 0 => {
                 found.get_mut().weight += 1;
                 if found.get().weight == 0 || fault::on(Fault::RemoveOneOfSeveral) {

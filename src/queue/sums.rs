@@ -34,7 +34,7 @@ impl Sums {
     }
 
     fn put(&mut self, image: &[u64], weight: i64) {
-        self.parts[hash_of(image) as usize % PARTS].put(image, weight);
+        self.parts[hash_of_row(image) as usize % PARTS].put(image, weight);
     }
 
     /// All sums, when they are in memory.
@@ -55,7 +55,7 @@ impl Sums {
     }
 }
 
-pub fn hash_of(image: &[u64]) -> u32 {
+pub fn hash_of_row(image: &[u64]) -> u32 {
     let mut hasher = DefaultHasher::new();
     image.hash(&mut hasher);
     hasher.finish() as u32

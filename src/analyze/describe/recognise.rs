@@ -56,7 +56,7 @@ pub fn recognise(query: Query, shape: &Shape, approximate: bool) -> std::result:
     Ok(cx.fold)
 }
 
-fn same<A, B>(a: Tree<A>, b: Tree<B>) -> bool {
+fn is_equal<A, B>(a: Tree<A>, b: Tree<B>) -> bool {
     server::equal(a.cast(), b.cast())
 }
 
@@ -95,7 +95,7 @@ impl Recogniser {
         }
         let mut why = None;
         let expr = walk::rewrite(node, &mut |n| {
-            if let Some(k) = self.fold.key_nodes.iter().position(|k| same(*k, n)) {
+            if let Some(k) = self.fold.key_nodes.iter().position(|k| is_equal(*k, n)) {
                 return Some(column(k, self.fold.key_types[k]).cast());
             }
             if list::is(n, pg_sys::NodeTag::T_Aggref) {
@@ -278,7 +278,7 @@ impl Recogniser {
 
     /// Number of a state, the same one for the same expression.
     fn state(&mut self, node: Aggref, kind: StateKind, input: &Input) -> usize {
-        match self.fold.states.iter().position(|s| same(s.node, node)) {
+        match self.fold.states.iter().position(|s| is_equal(s.node, node)) {
             Some(i) => i,
             None => {
                 self.fold.states.push(State { node, kind, arg: input.arg, filter: input.filter });
@@ -341,7 +341,7 @@ pub fn is_extract(node: Node) -> bool {
 }
 
 fn index_of<T>(nodes: &mut Vec<Tree<T>>, node: Tree<T>) -> usize {
-    match nodes.iter().position(|n| same(*n, node)) {
+    match nodes.iter().position(|n| is_equal(*n, node)) {
         Some(i) => i,
         None => {
             nodes.push(node);

@@ -1,6 +1,6 @@
 //! Grouping sets in a form that text keeps.
 
-use crate::pg::tree::{List, Node, Query, TargetEntry, Tree, Var, list, make, server, walk};
+use crate::pg::tree::{List, Node, Query, TargetEntry, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 
 /// Makes grouping expressions of several sets that are the same differ, in the query and in all queries in it. Called by load.
@@ -59,7 +59,7 @@ fn grouped_by(query: Query, number: usize, reference: u32) -> Place {
     let tle = server::get_sortgroupref_tle(reference, query.targetList());
     #[cfg(feature = "pg18")]
     if query.hasGroupRTE() && list::is(tle.expr(), pg_sys::NodeTag::T_Var) {
-        let var: Var = tle.expr().cast();
+        let var = tle.expr().cast::<pg_sys::Var>();
         let rte = server::rt_fetch(var.varno() as usize, query);
         if var.varlevelsup() == 0 && rte.rtekind() == pg_sys::RTEKind::RTE_GROUP {
             var.set_varattno(number as i16 + 1);

@@ -5,7 +5,9 @@
 //! are not counted.
 
 use crate::pg::relation::TABLEOID;
-use crate::pg::tree::{Node, Query, RangeTblEntry, list, lsyscache, server, walk};
+#[cfg(feature = "pg18")]
+use crate::pg::tree::lsyscache;
+use crate::pg::tree::{Node, Query, RangeTblEntry, list, server, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,7 @@
 //!
 //! Such names are looked up when the function runs, and a TVIEW runs it under the fixed search_path, whoever writes. So the text is looked at under
 //! that path when the TVIEW is created or populated: what would fail then is refused, with the function's name, also when no row is there yet.
-//! Texts of SQL functions are analysed, as the server does when it creates them (catalog/pg_proc.c, fmgr_sql_validator), and so are those of the functions that
+//! Forms of SQL functions are analysed, as the server does when it creates them (catalog/pg_proc.c, fmgr_sql_validator), and so are those of the functions that
 //! they call; in PL/pgSQL, what is called, cast to and declared is looked up by name. Not looked at: functions with a
 //! search_path of their own, other languages, operators and tables inside of PL/pgSQL, SQL that is executed from strings.
 //! Invariant: nothing is evaluated; what is analysed is analysed as the TVIEW's owner. Called by create and populate.

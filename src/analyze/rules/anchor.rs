@@ -10,7 +10,7 @@ use crate::analyze::query::tree::{self, strip};
 use crate::analyze::query::{printed, relations};
 use crate::analyze::rules::delta::{Anchors, Terms};
 use crate::analyze::rules::dirty;
-use crate::analyze::rules::texts::{Texts, union_all};
+use crate::analyze::rules::forms::{Forms, union_all};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
@@ -141,7 +141,7 @@ fn anchored(
     let anchors = Anchors {
         relid,
         columns: key.iter().map(|c| c.att).collect(),
-        select: Texts::plain(format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")),
+        select: Forms::plain(format!("SELECT DISTINCT {keys} FROM ({dirty}) x({keys})")),
         lock: keys_tell(times),
     };
     let on = on.join(" AND ");
@@ -149,7 +149,7 @@ fn anchored(
         let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
         format!("SELECT {weight}::pg_catalog.int8{list}")
     };
-    let select = |weight: i64| Texts {
+    let select = |weight: i64| Forms {
         by_key: format!(
             "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
             shown(weight)

@@ -11,8 +11,8 @@ use crate::analyze::query::printed;
 use crate::analyze::query::tree::{self, constant, outputs};
 use crate::analyze::rules::change_rows::replace_by;
 use crate::analyze::rules::fence;
+use crate::analyze::rules::forms::Forms;
 use crate::analyze::rules::outer::nullable_places;
-use crate::analyze::rules::texts::Texts;
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
@@ -26,9 +26,9 @@ use tviews_core::reason::Reason;
 #[derive(Default, Clone)]
 pub struct Terms {
     /// To be run with the state after the changes.
-    pub now: Vec<Texts>,
+    pub now: Vec<Forms>,
     /// To be run with the state before the changes.
-    pub before: Vec<Texts>,
+    pub before: Vec<Forms>,
     /// Atoms that a change can null-extend or bring back: two writers can be blind to each other there.
     pub flips: BTreeSet<usize>,
     /// Keys of rows that must be found first.
@@ -44,9 +44,9 @@ pub struct Terms {
 /// A delta as a flush runs it.
 pub struct Weighted {
     /// Weight, then targets; to be run with the state after the changes.
-    pub now: Option<Texts>,
+    pub now: Option<Forms>,
     /// To be run with the state before the changes.
-    pub before: Option<Texts>,
+    pub before: Option<Forms>,
     /// Keys of rows that must be found first.
     pub anchors: Vec<Anchors>,
     /// SELECTs of values that must be locked first.
@@ -59,7 +59,7 @@ pub struct Weighted {
 
 impl From<Terms> for Weighted {
     fn from(terms: Terms) -> Weighted {
-        let (now, before) = (Texts::union_all(&terms.now), Texts::union_all(&terms.before));
+        let (now, before) = (Forms::union_all(&terms.now), Forms::union_all(&terms.before));
         let Terms { anchors, locks, gates, alone, .. } = terms;
         Weighted { now, before, anchors, locks, gates, alone }
     }
@@ -72,7 +72,7 @@ pub struct Anchors {
     /// Key columns.
     pub columns: Vec<i16>,
     /// Finds the keys.
-    pub select: Texts,
+    pub select: Forms,
     /// Writers that have locked their keys are not blind to each other.
     pub lock: bool,
 }
@@ -147,7 +147,7 @@ fn with_faults(mut equation: Vec<Term>) -> Vec<Term> {
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
-fn select(query: Query, weight: Node, targets: &[Node]) -> Result<Texts> {
+fn select(query: Query, weight: Node, targets: &[Node]) -> Result<Forms> {
     tree::strip(query);
     let mut list: List = Tree::null();
     for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {
@@ -157,7 +157,7 @@ fn select(query: Query, weight: Node, targets: &[Node]) -> Result<Texts> {
     }
     query.set_targetList(list);
     let at_once = printed::text(query)?;
-    Ok(Texts { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once })
+    Ok(Forms { by_key: fence::text(query).unwrap_or_else(|| at_once.clone()), at_once })
 }
 
 /// The output expressions of a query.

@@ -2,7 +2,7 @@
 //!
 //! dirty: the query for the keys that a change can affect · null_extension: what outer joins null-extend in it · lift, reduce: sub-queries in it ·
 //! change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · anchor: those of any block · outer: those of
-//! outer joins · value_range: those of a changed value · fence, texts: forms for few rows and for many · join_values: by which values relations meet · text: the
+//! outer joins · value_range: those of a changed value · fence, forms: forms for few rows and for many · join_values: by which values relations meet · whole: the
 //! whole query.
 
 pub mod anchor;
@@ -10,11 +10,11 @@ mod change_rows;
 pub mod delta;
 pub mod dirty;
 mod fence;
+pub mod forms;
 pub mod join_values;
 mod lift;
 mod null_extension;
 mod outer;
 mod reduce;
-pub mod text;
-pub mod texts;
 mod value_range;
+pub mod whole;

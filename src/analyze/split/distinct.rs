@@ -85,7 +85,7 @@ pub fn arguments(query: Query, exprs: &[Node]) -> Option<Vec<Column>> {
         let these = distinct_arguments(agg)?;
         everywhere |= agg.aggfilter().is_null();
         if let Some(known) = &found {
-            let among = |c: &Column| known.iter().any(|k| same(k.node, c.node));
+            let among = |c: &Column| known.iter().any(|k| server::equal(k.node, c.node));
             if known.len() != these.len() || !these.iter().all(among) {
                 return None;
             }
@@ -126,7 +126,7 @@ fn distinct_arguments(agg: Aggref) -> Option<Vec<Column>> {
         if !is_exact(node, by) {
             return None;
         }
-        if !out.iter().any(|c| same(c.node, node)) {
+        if !out.iter().any(|c| server::equal(c.node, node)) {
             out.push(Column { node, by: Some(by.copy()) });
         }
     }
@@ -137,10 +137,6 @@ fn distinct_arguments(agg: Aggref) -> Option<Vec<Column>> {
 fn is_exact(node: Node, by: Tree<pg_sys::SortGroupClause>) -> bool {
     let of = type_of(node);
     by.eqop() == lsyscache::operators(of.0).equal && (name::equal_is_same(&of) || is_extract(node))
-}
-
-fn same(a: Node, b: Node) -> bool {
-    server::equal(a.cast(), b.cast())
 }
 
 /// What the stage computes, and the outputs over it.
@@ -154,7 +150,7 @@ pub struct Pieces {
 
 impl Pieces {
     fn push(&mut self, of: Column) -> usize {
-        let known = self.columns.iter().position(|c| same(c.node, of.node));
+        let known = self.columns.iter().position(|c| server::equal(c.node, of.node));
         known.unwrap_or_else(|| {
             self.columns.push(of);
             self.columns.len() - 1
@@ -193,7 +189,7 @@ impl Pieces {
     }
 
     fn key(&self, node: Node) -> Option<usize> {
-        self.columns[..self.keys].iter().position(|c| same(c.node, node))
+        self.columns[..self.keys].iter().position(|c| server::equal(c.node, node))
     }
 
     /// A column of a table by whose primary key the query is grouped: it is grouped by, too.
@@ -220,7 +216,7 @@ impl Pieces {
         for tle in list::iter::<pg_sys::TargetEntry>(own.args()) {
             let node: Node = tle.expr();
             if !list::is(node, pg_sys::NodeTag::T_Const) {
-                let at = self.columns.iter().position(|c| c.by.is_some() && same(c.node, node))?;
+                let at = self.columns.iter().position(|c| c.by.is_some() && server::equal(c.node, node))?;
                 tle.set_expr(column(at, node).cast());
             }
             if own.aggorder().is_null() {

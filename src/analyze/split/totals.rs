@@ -78,10 +78,10 @@ fn parts_of(query: Query, exprs: &[Node]) -> Option<Vec<Part>> {
                 over = list::iter::<pg_sys::TargetEntry>(agg.args()).map(|t| t.expr()).collect();
             }
         }
-        let is_one = |of: &Part, node: &Node| of.arguments.iter().any(|k| same(*k, *node));
+        let is_one = |of: &Part, node: &Node| of.arguments.iter().any(|k| server::equal(*k, *node));
         let fits = |of: &&mut Part| of.arguments.len() == over.len() && over.iter().all(|node| is_one(of, node));
         match parts.iter_mut().find(fits) {
-            Some(part) if part.calls.iter().any(|c| same(*c, call)) => {}
+            Some(part) if part.calls.iter().any(|c| server::equal(*c, call)) => {}
             Some(part) => part.calls.push(call),
             None => parts.push(Part { arguments: over, calls: vec![call] }),
         }
@@ -108,12 +108,8 @@ fn calls(exprs: &[Node]) -> Vec<Node> {
 fn lowered(expr: Node, parts: &[Part]) -> Node {
     walk::rewrite(expr, &mut |n| {
         parts.iter().enumerate().find_map(|(i, part)| {
-            let at = part.calls.iter().position(|c| same(*c, n))?;
+            let at = part.calls.iter().position(|c| server::equal(*c, n))?;
             Some(stage_column(i as i32 + 1, at, n))
         })
     })
-}
-
-fn same(a: Node, b: Node) -> bool {
-    server::equal(a.cast(), b.cast())
 }

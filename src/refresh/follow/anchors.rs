@@ -46,7 +46,7 @@ impl Job<'_> {
                 session.each(&plan, &mut |values, nulls| {
                     found.rows += 1;
                     if wanted.lock {
-                        locks::note(&mut found.hashes, hash(&types, values, nulls, wanted.relid));
+                        locks::note(&mut found.hashes, hash_of_anchor(&types, values, nulls, wanted.relid));
                     }
                     for (i, column) in wanted.columns.iter().enumerate() {
                         image.set(*column as usize - 1, (!nulls[i]).then_some(values[i]));
@@ -70,7 +70,9 @@ impl Job<'_> {
             let session = Session::open();
             let plan = self.tview.plan(&session, text, size)?;
             let types = plan.types();
-            session.each(&plan, &mut |values, nulls| locks::note(&mut all, hash(&types, values, nulls, number as u32)));
+            session.each(&plan, &mut |values, nulls| {
+                locks::note(&mut all, hash_of_anchor(&types, values, nulls, number as u32))
+            });
         }
         if !all.is_empty() {
             locks::values(self.tview, &all);
@@ -80,7 +82,7 @@ impl Job<'_> {
 }
 
 /// The hash of a row.
-fn hash(types: &[(pg_sys::Oid, pg_sys::Oid)], values: &[pg_sys::Datum], nulls: &[bool], seed: u32) -> u32 {
+fn hash_of_anchor(types: &[(pg_sys::Oid, pg_sys::Oid)], values: &[pg_sys::Datum], nulls: &[bool], seed: u32) -> u32 {
     types.iter().enumerate().fold(seed, |hash, (i, (typid, collation))| {
         // SAFETY: the value is of the column's type.
         let own = if nulls[i] { 0 } else { unsafe { hash_value(*typid, *collation, values[i]) } };

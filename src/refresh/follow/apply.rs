@@ -79,7 +79,7 @@ impl Job<'_> {
                 pgrx::check_for_interrupts!();
                 let Some(tid) = changes.updates.next() else { break };
                 self.fetch(&mut writer, tid, snapshot, &mut old)?;
-                if same(self.rel, &old, &new) {
+                if is_same_row(self.rel, &old, &new) {
                     self.done.rows_unchanged += 1;
                     continue;
                 }
@@ -174,7 +174,7 @@ impl Job<'_> {
 }
 
 /// Whether two rows are the same to the byte (after detoasting). Source: utils/adt/datum.c, datum_image_eq.
-unsafe fn same(rel: &Relation, a: &Row, b: &Row) -> bool {
+unsafe fn is_same_row(rel: &Relation, a: &Row, b: &Row) -> bool {
     // SAFETY: `rel` is open.
     unsafe {
         if fault::on(Fault::WriteEqual) {

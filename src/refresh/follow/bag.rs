@@ -15,7 +15,7 @@ use crate::pg::spi::{Rows, Session};
 use crate::pg::{slot, values};
 use crate::queue::changes::ChangeSet;
 use crate::queue::images::Images;
-use crate::queue::sums::{Sums, hash_of};
+use crate::queue::sums::{Sums, hash_of_row};
 use crate::refresh::follow::apply::Changes;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
@@ -36,11 +36,11 @@ impl Job<'_> {
         if let Some(rows) = weighed.in_memory() {
             let mut going = BTreeSet::new();
             for (image, _) in rows.iter().filter(|(_, weight)| *weight < 0) {
-                locks::note(&mut going, hash_of(image));
+                locks::note(&mut going, hash_of_row(image));
             }
             if !going.is_empty() {
                 let words = |hash| {
-                    let row = rows.iter().find(|(image, _)| hash_of(image) == hash);
+                    let row = rows.iter().find(|(image, _)| hash_of_row(image) == hash);
                     row.map(|(image, _)| self.words(image))
                 };
                 locks::keys(self.tview, &going, &words);

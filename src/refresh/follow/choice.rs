@@ -5,7 +5,7 @@
 //! own for each order of magnitude.
 //! Invariant: only the cost of a flush depends on what is chosen. Called by the strategies, before they take locks.
 
-use crate::analyze::rules::texts::Texts;
+use crate::analyze::rules::forms::Forms;
 use crate::pg::error::{Error, Result};
 use crate::pg::guc;
 use crate::pg::pinned::Paths;
@@ -22,8 +22,8 @@ pub struct Choice {
 
 impl Job<'_> {
     /// The cheapest form of some SQL.
-    pub fn choose(&self, session: &Session, texts: &Texts, size: Size) -> Result<Choice> {
-        let looked_up = self.look_ups(session, texts, size)?;
+    pub fn choose(&self, session: &Session, forms: &Forms, size: Size) -> Result<Choice> {
+        let looked_up = self.look_ups(session, forms, size)?;
         if let Some((plan, cost)) = &looked_up
             && cost.is_cheap()
         {
@@ -32,7 +32,7 @@ impl Job<'_> {
         let mut ways = Vec::from_iter(looked_up.map(|(plan, cost)| (plan, cost.of_look_ups())));
         let _planning = Paths::any();
         let size = Size::many(self.rows);
-        let forms = if texts.is_plain() { vec![&texts.by_key] } else { vec![&texts.by_key, &texts.at_once] };
+        let forms = if forms.is_plain() { vec![&forms.by_key] } else { vec![&forms.by_key, &forms.at_once] };
         for text in forms {
             let plan = self.tview.plan(session, text, size)?;
             let cost = estimate(&plan).sum();
@@ -44,23 +44,23 @@ impl Job<'_> {
 
     /// Looking up by index what each of a few rows is joined to, and what the planner says that costs; None for many rows,
     /// and where no index leads.
-    fn look_ups(&self, session: &Session, texts: &Texts, size: Size) -> Result<Option<(Rc<Plan>, Cost)>> {
+    fn look_ups(&self, session: &Session, forms: &Forms, size: Size) -> Result<Option<(Rc<Plan>, Cost)>> {
         let Some(size) = size.of_look_ups(self.rows) else { return Ok(None) };
         let _planning = Paths::by_index();
-        let plan = self.tview.plan(session, &texts.by_key, size)?;
+        let plan = self.tview.plan(session, &forms.by_key, size)?;
         let cost = plan.cost().filter(|c| !c.forced);
         Ok(cost.map(|cost| (plan, cost.estimate)))
     }
 
-    /// Whether recomputing everything is cheaper than what these texts compute together.
-    pub fn prefers_whole(&self, texts: &[&Texts], size: Size) -> Result<bool> {
-        if texts.is_empty() || guc::never_whole() {
+    /// Whether recomputing everything is cheaper than what these forms compute together.
+    pub fn prefers_whole(&self, forms: &[&Forms], size: Size) -> Result<bool> {
+        if forms.is_empty() || guc::never_whole() {
             return Ok(false);
         }
         let _snapshot = self.snapshot();
         let session = Session::open();
         let mut cost = 0.0;
-        for text in texts {
+        for text in forms {
             cost += self.choose(&session, text, size)?.cost.unwrap_or(0.0);
         }
         prefers_whole(cost, || self.whole_cost(&session))

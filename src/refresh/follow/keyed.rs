@@ -5,7 +5,7 @@
 //! set of dirty keys itself cannot grow meanwhile, since all relations it was computed from are locked in SHARE.
 //! Keys that were written under the transaction's own snapshot are dirty at commit, too (provisional.rs).
 
-use crate::analyze::rules::texts::Texts;
+use crate::analyze::rules::forms::Forms;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -127,10 +127,10 @@ impl Job<'_> {
     }
 
     /// `is_again`: rows that others had written unseen by what is provisional may have the same keys.
-    pub fn recompute(&mut self, texts: &Texts, size: Size, is_again: bool) -> Result<()> {
+    pub fn recompute(&mut self, forms: &Forms, size: Size, is_again: bool) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
-        let plan = self.choose(&session, texts, size)?.plan;
+        let plan = self.choose(&session, forms, size)?.plan;
         let selected = self.tview.selected;
         let hash = is_again.then(|| RowHash::new(self.rel, selected));
         let mut row = Filled::new(self.rel.natts());
@@ -169,7 +169,7 @@ impl Job<'_> {
 
 impl Job<'_> {
     /// Replaces the rows of whole partitions by what the query has for them, as far as they differ.
-    fn recompute_region(&mut self, texts: &Texts, stored: &str, size: Size) -> Result<()> {
+    fn recompute_region(&mut self, forms: &Forms, stored: &str, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
         let mut difference = Difference::new(self.rel, self.tview.selected);
@@ -188,7 +188,7 @@ impl Job<'_> {
                 reader.close();
             }
         }
-        let plan = self.choose(&session, texts, size)?.plan;
+        let plan = self.choose(&session, forms, size)?.plan;
         let mut row = Filled::new(self.rel.natts());
         session.each(&plan, &mut |values, nulls| {
             row.fill(values, nulls);

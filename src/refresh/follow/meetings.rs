@@ -115,7 +115,7 @@ fn each(
         for set in sets {
             set.each(|tuple, _| {
                 pg_sys::ExecStoreMinimalTuple(tuple, row, false);
-                if let Some(hash) = hash(row, number, &columns) {
+                if let Some(hash) = hash_of_meeting(row, number, &columns) {
                     let (values, nulls) = slot::all(row);
                     f(hash, values, nulls);
                 }
@@ -125,7 +125,7 @@ fn each(
     }
 }
 
-unsafe fn hash(row: *mut pg_sys::TupleTableSlot, number: u32, columns: &[Column]) -> Option<u32> {
+unsafe fn hash_of_meeting(row: *mut pg_sys::TupleTableSlot, number: u32, columns: &[Column]) -> Option<u32> {
     // SAFETY: `row` is a slot of the caller.
     unsafe {
         let (values, nulls) = slot::all(row);

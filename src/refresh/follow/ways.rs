@@ -5,7 +5,7 @@
 //! Called by the flush for each TVIEW.
 
 use crate::analyze::rules::delta::Weighted;
-use crate::analyze::rules::texts::Texts;
+use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use crate::pg::spi::Session;
@@ -62,7 +62,7 @@ impl Job<'_> {
         self.lock_relations()?;
         locks::unknown_values(self.tview, self.changed, ways.delta().map(|d| d.alone));
         let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));
-        let finding: Vec<&Texts> = anchors.iter().map(|a| &a.select).collect();
+        let finding: Vec<&Forms> = anchors.iter().map(|a| &a.select).collect();
         if adds && self.prefers_whole(&finding, size)? {
             return self.instead();
         }
@@ -82,12 +82,12 @@ impl Job<'_> {
         }
         self.rows = self.rows.max(found.rows);
         let size = size.max(Size::of(found.rows));
-        let texts = match (&ways.fold, &ways.bag) {
-            (Some(sql), _) => sql.texts(size),
-            (_, Some(sql)) => sql.texts(),
+        let forms = match (&ways.fold, &ways.bag) {
+            (Some(sql), _) => sql.forms(size),
+            (_, Some(sql)) => sql.forms(),
             _ => Vec::new(),
         };
-        if self.prefers_whole(&texts, size)? {
+        if self.prefers_whole(&forms, size)? {
             return self.instead();
         }
         let blind = !anchors.is_empty() || !values.is_empty();

@@ -2,7 +2,7 @@
 
 use crate::analyze::query::load;
 use crate::analyze::rules::delta::Weighted;
-use crate::analyze::rules::texts::Texts;
+use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::name;
 use crate::pg::relation::Relation;
@@ -12,7 +12,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// Texts for one set of changed relations.
+/// Forms for one set of changed relations.
 pub struct BagSql {
     /// Targets are the output columns.
     pub delta: Weighted,
@@ -21,7 +21,7 @@ pub struct BagSql {
 }
 
 impl BagSql {
-    pub fn texts(&self) -> Vec<&Texts> {
+    pub fn forms(&self) -> Vec<&Forms> {
         [&self.delta.now, &self.delta.before].into_iter().flatten().collect()
     }
 }

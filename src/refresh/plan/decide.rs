@@ -9,7 +9,7 @@ use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, relations};
 use crate::analyze::rules::join_values::{self, Pair};
-use crate::analyze::rules::{anchor, delta, dirty, text};
+use crate::analyze::rules::{anchor, delta, dirty, whole};
 use crate::analyze::split::set_operations;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
@@ -53,8 +53,8 @@ impl Decided {
 pub fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
     let query = maintained(rel)?;
     let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
-    text::check(query, &decided.shape, decided.fold.as_ref())?;
-    text::check(load::stored(rel)?, &decided.shape, None)?;
+    whole::check(query, &decided.shape, decided.fold.as_ref())?;
+    whole::check(load::stored(rel)?, &decided.shape, None)?;
     Ok(decided.keys)
 }
 

@@ -5,7 +5,7 @@ use crate::analyze::describe::fold::Fold;
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::load;
 use crate::analyze::rules::delta::Weighted;
-use crate::analyze::rules::texts::Texts;
+use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use crate::refresh::plan::tview::{self, Tview, maintained};
@@ -14,19 +14,19 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::choice::Size;
 
-/// Texts of a fold for one set of changed relations.
+/// Forms of a fold for one set of changed relations.
 pub struct FoldSql {
     /// Targets are keys, arguments, conditions.
     pub delta: Weighted,
     /// For many rows: positive weights first where that matters.
-    pub bulk: Option<Texts>,
+    pub bulk: Option<Forms>,
     /// ctid of the stored rows of the keys.
     pub lookup: String,
 }
 
 impl FoldSql {
     /// What a flush of this size computes.
-    pub fn texts(&self, size: Size) -> Vec<&Texts> {
+    pub fn forms(&self, size: Size) -> Vec<&Forms> {
         let many = !size.is_few() && self.delta.before.is_none();
         [if many { &self.bulk } else { &self.delta.now }, &self.delta.before].into_iter().flatten().collect()
     }

@@ -1,6 +1,6 @@
 //! SQL of strategy keyed.
 
-use crate::analyze::rules::texts::Texts;
+use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::relation;
 use crate::refresh::plan::sql;
@@ -8,11 +8,11 @@ use crate::refresh::plan::tview::Tview;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// Texts of a keyed flush for one set of changed relations.
+/// Forms of a keyed flush for one set of changed relations.
 pub struct KeyedSql {
     pub dirty: String,
-    pub one_step: Texts,
-    pub two_steps: Texts,
+    pub one_step: Forms,
+    pub two_steps: Forms,
     /// For keys that name whole partitions: where their stored rows are.
     pub stored: Option<String>,
     /// SELECTs of a boolean each: when one is false, the keys are not all.

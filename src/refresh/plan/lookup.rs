@@ -5,26 +5,26 @@ use crate::refresh::plan::tview::{KeyColumn, Tview};
 use pgrx::pg_sys;
 
 /// Columns of a key that are looked up by a hash of all of them.
-pub fn hashed(key: &[KeyColumn]) -> Vec<usize> {
+pub fn hashed_columns(key: &[KeyColumn]) -> Vec<usize> {
     let many = key.len() > MANY;
     let hard = |k: &KeyColumn| many || k.wide || (k.nullable && key.len() > 1);
     let these: Vec<usize> = (0..key.len()).filter(|i| hard(&key[*i])).collect();
     if these.iter().all(|i| name::is_hashable(key[*i].typid)) { these } else { Vec::new() }
 }
 
-pub fn hash(these: &[usize], column: impl Fn(usize) -> String) -> String {
+pub fn hash_sql(these: &[usize], column: impl Fn(usize) -> String) -> String {
     let columns: Vec<String> = these.iter().take(MOST_HASHED).map(|i| column(*i)).collect();
     format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
 }
 
 /// The condition by which stored rows `s` of keys `d` are found, to stand before their equality.
 pub fn found_by(tview: &Tview, key: &[KeyColumn]) -> String {
-    let these = hashed(key);
+    let these = hashed_columns(key);
     if these.is_empty() {
         return String::new();
     }
-    let stored = hash(&these, |k| format!("s.{}", tview.columns[key[k].at]));
-    let wanted = hash(&these, |k| format!("d.k{}", k + 1));
+    let stored = hash_sql(&these, |k| format!("s.{}", tview.columns[key[k].at]));
+    let wanted = hash_sql(&these, |k| format!("d.k{}", k + 1));
     format!("{stored} = {wanted} AND ")
 }
 

@@ -2,7 +2,7 @@
 
 use crate::analyze::query::load;
 use crate::analyze::rules::dirty;
-use crate::analyze::rules::texts::{Texts, union_all};
+use crate::analyze::rules::forms::{Forms, union_all};
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::name;
@@ -12,7 +12,7 @@ use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use std::collections::BTreeSet;
 
 /// `a = b`, or the null-safe form an index can still use.
-fn same(k: &KeyColumn, a: &str, b: &str) -> String {
+fn is_equal(k: &KeyColumn, a: &str, b: &str) -> String {
     if fault::on(Fault::NullKeysDiffer) {
         format!("{a} {op} {b}", op = k.equality)
     } else if k.nullable && k.composite {
@@ -26,7 +26,7 @@ fn same(k: &KeyColumn, a: &str, b: &str) -> String {
 
 fn conjunction(key: &[KeyColumn], left: impl Fn(usize, &KeyColumn) -> String) -> String {
     let parts: Vec<String> =
-        key.iter().enumerate().map(|(i, k)| same(k, &left(i, k), &format!("d.k{}", i + 1))).collect();
+        key.iter().enumerate().map(|(i, k)| is_equal(k, &left(i, k), &format!("d.k{}", i + 1))).collect();
     parts.join(" AND ")
 }
 
@@ -37,7 +37,7 @@ fn numbered(prefix: &str, n: usize) -> String {
 /// Distinct keys k1, k2 … that changes of `changed` can affect, and the gates of this SELECT; None when that cannot be told
 /// for these relations together.
 pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<(String, Vec<String>)>> {
-    let key = key_of(tview)?;
+    let key = required_key(tview)?;
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
     let terms = {
         let query = load::expand(maintained(rel)?)?;
@@ -53,14 +53,17 @@ pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Res
 
 /// The keys that the flush has locked, read back from the TVIEW's row type.
 pub fn locked_keys(tview: &Tview) -> Result<String> {
-    let columns: Vec<String> =
-        key_of(tview)?.iter().enumerate().map(|(i, k)| format!("v.{} AS k{}", tview.columns[k.at], i + 1)).collect();
+    let columns: Vec<String> = required_key(tview)?
+        .iter()
+        .enumerate()
+        .map(|(i, k)| format!("v.{} AS k{}", tview.columns[k.at], i + 1))
+        .collect();
     Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
 }
 
 /// The same, each once: keys of different flushes can come together (provisional.rs), and equal ones need not be the same.
 pub fn distinct_keys(tview: &Tview) -> Result<String> {
-    let names = numbered("k", key_of(tview)?.len());
+    let names = numbered("k", required_key(tview)?.len());
     Ok(if names.is_empty() {
         locked_keys(tview)?
     } else {
@@ -70,7 +73,7 @@ pub fn distinct_keys(tview: &Tview) -> Result<String> {
 
 /// Where the stored rows of `keys` are.
 pub fn stored(tview: &Tview, keys: &str) -> Result<String> {
-    let key = key_of(tview)?;
+    let key = required_key(tview)?;
     if key.is_empty() {
         return Ok(format!("SELECT s.ctid FROM {} s", tview.name));
     }
@@ -83,8 +86,8 @@ pub fn stored(tview: &Tview, keys: &str) -> Result<String> {
 }
 
 /// For each key of `keys`: ctid of the stored row, whether the query has a row, and that row with its state.
-pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
-    let key = key_of(tview)?;
+pub fn recompute(tview: &Tview, keys: &str) -> Result<Forms> {
+    let key = required_key(tview)?;
     let n = tview.selected;
     let columns = numbered("c", n);
     let query = &tview.query;
@@ -94,7 +97,7 @@ pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
     );
     let at_once = format!(
         "LEFT JOIN (SELECT true, q.* FROM ({query}) q({columns})) f(present, {columns}) ON {}{}",
-        hashes(key),
+        hash_column(key),
         conjunction(key, |_, k| format!("f.c{}", k.at + 1)),
     );
     let whole = |join: &str| {
@@ -107,26 +110,26 @@ pub fn recompute(tview: &Tview, keys: &str) -> Result<Texts> {
             conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
         )
     };
-    Ok(Texts { by_key: whole(&by_key), at_once: whole(&at_once) })
+    Ok(Forms { by_key: whole(&by_key), at_once: whole(&at_once) })
 }
 
 /// All rows of the query with the locked keys, with their state.
-pub fn rows_of(tview: &Tview) -> Result<Texts> {
-    let key = key_of(tview)?;
+pub fn rows_of(tview: &Tview) -> Result<Forms> {
+    let key = required_key(tview)?;
     let columns = numbered("c", tview.selected);
     let (query, keys) = (&tview.query, distinct_keys(tview)?);
     let d = format!("WITH d({}) AS MATERIALIZED ({keys})", numbered("k", key.len()));
     let same = conjunction(key, |_, k| format!("f.c{}", k.at + 1));
-    Ok(Texts {
+    Ok(Forms {
         by_key: format!(
             "{d} SELECT q.* FROM d, LATERAL (SELECT * FROM ({query}) f({columns}) WHERE {same} OFFSET 0) q"
         ),
-        at_once: format!("{d} SELECT f.* FROM d JOIN ({query}) f({columns}) ON {}{same}", hashes(key)),
+        at_once: format!("{d} SELECT f.* FROM d JOIN ({query}) f({columns}) ON {}{same}", hash_column(key)),
     })
 }
 
 /// Null-safe equality cannot be hashed: an equality of hashes goes before it, so that a hash join is possible.
-fn hashes(key: &[KeyColumn]) -> String {
+fn hash_column(key: &[KeyColumn]) -> String {
     if !key.iter().any(|k| k.nullable) || !key.iter().all(|k| name::is_hashable(k.typid)) {
         return String::new();
     }
@@ -137,6 +140,6 @@ fn hashes(key: &[KeyColumn]) -> String {
     format!("{} = {} AND ", row(&|_, k| format!("f.c{}", k.at + 1)), row(&|i, _| format!("d.k{}", i + 1)))
 }
 
-fn key_of(tview: &Tview) -> Result<&[KeyColumn]> {
+fn required_key(tview: &Tview) -> Result<&[KeyColumn]> {
     tview.key.as_deref().ok_or_else(|| Error::Internal(format!("TVIEW {} has no key", tview.name)))
 }

@@ -6,7 +6,7 @@
 use crate::analyze::describe::fold::Fold;
 use crate::analyze::query::{load, operators, relations};
 use crate::analyze::rules::join_values::Pair;
-use crate::analyze::rules::text;
+use crate::analyze::rules::whole;
 use crate::analyze::{describe, split};
 use crate::catalog::{cache, options, stages};
 use crate::pg::callees::Callees;
@@ -137,8 +137,8 @@ fn build(rel: &Relation) -> Result<Tview> {
             plan.without_state();
         }
         let states = plan.fold.as_ref().map_or(0, |f| f.attribute_types().len());
-        let original = text::with_state(load::stored(rel)?, &plan.shape, None);
-        let text = text::with_state(query, &plan.shape, plan.fold.as_ref());
+        let original = whole::with_state(load::stored(rel)?, &plan.shape, None);
+        let text = whole::with_state(query, &plan.shape, plan.fold.as_ref());
         let of_root = load::expand(stored_of(root)?)?;
         Ok(Tview {
             oid: rel.oid(),

@@ -1,7 +1,9 @@
 //! Fields of expressions, and of what a FROM clause is made of. Source: nodes/primnodes.h.
 
 use super::{Held, nodes};
-use crate::pg::tree::{Bits, Kind, List, Node, Text, Tree};
+#[cfg(not(feature = "pg15"))]
+use crate::pg::tree::Bits;
+use crate::pg::tree::{Kind, List, Node, Text, Tree};
 use pgrx::pg_sys::{self, NodeTag, NodeTag::*, Oid};
 
 nodes! {

@@ -85,7 +85,7 @@ impl<'a> Groups<'a> {
         self.groups[group].rows
     }
 
-    unsafe fn hash(&self, key: &[Option<Datum>]) -> u32 {
+    unsafe fn hash_of_key(&self, key: &[Option<Datum>]) -> u32 {
         // SAFETY: the key has a value for each column of the fold's key.
         unsafe { combine(key.iter().zip(&self.fold.key_types).map(|(v, t)| (v, t.0, t.2))) }
     }
@@ -113,7 +113,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    unsafe fn same(&self, a: &[Option<Datum>], b: &[Option<Datum>]) -> bool {
+    unsafe fn is_same_key(&self, a: &[Option<Datum>], b: &[Option<Datum>]) -> bool {
         // SAFETY: both are keys of this fold: values of the types of its columns, alive in its arenas.
         unsafe {
             (0..a.len()).all(|i| match (a[i], b[i]) {
@@ -128,7 +128,7 @@ impl<'a> Groups<'a> {
 
     unsafe fn find(&self, hash: u32, key: &[Option<Datum>]) -> Option<usize> {
         // SAFETY: the key has a value for each column of the fold's key.
-        unsafe { self.by_hash.get(&hash)?.iter().copied().find(|g| self.same(&self.groups[*g].key, key)) }
+        unsafe { self.by_hash.get(&hash)?.iter().copied().find(|g| self.is_same_key(&self.groups[*g].key, key)) }
     }
 
     /// Adds a weighted row by its columns: weight, keys, arguments, conditions. Arguments are kept in `batch` until they are taken in.
@@ -141,7 +141,7 @@ impl<'a> Groups<'a> {
             let (keys, args) = (self.fold.key_types.len(), self.fold.arg_types.len());
             let filters = self.fold.filter_count;
             let key: Vec<Option<Datum>> = (0..keys).map(|i| get(1 + i)).collect();
-            let hash = self.hash(&key);
+            let hash = self.hash_of_key(&key);
             let group = match self.find(hash, &key) {
                 Some(g) => g,
                 None => self.enter(hash, &key),
@@ -161,7 +161,7 @@ impl<'a> Groups<'a> {
     ///
     /// # Safety
     /// Values of the key types.
-    pub unsafe fn hash_of(fold: &Fold, positions: &[usize], key: impl Fn(usize) -> Option<Datum>) -> u32 {
+    pub unsafe fn hash_of_group(fold: &Fold, positions: &[usize], key: impl Fn(usize) -> Option<Datum>) -> u32 {
         // SAFETY: Values of the key types, as the caller promises.
         unsafe {
             let of: Vec<Option<Datum>> = positions.iter().map(|p| key(*p)).collect();
@@ -205,7 +205,7 @@ impl<'a> Groups<'a> {
         // SAFETY: The values are those of the row, as the caller promises.
         unsafe {
             let key = of(&self.fold.positions);
-            let Some(g) = self.find(self.hash(&key), &key) else { return };
+            let Some(g) = self.find(self.hash_of_key(&key), &key) else { return };
             if self.groups[g].looked_up {
                 return;
             }

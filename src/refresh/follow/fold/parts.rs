@@ -68,7 +68,7 @@ impl Job<'_> {
             while unsafe { rows.next(&mut values, &mut nulls) } {
                 // SAFETY: as above.
                 unsafe {
-                    let hash = Groups::hash_of(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
+                    let hash = Groups::hash_of_group(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
                     parts[hash as usize % MANY].put(&values, &nulls);
                 }
             }
@@ -89,7 +89,7 @@ impl Job<'_> {
             let plan = self.choose(&session, text, size)?.plan;
             // SAFETY: rows are as the text of the delta has them.
             session.each(&plan, &mut |values, nulls| unsafe {
-                let hash = Groups::hash_of(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
+                let hash = Groups::hash_of_group(fold, &positions, |i| (!nulls[1 + i]).then_some(values[1 + i]));
                 locks::note(&mut hashes, hash);
                 let part = hash as usize % parts.len();
                 parts[part].put(values, nulls);

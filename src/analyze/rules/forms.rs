@@ -4,17 +4,17 @@
 //! Made by analysis, run by refresh.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Texts {
+pub struct Forms {
     /// For each changed row or key on its own: its rows are looked up, whatever the planner thinks of joins.
     pub by_key: String,
     /// The planner may join the changed rows or keys to the rest in any way.
     pub at_once: String,
 }
 
-impl Texts {
+impl Forms {
     /// SQL that the planner can be left alone with.
-    pub fn plain(text: String) -> Texts {
-        Texts { by_key: text.clone(), at_once: text }
+    pub fn plain(text: String) -> Forms {
+        Forms { by_key: text.clone(), at_once: text }
     }
 
     pub fn is_plain(&self) -> bool {
@@ -22,17 +22,17 @@ impl Texts {
     }
 
     /// All rows of some queries; None for none.
-    pub fn union_all(parts: &[Texts]) -> Option<Texts> {
-        let all = |text: fn(&Texts) -> &String| {
+    pub fn union_all(parts: &[Forms]) -> Option<Forms> {
+        let all = |text: fn(&Forms) -> &String| {
             let texts: Vec<String> = parts.iter().map(|p| text(p).clone()).collect();
-            crate::analyze::rules::texts::union_all(&texts)
+            crate::analyze::rules::forms::union_all(&texts)
         };
-        (!parts.is_empty()).then(|| Texts { by_key: all(|t| &t.by_key), at_once: all(|t| &t.at_once) })
+        (!parts.is_empty()).then(|| Forms { by_key: all(|t| &t.by_key), at_once: all(|t| &t.at_once) })
     }
 
     /// Both forms changed in the same way.
-    pub fn map(&self, f: impl Fn(&str) -> String) -> Texts {
-        Texts { by_key: f(&self.by_key), at_once: f(&self.at_once) }
+    pub fn map(&self, f: impl Fn(&str) -> String) -> Forms {
+        Forms { by_key: f(&self.by_key), at_once: f(&self.at_once) }
     }
 }
 
