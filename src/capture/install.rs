@@ -82,8 +82,7 @@ const NEW: &CStr = c"tviews_new";
 /// Tables that must have triggers for a TVIEW that reads `base`: its whole inheritance tree.
 pub fn covering(base: pg_sys::Oid) -> BTreeSet<u32> {
     let mut out: BTreeSet<u32> = ancestors(base).into_iter().map(pg_sys::Oid::to_u32).collect();
-    // SAFETY: catalog look-up.
-    let below = unsafe { ext::find_all_inheritors(base, pg_sys::NoLock as i32) };
+    let below = ext::find_all_inheritors(base, pg_sys::NoLock as i32);
     out.extend(below.into_iter().map(pg_sys::Oid::to_u32));
     out
 }

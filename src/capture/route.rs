@@ -90,15 +90,13 @@ fn build(relid: pg_sys::Oid) -> Routes {
         }
         targets.extend(columns.and_then(|c| target(relid, base, &c)));
     }
-    // SAFETY: plain catalog look-up; no locks are taken, the tree is only read.
-    let below = unsafe { ext::find_all_inheritors(relid, pg_sys::NoLock as i32) };
+    let below = ext::find_all_inheritors(relid, pg_sys::NoLock as i32);
     everything.extend(below.into_iter().filter(|r| *r != relid && read.contains(&r.to_u32())));
     Routes { targets, everything, recompute }
 }
 
 fn has_children(relid: pg_sys::Oid) -> bool {
-    // SAFETY: plain catalog look-up.
-    unsafe { ext::find_all_inheritors(relid, pg_sys::NoLock as i32) }.len() > 1
+    ext::find_all_inheritors(relid, pg_sys::NoLock as i32).len() > 1
 }
 
 fn target(from: pg_sys::Oid, base: pg_sys::Oid, columns: &BTreeSet<i16>) -> Option<Target> {

@@ -30,8 +30,7 @@ fn relations(all: BTreeSet<Address>) -> impl Iterator<Item = u32> {
 }
 
 fn is_tview(relid: &Oid) -> bool {
-    // SAFETY: look-ups in system caches.
-    unsafe { tam::is_tview(*relid) }
+    tam::is_tview(*relid)
 }
 
 /// `meaning`: who looks at a whole row looks at each of its columns, and who reads a generated column at what it is computed from; a TVIEW

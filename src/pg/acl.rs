@@ -10,24 +10,18 @@ const SELECT: pg_sys::AclMode = pg_sys::ACL_SELECT as pg_sys::AclMode;
 const USAGE: pg_sys::AclMode = pg_sys::ACL_USAGE as pg_sys::AclMode;
 const EXECUTE: pg_sys::AclMode = pg_sys::ACL_EXECUTE as pg_sys::AclMode;
 
-/// # Safety
-/// The relation exists.
-pub unsafe fn may_select(relid: Oid, role: Oid) -> bool {
-    // SAFETY: the relation exists, as the caller promises.
+pub fn may_select(relid: Oid, role: Oid) -> bool {
+    // SAFETY: a look-up in system caches; an error for a relation that does not exist.
     unsafe { pg_sys::pg_class_aclcheck(relid, role, SELECT) == ACLCHECK_OK }
 }
 
-/// # Safety
-/// The column exists.
-pub unsafe fn may_select_column(relid: Oid, column: i16, role: Oid) -> bool {
-    // SAFETY: the column exists, as the caller promises.
+pub fn may_select_column(relid: Oid, column: i16, role: Oid) -> bool {
+    // SAFETY: as above.
     unsafe { pg_sys::pg_attribute_aclcheck(relid, column, role, SELECT) == ACLCHECK_OK }
 }
 
-/// # Safety
-/// The schema exists.
-pub unsafe fn may_use_schema(schema: Oid, role: Oid) -> bool {
-    // SAFETY: the schema exists, as the caller promises.
+pub fn may_use_schema(schema: Oid, role: Oid) -> bool {
+    // SAFETY: as above.
     unsafe {
         #[cfg(feature = "pg15")]
         return pg_sys::pg_namespace_aclcheck(schema, role, USAGE) == ACLCHECK_OK;
@@ -36,10 +30,8 @@ pub unsafe fn may_use_schema(schema: Oid, role: Oid) -> bool {
     }
 }
 
-/// # Safety
-/// The function exists.
-pub unsafe fn may_execute(function: Oid, role: Oid) -> bool {
-    // SAFETY: the function exists, as the caller promises.
+pub fn may_execute(function: Oid, role: Oid) -> bool {
+    // SAFETY: as above.
     unsafe {
         #[cfg(feature = "pg15")]
         return pg_sys::pg_proc_aclcheck(function, role, EXECUTE) == ACLCHECK_OK;
@@ -60,16 +52,12 @@ pub fn owner_name(relid: Oid) -> String {
     owner.map(role_name).unwrap_or_default()
 }
 
-/// # Safety
-/// Inside a transaction.
-pub unsafe fn schema_name(schema: Oid) -> String {
+pub fn schema_name(schema: Oid) -> String {
     // SAFETY: a look-up in a system cache; null for a schema that is gone.
     unsafe { text(pg_sys::get_namespace_name(schema)) }.unwrap_or_default()
 }
 
-/// # Safety
-/// The operator exists.
-pub unsafe fn schema_of_operator(operator: Oid) -> Oid {
+pub fn schema_of_operator(operator: Oid) -> Oid {
     // SAFETY: a look-up in a system cache, whose entry is released after it was read.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, operator.into());

@@ -59,7 +59,7 @@ pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool)
 /// The relation and all that inherit from it, partitions included.
 /// Empty when it does not exist.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
-pub unsafe fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
+pub fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
     // SAFETY: the server's list of OIDs is read before anything else is allocated.
     unsafe {
         if pg_sys::get_rel_relkind(parent) == 0 {
@@ -146,14 +146,14 @@ pub unsafe fn copy<T>(node: *const T) -> *mut T {
 }
 
 /// A constant of type `integer`.
-pub unsafe fn int4(value: i32) -> *mut pg_sys::Const {
+pub fn int4(value: i32) -> *mut pg_sys::Const {
     // SAFETY: allocates in the current memory context.
     unsafe { pg_sys::makeConst(pg_sys::INT4OID, -1, pg_sys::InvalidOid, 4, pg_sys::Datum::from(value), false, true) }
 }
 
 /// `schema.name`, quoted where needed.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
-pub unsafe fn quote_qualified(schema: &std::ffi::CStr, name: &std::ffi::CStr) -> String {
+pub fn quote_qualified(schema: &std::ffi::CStr, name: &std::ffi::CStr) -> String {
     // SAFETY: both names end with a NUL; the result is copied.
     unsafe {
         let p = guard(|| raw::quote_qualified_identifier(schema.as_ptr(), name.as_ptr()));

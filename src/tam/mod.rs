@@ -44,17 +44,14 @@ pub fn access_method_oid() -> Option<pg_sys::Oid> {
 ///
 /// # Safety
 /// `rel` is an open relation.
-pub unsafe fn is_tview_relation(rel: pg_sys::Relation) -> bool {
+pub fn is_tview_relation(rel: pg_sys::Relation) -> bool {
     // SAFETY: `rel` is an open relation, as the caller promises.
     unsafe { is_matview(rel) && (routine::is_ours((*rel).rd_tableam) || switch::is_switched(rel)) }
 }
 
-/// Is the relation with this oid a TVIEW? False for an oid that does not exist.
-///
-/// # Safety
-/// Needs a transaction. The answer is as durable as the lock the caller holds on the relation.
-pub unsafe fn is_tview(relid: pg_sys::Oid) -> bool {
-    // SAFETY: the caller promises: needs a transaction. The answer is as durable as the lock the caller holds on the relation.
+/// Is the relation with this oid a TVIEW? False for an oid that does not exist. The answer is as durable as the lock the caller holds on it.
+pub fn is_tview(relid: pg_sys::Oid) -> bool {
+    // SAFETY: an entry of the cache, released after use.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as _, relid.into());
         if tuple.is_null() {

@@ -85,8 +85,7 @@ fn invalid(function: Oid, at: i32, told: Told) -> Error {
 
 fn refused(function: Oid, at: i32, why: String) -> Error {
     let shown = name::function(function);
-    // SAFETY: a look-up in a system cache.
-    let schema = unsafe { acl::schema_name(lsyscache::get_func_namespace(function)) };
+    let schema = acl::schema_name(lsyscache::get_func_namespace(function));
     Error::Unsupported {
         what: format!("function {shown} does not find what it names without a schema"),
         detail: Some(format!("TVIEWs are maintained under the search_path pg_catalog, whoever writes: {why}.")),

@@ -163,8 +163,7 @@ fn check_system_columns(shown: &str, used: &relations::Use) -> Result<()> {
 
 /// Refuses foreign tables in the inheritance tree of a relation.
 pub fn check_children(relid: pg_sys::Oid, shown: &str) -> Result<()> {
-    // SAFETY: a look-up, and locks until the end of the transaction.
-    for child in unsafe { ext::find_all_inheritors(relid, pg_sys::AccessShareLock as i32) } {
+    for child in ext::find_all_inheritors(relid, pg_sys::AccessShareLock as i32) {
         let kind = lsyscache::get_rel_relkind(child);
         if kind == pg_sys::RELKIND_FOREIGN_TABLE {
             return Err(Error::unsupported(

@@ -14,8 +14,7 @@ use std::collections::BTreeSet;
 /// Rebuilds what a crash emptied, before somebody reads it; returns whether it had to. Relations that are no TVIEWs are
 /// left alone.
 pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
-    // SAFETY: syscache look-up.
-    if !unsafe { tam::is_tview(oid) } {
+    if !tam::is_tview(oid) {
         return Ok(false);
     }
     {

@@ -64,10 +64,7 @@ pub fn captured(tview: pg_sys::Oid) -> impl Fn(u32, &[i16]) -> bool {
     move |relid, columns| {
         sources.iter().any(|s| {
             s.relid.to_u32() == relid
-                && (s.columns.contains(&0)
-                    || columns.iter().all(|c| s.columns.contains(c))
-                    // SAFETY: a syscache look-up.
-                    || unsafe { tam::is_tview(s.relid) })
+                && (s.columns.contains(&0) || columns.iter().all(|c| s.columns.contains(c)) || tam::is_tview(s.relid))
         })
     }
 }
@@ -142,8 +139,7 @@ fn follows_all(query: Query, d: &Description, used: &BTreeMap<u32, relations::Us
 }
 
 fn has_children(relid: u32) -> bool {
-    // SAFETY: a look-up.
-    unsafe { ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32) }.len() > 1
+    ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32).len() > 1
 }
 
 /// Why the change rows of a relation do not have what is read of it.

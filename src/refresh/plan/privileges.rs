@@ -125,12 +125,9 @@ impl Needed {
     }
 
     unsafe fn schema(&mut self, schema: Oid) {
-        // SAFETY: look-ups in system caches.
-        unsafe {
-            if self.schemas.insert(schema.to_u32()) && !acl::may_use_schema(schema, self.owner) {
-                let shown = name::ident(&acl::schema_name(schema));
-                self.lack("USAGE", format!("schema {shown}"), &format!("SCHEMA {shown}"));
-            }
+        if self.schemas.insert(schema.to_u32()) && !acl::may_use_schema(schema, self.owner) {
+            let shown = name::ident(&acl::schema_name(schema));
+            self.lack("USAGE", format!("schema {shown}"), &format!("SCHEMA {shown}"));
         }
     }
 
