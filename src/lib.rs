@@ -1,8 +1,6 @@
 //! pg_tviews: materialized views that are never stale.
 //!
 //! What happens at load, in order, is `_PG_init` below; docs/internals/architecture.md has the picture.
-// Wrappers around the server's C interface are unsafe as a whole; their safety sections say when they may be called.
-#![allow(clippy::missing_safety_doc)]
 // Constants of the bindings keep the names they have in C.
 #![allow(non_upper_case_globals)]
 // Some parameters are const in one version of the server and not in another.

@@ -42,6 +42,21 @@ def double_guards():
                 yield f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
 
 
+def duties():
+    """Every unsafe function that is called from Rust says what its caller promises; those of a trait and of an allocator say it there."""
+    for path, text in SOURCES.items():
+        lines = text.splitlines()
+        for number, line in enumerate(lines):
+            if not re.match(r"\s*(pub(\([^)]*\))? )?(const )?unsafe fn \w+", line) or str(path) in ("src/pg/reserve.rs", "src/pg/tree/fields/mod.rs"):
+                continue
+            signature = "\n".join(lines[number:number + 12]).split("{")[0]
+            above = number
+            while re.match(r"\s*(///|#\[)", lines[above - 1]):
+                above -= 1
+            if ";" not in signature and not any("# Safety" in doc for doc in lines[above:number]):
+                yield f"{path}:{number + 1}: {line.strip()}"
+
+
 def statics():
     """Every static is in the list of who resets it."""
     table = SOURCES[Path("src/xact.rs")]
@@ -52,6 +67,7 @@ def statics():
 
 
 PROMISES = {
+    "unsafe functions say what their callers promise": duties,
     "statics are listed with who resets them": statics,
     "only src/xact.rs hears of ends of transactions": lambda: places(r"Register(?:Sub)?XactCallback", ["src/xact.rs"]),
     "only src/pg/pinned.rs changes the user": lambda: places(r"SetUserId\w*", ["src/pg/pinned.rs"]),

@@ -51,8 +51,7 @@ impl Stages for New<'_> {
         self.number += 1;
         self.pinned.search_path(self.path);
         let label = format!("{}_{}", self.tview.to_u32(), self.number);
-        // SAFETY: the TVIEW's owner is the current user, and `text` a query of this TVIEW.
-        let stage = unsafe { create(&label, text, self.owner, self.tablespace)? };
+        let stage = create(&label, text, self.owner, self.tablespace)?;
         self.pinned.search_path(c"pg_catalog, pg_temp");
         let address =
             |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
@@ -77,7 +76,7 @@ impl Stages for New<'_> {
 }
 
 /// The relation of a stage, analysed and made as its owner, who is the current user.
-unsafe fn create(label: &str, text: &str, owner: pg_sys::Oid, tablespace: pg_sys::Oid) -> Result<pg_sys::Oid> {
+fn create(label: &str, text: &str, owner: pg_sys::Oid, tablespace: pg_sys::Oid) -> Result<pg_sys::Oid> {
     // SAFETY: the text is that of a SELECT of ours; the trees made from it live in the current context.
     unsafe {
         let label = std::ffi::CString::new(label).unwrap_or_default();
@@ -124,7 +123,7 @@ pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<Previ
 }
 
 /// Also of the stages below.
-unsafe fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
+fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
     // SAFETY: the TVIEW of the stage is locked by the statement that changes its owner.
     unsafe {
         for below in catalog::of(stage) {
@@ -188,8 +187,7 @@ pub fn follow_owners() {
     for (stage, _) in catalog::all() {
         let root = catalog::root(stage);
         if let Some(owner) = Relation::open(root, pg_sys::AccessShareLock).map(|r| r.class().relowner) {
-            // SAFETY: both exist.
-            unsafe { set_owner(stage, owner) };
+            set_owner(stage, owner);
         }
     }
 }

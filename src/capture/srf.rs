@@ -143,6 +143,9 @@ pub unsafe fn relation_of(expr: *mut pg_sys::Node) -> Option<pg_sys::Oid> {
 }
 
 /// Materialises the rows. Source of the protocol: utils/fmgr/README, "Functions Accepting or Returning Sets".
+///
+/// # Safety
+/// `fcinfo` is the call of the function manager.
 unsafe fn emit(fcinfo: pg_sys::FunctionCallInfo, which: Which) -> pg_sys::Datum {
     // SAFETY: `fcinfo` is the call of the function manager.
     unsafe {

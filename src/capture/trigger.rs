@@ -61,7 +61,7 @@ pub unsafe extern "C-unwind" fn tviews_capture(fcinfo: pg_sys::FunctionCallInfo)
 }
 
 /// Whether row triggers for replicas fire because a subscription is applied.
-unsafe fn is_apply_worker() -> bool {
+fn is_apply_worker() -> bool {
     // SAFETY: reads a flag of the process.
     unsafe {
         pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 && pg_sys::IsLogicalWorker()
@@ -77,6 +77,8 @@ fn truncate(routes: &Routes) {
     routes.recompute.iter().copied().for_each(queue::recompute);
 }
 
+/// # Safety
+/// `data` is what the trigger was called with.
 unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
     // SAFETY: `data` is what the trigger was called with.
     unsafe {
@@ -96,6 +98,9 @@ unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
 }
 
 /// One row, which is in this very table and in none below it.
+///
+/// # Safety
+/// `data` is what the trigger was called with.
 unsafe fn row(data: &pg_sys::TriggerData, routes: &Routes) {
     // SAFETY: `data` is what the trigger was called with.
     unsafe {
@@ -120,6 +125,8 @@ unsafe fn row(data: &pg_sys::TriggerData, routes: &Routes) {
     }
 }
 
+/// # Safety
+/// `data` is what the trigger was called with.
 unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
     // SAFETY: `data` is what the trigger was called with.
     unsafe {
@@ -141,6 +148,9 @@ fn ignored(data: &pg_sys::TriggerData, weight: i64) -> bool {
 }
 
 /// Adds one transition table to a change set with a weight; returns whether it had rows.
+///
+/// # Safety
+/// `data` is what the trigger was called with; `table` points to memory of the caller.
 unsafe fn store(
     data: &pg_sys::TriggerData,
     table: *mut pg_sys::Tuplestorestate,
@@ -167,6 +177,9 @@ unsafe fn store(
 }
 
 /// Adds a captured row.
+///
+/// # Safety
+/// `row` is a slot of the caller.
 unsafe fn add(
     row: *mut pg_sys::TupleTableSlot,
     target: &Target,
@@ -247,6 +260,8 @@ impl ImageBuilder {
         }
     }
 
+    /// # Safety
+    /// One value and one flag for each attribute of the descriptor.
     unsafe fn form(&mut self) -> pg_sys::MinimalTuple {
         // SAFETY: one value and one flag for each attribute of the descriptor.
         unsafe {

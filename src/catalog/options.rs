@@ -27,6 +27,8 @@ pub unsafe fn split_names(defs: *mut pg_sys::List) -> Result<(Options, *mut pg_s
     unsafe { split_by(defs, |_, _| Ok(String::new())) }
 }
 
+/// # Safety
+/// `defs` is null or a live list of nodes.
 unsafe fn split_by(
     defs: *mut pg_sys::List,
     value: impl Fn(&str, Option<String>) -> Result<String>,
@@ -49,6 +51,9 @@ unsafe fn split_by(
 }
 
 /// The error, pointing at the option.
+///
+/// # Safety
+/// `def` is a live node of a tree of the server.
 unsafe fn at(error: Error, def: *mut pg_sys::DefElem) -> Error {
     // SAFETY: `def` is a live node of a tree of the server.
     unsafe {

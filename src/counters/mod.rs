@@ -166,6 +166,9 @@ pub fn waits() -> Option<&'static Waits> {
 }
 
 /// A table begins to count.
+///
+/// # Safety
+/// `zeroed` ends with a NUL.
 unsafe fn first(zeroed: *mut u8) {
     // SAFETY: `zeroed` ends with a NUL.
     unsafe {

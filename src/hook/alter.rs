@@ -51,7 +51,7 @@ enum Method {
     Heap,
 }
 
-pub unsafe fn before(call: &mut Call) -> Result<()> {
+pub fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
@@ -110,7 +110,7 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
 }
 
 /// The relation of the statement, held; the tree is our own from then on.
-pub unsafe fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
+pub fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = call.own_tree::<pg_sys::AlterTableStmt>();
@@ -123,6 +123,9 @@ pub unsafe fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
 }
 
 /// The access method that a command sets, when it is one that matters here.
+///
+/// # Safety
+/// `cmd` is a live node of a tree of the server.
 unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
     // SAFETY: `cmd` is a live node of a tree of the server.
     unsafe {
@@ -134,7 +137,7 @@ unsafe fn method(cmd: *mut pg_sys::AlterTableCmd) -> Option<Method> {
     }
 }
 
-unsafe fn tview(call: &mut Call) -> Result<()> {
+fn tview(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
@@ -250,7 +253,7 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
 }
 
 /// A TVIEW is about to become an ordinary materialized view: logged, without state, with exact contents.
-unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
+fn leave(relid: pg_sys::Oid) -> Result<()> {
     populate::refuse_if_read(relid, "made an ordinary materialized view")?;
     let (unlogged, populated) = {
         let Some(rel) = Relation::open(relid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
@@ -267,7 +270,7 @@ unsafe fn leave(relid: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-pub unsafe fn after(planned: &Planned) -> Result<()> {
+pub fn after(planned: &Planned) -> Result<()> {
     // SAFETY: the statement is over; its locks on what it altered last until the transaction ends.
     unsafe {
         pg_sys::CommandCounterIncrement();

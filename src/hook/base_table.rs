@@ -12,7 +12,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
 /// Statements on other tables that change a TVIEW's contents without a captured write.
-pub unsafe fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
+pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         use pg_sys::AlterTableType::*;
@@ -86,6 +86,9 @@ pub fn reads_policies(tview: pg_sys::Oid) -> bool {
 }
 
 /// The partition or parent that a command names.
+///
+/// # Safety
+/// `cmd` is a live node of a tree of the server.
 unsafe fn other_table(cmd: *mut pg_sys::AlterTableCmd) -> Option<u32> {
     // SAFETY: `cmd` is a live node of a tree of the server.
     unsafe {

@@ -25,12 +25,14 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn new(pstmt: *mut pg_sys::PlannedStmt, completion: *mut pg_sys::QueryCompletion) -> Call {
+    /// # Safety
+    /// The statement that the server is executing, and what it gave to its hook; the call lives no longer.
+    pub unsafe fn new(pstmt: *mut pg_sys::PlannedStmt, completion: *mut pg_sys::QueryCompletion) -> Call {
         Call { pstmt, done: false, completion, then: std::ptr::null_mut(), last: std::ptr::null_mut() }
     }
 
-    /// A private copy of the statement's tree.
-    pub unsafe fn own_tree<T>(&mut self) -> *mut T {
+    /// A private copy of the statement's tree, as a `T`, which it is.
+    pub fn own_tree<T>(&mut self) -> *mut T {
         // SAFETY: the statement is copied once, into the context of the call.
         unsafe {
             self.pstmt = ext::copy(self.pstmt);

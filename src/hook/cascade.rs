@@ -59,6 +59,9 @@ pub fn after(tviews: &BTreeSet<u32>) -> Result<()> {
 }
 
 /// What a statement drops by name, when it cascades and the user may drop it; nothing for other statements.
+///
+/// # Safety
+/// `tree` is the tree of a statement; its lists have what its tag says.
 unsafe fn dropped(tree: *mut pg_sys::Node) -> Vec<Address> {
     // SAFETY: `tree` is the tree of a statement; its lists have what its tag says.
     unsafe {
@@ -102,6 +105,9 @@ unsafe fn dropped(tree: *mut pg_sys::Node) -> Vec<Address> {
 }
 
 /// The object of a name in DROP, when there is one that the user may drop. The server says what is wrong with others.
+///
+/// # Safety
+/// `name` is as the parser makes it for this kind.
 unsafe fn object(kind: pg_sys::ObjectType::Type, name: *mut pg_sys::Node) -> Option<Address> {
     // SAFETY: `name` is as the parser makes it for this kind.
     unsafe {
@@ -151,6 +157,9 @@ fn may_drop(class: Oid, object: Oid) -> bool {
 }
 
 /// What a role owns in this database, when the user may drop it.
+///
+/// # Safety
+/// `role` is a live node of a tree of the server.
 unsafe fn owned(role: *mut pg_sys::RoleSpec) -> Vec<Address> {
     // SAFETY: `role` is a live node of a tree of the server.
     unsafe {

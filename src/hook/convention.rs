@@ -45,7 +45,7 @@ pub unsafe fn has_prefix(rel: *mut pg_sys::RangeVar) -> bool {
     }
 }
 
-pub unsafe fn before(call: &mut Call) -> Result<()> {
+pub fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
@@ -79,6 +79,9 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
 }
 
 /// EXPLAIN ANALYZE makes the table below the utility statement.
+///
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 pub unsafe fn explained(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -91,6 +94,9 @@ pub unsafe fn explained(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) {
 }
 
 /// What is known without looking at the query.
+///
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn never(stmt: *mut pg_sys::CreateTableAsStmt) -> Option<&'static str> {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -105,7 +111,7 @@ unsafe fn never(stmt: *mut pg_sys::CreateTableAsStmt) -> Option<&'static str> {
 }
 
 /// Executes the statement as one that creates a materialized view of our access method, hooks included.
-unsafe fn attempt(call: &Call) -> pg_sys::QueryCompletion {
+fn attempt(call: &Call) -> pg_sys::QueryCompletion {
     // SAFETY: a statement of its own, in the place of the one that the server is executing.
     unsafe {
         let pstmt = ext::copy(call.pstmt);

@@ -32,6 +32,9 @@ pub const TVIEW: &CStr = c"tview";
 const MARKERS: &CStr = c"tviews";
 
 /// Statements in our syntax, in a database without the extension.
+///
+/// # Safety
+/// `tree` is a live node of a tree of the server.
 pub unsafe fn without_extension(tree: *mut pg_sys::Node) -> Result<()> {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
@@ -51,12 +54,17 @@ pub unsafe fn without_extension(tree: *mut pg_sys::Node) -> Result<()> {
     }
 }
 
+/// # Safety
+/// `def` is a live node of a tree of the server.
 unsafe fn is_marker(def: *mut pg_sys::DefElem) -> bool {
     // SAFETY: `def` is a live node of a tree of the server.
     unsafe { !(*def).defnamespace.is_null() && CStr::from_ptr((*def).defnamespace) == MARKERS }
 }
 
 /// Whether the statement creates a TVIEW, and through which door.
+///
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn is_ours(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -97,7 +105,7 @@ pub unsafe fn names_options(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
 }
 
 /// EXPLAIN ANALYZE executes what it explains below the utility statement: what it made of a TVIEW would never be maintained.
-pub unsafe fn explained(call: &mut Call) -> Result<()> {
+pub fn explained(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::ExplainStmt>();
@@ -133,7 +141,7 @@ pub unsafe fn explained(call: &mut Call) -> Result<()> {
     }
 }
 
-pub unsafe fn before(call: &mut Call) -> Result<()> {
+pub fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateTableAsStmt>();
@@ -227,6 +235,8 @@ pub unsafe fn plain_table(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt)
     }
 }
 
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn is_plain_table(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -238,6 +248,8 @@ unsafe fn is_plain_table(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
     }
 }
 
+/// # Safety
+/// `defs` is null or a live list of nodes.
 unsafe fn without_markers(defs: *mut pg_sys::List) -> *mut pg_sys::List {
     // SAFETY: `defs` is null or a live list of nodes.
     unsafe {
@@ -252,6 +264,9 @@ unsafe fn without_markers(defs: *mut pg_sys::List) -> *mut pg_sys::List {
 }
 
 /// Room for HOT updates.
+///
+/// # Safety
+/// `into` is a live node of a tree of the server.
 unsafe fn default_fillfactor(into: *mut pg_sys::IntoClause) {
     // SAFETY: `into` is a live node of a tree of the server.
     unsafe {
@@ -265,6 +280,8 @@ unsafe fn default_fillfactor(into: *mut pg_sys::IntoClause) {
     }
 }
 
+/// # Safety
+/// `completion` is what the server gave to its hook.
 pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion) -> Result<()> {
     // SAFETY: `completion` is what the server gave to its hook.
     unsafe {
@@ -284,6 +301,9 @@ pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion)
 }
 
 /// "SELECT n", as the server says after CREATE MATERIALIZED VIEW with data; SPI relies on it.
+///
+/// # Safety
+/// `completion` is what the server gave to its hook.
 pub unsafe fn report(completion: *mut pg_sys::QueryCompletion, rows: u64) {
     // SAFETY: `completion` is what the server gave to its hook.
     unsafe {

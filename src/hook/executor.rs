@@ -101,11 +101,16 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
 }
 
 /// Whether workers will run functions of this query, which may read any TVIEW and cannot flush.
+///
+/// # Safety
+/// `query` is what the server gave to its hook.
 unsafe fn in_parallel(query: *mut pg_sys::QueryDesc) -> bool {
     // SAFETY: `query` is what the server gave to its hook.
     unsafe { (*(*query).plannedstmt).parallelModeNeeded && !queue::is_empty() }
 }
 
+/// # Safety
+/// `query` is what the server gave to its hook.
 unsafe fn writes(query: *mut pg_sys::QueryDesc) -> bool {
     // SAFETY: `query` is what the server gave to its hook.
     unsafe { (*query).operation != pg_sys::CmdType::CMD_SELECT || (*(*query).plannedstmt).hasModifyingCTE }
@@ -144,6 +149,9 @@ unsafe extern "C-unwind" fn refuse_foreign() {
 }
 
 /// Whether a range table has a relation of a kind. No destructors here: called from the C frames above.
+///
+/// # Safety
+/// `rtable` is null or a live list of nodes.
 unsafe fn has_kind(rtable: *mut pg_sys::List, kind: u8) -> bool {
     // SAFETY: `rtable` is null or a live list of nodes.
     unsafe {
@@ -182,6 +190,8 @@ unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) -> *mut 
     unsafe { original::shield(|| start(query)) }
 }
 
+/// # Safety
+/// `query` is what the server gave to its hook.
 unsafe fn start(query: *mut pg_sys::QueryDesc) {
     // SAFETY: `query` is what the server gave to its hook.
     unsafe {
@@ -216,6 +226,9 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
 }
 
 /// A TVIEW of a range table whose contents another transaction computed anew after a snapshot was taken.
+///
+/// # Safety
+/// `rtable` is null or a live list of nodes; `snapshot` is one that a query is about to start with.
 unsafe fn unseen(rtable: *mut pg_sys::List, snapshot: pg_sys::Snapshot) -> Option<pg_sys::Oid> {
     // SAFETY: `rtable` is null or a live list of nodes; `snapshot` is one that a query is about to start with.
     unsafe {
@@ -227,6 +240,9 @@ unsafe fn unseen(rtable: *mut pg_sys::List, snapshot: pg_sys::Snapshot) -> Optio
 }
 
 /// Whether a snapshot sees the contents of a TVIEW that has some.
+///
+/// # Safety
+/// `snapshot` is a live MVCC snapshot.
 unsafe fn sees(oid: pg_sys::Oid, snapshot: pg_sys::Snapshot) -> bool {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return true };
     // SAFETY: `snapshot` is a live MVCC snapshot.
@@ -234,6 +250,9 @@ unsafe fn sees(oid: pg_sys::Oid, snapshot: pg_sys::Snapshot) -> bool {
 }
 
 /// The snapshot of a REPEATABLE READ transaction stays as it is: what it does not see any more cannot be read.
+///
+/// # Safety
+/// As for `unseen`.
 unsafe fn insist(rtable: *mut pg_sys::List, snapshot: pg_sys::Snapshot) {
     // SAFETY: as for `unseen`.
     if let Some(oid) = unsafe { unseen(rtable, snapshot) } {
@@ -267,6 +286,9 @@ pub unsafe fn before_copy(stmt: *mut pg_sys::CopyStmt) -> bool {
 }
 
 /// Brings the TVIEWs of a range table up to date; returns whether something was done.
+///
+/// # Safety
+/// `rtable` is null or a live list of nodes.
 unsafe fn make_current(rtable: *mut pg_sys::List) -> bool {
     // SAFETY: `rtable` is null or a live list of nodes.
     unsafe {

@@ -21,13 +21,16 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 /// The syntax hook marks names written after the word TVIEW by an alias.
+///
+/// # Safety
+/// `rel` is a live node of a tree of the server.
 pub unsafe fn is_marked(rel: *mut pg_sys::RangeVar) -> bool {
     // SAFETY: `rel` is a live node of a tree of the server.
     unsafe { !rel.is_null() && !(*rel).alias.is_null() && CStr::from_ptr((*(*rel).alias).aliasname) == c"tview" }
 }
 
 /// Statements with our marks in a database without the extension: the server must never see the marks.
-pub unsafe fn without_extension(call: &mut Call) -> Result<()> {
+pub fn without_extension(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let tree = (*call.pstmt).utilityStmt;
@@ -72,7 +75,7 @@ pub fn lock_sources(tviews: &BTreeSet<u32>) {
 }
 
 /// DROP TVIEW, DROP MATERIALIZED VIEW of TVIEWs, and DROP TABLE of TVIEWs.
-pub unsafe fn drop(call: &mut Call) -> Result<()> {
+pub fn drop(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::DropStmt>();
@@ -106,7 +109,7 @@ pub unsafe fn drop(call: &mut Call) -> Result<()> {
     }
 }
 
-unsafe fn drop_relations(call: &mut Call) -> Result<()> {
+fn drop_relations(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = call.own_tree::<pg_sys::DropStmt>();
@@ -154,6 +157,9 @@ pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
 }
 
 /// Tables of policies or triggers: the names are those of the table and then of the object.
+///
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn tables_of(stmt: *mut pg_sys::DropStmt) -> BTreeSet<u32> {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -168,7 +174,7 @@ unsafe fn tables_of(stmt: *mut pg_sys::DropStmt) -> BTreeSet<u32> {
 }
 
 /// RENAME, SET SCHEMA, OWNER TO, COMMENT: names in cached SQL become stale; TVIEW as a word is checked.
-pub unsafe fn names(call: &mut Call) -> Result<()> {
+pub fn names(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let tree = (*call.pstmt).utilityStmt;
@@ -202,7 +208,7 @@ pub unsafe fn names(call: &mut Call) -> Result<()> {
 }
 
 /// CREATE TABLE: a plain table is never stored in our access method; a new child needs its parents' triggers.
-pub unsafe fn create_table(call: &mut Call) -> Result<()> {
+pub fn create_table(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::CreateStmt>();
@@ -296,6 +302,9 @@ pub fn relation_dropped(relid: pg_sys::Oid) {
 }
 
 /// CREATE OR REPLACE VIEW: TVIEWs over the view may read other relations now.
+///
+/// # Safety
+/// `view` is a live node of a tree of the server.
 pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
     // SAFETY: `view` is a live node of a tree of the server.
     unsafe {

@@ -61,6 +61,9 @@ unsafe extern "C-unwind" fn after_finish(plan: *mut pg_sys::PlannedStmt) {
 }
 
 /// Whether MERGE has an INSERT and an UPDATE action.
+///
+/// # Safety
+/// `modify` is a live node of a tree of the server.
 unsafe fn actions(modify: &pg_sys::ModifyTable) -> (bool, bool) {
     // SAFETY: `modify` is a live node of a tree of the server.
     unsafe {
@@ -75,6 +78,8 @@ unsafe fn actions(modify: &pg_sys::ModifyTable) -> (bool, bool) {
     }
 }
 
+/// # Safety
+/// `plan` is what the server gave to its hook; `node` is a live node of a tree of the server.
 unsafe fn mark(plan: *mut pg_sys::PlannedStmt, node: *mut pg_sys::Node) {
     // SAFETY: `plan` is what the server gave to its hook; `node` is a live node of a tree of the server.
     unsafe {

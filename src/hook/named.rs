@@ -14,6 +14,9 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
 /// The relation, without a lock; 0 when there is none.
+///
+/// # Safety
+/// `var` is a live node of a tree of the server.
 pub unsafe fn find(var: *const pg_sys::RangeVar) -> pg_sys::Oid {
     // SAFETY: `var` is a live node of a tree of the server.
     unsafe {
@@ -28,6 +31,9 @@ pub unsafe fn find(var: *const pg_sys::RangeVar) -> pg_sys::Oid {
 }
 
 /// Makes a name mean this relation only.
+///
+/// # Safety
+/// `var` is a live node of a tree of the server.
 pub unsafe fn qualify(var: *mut pg_sys::RangeVar, relid: pg_sys::Oid) {
     // SAFETY: `var` is a live node of a tree of the server.
     unsafe {
@@ -40,6 +46,9 @@ pub unsafe fn qualify(var: *mut pg_sys::RangeVar, relid: pg_sys::Oid) {
 }
 
 /// The same for a name as DROP has it, a list of strings.
+///
+/// # Safety
+/// `names` is null or a live list of nodes.
 pub unsafe fn qualified(names: *mut pg_sys::List, relid: pg_sys::Oid) -> *mut pg_sys::List {
     // SAFETY: `names` is null or a live list of nodes.
     unsafe {
@@ -63,7 +72,7 @@ pub enum Lock {
 }
 
 /// Looks a relation up by `find`, checks that the user owns it, and locks it: it is the one of that name then. 0 when there is none.
-pub unsafe fn hold(find: impl Fn() -> pg_sys::Oid, lock: Lock) -> pg_sys::Oid {
+pub fn hold(find: impl Fn() -> pg_sys::Oid, lock: Lock) -> pg_sys::Oid {
     // SAFETY: takes locks by OID and looks the name up again, as `RangeVarGetRelidExtended` does.
     unsafe {
         loop {
@@ -89,7 +98,7 @@ pub unsafe fn hold(find: impl Fn() -> pg_sys::Oid, lock: Lock) -> pg_sys::Oid {
 }
 
 /// As the server says it.
-unsafe fn check_owner(relid: pg_sys::Oid) {
+fn check_owner(relid: pg_sys::Oid) {
     // SAFETY: look-ups in system caches; a relation that is gone gives NULL, which the report takes.
     unsafe {
         if !owns(relid) {

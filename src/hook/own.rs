@@ -22,6 +22,8 @@ pub fn script_runs() -> bool {
     }
 }
 
+/// # Safety
+/// `tree` is a live node of a tree of the server.
 pub unsafe fn refuse(tree: *mut pg_sys::Node) -> Result<()> {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
@@ -53,6 +55,8 @@ pub unsafe fn refuse(tree: *mut pg_sys::Node) -> Result<()> {
     }
 }
 
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn rename(stmt: &pg_sys::RenameStmt) -> Result<()> {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -67,6 +71,8 @@ unsafe fn rename(stmt: &pg_sys::RenameStmt) -> Result<()> {
     }
 }
 
+/// # Safety
+/// `of` and `names` are live nodes of a tree of the server.
 unsafe fn object(
     kind: pg_sys::ObjectType::Type,
     of: *mut pg_sys::RangeVar,
@@ -99,6 +105,8 @@ unsafe fn object(
     }
 }
 
+/// # Safety
+/// `var` is a live node of a tree of the server.
 unsafe fn relation(var: *mut pg_sys::RangeVar, what: &str) -> Result<()> {
     // SAFETY: `var` is a live node of a tree of the server.
     unsafe {
@@ -132,6 +140,8 @@ fn belongs(what: String, to_be: &str) -> Error {
     }
 }
 
+/// # Safety
+/// `s` ends with a NUL.
 unsafe fn text(s: *const c_char) -> String {
     // SAFETY: `s` ends with a NUL.
     unsafe { CStr::from_ptr(s).to_string_lossy().into_owned() }

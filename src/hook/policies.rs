@@ -13,7 +13,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 
-pub unsafe fn policy(call: &mut Call) -> Result<()> {
+pub fn policy(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let tree = (*call.pstmt).utilityStmt;
@@ -41,7 +41,7 @@ pub fn policies_changed(tables: &BTreeSet<u32>) -> Result<()> {
 }
 
 /// ALTER ROLE, GRANT and REVOKE of roles: what decides whether policies apply to somebody.
-pub unsafe fn roles(call: &mut Call) -> Result<()> {
+pub fn roles(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let tree = (*call.pstmt).utilityStmt;

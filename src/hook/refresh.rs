@@ -16,7 +16,7 @@ use crate::tam;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, c_void};
 
-pub unsafe fn before(call: &mut Call) -> Result<()> {
+pub fn before(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::RefreshMatViewStmt>();

@@ -19,6 +19,8 @@ use crate::refresh::plan::graph;
 use crate::tam::{self, state};
 use pgrx::pg_sys::{self, Oid};
 
+/// # Safety
+/// `into` is a live node of the statement; `completion` is what the server gave to its hook.
 pub unsafe fn replace(
     oid: Oid,
     planned: &Planned,
@@ -60,6 +62,9 @@ pub unsafe fn replace(
 }
 
 /// The columns of a query, with the names that the statement gives them.
+///
+/// # Safety
+/// `query` and `into` are live trees of the server.
 unsafe fn columns(query: *mut pg_sys::Query, into: *mut pg_sys::IntoClause) -> Result<Vec<state::Column>> {
     // SAFETY: `query` and `into` are live trees of the server.
     unsafe {

@@ -53,6 +53,9 @@ pub unsafe fn before(call: &mut Call) {
 }
 
 /// The class and number of what a statement changes that is no type.
+///
+/// # Safety
+/// `tree` is a live node of a tree of the server.
 unsafe fn other(tree: *mut pg_sys::Node) -> Option<(Oid, Oid)> {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {

@@ -72,6 +72,9 @@ unsafe extern "C-unwind" fn process_utility(
 }
 
 /// COPY writes rows without the executor.
+///
+/// # Safety
+/// `tree` is a live node of a tree of the server.
 unsafe fn is_copy_from(tree: *mut pg_sys::Node) -> bool {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe { (*tree).type_ == pg_sys::NodeTag::T_CopyStmt && (*tree.cast::<pg_sys::CopyStmt>()).is_from }
@@ -137,6 +140,9 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
 }
 
 /// DDL must find no row images of an older row type pending; what reads is seen by the executor's hooks, COPY below.
+///
+/// # Safety
+/// `tree` is a live node of a tree of the server.
 unsafe fn flush_before(tree: *mut pg_sys::Node) {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
@@ -149,11 +155,13 @@ unsafe fn flush_before(tree: *mut pg_sys::Node) {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn before(call: &mut Call) -> *mut pg_sys::ErrorData {
-    // SAFETY: the server is about to execute the statement of `call`; what is raised inside comes back as a value.
-    unsafe { original::shield(|| dispatch(call)) }
+    original::shield(|| dispatch(call))
 }
 
 /// What the server says of statements that never reach it, in read-only transactions and on standbys: tcop/utility.c, standard_ProcessUtility.
+///
+/// # Safety
+/// `tree` is a live node of a tree of the server.
 unsafe fn refuse_to_write(tree: *mut pg_sys::Node) {
     // SAFETY: `tree` is a live node of a tree of the server.
     unsafe {
@@ -164,7 +172,7 @@ unsafe fn refuse_to_write(tree: *mut pg_sys::Node) {
     }
 }
 
-unsafe fn dispatch(call: &mut Call) {
+fn dispatch(call: &mut Call) {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
         use pg_sys::NodeTag::*;
@@ -236,11 +244,10 @@ unsafe fn dispatch(call: &mut Call) {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn after(call: &mut Call) -> *mut pg_sys::ErrorData {
-    // SAFETY: the server has executed the statement of `call`; what is raised inside comes back as a value.
-    unsafe { original::shield(|| finish(call)) }
+    original::shield(|| finish(call))
 }
 
-unsafe fn finish(call: &mut Call) {
+fn finish(call: &mut Call) {
     or_raise(call.finish());
     freed::clean_up();
 }

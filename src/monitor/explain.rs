@@ -117,8 +117,7 @@ sql_function!(tviews_check, pg_finfo_tviews_check, check);
 
 fn check(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let query: String = arguments.get(0).unwrap_or_default();
-    // SAFETY: the text is parsed and analysed by the server itself.
-    let Preview { decisions, advice } = unsafe { decide(&query)? };
+    let Preview { decisions, advice } = decide(&query)?;
     arguments.rows(decisions.iter().map(|(r, d)| {
         let mut hints: Vec<String> = hints::of(d).into_iter().collect();
         hints.extend(advice.iter().filter(|(changed, _)| changed == r).map(|(_, text)| text.clone()));
@@ -131,7 +130,7 @@ fn check(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     }))
 }
 
-unsafe fn decide(query: &str) -> Result<Preview> {
+fn decide(query: &str) -> Result<Preview> {
     // SAFETY: the trees made from the text live in the current context.
     unsafe {
         let text = CString::new(query).map_err(|_| Error::option("query has a NUL byte", None))?;

@@ -70,6 +70,8 @@ pub fn schema_of_operator(operator: Oid) -> Oid {
     }
 }
 
+/// # Safety
+/// Null or a C string.
 unsafe fn text(name: *const std::ffi::c_char) -> Option<String> {
     // SAFETY: null or a C string.
     unsafe { (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned()) }

@@ -111,7 +111,7 @@ impl Callees {
         }
     }
 
-    unsafe fn has_function(&self, function: pg_sys::Oid) -> bool {
+    fn has_function(&self, function: pg_sys::Oid) -> bool {
         // SAFETY: look-ups in system caches, whose entries are released before returning.
         unsafe {
             function.to_u32() < pg_sys::FirstNormalObjectId
@@ -120,17 +120,14 @@ impl Callees {
         }
     }
 
-    unsafe fn has_operator(&self, operator: pg_sys::Oid) -> bool {
-        // SAFETY: look-ups in system caches, whose entries are released before returning.
-        unsafe {
-            operator.to_u32() < pg_sys::FirstNormalObjectId
-                || self.operators.contains(&operator.to_u32())
-                || is_of_family(operator)
-        }
+    fn has_operator(&self, operator: pg_sys::Oid) -> bool {
+        operator.to_u32() < pg_sys::FirstNormalObjectId
+            || self.operators.contains(&operator.to_u32())
+            || is_of_family(operator)
     }
 }
 
-unsafe fn is_of_family(operator: pg_sys::Oid) -> bool {
+fn is_of_family(operator: pg_sys::Oid) -> bool {
     // SAFETY: look-ups in system caches, whose entries are released before returning.
     unsafe {
         let none = pg_sys::Datum::from(0usize);

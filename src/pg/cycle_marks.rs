@@ -25,6 +25,8 @@ pub unsafe fn bare(query: *mut pg_sys::Query) {
     }
 }
 
+/// # Safety
+/// The nodes are live ones of a tree of the server.
 unsafe fn literal(node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {

@@ -25,7 +25,7 @@ mod raw {
 }
 
 /// The only statement of `sql`, parsed, and the text, which its nodes refer to.
-unsafe fn parse(sql: &str) -> Result<(*mut pg_sys::RawStmt, *mut c_char)> {
+fn parse(sql: &str) -> Result<(*mut pg_sys::RawStmt, *mut c_char)> {
     // SAFETY: the copy of the text lives as long as the tree that points into it: both in the current context.
     unsafe {
         let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;

@@ -37,6 +37,9 @@ pub unsafe fn printed(query: *mut pg_sys::Query) -> (*mut pg_sys::Query, String)
 }
 
 /// Gives the query a second item in its range table, which its FROM clause does not use.
+///
+/// # Safety
+/// `query` is a copy that nobody else sees; the new node lives in the current context.
 #[cfg(not(feature = "pg18"))]
 unsafe fn qualify(query: *mut pg_sys::Query) {
     // SAFETY: `query` is a copy that nobody else sees; the new node lives in the current context.

@@ -44,12 +44,16 @@ mod raw {
     }
 }
 
+/// # Safety
+/// `view` is locked by the caller, who made it; `query` is a live tree.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn store_view_query(view: pg_sys::Oid, query: *mut pg_sys::Query, replace: bool) {
     // SAFETY: `view` is locked by the caller, who made it; `query` is a live tree.
     unsafe { guard(|| raw::StoreViewQuery(view, query, replace)) }
 }
 
+/// # Safety
+/// `relation` is open.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool) {
     // SAFETY: `relation` is open.
@@ -71,6 +75,9 @@ pub fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oi
 }
 
 /// The grouping sets of a query one by one, as lists of sort references.
+///
+/// # Safety
+/// `sets` is null or a live list of nodes.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool) -> *mut pg_sys::List {
     // SAFETY: `sets` is null or a live list of nodes.
@@ -78,6 +85,9 @@ pub unsafe fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool) -> *
 }
 
 /// Replaces Vars of join aliases by what they stand for.
+///
+/// # Safety
+/// `query` is a live tree of the server; `node` is a live node of such a tree.
 pub unsafe fn flatten_join_aliases(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
     unsafe {
@@ -89,6 +99,9 @@ pub unsafe fn flatten_join_aliases(query: *mut pg_sys::Query, node: *mut pg_sys:
 }
 
 /// Replaces Vars of the GROUP range table entry (18) by the grouping expressions.
+///
+/// # Safety
+/// `query` is a live tree of the server; `node` is a live node of such a tree.
 #[cfg(feature = "pg18")]
 pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
@@ -96,12 +109,18 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
 }
 
 /// Before 18 there is no such entry.
+///
+/// # Safety
+/// None: it takes what 18 takes.
 #[cfg(not(feature = "pg18"))]
 pub unsafe fn flatten_groups(_query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     node
 }
 
 /// The constraint of this name of a relation, 0 when there is none.
+///
+/// # Safety
+/// `name` ends with a NUL.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn constraint_of(relid: pg_sys::Oid, name: *const std::ffi::c_char) -> pg_sys::Oid {
     // SAFETY: `name` ends with a NUL.
@@ -109,6 +128,9 @@ pub unsafe fn constraint_of(relid: pg_sys::Oid, name: *const std::ffi::c_char) -
 }
 
 /// Whether two values are the same bytes, after detoasting.
+///
+/// # Safety
+/// Both values are of the type that `by_value` and `len` describe.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
     // SAFETY: both values are of the type that `by_value` and `len` describe.
@@ -116,6 +138,9 @@ pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len
 }
 
 /// A copy of a value in the current memory context.
+///
+/// # Safety
+/// The value is of the type that `by_value` and `len` describe.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum {
     // SAFETY: the value is of the type that `by_value` and `len` describe.
@@ -123,6 +148,9 @@ pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_s
 }
 
 /// Lets the parser know the arguments of an SQL function, whose types come from `call` where they are polymorphic; `call` may be null.
+///
+/// # Safety
+/// `state` is live; `function` exists; `call` is null or a live call of it.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn set_up_function_parser(
     state: *mut pg_sys::ParseState,
@@ -140,6 +168,9 @@ pub unsafe fn set_up_function_parser(
 }
 
 /// A copy of a node tree.
+///
+/// # Safety
+/// `node` is null or a live node, which the server copies with all that is below.
 pub unsafe fn copy<T>(node: *const T) -> *mut T {
     // SAFETY: `node` is null or a live node, which the server copies with all that is below.
     unsafe { pg_sys::copyObjectImpl(node.cast()).cast() }

@@ -67,11 +67,15 @@ impl Arena {
         unsafe { Arena::below(pg_sys::CurrentMemoryContext) }
     }
 
+    /// # Safety
+    /// `parent` is a live memory context.
     unsafe fn below(parent: pg_sys::MemoryContext) -> Arena {
         // SAFETY: `parent` is a live memory context.
         unsafe { Arena::named(parent, c"tviews") }
     }
 
+    /// # Safety
+    /// `parent` is live; the name is static, as the server wants it.
     unsafe fn named(parent: pg_sys::MemoryContext, name: &'static CStr) -> Arena {
         // SAFETY: `parent` is live; the name is static, as the server wants it.
         unsafe {
@@ -160,6 +164,8 @@ unsafe impl Allocator for InArena {
         }
     }
 
+    /// # Safety
+    /// The pointer came from `allocate` of this arena.
     unsafe fn deallocate(&self, pointer: NonNull<u8>, _layout: Layout) {
         // SAFETY: the pointer came from `allocate` of this arena.
         unsafe {

@@ -21,12 +21,17 @@ pub unsafe fn select(query: *mut pg_sys::Query) -> *mut pg_sys::Query {
     }
 }
 
+/// # Safety
+/// The nodes are live ones of a tree of the server.
 unsafe fn rewrite(node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe { walk::rewrite_deep(node, &mut |n, _| is_named(n).then(|| sub_query(n.cast()).cast())) }
 }
 
 /// Whether a row has other names than ROW(…) gives.
+///
+/// # Safety
+/// The nodes are live ones of a tree of the server.
 unsafe fn is_named(node: *mut pg_sys::Node) -> bool {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
@@ -41,6 +46,9 @@ unsafe fn is_named(node: *mut pg_sys::Node) -> bool {
 }
 
 /// `(SELECT r FROM (SELECT … AS name, …) r)`.
+///
+/// # Safety
+/// The nodes are live ones of a tree of the server.
 unsafe fn sub_query(row: *mut pg_sys::RowExpr) -> *mut pg_sys::SubLink {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
@@ -71,6 +79,9 @@ unsafe fn sub_query(row: *mut pg_sys::RowExpr) -> *mut pg_sys::SubLink {
 }
 
 /// A query over one item of FROM, or none.
+///
+/// # Safety
+/// The nodes are live ones of a tree of the server.
 unsafe fn select_of(rte: *mut pg_sys::RangeTblEntry) -> *mut pg_sys::Query {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {
@@ -89,6 +100,8 @@ unsafe fn select_of(rte: *mut pg_sys::RangeTblEntry) -> *mut pg_sys::Query {
     }
 }
 
+/// # Safety
+/// The nodes are live ones of a tree of the server.
 unsafe fn node<T>(tag: pg_sys::NodeTag) -> *mut T {
     // SAFETY: the nodes are live ones of a tree of the server.
     unsafe {

@@ -62,6 +62,9 @@ pub unsafe fn keep<T: Copy>(line: *const c_char, f: impl Fn() -> T) -> T {
 }
 
 /// Cuts `line` and one line break out of `text`, in place.
+///
+/// # Safety
+/// `text` and `line` end with a NUL.
 unsafe fn remove_line(text: *mut c_char, line: *const c_char) {
     // SAFETY: `text` and `line` end with a NUL.
     unsafe {
@@ -107,26 +110,23 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
 }
 
 /// Adds what the user who is told of an error of our SQL cannot know: whose rights an expression lacks, and where names were looked for.
-unsafe fn explain(error: &mut pg_sys::ErrorData) {
-    // SAFETY: the texts live as long as the copy of the error.
-    unsafe {
-        if error.sqlerrcode == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as i32
-            && error.detail.is_null()
-            && let Some(rights) = callback::rights()
-        {
-            error.detail = lasting(&rights);
-        }
-        if is_of_names(error.sqlerrcode) {
-            error.hint = lasting(
-                "TVIEWs are maintained under the search_path pg_catalog, whoever writes. A function that names something without a schema \
-                 needs a path of its own: ALTER FUNCTION … SET search_path = ….",
-            );
-        }
+fn explain(error: &mut pg_sys::ErrorData) {
+    if error.sqlerrcode == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as i32
+        && error.detail.is_null()
+        && let Some(rights) = callback::rights()
+    {
+        error.detail = lasting(&rights);
+    }
+    if is_of_names(error.sqlerrcode) {
+        error.hint = lasting(
+            "TVIEWs are maintained under the search_path pg_catalog, whoever writes. A function that names something without a schema \
+             needs a path of its own: ALTER FUNCTION … SET search_path = ….",
+        );
     }
 }
 
 /// A text in memory that lives as long as copies of errors do.
-unsafe fn lasting(text: &str) -> *mut c_char {
+fn lasting(text: &str) -> *mut c_char {
     // SAFETY: the context exists inside of transactions.
     unsafe {
         let text = CString::new(text).unwrap_or_default();

@@ -24,7 +24,7 @@ pub struct Body {
 }
 
 /// What `f` makes of an entry of a system cache, which it may read and not keep.
-unsafe fn with<T>(cache: SysCacheIdentifier::Type, key: Oid, f: impl FnOnce(HeapTuple) -> T) -> Option<T> {
+fn with<T>(cache: SysCacheIdentifier::Type, key: Oid, f: impl FnOnce(HeapTuple) -> T) -> Option<T> {
     // SAFETY: the entry is released after it was read.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(cache as i32, key.into());
@@ -37,6 +37,8 @@ unsafe fn with<T>(cache: SysCacheIdentifier::Type, key: Oid, f: impl FnOnce(Heap
     }
 }
 
+/// # Safety
+/// An entry of this cache, and a column of its catalog.
 unsafe fn attribute(cache: SysCacheIdentifier::Type, tuple: HeapTuple, number: i16) -> Option<Datum> {
     let mut null = false;
     // SAFETY: an entry of this cache, and a column of its catalog.
@@ -74,7 +76,7 @@ impl Body {
 }
 
 impl Language {
-    unsafe fn of(oid: Oid) -> Language {
+    fn of(oid: Oid) -> Language {
         // SAFETY: a look-up in a system cache; the name is a C string or null.
         unsafe {
             let name = pg_sys::get_language_name(oid, true);

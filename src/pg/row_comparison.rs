@@ -44,6 +44,8 @@ pub unsafe fn lead(query: *mut pg_sys::Query) {
     }
 }
 
+/// # Safety
+/// `link` is a live node of a tree of the server.
 unsafe fn sublink(link: *mut pg_sys::SubLink) {
     // SAFETY: `link` is a live node of a tree of the server.
     unsafe {
@@ -85,6 +87,9 @@ unsafe fn sublink(link: *mut pg_sys::SubLink) {
 }
 
 /// Gives the sub-query of a sub-link another first column.
+///
+/// # Safety
+/// `link` is a live node of a tree of the server.
 unsafe fn shift(link: *mut pg_sys::SubLink) {
     // SAFETY: `link` is a live node of a tree of the server.
     unsafe {
@@ -109,7 +114,7 @@ unsafe fn shift(link: *mut pg_sys::SubLink) {
 }
 
 /// The first output column of the sub-query of a sub-link.
-unsafe fn output() -> *mut pg_sys::Param {
+fn output() -> *mut pg_sys::Param {
     // SAFETY: makes a new node in the current context.
     unsafe {
         let param = pg_sys::palloc0(std::mem::size_of::<pg_sys::Param>()).cast::<pg_sys::Param>();
@@ -123,6 +128,8 @@ unsafe fn output() -> *mut pg_sys::Param {
     }
 }
 
+/// # Safety
+/// `row` and `right` are live nodes of a tree of the server.
 unsafe fn compare(row: *mut pg_sys::RowCompareExpr, right: *mut pg_sys::Node) {
     // SAFETY: `row` and `right` are live nodes of a tree of the server.
     unsafe {
@@ -140,16 +147,13 @@ unsafe fn compare(row: *mut pg_sys::RowCompareExpr, right: *mut pg_sys::Node) {
 }
 
 /// Whether the name of the first operator does not do for the others.
-unsafe fn differ(operators: &[pg_sys::Oid]) -> bool {
-    // SAFETY: look-ups in system caches, whose entries are released before returning.
-    unsafe {
-        let mut schemas = operators.iter().map(|op| schema_of(*op));
-        let first = schemas.next().flatten();
-        first != Some(pg_sys::PG_CATALOG_NAMESPACE.into()) && schemas.any(|s| s != first)
-    }
+fn differ(operators: &[pg_sys::Oid]) -> bool {
+    let mut schemas = operators.iter().map(|op| schema_of(*op));
+    let first = schemas.next().flatten();
+    first != Some(pg_sys::PG_CATALOG_NAMESPACE.into()) && schemas.any(|s| s != first)
 }
 
-unsafe fn schema_of(operator: pg_sys::Oid) -> Option<pg_sys::Oid> {
+fn schema_of(operator: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: look-ups in system caches, whose entries are released before returning.
     unsafe {
         let id = pg_sys::SysCacheIdentifier::OPEROID as i32;

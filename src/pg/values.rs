@@ -21,6 +21,9 @@ pub unsafe fn of_row(values: impl Iterator<Item = (pg_sys::Oid, Option<pg_sys::D
 }
 
 /// A hash that agrees with the type's default equality; 0 for types that have none.
+///
+/// # Safety
+/// The value is of the type; the type cache keeps the function that it found.
 pub unsafe fn hash_value(typid: pg_sys::Oid, collation: pg_sys::Oid, value: pg_sys::Datum) -> u32 {
     // SAFETY: the value is of the type; the type cache keeps the function that it found.
     unsafe {

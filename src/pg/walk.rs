@@ -57,6 +57,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// # Safety
+    /// `visit` outlives the walk, which is the only one to use it.
     unsafe fn run(visit: &mut dyn FnMut(*mut Node) -> Next, f: impl Fn(*mut c_void) -> bool) -> bool {
         // SAFETY: `visit` outlives the walk, which is the only one to use it.
         unsafe {
@@ -71,6 +73,9 @@ impl Walk<'_> {
     }
 
     /// Never unwinds.
+    ///
+    /// # Safety
+    /// `context` is what the walker was started with; `node` is a live node of a tree of the server.
     unsafe fn visit(context: *mut c_void, node: *mut Node) -> Next {
         // SAFETY: `context` is what the walker was started with; `node` is a live node of a tree of the server.
         unsafe {
@@ -190,6 +195,8 @@ pub unsafe fn links_in(root: *mut Node) -> Vec<*mut pg_sys::SubLink> {
     }
 }
 
+/// # Safety
+/// `root` is a live node of a tree of the server; `found` holds live nodes of that tree.
 unsafe fn links_of(root: *mut Node, found: &mut Vec<*mut pg_sys::SubLink>) {
     // SAFETY: `root` is a live node of a tree of the server; `found` holds live nodes of that tree.
     unsafe {
@@ -254,6 +261,8 @@ unsafe extern "C-unwind" fn mutate(node: *mut Node, context: *mut c_void) -> *mu
 }
 
 impl Rewrite<'_> {
+    /// # Safety
+    /// `self` outlives the walk, which is the only one to use it; `node` is a live node of a tree of the server.
     unsafe fn run(mut self, node: *mut Node) -> *mut Node {
         // SAFETY: `self` outlives the walk, which is the only one to use it; `node` is a live node of a tree of the server.
         unsafe {
@@ -267,6 +276,9 @@ impl Rewrite<'_> {
     }
 
     /// Never unwinds. After a panic nothing is looked at any more.
+    ///
+    /// # Safety
+    /// `context` is what the walker was started with; `node` is a live node of a tree of the server.
     unsafe fn replacement(context: *mut c_void, node: *mut Node) -> Option<*mut Node> {
         // SAFETY: `context` is what the walker was started with; `node` is a live node of a tree of the server.
         unsafe {

@@ -91,6 +91,8 @@ impl BulkWriter {
         }
     }
 
+    /// # Safety
+    /// The relation is open and locked until `finish`; the page is ours until it is written.
     unsafe fn flush(&mut self) {
         // SAFETY: the relation is open and locked until `finish`; the page is ours until it is written.
         unsafe {
@@ -116,6 +118,8 @@ impl BulkWriter {
     }
 }
 
+/// # Safety
+/// `parent` is a live memory context.
 unsafe fn new_context(parent: pg_sys::MemoryContext, name: &'static std::ffi::CStr) -> pg_sys::MemoryContext {
     // SAFETY: `parent` is a live memory context.
     unsafe {

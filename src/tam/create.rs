@@ -74,6 +74,8 @@ unsafe extern "C-unwind" fn matview_set_new_filelocator(
     }
 }
 
+/// # Safety
+/// `rel` is open.
 unsafe fn require_hooks(rel: pg_sys::Relation) {
     // SAFETY: `rel` is open.
     unsafe {
@@ -118,6 +120,9 @@ struct Source {
 
 /// cluster.c, make_new_heap, calls its relation `pg_temp_<oid of the original>`; `relrewrite` is only set after its storage exists. The
 /// original is locked against writers by whoever rewrites it, which a user's table of that name would not have.
+///
+/// # Safety
+/// `rel` is open.
 unsafe fn rewritten_matview(rel: pg_sys::Relation) -> Option<Source> {
     // SAFETY: `rel` is open.
     unsafe {

@@ -65,12 +65,18 @@ pub fn is_tview(relid: pg_sys::Oid) -> bool {
 }
 
 /// Does the open relation have `relkind 'm'`?
+///
+/// # Safety
+/// `rel` is open.
 unsafe fn is_matview(rel: pg_sys::Relation) -> bool {
     // SAFETY: `rel` is open.
     unsafe { (*(*rel).rd_rel).relkind as u8 == pg_sys::RELKIND_MATVIEW }
 }
 
 /// Unquoted name of an open relation, for messages.
+///
+/// # Safety
+/// `rel` is open.
 unsafe fn relation_name(rel: pg_sys::Relation) -> String {
     // SAFETY: `rel` is open.
     unsafe { std::ffi::CStr::from_ptr((*(*rel).rd_rel).relname.data.as_ptr()).to_string_lossy().into_owned() }

@@ -16,6 +16,9 @@ use super::heap::heap_callback;
 use super::{is_matview, relation_name};
 
 /// Raises the error when `rel` is a stored TVIEW.
+///
+/// # Safety
+/// `rel` is open.
 #[inline]
 unsafe fn check(rel: pg_sys::Relation) {
     // SAFETY: `rel` is open.

@@ -179,6 +179,9 @@ pub unsafe fn append_columns(rel_oid: pg_sys::Oid, columns: &[Column]) {
 }
 
 /// `InsertPgAttributeTuples` with the attribute versions that newer servers want (see [`super::attver`]).
+///
+/// # Safety
+/// `catalog` is open; `desc` describes a relation that is open.
 unsafe fn insert_attributes(
     catalog: pg_sys::Relation,
     desc: pg_sys::TupleDesc,
@@ -236,6 +239,9 @@ pub unsafe fn remove_state_attributes(rel_oid: pg_sys::Oid) {
 }
 
 /// Writes `pg_class.relnatts`, which also invalidates the relation's cache entry, and makes the catalog changes visible.
+///
+/// # Safety
+/// The copy of the row of `pg_class` is ours until it is stored; the relation is locked as for ALTER TABLE.
 unsafe fn set_relnatts(rel_oid: pg_sys::Oid, natts: i16) {
     // SAFETY: the copy of the row of `pg_class` is ours until it is stored; the relation is locked as for ALTER TABLE.
     unsafe {

@@ -68,6 +68,9 @@ pub unsafe fn set_row_count(rel: pg_sys::Relation, rows: u64) {
 }
 
 /// As finish_heap_swap (cluster.c): while an index is built, expressions that read the relation must not use the ones still to come.
+///
+/// # Safety
+/// The relation is locked exclusively and open nowhere else in this session.
 unsafe fn rebuild_own_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
     // SAFETY: the relation is locked exclusively and open nowhere else in this session.
     unsafe {
@@ -85,6 +88,8 @@ unsafe fn rebuild_own_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
     }
 }
 
+/// # Safety
+/// `rel` is open.
 unsafe fn new_files(rel: pg_sys::Relation, persistence: u8) {
     // SAFETY: `rel` is open.
     unsafe {

@@ -59,6 +59,9 @@ pub fn is_switched(rel: pg_sys::Relation) -> bool {
 }
 
 /// The relation is still referenced: resource owners are released later.
+///
+/// # Safety
+/// The relation is still open, and its routine is the one that was put there.
 unsafe fn undo(switched: Switched) {
     // SAFETY: the relation is still open, and its routine is the one that was put there.
     unsafe {

@@ -177,6 +177,8 @@ impl Writer {
         }
     }
 
+    /// # Safety
+    /// The writer is open: its slot and its buffers are its own.
     unsafe fn release(&mut self) {
         // SAFETY: the writer is open: its slot and its buffers are its own.
         unsafe {
@@ -194,6 +196,9 @@ impl Writer {
     }
 
     /// Runs `work` in memory that is reset before the next row.
+    ///
+    /// # Safety
+    /// The context of the row is the writer's own and is reset before the next row.
     unsafe fn per_row<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         // SAFETY: the context of the row is the writer's own and is reset before the next row.
         unsafe {
@@ -206,11 +211,15 @@ impl Writer {
         }
     }
 
+    /// # Safety
+    /// One value and one flag for each attribute of the relation, which is open.
     unsafe fn form(&self, values: &[Datum], nulls: &[bool]) -> pg_sys::HeapTuple {
         // SAFETY: one value and one flag for each attribute of the relation, which is open.
         unsafe { form_tuple(self.rel, values, nulls) }
     }
 
+    /// # Safety
+    /// `tuple` is a tuple of that shape.
     unsafe fn insert_index_tuples(&mut self, tuple: pg_sys::HeapTuple, summarizing: bool) {
         // SAFETY: `tuple` is a tuple of that shape.
         unsafe {
@@ -248,6 +257,8 @@ impl Writer {
         }
     }
 
+    /// # Safety
+    /// `snapshot` is registered by the caller.
     unsafe fn fetch_slot(&mut self, tid: pg_sys::ItemPointerData, snapshot: pg_sys::Snapshot) -> bool {
         // SAFETY: `snapshot` is registered by the caller.
         unsafe {
@@ -278,6 +289,9 @@ impl Drop for Writer {
 }
 
 /// Forms a tuple of `rel` in the current memory context. Values of any origin may be TOAST pointers or expanded objects: heap copies them.
+///
+/// # Safety
+/// `rel` is open.
 pub(super) unsafe fn form_tuple(rel: pg_sys::Relation, values: &[Datum], nulls: &[bool]) -> pg_sys::HeapTuple {
     // SAFETY: `rel` is open.
     unsafe {
@@ -290,6 +304,9 @@ pub(super) unsafe fn form_tuple(rel: pg_sys::Relation, values: &[Datum], nulls: 
 }
 
 /// Runs `work` with `context` current; on error PostgreSQL resets the current context itself.
+///
+/// # Safety
+/// `context` is a live memory context.
 unsafe fn in_context<T>(context: pg_sys::MemoryContext, work: impl FnOnce() -> T) -> T {
     // SAFETY: `context` is a live memory context.
     unsafe {

@@ -70,6 +70,8 @@ pub unsafe fn unlogged_matviews(trees: *mut pg_sys::List) {
     }
 }
 
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn create(stmt: *mut pg_sys::Node, or_replace: bool, logged: Option<bool>) -> Conversion {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -99,6 +101,8 @@ unsafe fn create(stmt: *mut pg_sys::Node, or_replace: bool, logged: Option<bool>
     }
 }
 
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn drop_statement(stmt: *mut pg_sys::Node) -> Conversion {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -111,6 +115,8 @@ unsafe fn drop_statement(stmt: *mut pg_sys::Node) -> Conversion {
     }
 }
 
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn alter(stmt: *mut pg_sys::Node) -> Conversion {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -147,6 +153,8 @@ unsafe fn alter(stmt: *mut pg_sys::Node) -> Conversion {
     }
 }
 
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn comment(stmt: *mut pg_sys::Node) -> Conversion {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe {
@@ -161,6 +169,9 @@ unsafe fn comment(stmt: *mut pg_sys::Node) -> Conversion {
 }
 
 /// The tree is that of `TABLE name`, i.e. `SELECT * FROM name`; anything that may follow `TABLE name` must be absent.
+///
+/// # Safety
+/// `stmt` holds live nodes of one tree.
 unsafe fn refresh(stmt: &mut *mut pg_sys::Node, concurrently: bool, skip_data: bool) -> Conversion {
     // SAFETY: `stmt` holds live nodes of one tree.
     unsafe {
@@ -194,6 +205,9 @@ unsafe fn refresh(stmt: &mut *mut pg_sys::Node, concurrently: bool, skip_data: b
 }
 
 /// Is this CREATE MATERIALIZED VIEW going to make a TVIEW?
+///
+/// # Safety
+/// `into` is a live node of a tree of the server.
 unsafe fn becomes_tview(into: *mut pg_sys::IntoClause) -> bool {
     // SAFETY: `into` is a live node of a tree of the server.
     unsafe {
@@ -206,6 +220,9 @@ unsafe fn becomes_tview(into: *mut pg_sys::IntoClause) -> bool {
 }
 
 /// Adds `tviews.<name> = true | false` to the options of the new view.
+///
+/// # Safety
+/// `into` is a live node of a tree of the server.
 unsafe fn add_option(into: *mut pg_sys::IntoClause, name: &CStr, value: bool) {
     // SAFETY: `into` is a live node of a tree of the server.
     unsafe {
@@ -222,6 +239,9 @@ unsafe fn add_option(into: *mut pg_sys::IntoClause, name: &CStr, value: bool) {
 }
 
 /// Notes that the word TVIEW was used.
+///
+/// # Safety
+/// `relation` is a live node of a tree of the server.
 unsafe fn mark(relation: *mut pg_sys::RangeVar) {
     // SAFETY: `relation` is a live node of a tree of the server.
     unsafe {
@@ -231,12 +251,17 @@ unsafe fn mark(relation: *mut pg_sys::RangeVar) {
     }
 }
 
+/// # Safety
+/// `stmt` is a live node of a tree of the server.
 unsafe fn unwrap_explain(stmt: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: `stmt` is a live node of a tree of the server.
     unsafe { node::<pg_sys::ExplainStmt>(stmt, NodeTag::T_ExplainStmt).map_or(stmt, |explain| (*explain).query) }
 }
 
 /// Does the statement's text include the byte at `offset`? A length of 0 means "to the end".
+///
+/// # Safety
+/// `raw` is a live node of a tree of the server.
 unsafe fn contains(raw: *mut pg_sys::RawStmt, offset: usize, length: usize) -> bool {
     // SAFETY: `raw` is a live node of a tree of the server.
     unsafe {
@@ -246,11 +271,15 @@ unsafe fn contains(raw: *mut pg_sys::RawStmt, offset: usize, length: usize) -> b
     }
 }
 
+/// # Safety
+/// `node` is a live node of a tree of the server.
 unsafe fn node<T>(node: *mut pg_sys::Node, tag: NodeTag) -> Option<*mut T> {
     // SAFETY: `node` is a live node of a tree of the server.
     unsafe { (!node.is_null() && (*node).type_ == tag).then(|| node.cast()) }
 }
 
+/// # Safety
+/// A List has `length` cells; the lists here hold pointers, and live as long as the statement.
 unsafe fn elements<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
     // SAFETY: a List has `length` cells; the lists here hold pointers, and live as long as the statement.
     unsafe {

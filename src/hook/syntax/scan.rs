@@ -69,6 +69,9 @@ pub unsafe extern "C-unwind" fn tokens(text: *const c_char) -> Tokens {
 }
 
 /// Scans to the end; errors jump out of it.
+///
+/// # Safety
+/// `text` ends with a NUL; `tokens` points to memory of the caller.
 #[allow(ffi_unwind_calls)] // no destructors here
 unsafe fn scan(text: *const c_char, tokens: *mut Tokens) {
     // SAFETY: `text` ends with a NUL; `tokens` points to memory of the caller.

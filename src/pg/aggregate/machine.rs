@@ -94,6 +94,9 @@ impl Machine {
     }
 
     /// Moves a new transition value to where such values live, as advance_windowaggregate does.
+    ///
+    /// # Safety
+    /// Both are values of the transition type, live in the context of the state.
     unsafe fn settle(&self, old: Option<Datum>, new: Option<Datum>) -> Option<Datum> {
         // SAFETY: both are values of the transition type, live in the context of the state.
         unsafe {
@@ -222,6 +225,9 @@ impl Machine {
 }
 
 /// Whether a stored state is that of no values.
+///
+/// # Safety
+/// A serialized state: a bytea that this machine holds.
 unsafe fn is_nothing(stored: Datum) -> bool {
     // SAFETY: a serialized state: a bytea that this machine holds.
     unsafe {
@@ -233,6 +239,9 @@ unsafe fn is_nothing(stored: Datum) -> bool {
 
 /// Brings a stored numeric state to the form that it has when it is computed afresh: sums have the scale of the values
 /// that are in them, not of those that once were. Source: utils/adt/numeric.c, numeric_serialize, numericvar_serialize.
+///
+/// # Safety
+/// A serialized state that nobody else sees yet.
 unsafe fn canonical(stored: Datum, sums: u32) {
     // SAFETY: a serialized state that nobody else sees yet.
     unsafe {
@@ -278,6 +287,8 @@ struct Function {
 }
 
 impl Function {
+    /// # Safety
+    /// `context` points to memory of the caller.
     unsafe fn new(oid: pg_sys::Oid, collation: pg_sys::Oid, context: *mut Context) -> Function {
         // SAFETY: `context` points to memory of the caller.
         unsafe {
@@ -298,6 +309,8 @@ impl Function {
         unsafe { (*self.info).fn_strict }
     }
 
+    /// # Safety
+    /// The call was made for this function; its arguments are of the function's types.
     unsafe fn call(&mut self, args: &[Option<Datum>]) -> Option<Datum> {
         // SAFETY: the call was made for this function; its arguments are of the function's types.
         unsafe {

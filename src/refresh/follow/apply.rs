@@ -109,6 +109,9 @@ impl Job<'_> {
     }
 
     /// Under the transaction's own snapshot, a key that is taken unseen is a serialization failure.
+    ///
+    /// # Safety
+    /// The writer is open and the row has a value for each attribute.
     unsafe fn insert(&self, writer: &mut Writer, row: &Row) {
         // SAFETY: the writer is open and the row has a value for each attribute.
         unsafe {
@@ -122,6 +125,8 @@ impl Job<'_> {
         }
     }
 
+    /// # Safety
+    /// `snapshot` is registered by the caller.
     unsafe fn fetch(
         &self,
         writer: &mut Writer,
@@ -150,6 +155,9 @@ impl Job<'_> {
     }
 
     /// Adds a row of the TVIEW to its own change set, and its key to what is provisional.
+    ///
+    /// # Safety
+    /// The row has a value for each attribute of the TVIEW.
     unsafe fn record(&mut self, row: &Row, weight: i64) {
         // SAFETY: the row has a value for each attribute of the TVIEW.
         unsafe {
@@ -174,6 +182,9 @@ impl Job<'_> {
 }
 
 /// Whether two rows are the same to the byte (after detoasting). Source: utils/adt/datum.c, datum_image_eq.
+///
+/// # Safety
+/// `rel` is open.
 unsafe fn is_same_row(rel: &Relation, a: &Row, b: &Row) -> bool {
     // SAFETY: `rel` is open.
     unsafe {

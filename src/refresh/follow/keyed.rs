@@ -92,6 +92,9 @@ impl Job<'_> {
     }
 
     /// Hash of a key; `value` gets a number in the key and in the row.
+    ///
+    /// # Safety
+    /// `value` gives values of the key's columns.
     unsafe fn key_hash(&self, value: impl Fn(usize, usize) -> Option<pg_sys::Datum>) -> u32 {
         // SAFETY: `value` gives values of the key's columns.
         unsafe {

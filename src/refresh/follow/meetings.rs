@@ -125,6 +125,8 @@ fn each(
     }
 }
 
+/// # Safety
+/// `row` is a slot of the caller.
 unsafe fn hash_of_meeting(row: *mut pg_sys::TupleTableSlot, number: u32, columns: &[Column]) -> Option<u32> {
     // SAFETY: `row` is a slot of the caller.
     unsafe {

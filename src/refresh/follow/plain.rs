@@ -77,6 +77,8 @@ pub fn is_loose(rel: &Relation) -> bool {
     (0..rel.natts()).map(|i| rel.attribute(i)).any(|att| !att.attisdropped && loose(att.atttypid))
 }
 
+/// # Safety
+/// A composite value, which says what type it has.
 unsafe fn row(value: Datum) -> Datum {
     // SAFETY: a composite value, which says what type it has.
     unsafe {
@@ -104,6 +106,8 @@ unsafe fn row(value: Datum) -> Datum {
     }
 }
 
+/// # Safety
+/// An array of this element type.
 unsafe fn array(value: Datum, element: Oid) -> Datum {
     // SAFETY: an array of this element type.
     unsafe {

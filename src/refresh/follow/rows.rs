@@ -95,6 +95,8 @@ impl Rows {
         }
     }
 
+    /// # Safety
+    /// One value and one flag for each attribute of the rows' descriptor.
     unsafe fn keep(&mut self, values: &[Datum], nulls: &[bool]) {
         // SAFETY: one value and one flag for each attribute of the rows' descriptor.
         unsafe {
@@ -138,7 +140,7 @@ impl Rows {
     }
 
     /// Runs `f` in the context, and for the resource owner, that these rows belong to.
-    unsafe fn at_home<T>(&mut self, f: impl FnOnce(&mut Rows) -> T) -> T {
+    fn at_home<T>(&mut self, f: impl FnOnce(&mut Rows) -> T) -> T {
         // SAFETY: the context of the rows lives as long as they do; the one before is restored.
         unsafe {
             let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
@@ -151,6 +153,8 @@ impl Rows {
     }
 }
 
+/// # Safety
+/// `desc` describes a relation that is open.
 unsafe fn form(desc: pg_sys::TupleDesc, values: &[Datum], nulls: &[bool]) -> pg_sys::MinimalTuple {
     // SAFETY: `desc` describes a relation that is open.
     unsafe {

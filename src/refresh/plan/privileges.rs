@@ -124,7 +124,7 @@ impl Needed {
         self.lacks.push(Lack { privilege, object, grant });
     }
 
-    unsafe fn schema(&mut self, schema: Oid) {
+    fn schema(&mut self, schema: Oid) {
         if self.schemas.insert(schema.to_u32()) && !acl::may_use_schema(schema, self.owner) {
             let shown = name::ident(&acl::schema_name(schema));
             self.lack("USAGE", format!("schema {shown}"), &format!("SCHEMA {shown}"));
@@ -132,7 +132,7 @@ impl Needed {
     }
 
     /// The whole relation, or each of some columns.
-    unsafe fn select(&mut self, relid: Oid, columns: &BTreeSet<i16>) {
+    fn select(&mut self, relid: Oid, columns: &BTreeSet<i16>) {
         // SAFETY: look-ups in system caches, and on an open relation.
         unsafe {
             cache::watch(relid);
@@ -156,7 +156,7 @@ impl Needed {
         }
     }
 
-    unsafe fn execute(&mut self, function: Oid) {
+    fn execute(&mut self, function: Oid) {
         // SAFETY: look-ups in system caches.
         unsafe {
             self.schema(pg_sys::get_func_namespace(function));

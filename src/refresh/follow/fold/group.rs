@@ -85,6 +85,8 @@ impl<'a> Groups<'a> {
         self.groups[group].rows
     }
 
+    /// # Safety
+    /// The key has a value for each column of the fold's key.
     unsafe fn hash_of_key(&self, key: &[Option<Datum>]) -> u32 {
         // SAFETY: the key has a value for each column of the fold's key.
         unsafe { combine(key.iter().zip(&self.fold.key_types).map(|(v, t)| (v, t.0, t.2))) }
@@ -105,6 +107,8 @@ impl<'a> Groups<'a> {
         Some(unsafe { values::of_row(values) })
     }
 
+    /// # Safety
+    /// The group's key has a value for each column of the fold's key.
     unsafe fn lock_hash(&self, group: &Group, positions: &[usize]) -> u32 {
         // SAFETY: the group's key has a value for each column of the fold's key.
         unsafe {
@@ -113,6 +117,8 @@ impl<'a> Groups<'a> {
         }
     }
 
+    /// # Safety
+    /// Both are keys of this fold: values of the types of its columns, alive in its arenas.
     unsafe fn is_same_key(&self, a: &[Option<Datum>], b: &[Option<Datum>]) -> bool {
         // SAFETY: both are keys of this fold: values of the types of its columns, alive in its arenas.
         unsafe {
@@ -126,6 +132,8 @@ impl<'a> Groups<'a> {
         }
     }
 
+    /// # Safety
+    /// The key has a value for each column of the fold's key.
     unsafe fn find(&self, hash: u32, key: &[Option<Datum>]) -> Option<usize> {
         // SAFETY: the key has a value for each column of the fold's key.
         unsafe { self.by_hash.get(&hash)?.iter().copied().find(|g| self.is_same_key(&self.groups[*g].key, key)) }
@@ -169,6 +177,8 @@ impl<'a> Groups<'a> {
         }
     }
 
+    /// # Safety
+    /// The key has a value for each column of the fold's key; it is copied into the arena of the groups.
     unsafe fn enter(&mut self, hash: u32, key: &[Option<Datum>]) -> usize {
         // SAFETY: the key has a value for each column of the fold's key; it is copied into the arena of the groups.
         unsafe {
@@ -256,6 +266,9 @@ impl<'a> Groups<'a> {
     }
 
     /// Whether a row has the very key that the group shows: when rows with it leave, it may have to show another one.
+    ///
+    /// # Safety
+    /// The group exists and the row has the fold's input types.
     unsafe fn is_representative(&self, g: usize, row: &Input) -> bool {
         // SAFETY: the group exists and the row has the fold's input types.
         unsafe {
@@ -338,6 +351,9 @@ impl<'a> Groups<'a> {
 }
 
 /// The hash by which keys are locked; see keyed.rs, which must find the same one.
+///
+/// # Safety
+/// Each value is of the type that comes with it.
 unsafe fn combine<'v>(values: impl Iterator<Item = (&'v Option<Datum>, pg_sys::Oid, pg_sys::Oid)>) -> u32 {
     // SAFETY: each value is of the type that comes with it.
     unsafe {

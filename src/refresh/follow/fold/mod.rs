@@ -240,6 +240,9 @@ impl Job<'_> {
 }
 
 /// The row of a group: outputs and state.
+///
+/// # Safety
+/// The group exists in `groups`; the row belongs to the TVIEW that is open.
 unsafe fn compose(
     groups: &mut Groups,
     g: usize,

@@ -63,12 +63,17 @@ impl Packing {
     }
 }
 
+/// # Safety
+/// A composite value begins with its length, as every varlena.
 unsafe fn length(header: pg_sys::HeapTupleHeader) -> u32 {
     // SAFETY: a composite value begins with its length, as every varlena.
     unsafe { pgrx::varsize_4b(header.cast::<pg_sys::varlena>()) as u32 }
 }
 
 /// Takes out of a composite value what differs from session to session: the number of its row type.
+///
+/// # Safety
+/// `header` is that of a composite value that nobody else sees.
 unsafe fn alike(header: pg_sys::HeapTupleHeader) -> Datum {
     // SAFETY: `header` is that of a composite value that nobody else sees.
     unsafe {

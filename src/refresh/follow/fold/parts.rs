@@ -142,7 +142,7 @@ fn width(fold: &Fold) -> usize {
 }
 
 /// Of the rows that the text of a delta has: weight, keys, arguments, conditions.
-unsafe fn descriptor(fold: &Fold) -> pg_sys::TupleDesc {
+fn descriptor(fold: &Fold) -> pg_sys::TupleDesc {
     // SAFETY: a new descriptor in the current context, each attribute set once.
     unsafe {
         let weight = (pg_sys::INT8OID, -1, pg_sys::InvalidOid);

@@ -252,6 +252,8 @@ pub unsafe fn copy(value: Datum, of: &Type) -> Datum {
     }
 }
 
+/// # Safety
+/// A float4 or float8, as `short` says; both are passed by value on every server of 64 bits.
 unsafe fn float(d: Datum, short: bool) -> f64 {
     // SAFETY: a float4 or float8, as `short` says; both are passed by value on every server of 64 bits.
     unsafe {
@@ -260,6 +262,9 @@ unsafe fn float(d: Datum, short: bool) -> f64 {
 }
 
 /// A value comes or goes; false when the extremum may have gone.
+///
+/// # Safety
+/// `order` points to memory of the caller.
 unsafe fn extremum(
     best: &mut Option<Datum>,
     value: Datum,
