@@ -175,7 +175,7 @@ pub fn restore_state(oid: pg_sys::Oid) -> Result<()> {
 
 /// `mode = incremental` refuses what would be recomputed in full.
 fn check_mode(tview: &Tview) -> Result<()> {
-    if options::stored(tview.oid).get("mode").map(String::as_str) != Some("incremental") {
+    if options::stored(tview.oid).mode() != options::Mode::Incremental {
         return Ok(());
     }
     for (relid, decision) in &summary::decisions(tview.oid)? {
@@ -232,12 +232,9 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
 
 /// Storage that the options ask for.
 pub fn persistence(oid: pg_sys::Oid) -> u8 {
-    let logged = match options::stored(oid).get("logged") {
-        Some(value) => value == "true",
-        None => {
-            let stored = Relation::open(oid, pg_sys::NoLock).map(|r| r.class().relpersistence as u8);
-            stored.map_or(!guc::UNLOGGED_BY_DEFAULT.get(), |p| p == pg_sys::RELPERSISTENCE_PERMANENT)
-        }
-    };
+    let logged = options::stored(oid).logged().unwrap_or_else(|| {
+        let stored = Relation::open(oid, pg_sys::NoLock).map(|r| r.class().relpersistence as u8);
+        stored.map_or(!guc::UNLOGGED_BY_DEFAULT.get(), |p| p == pg_sys::RELPERSISTENCE_PERMANENT)
+    });
     if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED }
 }

@@ -214,11 +214,7 @@ fn tview(call: &mut Call) -> Result<()> {
 
 fn set_logged(planned: &mut Planned, logged: bool) {
     let ours = planned.options.get_or_insert_with(|| options::stored(planned.relid));
-    if logged {
-        ours.insert("logged".into(), "true".into());
-    } else {
-        ours.remove("logged");
-    }
+    ours.set_logged(logged);
     planned.persistence = Some(if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED });
 }
 
@@ -302,7 +298,9 @@ pub fn after(planned: &Planned) -> Result<()> {
                 let persistence =
                     if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
                 if logged {
-                    options::store(relid, &Options::from([("logged".to_string(), "true".to_string())]));
+                    let mut ours = Options::new();
+                    ours.set_logged(true);
+                    options::store(relid, &ours);
                 }
                 if populated {
                     populate::populate(relid, persistence, false)?;

@@ -178,16 +178,9 @@ pub fn before(call: &mut Call) -> Result<()> {
             (*(*into).rel).schemaname = pg_sys::get_namespace_name(schema);
         }
         let unlogged_table = (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
-        let logged = match (ours.get("logged").or_else(|| markers.get("logged")), unlogged_table) {
-            (Some(value), _) => value == "true",
-            (None, true) => false,
-            (None, false) => !guc::UNLOGGED_BY_DEFAULT.get(),
-        };
-        if logged {
-            ours.insert("logged".into(), "true".into());
-        } else {
-            ours.remove("logged");
-        }
+        let by_default = !unlogged_table && !guc::UNLOGGED_BY_DEFAULT.get();
+        let logged = ours.logged().or_else(|| markers.logged()).unwrap_or(by_default);
+        ours.set_logged(logged);
         let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
         if (*(*into).rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP {
             return Err(Error::unsupported("a TVIEW cannot be temporary", -1, "Leave out TEMPORARY."));

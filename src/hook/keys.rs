@@ -85,7 +85,7 @@ pub fn follow(before: &Keys) -> Result<()> {
 fn say(tview: pg_sys::Oid) -> Result<()> {
     let title = name::bare(tview);
     let full = summary::decisions(tview)?.values().any(|d| d.strategy == Strategy::Full);
-    if full && options::stored(tview).get("mode").map(String::as_str) == Some("incremental") {
+    if full && options::stored(tview).mode() == options::Mode::Incremental {
         return Err(Error::Dependent {
             what: format!("the key of TVIEW \"{title}\" depends on what this statement removes"),
             hint: "Without it some changes recompute everything. Use mode = auto to allow that.".into(),

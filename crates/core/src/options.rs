@@ -5,9 +5,84 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
-/// Values by name.
-pub type Options = BTreeMap<String, String>;
+/// Values by name, each in its normal form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options(BTreeMap<String, String>);
+
+/// Which ways of following changes are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Whatever can be done.
+    Auto,
+    /// What would be recomputed is refused.
+    Incremental,
+    /// Everything is recomputed.
+    Full,
+}
+
+impl Options {
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    pub fn mode(&self) -> Mode {
+        match self.0.get("mode").map(String::as_str) {
+            Some("incremental") => Mode::Incremental,
+            Some("full") => Mode::Full,
+            _ => Mode::Auto,
+        }
+    }
+
+    /// Whether sums of floating-point values may drift.
+    pub fn approximate(&self) -> bool {
+        self.is_on("approximate") == Some(true)
+    }
+
+    /// The key as it is given.
+    pub fn key(&self) -> Option<&str> {
+        self.0.get("key").map(String::as_str)
+    }
+
+    /// Whether changes are written to WAL; None: as the setting says.
+    pub fn logged(&self) -> Option<bool> {
+        self.is_on("logged")
+    }
+
+    /// What is not logged has no option.
+    pub fn set_logged(&mut self, logged: bool) {
+        match logged {
+            true => drop(self.0.insert("logged".into(), "true".into())),
+            false => drop(self.0.remove("logged")),
+        }
+    }
+
+    fn is_on(&self, name: &str) -> Option<bool> {
+        self.0.get(name).map(|value| value == "true")
+    }
+}
+
+impl Deref for Options {
+    type Target = BTreeMap<String, String>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Options {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl IntoIterator for Options {
+    type Item = (String, String);
+    type IntoIter = std::collections::btree_map::IntoIter<String, String>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
 
 /// Name and what it takes.
 const OPTIONS: &[(&str, Kind)] = &[

@@ -81,13 +81,13 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     let used = relations::of(expanded);
     let described = describe::describe(expanded, &stored_key);
     let d = &described.description;
-    let positions = match options.get("key") {
+    let positions = match options.key() {
         Some(given) if !matches!(d.shape, Shape::Partitions(_)) => {
             Some(options::key_columns(given, &columns, &d.comparable)?)
         }
         _ => key::derive(d).filter(|_| !d.join.has_full() || !follows_all(expanded, d, &used)),
     };
-    let approximate = options.get("approximate").map(String::as_str) == Some("true");
+    let approximate = options.approximate();
     let fold = finds_groups(&d.shape, positions.as_deref()).and_then(|()| recognise(expanded, &d.shape, approximate));
     let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
     let mut decisions = BTreeMap::new();
@@ -97,7 +97,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         key: positions.as_deref(),
         fold: fold.as_ref().map(|_| ()).map_err(|why| *why),
         is_sum: set_operations::branches(expanded).is_some(),
-        mode_full: options.get("mode").map(String::as_str) == Some("full"),
+        mode_full: options.mode() == options::Mode::Full,
     };
     for (relid, usage) in &used {
         let read = Read { times: usage.times, hidden: hidden(*relid, usage) };

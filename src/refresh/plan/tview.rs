@@ -152,7 +152,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             row_key: plan.row_key,
             decisions: plan.decisions,
             pairs: plan.pairs,
-            approximate: options.get("approximate").map(String::as_str) == Some("true"),
+            approximate: options.approximate(),
             title: name::relation(root).unwrap_or_default(),
             fold: plan.fold.map(Fold::keep),
             query: text,
