@@ -1,9 +1,10 @@
-//! Which errors may happen when several sessions write: those of locks, of constraints, and those that a query has over some rows.
+//! Which errors may happen when several sessions write: those of locks, of constraints, and those that a query has over some rows. And when a query
+//! has no answer to compare with.
 //! Invariant: an error is not tried again without TVIEWs, for others write meanwhile; the text of the queries decides.
 //! Called by `writer` and `reader`.
 
 use crate::case::{Case, View};
-use crate::server::{in_flush, state, takes_long};
+use crate::server::{in_flush, rows, state, takes_long};
 use postgres::Client;
 
 /// Of serialization and of deadlocks: somebody else was first.
@@ -43,4 +44,20 @@ pub fn query_can_fail(case: &Case, live: &[bool], code: &str) -> bool {
         _ => false,
     };
     case.views.iter().zip(live).any(|(v, live)| *live && has(v))
+}
+
+/// Whether the transaction sees two rows with one unique key: the one that others have deleted since its snapshot, and the one that it has inserted itself.
+/// A query over these has the answer that its plan happens to give: findings/key_twice_in_a_snapshot.sh
+pub fn sees_a_key_twice(client: &mut Client) -> Result<bool, postgres::Error> {
+    let keys = "SELECT format('SELECT FROM %s%s WHERE (%s) IS NOT NULL GROUP BY %3$s HAVING count(*) > 1', CASE relkind WHEN 'r' THEN 'ONLY ' END, r,
+               (SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute WHERE attrelid = r AND attnum = ANY (indkey)))
+        FROM pg_index, pg_class, CAST(indrelid AS regclass) AS r
+        WHERE pg_class.oid = indrelid AND indisunique AND indexprs IS NULL AND indpred IS NULL AND relkind IN ('r', 'p')
+          AND relnamespace = current_schema()::regnamespace";
+    for key in rows(client, keys)? {
+        if !rows(client, &key)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

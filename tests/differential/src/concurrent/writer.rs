@@ -1,7 +1,7 @@
 //! A session that writes: one plan of transactions, from its own dice.
 //! Invariant: what it sends is in the log before; an error rolls its transaction back, and is a failure unless it may happen. Called by `rounds`.
 
-use super::judge::may_happen;
+use super::judge::{may_happen, sees_a_key_twice};
 use super::{Found, Shared, connect};
 use crate::case::{self, Act, Case, End, Transaction};
 use crate::dice::Dice;
@@ -87,7 +87,9 @@ fn transaction(
                     say(&format!("-- compare {}", case.views[*view].name));
                     let sql = comparison(&case.views[*view], &case.views[*view].query.sql);
                     let rows = rows(client, &sql)?;
-                    if !rows.is_empty() {
+                    if !rows.is_empty() && sees_a_key_twice(client)? {
+                        found.errors.add("a key twice in a snapshot (not compared)".into());
+                    } else if !rows.is_empty() {
                         return Ok(Some(format!(
                             "difference inside a transaction of session {me}, {}\n{}\n{sql}",
                             case.views[*view].name,
