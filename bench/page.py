@@ -33,5 +33,5 @@ def write(text):
 
 
 def write_section(heading, text):
-    """Puts a section behind those that were written before it."""
+    """Puts a section behind the sections written before it."""
     write(f"{PAGE.read_text().partition(heading)[0].rstrip()}\n\n{text}")

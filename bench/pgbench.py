@@ -31,7 +31,7 @@ def turns(number, variants):
 
 
 def run(cluster, database, directory, *options):
-    """Runs it for the time of one measurement; what it printed."""
+    """Runs pgbench for the time of one measurement; returns its output, or None after a failure, and a message."""
     command = [cluster.bindir / "pgbench", "-n", *options, database]
     done = subprocess.run(list(map(str, command)), env=cluster.env, cwd=directory, capture_output=True, text=True)
     failed = done.returncode or "number of failed transactions: 0 " not in done.stdout

@@ -19,7 +19,7 @@ from scenario import SETTINGS, VARIANTS, VIEWS, WRITES, difference, setup
 
 
 def measure(cluster):
-    """Latencies by (write, variant), one of each round."""
+    """Latencies by (write, variant), one for each round."""
     latencies = {(write, variant): [] for write in WRITES for variant in VARIANTS}
     for number in pgbench.rounds():
         for index, (write, text) in enumerate(WRITES.items()):

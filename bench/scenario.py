@@ -32,6 +32,6 @@ def setup(cluster, variants):
 
 
 def difference(cluster, view):
-    """What is wrong with a TVIEW, if anything."""
+    """The difference of a TVIEW from its query in words, or None."""
     rows = cluster.difference(view, "tviews")
     return f"error: TVIEW {view} differs from its query by {rows} rows" if rows else None

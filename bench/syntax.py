@@ -33,7 +33,7 @@ ROUNDS = 2 * pgbench.ROUNDS
 
 
 def check(cluster, wanted):
-    """The setting must do what is about to be measured."""
+    """The setting must have the effect that is measured."""
     try:
         cluster.sql("BEGIN; CREATE TABLE base (id int PRIMARY KEY); CREATE TVIEW copy AS SELECT id FROM base; ROLLBACK")
         accepted = "on"
@@ -44,12 +44,12 @@ def check(cluster, wanted):
 
 
 def interpolated(latencies):
-    """pgbench logs whole microseconds: the median as if those of one microsecond were spread evenly over it."""
+    """pgbench logs whole microseconds: the median as if the latencies of one microsecond were spread evenly over it."""
     return statistics.median_grouped(latencies, interval=1)
 
 
 def measure(clusters):
-    """Latencies by (query, server), one of each round."""
+    """Latencies by (query, server), one for each round."""
     latencies = {(query, name): [] for query in QUERIES for name in clusters}
     for number in pgbench.rounds(ROUNDS):
         for cluster in clusters.values():

@@ -43,7 +43,7 @@ def no_syntax():
 
 
 def core(pg):
-    """PostgreSQL's own suites, on a server that has them: one that is built from source."""
+    """PostgreSQL's own suites, on a server built from source, which has them."""
     if not wanted("core"):
         return
     where = toolchain.label(pg)
@@ -53,6 +53,6 @@ def core(pg):
 
 
 def mine(pg):
-    """Queries of PostgreSQL's own suite and of SQLsmith as those of TVIEWs; not in CI."""
+    """Queries of PostgreSQL's own suite and of SQLsmith as TVIEWs; not in CI."""
     headline(f"mined queries, {toolchain.label(pg)}")
     script("core/mine.py", "mined", build.install(pg, profile()), minutes=6 * MINUTES)

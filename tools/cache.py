@@ -1,4 +1,4 @@
-"""What is downloaded or built once, below target/cache.
+"""Files downloaded or built once, below target/cache.
 
 Invariant: `target/cache/NAME` exists only when it is complete, and nothing is installed into the user's Python. Called by servers.py and toolchain.py.
 """

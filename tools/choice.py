@@ -22,12 +22,12 @@ def wanted(tier, names=None):
 
 
 def seed(tier=None):
-    """Whoever gives a tier another time looks for what is new."""
+    """A run with its own time or seed looks for new failures."""
     fresh = str(int(time.time())) if tier and f"SECONDS_{tier.upper()}" in os.environ else "1"
     return os.environ.get("SEED") or fresh
 
 
 def profile():
-    """Tests run on the build that is quicker to make, long runs on the one that is quicker to use."""
+    """Tests run on the dev build, which is quicker to make; long runs on the release build, which is quicker to use."""
     long = any(not int(seconds) or int(seconds) >= LONG for seconds in (SECONDS["differential"], SECONDS["concurrent"]))
     return os.environ.get("PROFILE") or ("release" if long else "dev")

@@ -43,7 +43,7 @@ def double_guards():
 
 
 def duties():
-    """Every unsafe function that is called from Rust says what its caller promises; those of a trait and of an allocator say it there."""
+    """Every unsafe function that Rust calls says what its caller promises; functions of a trait or of an allocator say it there."""
     for path, text in SOURCES.items():
         lines = text.splitlines()
         for number, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""Commands, packages of Debian, and what is said about both.
+"""Commands, packages of Debian, and messages about both.
 
 Invariant: a command that fails ends the program, with what it printed; nothing is installed where we may not. Called by the modules of toolchain.py
 and by all that builds or runs something.
@@ -36,7 +36,7 @@ def as_root():
 
 
 def apt_install(*packages):
-    """Installs Debian packages, or says which ones are missing when it may not."""
+    """Installs Debian packages, or names the missing ones when it may not."""
     if not as_root() or not shutil.which("apt-get"):
         fail(f"missing packages, install them as root: apt-get install {' '.join(packages)}")
     say(f"installing {' '.join(packages)}")

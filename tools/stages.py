@@ -1,4 +1,4 @@
-"""The stages of a run, as a table: what each word of the command line runs, and what that needs.
+"""The stages of a run, as a table: for each word of the command line the function it runs, and its needs.
 
 Invariant: a word that is not in the table is a server. Called by check.py.
 """

@@ -1,4 +1,4 @@
-"""The tiers that need a server, as a table: what each runs, what it needs, and where it is left out.
+"""The tiers that need a server, as a table: the function each runs, its needs, and the builds that leave it out.
 
 Invariant: tiers run in the order of the table, on one build; what goes wrong with the build or the cluster fails the server as one, and the
 next server goes on. Called by stages.py.

@@ -1,4 +1,4 @@
-"""What has passed and failed so far, and how it is said.
+"""Tests passed and failed so far, and the lines that say so.
 
 Invariant: each line `ok` or `not ok` that is printed here is in the sum, and nothing is that was not printed, by us or by what we ran.
 Called by everything that runs tests.

@@ -22,7 +22,7 @@ class Error:
 
 
 def found(directory):
-    """The distinct errors of all logs, without those that were made on purpose, and of these the ones that were not noticed."""
+    """The distinct errors of all logs, without the errors made on purpose; and the errors made on purpose that Valgrind did not notice."""
     errors = {}
     for log in sorted(directory.iterdir()):
         current, before = None, []

@@ -18,7 +18,7 @@ RESULT = re.compile(r"^\s*(?:test )?(?:(not ok|ok)\b\s+(?:\d+\s+)?[-+]\s+\S|(?:\
 
 
 def watch(command, count=lambda line: None, minutes=MINUTES, **options):
-    """Runs a program, shows what it prints, and lets `count(line)` judge each line. Returns the exit status."""
+    """Runs a program, shows its output, and lets `count(line)` judge each line. Returns the exit status."""
     process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, errors="replace", start_new_session=True, **options)
     timer = threading.Timer(minutes * 60, end, [process])

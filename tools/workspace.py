@@ -37,7 +37,7 @@ def rustfmt():
 
 
 def lint():
-    """The workspace as it is built, with the tests of what is tested; and the extension without and with what is not usual."""
+    """The workspace as it is built, with its tests; and the extension without the syntax and with every optional feature."""
     environment = build.environment("18", toolchain.pg_config("18"))
     strictly = ["--", "-D", "warnings"]
     step("lint", "clippy", "--workspace", *strictly, env=environment)

@@ -130,7 +130,7 @@ class Cluster:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def tool(self, name, *arguments):
-        """Runs one of the server's own programs as the user that owns the cluster."""
+        """Runs a program of the server as the user that owns the cluster."""
         command = [str(self.bindir / name), *map(str, arguments)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               env=self.env, cwd=self.directory, **self.as_server())
@@ -224,7 +224,7 @@ class Cluster:
         return [str(self.bindir / "psql"), "-X", "-q", "-d", database, "-v", "ON_ERROR_STOP=1", *arguments]
 
     def sql(self, text, database="postgres"):
-        """Runs a script and returns what it prints, unaligned; raises SqlError."""
+        """Runs a script and returns its output, unaligned; raises SqlError."""
         done = subprocess.run(self.psql("-A", "-t", "-f", "-", database=database), input=text, capture_output=True, text=True, env=self.env)
         if done.returncode:
             raise SqlError(done.stderr.strip())

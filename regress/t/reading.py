@@ -44,7 +44,7 @@ CREATE FOREIGN TABLE far (grp int, total numeric) SERVER self OPTIONS (table_nam
 
 
 def fails(cluster, sql):
-    """The SQLSTATE with which a script fails, or what it returns."""
+    """The SQLSTATE with which a script fails, or its output."""
     try:
         return cluster.sql("\\set VERBOSITY sqlstate\n" + sql)
     except SqlError as error:
@@ -83,7 +83,7 @@ def main():
         seen = fails(c, f"{WRITTEN} {PARALLEL} SET LOCAL parallel_leader_participation = off; SAVEPOINT a; {COUNT}; ROLLBACK TO a; {COUNT};\nROLLBACK").split()
         report.ok(seen == ["2000", "2000"], "own writes: parallel workers, twice", seen)
 
-        # another transaction, which is that of the foreign server's connection, sees what is committed
+        # another transaction, which the foreign server's connection has, sees committed rows
         c.sql(LOOPBACK.format(host=c.directory))
         seen = fails(c, f"{WRITTEN} SELECT total FROM far WHERE grp = 3;\nROLLBACK")
         report.ok(seen == "1000", "a foreign table of the same database sees what it would see of a table", seen)

@@ -1,4 +1,4 @@
-"""After a crash the TVIEWs are computed anew without anybody who reads them, once each, those that others read first.
+"""After a crash the TVIEWs are computed anew before anybody reads them, once each, sources first.
 
 Invariant tested: N readers and the worker cost one computation of a TVIEW together, a reader with a statement_timeout is served in the end, and
 a TVIEW that fails does not keep the others from being computed.
@@ -30,7 +30,7 @@ UPDATE divisor SET d = 0;
 CHECKPOINT;
 CREATE DATABASE other;
 """
-# and how often something of it is computed: the stages of one are counted for it
+# and how often parts of a TVIEW are computed: its stages are counted for it
 UNLOGGED = {"document": "1", "by_group": "1", "by_count": "1", "staged": "3", "one": "1"}
 
 

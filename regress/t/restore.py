@@ -1,4 +1,4 @@
-"""Ways of restoring a dump with TVIEWs: over what is there, in one transaction, and without table access methods.
+"""Ways of restoring a dump with TVIEWs: over an existing database, in one transaction, and without table access methods.
 
 Invariant tested: pg_restore --clean and psql with a dump of pg_dump --clean do with TVIEWs what they do with ordinary materialized views, keys that go first
 included; what docs/operate/restore.md says about --no-table-access-method is so.

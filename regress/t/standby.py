@@ -1,4 +1,4 @@
-"""Physical replication: what a standby shows of TVIEWs, and what they are after its promotion.
+"""Physical replication: TVIEWs on a standby, and after its promotion.
 
 Invariant tested: on the standby a logged TVIEW has what the commits that have arrived made of it, an unlogged one refuses to be read instead of showing
 nothing; the promoted standby shows both as their queries, to whatever comes first, and maintains them.

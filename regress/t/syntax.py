@@ -1,4 +1,4 @@
-"""The native syntax as a whole: what it leaves in the server's memory, and that everything else works without it.
+"""The native syntax as a whole: the memory that it takes, and that everything else works without it.
 
 `syntax.py` tests a build that has it, switched on and off; `syntax.py absent` one without the feature `native_syntax`.
 """

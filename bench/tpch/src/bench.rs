@@ -108,7 +108,7 @@ fn measure(client: &mut Client, query: &Query, rounds: usize) -> Result<Row> {
     Ok(Row { name: query.name.clone(), table: change.table, strategies, flush, changed, recompute })
 }
 
-/// Chooses rows to change: 2000 of those that the query uses, and 1 % of the table. Returns the number of the latter.
+/// Chooses rows to change: 2000 rows that the query uses, and 1 % of the table. Returns the number of rows in the 1 %.
 /// A seed chooses places in the table: the same one again would miss the rows that have been updated since.
 fn sample(client: &mut Client, change: &Change, seed: usize) -> Result<i64> {
     let Change { table, key, relevant, .. } = change;

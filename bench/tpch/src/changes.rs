@@ -1,4 +1,4 @@
-//! What `bench` changes for each query: rows of the largest table that the query reads, chosen among those that it
+//! What `bench` changes for each query: rows of the largest table that the query reads, chosen among the rows that it
 //! uses, in columns that it uses.
 //!
 //! Invariant: all rows stay what the schema allows, however often they are changed. Called by `bench`.

@@ -1,13 +1,13 @@
 //! A TVIEW against its query, as multisets of rows as text, both ways.
 //!
-//! Invariant: no difference is reported that the query allows. A query with LIMIT does not say which of several rows with equal sort keys at the end it wants. What it does say is
+//! Invariant: a difference that the query allows is not reported. A query with LIMIT does not say which of several rows with equal sort keys at the end it wants. What it does say is
 //! compared: every stored row is a row of the query without LIMIT, no more often than there, and the sort keys are
 //! those of the first rows. Called by `check` and `bench`.
 
 use crate::query::Query;
 use postgres::{Client, Error};
 
-/// Rows that differ, each with what is wrong about it; at most `SHOWN`.
+/// Rows that differ, each with its fault; at most `SHOWN`.
 pub fn differences(client: &mut Client, query: &Query) -> Result<Vec<String>, Error> {
     let rows = client.query(&comparison(query), &[])?;
     Ok(rows.iter().map(|r| format!("{}: {}", r.get::<_, String>(0), r.get::<_, String>(1))).collect())

@@ -1,4 +1,4 @@
-//! TPC-H: its tables, its data, its 22 queries as TVIEWs, random transactions over them, and what they cost.
+//! TPC-H: its tables, its data, its 22 queries as TVIEWs, random transactions over them, and their cost.
 //!
 //! `check` compares every TVIEW with its query after every transaction that `transaction` makes, of `values`; `bench` measures `changes`, for the
 //! `page` of the documentation. Both load `data`, create the TVIEWs of `query`, and `compare`.

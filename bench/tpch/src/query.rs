@@ -40,7 +40,7 @@ pub struct Query {
     pub top: Option<Top>,
 }
 
-/// What is special about a query with LIMIT.
+/// Sort keys and number of rows of a query with LIMIT.
 pub struct Top {
     pub rows: u32,
     /// The query without LIMIT.

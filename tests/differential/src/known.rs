@@ -1,4 +1,4 @@
-//! What the extension does not hold and says so, so that a run looks for what is new.
+//! Limits of the extension that its documentation states, so that a run looks for new failures.
 //! Invariant: every entry names the place in the documentation that has the limit; it is removed together with it.
 //! Called by `sequential` and `concurrent`.
 

@@ -57,7 +57,7 @@ pub fn raise_if_different(view: &View, query: &str) -> String {
     )
 }
 
-/// A row of a TVIEW: where it is and who wrote it, and what it shows.
+/// A row of a TVIEW: its ctid, its xmin, and its columns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Placed {
     pub place: String,

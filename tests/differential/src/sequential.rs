@@ -1,4 +1,4 @@
-//! The sequential test: one case after the other until the time is over, each by one session that writes and one that compares.
+//! The sequential test: one case after the other until the time is over, each by a session that writes and another that compares.
 //! Invariant: the last line is `N passed, N failed`, one case each; a long run in which a hazard, a construct or a property hardly ever occurred
 //! fails. Called by `main`.
 
@@ -110,7 +110,7 @@ fn report_failure(
     Ok(())
 }
 
-/// Whether nothing is too rare in what a run has met; says what is.
+/// Whether no hazard or property is too rare in a run; prints the rare ones.
 fn has_met_all(totals: &Totals, cases: u64, features: Features) -> bool {
     let mut rare = totals.counts.missing(cases, features);
     rare.extend(totals.nesting.missing(cases, CASES_PER_HAZARD));

@@ -1,5 +1,5 @@
 //! Makes a failing case smaller while it fails in the same way: transactions, statements, rows, views, definitions.
-//! Invariant: what it returns was run and failed. Called by `sequential`.
+//! Invariant: the case that it returns was run and failed. Called by `sequential`.
 
 use crate::case::{Act, Case, Conditions, End, Mode};
 use crate::run::{Failure, Outcome, run};
@@ -134,7 +134,7 @@ impl Shrink<'_> {
         self.cut(|c| &mut c.ddl)
     }
 
-    /// Views one by one; steps refer to views by number, so a view is replaced by one that nobody can create.
+    /// Views one by one; steps refer to views by number, so a view is replaced by a view that nobody can create.
     fn views(&mut self) -> Result<()> {
         for i in (0..self.best.views.len()).rev() {
             if self.best.views[i].query.sql != "left out" {

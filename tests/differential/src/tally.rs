@@ -1,5 +1,5 @@
 //! How often each of some things was met.
-//! Invariant: what was never met is not in it, and counts as 0. Used for hazards, properties, constructs, messages; `report` sums them up.
+//! Invariant: a name that was never met is not in the tally, and counts as 0. Used for hazards, properties, constructs, messages; `report` sums them up.
 
 use std::collections::BTreeMap;
 use std::fmt;

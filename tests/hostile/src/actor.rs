@@ -20,7 +20,7 @@ impl Actor {
         }
     }
 
-    /// Her role; nothing for the one that the connection string names.
+    /// Her role; None for the role of the connection string.
     pub fn role(self) -> Option<&'static str> {
         match self {
             Actor::Super => None,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Hostile test of pg_tviews: statements that nobody should send, in every kind of transaction, by three roles.
 #[derive(Parser, Debug, Clone)]
 pub struct Args {
-    /// libpq-style connection string of a superuser; the cluster must be one that may be thrown away
+    /// libpq-style connection string of a superuser of a cluster that may be thrown away
     #[arg(long)]
     pub dsn: String,
     /// the server's log, written with log_line_prefix '@%e@%p@ '

@@ -38,7 +38,7 @@ impl Server {
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// Makes the fixture, again after a crash: the server has emptied what is not logged.
+    /// Makes the fixture, again after a crash: the server has emptied unlogged relations.
     pub fn make_template(&mut self) -> Result<()> {
         let mut admin = self.admin()?;
         admin.rows(&self.script("roles.sql")?)?;

@@ -1,4 +1,4 @@
-//! The server's log: what a run has added to it, and what of that must never be there.
+//! The server's log: the lines that a run has added, and lines that must never be there.
 //! Invariant: lines are judged by severity and SQLSTATE, never by the text of statements, which the log repeats. Called after every run.
 
 use anyhow::{Context, Result};
@@ -55,7 +55,7 @@ impl Log {
         Ok(Log { path, at })
     }
 
-    /// What has come since the last call, whole lines only.
+    /// The lines since the last call, whole lines only.
     pub fn news(&mut self) -> Result<String> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.at))?;

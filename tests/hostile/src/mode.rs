@@ -1,5 +1,5 @@
 //! The kinds of company that the statements of a case have: transactions, protocols, ends.
-//! Invariant: the name of a mode is the one that files and reports use. Called by `run`; `wrap` has what each sends.
+//! Invariant: files and reports use the name of a mode. Called by `run`; `wrap` has the statements that each sends.
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {

@@ -1,4 +1,4 @@
-//! What is printed: a line for each topic or test, with what failed, and the sum.
+//! The printed report: a line for each topic or test, its failures, and the sum.
 //! Invariant: the last line is `N passed, N failed`; a case fails once, however many of its runs do. Called by `rounds` and the parts.
 
 use crate::run::Failure;
@@ -19,7 +19,7 @@ impl Report {
         self.failed += 1;
     }
 
-    /// One of many tests of a part, which says itself how many it had.
+    /// One of many tests of a part, which says itself how many tests it had.
     pub fn test(&mut self, name: &str, problems: &[String]) {
         match problems {
             [] => self.passed += 1,

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::time::{Duration, Instant};
 
-/// Dice of one case in one round: other cases do not change what it throws.
+/// Dice of one case in one round: other cases do not change its throws.
 fn dice(args: &Args, round: u64, name: &str) -> ChaCha8Rng {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     ChaCha8Rng::seed_from_u64(hash ^ args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ round)

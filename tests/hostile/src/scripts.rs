@@ -1,4 +1,4 @@
-//! An extension whose scripts change TVIEWs and what they read: `hostile_script`, put into the server's own directory for the time of a run.
+//! An extension whose scripts change TVIEWs and their tables: `hostile_script`, put into the server's own directory for the time of a run.
 //! Invariant: nothing of it is left there afterwards. Where the directory cannot be written, cases that need it say so by failing. Called by `rounds`.
 
 use crate::session::Session;

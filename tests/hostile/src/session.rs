@@ -6,7 +6,7 @@ use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// From which a statement is taken for one that hangs.
+/// Time after which a statement counts as hanging.
 pub const PATIENCE: &str = "10s";
 
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! Ends a backend that cannot be interrupted, so that the run goes on and says what it was.
+//! Ends a backend that cannot be interrupted, so that the run goes on and names the statement.
 //! Invariant: only the backend of the run that is watched, and only when it has had its time. Called by `run`.
 
 use std::process::Command;

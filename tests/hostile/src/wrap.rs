@@ -8,7 +8,7 @@ use crate::session::{Answer, Session, literal};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-/// What was sent, and what came.
+/// The statements sent, and their results.
 pub struct Sent {
     pub sql: String,
     pub answer: Answer,

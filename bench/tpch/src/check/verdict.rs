@@ -1,4 +1,4 @@
-//! What has gone wrong with which query: differences, errors, and the sum of it.
+//! Failures by query: differences, errors, and their sum.
 //!
 //! Invariant: an error that names no TVIEW fails all queries; what differs is mended, so that later transactions tell more. Called by `check`.
 

@@ -58,7 +58,7 @@ impl Maker<'_> {
         self.dice.pick(conditions)
     }
 
-    /// What one of the queries is sensitive to.
+    /// A change that one of the queries is sensitive to.
     pub(super) fn aimed(&mut self) {
         let key = self.dice.between(1, self.sizes.orders);
         let part = self.dice.between(1, self.sizes.parts);

@@ -1,6 +1,6 @@
 //! Primary keys change, with and without rows that follow.
 //!
-//! Invariant: a new key is one that no row has. Called by `Maker::write`.
+//! Invariant: no row has a new key. Called by `Maker::write`.
 
 use super::Maker;
 

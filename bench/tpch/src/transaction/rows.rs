@@ -34,7 +34,7 @@ impl Maker<'_> {
         )
     }
 
-    /// One that is written, the larger the more often.
+    /// A table to write, the larger the more often.
     pub(super) fn table(&mut self) -> &'static str {
         self.dice.weighted(&[
             (40, "lineitem"),

@@ -1,5 +1,5 @@
 //! Under which settings and roles a case runs.
-//! Invariant: what they need is in `setup`, so that a script has it too. Built by `draft`; used by `plan`, and by `run::hat`, which acts on them.
+//! Invariant: the objects that they need are in `setup`, so that a script has them too. Built by `draft`; used by `plan`, and followed by `run::hat`.
 
 use crate::dice::Dice;
 use crate::schema::Schema;
@@ -11,11 +11,11 @@ pub struct Conditions {
     pub odd_settings: bool,
     /// the writer is no superuser, and may not write TVIEWs
     pub writer: bool,
-    /// the TVIEWs belong to somebody who is no superuser and does not own the tables
+    /// the TVIEWs belong to a role that is no superuser and does not own the tables
     pub owner: bool,
     /// that owner does not see all rows
     pub row_security: bool,
-    /// definitions are changed by another session than the one that writes, and has its plans
+    /// definitions are changed by another session than the writer, which keeps its plans
     pub pool: bool,
     /// the number of one more setting that the writer has changed
     pub setting: Option<usize>,
@@ -34,7 +34,7 @@ impl Conditions {
         }
     }
 
-    /// What has to be there for the roles, once the tables are.
+    /// Grants for the roles, once the tables are there.
     pub fn setup(&self, schema: &Schema) -> Vec<String> {
         let mut all = vec![];
         for (role, wanted) in [("fuzz_owner", self.owner), ("fuzz_writer", self.writer)] {

@@ -8,7 +8,7 @@ use crate::hazards::{Hazard, RARE};
 use crate::query::{Gen, Nesting, Source};
 use crate::{plan, schema};
 
-/// Of some drafts the one with most of what is rare, for its size: so that no hazard is left out of runs of minutes.
+/// Of some drafts the draft with most rare hazards for its size: so that no hazard is left out of runs of minutes.
 pub fn build(seed: u64, features: Features) -> Case {
     let drafts = (0..DRAFTS).map(|n| draft(seed.wrapping_add(n << 50), features));
     let score = |case: &Case| {
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::hazards::{self, Counts};
 
-    /// Of 1000 cases. What is counted here comes from the generators alone; what the statements do is counted by a run.
+    /// Of 1000 cases. Hazards counted here come from the generators alone; a run counts the effects of statements.
     #[test]
     fn every_hazard_is_planned() {
         let mut counts = Counts::default();

@@ -41,7 +41,7 @@ impl Case {
         self.views.iter().filter(|v| v.is_tview)
     }
 
-    /// The hazards of what it is made of, whether or not its statements will do something.
+    /// The hazards of its queries and writes, whether or not the statements will do something.
     fn planned(&self) -> BTreeSet<Hazard> {
         let views = self.tviews().flat_map(|v| &v.facts.hazards);
         let steps = self.transactions.iter().flat_map(|t| &t.steps).flat_map(|s| &s.hazards);

@@ -3,7 +3,7 @@
 
 use crate::hazards::Hazard;
 
-/// What it does.
+/// The act of a step.
 #[derive(Clone, Debug)]
 pub enum Act {
     Sql(String),

@@ -1,5 +1,5 @@
-//! Which errors may happen when several sessions write: those of locks, of constraints, and those that a query has over some rows. And when a query
-//! has no answer to compare with.
+//! Which errors may happen when several sessions write: errors of locks, of constraints, and of a query over some rows. And when a query has no
+//! answer to compare with.
 //! Invariant: an error is not tried again without TVIEWs, for others write meanwhile; the text of the queries decides.
 //! Called by `writer` and `reader`.
 
@@ -28,7 +28,7 @@ fn outgrown(client: &mut Client, case: &Case, live: &[bool]) -> bool {
     takes_long(client, queries)
 }
 
-/// Whether the one who is waited for is at work, with a query that has become large; if all wait, nobody has noticed a deadlock.
+/// Whether some writer is at work, with a query that has become large; if all writers wait, nobody has noticed a deadlock.
 fn others_work(client: &mut Client) -> bool {
     let writers = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'writer' AND state = 'active'
         AND wait_event_type IS DISTINCT FROM 'Lock' AND pid <> pg_backend_pid()";
@@ -46,8 +46,8 @@ pub fn query_can_fail(case: &Case, live: &[bool], code: &str) -> bool {
     case.views.iter().zip(live).any(|(v, live)| *live && has(v))
 }
 
-/// Whether the transaction sees two rows with one unique key: the one that others have deleted since its snapshot, and the one that it has inserted itself.
-/// A query over these has the answer that its plan happens to give: findings/key_twice_in_a_snapshot.sh
+/// Whether the transaction sees two rows with one unique key: a row that others have deleted since its snapshot, and its own new row.
+/// A query over them has the answer that its plan happens to give: findings/key_twice_in_a_snapshot.sh
 pub fn sees_a_key_twice(client: &mut Client) -> Result<bool, postgres::Error> {
     let keys = "SELECT format('SELECT FROM %s%s WHERE (%s) IS NOT NULL GROUP BY %3$s HAVING count(*) > 1', CASE relkind WHEN 'r' THEN 'ONLY ' END, r,
                (SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute WHERE attrelid = r AND attnum = ANY (indkey)))

@@ -2,7 +2,7 @@
 //! Invariant: the last line is `N passed, N failed`, one schema each. Runs are seeded but not replayable to the statement: the report has what
 //! every session ran. Called by `main` for `--concurrent N`.
 //!
-//! `rounds` sets several `writer`s and a `reader` on one schema; `judge` knows which of their errors may happen, `log` what they have sent.
+//! `rounds` sets several `writer`s and a `reader` on one schema; `judge` knows which of their errors may happen, `log` keeps their statements.
 
 mod judge;
 mod log;

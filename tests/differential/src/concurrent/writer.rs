@@ -1,5 +1,5 @@
 //! A session that writes: one plan of transactions, from its own dice.
-//! Invariant: what it sends is in the log before; an error rolls its transaction back, and is a failure unless it may happen. Called by `rounds`.
+//! Invariant: a statement is logged before it is sent; an error rolls its transaction back, and is a failure unless it may happen. Called by `rounds`.
 
 use super::judge::{may_happen, sees_a_key_twice};
 use super::{Found, Shared, connect};

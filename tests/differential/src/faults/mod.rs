@@ -1,5 +1,5 @@
 //! Breaks one rule of the extension at a time and wants to see it noticed: a test of this test.
-//! Invariant: the faults are those that the server offers (builds with the feature `faults`); a case that fails without the fault proves nothing.
+//! Invariant: the server names the faults it offers (builds with the feature `faults`); a case that fails without the fault proves nothing.
 //! Called by `main` for `--faults`.
 
 mod suits;

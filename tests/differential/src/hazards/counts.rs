@@ -1,5 +1,5 @@
 //! How often a run met each hazard.
-//! Invariant: in long runs a hazard that hardly ever occurred, of those that the server can have, fails the run. Called by `run` and `report`.
+//! Invariant: a long run fails when a hazard that its servers can have hardly ever occurred. Called by `run` and `report`.
 
 use super::{ALL, Hazard};
 use crate::features::Features;
@@ -12,7 +12,7 @@ pub const CASES_PER_HAZARD: u64 = 300;
 pub type Counts = Tally<Hazard>;
 
 impl Counts {
-    /// Hazards that occurred less often than once in `CASES_PER_HAZARD` cases, and not at all in fewer cases, of those that these servers have.
+    /// Hazards of these servers that occurred less often than once in `CASES_PER_HAZARD` cases, and not at all in fewer cases.
     pub fn missing(&self, cases: u64, features: Features) -> Vec<String> {
         let least = (cases / CASES_PER_HAZARD).max(1);
         let possible = |h: Hazard| match h {

@@ -1,5 +1,5 @@
 //! The hazards that random cases seldom have.
-//! Invariant: one that is here was planned too seldom by single drafts (`every_hazard_is_planned`). Called by `case::build`, which prefers them.
+//! Invariant: a hazard in this list was planned too seldom by single drafts (`every_hazard_is_planned`). Called by `case::build`, which prefers them.
 
 use super::Hazard;
 

@@ -1,4 +1,4 @@
-//! Writes to one of several rows that are the same.
+//! Writes to one of several equal rows.
 //! Invariant: rows are the same when the texts of all columns are. Called by `statement` and `scenario`.
 
 use super::{Planner, step};
@@ -8,7 +8,7 @@ use crate::schema;
 use crate::types::Ty;
 
 impl Planner<'_> {
-    /// One of several rows that are the same deleted or updated.
+    /// One of several equal rows deleted or updated.
     pub(super) fn one_duplicate(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         let which = t.writable();

@@ -1,5 +1,5 @@
 //! Functions of the user's that are replaced or renamed, and triggers of the user's that read TVIEWs.
-//! Invariant: the model knows old names only: what is renamed is named back. Called by `sequence`.
+//! Invariant: the model knows old names only: a renamed function is named back. Called by `sequence`.
 
 use super::{Planner, step};
 use crate::case::{Act, Step, Transaction};

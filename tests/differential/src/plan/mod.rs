@@ -1,5 +1,5 @@
-//! Random transactions: what they are made of, and how they end.
-//! Invariant: statements are text fixed in advance; one that fails on its own account only ends its transaction or savepoint. Called by `case`.
+//! Random transactions: their steps, and how they end.
+//! Invariant: statements are text fixed in advance; a statement that fails by itself only ends its transaction or savepoint. Called by `case`.
 //!
 //! ```text
 //! sequence ─► structure ─► statement   one random write: row, update, duplicates, upsert, bulk, reach, swap
@@ -74,7 +74,7 @@ impl Planner<'_> {
         format!("{prefix}{}", self.made_up)
     }
 
-    /// One that some TVIEW reads, mostly.
+    /// A table that some TVIEW reads, mostly.
     fn table(&mut self) -> usize {
         let used: Vec<usize> = self.views.iter().flat_map(|v| v.facts.tables.iter().copied()).collect();
         if !used.is_empty() && self.dice.chance(85) {

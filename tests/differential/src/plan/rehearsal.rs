@@ -41,7 +41,7 @@ impl Planner<'_> {
         out
     }
 
-    /// Puts a rehearsal into a transaction, or returns one of its own that comes before.
+    /// Puts a rehearsal into a transaction, or returns a transaction of its own that comes before.
     fn rehearse(&mut self, t: &mut Transaction, range: Range<usize>) -> Option<Transaction> {
         let last = range.end - 1;
         let mut copy = t.steps[range.clone()].to_vec();

@@ -1,5 +1,5 @@
 //! What single writes are made of: rows, values, predicates.
-//! Invariant: values are those that the column may have, few enough for writes to meet. Called by all that writes.
+//! Invariant: a column may have each of its values, and they are few enough for writes to meet. Called by all that writes.
 
 use super::Planner;
 use crate::schema;

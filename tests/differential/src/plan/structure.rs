@@ -62,7 +62,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The steps of a transaction, and those of one before it.
+    /// The steps of a transaction, and the steps of a transaction before it.
     pub fn body(&mut self) -> Scenario {
         let (mut before, mut steps) = (vec![], vec![]);
         for _ in 0..self.dice.weighted(&[(40, 1), (25, 2), (20, 3), (15, 5)]) {

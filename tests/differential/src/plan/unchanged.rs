@@ -1,5 +1,5 @@
 //! Transactions after which no TVIEW may have been written.
-//! Invariant: what they leave is the same to every query of the case. Called by `sequence`.
+//! Invariant: every query of the case has the same result after them. Called by `sequence`.
 
 use super::Planner;
 use super::structure::there_and_back;

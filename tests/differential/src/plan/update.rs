@@ -1,4 +1,4 @@
-//! UPDATE, and what it would be as DELETE and INSERT.
+//! UPDATE, and the DELETE and INSERT that do the same.
 //! Invariant: the two leave the same rows. Called by `statement` and `structure`.
 
 use super::Planner;
@@ -41,7 +41,7 @@ impl Planner<'_> {
         self.update_as(table, &set, &predicate, &hazards)
     }
 
-    /// An UPDATE that also says what it would be as DELETE and INSERT.
+    /// An UPDATE that also has its form as DELETE and INSERT.
     pub(super) fn update_as(
         &mut self,
         table: usize,

@@ -1,5 +1,5 @@
 //! Conditions over the columns of a FROM clause, and WHERE.
-//! Invariant: total, no condition fails on any input; those that are about one column leave it in the facts. Called by the other families.
+//! Invariant: total, no condition fails on any input; a condition about one column leaves it in the facts. Called by the other families.
 
 use super::{Gen, Rel};
 

@@ -74,7 +74,7 @@ impl Gen<'_> {
         Query { sql, columns }
     }
 
-    /// Walks from values of one integer column to those of another: a graph with cycles, so UNION or a bound ends it.
+    /// Walks from values of one integer column to values of another: a graph with cycles, so UNION or a bound ends it.
     pub fn recursive(&mut self) -> Query {
         let table = self.dice.below(self.schema.tables.len());
         let (a, b) = (self.base(table), self.base(table));

@@ -28,7 +28,7 @@ impl Gen<'_> {
         self.dice.maybe(&all).cloned()
     }
 
-    /// A column that can be compared, preferably one that other tables have too.
+    /// A column that can be compared, preferably a column that other tables have too.
     pub fn comparable(&mut self, rels: &[Rel]) -> Expr {
         let all: Vec<Expr> = self.columns_of(rels).into_iter().filter(|e| e.ty.has_equality()).collect();
         match self.dice.maybe(&all) {
@@ -90,7 +90,7 @@ impl Gen<'_> {
         Expr { sql, ty, fuzzy: e.fuzzy && ty == e.ty, base: if keeps { e.base } else { None } }
     }
 
-    /// What is about a row as a whole: a row of two columns, the whole row, the table it is in.
+    /// An expression about a row as a whole: a row of two columns, the whole row, the table it is in.
     fn special(&mut self, rels: &[Rel]) -> Option<Expr> {
         let plain = |sql: String, ty: Ty| Some(Expr::plain(sql, ty));
         let base: Vec<&Rel> = rels.iter().filter(|r| r.columns.iter().all(|c| c.base.is_some())).collect();

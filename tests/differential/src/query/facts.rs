@@ -1,5 +1,5 @@
 //! What a query depends on, so that writes can be aimed. Left by the families of `query`, used by `plan`.
-//! Invariant: what is named is in the query, or nearly always: writes aimed at it are a hazard only if they did something.
+//! Invariant: a named table, column or value is in the query, or nearly always: writes aimed at it are a hazard only if they did something.
 
 use crate::hazards::Hazard;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ pub struct Facts {
     pub ungrouped: Vec<usize>,
     /// of two rows with 9 in this column, a sub-query that may return one returns both
     pub unusual: Vec<Base>,
-    /// all columns of these are used, also those that come later
+    /// tables all of whose columns are used, also columns that are added later
     pub whole: BTreeSet<usize>,
     pub tables: BTreeSet<usize>,
     pub sources: BTreeSet<String>,

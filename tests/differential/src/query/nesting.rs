@@ -1,6 +1,6 @@
 //! Which constructs a query has, and how deep below other queries.
 //! Invariant: reads what the generators write, keywords in upper case and names in lower case or quotes. Called by `run` for every TVIEW that
-//! is created, so that a run can say what it has nested.
+//! is created, so that a run can say which constructs it has nested.
 
 use crate::tally::Tally;
 use std::collections::BTreeSet;
@@ -109,7 +109,7 @@ fn of(sql: &str) -> BTreeSet<Place> {
     found
 }
 
-/// Words in upper case and parentheses; what is in quotes is left out.
+/// Words in upper case and parentheses; quoted text is left out.
 fn words(sql: &str) -> Vec<String> {
     let mut out = vec![];
     let mut word = String::new();

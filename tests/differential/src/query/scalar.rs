@@ -1,5 +1,5 @@
 //! Scalar sub-queries for the select list, correlated or not, by key, with aggregates, with LIMIT. Called by `select` and the grouped families.
-//! Invariant: one that may return two rows, which is an error, does so only for a value that is in `facts.unusual`.
+//! Invariant: a sub-query that may return two rows, which is an error, does so only for a value that is in `facts.unusual`.
 
 use super::{Expr, Gen, Rel};
 use crate::hazards::Hazard;

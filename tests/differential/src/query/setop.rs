@@ -35,7 +35,7 @@ impl Gen<'_> {
         word
     }
 
-    /// One more branch as SQL; remembers what it makes undetermined.
+    /// One more branch as SQL; remembers the columns that it makes undetermined.
     fn further(&mut self, types: &[Ty], depth: u32, fuzzy: &mut [bool]) -> String {
         let (from, outputs) = self.branch(types, depth);
         for (f, o) in fuzzy.iter_mut().zip(&outputs) {

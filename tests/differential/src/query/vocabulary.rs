@@ -1,5 +1,5 @@
 //! What generators hand to each other: expressions, output columns, queries; their SQL, their types, and whether their values are determined.
-//! Invariant: what is not `fuzzy` has one text however the server computes it, or of type `Approx` the same first digits.
+//! Invariant: an expression that is not `fuzzy` has one text however the server computes it, or of type `Approx` the same first digits.
 //! Used by all families, the oracle, and `Table::total_order`.
 
 use super::Base;
@@ -16,12 +16,12 @@ pub struct Expr {
 }
 
 impl Expr {
-    /// One that is determined, and no column as it is.
+    /// An expression that is determined, and no bare column.
     pub fn plain(sql: impl Into<String>, ty: Ty) -> Expr {
         Expr { sql: sql.into(), ty, fuzzy: false, base: None }
     }
 
-    /// As text, of which equal ones are the same.
+    /// As text: equal texts are the same bytes.
     pub fn text(&self) -> String {
         match self.ty {
             Ty::NoCase | Ty::Citext => format!("{}::text COLLATE \"C\"", self.sql),
@@ -29,7 +29,7 @@ impl Expr {
         }
     }
 
-    /// Something to order by that does not depend on what is undetermined, and otherwise tells values apart.
+    /// A sort expression that does not depend on undetermined digits or letters, and otherwise tells values apart.
     pub fn order(&self) -> String {
         match self.ty {
             Ty::Approx => first_digits(&self.sql),
@@ -56,7 +56,7 @@ pub struct Query {
     pub columns: Vec<Col>,
 }
 
-/// Marks what becomes undetermined when one of several equal values is chosen.
+/// Marks the columns that become undetermined when one of several equal values is chosen.
 pub fn blur(columns: &mut [Col]) {
     for c in columns {
         c.fuzzy |= c.ty.is_ambiguous();

@@ -8,7 +8,7 @@ use crate::hazards::Hazard;
 use crate::types::Ty;
 
 impl Gen<'_> {
-    /// One call, over the definition of a window that it makes up or over one of the named ones.
+    /// One call, over a new window definition or over a named window.
     fn window_call(&mut self, from: &FromClause, partitions: &[Expr], order: &str, only: Option<&str>) -> Expr {
         let by = self.partition(partitions);
         let ordered = only.unwrap_or(&by);

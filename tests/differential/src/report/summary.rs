@@ -1,5 +1,5 @@
 //! The figures of a run, as a row of the table in docs/internals/verification.md.
-//! Invariant: the columns are those of that table. Called by `sequential`.
+//! Invariant: the columns are the columns of that table. Called by `sequential`.
 
 use super::{Totals, save};
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! The sums over the cases of a run.
-//! Invariant: each case is in exactly one of passed, failed and known, but for those that could not be run. Called by `sequential`.
+//! Invariant: each case is in exactly one of passed, failed and known, except cases that could not be run. Called by `sequential`.
 
 use crate::hazards::Counts;
 use crate::properties::Checks;

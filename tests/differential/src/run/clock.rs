@@ -17,7 +17,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// From now on this; returns what it was until now.
+    /// Sets the phase from now on; returns the phase until now.
     pub fn to(&mut self, what: &'static str) -> &'static str {
         *self.spent.entry(self.what).or_default() += self.since.elapsed();
         self.since = Instant::now();

@@ -43,7 +43,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Of several values that are equal, a group shows one that is there.
+    /// Of several equal values, a group shows a value that is there.
     fn representatives(&mut self, view: usize) -> Result<Option<Failure>> {
         let v = &self.case.views[view];
         if self.texts.is_some() {

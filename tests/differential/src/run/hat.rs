@@ -1,6 +1,6 @@
 //! In which role and under which settings the writing session acts.
 //! Invariant: definitions are changed as administrator, TVIEWs are created and compared as their owner under plain settings, tables are written
-//! as the case says. Called wherever the session changes what it does.
+//! as the case says. Called wherever the session changes between writes, definitions and reads.
 
 use super::Run;
 use crate::server::settings;

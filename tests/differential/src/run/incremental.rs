@@ -104,7 +104,7 @@ impl Run<'_> {
         Ok(rows(&mut self.session.client, &sql)?.pop().filter(|s| s != "NULL"))
     }
 
-    /// Whether a TVIEW is compared with a value: one that becomes NULL, or was, has it recomputed in full.
+    /// Whether a TVIEW is compared with a value: a value that becomes NULL, or was NULL, has the TVIEW recomputed in full.
     fn has_gate(&mut self, view: usize) -> Result<bool> {
         let name = &self.case.views[view].name;
         let sql = format!("SELECT 1 FROM tviews.explain('{name}') AS line WHERE line LIKE '%otherwise in full:%'");

@@ -11,7 +11,7 @@ use anyhow::Result;
 /// Before the SQLSTATE, in the kind of a failure that may be the statement's own.
 const SUSPICIOUS: &str = "suspicious ";
 
-/// What is left of a failure: nothing, if the same statement fails without any TVIEW, or a query takes long by itself.
+/// The failure, if it is the TVIEWs': not when the same statement fails without any TVIEW, or a query takes long by itself.
 pub(super) fn settle(
     session: &mut Session,
     case: &Case,
@@ -86,7 +86,7 @@ impl Run<'_> {
         self.session.client.batch_execute("ROLLBACK TO SAVEPOINT plain; RELEASE SAVEPOINT plain")
     }
 
-    /// Computes all views, which are plain ones: the errors are those of their queries.
+    /// Computes all views, which are plain views: the errors belong to their queries.
     fn evaluate_plain(&mut self) {
         for (view, v) in self.case.views.iter().enumerate() {
             if self.live[view] {

@@ -1,4 +1,4 @@
-//! Which views are there: steps that name one that was refused, or is dropped, are left out or say something else.
+//! Which views are there: steps that name a view that was refused or dropped are left out or changed.
 //! Invariant: a view that is not there is never read. Called by `step` and `read`.
 
 use super::Run;

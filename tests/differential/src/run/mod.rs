@@ -1,4 +1,4 @@
-//! Runs one case in a fresh schema and says what is wrong, if anything.
+//! Runs one case in a fresh schema and reports the first failure, if any.
 //! Invariant: the script it returns, run by psql on an empty database, does the same. Called by `metamorphic` and `shrink`.
 //!
 //! ```text
@@ -46,7 +46,7 @@ struct Run<'a> {
     mode: Mode,
     out: Outcome,
     live: Vec<bool>,
-    /// TVIEWs whose rows have nothing but what they show
+    /// TVIEWs whose rows have no hidden state
     stateless: Vec<bool>,
     hat: Hat,
     /// the user's triggers that read TVIEWs, by the name of their function

@@ -1,5 +1,5 @@
 //! Steps that compare TVIEWs in the middle of a transaction: by a statement, beside a write, in a function, in a trigger.
-//! Invariant: what a function or trigger runs is made before the statement that calls it, for definitions flush what is pending. Called by `step`.
+//! Invariant: the functions that a statement calls are created before it, for definitions flush pending changes. Called by `step`.
 
 use super::step::{Done, done, failed};
 use super::{Failure, Hat, Run};
@@ -67,7 +67,7 @@ impl Run<'_> {
         self.live[view] && !self.mode.baseline && !self.case.conditions.row_security
     }
 
-    /// Creates the functions that steps of a transaction call, before it: definitions flush what is pending.
+    /// Creates the functions that steps of a transaction call, before it: definitions flush pending changes.
     pub(super) fn create_functions(&mut self, t: &Transaction) -> Result<(), postgres::Error> {
         for (number, step) in t.steps.iter().enumerate() {
             let create = match &step.act {

@@ -1,5 +1,5 @@
 //! The text of a view's query: as it was written, until a definition has changed, and from then on as the server prints it.
-//! Invariant: what is compared is the query of the names that tables and columns have now. Called by everything that compares.
+//! Invariant: a comparison uses the query with the names that tables and columns have now. Called by everything that compares.
 
 use super::{Hat, Run};
 use crate::server::rows;

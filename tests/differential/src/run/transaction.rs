@@ -156,7 +156,7 @@ impl Run<'_> {
         }
     }
 
-    /// Another session sees nothing of what has been flushed but not committed.
+    /// Another session sees no flushed row before it is committed.
     fn seen_by_others(&mut self) -> Result<Option<Failure>> {
         if !self.case.watched || self.mode.baseline {
             return Ok(None);

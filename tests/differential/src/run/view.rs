@@ -67,7 +67,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Names, types, lengths and collations of the columns are those that a plain view has. Also notes whether rows have hidden state.
+    /// Names, types, lengths and collations of the columns are as in a plain view. Also notes whether rows have hidden state.
     fn same_columns(&mut self, view: usize) -> Result<Option<Failure>> {
         let v = &self.case.views[view];
         self.session.client.batch_execute(&format!("CREATE TEMP VIEW fuzz_columns AS {}", v.query.sql))?;

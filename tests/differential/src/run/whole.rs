@@ -1,4 +1,4 @@
-//! The course of a case: its tables, its views, its transactions with what is looked at around each, its end.
+//! The course of a case: its tables, its views, its transactions with the checks around each, its end.
 //! Invariant: a hazard of the conditions is counted only when transactions run. Called by `run`.
 
 use super::{Failure, Hat, Run};
@@ -73,7 +73,7 @@ impl Run<'_> {
         None
     }
 
-    /// One transaction, and what is looked at before and after it.
+    /// One transaction, and the checks before and after it.
     fn observed(&mut self, transaction: &Transaction) -> Result<Option<Failure>> {
         if let Some(f) = self.drop_readers(transaction)? {
             return Ok(Some(f));

@@ -1,7 +1,7 @@
 //! A random schema: two to five tables with their initial rows, functions and aggregates.
 //! Invariant: a column name has one type throughout the schema (so NATURAL and USING are legal), and every table has a column, `note_N`, that no
 //! query uses unless it uses whole rows. Called by `case`; used by `query` and `plan`.
-//! `model` is what is known of it; `table` makes a table of `columns` and as the root of a `tree`; `value` has rows, `routine` functions.
+//! `model` describes the schema; `table` makes a table of `columns` and as the root of a `tree`; `value` has rows, `routine` functions.
 
 mod columns;
 mod model;

@@ -1,5 +1,5 @@
 //! What generators know of a schema: tables with their columns, keys and kinds.
-//! Invariant: it follows what is committed: definitions that a plan changes are changed here, too. Used by `query` and `plan`.
+//! Invariant: the model follows committed definitions: a plan that changes a table changes it here, too. Used by `query` and `plan`.
 
 use crate::features::Features;
 use crate::query::Expr;
@@ -61,7 +61,7 @@ impl Table {
         which.iter().map(|&i| self.columns[i].name.clone()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The same, with other SQL in place of one of them.
+    /// The same list, with other SQL in place of one column.
     pub fn list_with(&self, which: &[usize], column: usize, sql: &str) -> String {
         let shown = |&i: &usize| if i == column { sql } else { &self.columns[i].name };
         which.iter().map(shown).collect::<Vec<_>>().join(", ")
@@ -100,7 +100,7 @@ pub struct Schema {
     pub large: bool,
     /// a trigger of the user's writes to some table whenever another is written
     pub has_trigger: bool,
-    /// the user's functions are those of an extension, of this version
+    /// the user's functions belong to an extension, of this version
     pub extension: Option<usize>,
 }
 

@@ -61,7 +61,7 @@ impl Maker<'_> {
         Kind::Parent { child }
     }
 
-    /// `reordered`: one of them has another physical order of columns.
+    /// `reordered`: one leaf has another physical order of columns.
     pub(super) fn partitions(&mut self, shape: Shape, root: &Root, column: usize, reordered: bool) -> Kind {
         let Root { name, bare, columns, note } = *root;
         let bounds = match shape {

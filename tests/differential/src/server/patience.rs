@@ -1,4 +1,4 @@
-//! Whether a query is one that takes long, whoever runs it.
+//! Whether a query takes long in any session, with or without TVIEWs.
 //! Invariant: nobody else's time is measured: the query is run as it is, without a TVIEW. Called when a statement has run into a timeout.
 
 use super::state;
@@ -7,7 +7,7 @@ use postgres::Client;
 /// Longer than this, and a flush may take as long as a statement is given.
 const SECONDS: u64 = 5;
 
-/// Whether one of the queries has become too large to be waited for. A transaction that is open is rolled back.
+/// Whether one of the queries has become too large to wait for. Rolls an open transaction back.
 pub fn takes_long<'a>(client: &mut Client, queries: impl IntoIterator<Item = &'a str>) -> bool {
     let _ = client.batch_execute("ROLLBACK");
     let Ok(known) = client.query_one("SHOW statement_timeout", &[]).map(|row| row.get::<_, String>(0)) else {

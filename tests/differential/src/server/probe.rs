@@ -1,4 +1,4 @@
-//! What is asked of a server before cases are run on it: its version, its features, the settings that a session may change.
+//! Questions to a server before cases run on it: its version, its features, the settings that a session may change.
 //! Invariant: what cases need beside their schema is there afterwards. Called by `Session::connect` and for the summary of a run.
 
 use super::client::rows;

@@ -1,4 +1,4 @@
-//! The two connections of a run: one that writes, one that compares.
+//! The two connections of a run: the writer and the checker.
 //! Invariant: after `clean` both are as they were when they were connected, and nothing is left of the case before.
 //! Called by everything that runs cases.
 

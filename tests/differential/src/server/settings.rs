@@ -1,5 +1,5 @@
 //! The settings of sessions: pinned ones under which TVIEWs are computed and compared, odd ones for writers.
-//! Invariant: what is pinned decides every text that is compared. Called by `client`, `run`, `concurrent` and `report`.
+//! Invariant: the pinned settings decide every text that is compared. Called by `client`, `run`, `concurrent` and `report`.
 
 /// Settings under which TVIEWs are computed, so that text compares.
 const PINNED: &[(&str, &str)] = &[
@@ -26,7 +26,7 @@ CREATE FUNCTION fuzz_decoy.to_jsonb(anyelement) RETURNS jsonb LANGUAGE sql IMMUT
 CREATE FUNCTION fuzz_decoy.shade(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT -1'; \
 CREATE AGGREGATE fuzz_decoy.sum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '1000')";
 
-/// Those of a session that compares; jit costs more than these queries.
+/// Settings of the session that compares; jit costs more than these queries.
 pub fn comparing() -> String {
     format!(
         "{}SET client_min_messages = 'error'; SET jit = off; SET statement_timeout = '120s'; SET lock_timeout = '60s'; SET pg_tviews.full_refresh_threshold = 0.3",

@@ -1,5 +1,5 @@
 //! Column types: their names in SQL, and what can be done with values of them.
-//! Invariant: what is said of a type holds on every server that has it. `domain` has their values. Used by all generators and the oracle.
+//! Invariant: the properties of a type hold on every server that has it. `domain` has their values. Used by all generators and the oracle.
 
 mod domain;
 
@@ -39,7 +39,7 @@ pub enum Ty {
 }
 use Ty::*;
 
-/// What is determined of a value of type `Approx`: six decimals and seven significant digits of it, of type real. NaN and the infinities stay.
+/// The determined digits of a value of type `Approx`: six decimals and seven significant digits, as real. NaN and the infinities stay.
 pub fn first_digits(sql: &str) -> String {
     format!("round(({sql})::numeric, 6)::real")
 }

@@ -1,4 +1,4 @@
-//! Errors of a TVIEW's own expressions keep what they are, by whatever way they come: SQLSTATE, detail, hint, constraint, and the line that
+//! Errors of a TVIEW's own expressions keep their fields on every way: SQLSTATE, detail, hint, constraint, and the line that
 //! names the TVIEW. Invariant: each way is tried in a transaction of its own, which is rolled back. Called by `rounds`.
 
 use crate::database::Server;
@@ -12,7 +12,7 @@ const SETUP: &str = "CREATE FUNCTION app.guard(i int) RETURNS int LANGUAGE plpgs
     CREATE TVIEW app.guarded AS SELECT id, app.guard(v) AS v FROM app.item; \
     CREATE TVIEW app.staged_guard AS SELECT g, n FROM (SELECT g, count(DISTINCT app.guard(v)) AS n FROM app.item GROUP BY g HAVING count(*) > 0) x WHERE n > 0";
 
-/// Ways by which an error comes, and whether it is one of a flush.
+/// Ways by which an error comes, and whether a flush raises it.
 const WAYS: &[(&str, bool)] = &[
     ("COMMIT", true),
     ("SELECT tviews.flush()", true),

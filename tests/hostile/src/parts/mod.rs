@@ -1,5 +1,5 @@
 //! Tests that are not statements in a list.
-//! Invariant: each reports what it has tested, and leaves no database behind. Called by `rounds`.
+//! Invariant: each part reports its tests, and leaves no database behind. Called by `rounds`.
 
 mod deep;
 mod errors;

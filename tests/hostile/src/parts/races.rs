@@ -1,4 +1,4 @@
-//! Two sessions: one changes a TVIEW, or what it reads, and commits while the other waits for it in a write, a read or a function of ours.
+//! Two sessions: one changes a TVIEW, or a relation it reads, and commits while the other waits for it in a write, a read or a function of ours.
 //! Invariant: the other one succeeds or fails with an error that says why; the server stays up and every TVIEW equals its query. Called by `rounds`.
 
 use crate::database::Server;

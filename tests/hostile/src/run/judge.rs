@@ -67,7 +67,7 @@ impl Runner {
         }
     }
 
-    /// What another session sees: nothing is left of what was taken back, nobody has gained a right, and what the case says holds.
+    /// Checks by another session: rolled-back work left nothing, no role has gained a right, and the conditions of the case hold.
     pub(super) fn compare(
         &mut self,
         case: &Case,
@@ -115,7 +115,7 @@ impl Runner {
     }
 }
 
-/// Whether a line of the probe is one that the case lets be: contents that differ, or a write that fails with a proper error.
+/// Whether the case allows a line of the probe: contents that differ, or a write that fails with a proper error.
 fn is_expected(case: &Case, line: &str) -> bool {
     if line.ends_with(" extra") {
         return case.may("stale");

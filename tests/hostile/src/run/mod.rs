@@ -33,7 +33,7 @@ pub struct Runner {
     prepared: Option<Prepared>,
 }
 
-/// Failures, what was sent, and what the session had sent before.
+/// Failures, the statements sent, and the statements that the session had sent before.
 type Attempt = (Vec<String>, Vec<Sent>, Vec<String>);
 
 impl Runner {

@@ -1,5 +1,5 @@
 //! The database that a case finds: a copy of the fixture with its setup, and sessions that stay as long as nothing in it has changed.
-//! Invariant: what is given out is as the case wants it; whoever changes something spoils it. Called by `Runner`.
+//! Invariant: a database is given out as the case wants it; a case that changes it spoils it. Called by `Runner`.
 
 use super::Runner;
 use crate::corpus::Case;
@@ -20,7 +20,7 @@ pub(super) struct Prepared {
 pub(super) struct Used {
     pub role: Option<&'static str>,
     pub session: Session,
-    /// what was sent before
+    /// statements sent before
     pub history: Vec<String>,
 }
 

@@ -17,7 +17,7 @@ use crate::query::{Base, Join};
 use crate::types::Ty;
 use aim::{Aim, aims, keyless};
 
-/// The statements of a transaction before, so that there is something to break, and those of the hazard itself.
+/// The statements of a transaction before, so that there are rows to break, and the statements of the hazard itself.
 pub(super) type Scenario = (Vec<Step>, Vec<Step>);
 
 impl Planner<'_> {

@@ -1,4 +1,4 @@
-//! Writes aimed at rows of a table as a whole: the first ones, all of them, one of several that are the same.
+//! Writes aimed at rows of a table as a whole: the first rows, all rows, one of several equal rows.
 //! Invariant: none looks at what the columns mean. Called by `scenario`.
 
 use super::Scenario;
@@ -7,7 +7,7 @@ use crate::plan::Planner;
 use crate::schema;
 
 impl Planner<'_> {
-    /// Several rows that are the same, and one of them.
+    /// Several equal rows, and one of them.
     pub(super) fn duplicates(&mut self, tables: &[usize]) -> Scenario {
         let table = *self.dice.pick(tables);
         let row = schema::insert_row(self.dice, &self.schema, table);

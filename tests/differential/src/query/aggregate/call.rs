@@ -41,7 +41,7 @@ impl Gen<'_> {
         Expr { sql: format!("{} FILTER (WHERE {condition})", call.sql), ..call }
     }
 
-    /// Notes what is aggregated, so that writes can be aimed at it.
+    /// Notes the aggregated column, so that writes can be aimed at it.
     pub fn aggregated(&mut self, column: &Expr) {
         self.facts.aggregated.extend(column.base);
     }

@@ -1,4 +1,4 @@
-//! Base tables as items of FROM, and what is special about their columns.
+//! Base tables as items of FROM, and the special properties of their columns.
 //! Invariant: every table of a query is in its facts. Called by `Gen::rel` and all families that want tables only.
 
 use super::Rel;

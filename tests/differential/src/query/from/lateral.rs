@@ -1,5 +1,5 @@
 //! Items of FROM that look at those before them: set-returning functions, JSON_TABLE, LATERAL sub-queries.
-//! Invariant: a function is given only what it takes, and returns few rows. Called by `add_joins`.
+//! Invariant: a function is given only arguments that it takes, and returns few rows. Called by `add_joins`.
 
 use super::{FromClause, rel_of};
 use crate::hazards::Hazard;

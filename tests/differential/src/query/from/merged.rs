@@ -1,5 +1,5 @@
 //! Joins that merge columns: USING, NATURAL, and those with a name of their own.
-//! Invariant: what is merged has one type on both sides, but for integers under a name. Called by `join`.
+//! Invariant: a merged column has one type on both sides, but for integers under a name. Called by `join`.
 
 use super::{FromClause, Rel};
 use crate::hazards::Hazard;

@@ -65,7 +65,7 @@ fn rel_of(alias: &str, sql: String, columns: &[(&str, Ty, bool)]) -> Rel {
 }
 
 impl Gen<'_> {
-    /// What has a name, or is in parentheses, with these columns.
+    /// A FROM item that has a name, or is in parentheses, with these columns.
     pub fn named(&mut self, name: &str, columns: &[Col]) -> Rel {
         let alias = self.alias();
         let columns: Vec<_> = columns.iter().map(|c| (c.name.as_str(), c.ty, c.fuzzy)).collect();

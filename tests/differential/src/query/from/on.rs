@@ -1,11 +1,11 @@
 //! Join conditions: equality of one or two pairs of columns, other comparisons, with a filter or a sub-link.
-//! Invariant: both sides of a comparison have one type, or are integers. Called by `join`, and by `lateral` and sub-links for what they compare.
+//! Invariant: both sides of a comparison have one type, or are integers. Called by `join`, and by `lateral` and sub-links for their comparisons.
 
 use super::Rel;
 use crate::hazards::Hazard;
 use crate::query::{Base, Expr, Gen, Join};
 
-/// A join condition: its SQL, whether it is an equality, and what it compares.
+/// A join condition: its SQL, whether it is an equality, and the columns it compares.
 pub(super) struct On {
     pub sql: String,
     pub equal: bool,
@@ -30,7 +30,7 @@ impl Gen<'_> {
         pairs
     }
 
-    /// A join condition between what is there and a new rel.
+    /// A join condition between the rels so far and a new one.
     pub(super) fn on(&mut self, left: &[Rel], right: &Rel, must_equal: bool) -> On {
         let pairs = self.pairs(left, right);
         let Some((l, r)) = self.dice.maybe(&pairs).cloned() else {

@@ -1,5 +1,5 @@
 //! Deep and wide queries: what an ordinary materialized view takes, a TVIEW takes too, with the same contents, or says 54001.
-//! Invariant: nothing is asked of a TVIEW that the ordinary one has not been asked before. Called by `rounds`.
+//! Invariant: the ordinary TVIEW has passed a check before a deep one is checked. Called by `rounds`.
 
 mod queries;
 

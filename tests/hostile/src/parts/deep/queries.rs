@@ -1,5 +1,5 @@
 //! Queries of many terms, columns, values, branches and levels.
-//! Invariant: what is in them by itself is a query like any other. Called by `deep`.
+//! Invariant: each innermost part by itself is a query like any other. Called by `deep`.
 
 fn join(n: usize, separator: &str, item: impl Fn(usize) -> String) -> String {
     (1..=n).map(item).collect::<Vec<_>>().join(separator)

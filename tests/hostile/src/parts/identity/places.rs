@@ -60,7 +60,7 @@ pub(super) const QUERIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What may run them, each as every one of the roles: what is typed, and the roles that may type it.
+/// Statements that may run them, each as every role: the statement, and the roles that may type it.
 pub(super) const ENTRIES: &[(&str, &str)] = &[
     ("write", "INSERT INTO ident.t (id, g, v) VALUES (100, 1, 5)"),
     ("update", "UPDATE ident.t SET v = v + 1"),
