@@ -1,9 +1,9 @@
 //! pg_tviews: materialized views that are never stale.
 //!
-//! What happens at load, in order, is `_PG_init` below; docs/internals/architecture.md has the picture.
+//! The steps at load, in order, are in `_PG_init` below; docs/internals/architecture.md has the picture.
 // Constants of the bindings keep the names they have in C.
 #![allow(non_upper_case_globals)]
-// Some parameters are const in one version of the server and not in another.
+// Some parameters are const in some versions of the server only.
 #![allow(clippy::unnecessary_mut_passed)]
 
 use pgrx::prelude::*;

@@ -1,10 +1,10 @@
-//! The ends of transactions and sub-transactions: the only callbacks, and what they reset.
+//! The ends of transactions and sub-transactions: the only callbacks, and the statics that they reset.
 //!
 //! Invariant: after a transaction has ended, nothing of it is left in the library. Work is done before the end (PRE_COMMIT, PRE_PREPARE),
 //! where it can fail. At the end itself, commit or abort, nothing is read, written, looked up or allocated by the server: values are
 //! forgotten, files and memory go with the transaction's own memory context and resource owner. When the process exits, nothing is done at all.
 //!
-//! Every static of the library, and who resets it:
+//! Every static of the library, and when it is reset:
 //!
 //! | static | what | commit, prepare | abort | release of a savepoint | rollback to it |
 //! |---|---|---|---|---|---|
@@ -21,9 +21,9 @@
 //! | capture/install `TRIAL` | a trial is on the stack | its guard | its guard | | its guard |
 //! | hook/functions `CALLERS` | TVIEWs that call a function that changes | used by the statement | (looked at for nothing) | | (the same) |
 //! | capture/freed `FREED` | triggers to take off | used by the statement | reset | level below | undone |
-//! | pg/callback `POSITION`, `FLUSHING` | what an error report adds | reset | reset | | as `RUNNING` |
+//! | pg/callback `POSITION`, `FLUSHING` | context for error reports | reset | reset | | as `RUNNING` |
 //! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |
-//! | pg/callees `ALLOWED` | what our own SQL may call | their guards | their guards, reset | | their guards |
+//! | pg/callees `ALLOWED` | functions that our own SQL may call | their guards | their guards, reset | | their guards |
 //! | pg/ending `ENDING` | this module runs | | | | |
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
@@ -81,7 +81,7 @@ unsafe extern "C-unwind" fn xact_callback(event: pg_sys::XactEvent::Type, _arg: 
     }
 }
 
-/// The last moment at which something can be done.
+/// Flushes before commit or prepare: the last moment at which the library can run SQL.
 #[pg_guard]
 unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorData {
     if prepare && fault::on(Fault::LosePrepared) {
@@ -98,7 +98,7 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
     })
 }
 
-/// `undone`: what the transaction has written may be undone.
+/// `undone`: the transaction's writes are undone, or may be.
 fn end(undone: bool) {
     queue::reset();
     in_flight::reset();
@@ -127,7 +127,7 @@ unsafe extern "C-unwind" fn subxact_callback(
         if ending::process_exits() || event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB {
             return;
         }
-        // still that of the sub-transaction
+        // still the level of the sub-transaction
         let level = pg_sys::GetCurrentTransactionNestLevel() as u32;
         ending::during(|| if event == SUBXACT_EVENT_COMMIT_SUB { released(level) } else { rolled_back(level) });
     }

@@ -1,4 +1,4 @@
-//! What makes a materialized view a TVIEW: stages, sources, triggers, and what has to be captured.
+//! Turning a materialized view into a TVIEW: stages, sources, triggers, and the columns that have to be captured.
 
 use crate::analyze::query::{load, relations};
 use crate::build::internal;
@@ -40,7 +40,7 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     capture_keys(oid, owner, sources)
 }
 
-/// Adds key columns to what is captured, where strategies need them.
+/// Adds key columns to the captured columns, where strategies need them.
 fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) -> Result<()> {
     let keys = {
         let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };

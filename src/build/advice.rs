@@ -1,6 +1,6 @@
 //! Indexes that the tables of a TVIEW lack: a changed row finds its partners, and the other rows of its group, by reading all of a table.
 //!
-//! Only advice: nothing depends on it. Called by DDL (a NOTICE for what is large already), and by monitoring.
+//! Only advice: nothing depends on it. Called by DDL (a NOTICE for tables that are large already), and by monitoring.
 
 use crate::analyze::describe::partners::{self, Search};
 use crate::analyze::query::load;
@@ -20,14 +20,14 @@ use tviews_core::strategy::Strategy;
 
 /// One index that is missing.
 pub struct Missing {
-    /// Whose changes are slow.
+    /// The relation whose changes are slow.
     pub changed: u32,
     searched: Oid,
     columns: BTreeSet<i16>,
     pages: u64,
 }
 
-/// From here on it hurts.
+/// From this number of pages on, reading a whole table hurts.
 const LARGE: u64 = 128;
 
 impl Missing {
@@ -56,7 +56,7 @@ fn relation(oid: Oid) -> String {
     name::relation(oid).unwrap_or_default()
 }
 
-/// The indexes that a TVIEW lacks, those of its stages included, by what changes.
+/// The indexes that a TVIEW lacks, those of its stages included, by the relation that changes.
 pub fn missing(oid: Oid) -> Result<Vec<Missing>> {
     let mut found: BTreeMap<(u32, u32), BTreeSet<i16>> = BTreeMap::new();
     collect(oid, &mut found)?;
@@ -100,7 +100,7 @@ fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), BTreeSet<i16>>) -> Result<
     stages::of(oid).into_iter().try_for_each(|stage| collect(stage, found))
 }
 
-/// The relations of users whose changes are those of a relation, which may be a stage.
+/// The users' relations from which the changes of a relation come, which may be a stage.
 fn bases(relid: u32) -> BTreeSet<u32> {
     if !stages::is_stage(Oid::from(relid)) {
         return BTreeSet::from([relid]);
@@ -144,7 +144,7 @@ fn pages(oid: Oid) -> u64 {
     }
 }
 
-/// What can only be recomputed in full is said at once.
+/// Tells the user at once which changes recompute everything, and why.
 pub fn explain_full(oid: pg_sys::Oid) -> Result<()> {
     let mut reasons: BTreeSet<(String, String)> = BTreeSet::new();
     for (relid, d) in &summary::decisions(oid)? {

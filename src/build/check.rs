@@ -1,4 +1,4 @@
-//! What a query would be as a TVIEW, before there is one: refused, or its strategies.
+//! A query as a TVIEW, before there is one: refused, or its strategies.
 
 use crate::analyze::describe::view_owners;
 use crate::analyze::query::{load, operators, printed, relations};
@@ -13,7 +13,7 @@ use crate::pg::tree::Query;
 use crate::refresh::plan::decide;
 use pgrx::pg_sys;
 
-/// Refuses what cannot be maintained, and what the future owner may not read or capture.
+/// Refuses a query that cannot be maintained, and tables that the future owner may not read or capture.
 pub fn check(query: Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
     // The query as written first: it has positions.
     refuse::check_written(query)?;
@@ -29,7 +29,7 @@ pub fn check(query: Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
             return Err(e);
         }
     }
-    // A dump creates what is not populated before what its functions name.
+    // A dump creates TVIEWs that are not populated before the objects that their functions name.
     if populate {
         let pinned = Pinned::new(owner);
         pinned.search_path(&operators::search_path(expanded));

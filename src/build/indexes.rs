@@ -4,9 +4,9 @@
 //! btree, columns whose NULLs have to be found beside other columns, and keys of too many columns are looked up by a hash
 //! of them.
 //! Invariant: no value that the query can give is too large for an index made here; SQL that looks rows up (`found_by`)
-//! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order; one with windows a
-//! partition of it.
-//! One that is made here is marked as ours (`ddl::mark`) and goes when another query has another key.
+//! has the expression that is indexed. A query with LIMIT reads its stage by another index, in its order; a query with windows reads a
+//! partition of its stage by one.
+//! An index that is made here is marked as ours (`ddl::mark`) and goes when another query has another key.
 //! Called by population, after the rows are there, and when a query is replaced.
 
 use crate::analyze::describe::order;
@@ -21,12 +21,12 @@ use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use pgrx::pg_sys;
 use tviews_core::strategy::Strategy;
 
-/// Creates what a flush needs, unless there are suitable indexes.
+/// Creates the indexes that a flush needs, unless there are suitable ones.
 pub fn create(oid: pg_sys::Oid) -> Result<()> {
     make(oid, true)
 }
 
-/// `unique`: the stored rows are those of the query.
+/// `unique`: the stored rows are the rows of the query, so that its key is unique.
 fn make(oid: pg_sys::Oid, unique: bool) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
     let tview = tview::of(&rel)?;
@@ -55,7 +55,7 @@ pub fn drop_ours(oid: pg_sys::Oid) {
     drop_where(oid, |_| true);
 }
 
-/// Drops those of `drop_ours` that are not on the key, and creates what a flush needs now. The rows are still the old ones.
+/// Drops our indexes that are not on the key, and creates the indexes that a flush needs now. The stored rows are still the old ones.
 pub fn follow_key(oid: pg_sys::Oid) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessExclusiveLock) else { return Ok(()) };
     let tview = tview::of(&rel)?;
@@ -103,8 +103,7 @@ fn below(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>>
     Ok(partitions.filter(|(oid, _)| catalog::stages::is_stage(*oid)).and_then(|(stage, by)| partition(stage, &by)))
 }
 
-/// The index by which a query with windows reads a partition of its stage: on one of the columns, as those of a key are, and
-/// NULLs are found by it.
+/// The index by which a query with windows reads a partition of its stage: on one of the columns, and NULLs are found by it.
 fn partition(oid: pg_sys::Oid, columns: &[i16]) -> Option<(pg_sys::Oid, String)> {
     let stage = Relation::open(oid, pg_sys::AccessShareLock)?;
     let present = columns_of_indexes(&stage);
@@ -180,7 +179,7 @@ fn key(rel: &Relation, tview: &Tview, unique: bool) -> Vec<String> {
         columns.push(format!("({})", hash_sql(&hashed, |k| tview.columns[key[k].at].clone())));
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, columns.join(", ")));
     }
-    // For those who look for the first columns.
+    // For queries that look for values of the first columns.
     let short: Vec<&KeyColumn> = key.iter().take(3).take_while(|k| !k.wide).collect();
     if plain.is_empty() && !short.is_empty() && !is_there(&short.iter().map(|k| number(k)).collect::<Vec<_>>()) {
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, names(&short).join(", ")));

@@ -1,7 +1,7 @@
 //! Making and dropping the internal TVIEWs that a TVIEW is computed from.
 //!
 //! Invariant: a TVIEW with stages owns them: an internal dependency drops them with it, they have its owner, and nobody
-//! else reads them. Called when a TVIEW is created or when its query, or what its query means, changes.
+//! else reads them. Called when a TVIEW is created or when its query, or the meaning of its query, changes.
 
 use crate::analyze::query::{load, operators};
 use crate::analyze::split::{self, Stages};
@@ -55,13 +55,13 @@ impl Stages for New<'_> {
         self.pinned.search_path(c"pg_catalog, pg_temp");
         let address =
             |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
-        // SAFETY: both exist.
+        // SAFETY: the stage and the TVIEW exist.
         unsafe {
             let kind = pg_sys::DependencyType::DEPENDENCY_INTERNAL;
             pg_sys::recordDependencyOn(&address(stage), &address(self.tview), kind);
         }
         catalog::register(self.tview, self.number, stage, joined)?;
-        // SAFETY: makes both visible.
+        // SAFETY: makes the stage and its dependency visible.
         unsafe { pg_sys::CommandCounterIncrement() };
         Ok(stage)
     }
@@ -89,14 +89,14 @@ fn create(label: &str, text: &str, owner: pg_sys::Oid, tablespace: pg_sys::Oid) 
     }
 }
 
-/// What a TVIEW would be maintained by.
+/// The strategies by which a TVIEW would be maintained, and the indexes that it would lack.
 pub struct Preview {
     pub decisions: BTreeMap<u32, Decision>,
-    /// Indexes that are missing, by the relation whose changes are slow without.
+    /// Indexes that are missing, by the relation whose changes are slow without them.
     pub advice: Vec<(u32, String)>,
 }
 
-/// The strategies that a TVIEW of this query would have: it is made, without contents and without triggers on its tables,
+/// The strategies that a TVIEW of this query would have: the TVIEW is made, without contents and without triggers on its tables,
 /// looked at, and rolled back.
 ///
 /// # Safety
@@ -122,7 +122,7 @@ pub unsafe fn trial(text: &str, path: &CStr, owner: pg_sys::Oid) -> Result<Previ
     }
 }
 
-/// Also of the stages below.
+/// Changes the owner of a stage and of the stages below.
 fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
     // SAFETY: the TVIEW of the stage is locked by the statement that changes its owner.
     unsafe {
@@ -154,7 +154,7 @@ pub fn move_to(tview: pg_sys::Oid, tablespace: *mut std::ffi::c_char) {
     }
 }
 
-/// Drops the stages of a TVIEW, those that read others first; what went with one of them is gone already.
+/// Drops the stages of a TVIEW, stages that read others first; a stage may have gone with another one already.
 pub fn drop(tview: pg_sys::Oid) {
     for stage in catalog::of(tview).into_iter().rev() {
         if name::relation(stage).is_none() {

@@ -1,5 +1,5 @@
-//! Making a TVIEW: what is checked and adopted, its stages, its contents and indexes, and what its tables lack. Called by the hooks, by
-//! monitoring, and by recovery.
+//! Making a TVIEW: check, adoption, stages, contents, indexes, and advice about indexes that its tables lack. Called by the hooks, by monitoring,
+//! and by recovery.
 
 pub mod adopt;
 pub mod advice;

@@ -1,8 +1,8 @@
 //! Population: the whole contents of a TVIEW into fresh storage, frozen and batched, then its indexes.
 //!
 //! Invariant: the TVIEW is locked ACCESS EXCLUSIVE; a writer that has flushed before us holds ROW EXCLUSIVE on it until
-//! its commit, so the snapshot taken here sees it; a writer that has not flushed yet will, after us. At creation the
-//! triggers were installed first, under a lock that no writer in flight survives.
+//! its commit, so the snapshot taken here sees its changes; a writer that has not flushed yet will flush after us. At creation the
+//! triggers were installed first, under a lock that waits for all writers in flight.
 //! Called by the DDL hooks.
 
 use crate::analyze::query::load;
@@ -66,7 +66,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     Ok(rows)
 }
 
-/// Populates the stages of a TVIEW that are not.
+/// Populates the stages of a TVIEW that are not populated.
 pub fn populate_stages(oid: pg_sys::Oid) -> Result<()> {
     for stage in catalog::stages::of(oid) {
         if !fresh_enough(stage) {
@@ -76,7 +76,7 @@ pub fn populate_stages(oid: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-/// Whether a stage is populated and alive: it is exact then.
+/// Whether a stage is populated and alive: its rows are exact then.
 fn fresh_enough(stage: pg_sys::Oid) -> bool {
     Relation::open(stage, pg_sys::AccessShareLock)
         .is_some_and(|r| r.class().relispopulated && sentinel::alive(stage, r.class()))
@@ -112,7 +112,7 @@ fn open(oid: pg_sys::Oid) -> Result<Relation> {
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))
 }
 
-/// What other TVIEWs are computed from must stay populated and maintained.
+/// A TVIEW that other TVIEWs are computed from must stay populated and maintained.
 pub fn refuse_if_read(oid: pg_sys::Oid, what: &str) -> Result<()> {
     let graph = graph::current()?;
     let reader = graph.order.iter().find(|t| graph.reads[t].contains(&oid.to_u32()));
@@ -150,7 +150,7 @@ fn add_state(oid: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-/// The types of the state that a TVIEW needs, when its rows have another one.
+/// The types of the state that a TVIEW needs, when its rows have another state.
 fn wanted_state(rel: &Relation) -> Result<Option<Vec<pg_sys::Oid>>> {
     // SAFETY: a private copy of the stored query, under the settings of its owner.
     unsafe {
@@ -173,7 +173,7 @@ pub fn restore_state(oid: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-/// `mode = incremental` refuses what would be recomputed in full.
+/// `mode = incremental` refuses a query that would be recomputed in full.
 fn check_mode(tview: &Tview) -> Result<()> {
     if options::stored(tview.oid).mode() != options::Mode::Incremental {
         return Ok(());
@@ -230,7 +230,7 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
     }
 }
 
-/// Storage that the options ask for.
+/// The persistence that the options ask for.
 pub fn persistence(oid: pg_sys::Oid) -> u8 {
     let logged = options::stored(oid).logged().unwrap_or_else(|| {
         let stored = Relation::open(oid, pg_sys::NoLock).map(|r| r.class().relpersistence as u8);

@@ -1,4 +1,4 @@
-//! `tviews.rebuild`: a TVIEW and all that it is computed from, computed anew.
+//! `tviews.rebuild`: a TVIEW and all TVIEWs that it is computed from, computed anew.
 
 use crate::build::populate;
 use crate::catalog::stages;
@@ -9,7 +9,7 @@ use crate::refresh::plan::graph;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
-/// Recomputes a TVIEW and all that it is computed from, and gives it back the state that its rows lack.
+/// Recomputes a TVIEW and all TVIEWs that it is computed from, and gives it back the state that its rows lack.
 pub fn rebuild(oid: pg_sys::Oid) -> Result<()> {
     flush(Moment::Read);
     recompute(graph::current()?.below(&BTreeSet::from([oid.to_u32()])))?;

@@ -1,7 +1,7 @@
-//! What a TVIEW's query means has changed: a view that it reads was replaced, a policy came or went, rights of its owner changed.
+//! The meaning of a TVIEW's query has changed: a view that it reads was replaced, a policy came or went, rights of its owner changed.
 //!
-//! Invariant: after the statement the TVIEW is known to read what its query reads now, is computed again in the same transaction, and can
-//! be maintained; what cannot is refused at that statement. Everything is looked at as the TVIEW's owner. Called by life and alter.
+//! Invariant: after the statement the sources of the TVIEW are the relations that its query reads now, it is computed again in the same transaction,
+//! and can be maintained; otherwise the statement is refused. Queries are looked at as the TVIEW's owner. Called by handlers of hook.
 
 use crate::analyze::describe::view_owners;
 use crate::analyze::query::{load, relations};
@@ -19,7 +19,7 @@ use crate::queue;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
-/// The users' TVIEWs for which `affected` is true of what a TVIEW names, itself and through views, and of what it reads.
+/// The users' TVIEWs for which `affected` is true of the relations that a TVIEW names, itself and through views, and reads.
 pub fn tviews(affected: impl Fn(&BTreeSet<u32>) -> bool) -> Result<Vec<pg_sys::Oid>> {
     let all: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| stages::root(s.tview).to_u32()).collect();
     let mut found = Vec::new();
@@ -41,7 +41,7 @@ pub fn has_policies(relid: pg_sys::Oid) -> bool {
     Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
 }
 
-/// Takes over what the queries of these TVIEWs mean now.
+/// Takes over the present meaning of the queries of these TVIEWs.
 pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
     for oid in tviews {
         check(oid)?;
@@ -60,7 +60,7 @@ pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what cannot be maintained, or not be read by the owner.
+/// Refuses a query that cannot be maintained, or not be read by the owner.
 pub fn check(oid: pg_sys::Oid) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(()) };
     let owner = rel.class().relowner;

@@ -1,6 +1,6 @@
-//! Relations that may not need their capture triggers any more: remembered by the statement that makes it so, looked at when it has succeeded.
+//! Relations that may not need their capture triggers any more: remembered during the DDL statement, checked when it has succeeded.
 //!
-//! Invariant: what a statement or savepoint that was rolled back has remembered is forgotten. Called by the DDL hooks and xact.
+//! Invariant: relations remembered by a statement or savepoint that was rolled back are forgotten. Called by the DDL hooks and xact.
 
 use super::install;
 use pgrx::pg_sys;

@@ -1,10 +1,10 @@
-//! Putting the capture triggers on tables and taking them off.
+//! Creating and dropping the capture triggers of tables.
 //!
 //! Invariant: a table has all four statement triggers when a TVIEW reads it or a table above or below it in its inheritance
-//! tree, and none otherwise; when a subscription writes to that tree, all its tables have a row trigger, too. They are
+//! tree, and none otherwise; when a subscription writes to that tree, all its tables have a row trigger, too. The triggers are
 //! internal (not dumped, not touched by DISABLE TRIGGER USER), enabled always (also for replica sessions), the row trigger
 //! for replica sessions only, and go with the extension (an auto dependency). Row triggers of a subscription that has gone
-//! stay until no TVIEW reads the table: to drop one locks its readers out.
+//! stay until no TVIEW reads the table: dropping a trigger locks the table's readers out.
 //! Called by the DDL hooks. Source: commands/trigger.c, CreateTriggerFiringOn.
 
 use super::route::ancestors;
@@ -23,7 +23,7 @@ thread_local! {
     static TRIAL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While it lives, nothing is put on tables: for a TVIEW that is created to be looked at and rolled back.
+/// While it lives, `install` creates no triggers: for a TVIEW that is created to be analysed and rolled back.
 pub struct Trial(());
 
 impl Trial {
@@ -39,14 +39,14 @@ impl Drop for Trial {
     }
 }
 
-/// Names sort before those of ordinary triggers, so that a statement trigger of the user's that reads a TVIEW sees what
-/// its own statement did.
+/// Names sort before the names of ordinary triggers, so that a user's statement trigger that reads a TVIEW sees the
+/// changes of its own statement.
 struct Event {
     name: &'static CStr,
     kind: u32,
     old: bool,
     new: bool,
-    /// FOR EACH ROW, for what a subscription applies: its worker fires no statement triggers.
+    /// FOR EACH ROW, for changes that a subscription applies: its worker fires no statement triggers.
     row: bool,
 }
 
@@ -87,7 +87,7 @@ pub fn covering(base: pg_sys::Oid) -> BTreeSet<u32> {
     out
 }
 
-/// Gives `base` and its inheritance tree the triggers they lack. Blocks writers of these tables until commit.
+/// Gives `base` and its inheritance tree the triggers that are missing. Blocks writers of these tables until commit.
 pub fn install(base: pg_sys::Oid) -> Result<()> {
     if TRIAL.get() {
         return Ok(());
@@ -114,7 +114,7 @@ pub fn install(base: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-/// Tables of an inheritance tree that can be captured at all.
+/// Whether a relation of an inheritance tree can have triggers at all.
 pub fn has_triggers(rel: &Relation) -> bool {
     rel.relkind() != pg_sys::RELKIND_MATVIEW && rel.relkind() != pg_sys::RELKIND_FOREIGN_TABLE
 }
@@ -125,7 +125,7 @@ pub fn is_subscribed(tree: &BTreeSet<u32>) -> bool {
         .any(|relid| !SUBSCRIPTION_BY_RELATION.find(&[pg_sys::Oid::from(*relid)], &[SUBSCRIPTION_RELATION]).is_empty())
 }
 
-/// After a subscription has got tables: row triggers for those that TVIEWs read.
+/// After tables were added to a subscription: creates row triggers on the inheritance trees that TVIEWs read.
 pub fn follow_subscriptions() -> Result<()> {
     let bases: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
     for base in bases.into_iter().map(pg_sys::Oid::from) {
@@ -141,7 +141,7 @@ pub fn follow_subscriptions() -> Result<()> {
     Ok(())
 }
 
-/// Whatever ENABLE or DISABLE TRIGGER ALL did, capture goes on.
+/// Enables our triggers again, after ENABLE or DISABLE TRIGGER ALL.
 fn enable(rel: &Relation) {
     // SAFETY: trigdesc belongs to the open, locked relation; names are copied before the relation is changed.
     unsafe {
@@ -169,7 +169,7 @@ pub fn uninstall(base: pg_sys::Oid) {
         if covering(pg_sys::Oid::from(relid)).iter().any(|r| still.contains(r)) {
             continue;
         }
-        // No stronger lock than a look needs on tables that have none.
+        // Tables without our triggers are only locked in the weakest mode.
         let look = |mode| Relation::open(pg_sys::Oid::from(relid), mode).map(|rel| installed(&rel));
         if look(pg_sys::AccessShareLock).is_none_or(|triggers| triggers.is_empty()) {
             continue;
@@ -218,12 +218,12 @@ pub fn installed(rel: &Relation) -> Vec<Installed> {
     out
 }
 
-/// Whether a trigger is one that `create` has made: CREATE TRIGGER makes none that are internal.
+/// Whether `create` has made a trigger: triggers made by CREATE TRIGGER are never internal.
 fn is_ours(trigger: &pg_sys::Trigger, function: pg_sys::Oid) -> bool {
     trigger.tgisinternal && trigger.tgfoid == function
 }
 
-/// What a trigger of ours captures.
+/// The event that a trigger of ours captures.
 fn event(trigger: &pg_sys::Trigger) -> Option<&'static Event> {
     let events = pg_sys::TRIGGER_TYPE_INSERT
         | pg_sys::TRIGGER_TYPE_DELETE
@@ -232,7 +232,7 @@ fn event(trigger: &pg_sys::Trigger) -> Option<&'static Event> {
     EVENTS.iter().find(|e| e.kind == trigger.tgtype as u32 & events)
 }
 
-/// Whether what a subscription applies to an open table is captured row by row.
+/// Whether changes that a subscription applies to an open table are captured row by row.
 ///
 /// # Safety
 /// The relation is open.

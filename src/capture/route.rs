@@ -1,9 +1,9 @@
-//! Where the rows of a captured statement go: from the table a statement named to the base relations of TVIEWs.
+//! Routes for the rows of a captured statement: from the table that the statement names to the base relations of TVIEWs.
 //!
 //! A table that a TVIEW reads gets its own rows; a partition or child also feeds the relations above it, mapped to
 //! their row type by column name; a table above a base relation cannot tell its rows apart, so a write through it marks
-//! the base relation as changed entirely. A TVIEW that tells the tables of a tree apart is recomputed after every write to
-//! it, and it alone. Cached per backend until a relation involved is invalidated.
+//! the base relation as changed entirely. A TVIEW that reads tableoid of an inheritance tree is recomputed after every write to
+//! the tree; other TVIEWs on the tree follow the rows. Cached per backend until a relation involved is invalidated.
 
 use crate::catalog::{self, cache};
 use crate::pg::ext;
@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-/// For one base relation: which of its attributes are kept, and where each comes from in the captured row.
+/// For one base relation: the attributes that are kept, and the attribute of the captured row that each comes from.
 pub struct Target {
     pub relid: pg_sys::Oid,
     /// By attribute of the base relation, from 0: attribute of the captured row from 0, None for "NULL".
@@ -26,9 +26,9 @@ pub struct Target {
 
 pub struct Routes {
     pub targets: Vec<Target>,
-    /// Base relations below the named table.
+    /// Base relations below the named table, marked as changed entirely.
     pub everything: Vec<pg_sys::Oid>,
-    /// TVIEWs that look at which table of a tree a row is in: rows cannot tell them what has changed.
+    /// TVIEWs that read tableoid of an inheritance tree: change rows do not have it.
     pub recompute: Vec<pg_sys::Oid>,
 }
 
@@ -81,7 +81,7 @@ fn build(relid: pg_sys::Oid) -> Routes {
         let is_tree = has_children(base);
         let mut columns: Option<BTreeSet<i16>> = None;
         for s in sources.iter().filter(|s| s.relid == base) {
-            // A row that moves from one table of the tree to another would cancel out, and yet be another one.
+            // A row that moves to another table of the tree would cancel out, although its tableoid has changed.
             if is_tree && s.columns.contains(&TABLEOID) {
                 recompute.push(s.tview);
             } else {
@@ -122,7 +122,7 @@ fn position(rel: &Relation, name: &str) -> Option<usize> {
     })
 }
 
-/// Everything the relation inherits from, directly or not.
+/// All relations that a relation inherits from, directly or not.
 pub fn ancestors(relid: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     let mut found = Vec::new();
     let mut todo = vec![relid];

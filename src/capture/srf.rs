@@ -1,9 +1,9 @@
 //! `tviews.changed(NULL::t)`, `tviews.inserted(NULL::t)`, `tviews.deleted(NULL::t)` and `tviews.dirty(NULL::t)`: the rows that the SQL of a flush
 //! reads, as set-returning functions over the backend's change sets, of row type t so that attribute numbers line up.
 //!
-//! Invariant: they answer only to the executors that a flush itself has started (pg/started.rs), and only for the sources of the TVIEW that
-//! it is about. A function of a user that is called by such a query has an executor of its own, and gets nothing: it would see rows of
-//! others. Called by plans of refresh/.
+//! Invariant: the functions answer only to executors that a flush itself has started (pg/started.rs), and only for the sources of the TVIEW that
+//! is being flushed. A query in a user's function that the flush's SQL calls has an executor of its own, and gets an error: it would see rows of
+//! other users. Called by plans of refresh/.
 
 use crate::pg::error::Error;
 use crate::pg::fault::{self, Fault};
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
 
-/// What a running flush offers to its SQL.
+/// The rows that a running flush offers to its SQL.
 #[derive(Default)]
 pub struct Offer {
     /// Change sets by relation.
@@ -37,7 +37,7 @@ pub fn is_offering() -> bool {
     OFFER.with(|o| o.try_borrow().is_ok_and(|o| o.is_some()))
 }
 
-/// Offers dirty keys until what is returned is dropped.
+/// Offers dirty keys until the returned guard is dropped.
 #[must_use]
 pub fn offer_dirty(relid: pg_sys::Oid, dirty: ChangeSet) -> DirtyOffer {
     let relid = relid.to_u32();
@@ -97,7 +97,7 @@ pub extern "C" fn pg_finfo_tviews_rows_support() -> &'static pg_sys::Pg_finfo_re
     &RECORD
 }
 
-/// Planner support: how many rows the functions have at the moment. Source of the protocol: nodes/supportnodes.h.
+/// Planner support: the number of rows that the functions return at the moment. Source of the protocol: nodes/supportnodes.h.
 #[unsafe(no_mangle)]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn tviews_rows_support(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -125,7 +125,7 @@ pub unsafe extern "C-unwind" fn tviews_rows_support(fcinfo: pg_sys::FunctionCall
     }
 }
 
-/// The relation whose change rows a call of one of the functions returns; None for any other expression.
+/// The relation whose row type a call of one of these functions returns; None for any other expression.
 ///
 /// # Safety
 /// A valid expression.
@@ -142,7 +142,7 @@ pub unsafe fn relation_of(expr: *mut pg_sys::Node) -> Option<pg_sys::Oid> {
     }
 }
 
-/// Materialises the rows. Source of the protocol: utils/fmgr/README, "Functions Accepting or Returning Sets".
+/// Returns the rows as a tuplestore. Source of the protocol: utils/fmgr/README, "Functions Accepting or Returning Sets".
 ///
 /// # Safety
 /// `fcinfo` is the call of the function manager.

@@ -3,8 +3,8 @@
 //! Invariant: after a statement, the queue holds exactly −old +new of every base relation the statement changed,
 //! restricted to columns that some TVIEW uses. Called by the server after each statement on a captured table.
 //!
-//! The apply workers of logical replication fire row triggers only (replication/logical/worker.c), for what they apply; the first copy of
-//! a table and what users' triggers write fire both kinds. So in these workers rows come from the row trigger alone, where there is one.
+//! The apply workers of logical replication fire row triggers only (replication/logical/worker.c) for the changes they apply; the first copy of
+//! a table and the writes of users' triggers fire both kinds. So in these workers rows are captured by the row trigger alone, where there is one.
 
 use super::install;
 use super::route::{self, Routes, Target};
@@ -97,7 +97,7 @@ unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
     }
 }
 
-/// One row, which is in this very table and in none below it.
+/// Captures one row, which is stored in the trigger's own table, not in a table below it.
 ///
 /// # Safety
 /// `data` is what the trigger was called with.
@@ -137,7 +137,7 @@ unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
     }
 }
 
-/// Rows that injected faults leave out.
+/// Whether an injected fault leaves out the rows of this weight.
 fn ignored(data: &pg_sys::TriggerData, weight: i64) -> bool {
     match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
         pg_sys::TRIGGER_EVENT_INSERT => fault::on(Fault::IgnoreInserts),
@@ -192,7 +192,7 @@ unsafe fn add(
         if target.identical {
             let mut free = false;
             let tuple = pg_sys::ExecFetchSlotMinimalTuple(row, &mut free);
-            // A row from before ADD COLUMN is shorter than it reads.
+            // A row stored before ADD COLUMN has fewer attributes than its row type.
             let whole = i32::from((*tuple).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16) == (*image.desc).natts;
             if whole {
                 set.add(tuple, weight);
@@ -240,7 +240,7 @@ impl ImageBuilder {
     /// # Safety
     /// As `add_to`.
     pub unsafe fn image(&mut self) -> Image {
-        // SAFETY: the values were deformed from the tuple of the trigger, which lives as long as the call.
+        // SAFETY: the values set so far are valid for the descriptor's types, as the caller promises.
         unsafe {
             let tuple = self.form();
             let image = image_of(tuple);

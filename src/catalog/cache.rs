@@ -1,8 +1,8 @@
-//! When what a backend has worked out about TVIEWs must be worked out again.
+//! Invalidation of the facts that a backend has cached about TVIEWs.
 //!
 //! Invariant: a cache that remembers `generation()` when it was filled and compares before use never serves facts older
-//! than the last invalidation of a relation it watches. DDL hooks invalidate the TVIEWs concerned (catalog/mod.rs). `rights()` moves
-//! when roles, memberships, schemas or functions do; privileges on relations are in their own entries.
+//! than the last invalidation of a relation it watches. DDL hooks invalidate the TVIEWs concerned (catalog/mod.rs). `rights()` changes
+//! when roles, memberships, schemas or functions change; a change of privileges on a relation invalidates the relation.
 
 use pgrx::{pg_guard, pg_sys};
 use std::cell::{Cell, RefCell};
@@ -26,7 +26,7 @@ pub fn init() {
     }
 }
 
-/// What roles may do, but for relations.
+/// Generation of the privileges of roles on objects other than relations.
 pub fn rights() -> u64 {
     RIGHTS.get()
 }

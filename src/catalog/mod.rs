@@ -1,8 +1,8 @@
-//! What the extension stores about TVIEWs: which relations each one reads, and whether its unlogged contents survived.
+//! The extension's own catalog: the relations that each TVIEW reads, its stages, and whether its unlogged contents survived.
 //!
 //! `tviews.source` has a row per (TVIEW, base relation); everything else (query, options, storage) is in the server's
 //! own catalogs. Invariant: rows are written by DDL hooks in the DDL's transaction, and every write invalidates the
-//! relation cache entries of the TVIEW and of the relation, which is what backends' caches listen to.
+//! relation cache entries of the TVIEW and of the relation; backends' caches listen to these invalidations.
 //! Access is by scans below SPI, so it works in any hook and under any privileges.
 
 pub mod cache;
@@ -29,8 +29,8 @@ pub fn installed() -> bool {
     crate::tam::access_method_oid().is_some()
 }
 
-/// All rows that satisfy `keep`. Rows about relations that are not here, or are no TVIEWs, are none: they are another server's, or those of
-/// a TVIEW that is gone.
+/// All rows that satisfy `keep`, except rows about relations that do not exist here, or about TVIEWs that are none: such rows come from another
+/// server, or from a TVIEW that is gone.
 pub fn sources(keep: impl Fn(&Source) -> bool) -> Vec<Source> {
     let mut found = Vec::new();
     if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
@@ -44,7 +44,7 @@ pub fn sources(keep: impl Fn(&Source) -> bool) -> Vec<Source> {
     found
 }
 
-/// All materialized views that are stored in our access method: TVIEWs, those that read no relation among them, and stages.
+/// All materialized views stored in our access method: TVIEWs, also those that read no relation, and stages.
 pub fn stored() -> Vec<u32> {
     let mut found = Vec::new();
     // SAFETY: a scan of a catalog; the form is read while the tuple lives.
@@ -100,7 +100,7 @@ fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Source {
     Source { tview: oid(1), relid: oid(2), columns }
 }
 
-/// Registers what a new TVIEW reads.
+/// Registers the sources of a new TVIEW.
 pub fn register(sources: &[Source]) -> Result<()> {
     let table = Table::required("source", pg_sys::RowExclusiveLock)?;
     for s in sources {
@@ -130,7 +130,7 @@ pub fn unregister(tview: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     freed
 }
 
-/// Makes every backend work out all TVIEWs again: names in their SQL may have changed.
+/// Makes every backend forget its facts about all TVIEWs: names in their SQL may have changed.
 pub fn invalidate_all() {
     for s in sources(|_| true) {
         invalidate(&s);
@@ -144,7 +144,7 @@ pub fn watch_sources() {
     }
 }
 
-/// Makes every backend forget what it knows about both ends.
+/// Makes every backend forget its facts about the TVIEW and about the relation.
 fn invalidate(s: &Source) {
     // SAFETY: ignores relations that do not exist any more when asked through the syscache.
     unsafe {

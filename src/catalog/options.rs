@@ -1,6 +1,6 @@
 //! TVIEW options, kept in `pg_class.reloptions` beside the storage parameters.
 //!
-//! Which there are and what they take is in tviews_core::options; what is refused has SQLSTATE 22023. Called by the DDL hooks and by monitoring.
+//! tviews_core::options defines the options and their values; a refused option has SQLSTATE 22023. Called by the DDL hooks and by monitoring.
 
 use crate::pg::error::{Error, Result};
 use crate::pg::list;
@@ -9,7 +9,7 @@ use std::ffi::CStr;
 pub use tviews_core::options::{Mode, Options, is_ours};
 use tviews_core::options::{add, check};
 
-/// Takes our options out of a list of `DefElem`: (ours, the rest).
+/// Splits a list of `DefElem` into our options and the other elements.
 ///
 /// # Safety
 /// `defs` is a valid list of `DefElem` or null; the result shares its elements.
@@ -115,7 +115,7 @@ fn all_stored(relid: pg_sys::Oid) -> Vec<(String, String)> {
     out
 }
 
-/// Writes `ours` into reloptions, replacing earlier ones of ours and keeping the storage parameters.
+/// Writes `ours` into reloptions, replacing our earlier options and keeping the storage parameters.
 /// Source: commands/tablecmds.c, ATExecSetRelOptions.
 pub fn store(relid: pg_sys::Oid, ours: &Options) {
     let mut entries: Vec<String> = Vec::new();

@@ -1,11 +1,11 @@
 //! Whether the unlogged contents of a TVIEW survived.
 //!
 //! `tviews.sentinel` is itself unlogged: crash recovery and promotion empty it together with the TVIEWs, a clean
-//! restart keeps both. So "populated, unlogged and without a row here" means "lost". A crash ends all backends,
-//! therefore one look per TVIEW, storage and backend life is enough. A standby has no unlogged contents, and does not let
-//! anybody read them.
+//! restart keeps both. So "populated, unlogged and without a row in `tviews.sentinel`" means "lost". A crash ends all backends,
+//! therefore one look per TVIEW, storage and backend life is enough. A standby has no unlogged contents, and refuses
+//! reads of unlogged relations.
 //!
-//! The row is as old as the contents: a snapshot that does not see the one does not see the other (`seen_by`).
+//! The row is as old as the contents: a snapshot that does not see the row does not see the contents (`seen_by`).
 
 use super::table::Table;
 use crate::pg::error::Result;
@@ -21,7 +21,7 @@ thread_local! {
 /// The contents are older than every snapshot.
 const ALWAYS: u64 = 0;
 
-/// Transactions that a snapshot can be behind the newest one: less than the server allows before it stops.
+/// A snapshot is fewer transactions than this behind the newest one: the server stops before.
 const REACH: u64 = 1 << 31;
 
 fn node(class: &pg_sys::FormData_pg_class) -> u32 {
@@ -33,7 +33,7 @@ pub fn alive(tview: pg_sys::Oid, class: &pg_sys::FormData_pg_class) -> bool {
     since(tview, class).is_some()
 }
 
-/// Whether a snapshot sees contents that are there: not when another transaction computed them anew after it was taken.
+/// Whether a snapshot sees the contents: not when they are lost, or when another transaction computed them anew after the snapshot was taken.
 ///
 /// # Safety
 /// `snapshot` is a live MVCC snapshot.
@@ -67,7 +67,7 @@ fn next() -> u64 {
     unsafe { pg_sys::ReadNextFullTransactionId().value }
 }
 
-/// With its epoch, the transaction that inserted a tuple. Source: access/htup_details.h, HeapTupleHeaderGetXmin.
+/// The transaction that inserted a tuple, with its epoch. Source: access/htup_details.h, HeapTupleHeaderGetXmin.
 ///
 /// # Safety
 /// `tuple` is a live heap tuple.
@@ -120,7 +120,7 @@ pub fn lower(tview: pg_sys::Oid) {
     }
 }
 
-/// A rolled back population must be looked up again.
+/// Forgets all entries: a population may have been rolled back.
 pub fn forget() {
     ALIVE.with(|a| a.borrow_mut().clear());
 }

@@ -7,7 +7,7 @@ use crate::pg::error::Result;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
 
-/// Where stages live. pg_dump and psql leave schemas alone that start like this.
+/// The schema of stages. pg_dump and psql skip schemas whose names start like this.
 pub const SCHEMA: &CStr = c"pg_toast_tviews";
 
 struct Row {
@@ -20,7 +20,7 @@ struct Row {
 /// A stage as its TVIEW knows it.
 pub struct Known {
     pub stage: pg_sys::Oid,
-    /// The key by which it is joined to others, see analyze/split/windows.rs; or empty.
+    /// The key by which the stage is joined to other stages, see analyze/split/windows.rs; or empty.
     pub joined: String,
 }
 
@@ -52,7 +52,7 @@ pub fn of(tview: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     known(tview).into_iter().map(|k| k.stage).collect()
 }
 
-/// The stages of a TVIEW, in order, with what they are for.
+/// The stages of a TVIEW, in order, with their keys.
 pub fn known(tview: pg_sys::Oid) -> Vec<Known> {
     let mut found = Vec::new();
     if let Some(table) = Table::open("stage", pg_sys::AccessShareLock) {
@@ -67,7 +67,7 @@ pub fn parent(stage: pg_sys::Oid) -> Option<pg_sys::Oid> {
     rows(|r| r.stage == stage).pop().map(|r| r.tview)
 }
 
-/// The user's TVIEW at the top, the TVIEW itself when it is no stage.
+/// The user's TVIEW that a stage serves; a TVIEW that is no stage itself.
 pub fn root(tview: pg_sys::Oid) -> pg_sys::Oid {
     let mut at = tview;
     while is_stage(at) {
@@ -77,7 +77,7 @@ pub fn root(tview: pg_sys::Oid) -> pg_sys::Oid {
     at
 }
 
-/// Whether a relation is a stage: they have a schema of their own.
+/// Whether a relation is a stage: stages have a schema of their own.
 pub fn is_stage(relid: pg_sys::Oid) -> bool {
     // SAFETY: syscache look-ups.
     unsafe {
@@ -93,7 +93,7 @@ pub fn register(tview: pg_sys::Oid, number: i16, stage: pg_sys::Oid, joined: &st
     Ok(())
 }
 
-/// Forgets a relation at both ends.
+/// Deletes the rows in which a relation is the TVIEW or the stage.
 pub fn unregister(relid: pg_sys::Oid) {
     if let Some(table) = Table::open("stage", pg_sys::RowExclusiveLock) {
         let mut any = false;

@@ -1,6 +1,6 @@
 //! One of the extension's own tables, read and written below SPI.
 //!
-//! Invariant: scans use the catalog snapshot (the latest one), so what another transaction committed is seen at once.
+//! Invariant: scans use the catalog snapshot (the latest one), so rows that another transaction committed are seen at once.
 //! Source of the calls: access/index/genam.c, catalog/indexing.c.
 
 use crate::pg::error::{Error, Result};
@@ -11,7 +11,7 @@ use std::ffi::{CStr, CString};
 pub struct Table(Relation, u32);
 
 impl Drop for Table {
-    /// Readers give the lock back, as those of the server's catalogs do: only the removal of the extension conflicts with it.
+    /// Readers release the lock early, like readers of the server's catalogs: only DROP EXTENSION conflicts with it.
     fn drop(&mut self) {
         if self.1 == pg_sys::AccessShareLock && !std::thread::panicking() {
             // SAFETY: locked by `open`.
@@ -71,7 +71,7 @@ impl Table {
         self.scan_where(None, f);
     }
 
-    /// Tuples whose first column is `value`, by the index of this name, which starts with that column.
+    /// Tuples whose first column is `value`, by the index of this name, which starts with the first column.
     pub fn look_up(&self, index: &CStr, value: pg_sys::Oid, f: impl FnMut(pg_sys::HeapTuple)) {
         // SAFETY: a syscache look-up.
         let index = unsafe { pg_sys::get_relname_relid(index.as_ptr(), self.0.class().relnamespace) };

@@ -4,7 +4,7 @@
 //! lock; a lock protects the assignment of slots and the texts of errors. Counters are not transactional: work that is
 //! rolled back was done. Slots of dropped TVIEWs are taken back when the table is full. Without shared memory, the same
 //! table is private to the session.
-//! Called by flush (adds) and by `stat.rs` (reads).
+//! Called by flush (adds) and by monitor (reads).
 
 pub mod progress;
 pub mod waits;
@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
-/// What one flush of one TVIEW did, or all of them together.
+/// Counts of one flush of one TVIEW, or sums over all flushes.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counters {
     pub flushes: u64,
@@ -28,7 +28,7 @@ pub struct Counters {
     pub rows_deleted: u64,
     /// Recomputed rows that were equal and not written.
     pub rows_unchanged: u64,
-    /// Rows of change sets that were looked at.
+    /// Change rows that were followed.
     pub changed_rows: u64,
     pub dirty_keys: u64,
     pub full_recomputes: u64,
@@ -96,7 +96,7 @@ pub struct Table {
     since: AtomicI64,
     keys: [AtomicU64; SLOTS],
     slots: [Slot; SLOTS],
-    /// Of the recovery that runs; here because there is one piece of shared memory.
+    /// Progress of the running recovery; here because there is one piece of shared memory.
     pub progress: Progress,
 }
 
@@ -114,7 +114,7 @@ impl Slot {
 /// The database's own slot remembers when its counters were reset.
 const OF_DATABASE: pg_sys::Oid = pg_sys::InvalidOid;
 
-/// Whether what a key is for is still there, as far as this database can see.
+/// Whether the TVIEW or database of a key still exists, as far as this database can see.
 fn exists(key: u64) -> bool {
     let (database, relation) = (pg_sys::Oid::from((key >> 32) as u32), pg_sys::Oid::from(key as u32));
     // SAFETY: look-ups in the system caches, inside a transaction.
@@ -143,12 +143,12 @@ pub fn waited(time: Duration) {
     WAITED.set(WAITED.get() + time);
 }
 
-/// What `waited` has added up since the last call.
+/// The sum of the times passed to `waited` since the last call.
 pub fn take_waited() -> Duration {
     WAITED.take()
 }
 
-/// What sessions share; the table comes first.
+/// The shared memory; the table comes first.
 #[repr(C)]
 struct Shared {
     table: Table,
@@ -159,13 +159,13 @@ pub fn init() {
     shmem::init(std::mem::size_of::<Shared>(), first);
 }
 
-/// What waiting sessions share.
+/// The words of waiting sessions; None without shared memory.
 pub fn waits() -> Option<&'static Waits> {
     // SAFETY: of this size, zeroed at start, aligned as the server aligns shared memory.
     shmem::area().map(|area| unsafe { &(*area.cast::<Shared>()).waits })
 }
 
-/// A table begins to count.
+/// Sets the time at which a new table begins to count.
 ///
 /// # Safety
 /// `zeroed` ends with a NUL.
@@ -217,7 +217,7 @@ impl Table {
         })
     }
 
-    /// Takes back the slots of what is gone. Reads catalogs, so not while an error is on its way.
+    /// Frees the slots of TVIEWs and databases that are gone. Reads catalogs, so must not be called while an error is on its way.
     fn sweep(&self) {
         let gone: Vec<(usize, u64)> =
             (0..SLOTS).map(|i| (i, self.keys[i].load(Relaxed))).filter(|(_, key)| *key != 0 && !exists(*key)).collect();
@@ -230,7 +230,7 @@ impl Table {
         });
     }
 
-    /// Adds what one flush did. When all slots are taken by what exists, it is not counted.
+    /// Adds the counts of one flush. When existing TVIEWs take all slots, the flush is not counted.
     pub fn add(&self, tview: pg_sys::Oid, done: Counters) {
         let key = key(tview);
         let slot = self.take(key).or_else(|| {

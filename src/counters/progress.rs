@@ -1,4 +1,4 @@
-//! What the recovery of one database is doing: one place in shared memory. Written and read by recovery/progress.rs.
+//! Progress of the recovery of one database: one place in shared memory. Written and read by recovery/progress.rs.
 
 use crate::counters::AtomicI64;
 use std::sync::atomic::AtomicU32;

@@ -1,7 +1,8 @@
-//! What sessions that wait for a lock of a flush wait for, in words.
+//! The values that sessions wait for in locks of a flush, in words.
 //!
-//! Locks on rows are locks on hashes of values; the values themselves are known to the session that waits, which writes them down before it
-//! does. Invariant: an entry is there while its process waits; one of a process that has gone is free. Without shared memory there are none.
+//! Locks on rows are locks on hashes of values; only the waiting session knows the values, and writes them down before it
+//! waits. Invariant: an entry is there while its process waits; the entry of a process that has gone is free. Without shared memory there are no
+//! entries.
 //! Called by the locks of a flush, and read by the view `tviews.locks`.
 
 use crate::pg::shmem;
@@ -42,7 +43,7 @@ pub fn with<T>(f: impl FnOnce(&mut [Wait; SLOTS]) -> T) -> Option<T> {
     Some(shmem::alone(|| f(unsafe { &mut *waits.0.get() })))
 }
 
-/// While it lives, others can read what this session waits for.
+/// While it lives, other sessions can read the words for the lock that this session waits for.
 pub struct Waiting(());
 
 impl Waiting {

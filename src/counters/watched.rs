@@ -1,4 +1,4 @@
-//! Runs the maintenance of a TVIEW and counts what it does.
+//! Runs the maintenance of a TVIEW and counts its work.
 
 use crate::counters::{Counters, table, take_waited};
 use crate::pg::error::Result;
@@ -11,7 +11,7 @@ use std::panic::catch_unwind;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
-/// Runs the maintenance of one TVIEW and counts what it did, or the error that it ended with, which goes on as it is.
+/// Runs the maintenance of one TVIEW and adds its counts, or remembers the error that ended it, which goes on unchanged.
 pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Counters>) -> Result<()> {
     let start = Instant::now();
     take_waited();

@@ -1,4 +1,4 @@
-//! ALTER TVIEW / MATERIALIZED VIEW / TABLE: options, logged storage, access method, and what happens to base tables.
+//! ALTER TVIEW / MATERIALIZED VIEW / TABLE: options, logged storage, access method; base tables go on to base_table.rs.
 //!
 //! Invariant: the server never sees our options (it would refuse them): they are taken out of pg_class before the
 //! statement and put back after it.
@@ -26,22 +26,22 @@ use pgrx::pg_sys::{self, panic::ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::ffi::{CStr, c_char};
 
-/// What is to be done when the server has altered the relation.
+/// The work to do when the server has altered the relation.
 pub struct Planned {
     relid: pg_sys::Oid,
     /// Options to put back.
     options: Option<Options>,
-    /// Settings on which the contents depend and which are other ones in this session.
+    /// Settings on which the contents depend and whose values differ in this session.
     settings: Vec<Other>,
     /// Access method conversion.
     becomes: Option<Method>,
     /// New storage.
     persistence: Option<u8>,
-    /// Where stages move with their TVIEW; null when it stays.
+    /// The tablespace to which stages move with their TVIEW; null when the TVIEW stays.
     tablespace: *mut c_char,
     /// Another owner may see other rows.
     owner: bool,
-    /// Another strategy may need state that the one before has not kept up.
+    /// Another strategy may need state that the strategy before has not kept up.
     strategy: bool,
 }
 
@@ -96,7 +96,7 @@ pub fn before(call: &mut Call) -> Result<()> {
             return Ok(());
         }
         if pg_sys::get_rel_relkind(relid) as u8 == pg_sys::RELKIND_VIEW {
-            // As whom its tables are read decides which policies apply.
+            // The role that reads the tables of a view decides which policies apply.
             use pg_sys::AlterTableType::*;
             let decides = [AT_ChangeOwner, AT_SetRelOptions, AT_ResetRelOptions, AT_ReplaceRelOptions];
             if list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| decides.contains(&(*c).subtype)) {
@@ -109,7 +109,7 @@ pub fn before(call: &mut Call) -> Result<()> {
     }
 }
 
-/// The relation of the statement, held; the tree is our own from then on.
+/// Holds the relation of the statement; the tree is our own from then on.
 pub fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
@@ -122,7 +122,7 @@ pub fn hold(call: &mut Call, lock: named::Lock) -> pg_sys::Oid {
     }
 }
 
-/// The access method that a command sets, when it is one that matters here.
+/// The access method that a command sets, when it is `tview` or `heap`.
 ///
 /// # Safety
 /// `cmd` is a live node of a tree of the server.
@@ -267,7 +267,7 @@ fn leave(relid: pg_sys::Oid) -> Result<()> {
 }
 
 pub fn after(planned: &Planned) -> Result<()> {
-    // SAFETY: the statement is over; its locks on what it altered last until the transaction ends.
+    // SAFETY: the statement is over; its locks on altered relations last until the transaction ends.
     unsafe {
         pg_sys::CommandCounterIncrement();
         let relid = planned.relid;
@@ -283,7 +283,7 @@ pub fn after(planned: &Planned) -> Result<()> {
         }
         if (planned.owner || planned.strategy) && planned.becomes.is_none() {
             if planned.owner && reads_policies(relid) {
-                // Which rows there are, and which tables say so, depends on who reads.
+                // The rows that a TVIEW has, and the tables that decide them, depend on the role that reads.
                 redefine::redefine(vec![relid])?;
             } else {
                 queue::recompute(relid);
@@ -334,7 +334,7 @@ pub fn after(planned: &Planned) -> Result<()> {
     }
 }
 
-/// The contents have been computed under settings that are not those of the session.
+/// Says that the contents have been computed under fixed settings, which differ from those of the session.
 fn say_fixed(relid: pg_sys::Oid, settings: &[Other]) {
     if settings.is_empty() {
         return;

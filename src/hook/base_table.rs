@@ -1,4 +1,4 @@
-//! ALTER TABLE of what TVIEWs read: partitions, inheritance, triggers, keys, row security.
+//! ALTER TABLE of tables that TVIEWs read: partitions, inheritance, triggers, keys, row security.
 
 use crate::build::redefine;
 use crate::catalog;
@@ -61,7 +61,7 @@ pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         if uniqueness || policies || !touched.is_empty() {
             let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
             if hold(call, named::Lock::Own(own)) != relid {
-                // another one by now: once more from the start
+                // the name means another relation by now: once more from the start
                 return before(call);
             }
         }

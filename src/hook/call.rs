@@ -1,13 +1,13 @@
 //! A utility statement on its way through the handlers.
 //!
-//! Invariant: what a handler wants done after the statement lives as long as the statement's memory context, and is done at most once, and
-//! only when the statement has succeeded. Called by the dispatcher (utility.rs) and by every handler.
+//! Invariant: work that a handler leaves for after the statement lives as long as the statement's memory context, and is done at most once,
+//! and only when the statement has succeeded. Called by the dispatcher (utility.rs) and by every handler.
 
 use crate::pg::error::Result;
 use crate::pg::ext;
 use pgrx::pg_sys;
 
-/// What is to be done when the statement has succeeded.
+/// Work to do when the statement has succeeded.
 type Then = Box<dyn FnOnce() -> Result<()>>;
 
 /// Plain data that lives in the hook's C frame.
@@ -16,11 +16,11 @@ pub struct Call {
     pub pstmt: *mut pg_sys::PlannedStmt,
     /// The handler has done everything.
     pub done: bool,
-    /// What the client is told; may be null.
+    /// The completion that the client is told; may be null.
     pub completion: *mut pg_sys::QueryCompletion,
-    /// Null when there is nothing.
+    /// Null when there is no such work.
     then: *mut Option<Then>,
-    /// Null when there is nothing.
+    /// Null when there is no such work.
     last: *mut Vec<Then>,
 }
 
@@ -40,12 +40,12 @@ impl Call {
         }
     }
 
-    /// What the statement's handler wants done after it, instead of what was wanted before.
+    /// Sets the work of the statement's handler for after the statement, in the place of work set before.
     pub fn then(&mut self, f: impl FnOnce() -> Result<()> + 'static) {
         self.then = keep(Some(Box::new(f)));
     }
 
-    /// What is done behind that, one after the other.
+    /// Adds work to do behind that of `then`, one after the other.
     pub fn at_last(&mut self, f: impl FnOnce() -> Result<()> + 'static) {
         if self.last.is_null() {
             self.last = keep(Vec::new());
@@ -54,7 +54,7 @@ impl Call {
         unsafe { (*self.last).push(Box::new(f)) };
     }
 
-    /// The statement has succeeded.
+    /// The statement has succeeded: does the work.
     pub fn finish(&mut self) -> Result<()> {
         // SAFETY: kept for the statement, and used by this call only.
         let (then, last) = unsafe {

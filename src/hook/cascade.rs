@@ -1,8 +1,8 @@
-//! Stages of TVIEWs that a statement takes with it by CASCADE, dropped before it: users' event triggers see what users have made.
+//! Stages of TVIEWs that a statement drops by CASCADE, dropped before it: users' event triggers see only objects that users have made.
 //!
-//! The server lists what a statement drops before anything is dropped, dependents included, and leaves out only what was dropped on its own with
+//! The server lists the objects of a statement before any is dropped, dependents included, and leaves out only objects dropped on their own with
 //! PERFORM_DELETION_INTERNAL (commands/event_trigger.c, catalog/dependency.c, deleteObjectsInList). So the same dependencies are followed here first.
-//! Invariant: a TVIEW that is still there after the statement has its stages: what was followed too far is made again.
+//! Invariant: a TVIEW that is still there after the statement has its stages: stages that were dropped in vain are made again.
 //! Called by utility, where there are event triggers at all.
 
 use super::dependents::{Address, dropped_with};
@@ -22,7 +22,7 @@ use crate::pg::{ext, list, name};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
 
-/// Drops the stages of the TVIEWs that the statement will take along, and notes the TVIEWs.
+/// Drops the stages of the TVIEWs that the statement will drop, and notes the TVIEWs.
 ///
 /// # Safety
 /// `call` holds a statement that is about to be executed.
@@ -52,13 +52,13 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
     }
 }
 
-/// After the statement: TVIEWs that it has left.
+/// After the statement: makes the stages of TVIEWs that are still there again.
 pub fn after(tviews: &BTreeSet<u32>) -> Result<()> {
     let left = tviews.iter().map(|t| Oid::from(*t)).filter(|t| name::relation(*t).is_some()).collect();
     redefine(left)
 }
 
-/// What a statement drops by name, when it cascades and the user may drop it; nothing for other statements.
+/// The objects that a statement drops by name, when it cascades and the user may drop them; none for other statements.
 ///
 /// # Safety
 /// `tree` is the tree of a statement; its lists have what its tag says.
@@ -104,7 +104,7 @@ unsafe fn dropped(tree: *mut pg_sys::Node) -> Vec<Address> {
     }
 }
 
-/// The object of a name in DROP, when there is one that the user may drop. The server says what is wrong with others.
+/// The object of a name in DROP, when there is one that the user may drop. The server says what is wrong with other names.
 ///
 /// # Safety
 /// `name` is as the parser makes it for this kind.
@@ -156,7 +156,7 @@ fn may_drop(class: Oid, object: Oid) -> bool {
     }
 }
 
-/// What a role owns in this database, when the user may drop it.
+/// The objects that a role owns in this database, when the user may drop them.
 ///
 /// # Safety
 /// `role` is a live node of a tree of the server.

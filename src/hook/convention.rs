@@ -1,9 +1,10 @@
-//! CREATE TABLE tv_x AS, SELECT INTO tv_x: a name that begins with `pg_tviews.ctas_prefix` asks for a TVIEW, and never fails because it cannot have one.
+//! CREATE TABLE tv_x AS, SELECT INTO tv_x: a name that begins with `pg_tviews.ctas_prefix` asks for a TVIEW, and the statement never fails
+//! because there can be none.
 //!
-//! Invariant: either the TVIEW is made, in a sub-transaction, and a NOTICE says that it is no copy; or nothing of the attempt is left, the server makes the
-//! ordinary table, and a NOTICE says why. What an ordinary table would fail with too is raised by the server when it makes that. Nothing with side
-//! effects is computed twice: volatile functions are refused before anything is computed.
-//! Statements that name an access method are left alone; those with options of TVIEWs are meant and may fail. Called by create.
+//! Invariant: either the TVIEW is made, in a sub-transaction, and a NOTICE says that it is no copy; or nothing of the attempt is left, the server
+//! makes the ordinary table, and a NOTICE says why. Errors that an ordinary table would meet too are raised by the server when it makes the
+//! table. Nothing with side effects is computed twice: volatile functions are refused before anything is computed.
+//! Statements that name an access method are left alone; statements with options of TVIEWs mean a TVIEW and may fail. Called by create.
 
 use super::create;
 use crate::hook::call::Call;
@@ -13,7 +14,7 @@ use crate::pg::{callback, ext, guc, list, subtransaction};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// Why a table is an ordinary one.
+/// The reason why a table is an ordinary table.
 pub struct Ordinary {
     name: String,
     reason: String,
@@ -52,7 +53,7 @@ pub fn before(call: &mut Call) -> Result<()> {
         let rel = ext::copy((*(*stmt).into).rel);
         let schema = pg_sys::RangeVarGetCreationNamespace(rel);
         if pg_sys::get_relname_relid((*rel).relname, schema) != pg_sys::InvalidOid {
-            // The server says what it says about an existing name, with or without IF NOT EXISTS.
+            // The server has its own message for an existing name, with or without IF NOT EXISTS.
             return create::plain_table(call, stmt);
         }
         let refused = match never(stmt) {
@@ -93,7 +94,7 @@ pub unsafe fn explained(call: &mut Call, stmt: *mut pg_sys::CreateTableAsStmt) {
     }
 }
 
-/// What is known without looking at the query.
+/// The reason that is known without looking at the query.
 ///
 /// # Safety
 /// `stmt` is a live node of a tree of the server.
@@ -110,7 +111,7 @@ unsafe fn never(stmt: *mut pg_sys::CreateTableAsStmt) -> Option<&'static str> {
     }
 }
 
-/// Executes the statement as one that creates a materialized view of our access method, hooks included.
+/// Executes the statement as CREATE MATERIALIZED VIEW with our access method, hooks included.
 fn attempt(call: &Call) -> pg_sys::QueryCompletion {
     // SAFETY: a statement of its own, in the place of the one that the server is executing.
     unsafe {
@@ -150,7 +151,7 @@ impl Ordinary {
         Ordinary { name: label(rel), reason, hint }
     }
 
-    /// When the table is there.
+    /// Raises the NOTICE, when the table is there.
     pub fn say(&self) {
         let mut report = pgrx::pg_sys::panic::ErrorReport::new(
             pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,

@@ -1,8 +1,8 @@
 //! CREATE TVIEW, CREATE MATERIALIZED VIEW … WITH (incremental) | USING tview, CREATE TABLE … WITH (incremental) AS.
 //!
 //! Invariant: everything that can be refused is refused before the server creates anything. The server's own code makes
-//! the materialized view WITH NO DATA; what makes it a TVIEW (sources, triggers, options, state, contents, key index)
-//! follows in the same command.
+//! the materialized view WITH NO DATA; the steps that make it a TVIEW (sources, triggers, options, state, contents, key index)
+//! follow in the same command.
 
 use super::{convention, named, replace};
 use crate::analyze::query::{load, relations};
@@ -18,7 +18,7 @@ use crate::pg::{ext, guc, list};
 use pgrx::pg_sys::{self};
 use std::ffi::CStr;
 
-/// What is to be done when the server has created the materialized view.
+/// The work to do when the server has created the materialized view.
 pub struct Planned {
     relation: *mut pg_sys::RangeVar,
     pub options: Options,
@@ -31,7 +31,7 @@ pub const TVIEW: &CStr = c"tview";
 /// Namespace of the options that the syntax hook hands over (hook/syntax).
 const MARKERS: &CStr = c"tviews";
 
-/// Statements in our syntax, in a database without the extension.
+/// Refuses statements in our syntax, in a database without the extension.
 ///
 /// # Safety
 /// `tree` is a live node of a tree of the server.
@@ -61,7 +61,7 @@ unsafe fn is_marker(def: *mut pg_sys::DefElem) -> bool {
     unsafe { !(*def).defnamespace.is_null() && CStr::from_ptr((*def).defnamespace) == MARKERS }
 }
 
-/// Whether the statement creates a TVIEW, and through which door.
+/// Whether the statement creates a TVIEW, by options or access method.
 ///
 /// # Safety
 /// `stmt` is a live node of a tree of the server.
@@ -104,7 +104,7 @@ pub unsafe fn names_options(stmt: *mut pg_sys::CreateTableAsStmt) -> bool {
     }
 }
 
-/// EXPLAIN ANALYZE executes what it explains below the utility statement: what it made of a TVIEW would never be maintained.
+/// EXPLAIN ANALYZE executes its statement below the utility statement: a TVIEW made there would never be maintained.
 pub fn explained(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
@@ -170,7 +170,7 @@ pub fn before(call: &mut Call) -> Result<()> {
         let label = (*(*into).rel).relname;
         let existing = || pg_sys::get_relname_relid(label, schema);
         if existing() != pg_sys::InvalidOid && !replace {
-            // The server says what it says about an existing name, with or without IF NOT EXISTS.
+            // The server has its own message for an existing name, with or without IF NOT EXISTS.
             return Ok(());
         }
         if (*(*into).rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP {
@@ -200,7 +200,7 @@ pub fn before(call: &mut Call) -> Result<()> {
         let planned = Planned { relation: (*into).rel, options: ours, populate, persistence, query };
         if existing() != pg_sys::InvalidOid {
             call.done = true;
-            // Before the TVIEW itself, as writers do: they hold their table and want the TVIEW at commit.
+            // Tables are locked before the TVIEW itself, as by writers: they hold their table and want the TVIEW at commit.
             for relid in relations::of(load::expand(Tree::new(query))?).into_keys() {
                 pg_sys::LockRelationOid(relid.into(), pg_sys::ShareRowExclusiveLock as i32);
             }

@@ -1,6 +1,7 @@
-//! What depends on an object: what DROP … CASCADE would take with it, and which TVIEWs mean something else when it changes.
+//! The dependents of an object: relations that DROP … CASCADE would drop with it, and TVIEWs whose meaning changes with it.
 //!
-//! A query's dependencies belong to its rule, those of a generated column to its default, those of a policy to its table. Called by cascade, life and types.
+//! A query's dependencies belong to its rule, dependencies of a generated column to its default, of a policy to its table. Called by cascade,
+//! functions and types.
 
 use crate::pg::syscatalog::{
     DEFAULT, DEFAULT_BY_OID, DEFAULT_COLUMN, DEFAULT_RELATION, DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_COLUMN,
@@ -18,8 +19,8 @@ pub fn dropped_with(start: Vec<Address>) -> BTreeSet<u32> {
     relations(follow(start, false)).collect()
 }
 
-/// The TVIEWs, stages included, that look at these objects, through columns, views, operators, functions that say what they call, and
-/// types; not those that only read other TVIEWs.
+/// The TVIEWs, stages included, that look at these objects, through columns, views, operators, functions with recorded dependencies, and
+/// types; not TVIEWs that only read other TVIEWs.
 pub fn tviews_over(start: Vec<Address>) -> Vec<Oid> {
     relations(follow(start, true)).map(Oid::from).filter(is_tview).collect()
 }
@@ -33,8 +34,8 @@ fn is_tview(relid: &Oid) -> bool {
     tam::is_tview(*relid)
 }
 
-/// `meaning`: who looks at a whole row looks at each of its columns, and who reads a generated column at what it is computed from; a TVIEW
-/// hands on its changes by itself.
+/// `meaning`: a query that looks at a whole row looks at each of its columns, and a query that reads a generated column looks at the columns
+/// that it is computed from; a TVIEW hands on its changes by itself.
 fn follow(start: Vec<Address>, meaning: bool) -> BTreeSet<Address> {
     let relation = pg_sys::RelationRelationId.to_u32();
     let (mut seen, mut todo) = (BTreeSet::new(), start);

@@ -1,4 +1,4 @@
-//! Before a query reads a TVIEW: flush what this transaction has pending for it, rebuild what a crash emptied.
+//! Before a query reads a TVIEW: flush the changes that this transaction has pending for it, rebuild contents that a crash emptied.
 //!
 //! Two places: `post_parse_analyze`, before a simple query takes its snapshot, and `ExecutorStart`, which also sees
 //! cached plans, cursors and functions, and there the query's snapshot is replaced after a flush.
@@ -84,7 +84,7 @@ unsafe extern "C-unwind" fn recognise(query: *mut pg_sys::QueryDesc) {
     }
 }
 
-/// The statement's triggers, ours among them, run inside.
+/// The statement's triggers, our triggers among them, run inside.
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     // SAFETY: `query` is what the server gave to its hook.
@@ -139,9 +139,9 @@ unsafe extern "C-unwind" fn post_parse_analyze(
     }
 }
 
-/// A foreign table can reach a flush through what is not looked at when a TVIEW is made, such as a function that is declared IMMUTABLE. At
-/// commit its server would be asked after the foreign data wrapper has finished its part of the transaction: postgres_fdw takes the
-/// whole server down then. So it is an error at every flush.
+/// A foreign table can reach a flush through code that is not looked at when a TVIEW is made, such as a function that is declared IMMUTABLE. At
+/// commit the foreign server would be asked after the foreign data wrapper has finished its part of the transaction: postgres_fdw takes the
+/// whole server down then. So reading a foreign table is an error at every flush.
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_foreign() {
     let hint = "A function or a policy that a TVIEW uses reads it.";
@@ -176,7 +176,7 @@ unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query, ours: boo
             if ours {
                 or_raise(callees::check(query));
             }
-            // Not for the statements that define views: nothing is read there.
+            // Not for statements that define views: they read nothing.
             if (*query).commandType != pg_sys::CmdType::CMD_UTILITY && pg_sys::ActiveSnapshotSet() {
                 make_current((*query).rtable);
             }
@@ -186,7 +186,7 @@ unsafe extern "C-unwind" fn before_analyzed(query: *mut pg_sys::Query, ours: boo
 
 #[pg_guard]
 unsafe extern "C-unwind" fn before_start(query: *mut pg_sys::QueryDesc) -> *mut pg_sys::ErrorData {
-    // SAFETY: the server is about to start `query`; what is raised inside comes back as a value.
+    // SAFETY: the server is about to start `query`; an error raised inside comes back as a value.
     unsafe { original::shield(|| start(query)) }
 }
 
@@ -225,7 +225,7 @@ unsafe fn start(query: *mut pg_sys::QueryDesc) {
     }
 }
 
-/// A TVIEW of a range table whose contents another transaction computed anew after a snapshot was taken.
+/// A TVIEW of a range table whose contents another transaction computed anew after the snapshot was taken.
 ///
 /// # Safety
 /// `rtable` is null or a live list of nodes; `snapshot` is one that a query is about to start with.
@@ -249,7 +249,7 @@ unsafe fn sees(oid: pg_sys::Oid, snapshot: pg_sys::Snapshot) -> bool {
     !rel.class().relispopulated || unsafe { sentinel::seen_by(oid, rel.class(), snapshot) }
 }
 
-/// The snapshot of a REPEATABLE READ transaction stays as it is: what it does not see any more cannot be read.
+/// The snapshot of a REPEATABLE READ transaction stays as it is: a TVIEW whose contents it does not see cannot be read.
 ///
 /// # Safety
 /// As for `unseen`.
@@ -260,7 +260,7 @@ unsafe fn insist(rtable: *mut pg_sys::List, snapshot: pg_sys::Snapshot) {
     }
 }
 
-/// Before COPY reads a TVIEW (18 and later), which it does without the executor: brings it up to date and pushes the snapshot to read with.
+/// Before COPY reads a TVIEW (18 and later) without the executor: brings the TVIEW up to date and pushes the snapshot to read with.
 /// Returns whether there is one to pop.
 ///
 /// # Safety
@@ -337,7 +337,7 @@ fn lost_in_parallel(oid: pg_sys::Oid) -> ! {
     .raise()
 }
 
-/// Whether a relation was created in this transaction: what is not complete yet is not looked at.
+/// Whether a relation was created in this transaction: a TVIEW that is not complete yet is not looked at.
 fn is_new(relid: pg_sys::Oid) -> bool {
     // SAFETY: an open relation.
     Relation::open(relid, pg_sys::AccessShareLock).is_none_or(|rel| unsafe { (*rel.raw()).rd_createSubid } != 0)

@@ -14,8 +14,8 @@ thread_local! {
     /// TVIEWs that call a function that the statement has changed.
     static CALLERS: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
 }
-/// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they do through views, operators, aggregates and other
-/// functions that say what they call.
+/// A function was created, replaced or altered: TVIEWs that call it are recomputed, also when they call it through views, operators, aggregates and
+/// other functions with recorded dependencies.
 pub fn function_changed(function: pg_sys::Oid) {
     if fault::on(Fault::IgnoreFunctions) {
         return;

@@ -1,8 +1,8 @@
-//! Keys of TVIEWs that are derived from keys of base tables, when these go.
+//! Keys of TVIEWs that are derived from keys of base tables, when the keys of base tables go.
 //!
 //! Invariant: after DROP CONSTRAINT, DROP NOT NULL, DROP INDEX or a new inheritance child, every populated TVIEW derives the key that it is
-//! stored by: where it is another one, or none, the TVIEW is made to follow in another way in the same transaction. Without this a duplicate
-//! would later fail in a writer's transaction. An ordinary materialized view lets its keys go, and pg_restore --clean counts on that.
+//! stored by: where the derived key is another one, or there is none, the TVIEW follows in another way from the same transaction on. Otherwise a
+//! duplicate would later fail in a writer's transaction. An ordinary materialized view lets these keys go, and pg_restore --clean counts on that.
 
 use crate::build::advice::explain_full;
 use crate::build::redefine::redefine;
@@ -22,7 +22,7 @@ use tviews_core::strategy::Strategy;
 #[derive(PartialEq)]
 pub struct Key {
     key: Vec<usize>,
-    /// Within window partitions.
+    /// The attributes that tell rows apart within window partitions.
     rows: Option<Vec<i16>>,
 }
 
@@ -55,7 +55,7 @@ fn current_key(oid: pg_sys::Oid) -> Result<Option<Key>> {
     Ok(key.map(|key| Key { key, rows: tview.row_key.clone() }))
 }
 
-/// TVIEWs whose key is not what it was are followed in another way from now on, and so are those that read them.
+/// TVIEWs whose key has changed follow in another way from now on, and so do TVIEWs that read them.
 pub fn follow(before: &Keys) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };

@@ -1,7 +1,7 @@
 //! The rest of a TVIEW's life: DROP, renames, policies, roles, replaced views, new partitions.
 //!
-//! Invariant: whatever changes what a TVIEW's query means or returns, without a write on a base table, marks the TVIEW
-//! for recomputation in the same transaction.
+//! Invariant: a statement that changes the meaning or the result of a TVIEW's query, without a write on a base table, marks the
+//! TVIEW for recomputation in the same transaction.
 
 use super::keys;
 use super::named::{self, find};
@@ -86,7 +86,7 @@ pub fn drop(call: &mut Call) -> Result<()> {
             return Ok(());
         }
         if kind == pg_sys::ObjectType::OBJECT_TRIGGER {
-            // Ours come back, as after DISABLE TRIGGER.
+            // Our triggers come back, as after DISABLE TRIGGER.
             let changed = tables_of(stmt);
             call.then(move || tree_changed(&changed));
             return Ok(());
@@ -120,7 +120,7 @@ fn drop_relations(call: &mut Call) -> Result<()> {
         for names in list::iter::<pg_sys::List>((*stmt).objects) {
             let var = pg_sys::makeRangeVarFromNameList(names);
             let mut oid = find(var);
-            // Whoever may not drop it must not lock its tables either: the server says so.
+            // A user who may not drop the TVIEW must not lock its tables either: the error is the server's.
             if tam::is_tview(oid) && owns(oid) {
                 oid = named::hold(|| find(var), named::Lock::WithSources);
                 // Before the statement itself: event triggers see what users have made.
@@ -148,7 +148,7 @@ fn drop_relations(call: &mut Call) -> Result<()> {
     }
 }
 
-/// Whether a TVIEW reads whole rows of this relation or of one it inherits to or from: column names are part of them.
+/// Whether a TVIEW reads whole rows of this relation or of one it inherits to or from: column names are part of the rows.
 pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
     let tree = install::covering(relid);
     let mut found =
@@ -156,7 +156,7 @@ pub fn whole_row_is_read(relid: pg_sys::Oid) -> bool {
     found.pop().is_some()
 }
 
-/// Tables of policies or triggers: the names are those of the table and then of the object.
+/// Tables of policies or triggers: each list of names has the table's name and then the object's.
 ///
 /// # Safety
 /// `stmt` is a live node of a tree of the server.
@@ -268,7 +268,7 @@ pub fn bases_around(relids: &BTreeSet<u32>) -> BTreeSet<u32> {
     out
 }
 
-/// A table's inheritance tree, triggers or policies changed: triggers where they are missing, and a recomputation.
+/// A table's inheritance tree, triggers or policies changed: adds missing triggers, and marks for recomputation.
 pub fn tree_changed(relids: &BTreeSet<u32>) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };

@@ -1,8 +1,9 @@
 //! MERGE on a partitioned table: two gaps of its transition tables that capture has to fill.
 //!
-//! After an INSERT action has routed a row, the new image of the next updated row in the transition table is that of the
-//! inserted row (the saved original tuple of execPartition.c is used once too often). And a row that an UPDATE action of MERGE moves to another partition is put into the transition tables of DELETE and
-//! INSERT, but the statement triggers of these events only fire for events that MERGE itself names
+//! After an INSERT action has routed a row, the new image of the next updated row in the transition table is the image of the
+//! inserted row (the saved original tuple of execPartition.c is used once too often). And a row that an UPDATE action of MERGE moves to
+//! another partition is put into the transition tables of DELETE and INSERT, but the statement triggers of these events only fire for events
+//! that MERGE itself names
 //! (executor/nodeModifyTable.c, fireASTriggers and ExecCrossPartitionUpdate). Invariant: after a MERGE that
 //! updates, and also inserts or assigns partition key columns, the relation counts as changed entirely.
 

@@ -1,8 +1,8 @@
 //! The relation that a statement names: looked up once.
 //!
-//! The server looks names up again when it runs a statement, and may find another relation by then. Invariant: what a handler has decided
+//! The server looks names up again when it runs a statement, and may find another relation by then. Invariant: the decision of a handler
 //! is about the relation that the statement then changes. So a handler that acts on a relation holds its lock, after rights have been
-//! checked, and the name is the relation's own in the tree that the server gets; a handler that only takes note qualifies the name.
+//! checked, and the tree that the server gets has the relation's own qualified name; a handler that only takes note qualifies the name.
 //! Source: catalog/namespace.c, RangeVarGetRelidExtended, whose loop over invalidations is the same.
 //! Called by the handlers of statements.
 
@@ -62,7 +62,7 @@ pub unsafe fn qualified(names: *mut pg_sys::List, relid: pg_sys::Oid) -> *mut pg
     }
 }
 
-/// What has to be locked.
+/// The relations that have to be locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
     /// The relation.
@@ -71,7 +71,7 @@ pub enum Lock {
     WithSources,
 }
 
-/// Looks a relation up by `find`, checks that the user owns it, and locks it: it is the one of that name then. 0 when there is none.
+/// Looks a relation up by `find`, checks that the user owns it, and locks it: the name means this relation then. 0 when there is none.
 pub fn hold(find: impl Fn() -> pg_sys::Oid, lock: Lock) -> pg_sys::Oid {
     // SAFETY: takes locks by OID and looks the name up again, as `RangeVarGetRelidExtended` does.
     unsafe {
@@ -97,7 +97,7 @@ pub fn hold(find: impl Fn() -> pg_sys::Oid, lock: Lock) -> pg_sys::Oid {
     }
 }
 
-/// As the server says it.
+/// Raises the server's own error when the user is not the owner.
 fn check_owner(relid: pg_sys::Oid) {
     // SAFETY: look-ups in system caches; a relation that is gone gives NULL, which the report takes.
     unsafe {

@@ -1,4 +1,4 @@
-//! Object access: TVIEWs and base tables dropped by whatever way, functions replaced.
+//! Object access: TVIEWs and base tables dropped in any way, functions replaced.
 //!
 //! Invariant: when a TVIEW is gone, so are its rows in our catalog, and its sources are remembered for `clean_up`.
 
@@ -27,7 +27,7 @@ unsafe extern "C-unwind" fn object_access(
     sub: i32,
     arg: *mut c_void,
 ) {
-    // SAFETY: what the server gave to its hook goes on to the next one.
+    // SAFETY: the arguments that the server gave to its hook go on to the next hook.
     unsafe {
         #[allow(static_mut_refs)]
         if let Some(next) = NEXT {

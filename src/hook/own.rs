@@ -1,7 +1,7 @@
-//! Statements that would change what belongs to the extension: its schemas, what is in them, and the stages of TVIEWs.
+//! Statements that would change objects of the extension: its schemas, the objects in them, and the stages of TVIEWs.
 //!
 //! Invariant: names by which the library finds its own objects stay, whoever asks: a schema that is renamed away would leave writes
-//! uncaptured without an error. What the server protects by dependencies (DROP) is left to it. ALTER EXTENSION … UPDATE may do anything.
+//! uncaptured without an error. DROP is left to the server, which protects by dependencies. ALTER EXTENSION … UPDATE may do anything.
 //! Called by the dispatcher before every other handler.
 
 use crate::catalog::stages;
@@ -87,7 +87,7 @@ unsafe fn object(
         if !matches!(kind, OBJECT_FUNCTION | OBJECT_PROCEDURE | OBJECT_ROUTINE | OBJECT_AGGREGATE | OBJECT_TYPE) {
             return Ok(());
         }
-        // Only names that say so: with a search_path that has one of these schemas, the server's own look-up is not asked.
+        // Only names with a schema: a name that is found by a search_path with our schema is not looked up.
         let names = if list::is(names, T_ObjectWithArgs) {
             (*names.cast::<pg_sys::ObjectWithArgs>()).objname
         } else {

@@ -1,6 +1,6 @@
-//! Policies, and to whom they apply: statements that change what rows a TVIEW's owner sees.
+//! Policies, and the roles they apply to: statements that change which rows a TVIEW's owner sees.
 //!
-//! Invariant: TVIEWs over such tables are defined anew in the same transaction. Called by utility, and by other handlers for what they change.
+//! Invariant: TVIEWs over such tables are defined anew in the same transaction. Called by utility, and by other handlers that change policies.
 
 use crate::build::redefine::{self, redefine};
 use crate::capture::install;
@@ -40,7 +40,7 @@ pub fn policies_changed(tables: &BTreeSet<u32>) -> Result<()> {
     redefine(redefine::tviews(|names| !names.is_disjoint(&around))?)
 }
 
-/// ALTER ROLE, GRANT and REVOKE of roles: what decides whether policies apply to somebody.
+/// ALTER ROLE, GRANT and REVOKE of roles: statements that decide to whom policies apply.
 pub fn roles(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
     unsafe {
@@ -57,7 +57,7 @@ pub fn roles(call: &mut Call) -> Result<()> {
     }
 }
 
-/// To whom policies apply may have changed.
+/// The roles that policies apply to may have changed.
 pub fn roles_changed() -> Result<()> {
     let read: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
     let tables: BTreeSet<u32> = read.into_iter().filter(|t| redefine::has_policies(pg_sys::Oid::from(*t))).collect();

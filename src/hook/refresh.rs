@@ -1,6 +1,6 @@
-//! REFRESH MATERIALIZED VIEW and REFRESH TVIEW: apply what is pending, populate, or empty.
+//! REFRESH MATERIALIZED VIEW and REFRESH TVIEW: apply pending changes, populate, or empty.
 //!
-//! Invariant: a populated TVIEW that nothing is pending for is left alone: no lock that blocks anybody.
+//! Invariant: a populated TVIEW without pending changes is left alone: no lock that blocks anybody.
 
 use super::named;
 use crate::build::populate;
@@ -45,7 +45,7 @@ pub fn before(call: &mut Call) -> Result<()> {
     }
 }
 
-/// Before the relation is locked, each time that the name is looked up.
+/// Checks the right before the relation is locked, each time that the name is looked up.
 #[pg_guard]
 unsafe extern "C-unwind" fn check_right(
     _var: *const pg_sys::RangeVar,

@@ -1,7 +1,7 @@
 //! CREATE OR REPLACE TVIEW: another query, in place.
 //!
-//! Invariant: the columns that are there keep number, name, type and collation, as those of a view do (commands/view.c, checkViewColumns); further
-//! ones come behind them. Indexes, privileges and dependents stay. Called by create.
+//! Invariant: the columns that are there keep number, name, type and collation, as columns of a view do (commands/view.c, checkViewColumns); new
+//! columns come behind them. Indexes, privileges and dependents stay. Called by create.
 
 use crate::analyze::query::tree::{outputs, type_of};
 use crate::build::adopt::adopt;
@@ -82,7 +82,7 @@ unsafe fn columns(query: *mut pg_sys::Query, into: *mut pg_sys::IntoClause) -> R
     }
 }
 
-/// How many of the columns are there.
+/// How many of the wanted columns are there; an error when the new query changes one of them.
 fn check(rel: &Relation, wanted: &[state::Column]) -> Result<usize> {
     let stored: Vec<_> = (0..rel.natts()).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped).collect();
     let title = name::bare(rel.oid());

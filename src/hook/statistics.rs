@@ -2,7 +2,7 @@
 //!
 //! A function has no statistics, so the planner would guess that a condition on change rows keeps every two-hundredth of
 //! them, and that a join of them with another table multiplies. While a flush plans, the columns of tviews.changed(NULL::t)
-//! and its like have those of t instead; how many rows there are, tviews.rows_support says (capture/srf.rs).
+//! and its like have the statistics of t instead; tviews.rows_support gives the number of rows (capture/srf.rs).
 //! Invariant: only the plans of a flush depend on it. Source of the protocol: utils/adt/selfuncs.c, examine_simple_variable.
 
 use crate::capture::srf;
@@ -14,7 +14,7 @@ static mut NEXT: pg_sys::get_relation_stats_hook_type = None;
 
 #[allow(improper_ctypes)]
 unsafe extern "C-unwind" {
-    /// The server's own address: what pgrx exports under this name is a wrapper.
+    /// The server's own address: pgrx exports a wrapper under this name.
     fn ReleaseSysCache(tuple: pg_sys::HeapTuple);
 }
 
@@ -73,7 +73,7 @@ unsafe extern "C-unwind" fn of_change_rows(
         }
         (*data).statsTuple = tuple;
         (*data).freefunc = Some(ReleaseSysCache);
-        // As all_rows_selectable(): otherwise operators that could leak the values are kept from them.
+        // As all_rows_selectable(): otherwise operators that could leak the values do not see them.
         (*data).acl_ok = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_SELECT.into())
             == pg_sys::AclResult::ACLCHECK_OK
             && pg_sys::check_enable_rls(relid, pg_sys::InvalidOid, true)

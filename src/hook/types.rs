@@ -1,4 +1,4 @@
-//! Objects by which values become something else without a write: labels of enums, attributes of composite types, text search configurations and
+//! Objects by which the meaning of values changes without a write: labels of enums, attributes of composite types, text search configurations and
 //! dictionaries, versions of collations.
 //!
 //! Invariant: a TVIEW that depends on such an object, through columns, functions and other objects, is computed again in the same transaction, and
@@ -52,7 +52,7 @@ pub unsafe fn before(call: &mut Call) {
     }
 }
 
-/// The class and number of what a statement changes that is no type.
+/// The class and number of the object that a statement changes, when it is no type.
 ///
 /// # Safety
 /// `tree` is a live node of a tree of the server.
@@ -78,7 +78,7 @@ unsafe fn other(tree: *mut pg_sys::Node) -> Option<(Oid, Oid)> {
     }
 }
 
-/// After the statement.
+/// After the statement: recomputes the TVIEWs that depend on the object.
 fn changed_object(class: Oid, of: Oid) -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.
     unsafe { pg_sys::CommandCounterIncrement() };

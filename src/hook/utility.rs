@@ -1,7 +1,7 @@
 //! ProcessUtility: the dispatcher, one handler per statement.
 //!
 //! Invariant: statements that cannot concern a TVIEW pass straight through; trees are copied before they are touched
-//! (they may belong to a cached plan); what a handler wants done after the statement is kept in `Call`.
+//! (they may belong to a cached plan); the work of a handler for after the statement is kept in `Call`.
 
 use super::{alter, cascade, create, executor, life, own, refresh, types};
 use crate::capture::{freed, install};
@@ -139,7 +139,7 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
     )
 }
 
-/// DDL must find no row images of an older row type pending; what reads is seen by the executor's hooks, COPY below.
+/// DDL must find no row images of an older row type pending; reads are seen by the executor's hooks, COPY's below.
 ///
 /// # Safety
 /// `tree` is a live node of a tree of the server.
@@ -158,7 +158,7 @@ unsafe extern "C-unwind" fn before(call: &mut Call) -> *mut pg_sys::ErrorData {
     original::shield(|| dispatch(call))
 }
 
-/// What the server says of statements that never reach it, in read-only transactions and on standbys: tcop/utility.c, standard_ProcessUtility.
+/// The server's errors for statements that never reach it, in read-only transactions and on standbys: tcop/utility.c, standard_ProcessUtility.
 ///
 /// # Safety
 /// `tree` is a live node of a tree of the server.

@@ -30,7 +30,7 @@ fn locks(tview: &Tview, relid: u32, d: &Decision) -> String {
     format!("{relation}{keys}")
 }
 
-/// What a writer of `relid` locks against those of the other relation of a pair.
+/// The lock that a writer of `relid` takes against writers of the other relation of a pair.
 fn meets(pair: &Pair, relid: u32) -> String {
     let own = usize::from(pair.sides[1] == relid);
     let other = pg_sys::Oid::from(pair.sides[1 - own]);

@@ -1,4 +1,4 @@
-//! `health`: whether everything that TVIEWs need is in place.
+//! `health`: whether settings, triggers, indexes, privileges and contents are as TVIEWs need them.
 
 use super::verify::tviews;
 use crate::build::advice;
@@ -138,7 +138,7 @@ fn partners() -> Result<Row> {
     Ok(("missing indexes".into(), "warning".into(), bad.join("; "), Some(hint)))
 }
 
-/// What owners may not do any more: writes to the tables of their TVIEWs fail.
+/// Privileges that owners of TVIEWs lack: writes to the tables of these TVIEWs fail.
 fn privileges() -> Result<Row> {
     let (mut bad, mut grants) = (Vec::new(), BTreeSet::new());
     let mut n = 0;
@@ -158,7 +158,7 @@ fn privileges() -> Result<Row> {
     Ok(row("privileges", good, detail, &grants.join("; ")))
 }
 
-/// Rows of another server come with a physical copy of its files, or with what writes below SQL.
+/// Rows of another server come with a physical copy of its files, or with tools that write below SQL.
 fn catalog() -> Row {
     let strangers = catalog::strangers();
     if strangers.is_empty() {

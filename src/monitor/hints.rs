@@ -1,9 +1,9 @@
-//! What to do about a change that recomputes everything, by its reason. Called by explain.
+//! Advice on avoiding a full recomputation, by its reason. Called by explain.
 
 use tviews_core::reason::Reason::{self, *};
 use tviews_core::strategy::{Decision, Strategy};
 
-/// Reasons, and what helps. The first one that fits is meant.
+/// Reasons, and advice. The first entry with the reason counts.
 const HINTS: &[(&[Reason], &str)] = &[
     (&[ModeFull], "RESET (mode) lets the cheapest way be taken."),
     (&[NoAnchor], "Give the tables primary keys. A recursive query is always recomputed."),
@@ -53,7 +53,7 @@ const HINTS: &[(&[Reason], &str)] = &[
     (&[SeveralParts], "Make the parts TVIEWs of their own, and join these."),
 ];
 
-/// What helps against a full recomputation.
+/// Advice on avoiding the full recomputation that a decision stands for.
 pub fn of(decision: &Decision) -> Option<String> {
     if decision.strategy != Strategy::Full {
         return None;

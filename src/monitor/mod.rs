@@ -1,6 +1,6 @@
-//! The functions of schema `tviews`: what users ask a TVIEW.
+//! The functions of schema `tviews` by which users inspect TVIEWs.
 //!
-//! Each file has the functions of one question. Called from SQL only, except for the counters, which the flush feeds.
+//! Each file has the functions of one subject. Called from SQL only; flushes count in `src/counters`.
 
 mod explain;
 mod health;
@@ -16,7 +16,7 @@ use crate::pg::{acl, name};
 use crate::tam;
 use pgrx::pg_sys;
 
-/// Opens a TVIEW that the current user may read, or says why not.
+/// Opens a TVIEW; an error for any other relation. Privileges are not checked.
 fn open(relid: pg_sys::Oid) -> Result<Relation> {
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
         return Err(Error::NoRelation(relid.to_u32()));
@@ -27,7 +27,7 @@ fn open(relid: pg_sys::Oid) -> Result<Relation> {
     Ok(rel)
 }
 
-/// SELECT privilege of the current user.
+/// Whether the current user has SELECT on a relation.
 fn may_select(relid: pg_sys::Oid) -> bool {
     // SAFETY: an existing relation.
     unsafe { acl::may_select(relid, pg_sys::GetUserId()) }

@@ -1,4 +1,4 @@
-//! `pending`: what this transaction has changed and no TVIEW shows yet.
+//! `pending`: changes of this transaction that TVIEWs have not followed yet.
 
 use crate::catalog::stages;
 use crate::pg::error::Result;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Rows inserted and deleted.
 type Counts = Option<(i64, i64)>;
 
-/// What a function with the rights of somebody else has changed is shown to those who may read it.
+/// Changes may come from a function with another user's rights: they are shown to users who may read the relation or the TVIEW.
 fn may_see(relid: u32, tview: u32) -> bool {
     [relid, tview].into_iter().any(|of| {
         let of = stages::root(pg_sys::Oid::from(of));

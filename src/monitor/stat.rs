@@ -1,6 +1,6 @@
-//! `stat`: what flushes have done and cost, one row a TVIEW; `stat_reset`.
+//! `stat`: counters and times of flushes, one row a TVIEW; `stat_reset`.
 //!
-//! `watched` is how the flush counts, the functions are how SQL reads it.
+//! The counters are in `src/counters`; these functions are for SQL.
 
 use crate::counters::table;
 use crate::pg::error::Result;
@@ -8,7 +8,7 @@ use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
 use pgrx::{IntoDatum, pg_sys};
 
-/// Messages of errors can contain data of the tables: they are for the TVIEW's owner and for those who monitor.
+/// Messages of errors can contain data of the tables: they are shown to the TVIEW's owner and to members of `pg_read_all_stats`.
 fn may_read_errors(tview: pg_sys::Oid) -> bool {
     Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| {
         // SAFETY: look-ups of role membership.

@@ -1,7 +1,8 @@
-//! `verify`, `verify_all`, `rebuild`, `flush`: is it right, and make it right.
+//! `verify`, `verify_all`, `rebuild`, `flush`: whether a TVIEW is right, and making it right.
 //!
 //! Verification compares as multisets both ways; columns whose type has no equality are compared as text, many columns as one
-//! row. Nothing is written, so it works on a standby, where unlogged TVIEWs cannot be read: `verify_all` says so of each. It runs as the TVIEW's owner under the pinned settings, like maintenance.
+//! row. Nothing is written, so verification works on a standby, where unlogged TVIEWs cannot be read: `verify_all` says so of each. It runs as
+//! the TVIEW's owner under the pinned settings, like maintenance.
 
 use super::{check_select, open};
 use crate::build::{populate, rebuild};
@@ -18,7 +19,7 @@ use crate::refresh::flush::{self, Moment, lost};
 use crate::refresh::plan::{privileges, tview};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
-/// From so many columns on they are compared as one: the planner's time for EXCEPT grows with the third power of their number.
+/// From so many columns on, all columns are compared as one row: the planner's time for EXCEPT grows with the third power of their number.
 const MANY: usize = 100;
 
 /// TVIEW, missing, extra.
@@ -40,7 +41,7 @@ fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let mut rows = Vec::new();
     for tview in tviews() {
         if super::may_select(tview) && open(tview)?.class().relispopulated {
-            // One that cannot be computed says so, and the others are looked at: each in a sub-transaction.
+            // Each TVIEW in a sub-transaction: an error of one is reported, and the others are compared.
             rows.push(match subtransaction::told(Told::is_of_limits, || or_raise(compare(tview))) {
                 Ok((t, missing, extra)) => (t, Some(missing), Some(extra), missing + extra == 0, None),
                 Err(told) => (tview, None, None, false, Some(told.to_string())),

@@ -1,8 +1,4 @@
-//! What sessions that wait for a lock of a flush wait for, in words, for the view `tviews.locks`.
-//!
-//! Locks on rows are locks on hashes of values; the values themselves are known to the session that waits, which writes them down before it
-//! does. Invariant: an entry is there while its process waits; one of a process that has gone is free. Without shared memory there are none.
-//! Called by the locks of a flush, and read by SQL.
+//! For the view `tviews.locks`: the words for the lock that a process waits for (counters/waits.rs), and the relation of a lock on a side.
 
 use super::may_select;
 use crate::analyze::rules::join_values::Pair;
@@ -16,7 +12,7 @@ use pgrx::{IntoDatum, pg_sys};
 
 sql_function!(tviews_lock_value, pg_finfo_tviews_lock_value, lock_value);
 
-/// What a process waits for. Values are for those who may read the TVIEW.
+/// The values that a process waits for, shown to users who may read the TVIEW.
 fn lock_value(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let pid: i32 = arguments.get(0).unwrap_or(0);
     let wait = with(|waits| waits.iter().find(|w| w.pid == pid && pid != 0).copied()).flatten();

@@ -1,6 +1,6 @@
-//! Who may do what, and the names of roles.
+//! Privileges of roles, and the names of roles.
 //!
-//! Invariant: only system caches are read, and nothing is raised when a privilege is missing. The functions that ask have other names from 16 on.
+//! Invariant: only system caches are read, and nothing is raised when a privilege is missing. The server's functions have other names from 16 on.
 //! Source: catalog/aclchk.c.
 
 use pgrx::pg_sys::{self, AclResult::ACLCHECK_OK, Oid};
@@ -77,7 +77,7 @@ unsafe fn text(name: *const std::ffi::c_char) -> Option<String> {
     unsafe { (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned()) }
 }
 
-/// Owner, or MAINTAIN where that privilege exists (17).
+/// Whether the user is the owner, or has MAINTAIN where that privilege exists (17).
 pub fn maintains(relid: pg_sys::Oid) -> bool {
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     // SAFETY: an existing relation.

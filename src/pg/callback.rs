@@ -1,8 +1,8 @@
 //! One error context callback for all hooks: adds the cursor position of a refused construct and the context line
 //! `flush of TVIEW schema.name`, before it `stage name` for an error in a stage.
 //!
-//! Why static state: pgrx raises errors again when all Rust frames are unwound, so what the report needs must outlive
-//! them. The hooks push `Frame` in a C-unwind frame without destructors, outside of the guarded code.
+//! Why static state: pgrx raises errors again when all Rust frames are unwound, so data for the report must outlive these
+//! frames. The hooks push `Frame` in a C-unwind frame without destructors, outside of the guarded code.
 //! Invariant: the position is cleared whenever a frame is pushed and when it is used; the name when its flush is over,
 //! or when its (sub)transaction has aborted.
 
@@ -23,8 +23,8 @@ unsafe extern "C-unwind" {
     fn errcontext_msg(fmt: *const c_char, ...) -> c_int;
 }
 
-/// Text of the statement whose hook is running, or null. It is asked of the server's stack of error contexts, so it is gone with the
-/// hook's frame, however that ended.
+/// Text of the statement whose hook is running, or null. It is found by the server's stack of error contexts, so it is gone with the
+/// hook's frame, however the frame ended.
 pub fn source() -> *const c_char {
     // SAFETY: entries of the stack are in frames that are still there.
     unsafe {
@@ -39,7 +39,7 @@ pub fn source() -> *const c_char {
     std::ptr::null()
 }
 
-/// The same as a text of the server.
+/// `source` as a text of the server.
 pub fn source_text() -> Text {
     // SAFETY: null, or the text of the statement that is executed.
     unsafe { Text::new(source().cast_mut()) }
@@ -62,19 +62,19 @@ pub fn set_error_location(location: i32) {
     }
 }
 
-/// What is being flushed, for whoever reads an error of it.
+/// The TVIEW that is being flushed, for readers of the flush's errors.
 #[derive(Clone)]
 pub struct Flushing {
     tview: CString,
     stage: Option<CString>,
-    /// With whose rights.
+    /// The role with whose rights the flush runs.
     owner: String,
-    /// Who writes may not read the TVIEW, and so not what errors say about its rows.
+    /// The user who writes may not read the TVIEW, and so not see its rows in errors.
     pub hidden: bool,
 }
 
 impl Flushing {
-    /// The user's TVIEW, and what is flushed of it: the same, or a stage.
+    /// `root`: the user's TVIEW; `oid`: the TVIEW or the stage that is flushed.
     pub fn of(root: pg_sys::Oid, oid: pg_sys::Oid, owner: String) -> Option<Flushing> {
         let shown = |oid| name::relation(oid).and_then(|n| CString::new(n).ok());
         let stage = if oid == root { None } else { shown(oid) };
@@ -82,12 +82,12 @@ impl Flushing {
     }
 }
 
-/// For the context lines; `None` when done.
+/// Sets the flush for the context lines; `None` when the flush is done.
 pub fn set_flushing(flushing: Option<Flushing>) {
     FLUSHING.with(|f| *f.borrow_mut() = flushing);
 }
 
-/// With whose rights the flush runs that an error is of.
+/// The rights with which the flush of an error runs, as a text.
 pub fn rights() -> Option<String> {
     FLUSHING.with(|f| match f.try_borrow().as_deref() {
         Ok(Some(f)) => Some(format!(
@@ -146,7 +146,7 @@ impl Frame {
     }
 }
 
-/// For guarded code that the server calls in the middle of a statement: has memory for an error, and frees it when there is one.
+/// For guarded code that the server calls in the middle of a statement: holds memory for an error, and frees the memory when there is one.
 pub struct Ready<'a>(&'a mut Frame);
 
 impl Ready<'_> {
@@ -176,7 +176,7 @@ unsafe extern "C-unwind" fn ready(_arg: *mut c_void) {
 
 #[allow(ffi_unwind_calls)] // the names are in server memory; the frame has no destructors
 unsafe extern "C-unwind" fn report(_arg: *mut c_void) {
-    // SAFETY: called by the server while it reports an error; the entry below ours is the one that was there.
+    // SAFETY: called by the server while it reports an error; the entry below ours is the one from before.
     unsafe {
         reserve::on_error();
         let position = POSITION.replace(0);

@@ -1,7 +1,7 @@
-//! What our own SQL may call: nothing that the query of its TVIEW does not.
+//! Functions and operators that our own SQL may call: none that the query of its TVIEW does not.
 //!
 //! SQL text names functions and operators, and names are looked up again whenever the text is analysed: in a new session, or when the plan
-//! cache has been invalidated. Somebody who may create functions in a schema that is looked into could put one there that matches better,
+//! cache has been invalidated. A user who may create functions in a schema of the search_path could create a function that matches better,
 //! and it would run with the rights of the TVIEW's owner. Invariant: an analysed query of ours calls functions and operators of
 //! the query that was stored when the TVIEW was made (by OID), of the server, of this extension, and operators of operator families, which
 //! only superusers can fill. Otherwise the analysis is an error, and nothing is run.
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char, c_void};
 use std::rc::Rc;
 
-/// What the text of our SQL begins with.
+/// The beginning of the text of our SQL.
 pub const MARK: &CStr = c"/* pg_tviews */ ";
 
 /// Functions and operators by OID.
@@ -24,7 +24,7 @@ pub const MARK: &CStr = c"/* pg_tviews */ ";
 pub struct Callees {
     functions: BTreeSet<u32>,
     operators: BTreeSet<u32>,
-    /// Whose they are, for messages.
+    /// The TVIEW whose callees they are, for messages.
     tview: String,
 }
 
@@ -32,7 +32,7 @@ thread_local! {
     static ALLOWED: RefCell<Vec<Rc<Callees>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// In force until it is dropped.
+/// Callees that are in force until this is dropped.
 pub struct InForce(());
 
 impl InForce {
@@ -61,7 +61,7 @@ pub unsafe fn concerns(text: *const c_char) -> bool {
     }
 }
 
-/// Refuses an analysed query of ours that calls anything else.
+/// Refuses an analysed query of ours that calls other functions or operators.
 ///
 /// # Safety
 /// `query` is valid.
@@ -75,7 +75,7 @@ pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
             let function = functions_of(node).into_iter().find(|f| !allowed.has_function(*f));
             stranger = match (operator, function) {
                 (Some(operator), _) => Some(format!("operator {}", name::operator(operator))),
-                // the function of an operator is that operator's
+                // the function of an operator is allowed with its operator
                 (_, Some(function)) if operators_of(node).is_empty() => {
                     Some(format!("function {}", name::function(function)))
                 }
@@ -94,7 +94,7 @@ pub unsafe fn check(query: *mut pg_sys::Query) -> Result<()> {
 }
 
 impl Callees {
-    /// Those of an expanded query.
+    /// The callees of an expanded query.
     ///
     /// # Safety
     /// `query` is valid.
@@ -139,7 +139,7 @@ fn is_of_family(operator: pg_sys::Oid) -> bool {
     }
 }
 
-/// The functions that a node itself calls by name. Those by which types are read and written are found by the type.
+/// The functions that a node itself calls by name. Not input and output functions, which are found by the type.
 ///
 /// # Safety
 /// `node` is valid.

@@ -1,8 +1,8 @@
 //! Relations and indexes that TVIEWs need besides themselves, made without a statement.
 //!
 //! Invariant: made by the server's own functions below the utility statements, so no right is needed that the current user lacks, none is
-//! lent, and users' event triggers, default privileges and hooks of utility statements do not see it. What users wrote (the query, index
-//! expressions) is analysed and evaluated as the current user, who is the owner.
+//! lent, and users' event triggers, default privileges and hooks of utility statements do not see these objects. Expressions of users (the
+//! query, index expressions) are analysed and evaluated as the current user, who is the owner.
 //! Called by build/internal and build/indexes. Source: commands/createas.c, create_ctas_internal; tcop/utility.c, T_IndexStmt.
 
 use super::error::{Error, Result};
@@ -158,7 +158,7 @@ pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<pg_sys::ObjectAddres
     }
 }
 
-/// Notes that an object goes with the extension, and is one that we made. pg_dump writes it as ALTER … DEPENDS ON EXTENSION.
+/// Notes that an object was made by us, and goes with the extension. pg_dump writes it as ALTER … DEPENDS ON EXTENSION.
 ///
 /// # Safety
 /// The object exists and has no such note.

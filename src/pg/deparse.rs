@@ -1,7 +1,7 @@
 //! The SQL of a query tree, by the server's own deparser.
 //!
-//! Invariant: read again under the same search path, it is the same query; analysis sees to it that it is (analyze/printed). Some trees get another
-//! form for that. Before 18 it takes a trick: the server leaves out the names of tables
+//! Invariant: the text, read again under the same search path, is the same query; analysis checks this (analyze/query/printed.rs). Some trees get
+//! another form first. Before 18 a trick is needed: the server leaves out the names of tables
 //! when a query has only one, and then a column that is ordered by is taken for an output column of that name.
 //! Called by everything that makes SQL of an edited query. Source: utils/adt/ruleutils.c, get_query_def.
 
@@ -44,7 +44,7 @@ pub unsafe fn printed(query: *mut pg_sys::Query) -> (*mut pg_sys::Query, String)
 unsafe fn qualify(query: *mut pg_sys::Query) {
     // SAFETY: `query` is a copy that nobody else sees; the new node lives in the current context.
     unsafe {
-        // VALUES alone is written as such, but for what else there is in the range table.
+        // VALUES alone is written as VALUES only when nothing else is in the range table.
         if super::list::len((*query).rtable) != 1
             || (*super::list::nth::<pg_sys::RangeTblEntry>((*query).rtable, 0)).rtekind == pg_sys::RTEKind::RTE_VALUES
         {

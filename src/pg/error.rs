@@ -39,7 +39,7 @@ pub enum Error {
         "could not serialize access: TVIEW \"{0}\" would show what was committed after this transaction's snapshot"
     )]
     Behind(String),
-    /// Something that a TVIEW needs would go.
+    /// An object that a TVIEW needs would go.
     #[error("{what}")]
     Dependent { what: String, hint: String },
     /// A name that means something else than it did.
@@ -47,7 +47,7 @@ pub enum Error {
     Ambiguous { what: String, hint: String },
     #[error("permission denied for table {name}")]
     Privilege { name: String, at: i32 },
-    /// What the owner of a TVIEW may not do any more.
+    /// A right that the owner of a TVIEW has lost.
     #[error("{what}")]
     Owner { what: String, detail: String, hint: String },
     #[error("no collation was derived for column \"c{0}\"")]

@@ -60,7 +60,7 @@ pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool)
     unsafe { guard(|| raw::SetMatViewPopulatedState(relation, populated)) }
 }
 
-/// The relation and all that inherit from it, partitions included.
+/// The relation and all relations that inherit from it, partitions included.
 /// Empty when it does not exist.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oid> {
@@ -84,7 +84,7 @@ pub unsafe fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool) -> *
     unsafe { guard(|| raw::expand_grouping_sets(sets, distinct, -1)) }
 }
 
-/// Replaces Vars of join aliases by what they stand for.
+/// Replaces Vars of join aliases by the columns they stand for.
 ///
 /// # Safety
 /// `query` is a live tree of the server; `node` is a live node of such a tree.
@@ -108,10 +108,10 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
     unsafe { if (*query).hasGroupRTE { pg_sys::flatten_group_exprs(std::ptr::null_mut(), query, node) } else { node } }
 }
 
-/// Before 18 there is no such entry.
+/// Before 18 there is no GROUP entry.
 ///
 /// # Safety
-/// None: it takes what 18 takes.
+/// None: the signature is that of 18.
 #[cfg(not(feature = "pg18"))]
 pub unsafe fn flatten_groups(_query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     node
@@ -147,7 +147,7 @@ pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_s
     unsafe { guard(|| raw::datumCopy(value, by_value, len)) }
 }
 
-/// Lets the parser know the arguments of an SQL function, whose types come from `call` where they are polymorphic; `call` may be null.
+/// Tells the parser the arguments of an SQL function; types of polymorphic arguments come from `call`, which may be null.
 ///
 /// # Safety
 /// `state` is live; `function` exists; `call` is null or a live call of it.
@@ -158,7 +158,7 @@ pub unsafe fn set_up_function_parser(
     call: *mut pg_sys::Node,
     collation: pg_sys::Oid,
 ) {
-    // SAFETY: the entry of the cache is released after what is wanted has been copied, or by the end of the (sub)transaction after an error.
+    // SAFETY: the entry of the cache is released after its use, or by the end of the (sub)transaction after an error.
     unsafe {
         let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
         let tuple = pg_sys::SearchSysCache1(cache, function.into());

@@ -1,6 +1,6 @@
-//! Rules of maintenance broken on purpose, to see that the differential test notices. Only in builds with the feature `faults`.
+//! Faults: rules of maintenance broken on purpose, to see that the differential test notices. Only in builds with the feature `faults`.
 //!
-//! Invariant: without the feature `on` is a constant, so nothing of this is left in the code.
+//! Invariant: without the feature `on` is a constant, so no fault is left in the code.
 //! A fault is a line here and an `if fault::on(…)` where its rule is kept; `tests/differential --faults` finds the lines itself, in the values of
 //! the setting `pg_tviews.fault`.
 

@@ -1,6 +1,6 @@
 //! Functions that SQL calls.
 //!
-//! Invariant: an error of the server inside of one reaches the caller as it was raised, with SQLSTATE, detail, constraint and context: the
+//! Invariant: an error of the server inside a function reaches the caller as it was raised, with SQLSTATE, detail, constraint and context: the
 //! outer frame has no destructors and raises what `shield` hands it (original.rs). Rows are handed over all at once, in a tuplestore that
 //! spills by work_mem, so nothing is open between them. Source of the protocols: utils/fmgr/README.
 //! Called by the functions of monitor/.
@@ -10,7 +10,7 @@ use super::error::{Result, or_raise};
 use super::{original, reserve};
 use pgrx::{FromDatum, pg_guard, pg_sys};
 
-/// What a call was given.
+/// The arguments of a call.
 pub struct Arguments(pg_sys::FunctionCallInfo);
 
 /// The body of a function; None is NULL.
@@ -35,7 +35,7 @@ macro_rules! sql_function {
 pub(crate) use sql_function;
 
 /// # Safety
-/// `fcinfo` is what the server calls with; the caller's frame has no destructors.
+/// `fcinfo` is the server's own call; the caller's frame has no destructors.
 pub unsafe fn call(fcinfo: pg_sys::FunctionCallInfo, body: Body) -> pg_sys::Datum {
     // SAFETY: the caller promises: `fcinfo` is what the server calls with; the caller's frame has no destructors.
     unsafe {

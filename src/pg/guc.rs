@@ -8,7 +8,7 @@ pub static CHANGE_BUFFER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(-1);
 pub static CTAS_PREFIX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"tv_"));
 pub static FULL_REFRESH_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(0.3);
 pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
-/// Whether the parser of this process accepts the native syntax. No setting: hook/syntax says so when it does.
+/// Whether the parser of this process accepts the native syntax. No setting: hook/syntax sets it when it works.
 pub static SYNTAX_WORKS: AtomicBool = AtomicBool::new(false);
 pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -74,7 +74,7 @@ pub fn init(preloading: bool) {
     unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"pg_tviews".as_ptr()) };
 }
 
-/// Whether everything is never recomputed because of the number of changes.
+/// Whether the number of changes is never a reason to recompute everything.
 pub fn never_whole() -> bool {
     FULL_REFRESH_THRESHOLD.get() >= 1.0
 }

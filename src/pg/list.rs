@@ -77,7 +77,7 @@ pub unsafe fn members(set: *const pg_sys::Bitmapset) -> Vec<i32> {
     }
 }
 
-/// Whether `node` is of the given tag; false for null.
+/// Whether `node` has the given tag; false for null.
 ///
 /// # Safety
 /// `node` is null or a valid node.

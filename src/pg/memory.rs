@@ -1,7 +1,7 @@
 //! Memory contexts that belong to a Rust value.
 //!
-//! Invariant: what is allocated inside lives exactly as long as the value; while unwinding nothing is freed, the server's
-//! own abort does that for children of transaction contexts. What grows with the data lives in such a context, where the server sees it
+//! Invariant: memory allocated inside lives exactly as long as the value; while unwinding nothing is freed, the server's own abort
+//! frees children of transaction contexts. Collections that grow with the data live in such a context, where the server sees them
 //! (pg_backend_memory_contexts), and running out of memory is an error of the statement: collections ask before they grow (`enough`).
 
 use super::error::Error;
@@ -11,19 +11,19 @@ use pgrx::pg_sys;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
-/// The setting, in bytes.
+/// The setting `work_mem`, in bytes.
 pub fn work_mem() -> usize {
     // SAFETY: a plain global, in kB.
     unsafe { usize::try_from(pg_sys::work_mem).unwrap_or(0).saturating_mul(1024) }
 }
 
-/// What a hash table may take, in bytes: work_mem times hash_mem_multiplier, as for the server's own.
+/// The memory that a hash table may take, in bytes: work_mem times hash_mem_multiplier, as for the server's own hash tables.
 pub fn hash_mem() -> usize {
     // SAFETY: a plain getter.
     unsafe { pg_sys::get_hash_memory_limit() }
 }
 
-/// Gives what was freed back to the system: after much work the C library keeps it otherwise.
+/// Gives freed memory back to the system: after much work the C library would keep it.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: any time.
@@ -49,19 +49,19 @@ pub fn push<T>(list: &mut Vec<T>, value: T) {
 pub struct Arena(pg_sys::MemoryContext);
 
 impl Arena {
-    /// Lives until dropped, at most as long as the transaction.
+    /// An arena that lives until dropped, at most as long as the transaction.
     pub fn of_transaction(name: &'static CStr) -> Arena {
         // SAFETY: there is a transaction.
         unsafe { Arena::named(pg_sys::TopTransactionContext, name) }
     }
 
-    /// Lives until dropped, at most as long as the backend.
+    /// An arena that lives until dropped, at most as long as the backend.
     pub fn cached() -> Arena {
         // SAFETY: CacheMemoryContext exists in every backend.
         unsafe { Arena::below(pg_sys::CacheMemoryContext) }
     }
 
-    /// Lives until dropped, at most as long as the current memory context.
+    /// An arena that lives until dropped, at most as long as the current memory context.
     pub fn current() -> Arena {
         // SAFETY: there is always a current context.
         unsafe { Arena::below(pg_sys::CurrentMemoryContext) }
@@ -100,7 +100,7 @@ impl Arena {
         }
     }
 
-    /// Bytes that are allocated.
+    /// Bytes that the arena has allocated.
     pub fn size(&self) -> usize {
         // SAFETY: the context lives.
         unsafe { pg_sys::MemoryContextMemAllocated(self.0, true) }
@@ -140,7 +140,7 @@ impl Drop for Arena {
     }
 }
 
-/// Allocates in an arena, which outlives what is allocated.
+/// Allocates in an arena, which outlives the collections that use it.
 #[derive(Clone, Copy)]
 pub struct InArena(pg_sys::MemoryContext);
 

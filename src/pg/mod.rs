@@ -1,4 +1,4 @@
-//! Safe or at least small wrappers around the parts of the server that the rest of the extension uses.
+//! Wrappers around the parts of the server that the rest of the extension uses, safe where possible and small elsewhere.
 //!
 //! Called by everyone; calls nothing of ours.
 

@@ -38,7 +38,7 @@ pub fn bare(relid: pg_sys::Oid) -> String {
     }
 }
 
-/// `OPERATOR(schema.=)` for the default equality of a type, None when it has none that can be hashed or sorted.
+/// `OPERATOR(schema.=)` for the default equality of a type, None when the type has no equality that can be hashed or sorted.
 pub fn equality(typid: pg_sys::Oid) -> Option<String> {
     // SAFETY: type cache entries live for the whole session.
     unsafe {

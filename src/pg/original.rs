@@ -26,7 +26,7 @@ mod raw {
     }
 }
 
-/// Runs a server function; an error is copied, without the context line `SQL statement "…"` that SPI adds, and then
+/// Runs a server function; an error is copied, without the context line `SQL statement "…"` of SPI, and then
 /// raised as usual. `line` is that context line, or null.
 ///
 /// # Safety
@@ -109,7 +109,7 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
     }
 }
 
-/// Adds what the user who is told of an error of our SQL cannot know: whose rights an expression lacks, and where names were looked for.
+/// Adds to an error of our SQL: which role lacks rights for an expression, and where names were looked for. The user cannot know either.
 fn explain(error: &mut pg_sys::ErrorData) {
     if error.sqlerrcode == PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as i32
         && error.detail.is_null()
@@ -134,7 +134,7 @@ fn lasting(text: &str) -> *mut c_char {
     }
 }
 
-/// As `shield`, for what is called by a query of ours: nothing is hidden yet.
+/// As `shield`, for functions called by a query of ours: the error is not hidden yet.
 pub fn carry(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
         Ok(()) => std::ptr::null_mut(),
@@ -148,7 +148,7 @@ pub fn carry(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
 /// Classes of SQLSTATEs whose messages are not about the values of rows.
 const ABOUT_NO_ROW: &[&[u8; 2]] = &[b"0A", b"25", b"40", b"53", b"54", b"55", b"57", b"58", b"XX"];
 
-/// What an error says.
+/// SQLSTATE and message of an error.
 pub struct Told {
     code: i32,
     pub message: String,
@@ -156,14 +156,14 @@ pub struct Told {
 }
 
 impl Told {
-    /// Whether it is about the session or the transaction, not about what was done in it.
+    /// Whether the error is about the session or the transaction, not about the work done in it.
     pub fn is_of_session(&self) -> bool {
         [b"40", b"53", b"57", b"58"].iter().any(|c| self.code & 0xfff == class(c))
     }
 }
 
 impl Told {
-    /// Whether it was too much: nested too deeply, as what calls itself is.
+    /// Whether a limit was exceeded: nested too deeply, as a function that calls itself is.
     pub fn is_of_limits(&self) -> bool {
         self.code & 0xfff == class(b"54")
     }
@@ -190,7 +190,7 @@ impl std::fmt::Display for Told {
     }
 }
 
-/// What an error says that was caught; None for a panic that is none.
+/// SQLSTATE and message of an error that was caught; None for a panic that is no error of the server.
 ///
 /// # Safety
 /// `kept` is null or a kept error.
@@ -211,7 +211,7 @@ pub unsafe fn told(kept: *const pg_sys::ErrorData, panic: &(dyn Any + Send)) -> 
     }
 }
 
-/// Puts another error in the place of one that may show rows of a TVIEW, with its SQLSTATE, and writes what it said to the server's log. Does
+/// Replaces an error that may show rows of a TVIEW by another error with its SQLSTATE, and writes its message to the server's log. Does
 /// nothing to an error that may be shown.
 fn hide(tview: &str, kept: *mut pg_sys::ErrorData, panic: &(dyn Any + Send)) {
     // SAFETY: null or a kept error.
@@ -250,17 +250,17 @@ pub fn report_of(panic: &(dyn Any + Send)) -> Option<&ErrorReportWithLevel> {
     panic.downcast_ref::<ErrorReportWithLevel>()
 }
 
-/// The error that was kept last, or null; it is the caller's.
+/// The error that was kept last, or null; the caller owns it.
 pub fn take() -> *mut pg_sys::ErrorData {
     KEPT.replace(std::ptr::null_mut())
 }
 
-/// For the next shield that the panic reaches.
+/// Keeps an error for the next shield that the panic reaches.
 pub fn put_back(error: *mut pg_sys::ErrorData) {
     KEPT.set(error);
 }
 
-/// Whether an error says that an expression has no value for some row: data exceptions, cardinality violations, and what users' functions raise.
+/// Whether an error says that an expression has no value for some row: data exceptions, cardinality violations, errors of users' functions.
 ///
 /// # Safety
 /// `error` is null or a kept error.
@@ -271,7 +271,7 @@ pub unsafe fn is_of_expression(error: *const pg_sys::ErrorData) -> bool {
     }
 }
 
-/// The message of an error about the text of a statement, or about what is written in it.
+/// The message of an error about the text of a statement, or about a value written in it.
 ///
 /// # Safety
 /// `error` is null or a kept error.

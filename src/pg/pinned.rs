@@ -1,14 +1,14 @@
-//! Maintenance runs as the TVIEW's owner under fixed settings, so that stored text does not depend on who writes.
+//! Maintenance runs as the TVIEW's owner under fixed settings, so that stored values do not depend on the user who writes.
 //!
-//! Invariant: user, security context and settings are back to what they were when the guard is dropped; when an error
-//! unwinds, the server's own (sub)transaction abort restores them (xact.c, AbortSubTransaction).
+//! Invariant: dropping the guard restores user, security context and settings; when an error unwinds, the server's own
+//! (sub)transaction abort restores them (xact.c, AbortSubTransaction).
 
 use super::fault::{self, Fault};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// What values depend on, of all settings of 15 to 18 that a session can change: how types are read and written, how text is parsed, how much of an
-/// index is looked at, what may be read. Order does not matter; what a server does not have is left out.
+/// The settings of 15 to 18 that values depend on and a session can change: how types are read and written, how text is parsed, how much of an
+/// index is looked at, which rows may be read. Order does not matter; a setting that a server does not have is left out.
 const SETTINGS: &[(&CStr, &CStr)] = &[
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"TimeZone", c"UTC"),
@@ -39,7 +39,7 @@ pub struct Other {
     pub fixed: &'static str,
 }
 
-/// Settings that differ, outside of maintenance; names of one time zone or locale are the same.
+/// Settings whose values differ, outside of maintenance; two names of one time zone or locale do not differ.
 pub fn others() -> Vec<Other> {
     let text = |s: &'static CStr| s.to_str().unwrap_or_default();
     let session = |name: &CStr| {
@@ -113,11 +113,11 @@ impl Drop for Pinned {
     }
 }
 
-/// Which paths plans may take that are made while this lives.
+/// The paths that plans may take that are made while this lives.
 pub struct Paths(i32);
 
 impl Paths {
-    /// Within `small`: any of them.
+    /// Any path, within `small`.
     pub fn any() -> Paths {
         Paths::new(c"on")
     }

@@ -1,4 +1,4 @@
-//! What the catalogs say about a function: its language, its text, its settings; and what an aggregate is made of.
+//! A function in the catalogs: its language, its text, its settings; and the functions that an aggregate is made of.
 //!
 //! Invariant: entries of system caches are released before returning. Numbers of columns: catalog/pg_aggregate.h, the same in 15 to 18.
 
@@ -15,7 +15,7 @@ pub enum Language {
 pub struct Body {
     pub function: Oid,
     pub language: Language,
-    /// It is run with one of its own.
+    /// The function is run with a search_path of its own.
     pub has_search_path: bool,
     pub is_polymorphic: bool,
     pub text: CString,
@@ -23,7 +23,7 @@ pub struct Body {
     pub stored: Option<CString>,
 }
 
-/// What `f` makes of an entry of a system cache, which it may read and not keep.
+/// The result of `f` for an entry of a system cache, which `f` may read and not keep.
 fn with<T>(cache: SysCacheIdentifier::Type, key: Oid, f: impl FnOnce(HeapTuple) -> T) -> Option<T> {
     // SAFETY: the entry is released after it was read.
     unsafe {
@@ -50,7 +50,7 @@ impl Body {
     /// None when there is no such function.
     pub fn of(function: Oid) -> Option<Body> {
         let cache = SysCacheIdentifier::PROCOID;
-        // SAFETY: columns have the types of pg_proc; what is wanted is copied.
+        // SAFETY: columns have the types of pg_proc; their values are copied.
         unsafe {
             with(cache, function, |tuple| {
                 let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_proc>();
@@ -92,7 +92,7 @@ impl Language {
     }
 }
 
-/// The functions that an aggregate is made of; none for what is no aggregate.
+/// The functions that an aggregate is made of; none for a function that is no aggregate.
 pub fn parts_of_aggregate(function: Oid) -> Vec<Oid> {
     const FUNCTIONS: std::ops::RangeInclusive<i16> = 4..=11;
     let cache = SysCacheIdentifier::AGGFNOID;

@@ -1,7 +1,7 @@
 //! A destination of a query's rows that is a Rust closure: rows are looked at one by one and not kept.
 //!
-//! Invariant: no panic passes a frame of the executor. One of the closure becomes the server's error again where the executor has called, as
-//! it was raised; it ends the query as any error in it does. Source: tcop/dest.h.
+//! Invariant: no panic passes a frame of the executor. A panic of the closure becomes the server's error again where the executor has called, as
+//! it was raised; the error ends the query as any error in it does. Source: tcop/dest.h.
 //! Called by spi.
 
 use super::{original, reserve, slot};
@@ -28,7 +28,7 @@ impl<'a> Receiver<'a> {
         Receiver { base, look }
     }
 
-    /// For the server, while `self` stays where it is.
+    /// The destination for the server, valid while `self` stays where it is.
     pub fn raw(&mut self) -> *mut pg_sys::DestReceiver {
         &raw mut self.base
     }

@@ -12,7 +12,7 @@ impl Relation {
     pub fn open(relid: pg_sys::Oid, lockmode: u32) -> Option<Relation> {
         // SAFETY: any oid may be tried.
         let rel = unsafe { pg_sys::try_relation_open(relid, lockmode as i32) };
-        // not then_some: what it does not give it would drop, and so close
+        // not then_some: a value that it does not give it would drop, and so close
         (!rel.is_null()).then(|| Relation(rel))
     }
 

@@ -1,9 +1,9 @@
-//! Memory put by for the time when there is none.
+//! Memory put by for the time when no other memory is left.
 //!
 //! An error of the server is copied on its way through Rust frames, at each guard that catches it, and unwinding allocates. When there is no memory
 //! for that either, the server has errors while it reports errors, and gives up with PANIC (elog.c, ERRORDATA_STACK_SIZE); and Rust ends the process
 //! when a small allocation fails. So a block is set aside whenever work of ours begins, and freed as soon as "out of memory" is reported or an
-//! allocation fails. Invariant: who needed the block is told by an error at the next row or frame (`check`, `require`); collections that grow
+//! allocation fails. Invariant: code that needed the block gets an error at the next row or frame (`check`, `require`); collections that grow
 //! with the data ask before they grow (`memory::enough`).
 //! Called by callback (frames), receiver, and Rust's own allocations.
 
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 const BYTES: usize = 4 << 20;
 
 static BLOCK: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
-/// An allocation has been made from what was put by.
+/// An allocation has been made from the memory of the block.
 static USED: AtomicBool = AtomicBool::new(false);
 
 mod raw {
@@ -32,7 +32,7 @@ mod raw {
     }
 }
 
-/// Puts the block by, if it is not; false when there is no memory for it.
+/// Puts the block by, if it is not there; false when there is no memory for it.
 pub fn keep() -> bool {
     if !BLOCK.load(Relaxed).is_null() {
         return true;
@@ -47,12 +47,12 @@ pub fn keep() -> bool {
 /// Frees the block; false when it is not there.
 fn release() -> bool {
     let block = BLOCK.swap(std::ptr::null_mut(), Relaxed);
-    // SAFETY: it came from malloc, and nobody else has it.
+    // SAFETY: the block came from malloc, and nobody else has it.
     unsafe { libc::free(block) };
     !block.is_null()
 }
 
-/// As `keep`, or an error.
+/// As `keep`; an error when there is no memory for the block.
 ///
 /// # Safety
 /// Called from a C frame without destructors, outside of guards.
@@ -71,7 +71,7 @@ pub unsafe fn require() {
     }
 }
 
-/// Raises "out of memory" when an allocation of Rust had to be made from what was put by.
+/// Raises "out of memory" when an allocation of Rust had to be made from the memory of the block.
 pub fn check() {
     if USED.swap(false, Relaxed) {
         Error::OutOfMemory.raise();
@@ -87,7 +87,7 @@ pub fn on_error() {
     }
 }
 
-/// The allocator of this library: the system's, and then what was put by.
+/// The allocator of this library: the system's, and when it fails the memory of the block.
 struct Reserved;
 
 #[global_allocator]

@@ -1,7 +1,7 @@
 //! Row comparisons whose columns have operators of several schemas.
 //!
-//! `(a, b) IN (SELECT …)`, `(a, b) < (c, d)` and the like are written with one operator, and the deparser takes the name of that
-//! of the first column: `OPERATOR(public.=)` for citext, which integers have not. Here such comparisons get a first column
+//! `(a, b) IN (SELECT …)`, `(a, b) < (c, d)` and the like are written with one operator, and the deparser takes the operator of the
+//! first column: `OPERATOR(public.=)` for citext, which does not exist for integers. Here such comparisons get a first column
 //! that is equal on both sides and of a type whose operators are found everywhere: `(true, a, b) IN (SELECT true, …)`.
 //! Invariant: the comparison has the same result, NULL included. Called by `deparse`. Source: utils/adt/ruleutils.c,
 //! get_sublink_expr.
@@ -15,7 +15,7 @@ const DIFFERENT: u32 = 85;
 /// The B-tree operator family of type boolean. Source: catalog/pg_opfamily.dat.
 const BOOLEANS: u32 = 424;
 
-/// Changes the row comparisons of a query that needs it.
+/// Changes the row comparisons of a query that have operators of several schemas.
 ///
 /// # Safety
 /// `query` is valid and the caller's own.
@@ -34,7 +34,7 @@ pub unsafe fn lead(query: *mut pg_sys::Query) {
                 sublink(node.cast());
             } else {
                 let row = node.cast::<pg_sys::RowCompareExpr>();
-                // that of a sub-link has been changed together with it
+                // the comparison of a sub-link has been changed together with the sub-link
                 let whole = list::iter::<pg_sys::Node>((*row).rargs).any(|n| list::is(n, pg_sys::NodeTag::T_Param));
                 if !whole && differ(&list::oids((*row).opnos)) {
                     compare(row, pg_sys::makeBoolConst(true, false));
@@ -51,7 +51,7 @@ unsafe fn sublink(link: *mut pg_sys::SubLink) {
     unsafe {
         let test = (*link).testexpr;
         let query = (*link).subselect.cast::<pg_sys::Query>();
-        // the columns of a set operation are those of its branches
+        // a set operation has the columns of its branches
         if test.is_null() || !(*query).setOperations.is_null() {
             return;
         }

@@ -1,7 +1,7 @@
-//! One piece of shared memory and one lock, for whoever keeps something across sessions.
+//! One piece of shared memory and one lock, for data that is kept across sessions.
 //!
 //! Invariant: the piece is made new when the server starts, also after a crash, and has the same address in every
-//! backend. Without shared_preload_libraries there is none. Source of the protocol: storage/ipc/ipci.c, pg_stat_statements.
+//! backend. Without shared_preload_libraries there is no piece. Source of the protocol: storage/ipc/ipci.c, pg_stat_statements.
 
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -73,7 +73,7 @@ pub fn area() -> Option<*mut u8> {
     (!area.is_null()).then_some(area)
 }
 
-/// Runs `f` while nobody else is in here; `f` raises no errors. Without shared memory there is nobody else.
+/// Runs `f` while no other backend does; `f` raises no errors. Without shared memory no other backend could.
 pub fn alone<T>(f: impl FnOnce() -> T) -> T {
     let lock = LOCK.load(Ordering::Relaxed);
     if lock.is_null() {

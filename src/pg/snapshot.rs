@@ -1,11 +1,11 @@
 //! The snapshot that maintenance reads with.
 //!
-//! Invariant: it is the latest one, whatever the isolation level, except for a flush in the middle of a REPEATABLE
-//! READ or SERIALIZABLE transaction, which must see what the transaction sees (refresh/README.md).
+//! Invariant: it is the latest snapshot, whatever the isolation level, except for a flush in the middle of a REPEATABLE
+//! READ or SERIALIZABLE transaction, which must see the rows that the transaction sees (refresh/README.md).
 
 use pgrx::pg_sys;
 
-/// Active while it lives; popped on drop, left to the server while unwinding.
+/// A snapshot that is active while this lives; popped on drop, left to the server while unwinding.
 pub struct Active(());
 
 impl Active {
@@ -19,8 +19,8 @@ impl Active {
         Active(())
     }
 
-    /// Pushes this snapshot as it was before command `first` of this transaction: what the transaction itself has written since is not seen,
-    /// what others have committed is, as far as this one sees it. Source: access/heap/heapam_visibility.c, curcid.
+    /// Pushes this snapshot as it was before command `first` of this transaction: rows that the transaction itself has written since are not seen,
+    /// rows that others have committed are, as far as this snapshot sees them. Source: access/heap/heapam_visibility.c, curcid.
     pub fn before(&self, first: pg_sys::CommandId) -> Active {
         // SAFETY: the snapshot on top is a copy that nobody else has.
         unsafe {
@@ -55,13 +55,13 @@ impl Drop for Active {
     }
 }
 
-/// REPEATABLE READ or SERIALIZABLE.
+/// Whether the transaction is REPEATABLE READ or SERIALIZABLE.
 pub fn transaction_keeps_its_snapshot() -> bool {
     // SAFETY: a plain global.
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
 }
 
-/// Whether somebody has committed since this transaction took the snapshot that it keeps.
+/// Whether another transaction has committed since this transaction took the snapshot that it keeps.
 pub fn is_behind() -> bool {
     if !transaction_keeps_its_snapshot() {
         return false;
@@ -78,7 +78,7 @@ pub fn is_behind() -> bool {
         let running = (0..kept.xcnt as usize).map(|i| *kept.xip.add(i));
         let first = kept.xmax.into_inner();
         let later = (*latest).xmax.into_inner().wrapping_sub(first);
-        // Those that were wrapped around are special numbers, which never committed.
+        // Numbers just behind a wraparound are special, and never committed.
         let later = (0..later).map(|n| first.wrapping_add(n)).filter(|n| *n >= FIRST_NORMAL);
         running.chain(later.map(pg_sys::TransactionId::from)).any(committed)
     }

@@ -114,7 +114,7 @@ fn c_text(sql: &str) -> Result<CString> {
 /// The planner's estimate for a plan.
 pub struct Cost {
     pub estimate: choice::Cost,
-    /// Whether the plan has to do what settings have switched off, such as a sequential scan.
+    /// Whether the plan has to use a node that settings have switched off, such as a sequential scan.
     pub forced: bool,
 }
 
@@ -131,13 +131,13 @@ impl Cost {
 /// A kept plan without parameters.
 pub struct Plan {
     pointer: pg_sys::SPIPlanPtr,
-    /// What SPI adds to the context of errors.
+    /// The line that SPI adds to the context of errors.
     line: CString,
     callees: Rc<Callees>,
 }
 
 impl Plan {
-    /// Prepares and keeps; a session must be open. The SQL calls none but `callees`.
+    /// Prepares a plan and keeps it; a session must be open. The SQL calls none but `callees`.
     pub fn prepare(_session: &Session, sql: &str, callees: &Rc<Callees>) -> Result<Plan> {
         let _callees = InForce::new(callees);
         let text = c_text(&format!("{}{sql}", MARK.to_string_lossy()))?;

@@ -1,9 +1,9 @@
 //! The executors that run our own plans.
 //!
 //! Invariant: an executor is ours exactly while a query of `spi::Session` runs, and only when it runs the very statement that the plan
-//! cache keeps for that query's plan. What users' functions run meanwhile (while the plan is made, or while it runs) has an executor of
-//! its own, which is not ours. Source: executor/spi.c, _SPI_execute_plan, SPI_cursor_open_internal.
-//! Called by spi (begins), by the executor hook (recognises), by whoever answers to our own queries only; reset by xact.
+//! cache keeps for that query's plan. Queries that users' functions run meanwhile (while the plan is made, or while it runs) have executors of
+//! their own, which are not ours. Source: executor/spi.c, _SPI_execute_plan, SPI_cursor_open_internal.
+//! Called by spi (begins), by the executor hook (recognises), by code that answers to our own queries only; reset by xact.
 
 use super::list;
 use pgrx::pg_sys;
@@ -40,7 +40,7 @@ pub fn is_awaited() -> bool {
     STARTED.with(|s| s.borrow().last().is_some_and(|run| run.executor.is_null()))
 }
 
-/// An executor has started.
+/// An executor has started: notes it when it is the one that is waited for.
 ///
 /// # Safety
 /// `query` has been started.

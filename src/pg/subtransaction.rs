@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// What `f` gives, after everything that it did has been rolled back. An error goes on after that.
+/// The result of `f`, after all work of `f` has been rolled back. An error goes on after that.
 pub fn undone<T>(f: impl FnOnce() -> T) -> T {
     match run(f, |_| false) {
         Ok(result) => result,
@@ -19,7 +19,7 @@ pub fn undone<T>(f: impl FnOnce() -> T) -> T {
     }
 }
 
-/// What `f` gives; None when an expression in it failed. Other errors go on.
+/// The result of `f`; None when an expression in it failed. Other errors go on.
 pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
     match run(f, |done| done) {
         Ok(result) => Some(result),
@@ -32,7 +32,7 @@ pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// What `f`, which parses a text, gives; the message when the text is no query. Other errors go on.
+/// The result of `f`, which parses a text; the error's message when the text is no query. Other errors go on.
 pub fn parse<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     match run(f, |done| done) {
         Ok(result) => Ok(result),
@@ -47,8 +47,8 @@ pub fn parse<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     }
 }
 
-/// What `f` gives, or the error that it ended with, after its work has been rolled back. Errors go on that are not about what `f` does (cancelled, out of
-/// memory, deadlock, cannot serialize), and others that `more` wants to.
+/// The result of `f`, or the error that it ended with, after its work has been rolled back. Errors that are not about the work of `f` go on
+/// (cancelled, out of memory, deadlock, cannot serialize), and so do errors for which `more` is true.
 pub fn told<T>(more: fn(&original::Told) -> bool, f: impl FnOnce() -> T) -> Result<T, original::Told> {
     match run(f, |done| done) {
         Ok(result) => Ok(result),
@@ -63,15 +63,15 @@ pub fn told<T>(more: fn(&original::Told) -> bool, f: impl FnOnce() -> T) -> Resu
     }
 }
 
-/// The panic that an error is, and what was kept of the error itself.
+/// The panic of an error, and the kept copy of the error itself.
 type Failure = (Box<dyn Any + Send>, *mut pg_sys::ErrorData);
 
 /// Runs `f` in a sub-transaction that is released when `keep` is true of its success.
 ///
-/// Two levels: when the inner one is rolled back while the transaction commits, its parent must be a sub-transaction. That is what
-/// RollbackAndReleaseCurrentSubTransaction asserts, though BeginInternalSubTransaction (xact.c) allows more.
+/// Two levels: when the inner one is rolled back while the transaction commits, its parent must be a sub-transaction:
+/// RollbackAndReleaseCurrentSubTransaction asserts it, though BeginInternalSubTransaction (xact.c) allows more.
 fn run<T>(f: impl FnOnce() -> T, keep: fn(bool) -> bool) -> Result<T, Failure> {
-    // SAFETY: inside a transaction; what was current is put back.
+    // SAFETY: inside a transaction; the context and owner from before are put back.
     let (context, owner) = unsafe {
         let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());

@@ -1,6 +1,6 @@
 //! Scans of system catalogs that have no syscache and that pgrx's bindings leave out.
 //!
-//! Numbers are those of the server's catalog headers (pg_inherits.h, pg_depend.h, pg_shdepend.h, pg_rewrite.h, pg_subscription_rel.h,
+//! Numbers come from the server's catalog headers (pg_inherits.h, pg_depend.h, pg_shdepend.h, pg_rewrite.h, pg_subscription_rel.h,
 //! pg_attrdef.h, pg_constraint.h, pg_event_trigger.h), which have not changed
 //! from 15 to 18.
 

@@ -1,8 +1,8 @@
 //! `statement_timeout` for the flush at the end of a transaction.
 //!
-//! The server stops the clock of a statement before it commits (tcop/postgres.c, finish_xact_command). Here it goes on for the flush, from when the
-//! statement came, which is COMMIT in a transaction block: an error then, as in any statement. Only for clients: what is set for a database is not meant
-//! for workers.
+//! The server stops the clock of a statement before it commits (tcop/postgres.c, finish_xact_command). Here the clock goes on for the flush, from
+//! the arrival of the statement, which is COMMIT in a transaction block: an error then, as in any statement. Only for clients: the setting of a
+//! database is not meant for workers.
 
 use pgrx::pg_sys;
 
@@ -16,7 +16,7 @@ unsafe extern "C-unwind" {
     fn disable_timeout(id: i32, keep_indicator: bool);
 }
 
-/// The clock goes on while it lives. After an error the server stops all clocks (PostgresMain).
+/// The clock goes on while this lives. After an error the server stops all clocks (PostgresMain).
 pub struct Limit(bool);
 
 impl Limit {
@@ -42,7 +42,7 @@ impl Drop for Limit {
     #[allow(ffi_unwind_calls)] // this raises nothing
     fn drop(&mut self) {
         if self.0 && !std::thread::panicking() {
-            // SAFETY: what `of_statement` has set.
+            // SAFETY: the timeout that `of_statement` has set.
             unsafe { disable_timeout(STATEMENT_TIMEOUT, false) };
         }
     }

@@ -1,8 +1,8 @@
 //! Walking and rewriting a parse tree with a Rust closure, below one guard.
 //!
 //! The server's walkers call back for every node, and call themselves through that callback: a tree of a thousand terms is a stack of a
-//! thousand frames. Invariant: between the one guard (`run`) and the closure there is no second one. An ERROR of the server's walker
-//! jumps from there to the guard, over frames without destructors; a panic of the closure is caught where it is called, the walk is
+//! thousand frames. Invariant: between the one guard (`run`) and the closure there is no second guard. An ERROR of the server's walker
+//! jumps to the guard, over frames without destructors; a panic of the closure is caught where the closure is called, the walk is
 //! ended by the server's own means, and the panic goes on above the guard. So an error crosses one boundary, however deep the tree,
 //! and a tree that is too deep is the server's own "stack depth limit exceeded".
 //! Callers: analysis, which looks at every node of a query. Source: nodes/nodeFuncs.c.
@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 type Walker = unsafe extern "C-unwind" fn(*mut Node, *mut c_void) -> bool;
 type Mutator = unsafe extern "C-unwind" fn(*mut Node, *mut c_void) -> *mut Node;
 
-/// The server's own functions, without pgrx's guards. Before 16 they have the names that are macros since.
+/// The server's own functions, without pgrx's guards. Before 16 they have the names that are macros from 16 on.
 #[allow(improper_ctypes)]
 mod raw {
     use super::*;
@@ -40,12 +40,12 @@ mod raw {
     }
 }
 
-/// What a visitor wants to happen next.
+/// Where the walk goes after a visit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// The nodes below.
     Below,
-    /// Not the nodes below this one.
+    /// The next nodes, but not those below this one.
     Beside,
     /// The end.
     Stop,
@@ -125,7 +125,7 @@ unsafe extern "C-unwind" fn step(node: *mut Node, context: *mut c_void) -> bool 
     }
 }
 
-/// As `walk`, over what the parser made of a text. Utility statements are not gone into.
+/// As `walk_into`, over the parser's tree of a text. Utility statements are not gone into.
 ///
 /// # Safety
 /// `node` is null or a valid raw parse tree.
@@ -170,7 +170,7 @@ pub unsafe fn below(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::Query> {
     }
 }
 
-/// Sub-links of a block's own expressions, in a fixed order; those that another one compares its rows with included.
+/// Sub-links of a block's own expressions, in a fixed order; sub-links in the test expression of another one included.
 ///
 /// # Safety
 /// `query` is a valid query.
@@ -182,7 +182,7 @@ pub unsafe fn links(query: *mut pg_sys::Query) -> Vec<*mut pg_sys::SubLink> {
     }
 }
 
-/// Those of an expression.
+/// Sub-links of an expression.
 ///
 /// # Safety
 /// `root` is null or a valid expression.
@@ -214,7 +214,7 @@ unsafe fn links_of(root: *mut Node, found: &mut Vec<*mut pg_sys::SubLink>) {
 
 struct Rewrite<'a> {
     replace: &'a mut dyn FnMut(*mut Node, u32) -> Option<*mut Node>,
-    /// How many queries below the root; None: sub-queries are left alone.
+    /// How many queries the node is below the root; None: sub-queries are left alone.
     depth: Option<u32>,
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -249,7 +249,7 @@ unsafe extern "C-unwind" fn mutate(node: *mut Node, context: *mut c_void) -> *mu
             Some(other) => other,
             None if (*node).type_ == NodeTag::T_Query => {
                 let Some(depth) = (*context.cast::<Rewrite>()).depth else { return node };
-                // An ERROR leaves it as it is; nobody looks at it then.
+                // An ERROR leaves the depth as it is; nobody looks at the depth then.
                 (*context.cast::<Rewrite>()).depth = Some(depth + 1);
                 let query = raw::query_tree_mutator(node.cast(), mutate, context, 0);
                 (*context.cast::<Rewrite>()).depth = Some(depth);

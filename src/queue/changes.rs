@@ -1,8 +1,8 @@
 //! The change set of one relation in one sub-transaction: a Z-set of row images, on disk beyond a budget.
 //!
 //! A row image is a minimal tuple of the relation's row type in which every column that no TVIEW uses is NULL, so two
-//! images are equal bytes exactly when nothing that matters differs (toasted values: when they are the same value).
-//! Invariant: memory and disk together sum to the changes; what went to disk is no longer consolidated.
+//! images are equal bytes exactly when no used column differs (toasted values: when they are the same value).
+//! Invariant: the rows in memory and on disk together sum to the changes; rows on disk are no longer consolidated.
 
 use super::images::Images;
 use super::spill::Spill;
@@ -61,7 +61,7 @@ impl ChangeSet {
         self.everything
     }
 
-    /// Whether it may have rows with a weight of this sign.
+    /// Whether the set may have rows with a weight of this sign.
     pub fn has(&self, sign: i64) -> bool {
         self.signs[usize::from(sign < 0)]
     }
@@ -99,7 +99,7 @@ pub unsafe fn image_of(tuple: pg_sys::MinimalTuple) -> Image {
         let len = (*tuple).t_len as usize;
         let mut image = vec![0u64; len.div_ceil(8)].into_boxed_slice();
         std::ptr::copy_nonoverlapping(tuple.cast::<u8>(), image.as_mut_ptr().cast::<u8>(), len);
-        // What the heap notes about a tuple's fate is no part of the row.
+        // Bits about the tuple's fate in the heap are no part of the row.
         let header = &mut *image.as_mut_ptr().cast::<pg_sys::MinimalTupleData>();
         header.mt_padding = Default::default();
         header.t_infomask2 &= pg_sys::HEAP_NATTS_MASK as u16;

@@ -1,8 +1,8 @@
 //! A Z-set of row images in a memory context of its own.
 //!
-//! An image is the bytes of a minimal tuple. They are put one behind the other into blocks; an image whose weight becomes zero is garbage
-//! until the set is copied into a new context, which happens when half of it is. Invariant: no entry has weight zero; `bytes` is what the
-//! context has been asked for, blocks and table. Called for every captured row, and by strategy delta for every weighted one.
+//! An image is the bytes of a minimal tuple. Images are put one behind the other into blocks; an image whose weight becomes zero is garbage
+//! until the set is copied into a new context, when half of its blocks is garbage. Invariant: no entry has weight zero; `bytes` is the memory
+//! of blocks and table. Called for every captured row, and by strategy delta for every weighted row.
 
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{Arena, InArena, enough};
@@ -33,7 +33,7 @@ impl Entry {
 struct Held {
     table: HashTable<Entry, InArena>,
     arena: Arena,
-    /// What is left of the last block, in words.
+    /// The free part of the last block, and its size in words.
     free: *mut u64,
     left: usize,
     block: usize,

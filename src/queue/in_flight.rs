@@ -1,8 +1,8 @@
 //! Statements that write and have not ended yet.
 //!
-//! Their rows are visible to queries inside of them (functions, triggers), but are in no change set before their own
-//! statement triggers have run. A flush in that moment sees more than the change sets tell: strategies that add changes to
-//! what is stored would count those rows twice, so they must not be followed then.
+//! Rows written by such a statement are visible to queries inside of it (functions, triggers), but are in no change set before its
+//! statement triggers have run. A flush at that moment sees more rows than the change sets have: strategies that add changes to
+//! the stored rows would count those rows twice, so they must not be followed.
 //! Invariant: an entry is there from before the first row is written until after the statement's triggers have run.
 //! Called by the executor and utility hooks, by xact, and read by refresh.
 
@@ -19,7 +19,7 @@ pub fn begin(statement: usize) {
     OPEN.with(|o| o.borrow_mut().push(super::depth(), statement));
 }
 
-/// Whatever was begun inside of the statement has ended, too.
+/// Statements that were begun inside of this statement have ended, too.
 pub fn end(statement: usize) {
     OPEN.with(|o| {
         let mut open = o.borrow_mut();

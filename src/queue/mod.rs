@@ -2,7 +2,7 @@
 //!
 //! Invariant: when a transaction commits or is prepared, its queue has been flushed (PRE_COMMIT, PRE_PREPARE, see xact.rs), and
 //! when it ends the queue is empty. Sub-transactions follow the state machine of `tviews_core::queue`.
-//! Called by capture (adds), flush (takes), the hooks (asks whether something is pending) and xact.
+//! Called by capture (adds), flush (takes), the hooks (ask whether changes are pending) and xact.
 
 pub mod changes;
 pub mod images;
@@ -23,9 +23,8 @@ pub use tviews_core::subject::{Readers, Subject};
 /// Pending changes of a flush, by subject, oldest first.
 pub type Pending = BTreeMap<Subject, Vec<Rc<ChangeSet>>>;
 
-/// Changes that a flush in the middle of a transaction with a kept snapshot has applied: they are flushed once more at
-/// commit, with the latest snapshot. Sets are only listed, never summed: what one flush wrote and a later change undoes
-/// must still be looked at.
+/// A list of change sets that a flush has followed and a later flush has to look at again. Sets are only listed, never summed: rows that
+/// one flush wrote and a later change undoes must still be looked at.
 #[derive(Default)]
 struct Applied(Vec<Rc<ChangeSet>>);
 
@@ -44,7 +43,9 @@ impl Absorb for Applied {
 }
 
 thread_local! {
+    /// Followed inside of a statement that writes; for the next flush.
     static AGAIN: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
+    /// Followed under the transaction's own snapshot; for the flush at commit, with the latest snapshot.
     static APPLIED: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static QUEUE: RefCell<Queue<Subject, ChangeSet>> = RefCell::new(Queue::default());
 }
@@ -53,7 +54,7 @@ pub fn is_empty() -> bool {
     QUEUE.with(|q| q.borrow().is_empty()) && !has_again()
 }
 
-/// Whether something has to be looked at once more by the next flush.
+/// Whether the next flush has to look at followed changes again.
 pub fn has_again() -> bool {
     AGAIN.with(|a| !a.borrow().is_empty())
 }
@@ -63,12 +64,12 @@ pub fn nothing_applied() -> bool {
     APPLIED.with(|a| a.borrow().is_empty())
 }
 
-/// Whether nothing is left to be done before commit.
+/// Whether there is nothing to flush before commit.
 pub fn is_settled() -> bool {
     is_empty() && APPLIED.with(|a| a.borrow().is_empty())
 }
 
-/// Changes what is pending for `subject` in the current sub-transaction.
+/// Changes the set that is pending for `subject` in the current sub-transaction.
 pub fn change(subject: Subject, f: impl FnOnce(&mut ChangeSet)) {
     QUEUE.with(|q| q.borrow_mut().change(depth(), subject, f));
 }
@@ -83,13 +84,13 @@ pub fn recompute(tview: pg_sys::Oid) {
     change(Subject::Recompute(tview.to_u32()), ChangeSet::set_everything);
 }
 
-/// Takes everything that is pending.
+/// Takes all pending changes.
 pub fn take() -> Pending {
     let taken = QUEUE.with(|q| q.borrow_mut().take(taker()));
     with_lists(taken, AGAIN.with(|a| a.borrow_mut().take(taker())))
 }
 
-/// Sets, and lists of sets.
+/// Adds the sets of some lists to the sets of their subjects.
 fn with_lists(mut all: Pending, lists: BTreeMap<Subject, Vec<Rc<Applied>>>) -> Pending {
     for (subject, lists) in lists {
         all.entry(subject).or_default().extend(lists.iter().flat_map(|l| l.0.iter().cloned()));
@@ -97,12 +98,12 @@ fn with_lists(mut all: Pending, lists: BTreeMap<Subject, Vec<Rc<Applied>>>) -> P
     all
 }
 
-/// The level that what a flush consumes is remembered for.
+/// The level that remembers the sets that a flush takes.
 fn taker() -> u32 {
     if fault::on(Fault::LoseWhatAFlushConsumed) { 1 } else { depth() }
 }
 
-/// What a flush of some TVIEWs does with what is pending.
+/// How a flush of some TVIEWs treats a pending subject.
 fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Fate<Subject> {
     match subject::fate(subject, tviews, readers) {
         Fate::Share(_) if fault::on(Fault::ForgetWhoWaits) => Fate::Take,
@@ -110,25 +111,25 @@ fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Rea
     }
 }
 
-/// Takes what these TVIEWs have to follow; for the others that wait for the same changes they stay pending. `readers`: who reads a relation.
+/// Takes the changes that these TVIEWs have to follow; they stay pending for other TVIEWs. `readers`: the TVIEWs that read a relation.
 pub fn take_for(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Pending {
     let taken = QUEUE.with(|q| q.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers)));
     with_lists(taken, AGAIN.with(|a| a.borrow_mut().take_some(taker(), |subject| fate(subject, tviews, readers))))
 }
 
-/// Whether something is pending that these TVIEWs have to follow.
+/// Whether changes are pending that these TVIEWs have to follow.
 pub fn concerns(tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> bool {
     let pending = |subject: &Subject| fate(subject, tviews, readers) != Fate::Leave;
     QUEUE.with(|q| q.borrow().any(pending)) || AGAIN.with(|a| a.borrow().any(pending))
 }
 
-/// Adds changes of a TVIEW, for TVIEWs that the flush is not about.
+/// Adds changes of a TVIEW, for its readers that the flush is not about.
 pub fn await_by(tview: pg_sys::Oid, readers: Readers, set: Rc<ChangeSet>) {
     QUEUE.with(|q| q.borrow_mut().put(depth(), Subject::Awaited(tview.to_u32(), readers), set));
 }
 
-/// Remembers changes that a TVIEW has followed inside of a statement that writes. It has seen rows of that statement which no trigger has handed over;
-/// should a later change undo what these do, nothing else would lead to what was written. So they are listed, never summed.
+/// Remembers changes that a TVIEW has followed inside of a statement that writes. The flush saw rows of that statement that are not captured yet;
+/// if a later change undoes these rows, only these sets lead to the rows that the flush wrote. So the sets are listed, never summed.
 pub fn follow_again(tview: u32, relid: u32, sets: &[Rc<ChangeSet>]) {
     let subject = Subject::Awaited(relid, Rc::new(BTreeSet::from([tview])));
     AGAIN.with(|a| a.borrow_mut().change(depth(), subject, |list| list.0.extend(sets.iter().cloned())));
@@ -139,12 +140,12 @@ pub fn applied(subject: Subject, sets: &[Rc<ChangeSet>]) {
     APPLIED.with(|a| a.borrow_mut().change(depth(), subject, |list| list.0.extend(sets.iter().cloned())));
 }
 
-/// Takes everything that has to be flushed at commit.
+/// Takes all changes that have to be flushed at commit.
 pub fn take_all() -> Pending {
     with_lists(take(), APPLIED.with(|a| a.borrow_mut().take(depth())))
 }
 
-/// Everything that is pending, which stays pending.
+/// All pending changes, without taking them.
 pub fn peek() -> Pending {
     QUEUE.with(|q| q.borrow().peek())
 }

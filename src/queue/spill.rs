@@ -9,11 +9,11 @@ use pgrx::pg_sys;
 use std::cell::RefCell;
 
 thread_local! {
-    /// Stores that nobody needs any more.
+    /// Dropped stores, to be closed.
     static DEAD: RefCell<Vec<*mut pg_sys::Tuplestorestate>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Closes what was dropped at the end of sub-transactions.
+/// Closes the stores that were dropped at the end of sub-transactions.
 pub fn bury() {
     while let Some(store) = DEAD.with(|d| d.borrow_mut().pop()) {
         // SAFETY: of this transaction, closed once.
@@ -37,7 +37,7 @@ impl Spill {
         Spill::among(1)
     }
 
-    /// As one of `parts` that are filled together.
+    /// One of so many stores that are filled together and share the memory.
     pub fn among(parts: usize) -> Spill {
         bury();
         // SAFETY: context and owner are switched back; they exist while a transaction does.

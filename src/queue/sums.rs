@@ -1,6 +1,6 @@
-//! Weighted row images, summed: as many as a hash table of the server may take in memory, behind that in parts by hash, on disk.
+//! Weighted row images, summed: in memory up to hash_mem, beyond that in parts by hash, on disk.
 //!
-//! Invariant: images that are equal are in memory, or in the same part, so the sum of each is known without knowing all.
+//! Invariant: equal images are in memory, or in the same part, so one part is enough to know the sum of an image.
 //! Called by strategy delta for the rows of its output, and by the flush for change rows without the columns that a TVIEW does not use.
 
 use super::images::Images;

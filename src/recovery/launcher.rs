@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// How often a database is tried for which there is no free slot.
+/// How often the launcher tries to start a worker while there is no free slot.
 const TRIES: u32 = 60;
 
 /// Called while the library is preloaded.
@@ -61,7 +61,7 @@ fn databases() -> Vec<pg_sys::Oid> {
                 break;
             }
             let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
-            // A limit below -1 is that of a database whose DROP was interrupted.
+            // A limit below -1 marks a database whose DROP was interrupted.
             if form.datallowconn && form.datconnlimit >= -1 {
                 found.push(form.oid);
             }
@@ -88,7 +88,7 @@ fn recover(database: pg_sys::Oid) {
             .set_notify_pid(own)
             .load_dynamic();
         if let Ok(worker) = worker {
-            // Until it ends, or the postmaster does.
+            // Until the worker ends, or the postmaster does.
             let _ = worker.wait_for_shutdown();
             return;
         }

@@ -1,4 +1,4 @@
-//! What a crash emptied is computed again without waiting for a reader. README.md has the picture.
+//! Computes TVIEWs that a crash emptied again, without waiting for a reader. README.md has the picture.
 
 pub mod launcher;
 pub mod progress;

@@ -1,6 +1,6 @@
-//! What the recovery of one database is doing: one place in shared memory, written by the worker, and read by the view `tviews.progress`.
+//! Progress of the recovery of one database: one place in shared memory, written by the worker, and read by the view `tviews.progress`.
 //!
-//! There is one worker at a time. Readers may see the numbers of two moments; a pid of 0 says that nothing runs.
+//! There is one worker at a time. Readers may see the numbers of two moments; a pid of 0 says that no worker runs.
 
 use crate::counters;
 use crate::counters::progress::Progress;
@@ -13,7 +13,7 @@ fn shared() -> &'static Progress {
     &counters::table().progress
 }
 
-/// The worker of this database begins with so many TVIEWs.
+/// The worker of this database begins to recover so many TVIEWs.
 pub fn begin(total: usize) {
     let p = shared();
     // SAFETY: plain globals.
@@ -27,7 +27,7 @@ pub fn begin(total: usize) {
     p.pid.store(pid as u32, Relaxed);
 }
 
-/// The next TVIEW.
+/// The worker begins with this TVIEW.
 pub fn at(tview: pg_sys::Oid) {
     shared().tview.store(tview.to_u32(), Relaxed);
 }
@@ -44,7 +44,7 @@ pub fn end() {
 
 sql_function!(tviews_recovery, pg_finfo_tviews_recovery, recovery);
 
-/// pid, database, relation, numbers of TVIEWs, time at which it began.
+/// pid, database, relation, numbers of TVIEWs (all, done, failed), start time.
 fn recovery(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let p = shared();
     let pid = p.pid.load(Relaxed);

@@ -28,7 +28,7 @@ pub extern "C-unwind" fn pg_tviews_recovery(argument: pg_sys::Datum) {
         pg_sys::BackgroundWorkerUnblockSignals();
         let database = pg_sys::Oid::from_datum(argument, false).unwrap_or(pg_sys::InvalidOid);
         pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
-        // What is set for the database is meant for those who wait.
+        // The database's lock_timeout is meant for sessions of users.
         let (user, origin) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
         pg_sys::SetConfigOption(c"lock_timeout".as_ptr(), c"0".as_ptr(), user, origin);
     }
@@ -45,7 +45,7 @@ pub extern "C-unwind" fn pg_tviews_recovery(argument: pg_sys::Datum) {
     progress::end();
 }
 
-/// The lost TVIEWs, stages among them, those that others read first.
+/// The lost TVIEWs, stages among them, each before the TVIEWs that read it.
 fn lost() -> Vec<(pg_sys::Oid, String)> {
     if !catalog::installed() {
         return Vec::new();
@@ -71,7 +71,7 @@ fn one(tview: pg_sys::Oid, name: &str) {
 
 /// Runs `f` in a transaction of its own; None after an error, which is in the log then, behind `failure`.
 fn in_transaction<T>(failure: &str, f: impl FnOnce() -> T) -> Option<T> {
-    // SAFETY: transactions are begun and ended where none is open; a snapshot is popped by whoever pushed it.
+    // SAFETY: transactions are begun and ended where none is open; the closure pops the snapshot that it pushes.
     unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();

@@ -1,7 +1,7 @@
 //! Attribute versions: a WAL position in `pg_attribute.attoptions` (`pg_attver=…`) for when an attribute came into being.
 //!
-//! Minor releases of the back branches from 15.20 on keep one for every attribute, dropped ones too, and warn each time a relation is
-//! opened whose versions do not ascend. Older minors do not know them, and the library must run on both, so the functions are looked up at
+//! Minor releases of the back branches from 15.20 on keep a version for every attribute, also when dropped, and warn each time a relation is
+//! opened whose versions do not ascend. Older minors have no versions, and the library must run on both, so the functions are looked up at
 //! run time.
 //! Called when state attributes are added.
 
@@ -31,7 +31,7 @@ pub unsafe fn options() -> Option<pg_sys::Datum> {
 }
 
 fn symbol(name: &CStr) -> Option<*mut libc::c_void> {
-    // SAFETY: a lookup by name in what is loaded already.
+    // SAFETY: a lookup by name in the libraries that are loaded already.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!address.is_null()).then_some(address)
 }

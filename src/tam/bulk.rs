@@ -2,7 +2,7 @@
 //!
 //! Invariant: rows are written frozen, so the storage must be invisible to everyone else until commit. Indexes are not touched: the
 //! caller rebuilds them once at the end ([`super::storage::rebuild_indexes`]), which is cheaper than one insertion a row.
-//! Called by refresh.
+//! Called by build.
 
 use pgrx::pg_sys;
 
@@ -16,14 +16,14 @@ const BATCH_BYTES: usize = 64 * 1024;
 pub struct BulkWriter {
     rel: pg_sys::Relation,
     bulk: pg_sys::BulkInsertState,
-    /// Rows that wait, each owning its tuple; `slots.len()` grows to the largest batch.
+    /// Slots of the waiting rows, each owning its tuple; `slots.len()` grows to the largest batch.
     slots: Vec<*mut pg_sys::TupleTableSlot>,
     waiting: usize,
     bytes: usize,
     rows: u64,
-    /// Lives as long as the writer: slots and waiting tuples.
+    /// For slots and waiting tuples; lives as long as the writer.
     memory: pg_sys::MemoryContext,
-    /// Reset after each batch: what heap allocates while it writes.
+    /// For heap's allocations while it writes; reset after each batch.
     batch_memory: pg_sys::MemoryContext,
 }
 
@@ -64,7 +64,7 @@ impl BulkWriter {
             }
             let tuple = form_tuple(self.rel, values, nulls);
             self.bytes += (*tuple).t_len as usize;
-            // The slot owns the tuple and frees the one it held before.
+            // The slot owns the tuple and frees its previous tuple.
             pg_sys::ExecStoreHeapTuple(tuple, self.slots[self.waiting], true);
             self.waiting += 1;
             pg_sys::MemoryContextSwitchTo(caller);
@@ -74,7 +74,7 @@ impl BulkWriter {
         }
     }
 
-    /// Writes what is left and returns the number of rows written in all.
+    /// Writes the waiting rows and returns the number of all rows written.
     ///
     /// # Safety
     /// The relation is still open.

@@ -1,4 +1,4 @@
-//! New storage: who may have it, and how it is made.
+//! New storage: which relations may have it, and how it is made.
 //!
 //! Invariant: only a materialized view, or the transient relation of a rewrite of one, ever gets storage of this access method; and no
 //! TVIEW comes into being while the hooks that maintain it are not loaded.
@@ -46,7 +46,7 @@ pub unsafe extern "C-unwind" fn relation_set_new_filelocator(
     }
 }
 
-/// What heap's callback does, for a relation kind it asserts away from 17 on: an unlogged materialized view needs its init fork too.
+/// As heap's callback, which from 17 on asserts that an unlogged relation is no materialized view: an unlogged TVIEW needs its init fork too.
 /// The init fork is logged at once, so that crash recovery finds it even if the checkpoint after creation has passed.
 #[pg_guard]
 unsafe extern "C-unwind" fn matview_set_new_filelocator(
@@ -118,8 +118,8 @@ struct Source {
     is_tview: bool,
 }
 
-/// cluster.c, make_new_heap, calls its relation `pg_temp_<oid of the original>`; `relrewrite` is only set after its storage exists. The
-/// original is locked against writers by whoever rewrites it, which a user's table of that name would not have.
+/// cluster.c, make_new_heap, calls its relation `pg_temp_<oid of the original>`; `relrewrite` is only set after its storage exists. A
+/// rewrite holds a lock on the original against writers; a user who creates a table of that name does not.
 ///
 /// # Safety
 /// `rel` is open.

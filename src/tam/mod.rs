@@ -2,7 +2,7 @@
 //!
 //! Invariant: a relation whose routine is ours is a materialized view, or the transient copy PostgreSQL makes while it rewrites one; its
 //! rows are changed through [`write::Writer`] and [`bulk::BulkWriter`] only. See README.md for the picture of the callbacks.
-//! Called by refresh (rows), hook (storage and state), and PostgreSQL itself (callbacks).
+//! Called by refresh (rows), build and hook (storage and state), and PostgreSQL itself (callbacks).
 
 mod attver;
 mod build;
@@ -49,7 +49,7 @@ pub fn is_tview_relation(rel: pg_sys::Relation) -> bool {
     unsafe { is_matview(rel) && (routine::is_ours((*rel).rd_tableam) || switch::is_switched(rel)) }
 }
 
-/// Is the relation with this oid a TVIEW? False for an oid that does not exist. The answer is as durable as the lock the caller holds on it.
+/// Is the relation with this oid a TVIEW? False for an oid that does not exist. The answer is as durable as the caller's lock on the relation.
 pub fn is_tview(relid: pg_sys::Oid) -> bool {
     // SAFETY: an entry of the cache, released after use.
     unsafe {

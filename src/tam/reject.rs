@@ -1,8 +1,8 @@
-//! Row writes that do not come from us.
+//! Refuses row writes that are not the library's own.
 //!
 //! Invariant: a stored TVIEW changes only through [`super::write`] and [`super::bulk`], which call heap directly. PostgreSQL's executor
-//! already refuses DML on materialized views; this is the last line, e.g. for other extensions and for core's REFRESH CONCURRENTLY, which
-//! know nothing of state attributes or of TVIEWs that read this one. Rewrite targets, and a view being filled by the command that creates
+//! already refuses DML on materialized views; these callbacks stop other extensions and core's REFRESH CONCURRENTLY, which
+//! know nothing of state attributes or of TVIEWs that read this TVIEW. Rewrite targets, and a view being filled by the command that creates
 //! it (15 and 16 fill in place), are let through.
 //! Called by PostgreSQL.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whole tuples survive a rewrite. Heap's copy sets attributes that the *target's* descriptor marks as dropped to NULL
 //! (heapam_handler.c, reform_and_rewrite_tuple), so the marks are taken off that descriptor for the duration of the copy. Nobody else can
-//! see it: the target is a transient relation of this transaction, which an error takes away together with its descriptor.
+//! see this descriptor: the target is a transient relation of this transaction, which an error takes away together with its descriptor.
 //! Called by PostgreSQL (cluster.c, copy_table_data), by scan, through an index, and through a sort.
 
 use pgrx::pg_sys;

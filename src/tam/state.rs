@@ -1,9 +1,9 @@
 //! Hidden per-row state in trailing attributes that are marked dropped.
 //!
-//! Invariant: every dropped attribute of a TVIEW is a state attribute of ours (PostgreSQL cannot drop a column of a materialized view), is
+//! Invariant: every dropped attribute of a TVIEW is a state attribute of ours (PostgreSQL cannot drop a column of a materialized view),
 //! has the layout of its state's type, and comes after all visible columns. `SELECT *`, `\d`, rows and pg_dump skip them; tuples carry them.
 //! A row written before the attributes were added reads as NULL state, which means "rebuild".
-//! Called by hook (create, alter) and by refresh (layout of a row).
+//! Called by build and hook (create, alter) and by refresh (layout of a row).
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -56,10 +56,10 @@ pub(super) unsafe fn visible_attributes(desc: pg_sys::TupleDesc) -> usize {
     unsafe { (0..(*desc).natts as usize).rev().find(|&i| !(*attribute(desc, i)).attisdropped).map_or(0, |i| i + 1) }
 }
 
-/// Arrays of two: the transition values of sums of integers, and of intervals up to 16. They stay in the row.
+/// Types of transition values that are arrays of two: of sums of integers, and of intervals up to 16. These values stay in the row.
 const SHORT: [pg_sys::Oid; 2] = [pg_sys::INT8ARRAYOID, pg_sys::INTERVALARRAYOID];
 
-/// Whether a relation needs a TOAST table: for its columns, as in heap, or for state that is longer than what is shown of it.
+/// Whether a relation needs a TOAST table: for its columns, as in heap, or for state attributes of variable length.
 pub unsafe extern "C-unwind" fn needs_toast_table(rel: pg_sys::Relation) -> bool {
     // SAFETY: the server calls this for an open relation of ours.
     unsafe {
@@ -131,7 +131,7 @@ pub struct Column {
     pub collation: pg_sys::Oid,
 }
 
-/// Adds visible columns behind those that there are; the change is visible when this returns. As catalog/heap.c, AddNewAttributeTuples.
+/// Adds visible columns behind the existing columns; the change is visible when this returns. As catalog/heap.c, AddNewAttributeTuples.
 ///
 /// # Safety
 /// The caller holds AccessExclusiveLock on the materialized view, which has no state attributes, and replaces or empties its storage.

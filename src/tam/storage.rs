@@ -1,7 +1,7 @@
 //! Replacing a TVIEW's storage as a whole: population, rebuild, SET LOGGED and SET UNLOGGED.
 //!
 //! Invariant: relation, TOAST table and indexes always have the same persistence, and new files that vanish if the transaction aborts.
-//! Called by refresh and hook.
+//! Called by build and hook.
 
 use std::ffi::c_char;
 
@@ -67,7 +67,7 @@ pub unsafe fn set_row_count(rel: pg_sys::Relation, rows: u64) {
     }
 }
 
-/// As finish_heap_swap (cluster.c): while an index is built, expressions that read the relation must not use the ones still to come.
+/// As finish_heap_swap (cluster.c): while an index is built, expressions that read the relation must not use indexes that are not built yet.
 ///
 /// # Safety
 /// The relation is locked exclusively and open nowhere else in this session.

@@ -1,6 +1,6 @@
 //! Lets heap code see a TVIEW as a heap relation, for the entry points that check `rd_tableam` (heapam.c, heap_getnext).
 //!
-//! Invariant: outside `begin` … `end` every TVIEW has our routine; inside it has heap's, even when the relation's cache entry is rebuilt
+//! Invariant: outside `begin` … `end` every TVIEW has our routine; inside, the TVIEW has heap's, even when its cache entry is rebuilt
 //! meanwhile (an index expression may accept invalidations). An error jumps over `end`; then the abort of its (sub)transaction restores the
 //! routine, before the relation's reference is released. So no guard is needed around the heap code, and users' errors keep all their fields.
 //! Called by the index build callbacks.
@@ -58,18 +58,18 @@ pub fn is_switched(rel: pg_sys::Relation) -> bool {
     STACK.with(|stack| stack.borrow().iter().any(|(_, switched)| ptr::eq(switched.rel, rel)))
 }
 
-/// The relation is still referenced: resource owners are released later.
+/// Gives a relation our routine back. The relation is still referenced: resource owners are released later.
 ///
 /// # Safety
-/// The relation is still open, and its routine is the one that was put there.
+/// The relation is still open, and its routine is the routine that `begin` has set.
 unsafe fn undo(switched: Switched) {
-    // SAFETY: the relation is still open, and its routine is the one that was put there.
+    // SAFETY: the relation is still open, and its routine is the routine that `begin` has set.
     unsafe {
         (*switched.rel).rd_tableam = switched.ours;
     }
 }
 
-/// Restores what was begun at this nesting level or deeper, see xact.rs.
+/// Restores relations that were switched at this nesting level or deeper, see xact.rs.
 pub fn sub_abort(level: u32) {
     // SAFETY: called while the relations are still referenced.
     STACK.with(|stack| stack.borrow_mut().abort(level, |switched| unsafe { undo(switched) }));
@@ -79,7 +79,7 @@ pub fn sub_commit(level: u32) {
     STACK.with(|stack| stack.borrow_mut().release(level));
 }
 
-/// Runs after PostgreSQL has rebuilt the entry (inval.c, LocalExecuteInvalidationMessage), which put our routine back.
+/// Switches again after PostgreSQL has rebuilt the relation's entry (inval.c, LocalExecuteInvalidationMessage), which put our routine back.
 unsafe extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, _relid: pg_sys::Oid) {
     // SAFETY: the relations are still referenced, so their entries stay where they are.
     unsafe {

@@ -1,7 +1,7 @@
 //! The row-level write path: heap's semantics plus index maintenance, without SPI, triggers or permission checks.
 //!
 //! Invariant: after each call the heap and every index agree; memory does not grow with the number of rows. Writes carry the current
-//! command id, so they become visible to this transaction after CommandCounterIncrement, as those of a statement do.
+//! command id, so they become visible to this transaction after CommandCounterIncrement, as the writes of a statement do.
 //! Called by refresh.
 
 use pgrx::pg_sys;
@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 
 use pg_sys::Datum;
 
-/// What became of an update or delete. `Updated` and `Deleted`: a concurrent transaction that has committed got there first.
+/// The result of an update or delete. `Updated` and `Deleted`: a transaction that has committed meanwhile did so to the same row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {
     Ok,
@@ -27,7 +27,7 @@ pub struct Writer {
     written: *mut pg_sys::TupleTableSlot,
     /// The tuple fetched last; holds its page pinned.
     fetched: *mut pg_sys::TupleTableSlot,
-    /// Where many rows go: keeps the page that is being filled pinned, extends the relation by several pages. Null for a few rows.
+    /// State for inserting many rows: keeps the page being filled pinned, extends the relation by several pages. Null for a few rows.
     bulk: pg_sys::BulkInsertState,
     closed: bool,
 }
@@ -60,7 +60,7 @@ impl Writer {
         }
     }
 
-    /// So many rows are about to be inserted.
+    /// Announces that so many rows are about to be inserted.
     ///
     /// # Safety
     /// Inside a transaction.

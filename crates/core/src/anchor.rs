@@ -1,6 +1,6 @@
-//! Now minus before, through the rows of one relation: the delta of a block that is not linear in what changed.
+//! Now minus before, through the rows of one relation: the delta of a block that is not linear in the changed relations.
 //!
-//! Let A be an atom that is a part of every row of the block Q, and D a set of its keys that contains those of all rows of Q that differ.
+//! Let A be an atom that is a part of every row of the block Q, and D a set of its keys that contains the keys of all rows of Q that differ.
 //! Rows with other keys are the same in both states, so
 //!
 //! ΔQ = Q(now | A in D) − Q(before | A in D)
@@ -8,15 +8,15 @@
 //! D is found like dirty keys (null_extension.rs), the key of A being the key. A must be on no nullable side, its key never NULL, and its rows must
 //! not depend on other rows, or some rows of Q would have no key to be found by. The changed relation itself is the finest anchor.
 //!
-//! Two writers of one relation can be blind to each other here. Where it is read in one place, which keys its changes lead to does
-//! not depend on what other writers of it change, so it is enough to lock those; otherwise they follow one another.
+//! Two writers of one relation can be blind to each other here. Where the relation is read in one place, the keys that its changes lead to
+//! do not depend on the rows that its other writers change, so it is enough to lock these keys; otherwise the writers follow one another.
 //! Called by the extension's `analyze::rules::anchor`, when the delta equation is refused.
 
 use crate::delta::Moment;
 use crate::model::Description;
 use std::collections::BTreeSet;
 
-/// The weight of what is computed in each state.
+/// The weight of the rows that are computed in each state.
 pub const TERMS: [(i64, Moment); 2] = [(1, Moment::Now), (-1, Moment::Before)];
 
 /// An atom and one of its keys.
@@ -27,7 +27,7 @@ pub struct Candidate<'a> {
     pub key: &'a [i16],
 }
 
-/// What can be an anchor for changes of some relations, the finest first.
+/// Atoms and keys that can be an anchor for changes of some relations, the finest first.
 pub fn candidates<'a>(d: &'a Description, changed: &BTreeSet<u32>) -> Vec<Candidate<'a>> {
     let nullable = d.join.nullable();
     let mut atoms: Vec<usize> = (0..d.atoms.len()).filter(|a| !nullable.contains(a)).collect();
@@ -42,7 +42,7 @@ pub fn candidates<'a>(d: &'a Description, changed: &BTreeSet<u32>) -> Vec<Candid
     out
 }
 
-/// Whether writers that lock the keys they find see each other: the changed relations are read in so many places.
+/// Whether writers that lock the keys they find see each other; `places`: in how many places the changed relations are read.
 pub fn keys_tell(places: usize) -> bool {
     places == 1
 }

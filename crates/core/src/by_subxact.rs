@@ -1,9 +1,9 @@
-//! Values by the nesting level of the sub-transaction that they belong to: what a savepoint must be able to take back.
+//! Values by the nesting level of the sub-transaction that they belong to, so that a rollback to a savepoint can take them back.
 //!
 //! Invariant: levels never descend from bottom to top, and no value belongs to a level above the current one. When the sub-transaction at
 //! a level is rolled back, its values and those above are gone; when it is released, they belong to the level below. Sub-transactions
 //! that have no values need no call. Only `push` allocates, so the end of a transaction cannot fail here.
-//! Callers: the queue, and whatever the extension keeps by level.
+//! Callers: the queue, and everything else that the extension keeps by level.
 
 /// A stack of values, each with the level that it belongs to; level 1 is the transaction itself.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl<T> BySubxact<T> {
         self.values.retain_mut(|(level, value)| keep(*level, value));
     }
 
-    /// The sub-transaction at `level` has been rolled back: hands over what goes, newest first.
+    /// The sub-transaction at `level` has been rolled back: hands over the values that go, newest first.
     pub fn abort(&mut self, level: u32, mut gone: impl FnMut(T)) {
         while self.values.last().is_some_and(|(l, _)| *l >= level) {
             if let Some((_, value)) = self.values.pop() {

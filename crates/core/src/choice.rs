@@ -1,23 +1,23 @@
 //! Choice by cost: which form of some SQL is followed, and when recomputing everything is cheaper.
 //!
-//! Some SQL has up to three plans: looking up by index what each of a few changed rows is joined to; the form that goes key by key, with
+//! Some SQL has up to three plans: looking up by index the rows that each of a few changed rows is joined to; the form that goes key by key, with
 //! whatever path the planner likes; the form that computes all at once. A few look-ups are taken unseen. Otherwise the planner's estimates
-//! decide, those of look-ups divided by how much it overrates them.
+//! decide, estimates of look-ups divided by how much it overrates them.
 //!
-//! cost(plan) = (look-ups ? total / CACHED : total) + what is done with the rows that come out
+//! cost(plan) = (look-ups ? total / CACHED : total) + handling of the rows that come out
 //!
-//! Everything is recomputed when all parts together cost more than that, and more than a few look-ups.
-//! Invariant: only the cost of a flush depends on what is chosen, and what is chosen is no more expensive, by these estimates, than any
-//! other way that was compared. Called by the extension's `refresh::choice`.
+//! Everything is recomputed when all parts together cost more than recomputing, and more than a few look-ups.
+//! Invariant: only the cost of a flush depends on the choice, and the chosen way is no more expensive, by these estimates, than any
+//! other way that was compared. Called by the extension's `refresh::follow::choice`.
 
 /// Up to this cost, in the planner's units, nothing is compared: some hundred look-ups by index.
 pub const CHEAP: f64 = 1000.0;
 
-/// Up to so many rows, what they are joined to may be looked up for each of them although the planner knows better.
+/// Up to so many rows, the rows that they are joined to may be looked up one by one, even when the planner prefers another plan.
 const LOOK_UPS: usize = 1000;
 
 /// By how much the planner overrates looking up a few rows by index: it assumes that most of their pages have to be read
-/// (random_page_cost), but those beside rows that were just written, and the upper ones of indexes, are in memory.
+/// (random_page_cost), but the pages beside rows that were just written, and the upper pages of indexes, are in memory.
 /// Measured with TPC-H, everything in memory: 2 to 30 times, compared with reading a table.
 const CACHED: f64 = 8.0;
 
@@ -31,7 +31,7 @@ pub struct Size(usize);
 const SIZES: usize = 14;
 
 impl Size {
-    /// How many there are, with those by index.
+    /// The number of sizes, those of plans by index included.
     pub const COUNT: usize = 2 * SIZES;
     /// A few rows: index paths, whatever the statistics of the moment say.
     pub const FEW: Size = Size(0);
@@ -57,12 +57,12 @@ impl Size {
         self == Size::FEW
     }
 
-    /// Its number, from 0.
+    /// The number of this size, from 0.
     pub fn number(self) -> usize {
         self.0
     }
 
-    /// The size of plans that look up what so many rows are joined to; None when there are too many.
+    /// The size of plans that look up the rows that so many rows are joined to; None when there are too many.
     pub fn of_look_ups(self, rows: usize) -> Option<Size> {
         if self.is_few() {
             return Some(self);
@@ -75,7 +75,7 @@ impl Size {
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
     pub total: f64,
-    /// What the caller does with the rows that come out, in the same units.
+    /// Cost of the caller's work on the rows that come out, in the same units.
     pub handling: f64,
 }
 
@@ -92,7 +92,7 @@ impl Cost {
         self.total + self.handling
     }
 
-    /// For a plan of look-ups.
+    /// The cost of a plan of look-ups.
     pub fn of_look_ups(self) -> f64 {
         self.total / CACHED + self.handling
     }
@@ -108,17 +108,17 @@ pub fn cheapest<W>(ways: impl IntoIterator<Item = (W, f64)>) -> Option<(W, f64)>
     ways.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
-/// Whether recomputing everything is cheaper than parts that cost so much together; what it costs is asked for when it matters.
+/// Whether recomputing everything is cheaper than parts that cost so much together; the cost of recomputing is only asked for when it matters.
 pub fn prefers_whole<E>(parts: f64, whole: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
     Ok(parts > CHEAP && parts > whole()?)
 }
 
-/// What recomputing everything costs: the query, and reading all rows that are stored.
+/// The cost of recomputing everything: the query, and reading all rows that are stored.
 pub fn whole(query: Cost, pages: i32, rows: f32) -> f64 {
     query.sum() + (f64::from(pages.max(0)) + 0.01 * f64::from(rows.max(0.0)))
 }
 
-/// Whether so many changed rows or keys are more than recomputing that many stored rows is worth; `threshold` is a part of these.
+/// Whether so many changed rows or keys are more than recomputing that many stored rows is worth; `threshold` is a part of the stored rows.
 pub fn is_large(rows: usize, stored: f32, threshold: f64) -> bool {
     rows > 1000 && rows as f64 > threshold * f64::from(stored.max(0.0))
 }
@@ -129,7 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// No way that was compared is cheaper, and whichever costs less than before is not dropped for it.
+        /// No way that was compared is cheaper than the chosen one, and a chosen way that gets cheaper stays chosen.
         #[test]
         fn the_cheapest(costs in proptest::collection::vec((0.0..5000.0f64, 0.0..500.0f64, any::<bool>()), 1..4), saved in 0.0..2000.0f64, at in 0..4usize) {
             let of = |costs: &[(f64, f64, bool)]| {
@@ -151,7 +151,7 @@ mod tests {
             prop_assert_eq!(cheapest([(0, f64::MAX), (1, costs[0].0)]).map(|c| c.0), Some(1), "what is not known is not taken");
         }
 
-        /// In one step or in several: what is preferred for a part is preferred for more.
+        /// In one step or in several: when recomputing is preferred to some parts, it is preferred to more parts.
         #[test]
         fn more_parts_prefer_the_whole_no_less(parts in 0.0..5000.0f64, more in 0.0..5000.0f64, query in 0.0..5000.0f64, pages in 0..100i32) {
             let whole = whole(Cost { total: query, handling: 0.0 }, pages, pages as f32 * 10.0);

@@ -1,6 +1,6 @@
-//! Which way a change of one base relation is followed: strategy, sharing, reason, fallback.
+//! How a change of one base relation is followed: strategy, sharing, reason, fallback.
 //!
-//! The cheapest one that is possible is taken, in the order fold, delta, keyed, full:
+//! The cheapest strategy that is possible is taken, in the order fold, delta, keyed, full:
 //!
 //! | strategy | possible when |
 //! |---|---|
@@ -9,66 +9,67 @@
 //! | keyed | there is a key, and every place where the relation is read leads to the keys that a change concerns |
 //! | full | always |
 //!
-//! None but full is possible where change rows do not have what is read, or where the user wants it so. What the cheapest way does
-//! not tell (several relations together, groups whose state does not say) is followed by the fallback: keyed where that is possible, full elsewhere.
+//! Only full is possible where change rows lack something that the query reads, or where the user asks for full. Changes that the cheapest
+//! strategy cannot follow (several relations together, groups whose state does not say) are followed by the fallback: keyed where keyed is
+//! possible, full elsewhere.
 //!
-//! Sharing says what two writers of the relation need to see each other. Read twice, they follow one another, because each computes from what
-//! the other changes; so do those whose weighted rows depend on rows that nothing can be locked for. Where one output row comes from several rows
-//! (groups, partitions, null-extended rows), its key is locked. Else a view row belongs to one row of the relation, on whose lock the
-//! two have met already.
+//! Sharing says which locks two writers of the relation need to see each other. Where the relation is read twice, its writers follow one another,
+//! because each computes from rows that the other changes; so do writers whose weighted rows depend on rows for which nothing can be locked.
+//! Where one output row comes from several rows (groups, partitions, null-extended rows), its key is locked. Else a view row belongs to one
+//! row of the relation, on whose lock the two writers have met already.
 //!
-//! Invariant: the decision depends on its arguments only, and nothing is attempted that it does not need. Called by the extension's
-//! `refresh::decide`, whose attempts are to write the SQL.
+//! Invariant: the decision depends on its arguments only, and no attempt is made that the decision does not need. Called by the extension's
+//! `refresh::plan::decide`, whose attempts write the SQL.
 
 use crate::model::Shape;
 use crate::reason::{Because, Reason};
 use crate::strategy::{Decision, Sharing, Strategy};
 use std::collections::BTreeMap;
 
-/// What is known about the query.
+/// The facts about the query.
 #[derive(Debug, Clone)]
 pub struct Query<'a> {
     pub shape: &'a Shape,
-    /// Positions of the output columns that are a key; none when there is one row at most.
+    /// Positions of the output columns that are a key; an empty list when there is one row at most.
     pub key: Option<&'a [usize]>,
-    /// Whether the state of its groups can be kept.
+    /// Whether the state of the query's groups can be kept.
     pub fold: Result<(), Reason>,
-    /// It is a UNION ALL.
+    /// The query is a UNION ALL.
     pub is_sum: bool,
-    /// The user wants it recomputed.
+    /// The user wants the TVIEW recomputed.
     pub mode_full: bool,
 }
 
 /// How a relation is read.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// In how many places.
+    /// In how many places the query reads it.
     pub times: usize,
-    /// Why its change rows do not have what is read.
+    /// Why its change rows lack something that the query reads.
     pub hidden: Option<Reason>,
 }
 
 /// Keys that changes of a relation lead to.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// From how many of the places.
+    /// From how many of the places where it is read.
     pub places: usize,
-    /// Two of its rows can be parts of one output row.
+    /// Two rows of the relation can be parts of one output row.
     pub meet: bool,
 }
 
 /// Weighted rows by which changes of a relation change the rows below GROUP BY, or the output.
 #[derive(Debug, Clone)]
 pub struct Weighted {
-    /// They depend on other rows of the relation.
+    /// The weighted rows depend on other rows of the relation.
     pub flips: bool,
     /// Nothing that could be locked makes two writers see each other.
     pub alone: bool,
-    /// They are found through the keys of base relations.
+    /// The weighted rows are found through the keys of base relations.
     pub anchored: bool,
 }
 
-/// What only trying can tell.
+/// Facts that only an attempt to write the SQL can tell.
 pub trait Attempts {
     type Error;
     fn keys(&mut self) -> Result<Result<Keys, Reason>, Self::Error>;
@@ -78,7 +79,7 @@ pub trait Attempts {
     fn added(&mut self) -> Result<Result<Weighted, Reason>, Self::Error>;
 }
 
-/// Decides for one relation; and whether that takes the keys of base relations.
+/// The decision for one relation, and whether its strategy needs the keys of base relations.
 pub fn decide<A: Attempts>(query: &Query, read: &Read, attempts: &mut A) -> Result<(Decision, bool), A::Error> {
     if query.mode_full {
         return Ok((Decision::full(Reason::ModeFull), false));
@@ -127,7 +128,7 @@ fn by_key<A: Attempts>(query: &Query, read: &Read, attempts: &mut A) -> Result<D
     Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
 }
 
-/// Fold or delta where the weighted rows can be told, what was decided before where not.
+/// Fold or delta where the weighted rows can be told, `otherwise` where not.
 fn weighted(rows: Result<Weighted, Reason>, strategy: Strategy, read: &Read, otherwise: Decision) -> (Decision, bool) {
     let rows = match rows {
         Ok(rows) => rows,
@@ -167,7 +168,7 @@ pub fn finds_groups(shape: &Shape, key: Option<&[usize]>) -> Result<(), Reason> 
     }
 }
 
-/// Whether writers of different relations may go side by side, as far as what they change does not meet.
+/// Whether writers of different relations may go side by side, as far as the rows that they change do not meet.
 pub fn may_share(decisions: &BTreeMap<u32, Decision>) -> bool {
     decisions.values().all(|d| d.strategy != Strategy::Full && d.sharing != Sharing::Alone)
 }
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    /// Answers, and which of them were asked for.
+    /// Answers to the attempts, and which attempts were made.
     #[derive(Clone)]
     struct Given {
         keys: Result<Keys, Reason>,
@@ -207,7 +208,7 @@ mod tests {
         (0..8).map(|n| Ok(flags(n))).chain([Err(Reason::ManyTogether)]).collect()
     }
 
-    /// Everything that can be known, and everything that can be answered.
+    /// Every query and every way to read a relation, with every answer to the attempts.
     fn each(mut f: impl FnMut(&Query, &Read, Given)) {
         let shapes = [
             Shape::Rows,

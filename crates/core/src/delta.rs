@@ -1,20 +1,20 @@
-//! The delta equation: which occurrence of a relation is replaced by what, with which sign, and in which state the rest is read.
+//! The delta equation: which occurrences of relations change rows replace, with which sign, and in which state all others are read.
 //!
 //! A block below its GROUP BY is a multiset of rows Q. It is linear in a relation when that relation is on no side that an outer join can
 //! null-extend. For changed occurrences T1 … Tn that are linear, in this order,
 //!
 //! ΔQ = Σᵢ Q(T1ᵒ, …, Tᵢ₋₁ᵒ, ΔTᵢ, Tᵢ₊₁, …, Tn)
 //!
-//! where ΔT are the change rows, T is what is there now and Tᵒ = T − ΔT what was there before. Two occurrences of one relation are two of them. ΔT
-//! comes by sign, inserted rows and deleted ones, each as often as its weight says, so Tᵒ is a sum again and each term has one weight:
-//! Q(Tᵒ) = Q(T) − Q(inserted) + Q(deleted). The last of the sum has all others as they were; it is read in the state before instead.
+//! where ΔT are the change rows, T the rows that are there now and Tᵒ = T − ΔT the rows that were there before. Two occurrences of one relation
+//! count as two. ΔT comes by sign, inserted rows and deleted rows, each as often as its weight says, so Tᵒ is a sum again and each term has one
+//! weight: Q(Tᵒ) = Q(T) − Q(inserted) + Q(deleted). The last term has all other occurrences as they were; it is read in the state before instead.
 //!
-//! One more, T on the nullable side S of an outer join L ⟕ S, may be the last in that order, all others being as they were. Rows of L with
-//! a partner are L ⋈ S, which is linear: Q(…, ΔT) with the join keeping those only. The others are the rows of L that have no partner now, minus
-//! those that had none before; both are looked for among the rows of L that a change row of T is a partner of, now or before, for all
-//! others are the same in both.
+//! One more occurrence, T on the nullable side S of an outer join L ⟕ S, may be the last in that order, all others being as they were. Rows of L
+//! with a partner are L ⋈ S, which is linear: Q(…, ΔT) with the join keeping only these rows. To them come the rows of L that have no partner now,
+//! minus the rows of L that had none before; both are looked for among the rows of L that a change row of T is a partner of, now or before, for
+//! all other rows of L are the same in both states.
 //!
-//! Invariant: the sum is exact, or refused with a reason. Called by the extension's `analyze::delta`, which writes each term as a SELECT.
+//! Invariant: the sum is exact, or refused with a reason. Called by the extension's `analyze::rules::delta`, which writes each term as a SELECT.
 
 use crate::reason::Reason;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,10 +28,10 @@ pub enum Part {
 
 const CHANGES: [(i64, Part); 2] = [(1, Part::Inserted), (-1, Part::Deleted)];
 
-/// What stands in the place of some occurrences. The others are themselves, in the state of the term's moment.
+/// The change rows in the place of some occurrences. Other occurrences are read as they are, at the term's moment.
 pub type Parts = BTreeMap<usize, Part>;
 
-/// The state in which what is not replaced is read.
+/// The moment at which occurrences that are not replaced by change rows are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     Now,
@@ -42,11 +42,11 @@ pub enum Moment {
 /// Which rows of the block a term has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// All; this occurrence is the one whose change it is.
+    /// All; the term follows the change of this occurrence.
     All(usize),
-    /// Those in which the nullable side is there.
+    /// Rows in which the nullable side is there.
     Partnered,
-    /// Those of the other side that a change row is a partner of and that have no partner.
+    /// Rows of the other side that a change row is a partner of, but that have no partner.
     Alone,
 }
 
@@ -62,12 +62,12 @@ pub struct Term {
 #[derive(Debug, Default)]
 pub struct Changed {
     linear: Vec<usize>,
-    /// With the atoms of the side that can be null-extended.
+    /// Each with the atoms of the nullable side that it is on.
     nullable: Vec<(usize, BTreeSet<usize>)>,
 }
 
 impl Changed {
-    /// Adds an occurrence; `sides` are those around it that an outer join can null-extend.
+    /// Adds an occurrence; `sides` are the sides around it that an outer join can null-extend.
     pub fn add(&mut self, atom: usize, sides: impl IntoIterator<Item = BTreeSet<usize>>) -> Result<(), Reason> {
         let mut sides = sides.into_iter();
         match (sides.next(), sides.next()) {
@@ -122,8 +122,8 @@ impl Changed {
         Ok(out)
     }
 
-    /// Whether the values by which the change rows of the nullable side find their partners are all by which rows come and go alone: what
-    /// a changed row is compared with may have been another row of the same side before.
+    /// Whether rows without a partner come and go only by the values by which the change rows of the nullable side find their partners. Not so
+    /// when other relations change too and the side has several: another row of the side may have been joined to the changed row before.
     pub fn values_tell(&self) -> bool {
         self.linear.is_empty() || self.nullable.iter().all(|(atom, side)| *side == BTreeSet::from([*atom]))
     }
@@ -154,7 +154,7 @@ mod tests {
 
     type Sums = BTreeMap<Joined, i64>;
 
-    /// What a term has, by its definition.
+    /// The rows of a term, by its definition.
     fn add_term(
         query: &Query,
         term: &Term,
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// The delta by the equation; None where it is refused.
+    /// The delta by the equation; None where the equation is refused.
     fn delta(query: &Query, changes: &[Change]) -> Option<Sums> {
         let mut changed = Changed::default();
         for atom in (0..changes.len()).filter(|a| changes[*a].before != changes[*a].now) {

@@ -1,6 +1,6 @@
 //! Functional dependencies between columns and rows of a join, and their closure.
 //!
-//! An item is determined when equal values of the chosen columns force equal values of it in every output row.
+//! An item is determined when equal values of the chosen columns force equal values of the item in every output row.
 //! Called by key derivation.
 
 use crate::model::Col;

@@ -1,14 +1,14 @@
-//! How the state of a group takes in weighted rows: in which order, what that does to an extremum, and what becomes of the group's row.
+//! How the state of a group takes in weighted rows: in which order, and what becomes of an extremum and of the group's row.
 //!
-//! Let R be the rows of a group as they were, Δ the weighted ones of a flush, and R + Δ the rows as they are, no weight of which is negative. Any order
-//! of Δ sums up to that, but on the way a row may be there less than no times, and states that are no numbers (those of moving aggregates)
+//! Let R be the rows of a group as they were, Δ the weighted rows of a flush, and R + Δ the rows as they are, no weight of which is negative.
+//! Any order of Δ sums up to R + Δ, but on the way a row may be there less than no times, and states that are no numbers (of moving aggregates)
 //! cannot stand for such rows. Positive weights first: the weight of each row rises and then falls to what it is in R + Δ, so it is never
 //! less than none.
 //!
-//! Counts and sums have inverses. Of an extremum only the best value is known. A value that comes is compared with it; one that goes and is
-//! worse changes nothing; with the best one goes what was known, unless another one is as good, which nobody counts.
+//! Counts and sums have inverses. Of an extremum only the best value is known. A value that comes is compared with the best value; a worse value
+//! that goes changes nothing; when an equally good value goes, the best value is unknown, for nobody counts how many values are equally good.
 //!
-//! Invariant: after Δ the state is that of R + Δ, or it says that only recomputing can tell. Called by the extension's `refresh::follow::fold`.
+//! Invariant: after Δ the state is that of R + Δ, or the answer is that only recomputing can tell. Called by the extension's `refresh::follow::fold`.
 
 use std::cmp::Ordering;
 
@@ -18,17 +18,17 @@ pub fn in_order<T>(rows: &[T], weight: impl Fn(&T) -> i64 + Copy) -> impl Iterat
     part(true).chain(part(false))
 }
 
-/// What a value does to the best one.
+/// What a value that comes or goes does to the best value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extremum {
     Stays,
-    /// The value is the best one now.
+    /// The value that comes is the best value now.
     Becomes,
-    /// The best one may have gone.
+    /// The best value may have gone.
     Unknown,
 }
 
-/// A value comes or goes. `compared`: with the best one, greater being better; None when there is none yet.
+/// A value comes or goes. `compared`: the value with the best one, greater being better; None when there is no best value yet.
 pub fn extremum(compared: Option<Ordering>, comes: bool) -> Extremum {
     match (compared, comes) {
         (None | Some(Ordering::Greater), true) => Extremum::Becomes,
@@ -40,16 +40,16 @@ pub fn extremum(compared: Option<Ordering>, comes: bool) -> Extremum {
 /// What becomes of the row of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is not there, and will not be.
+    /// The row is not there, and will not be.
     Nothing,
     Comes,
     Changes,
     Goes,
-    /// Its state stands for less than no rows: it was not what it should have been.
+    /// The group's state stands for less than no rows: the stored state was wrong.
     Broken,
 }
 
-/// `stored`: it is there; `rows`: for how many its state stands; `only`: without GROUP BY, there is one group of whatever rows.
+/// `stored`: the group's row is there; `rows`: for how many rows the state stands; `only`: there is no GROUP BY, so there is always one group.
 pub fn fate(stored: bool, rows: i64, only: bool) -> Fate {
     match (stored, rows > 0 || only) {
         _ if rows < 0 => Fate::Broken,
@@ -69,7 +69,7 @@ mod tests {
     /// A value; 0 is NULL.
     type Row = u8;
 
-    /// What is kept of a group.
+    /// The state that is kept of a group.
     #[derive(Debug, Clone, PartialEq)]
     struct State {
         rows: i64,
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    /// Weighted rows by which `before` becomes `now`, with some that come and go.
+    /// Weighted rows by which `before` becomes `now`, with some rows that come and go (`noise`).
     fn delta(before: &[Row], now: &[Row], noise: &[Row]) -> Vec<(Row, i64)> {
         let gone = before.iter().map(|row| (*row, -1));
         let both = noise.iter().flat_map(|row| [(*row, -2), (*row, 2)]);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     proptest! {
-        /// As one step and as several: the state of the last rows, never one of less than nothing.
+        /// As one step and as several: the state of the last rows, never a state of less than no rows.
         #[test]
         fn is_what_recomputation_says(states in proptest::collection::vec((rows(), rows()), 1..5)) {
             let first = &states[0].0;
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// A group is there when it has rows; what is done makes it so.
+    /// The row of a group is there when the group has rows; each fate makes it so.
     #[test]
     fn rows_of_groups() {
         for (stored, rows, only) in

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Which relations each TVIEW reads. Keys and values are relation ids.
 pub type Sources = BTreeMap<u32, BTreeSet<u32>>;
 
-/// The TVIEWs of `sources` in an order in which each comes after those it reads; ties by id.
+/// The TVIEWs of `sources` in an order in which each comes after the TVIEWs it reads; ties by id.
 /// `Err` names a TVIEW on a cycle.
 pub fn order(sources: &Sources) -> Result<Vec<u32>, u32> {
     let mut done = BTreeSet::new();
@@ -49,7 +49,7 @@ mod tests {
         assert!(order(&graph(&[(1, &[1])])).is_err());
     }
 
-    /// Whether one of them reads itself, through others or not.
+    /// Whether a TVIEW reads itself, directly or through others.
     fn has_cycle(sources: &Sources) -> bool {
         let mut reached = sources.clone();
         for _ in 0..sources.len() {
@@ -62,7 +62,7 @@ mod tests {
     }
 
     proptest! {
-        /// Each once, after what it reads, in the same order in every backend; or there is a cycle.
+        /// Each TVIEW once, after the TVIEWs it reads, in the same order in every backend; or there is a cycle.
         #[test]
         fn after_what_is_read(edges in proptest::collection::btree_set((0..6u32, 0..8u32), 0..9)) {
             let mut sources = Sources::new();

@@ -4,7 +4,7 @@
 //! or every grouping expression (Shape::Groups, Shape::Distinct). Equalities of an outer join hold for matched rows
 //! only: they give "the left rows determine the right row" when they pin a whole key of the right side, and nothing
 //! else. Equal values are compared with IS NOT DISTINCT FROM, so null-extended rows are covered.
-//! Called by `strategy`.
+//! Called by the extension's `refresh::plan::decide` and `analyze::split`.
 
 use crate::fd::{Fd, Item, closure};
 use crate::model::{Atom, Col, Description, Equality, Join, OuterKind, Shape};
@@ -89,9 +89,9 @@ fn dependencies(d: &Description) -> Vec<Fd> {
     fds
 }
 
-/// What the keys of an atom determine. `lasting`: those that hold also when the atom can be null-extended. A key that is
-/// not NULL by itself tells a null-extended row from all others; with other keys, or rows that depend on other atoms, it
-/// does not.
+/// The dependencies that the keys of an atom give. `lasting`: only dependencies that hold also when the atom can be null-extended. A key
+/// that is never NULL in the atom's own rows tells a null-extended row from all others; other keys, and keys of rows that depend on other
+/// atoms, do not.
 fn of_keys(a: usize, atom: &Atom, lasting: bool) -> Vec<Fd> {
     let lasts = |key: &Vec<i16>| {
         !key.is_empty() && atom.depends.is_empty() && key.iter().all(|att| atom.not_null.contains(att))
@@ -245,7 +245,7 @@ mod tests {
 
     const KEYS: &[&[i16]] = &[&[], &[1], &[2], &[1, 2]];
 
-    /// Keys of a relation, columns of it that are never NULL, and the rows of some that may be in it.
+    /// A relation with these keys and never-null columns, and the given rows that may be in it.
     fn keyed(keys: BTreeSet<usize>, not_null: BTreeSet<i16>, rows: Table) -> (Atom, Table) {
         let keys: Vec<Vec<i16>> = keys.into_iter().map(|k| KEYS[k].to_vec()).collect();
         let mut kept = Table::new();

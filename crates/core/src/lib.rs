@@ -10,14 +10,14 @@
 //! | what is locked, in which order? | `locks`, and `meetings` for the values by which relations meet |
 //! | which plan is cheaper? | `choice` |
 //! | in which order do TVIEWs follow? | `graph` |
-//! | what has a transaction changed, and who has followed it? | `queue` of sets like `zset`, by `subject`; `moments`; all by sub-transaction (`by_subxact`) |
+//! | what has a transaction changed, and which TVIEWs have followed? | `queue` of sets like `zset`, by `subject`; `moments`; all by sub-transaction (`by_subxact`) |
 //! | what does a statement say? | `syntax`, `options` |
 //!
-//! Each rule stands in a file of its own: what it means, its equation, the code, and a test against recomputation over tiny domains (`tiny`), in
-//! one step and in several, or one that goes through all there is.
+//! Each rule stands in a file of its own: its meaning, its equation, the code, and a test against recomputation over tiny domains (`tiny`), in
+//! one step and in several, or a test that goes through all cases.
 //!
 //! Nothing here is `unsafe`, nothing calls a server; the extension translates catalogs into these types and
-//! carries out what they decide.
+//! carries out the decisions.
 #![forbid(unsafe_code)]
 
 pub mod anchor;

@@ -1,15 +1,15 @@
-//! The lock plan: what a flush of one TVIEW locks, in which mode, in which order.
+//! The lock plan: which things a flush of one TVIEW locks, in which mode, in which order.
 //!
-//! Two modes say what a writer did with something: ROW EXCLUSIVE "I changed rows of it", SHARE "I computed rows from it". They conflict with
-//! each other but not with themselves. Who did both takes SHARE ROW EXCLUSIVE, at once: a second mode on something that two writers have in
-//! the first one would be waited for by both. EXCLUSIVE is for what only one may have.
+//! Two modes say what a writer did with a thing: ROW EXCLUSIVE "I changed rows of it", SHARE "I computed rows from it". The two modes conflict
+//! with each other but not with themselves. A writer that did both takes SHARE ROW EXCLUSIVE, at once: two writers that hold a thing in the
+//! first mode would both wait for the second one. EXCLUSIVE is for things that only one writer may have.
 //!
-//! | what | who locks it |
+//! | thing | writers that lock it |
 //! |---|---|
-//! | relation | all that recompute the query; where a relation is read twice, or nothing is known about how relations meet, all writers |
-//! | query | instead of the relations: one side has those who recompute it, the other one those who do not |
-//! | side of a pair of relations | instead of the relations: with too many values or none to tell, who changed it; and who changed the other one |
-//! | meeting | a value by which rows of a pair meet: who changed rows with it, on one side, on the other, on both |
+//! | relation | those that recompute the query; where a relation is read twice, or nothing is known about how relations meet, all writers |
+//! | query | instead of the relations: a writer that recomputes the query, alone; all other writers, side by side |
+//! | side of a pair of relations | instead of the relations: those that changed it, with too many values or none; those that changed the other |
+//! | meeting | a value by which rows of a pair meet: those that changed rows with this value, on one side, on the other, on both |
 //! | values | by which change rows find their partners, each by one writer at a time, or all of them |
 //! | keys | of rows that are written, each by one writer at a time, or all of them |
 //!
@@ -17,12 +17,12 @@
 //!
 //! Invariant: what a flush locks ascends in the order of `What`, each once, so writers that lock nothing else do not wait for each other in a
 //! circle. (A flush that finds no other way starts again with the whole query; a gate that is held alone is passed again.)
-//! Called by the extension's `refresh::locks`, which has the server's locks, and by `refresh::meetings`.
+//! Called by the extension's `refresh::follow::locks`, which has the server's locks, and by `refresh::follow::meetings`.
 
 use crate::strategy::{Decision, Sharing};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What can be locked of a TVIEW, in the order in which it is.
+/// The things of a TVIEW that can be locked, in the order in which they are locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     Relation(u32),
@@ -52,7 +52,7 @@ impl Mode {
         !matches!((self, other), (Mode::RowExclusive, Mode::RowExclusive) | (Mode::Share, Mode::Share))
     }
 
-    /// The mode that conflicts with whatever one of the two does.
+    /// The mode that conflicts with every mode that one of the two conflicts with.
     pub fn and(self, other: Mode) -> Mode {
         match (self, other) {
             (Mode::Exclusive, _) | (_, Mode::Exclusive) => Mode::Exclusive,
@@ -71,13 +71,13 @@ pub struct Lock {
 impl Lock {
     pub const ALL_VALUES: Lock = Lock { what: What::Values, mode: Mode::Exclusive };
     pub const ALL_KEYS: Lock = Lock { what: What::Keys, mode: Mode::Exclusive };
-    /// Keeps those out who recompute everything, where pairs of relations are locked.
+    /// Keeps out writers that recompute everything, where pairs of relations are locked.
     pub const INCREMENTAL: Lock = Lock { what: What::Query, mode: Mode::RowExclusive };
 }
 
 pub type Decisions = BTreeMap<u32, Decision>;
 
-/// Locks for recomputing everything; `paired`: others lock pairs of relations.
+/// Locks for recomputing everything; `paired`: other writers lock pairs of relations.
 pub fn whole(decisions: &Decisions, changed: &BTreeSet<u32>, paired: bool, mut lock: impl FnMut(Lock)) {
     for relid in decisions.keys() {
         let mode = if changed.contains(relid) { Mode::ShareRowExclusive } else { Mode::Share };
@@ -96,7 +96,7 @@ pub fn relations(decisions: &Decisions, changed: &BTreeSet<u32>, mut lock: impl 
         let mode = if !changed.contains(relid) {
             Mode::Share
         } else if changed.len() > 1 || decision.sharing == Sharing::Alone {
-            // It is both changed and computed from.
+            // The relation is both changed and computed from.
             Mode::ShareRowExclusive
         } else {
             Mode::RowExclusive
@@ -115,7 +115,7 @@ pub enum Touched {
     Whole,
 }
 
-/// Locks the sides of a pair: who changed one computes from the other one, and says so, for writers of the whole of it.
+/// Locks the sides of a pair: a writer that changed one side computes from the other, and says so to writers that changed the other as a whole.
 pub fn sides(pair: u32, touched: [Touched; 2], mut lock: impl FnMut(Lock)) {
     for side in 0..2 {
         let changed = (touched[side] == Touched::Whole).then_some(Mode::RowExclusive);
@@ -144,7 +144,7 @@ pub fn side_of(mode: Mode) -> usize {
     usize::from(mode == Mode::Share)
 }
 
-/// Whether so many changed rows are worth looking for their values when so many values are locked one by one.
+/// Whether it is worth looking for the values of so many changed rows, when at most so many values are locked one by one.
 pub fn is_worth_counting(rows: usize, most: usize) -> bool {
     rows <= 16 * most.max(1)
 }
@@ -154,9 +154,9 @@ pub fn needs_keys(decisions: &Decisions, changed: &BTreeSet<u32>) -> bool {
     changed.iter().any(|r| decisions[r].sharing == Sharing::ByKey)
 }
 
-/// Whether a flush has to lock all values, where pairs of relations are locked (else the relations do). `alone`: of the weighted rows that it adds, when
-/// there are any, nothing tells which values they depend on. When there are none, for what has changed together, but others add what one
-/// of the relations changes, which values these are is not known either.
+/// Whether a flush has to lock all values, where pairs of relations are locked (else the relations are). `alone`: nothing tells on which values
+/// the weighted rows depend that the flush adds; None when it adds none. Then all values are locked if other flushes add weighted rows for
+/// changes of one of the relations, for these values are not known here either.
 pub fn needs_all_values(decisions: &Decisions, changed: &BTreeSet<u32>, paired: bool, alone: Option<bool>) -> bool {
     paired && alone.unwrap_or_else(|| changed.iter().any(|r| decisions[r].adds()))
 }
@@ -166,7 +166,7 @@ pub fn mixes_moments(decisions: &Decisions, changed: &BTreeSet<u32>) -> bool {
     changed.len() > 1 || changed.iter().any(|r| decisions[r].sharing == Sharing::Alone)
 }
 
-/// Adds a hash of what will be locked. More than would be locked one by one are not remembered.
+/// Adds the hash of a value or key that will be locked. More hashes than would be locked one by one are not remembered.
 pub fn note(hashes: &mut BTreeSet<u32>, hash: u32, most: usize) {
     if hashes.len() <= most {
         hashes.insert(hash);
@@ -249,7 +249,7 @@ mod tests {
             out
         }
 
-        /// Instead of relations.
+        /// The plan that locks pairs instead of relations.
         fn paired(&self) -> Vec<Lock> {
             plan(|mut lock| {
                 lock(Lock::INCREMENTAL);
@@ -317,7 +317,7 @@ mod tests {
                     let all = plan(|lock| whole(&decisions, &theirs, false, lock));
                     assert!(conflict(&locks, &all), "{mine:?} {theirs:?}");
                 }
-                // Who is both changed and computed from is read in two moments, and goes alone.
+                // A relation that is both changed and computed from is read at two moments, and its writer goes alone.
                 let own = locks.iter().filter(|l| mine.iter().any(|r| l.what == What::Relation(*r)));
                 let alone = own.clone().any(|l| l.mode == Mode::ShareRowExclusive);
                 assert_eq!(mixes_moments(&decisions, &mine), alone, "{sharing:?} {mine:?}");
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    /// Who recomputes what others add, by values that are not known here, excludes all of them.
+    /// A writer that recomputes rows which others add, by values that are not known here, excludes all of them.
     #[test]
     fn all_values_where_none_are_known() {
         use Strategy::{Delta, Fold, Full, Keyed};

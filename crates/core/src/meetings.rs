@@ -5,25 +5,25 @@
 //! Q(A + a, B + b) − Q(A + a, B) − Q(A, B + b) + Q(A, B) = 0.
 //! Then each writer's rows are the same with and without the other's.
 //!
-//! They do where the lowest join J of both has p = q among its conditions, p being known to equal x and q to equal y below J, and where J is on no
-//! nullable side of a join above it. J decomposes by the value of p: J(L, R) is the sum of J(L|p=v, R|q=v) over all v, and of the
-//! rows with NULL, which find nobody. A change of A with value v concerns rows of L with p = v or p NULL only: rows in which A is a part have
-//! p = x = v, and rows from which A is missing and which come or go have lost or found a partner with that value. Above J all is linear in J.
-//! On a nullable side it is not: a row of the other side is null-extended when its partners go, by whichever of the two.
+//! A and B meet so where the lowest join J of both has p = q among its conditions, p being known to equal x and q to equal y below J, and where J
+//! is on no nullable side of a join above it. J decomposes by the value of p: J(L, R) is the sum of J(L|p=v, R|q=v) over all v, and of the
+//! rows with NULL, which find no partner. A change of A with value v concerns rows of L with p = v or p NULL only: rows in which A is a part have
+//! p = x = v, and rows from which A is missing and which come or go have lost or found a partner with that value. Above J all joins are linear in J.
+//! On a nullable side they are not: a row of the other side is null-extended when its partners go, whichever of the two changes takes them.
 //!
-//! What is known to be equal (a class) comes from the conditions of the joins below. An inner join unites the classes of its sides. An outer join takes
-//! classes of its nullable side into those of the preserved one, each into one only: where the nullable side is missing, two columns of the preserved
-//! side need not be equal. A FULL join unites them one to one.
+//! A class is a set of columns known to be equal by the conditions of the joins below. An inner join unites the classes of its sides. An outer join
+//! takes classes of its nullable side into classes of the preserved side, each into one only: where the nullable side is missing, two columns of
+//! the preserved side need not be equal. A FULL join unites the classes of its sides one to one.
 //!
-//! Sub-queries count as the nullable side of a left join of what is around them, whatever they compute, when their rows are restricted by the
-//! condition first: a function of the rows with q = v is one for each v. Called by the extension's `analyze::join_values`.
+//! A sub-query counts as the nullable side of a left join to the block around it, whatever it computes, when the condition restricts its rows
+//! first: a function of the rows with q = v has one value for each v. Called by the extension's `analyze::rules::join_values`.
 
 use crate::model::{Col, Equality, Join, OuterKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Class = BTreeSet<Col>;
 
-/// Pairs of atoms, the lower first, and the columns that they meet by. Others are not known to meet by anything.
+/// Pairs of atoms, the lower first, and the columns that they meet by. Other pairs are not known to meet by any columns.
 pub type Meetings = BTreeMap<(usize, usize), Vec<(Col, Col)>>;
 
 /// Finds the columns by which the atoms of a join tree meet, each of which is read once; constants among the equalities are left out.
@@ -98,7 +98,7 @@ fn between(equal: &[Equality]) -> impl Iterator<Item = (Col, Col)> + '_ {
     equal.iter().filter_map(|(a, b)| Some((*a, (*b)?)))
 }
 
-/// The number of the class that a column is in; it gets one of its own when it has none.
+/// The number of the class that a column is in; a column without a class gets one of its own.
 fn class_of(classes: &mut Vec<Class>, col: Col) -> usize {
     if let Some(known) = classes.iter().position(|c| c.contains(&col)) {
         return known;
@@ -115,7 +115,7 @@ fn unite(classes: &mut Vec<Class>, a: Col, b: Col) {
     }
 }
 
-/// What atoms on two sides of a join meet by, in an order that depends on nothing but the columns.
+/// The columns by which atoms on two sides of a join meet, in an order that depends on these columns only.
 fn record(classes: &[Class], left: &Join, right: &Join, found: &mut Meetings) {
     for a in left.atoms() {
         for b in right.atoms() {
@@ -139,14 +139,14 @@ mod tests {
     /// A row of a table; 0 is NULL.
     type Row = [u8; COLUMNS as usize];
     type Tables = Vec<Vec<Row>>;
-    /// One part for each atom; none where it is null-extended. Behind them what sub-queries compute, by their first atom.
+    /// One part for each atom; none where it is null-extended. Behind the parts, the values that sub-queries compute, by their first atom.
     type Joined = Vec<Option<Row>>;
 
     fn value(row: &Joined, col: Col) -> u8 {
         row[col.atom].map_or(0, |r| r[col.att as usize - 1])
     }
 
-    /// The equalities, and something that is no equality: it depends on all values that are there.
+    /// The equalities, and a condition that is no equality: it depends on all values that are there.
     fn passes(row: &Joined, equal: &[Equality], salt: u64) -> bool {
         let holds = |(a, b): (Col, Col)| value(row, a) != 0 && value(row, a) == value(row, b);
         let mix = row.iter().flatten().flatten().fold(salt, |h, v| (h ^ u64::from(*v)).wrapping_mul(0x100_0000_01b3));
@@ -184,7 +184,7 @@ mod tests {
                 let (left, right) = (rows(left, tables, salt / 3), rows(right, tables, salt / 5));
                 let matched: Vec<_> = product(&left, &right).filter(|(_, _, row)| passes(row, equal, salt)).collect();
                 if is_computed(join, salt) {
-                    // Its rows are gone but for one value.
+                    // The rows of the sub-query become one value: their number.
                     let number = |l: usize| matched.iter().filter(|m| m.0 == l).count() as u8;
                     let first = tables.len() + on_right[0];
                     let with = |l: usize| {

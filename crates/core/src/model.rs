@@ -2,7 +2,7 @@
 //!
 //! Sub-queries that only join, filter and project are flattened into their parent, so `atoms` are the relations
 //! whose rows multiply; everything else (grouped sub-queries, functions, VALUES …) is one opaque atom.
-//! Built by the extension's `analyze`, consumed by `key` and `strategy`.
+//! Built by the extension's `analyze`, consumed by `key`, `anchor`, `meetings` and `decide`.
 
 use crate::reason::Reason;
 use serde::Serialize;
@@ -24,7 +24,7 @@ pub struct Atom {
     /// Immediately checked keys: no two rows are equal in all of these columns, NULLs being equal. An empty key means at
     /// most one row.
     pub keys: Vec<Vec<i16>>,
-    /// Atoms for each of whose rows there are rows of their own: the keys hold among those (LATERAL).
+    /// Atoms on whose rows the rows of this atom depend (LATERAL): its keys hold for each of those rows separately.
     pub depends: Vec<usize>,
     /// Attributes that cannot be NULL in the stored row.
     pub not_null: Vec<i16>,
@@ -91,7 +91,7 @@ pub enum Shape {
     /// One output row for each row of the join, computed from all rows that share these output columns: the columns by
     /// which all windows are partitioned. They are not a unique key.
     Partitions(Vec<usize>),
-    /// Set operations, LIMIT, grouping sets …: nothing is known, for this reason.
+    /// Set operations, LIMIT, grouping sets …: nothing is known about the output, for this reason.
     Opaque(Reason),
 }
 
@@ -101,7 +101,7 @@ pub struct Description {
     pub atoms: Vec<Atom>,
     pub join: Join,
     pub shape: Shape,
-    /// For each output column: the column it is, when it is a plain one.
+    /// For each output column: the atom's column, when the output is a plain column.
     pub outputs: Vec<Option<Col>>,
     /// For each output column: whether its type has an equality operator that can be indexed and hashed.
     pub comparable: Vec<bool>,

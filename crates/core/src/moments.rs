@@ -1,15 +1,15 @@
-//! Until when each of some readers has followed what happened, by sub-transaction.
+//! The moment until which each reader has followed the changes, by sub-transaction.
 //!
-//! A flush brings some readers, or all of them, up to a moment. What a reader has to follow begins at its own: the newest one of those that were for
-//! it or for all, in the live sub-transactions. Rolling back a sub-transaction undoes its flushes, too.
-//! Invariant: `first(r)` is what a map from readers to moments would have that is copied at each savepoint. Of one level, no more is kept than
-//! it takes: one moment for each reader since the last one for all.
-//! Called by the extension's `refresh::base`, whose moments are commands.
+//! A flush brings some readers, or all of them, up to a moment. The changes that a reader has to follow begin at its own moment: the newest moment
+//! that was set for it or for all, in the live sub-transactions. Rolling back a sub-transaction undoes its flushes, too.
+//! Invariant: `first(r)` is the moment that a map from readers to moments, copied at each savepoint, would give. Of one level, no more than the
+//! needed moments are kept: one for each reader since the last moment for all.
+//! Called by the extension's `refresh::follow::base`, whose moments are commands.
 
 use crate::by_subxact::BySubxact;
 use std::collections::BTreeSet;
 
-/// Moments of readers; None: of all.
+/// Moments of readers; None: of all readers.
 #[derive(Debug, Clone)]
 pub struct Moments<M> {
     held: BySubxact<(Option<u32>, M)>,
@@ -26,7 +26,7 @@ impl<M: Copy> Moments<M> {
         Moments { held: BySubxact::new() }
     }
 
-    /// These readers have followed what happened until now, or all of them.
+    /// These readers have followed the changes until `now`; None: all readers have.
     pub fn set(&mut self, level: u32, readers: Option<&BTreeSet<u32>>, now: M) {
         match readers {
             Some(readers) => readers.iter().for_each(|r| self.held.push(level, (Some(*r), now))),
@@ -40,12 +40,12 @@ impl<M: Copy> Moments<M> {
         self.held.iter().rev().find(|(_, (of, _))| of.is_none_or(|r| r == reader)).map(|(_, (_, moment))| *moment)
     }
 
-    /// The newest moment of anybody.
+    /// The newest moment of any reader.
     pub fn last(&self) -> Option<M> {
         self.held.last().map(|(_, moment)| *moment)
     }
 
-    /// Leaves out what a newer one of the same level makes useless.
+    /// Removes moments that a newer moment of the same level replaces.
     fn forget(&mut self) {
         let (mut of_level, mut newer) = (0, BTreeSet::new());
         let mut needed = Vec::new();

@@ -1,15 +1,16 @@
-//! What outer joins null-extend when rows of one side change, so that no key of such a row is missed.
+//! Which sides outer joins null-extend when rows of one side change, so that no key of a null-extended row is missed.
 //!
-//! When a row of the nullable side S of L ⟕ S comes or goes, a row of L that it is a partner of may have been, or may become, one with NULLs in the place
-//! of S, and with it of what the joins above hang on S. So the keys that a change can concern are those of the rows with the change rows in their
-//! place, the joins keeping only rows in which they are there, and besides those keys with S set to NULL. Several sides can be null-extended at once, some in
-//! the old state and some in the new one: every combination of them is one more set of keys.
+//! When a row of the nullable side S of L ⟕ S comes or goes, a row of L that it is a partner of may have been, or may become, a row with NULLs in
+//! the place of S, and of everything that the joins above attach to S. So the keys that a change can concern are those of the rows with the change
+//! rows in the place of S, the joins keeping only rows in which these are there, and the same keys with S set to NULL. Several sides can be
+//! null-extended at once, some in the old state and some in the new one: every combination of sides is one more set of keys.
 //!
-//! A side that is null-extended is followed upwards. A condition that is strict in it (cannot be true when all of it is NULL) ends it: an inner join
-//! has no such row, an outer join that preserves it null-extends its other side too, and one that does not null-extends all of it, which is
-//! a side of its own. WHERE ends it, or is dropped as far as it looks at the side, for it may hide the row that takes the key's place.
+//! A side that is null-extended is followed upwards. A join condition that is strict in it (cannot be true when all of the side is NULL) decides: an
+//! inner join has no such row, an outer join that preserves the side null-extends its other operand too, and an outer join that does not preserve it
+//! null-extends the whole operand, which is a side of its own. A strict condition of WHERE lets no such row pass; other conditions of WHERE on the
+//! side are dropped, for they may hide the row with the key.
 //!
-//! Invariant: the keys are a superset of those whose rows differ. Called by the extension's `analyze`, which knows the conditions.
+//! Invariant: the keys are a superset of the keys whose rows differ. Called by the extension's `analyze`, which knows the conditions.
 
 use crate::reason::Reason;
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ pub enum Kind {
     Full,
 }
 
-/// The join that keeps, of the rows of a join, those in which one side is there; None when it always is.
+/// The join that keeps, of the rows of a join, those in which one side is there; None when that side always is.
 pub fn keeping(kind: Kind, in_left: bool) -> Option<Kind> {
     match (kind, in_left) {
         (Kind::Left, false) | (Kind::Right, true) => Some(Kind::Inner),
@@ -33,12 +34,12 @@ pub fn keeping(kind: Kind, in_left: bool) -> Option<Kind> {
     }
 }
 
-/// What is known about a condition.
+/// The facts about a condition.
 #[derive(Debug, Clone)]
 pub struct Condition {
-    /// Relations that it looks at.
+    /// Relations that the condition looks at.
     pub mentions: BTreeSet<usize>,
-    /// Relations that are not NULL as a whole when it is true.
+    /// Relations that are not NULL as a whole when the condition is true.
     pub strict: BTreeSet<usize>,
 }
 
@@ -47,12 +48,12 @@ pub struct Condition {
 pub struct Above {
     pub kind: Kind,
     pub in_left: bool,
-    /// Relations of its other side.
+    /// Relations of the join's other side.
     pub other: BTreeSet<usize>,
     pub conditions: Vec<Condition>,
 }
 
-/// Follows a null-extended side up through the joins above it, the lowest first: what is null-extended with it; None when such rows never
+/// Follows a null-extended side up through the joins above it, the lowest first: the relations null-extended with it; None when such rows never
 /// come out.
 pub fn survives(
     above: impl IntoIterator<Item = Above>,
@@ -69,7 +70,7 @@ pub fn survives(
             match (join.kind, join.in_left) {
                 (Kind::Inner, _) => return Ok(None),
                 (Kind::Left, true) | (Kind::Right, false) => side.extend(&join.other),
-                // The whole side of that join is null-extended then, which is its own group.
+                // The whole operand of that join is null-extended then, which is a side of its own.
                 (Kind::Left, false) | (Kind::Right, true) => return Ok(None),
                 (Kind::Full, _) => return Err(Reason::FullAboveOuter),
             }
@@ -108,7 +109,7 @@ pub mod tests {
     use crate::tiny::{self, Change, Joined, Query, Table, Tree, query, table};
     use proptest::prelude::*;
 
-    /// The joins on the way to an atom, outermost first: what is above its sides, and the side that the join can null-extend.
+    /// The joins on the way to an atom, outermost first: the join above the atom's side, and the side that the join can null-extend.
     fn path(tree: &mut Tree, atom: usize, convert: bool, out: &mut Vec<(Above, Option<BTreeSet<usize>>)>) {
         let atoms = tree.atoms();
         let Tree::Join(kind, left, right, on) = tree else { return };
@@ -141,7 +142,7 @@ pub mod tests {
         Ok(())
     }
 
-    /// The keys that changes can concern: every atom is one of the key.
+    /// The keys that changes can concern: every atom is a part of the key.
     pub fn dirty(query: &Query, changes: &[Change], changed: &[usize]) -> Result<BTreeSet<Joined>, Reason> {
         let mut keys = BTreeSet::new();
         for atom in changed {

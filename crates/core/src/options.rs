@@ -1,7 +1,7 @@
-//! The options of a TVIEW: which there are, what they take, and how values are kept.
+//! The options of a TVIEW: their names, the values that they take, and how values are kept.
 //!
 //! Invariant: a value that was accepted is in its normal form, so that it is accepted again, as it is. Called by the extension's `catalog::options`
-//! for what DDL gives, and by its decision for the key.
+//! for the options of DDL, and by its `refresh::plan::decide` for the key.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use std::ops::{Deref, DerefMut};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options(BTreeMap<String, String>);
 
-/// Which ways of following changes are wanted.
+/// Which strategies are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Whatever can be done.
+    /// Any strategy.
     Auto,
-    /// What would be recomputed is refused.
+    /// A query that would be recomputed in full is refused.
     Incremental,
     /// Everything is recomputed.
     Full,
@@ -50,7 +50,7 @@ impl Options {
         self.is_on("logged")
     }
 
-    /// What is not logged has no option.
+    /// A TVIEW that is not logged does not have the option.
     pub fn set_logged(&mut self, logged: bool) {
         match logged {
             true => drop(self.0.insert("logged".into(), "true".into())),
@@ -84,7 +84,7 @@ impl IntoIterator for Options {
     }
 }
 
-/// Name and what it takes.
+/// Names of options and the values that they take.
 const OPTIONS: &[(&str, Kind)] = &[
     ("approximate", Kind::Bool),
     ("incremental", Kind::True),
@@ -156,7 +156,7 @@ pub fn is_ours(name: &str) -> bool {
     OPTIONS.iter().any(|(n, _)| *n == name)
 }
 
-/// Checks one option and normalises its value; one without a value is switched on.
+/// Checks one option and normalises its value; an option without a value is switched on.
 pub fn check(name: &str, value: Option<String>) -> Result<String, Refused> {
     let Some((name, kind)) = OPTIONS.iter().find(|(n, _)| *n == name) else {
         return Err(Refused::Unrecognized { name: name.into() });
@@ -180,7 +180,7 @@ pub fn check(name: &str, value: Option<String>) -> Result<String, Refused> {
     }
 }
 
-/// Adds an option that was checked; each may be there once.
+/// Adds an option that was checked; each option may be there once.
 pub fn add(options: &mut Options, name: &str, value: String) -> Result<(), Refused> {
     match options.insert(name.into(), value) {
         None => Ok(()),
@@ -188,7 +188,7 @@ pub fn add(options: &mut Options, name: &str, value: String) -> Result<(), Refus
     }
 }
 
-/// Positions of the columns of `key = 'a, "B"'`: names as the server folds them. `comparable`: those with an equality operator.
+/// Positions of the columns of `key = 'a, "B"'`: names as the server folds them. `comparable`: which columns have an equality operator.
 pub fn key_columns(given: &str, columns: &[String], comparable: &[bool]) -> Result<Vec<usize>, Refused> {
     let position = |word: &str| {
         let word = word.trim();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the columns are called, when they are quoted; and by their folded names.
+        /// Columns are found by any name when it is quoted, and by folded names.
         #[test]
         fn keys_name_columns(names in proptest::collection::btree_set("[a-cA \"ä]{1,3}", 1..4), nth in 0usize..3) {
             let columns: Vec<String> = names.into_iter().collect();

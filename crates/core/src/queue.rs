@@ -1,11 +1,11 @@
 //! The transaction queue as a state machine: pending changes by sub-transaction.
 //!
 //! Invariant: at any moment the pending changes are exactly those of the live sub-transactions that no live
-//! flush has consumed. So an abort of a sub-transaction discards its own changes, and brings back what a flush
+//! flush has consumed. So an abort of a sub-transaction discards its own changes, and brings back the changes that a flush
 //! inside it had consumed from the levels below (the writes of that flush are undone by the server).
-//! A flush that is about some of those who wait for a key's changes hands the set on to the others: the same set, pending under another key,
-//! at the flush's own level. So it goes when the flush is rolled back, and what it was made of comes back.
-//! Sets are summed when something is added or taken, never when a (sub)transaction ends: that moves no set, and cannot fail.
+//! A flush for some of the readers that wait for a key's changes hands the set on to the other readers: the same set, pending under another key,
+//! at the flush's own level. So the handed-on set goes when the flush is rolled back, and the consumed sets come back.
+//! Sets are summed when changes are added or taken, never when a (sub)transaction ends: its end moves no set, and cannot fail.
 //! Called by the extension's transaction callbacks, by capture and by flush.
 
 use crate::by_subxact::BySubxact;
@@ -20,7 +20,7 @@ pub trait Absorb: Default {
     fn len(&self) -> usize;
 }
 
-/// A set of changes of one key. One that a flush has consumed is kept for as long as that flush can be rolled back without it.
+/// A set of changes of one key. A set that a flush has consumed is kept for as long as the flush can be rolled back and the set not.
 struct Held<K, C> {
     key: K,
     set: Rc<C>,
@@ -31,17 +31,17 @@ struct Held<K, C> {
 /// What a flush does with the pending changes of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate<K> {
-    /// They stay as they are.
+    /// The changes stay pending.
     Leave,
     Take,
-    /// They are taken, and go on pending under this key.
+    /// The changes are taken, and go on pending under this key.
     Share(K),
 }
 
 /// Changes by key (a base relation), by sub-transaction.
 pub struct Queue<K, C> {
     held: BySubxact<Held<K, C>>,
-    /// How many of them are pending.
+    /// How many sets are pending.
     pending: usize,
 }
 
@@ -153,7 +153,7 @@ impl<K: Ord + Clone, C: Absorb> Queue<K, C> {
     }
 
     /// Sums neighbours, pending sets of one level and key, for which `worth(length of the older, length of the newer)` is true. A sum is
-    /// complete before it takes the place of what it is made of: should it fail, nothing has changed.
+    /// complete before it takes the place of the sets that it is made of: should summing fail, nothing has changed.
     fn sum(&mut self, key: Option<&K>, worth: impl Fn(usize, usize) -> bool) {
         while self.pending > 1 {
             let Some((level, key, older, newer)) = self.neighbours(key, &worth) else { break };
@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// A relation, and those who wait for its changes, as bits.
+    /// A relation, and the readers that wait for its changes, as bits.
     type Waiting = (u8, u8);
     const ALL: u8 = 0b111;
 
@@ -321,7 +321,7 @@ mod tests {
     }
 
     proptest! {
-        /// Flushes for some readers, against a model that keeps for every reader what it has not followed, copied at every savepoint.
+        /// Flushes for some readers, against a model that keeps for every reader the changes that it has not followed, copied at every savepoint.
         #[test]
         fn like_a_queue_for_each(ops in proptest::collection::vec(prop_oneof![
             3 => (0u8..2).prop_map(Read::Change), 3 => (1u8..=ALL).prop_map(Read::Flush),

@@ -1,7 +1,7 @@
-//! Why a change is followed as it is, and why not in a cheaper way.
+//! The reasons why a change is followed by its strategy, and why not by a cheaper one.
 //!
 //! Invariant: each text is here and nowhere else; NOTICEs, `tviews.explain`, `tviews.check` and `tviews.strategies` print it, and the reference
-//! lists what to do about it. Made by `decide`, and by the extension's analysis, which meets what no rule can follow.
+//! lists what to do about each reason. Made by `decide`, and by the extension's analysis where no rule can follow a query.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -27,7 +27,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // What is done.
+    // How changes are followed.
     TakenIn = "changed rows are taken into the state of their groups",
     AffectedTakenIn = "the rows that a change affects, now and before, are taken into their groups",
     Added = "rows are added and taken away as the changed rows say",
@@ -52,7 +52,7 @@ reasons! {
     PartitionWithoutEquality = "a column that windows are partitioned by has no equality operator",
     OutputWithoutEquality = "a column of the output has no equality operator",
 
-    // Change rows do not have what the query reads.
+    // Change rows lack something that the query reads.
     OnlyOfParent = "ONLY of a table that has children",
     SystemColumn = "a system column is read",
     VirtualColumn = "a virtual generated column is read",
@@ -121,7 +121,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The reason for a strategy, and the one why it is no cheaper one.
+/// The reason for a strategy, and the reason why no cheaper strategy is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Because {
     pub what: Reason,
@@ -129,7 +129,7 @@ pub struct Because {
 }
 
 impl Because {
-    /// Whether one of the two is this.
+    /// Whether one of the two reasons is this one.
     pub fn is(self, reason: Reason) -> bool {
         self.what == reason || self.no_better == Some(reason)
     }

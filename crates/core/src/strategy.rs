@@ -1,4 +1,4 @@
-//! Which way a TVIEW is maintained when one of its base relations changes, and why.
+//! How a TVIEW is maintained when one of its base relations changes, and why.
 //!
 //! Called by the extension once per TVIEW and backend, by `explain` and by `check`.
 
@@ -30,13 +30,13 @@ impl Strategy {
     }
 }
 
-/// How many different lock requests two writers of one base relation need to stay exact.
+/// Which locks two writers of one base relation need to see each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sharing {
     /// No two writers of this relation can touch the same view row unseen.
     Free,
-    /// They can: the keys of recomputed rows are locked.
+    /// Two writers can: the keys of the rows that they change are locked.
     ByKey,
     /// The relation occurs more than once, or the whole view is recomputed: one writer at a time.
     Alone,
@@ -48,7 +48,7 @@ pub struct Decision {
     pub strategy: Strategy,
     pub sharing: Sharing,
     pub reason: Because,
-    /// What is done when the strategy cannot be followed: for several relations changed together, or for groups whose
+    /// The strategy that is taken when `strategy` cannot be: for several relations changed together, or for groups whose
     /// state does not tell.
     pub fallback: Strategy,
 }
@@ -58,7 +58,7 @@ impl Decision {
         Decision { strategy: Strategy::Full, sharing: Sharing::Alone, reason: reason.into(), fallback: Strategy::Full }
     }
 
-    /// What is left of it when stored groups lack their state.
+    /// The decision when stored groups lack their state.
     pub fn without_state(self) -> Decision {
         match self.strategy {
             Strategy::Fold => Decision { strategy: self.fallback, reason: Reason::StateLost.into(), ..self },
@@ -66,7 +66,7 @@ impl Decision {
         }
     }
 
-    /// Whether changes are added to what is stored.
+    /// Whether changes are added to the stored rows.
     pub fn adds(&self) -> bool {
         matches!(self.strategy, Strategy::Fold | Strategy::Delta)
     }

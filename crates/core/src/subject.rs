@@ -1,11 +1,11 @@
-//! What a pending change is about, and what becomes of it when some TVIEWs follow.
+//! The subject of a pending change, and the fate of the change when some TVIEWs follow.
 //!
-//! Changes of a relation are pending for all that read it. A flush that is about some of them takes the changes and leaves them pending for the
-//! others, as the same set under another subject:
+//! Changes of a relation are pending for all TVIEWs that read it. A flush of some of these TVIEWs takes the changes and leaves them pending for
+//! the others, as the same set under another subject:
 //!
 //! pending for W, flushed by F: followed by W ∩ F, pending for W − F
 //!
-//! Invariant: each reader follows each change once, whatever others have followed. Called by the extension's queue, and by its flush.
+//! Invariant: each reader follows each change once, whichever changes other readers have followed. Called by the extension's queue, and by its flush.
 
 use crate::queue::Fate;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// TVIEWs that read a relation.
 pub type Readers = Rc<BTreeSet<u32>>;
 
-/// What a pending change is about. Relations sort before TVIEWs to recompute.
+/// The subject of a pending change. Relations sort before TVIEWs to recompute.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// Rows of this relation changed, and no TVIEW that reads it has followed.
@@ -25,7 +25,7 @@ pub enum Subject {
     Recompute(u32),
 }
 
-/// What a flush of some TVIEWs does with what is pending. `readers`: who reads a relation.
+/// The fate of a pending change in a flush of some TVIEWs. `readers`: the TVIEWs that read a relation.
 pub fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Fate<Subject> {
     let (relid, waiting) = match subject {
         Subject::Recompute(tview) if tviews.contains(tview) => return Fate::Take,
@@ -42,7 +42,7 @@ pub fn fate(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) ->
     }
 }
 
-/// What such a flush has followed.
+/// The subject that such a flush has followed.
 pub fn followed(subject: &Subject, tviews: &BTreeSet<u32>, readers: &impl Fn(u32) -> Readers) -> Subject {
     match subject {
         Subject::Relation(relid) => Subject::Awaited(*relid, Rc::new(&*readers(*relid) & tviews)),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list for each TVIEW of what it has not followed, copied at every savepoint.
+        /// Against a list for each TVIEW of the changes that it has not followed, copied at every savepoint.
         #[test]
         fn each_follows_each_change_once(ops in proptest::collection::vec(prop_oneof![
             4 => (0..RELATIONS.len()).prop_map(Op::Change), 1 => (0..TVIEWS.len()).prop_map(Op::Recompute),

@@ -1,4 +1,4 @@
-//! Queries over tables of a few rows, evaluated by their definition: what the rules are tested against.
+//! Queries over tables of a few rows, evaluated by their definition: the reference for the tests of the rules.
 //!
 //! Called by tests only.
 
@@ -58,7 +58,7 @@ pub enum Condition {
     IsNull(Col),
     /// A constant.
     Is(Col, u8),
-    /// Something that depends on all that is there.
+    /// A condition that depends on all values that are there.
     Some(u64),
 }
 
@@ -81,7 +81,7 @@ impl Condition {
         }
     }
 
-    /// What is known about it; `atoms` are those it can look at.
+    /// The facts about the condition; `atoms` are the atoms that it can look at.
     pub fn facts(&self, atoms: &BTreeSet<usize>) -> Facts {
         match self {
             Condition::Equal(a, b) => {
@@ -154,8 +154,8 @@ pub struct Query {
     pub filter: Vec<Condition>,
 }
 
-/// Some rows of the join of which these atoms are a nullable side: those in which it is there, or, `alone`, those of the other side that have
-/// no partner but would have one if this atom had these rows.
+/// Some rows of the join of which the atoms of `side` are the nullable side: the rows in which the side is there, or, `alone`, the rows of the
+/// other side that have no partner but would have one if this atom had these rows.
 pub struct Special<'a> {
     pub side: &'a BTreeSet<usize>,
     pub alone: Option<(usize, Table)>,
@@ -216,7 +216,7 @@ fn rows(tree: &Tree, tables: &[Table], special: Option<&Special>) -> Vec<Joined>
             }
         }
     }
-    // A side is kept whole where the other one can be null-extended.
+    // A side is kept whole where the other side can be null-extended.
     for nth in 0..2 {
         if keeping(kind, nth == 1).is_some() {
             let alone = found[nth].iter().zip(&met[nth]).filter(|(_, met)| !**met);

@@ -14,12 +14,12 @@ use pgrx::pg_sys;
 /// One piece of state, kept in one state attribute.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// What the query computes for it; gone after `Fold::keep`.
+    /// The aggregate by which the query computes the state; gone after `Fold::keep`.
     pub node: Aggref,
     pub kind: StateKind,
-    /// Among the arguments of all aggregates.
+    /// Position among the arguments of all aggregates.
     pub arg: Option<usize>,
-    /// Among the conditions of all aggregates.
+    /// Position among the conditions of all aggregates.
     pub filter: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ pub enum Aggregate {
 pub enum Output {
     Key(usize),
     Aggregate(usize),
-    /// Over Vars of relation 1: keys, then aggregates.
+    /// An expression over Vars of relation 1: keys, then aggregates.
     Expression(Tree<pg_sys::Expr>),
 }
 
@@ -84,18 +84,18 @@ pub struct Fold {
     pub aggregates: Vec<Aggregate>,
     pub aggregate_types: Vec<Type>,
     pub outputs: Vec<Output>,
-    /// States after the number of rows.
+    /// States behind the number of rows.
     pub states: Vec<State>,
-    /// Their types.
+    /// Types of the states.
     pub state_types: Vec<pg_sys::Oid>,
     _arena: Option<Arena>,
 }
 
-/// More states than these are kept in one attribute together: a row must fit into a page, and has at most 1,600 attributes.
+/// More states than this are kept in one attribute together: a row must fit into a page, and has at most 1,600 attributes.
 const APART: usize = 12;
 
 impl Fold {
-    /// Of no columns yet.
+    /// A fold of no columns yet.
     pub fn empty() -> Fold {
         Fold {
             positions: Vec::new(),

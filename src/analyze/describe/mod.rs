@@ -20,7 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 use tviews_core::model::{Atom, Col, Description, Equality, Join, OuterKind, Shape};
 use tviews_core::reason::Reason;
 
-/// What a range table index of a block stands for.
+/// The item that a range table index of a block stands for.
 pub enum Item {
     Atom(usize),
     Sub(Block),
@@ -73,7 +73,7 @@ impl Block {
 /// The unique key that a TVIEW is stored by.
 pub struct StoredKey {
     pub columns: Vec<i16>,
-    /// Those of them that are never NULL.
+    /// Columns of the key that are never NULL.
     pub not_null: Vec<i16>,
 }
 
@@ -206,7 +206,7 @@ fn computed_atom(rte: RangeTblEntry, block: &Block, path: Vec<usize>) -> Atom {
         pg_sys::RTEKind::RTE_FUNCTION => (rte.functions().cast(), 0, keys_of_functions(rte)),
         _ => return Atom { path, ..Atom::default() },
     };
-    // Everything that the item looks at, and all that a join alias may stand for.
+    // All relations that the item looks at, and all that a join alias may stand for.
     let looks_at = server::pull_varnos_of_level(node, level);
     let mut depends = BTreeSet::new();
     for index in looks_at {

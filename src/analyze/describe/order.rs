@@ -1,7 +1,7 @@
 //! How a query reads a part of a stage: its first rows in an order, or a partition.
 //!
-//! Invariant: an index with these columns gives the rows in the order that the query wants, or in that of its first
-//! columns; one with the columns of a partition finds its rows. Called by population, which makes the indexes.
+//! Invariant: an index with these columns gives the rows in the order that the query wants, or in the order of its first
+//! columns; an index with the columns of a partition finds its rows. Called by population, which makes the indexes.
 
 use crate::analyze::describe::partition_columns;
 use crate::analyze::query::relations;
@@ -41,7 +41,7 @@ pub fn of(query: Query) -> Option<(pg_sys::Oid, Vec<Ordered>)> {
     (!columns.is_empty()).then_some((rte.relid(), columns))
 }
 
-/// The relation that a query with windows reads, when it reads no other, and those of its columns by which all windows are
+/// The relation that a query with windows reads, when it reads no other, and its columns by which all windows are
 /// partitioned.
 pub fn partitions(query: Query) -> Option<(pg_sys::Oid, Vec<i16>)> {
     if !query.hasWindowFuncs() || !query.setOperations().is_null() {

@@ -1,15 +1,15 @@
 //! By which columns a changed row finds the rows of other tables that it is joined with.
 //!
-//! Looked at are equalities that stand by themselves in ON and WHERE, also between a sub-query and what is around it. A column
-//! of an item that is computed by itself (groups, DISTINCT, LIMIT …) is no column of a table: a stage stands there, with an index of its own. What is not
-//! understood is left out: this is for advice. Called by build/advice.rs.
+//! Looked at are equalities that stand by themselves in ON and WHERE, also between a sub-query and the block around it. A column
+//! of an item that is computed by itself (groups, DISTINCT, LIMIT …) is no column of a table: a stage stands there, with an index of its own.
+//! Conditions that are not understood are left out: this is for advice. Called by build/advice.rs.
 
 use crate::analyze::query::tree;
 use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server, walk};
 use pgrx::pg_sys::{self, NodeTag::*};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who has changed, who is looked for, by which columns: any of them may be the first of an index.
+/// The relation that has changed, the relation that is searched, and by which columns: any of them may be the first of an index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Search {
     pub changed: u32,
@@ -80,7 +80,7 @@ impl Found {
         if list::is(node, T_List) {
             list::iter::<pg_sys::Node>(node.cast()).for_each(|n| self.condition(n, around));
         } else if list::is(node, T_BoolExpr) {
-            // what is negated or one of several has sub-queries only, which are looked at by themselves
+            // the terms of OR and NOT are no equalities that hold; their sub-queries are looked at by themselves
             let and = node.cast::<pg_sys::BoolExpr>();
             if and.boolop() == pg_sys::BoolExprType::AND_EXPR {
                 list::iter::<pg_sys::Node>(and.args()).for_each(|n| self.condition(n, around));

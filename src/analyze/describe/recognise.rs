@@ -1,6 +1,6 @@
 //! Which grouped queries can be folded, and by which state of their aggregates.
 //!
-//! Invariant: what is recognised gives, from its state, what the query gives for the group, to the byte; everything else is a reason why not.
+//! Invariant: a recognised aggregate gives, from its state, the value that the query gives for the group, to the byte; others are a reason why not.
 //! Called by refresh/plan, and by split for aggregates without GROUP BY.
 
 use crate::analyze::describe::fold::{Aggregate, Fold, Output, State, StateKind};
@@ -150,7 +150,7 @@ impl Recogniser {
         Ok(self.fold.aggregates.len() - 1)
     }
 
-    /// How an aggregate's result comes from states, which are added.
+    /// How an aggregate's result comes from states; adds the states.
     fn result(&mut self, agg: Aggref, input: &Input) -> std::result::Result<Aggregate, Reason> {
         let a = agg;
         let oid = a.aggfnoid().to_u32();
@@ -206,7 +206,7 @@ impl Recogniser {
             node.set_aggcollid(pg_sys::InvalidOid);
         }
         if internal {
-            // NULLs leave such a state as it is; without them there is none when there are no values.
+            // NULLs leave such a state as it is; they are left out, so that there is no state without values.
             let argument = list::nth::<pg_sys::TargetEntry>(node.args(), 0).expr();
             let test = make::make::<pg_sys::NullTest>();
             test.set_arg(argument.copy());
@@ -288,14 +288,14 @@ impl Recogniser {
     }
 }
 
-/// What an aggregate reads.
+/// The input of an aggregate.
 struct Input {
     argument: Option<Node>,
     arg: Option<usize>,
     filter: Option<usize>,
 }
 
-/// An argument that is computed only for rows that pass the FILTER, as in the aggregate: it may fail for others.
+/// An argument that is computed only for rows that pass the FILTER, as in the aggregate: it may fail for other rows.
 fn guarded(argument: Node, filter: Node) -> Node {
     if list::is(argument, pg_sys::NodeTag::T_Var) || list::is(argument, pg_sys::NodeTag::T_Const) {
         return argument;

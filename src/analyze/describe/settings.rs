@@ -1,8 +1,8 @@
-//! Which settings the contents of a query depend on, for those who are about to fix them.
+//! Which settings the contents of a query depend on, for users who are about to fix these settings.
 //!
-//! Rules are about the types that go into or come out of functions that are STABLE, and of conversions to and from text: the server's own marks, where
-//! they tell. Invariant: no setting is left out that can change what a built-in expression gives; one may be named that changes no row of
-//! this table. Called when a materialized view becomes a TVIEW.
+//! Rules are about the types that go into or come out of functions that are STABLE, and of conversions to and from text: the server's own marks,
+//! where they tell. Invariant: no setting is left out that can change the value of a built-in expression; a setting may be named that changes no
+//! row of this table. Called when a materialized view becomes a TVIEW.
 
 use crate::pg::pinned::Other;
 use crate::pg::relation::Relation;
@@ -11,7 +11,7 @@ use crate::pg::tree::{Node, Query, list, lsyscache, server};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
 
-/// Those of `others` that matter for an expanded query.
+/// The settings of `others` that matter for an expanded query.
 pub fn concerned(query: Query, others: Vec<Other>) -> Vec<Other> {
     let mut found = BTreeSet::new();
     if !others.is_empty() {
@@ -53,13 +53,13 @@ fn constant(node: Node) -> Option<String> {
     server::output_of(value)
 }
 
-/// What goes through one expression that is not the same under all settings.
+/// The values that go through one expression whose value is not the same under all settings.
 struct Step {
     types: BTreeSet<u32>,
-    /// Of rows whose columns are not known here.
+    /// Rows whose columns are not known here are among the values.
     anything: bool,
     result: Oid,
-    /// Values become text, or text values.
+    /// Values become text, or text becomes values.
     converts: bool,
     name: String,
     /// A constant format, for the functions that have one.
@@ -90,7 +90,7 @@ impl Step {
         Some(step)
     }
 
-    /// What is given to the expression itself, through lists and rows.
+    /// Adds the types of the values that are given to the expression itself, through lists and rows.
     fn add(&mut self, part: Node, whole: Node) -> Next {
         use pg_sys::NodeTag::*;
         if part == whole || matches!(part.tag(), T_List | T_TargetEntry | T_RowExpr | T_NamedArgExpr) {
@@ -170,7 +170,7 @@ fn is_stable(function: Oid) -> bool {
     lsyscache::func_volatile(function) == pg_sys::PROVOLATILE_STABLE
 }
 
-/// Functions that show whatever they are given, as `format`, `concat`, `to_jsonb` and `||` do.
+/// Whether a function shows any value it is given, as `format`, `concat`, `to_jsonb` and `||` do.
 fn takes_anything(function: Oid) -> bool {
     lsyscache::get_func_signature(function).into_iter().any(|t| lsyscache::get_typtype(t) == pg_sys::TYPTYPE_PSEUDO)
 }

@@ -2,8 +2,8 @@
 //!
 //! The server applies policies as the role that a table is read as: through a view, its owner, unless it is a security invoker
 //! (fireRIRrules in rewrite/rewriteHandler.c, get_row_security_policies in rewrite/rowsecurity.c). A flush reads the changed rows of the table
-//! itself, as the owner of the TVIEW. Invariant: where policies apply to either, the two are the same role.
-//! Called when a TVIEW is made, and when anything changes that decides it.
+//! itself, as the owner of the TVIEW. Invariant: where policies apply to either role, the two are the same.
+//! Called when a TVIEW is made, and when the owners of the TVIEW, of its views or of row security change.
 
 use crate::pg::error::{Error, Result};
 use crate::pg::tree::{Query, RangeTblEntry, list, server, walk};

@@ -1,4 +1,4 @@
-//! Text that analysis has made, as the analysed query that it means.
+//! The analysed query of a text that analysis has made.
 
 use crate::analyze::query::operators;
 use crate::analyze::query::tree::outputs;
@@ -7,7 +7,7 @@ use crate::pg::pinned::Path;
 use crate::pg::tree::{Query, Text, parser};
 use std::ffi::CString;
 
-/// The query that a text is, with the output names of the one it is made from.
+/// The query of a text, with the output names of the query that the text is made from.
 pub fn analysed(query: Query, text: String) -> Result<Query> {
     let text = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
     let text = Text::of(&text);

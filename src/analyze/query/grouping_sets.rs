@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-/// Those of equal expressions are all the first one (18), and it takes the target entry to tell which is meant (parse_agg.c, buildGroupedVar).
+/// The columns of equal expressions are all the first one (18), and only the target entry tells which is meant (parse_agg.c, buildGroupedVar).
 fn grouped_by(query: Query, number: usize, reference: u32) -> Place {
     let tle = server::get_sortgroupref_tle(reference, query.targetList());
     #[cfg(feature = "pg18")]

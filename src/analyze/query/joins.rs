@@ -1,10 +1,10 @@
-//! Joins without USING and without names of their own: what is said of their columns is said of the relations below.
+//! Joins without USING and without names of their own: references to their columns become references to the relations below.
 //!
 //! `(a LEFT JOIN b USING (k)) AS s` is `a LEFT JOIN b ON a.k = b.k`, where `s.k` is `a.k`; in a FULL JOIN it is `COALESCE(a.k, b.k)`.
-//! The name of a join hides the relations below it from the text of a query, and USING makes columns of the join that are those
-//! of no relation. Both are in the way of everything that is made from parts of a query. The planner does the same
+//! The name of a join hides the relations below it from the text of a query, and USING makes columns of the join that are columns
+//! of no relation. Both are in the way of SQL that is made from parts of a query. The planner flattens joins too
 //! (optimizer/plan/planner.c, subquery_planner).
-//! Invariant: the same rows. A merged column that is grouped by can be written as what it stands for in sub-queries, too: the
+//! Invariant: the same rows. A merged column that is grouped by can be written as its expression in sub-queries, too: the
 //! parser itself looks at it like that (parse_agg.c, parseCheckAggregates). Called by load, for every query.
 
 use crate::pg::tree::{JoinExpr, List, Node, Query, Text, Tree, list, make, server, walk};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// Rewrites the query and all queries in it.
 pub fn plain(query: Query) {
     block(query);
-    // What a Var was written as may be a column of a join.
+    // The syntactic reference of a Var may be a column of a join.
     walk::walk(query.cast(), &mut |n| {
         if list::is(n, pg_sys::NodeTag::T_Var) {
             let var = n.cast::<pg_sys::Var>();
@@ -42,7 +42,7 @@ fn block(query: Query) {
     }
 }
 
-/// The row of a join as a whole is NULL where an outer join above null-extends it, which no row of its columns is. Before 16 the server makes such a row.
+/// The whole row of a join is NULL where an outer join above null-extends it; a row of its columns never is. Before 16 the server makes such a row.
 #[cfg(not(feature = "pg15"))]
 fn refuse_rows(query: Query) {
     let is_candidate = |n: Node| {
@@ -89,7 +89,7 @@ pub fn collect(node: Node, out: &mut Vec<JoinExpr>) {
     }
 }
 
-/// Puts what they stand for in the place of columns of joins, wherever the query has expressions.
+/// Replaces columns of joins by the expressions they stand for, wherever the query has expressions.
 fn flatten(query: Query, joins: &[JoinExpr]) {
     let flat = |node: Node| server::flatten_join_aliases(query, node);
     query.set_targetList(flat(query.targetList().cast()).cast());
@@ -121,7 +121,7 @@ fn flatten(query: Query, joins: &[JoinExpr]) {
     }
 }
 
-/// Gives a join all columns of both sides, nothing looking at them any more: those of joins below are others now, too.
+/// Gives a join all columns of both sides; nothing looks at its columns any more. Columns of joins below have changed, too.
 fn without_name(query: Query, join: JoinExpr, columns: &mut BTreeMap<i32, usize>) {
     let rte = server::rt_fetch(join.rtindex() as usize, query);
     let merged = rte.joinmergedcols() as usize;

@@ -1,7 +1,7 @@
-//! What a query or an expression takes from the queries around it.
+//! Columns and aggregates that a query or an expression takes from the queries around it.
 //!
-//! Levels are counted from the tree that is looked at: inside of a query, its own columns are level 0; inside of an
-//! expression, those of the block it belongs to. Invariant: a tree that takes nothing from outside means the same anywhere.
+//! Levels are counted from the tree that is looked at: level 0 is, inside of a query, its own columns; inside of an
+//! expression, the columns of its block. Invariant: a tree that takes nothing from outside means the same anywhere.
 //! Called wherever trees are moved from one level to another.
 
 use crate::pg::tree::{Node, server, walk};
@@ -22,15 +22,15 @@ pub fn has_aggregates(tree: Node) -> bool {
     (1..=highest(tree)).any(|level| server::contain_aggs_of_level(tree, level))
 }
 
-/// Whether an expression has aggregates, GROUPING() or windows, of its own block or of one around it: it is computed from groups,
-/// and cannot be where rows are.
+/// Whether an expression has aggregates, GROUPING() or windows, of its own block or of a block around it: it is computed from groups,
+/// and cannot be computed from single rows.
 pub fn is_computed(expr: Node) -> bool {
     !expr.is_null()
         && (server::contain_windowfuncs(expr)
             || (0..=highest(expr)).any(|level| server::contain_aggs_of_level(expr, level)))
 }
 
-/// No node is of a block further up than this.
+/// The highest level of a node: no node is of a block further up.
 fn highest(tree: Node) -> i32 {
     let mut highest = 0;
     walk::walk(tree, &mut |n| {

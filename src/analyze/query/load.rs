@@ -58,8 +58,8 @@ pub fn expand(query: Query) -> Result<Query> {
     Ok(expanded)
 }
 
-/// SEARCH and CYCLE of the recursive queries in a query. The server would rewrite them together with the views, to something
-/// that cannot be written (rewriteSearchCycle.c), and leave them where they are.
+/// SEARCH and CYCLE of the recursive queries in a query. The server would rewrite the clauses together with the views, to a form
+/// that cannot be written (rewriteSearchCycle.c), and leave the clauses where they are.
 struct Clauses(Vec<(Tree<pg_sys::CommonTableExpr>, Tree<pg_sys::CTESearchClause>, Tree<pg_sys::CTECycleClause>)>);
 
 impl Clauses {
@@ -73,7 +73,7 @@ impl Clauses {
         Clauses(taken)
     }
 
-    /// Those that are left then are those of views.
+    /// Puts the clauses back. Clauses that are still there come from views, and are refused.
     fn put_back(self, query: Query) -> Result<()> {
         let mut rewritten = false;
         each_with(query, &mut |cte| rewritten |= !cte.search_clause().is_null() || !cte.cycle_clause().is_null());

@@ -26,7 +26,7 @@ pub fn search_path(query: Query) -> CString {
     CString::new(path.join(", ")).unwrap_or_default()
 }
 
-/// The schemas of the operators that an expression itself is made of; what they are applied to is written by name.
+/// Adds the schemas of the operators that an expression itself is made of; operators in their arguments are written by name.
 fn add(node: Node, schemas: &mut BTreeSet<String>) {
     if list::is(node, pg_sys::NodeTag::T_BoolExpr) {
         list::iter(node.cast::<pg_sys::BoolExpr>().args()).for_each(|n| add(n, schemas));

@@ -1,8 +1,8 @@
 //! The SQL of edited queries, read back and compared with the trees that it comes from.
 //!
 //! The deparser is made for queries as users write them, and some trees, of users and of ours, have no text that is read as the same
-//! query: a name that is hidden, a cast that is not shown, an expression that the grammar has no place for. What would be run then is
-//! another query. Invariant: no text goes from here to the server that is not the query it was made from; what has none is an
+//! query: a name that is hidden, a cast that is not shown, an expression that the grammar has no place for. The server would then run
+//! another query. Invariant: no text goes from here to the server that is not the query it was made from; a tree without such a text is an
 //! error, `Unwritten`, from which a decision makes another strategy (refresh/plan/decide), and CREATE a refusal.
 //! How trees are compared is in canonical. Called by all of analysis.
 
@@ -29,7 +29,7 @@ pub fn text(query: Query) -> Result<String> {
     if same { Ok(text) } else { refuse("It is read as another query.".into()) }
 }
 
-/// What can be left out when it cannot be written.
+/// For SQL that can be left out: None when it cannot be written.
 pub fn or_none<T>(result: Result<Option<T>>) -> Result<Option<T>> {
     match result {
         Err(Error::Unwritten { .. }) => Ok(None),
@@ -37,7 +37,7 @@ pub fn or_none<T>(result: Result<Option<T>>) -> Result<Option<T>> {
     }
 }
 
-/// What cannot be written is a reason why not.
+/// A query that cannot be written becomes the reason `Unwritten`.
 pub fn or_why<T>(result: Result<std::result::Result<T, Reason>>) -> Result<std::result::Result<T, Reason>> {
     match result {
         Err(Error::Unwritten { .. }) => Ok(Err(Reason::Unwritten)),
@@ -45,7 +45,7 @@ pub fn or_why<T>(result: Result<std::result::Result<T, Reason>>) -> Result<std::
     }
 }
 
-/// The query that a text is read as, or what the parser says.
+/// The query that a text is read as, or the parser's message.
 fn parsed(text: &str, of: Query) -> Result<std::result::Result<Query, String>> {
     let source = CString::new(text).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
     let source = Text::of(&source);

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Use {
     /// A virtual generated column is read.
     pub computed: bool,
-    /// In how many places of FROM clauses.
+    /// In how many places of FROM clauses the relation stands.
     pub times: usize,
     /// Attribute numbers; 0 is the whole row, negative ones are system columns.
     pub columns: BTreeSet<i16>,
@@ -26,7 +26,7 @@ pub struct Use {
 }
 
 impl Use {
-    /// What `tviews.source` keeps: columns, and whether it matters which table of an inheritance tree a row is in.
+    /// The columns that `tviews.source` keeps: columns, and whether it matters which table of an inheritance tree a row is in.
     pub fn captured_columns(&self) -> Vec<i16> {
         let mut columns: BTreeSet<i16> = self.columns.iter().copied().filter(|c| *c >= 0 || *c == TABLEOID).collect();
         if self.only {
@@ -49,7 +49,7 @@ pub fn of(query: Query) -> BTreeMap<u32, Use> {
                     entry.times += 1;
                     entry.with_children |= rte.inh();
                     entry.only |= !rte.inh();
-                    // Policies look at columns that the query does not.
+                    // Policies look at columns that the query itself does not read.
                     walk::walk(rte.securityQuals().cast(), &mut |n| {
                         if list::is(n, pg_sys::NodeTag::T_Var) && n.cast::<pg_sys::Var>().varno() as usize == index {
                             entry.columns.insert(n.cast::<pg_sys::Var>().varattno());
@@ -70,7 +70,7 @@ pub fn of(query: Query) -> BTreeMap<u32, Use> {
     found
 }
 
-/// Whether a column, or one of the whole row, is computed when it is read: change rows do not have it.
+/// Whether a column, or, for the whole row, any column, is computed when it is read: change rows do not have it.
 #[cfg(feature = "pg18")]
 fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
     let generated = |c: i16| lsyscache::get_attgenerated(relid, c) == b'v';
@@ -81,7 +81,7 @@ fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
     column == 0 && (0..rel.natts()).any(|i| !rel.attribute(i).attisdropped && generated(i as i16 + 1))
 }
 
-/// Columns are stored, all of them, before 18.
+/// Before 18 all columns are stored.
 #[cfg(not(feature = "pg18"))]
 fn is_virtual(_relid: pg_sys::Oid, _column: i16) -> bool {
     false
@@ -115,7 +115,7 @@ pub fn columns(query: Query, rte: RangeTblEntry) -> Vec<i16> {
     server::selected_columns(query, rte)
 }
 
-/// Whether a query may read whole rows, or system columns, of an item of its FROM clause. Vars of sub-queries, at their own
+/// Whether a query may read whole rows, or system columns, of an item of its FROM clause. Vars in sub-queries, at their own
 /// level, may be meant or not.
 pub fn reads_whole_row(query: Query, index: usize) -> bool {
     walk::walk(query.cast(), &mut |n| {

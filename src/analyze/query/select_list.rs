@@ -1,9 +1,9 @@
 //! Set-returning functions of the select list, moved to FROM, where their rows can be followed.
 //!
 //! `SELECT id, unnest(a), generate_series(1, n) FROM t` is `SELECT id, f.c1, f.c2 FROM t, LATERAL ROWS FROM (unnest(a),
-//! generate_series(1, n)) AS f (c1, c2)`: all of them run in step, the shorter ones are filled up with NULLs, and a row for which
-//! none returns anything is none. Source: executor/nodeProjectSet.c, and the documentation of SQL functions returning sets.
-//! Invariant: the same rows; what is not understood stays where it is, and is `full`. Called by load.
+//! generate_series(1, n)) AS f (c1, c2)`: all functions run in step, shorter results are filled up with NULLs, and a row for which
+//! no function returns a row gives none. Source: executor/nodeProjectSet.c, and the documentation of SQL functions returning sets.
+//! Invariant: the same rows; a call that is not understood stays where it is, and the query is `full`. Called by load.
 
 use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
@@ -20,7 +20,7 @@ pub fn move_to_from(query: Query) {
 }
 
 fn rewrite(query: Query) {
-    // Behind groups and windows they see other rows than FROM has.
+    // Behind groups and windows the functions see other rows than FROM has.
     let later =
         query.hasAggs() || query.hasWindowFuncs() || !query.groupClause().is_null() || !query.groupingSets().is_null();
     if !query.hasTargetSRFs() || later || !query.setOperations().is_null() {

@@ -1,4 +1,4 @@
-//! What is asked of a query, and of its expressions, everywhere.
+//! Questions about a query and its expressions that all of analysis asks.
 
 use crate::pg::tree::{Aggref, Node, Query, TargetEntry, Tree, list, make, server};
 use pgrx::pg_sys;

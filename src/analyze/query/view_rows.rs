@@ -1,8 +1,8 @@
 //! Rows of views as a whole: `to_jsonb(v)`, when `v` has become a sub-query.
 //!
-//! A row of a sub-query has no type but record, and its columns the names that the sub-query was given. Invariant: the row keeps the type of the
-//! view, and with it the names that the view has now. A view on the nullable side of an outer join is left alone: its row is NULL as a
-//! whole there, which a row of NULLs is not. Called by load. Source: rewrite/rewriteManip.c, ReplaceVarFromTargetList.
+//! A row of a sub-query has no type but record, and its columns have the names that the sub-query was given. Invariant: the row keeps the type of
+//! the view, and with it the column names that the view has now. A view on the nullable side of an outer join is left alone: its row is NULL as a
+//! whole there, and a row of NULLs is not. Called by load. Source: rewrite/rewriteManip.c, ReplaceVarFromTargetList.
 
 use crate::analyze::query::from;
 use crate::pg::relation::{Relation, attname};
@@ -34,7 +34,7 @@ pub fn spell_out(query: Query) {
     }
 }
 
-/// A row of something with a type of its own.
+/// The whole-row Var of a relation that has a row type of its own.
 fn row_of(node: Node) -> Option<Var> {
     let var = node.cast::<pg_sys::Var>();
     (list::is(node, pg_sys::NodeTag::T_Var) && var.varattno() == 0 && var.vartype() != pg_sys::RECORDOID).then_some(var)
@@ -48,8 +48,8 @@ fn is_view(block: Query, index: usize) -> bool {
         && !path.iter().any(from::is_nullable)
 }
 
-/// In a query that was stored before its view got more columns, these have a name of the server's making (rewriteHandler.c, ApplyRetrieveRule),
-/// by which a text does not find them.
+/// In a query that was stored before its view got more columns, the new columns have a name of the server's making (rewriteHandler.c,
+/// ApplyRetrieveRule), by which a text does not find them.
 fn name_all(block: Query, var: Var) {
     let rte = server::rt_fetch(var.varno() as usize, block);
     let view = Relation::open(lsyscache::get_typ_typrelid(var.vartype()), pg_sys::AccessShareLock);

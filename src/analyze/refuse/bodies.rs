@@ -1,11 +1,11 @@
 //! Functions whose text names helpers, types or tables without a schema.
 //!
 //! Such names are looked up when the function runs, and a TVIEW runs it under the fixed search_path, whoever writes. So the text is looked at under
-//! that path when the TVIEW is created or populated: what would fail then is refused, with the function's name, also when no row is there yet.
-//! Forms of SQL functions are analysed, as the server does when it creates them (catalog/pg_proc.c, fmgr_sql_validator), and so are those of the functions that
-//! they call; in PL/pgSQL, what is called, cast to and declared is looked up by name. Not looked at: functions with a
+//! that path when the TVIEW is created or populated: a function that would fail is refused, with its name, also when no row is there yet.
+//! Bodies of SQL functions are analysed, as the server does when it creates them (catalog/pg_proc.c, fmgr_sql_validator), and so are the bodies of
+//! functions that they call; in PL/pgSQL, names of calls, casts and declarations are looked up. Not looked at: functions with a
 //! search_path of their own, other languages, operators and tables inside of PL/pgSQL, SQL that is executed from strings.
-//! Invariant: nothing is evaluated; what is analysed is analysed as the TVIEW's owner. Called by create and populate.
+//! Invariant: nothing is evaluated; bodies are analysed as the TVIEW's owner. Called by create and populate.
 
 use crate::pg::error::{Error, Result};
 use crate::pg::original::Told;
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use tviews_core::syntax;
 
-/// Refuses what calls a function that does not find its names.
+/// Refuses a query that calls a function which does not find its names.
 pub fn check(query: Query) -> Result<()> {
     let mut seen = BTreeSet::new();
     check_tree(query.cast(), None, &mut seen)
@@ -41,7 +41,7 @@ fn check_tree(tree: Node, at: Option<i32>, seen: &mut BTreeSet<u32>) -> Result<(
     Ok(())
 }
 
-/// `call`: the expression that calls it, from which polymorphic arguments get their types, or null.
+/// `call`: the expression that calls the function, from which polymorphic arguments get their types, or null.
 fn check_function(function: Oid, call: Node, at: i32, seen: &mut BTreeSet<u32>) -> Result<()> {
     if !seen.insert(function.to_u32()) {
         return Ok(());
@@ -100,7 +100,7 @@ fn is_call(node: Node) -> bool {
     !node.is_null() && matches!(node.tag(), T_FuncExpr | T_OpExpr | T_DistinctExpr | T_NullIfExpr | T_ScalarArrayOpExpr)
 }
 
-/// The queries of an SQL function, or why they are none.
+/// The queries of an SQL function, or the error that its text gives.
 fn queries(body: &Body, call: Node) -> std::result::Result<Vec<Query>, Told> {
     if let Some(stored) = &body.stored {
         // SAFETY: a tree that the server has stored.
@@ -124,7 +124,7 @@ fn queries(body: &Body, call: Node) -> std::result::Result<Vec<Query>, Told> {
     })
 }
 
-/// Calls, casts and declarations that name something which exists, but not where it is looked for.
+/// Calls, casts and declarations whose function or type exists, but not where the search_path looks.
 fn strangers(body: &Body) -> Option<String> {
     let names = syntax::names(&body.text.to_string_lossy());
     let function =
@@ -136,7 +136,7 @@ fn strangers(body: &Body) -> Option<String> {
     stranger.map(|t| format!("type {} is in another schema", name::ident(t)))
 }
 
-/// Whether something of this name exists, and is not found by the search_path.
+/// Whether a function or type of this name exists, but is not found by the search_path.
 fn is_elsewhere(name: &str, found: fn(&CStr) -> bool, by_name: SysCacheIdentifier::Type) -> bool {
     let Ok(name) = CString::new(name) else { return false };
     if found(&name) {

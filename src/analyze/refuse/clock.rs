@@ -1,4 +1,4 @@
-//! Text that stands for a moment of its reading: `'now'::text::timestamp` is another value each day.
+//! Text that stands for the moment at which it is read: `'now'::text::timestamp` is another value each day.
 //!
 //! A literal of its own (`timestamp 'now'`) became a constant when the query was parsed. Text that comes from a column is not looked at: the page
 //! of dependencies says so. Source: utils/adt/datetime.c, datetktbl.

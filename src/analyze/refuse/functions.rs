@@ -1,4 +1,4 @@
-//! Functions that cannot be maintained: volatile ones, those of the clock or the session, and stable ones that may read
+//! Functions that cannot be maintained: volatile ones, functions of the clock or the session, and stable ones that may read
 //! tables.
 //!
 //! Rule: IMMUTABLE functions are trusted. STABLE ones are accepted when they are built in, depend on nothing but
@@ -50,13 +50,13 @@ const REFUSED: &[&str] = &[
     "version",
 ];
 
-/// Accepted although the name matches: they only look at their arguments.
+/// Accepted although the name matches: these functions only look at their arguments.
 const ACCEPTED: &[&str] = &["regexp_*", "pg_size_pretty", "pg_size_bytes", "pg_typeof", "pg_column_size"];
 
 pub const BY_TIME: &str = "Compare with a column, or filter by time when reading the TVIEW.";
 pub const BY_USER: &str = "Filter by user when reading: in a view over the TVIEW with the condition.";
 
-/// What helps against a built-in function that depends on more than its arguments.
+/// The hint for a built-in function that depends on more than its arguments.
 fn instead_of(name: &str) -> &'static str {
     let among = |patterns: &[&str]| patterns.iter().any(|p| glob(p, name));
     if among(&["now", "statement_timestamp", "transaction_timestamp", "current_date", "current_time*", "age"]) {
@@ -138,7 +138,7 @@ unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void)
         _ => true,
     };
     if bad {
-        // SAFETY: what `check_functions` gave.
+        // SAFETY: the context that `check_functions` gave.
         unsafe { (*context.cast::<Found>()).function = function };
     }
     bad
@@ -146,7 +146,7 @@ unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void)
 
 pub fn refused(function: pg_sys::Oid) -> bool {
     if function.to_u32() == pg_sys::F_TIMEZONE_TEXT_TIMETZ {
-        // By the summer time of today.
+        // Its result depends on today's summer time.
         return true;
     }
     if reads_text_search_setting(function) {
@@ -161,7 +161,7 @@ pub fn refused(function: pg_sys::Oid) -> bool {
     among(REFUSED) && !among(ACCEPTED)
 }
 
-/// Whether a function takes its text search configuration from default_text_search_config: those of which another form names it.
+/// Whether a function takes its text search configuration from default_text_search_config: the functions whose other form takes it as an argument.
 fn reads_text_search_setting(function: pg_sys::Oid) -> bool {
     const WITHOUT: [u32; 18] = [
         pg_sys::F_TO_TSVECTOR_TEXT,

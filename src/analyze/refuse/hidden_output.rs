@@ -1,8 +1,8 @@
 //! Values that a function of any type writes as text: names of catalog objects, and amounts of money.
 //!
 //! `regclass` and its kin hold a number and show a name, `money` a number of the smallest unit of whichever currency `lc_monetary` says: the
-//! text of such a value changes without a write. Their output functions are refused like other functions (refuse_functions); here are those
-//! that call them inside, such as `format`, `to_jsonb` and `array_to_string`. They are declared STABLE, and take arguments of any type.
+//! text of such a value changes without a write. Output functions of these types are refused like other functions (functions.rs); here are the
+//! functions that call them inside, such as `format`, `to_jsonb` and `array_to_string`. These are declared STABLE, and take arguments of any type.
 
 use crate::analyze::refuse::functions::{function_name, refused};
 use crate::pg::error::{Error, Result};
@@ -23,7 +23,7 @@ pub fn check(node: Node) -> Result<()> {
     }
 }
 
-/// What writes values of any type as text, and the values.
+/// The function by which a node writes values of any type as text, and the values.
 fn writer(node: Node) -> Option<(String, Vec<Node>)> {
     let call = |function: Oid, arguments: List| {
         let stable = lsyscache::func_volatile(function) == pg_sys::PROVOLATILE_STABLE;

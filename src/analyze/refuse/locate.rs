@@ -1,13 +1,13 @@
-//! Where a refused construct stands in the text of a statement: analysed trees have lost that for some.
+//! Where a refused construct stands in the text of a statement: analysed trees have lost the position of some constructs.
 //!
-//! The statement's text is parsed once more and searched. Called only when something is refused.
+//! The statement's text is parsed once more and searched. Called only when a query is refused.
 
 use crate::pg::callback;
 use crate::pg::tree::walk::{self, Next};
 use crate::pg::tree::{Node, Tree, list, parser};
 use pgrx::pg_sys;
 
-/// What to look for.
+/// The construct to look for.
 #[derive(Clone, Copy)]
 pub enum Construct {
     /// The first mention of a relation.

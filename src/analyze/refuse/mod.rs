@@ -1,7 +1,7 @@
-//! What cannot be maintained at all, with the position of the construct and a hint.
+//! Constructs that cannot be maintained at all: an error with their position and a hint.
 //!
-//! Invariant: everything that passes here is right later, at worst by full recomputation. Checked on the expanded query
-//! so that constructs inside views are found too (those have no position).
+//! Invariant: a query that passes here is maintained right later, at worst by full recomputation. Checked on the expanded query
+//! so that constructs inside views are found too (constructs of views have no position).
 
 pub mod bodies;
 mod clock;
@@ -70,7 +70,7 @@ fn check_node(node: Node) -> Result<()> {
 }
 
 fn is_clock(op: pg_sys::SQLValueFunctionOp::Type) -> bool {
-    // those of the session come after those of the clock: nodes/primnodes.h
+    // functions of the session come after functions of the clock: nodes/primnodes.h
     op <= pg_sys::SQLValueFunctionOp::SVFOP_LOCALTIMESTAMP_N
 }
 

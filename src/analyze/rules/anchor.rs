@@ -1,7 +1,7 @@
 //! The weighted rows by which any query block changes, found through the rows of one of its relations.
 //!
-//! The equation, and which relations can be that one, is tviews_core::anchor: the block now minus the block before, both restricted to the rows of
-//! the anchor that the changes can affect. Those are dirty keys like any others (dirty.rs).
+//! The equation, and which relations can be the anchor, is in tviews_core::anchor: the block now minus the block before, both restricted to the
+//! rows of the anchor that the changes can affect. The keys of these rows are found like any dirty keys (dirty.rs).
 //! Invariant: rows of the block with other anchors are the same before and after. Called by refresh/plan when `delta` has no terms.
 
 use crate::analyze::describe::{Block, Described, Item, KeyOf};
@@ -52,7 +52,7 @@ pub fn terms(
     Ok(Err(why))
 }
 
-/// A Var of `query`, which mirrors `block`, for a column of one of its atoms. Sub-queries get it as one more output where
+/// A Var of `query`, which mirrors `block`, for a column of one of its atoms. Sub-queries get the column as one more output where
 /// they do not show it.
 fn expose(query: Query, block: &Block, col: Col) -> Option<Node> {
     let (index, item) = block.items.iter().find(|(i, _)| block.atoms_of(**i).contains(&col.atom))?;
@@ -87,7 +87,7 @@ fn expose(query: Query, block: &Block, col: Col) -> Option<Node> {
 }
 
 /// Whether a sub-query of FROM can have one more output: joins know the number of columns that they join, and whole
-/// rows would be others. Outputs for ORDER BY only come last.
+/// rows would change. Outputs for ORDER BY only come last.
 fn can_grow(query: Query, index: usize) -> bool {
     let rte = server::rt_fetch(index, query);
     let mut joins = Vec::new();

@@ -1,8 +1,8 @@
 //! The SELECTs of the weighted rows by which a join changes when its base relations do.
 //!
-//! Which terms there are is the delta equation (tviews_core::delta). Each is one SELECT with one weight: a column for it would be unknown to the
-//! joins above (ruleutils.c counts the columns of what it joins). Rows of an outer join that have a partner are those of a join that keeps only
-//! these; the ones without are found by two sub-queries, for a changed partner and for none (outer.rs).
+//! The terms come from the delta equation (tviews_core::delta). Each term is one SELECT with one weight: a column for the weight would be unknown to
+//! the joins above (ruleutils.c counts the columns of both sides). Rows of an outer join with a partner come from a join that keeps only these
+//! rows; rows without a partner are found by two sub-queries, for a changed partner and for none (outer.rs).
 //! Invariant: exact, so it is either made or refused with a reason; simultaneous changes are neither lost nor counted
 //! twice. Called by refresh/plan.
 
@@ -33,7 +33,7 @@ pub struct Terms {
     pub flips: BTreeSet<usize>,
     /// Keys of rows that must be found first.
     pub anchors: Vec<Anchors>,
-    /// SELECTs of values: writers that have locked those of their changes are not blind to each other.
+    /// SELECTs of values: writers that have locked the values of their changes are not blind to each other.
     pub locks: Vec<String>,
     /// Nothing less than one writer at a time will do.
     pub alone: bool,
@@ -53,7 +53,7 @@ pub struct Weighted {
     pub locks: Vec<String>,
     /// SELECTs of a boolean each: when one is false, the terms are not all.
     pub gates: Vec<String>,
-    /// Two such changes can be blind to each other, whatever they lock of that.
+    /// Two writers of such changes can be blind to each other, whichever of these values and keys they lock.
     pub alone: bool,
 }
 
@@ -65,7 +65,7 @@ impl From<Terms> for Weighted {
     }
 }
 
-/// The keys of rows of a relation by which the SELECTs are restricted: they read them from tviews.dirty().
+/// The keys of rows of a relation by which the SELECTs are restricted: the SELECTs read the keys from tviews.dirty().
 #[derive(Debug, Clone)]
 pub struct Anchors {
     pub relid: u32,
@@ -134,7 +134,7 @@ pub fn terms(d: &Described, targets: &[Node], changed: &BTreeSet<u32>) -> Result
     Ok(Ok(out))
 }
 
-/// What tests take out of the equation.
+/// The equation without the terms that a fault takes out.
 fn with_faults(mut equation: Vec<Term>) -> Vec<Term> {
     if fault::on(Fault::CountTogetherTwice) {
         equation.retain(|t| !matches!(t.rows, Rows::All(_)) || t.parts.len() == 1);

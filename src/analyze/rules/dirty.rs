@@ -6,7 +6,7 @@
 //! is projected. Where such a join existed, for T or for another changed relation, the key is also projected as if that
 //! side were null-extended, in every combination of such sides: a row of the old state may have had several of them.
 //! Invariant: the result is a superset of the keys whose output rows differ between old and new state. It is only about
-//! keys: what the rows are is always recomputed from the real query.
+//! keys: the rows themselves are always recomputed from the real query.
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
 
 use crate::analyze::describe::{Block, Described, Item, KeyOf, describe};
@@ -53,7 +53,7 @@ pub fn terms(
     Ok(printed::or_why(cx.collect(query, &[], &mut out))?.map(|()| out))
 }
 
-/// What stands beside the other changed relations.
+/// The change rows that are added to the other changed relations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beside {
     /// Their deleted rows: enough for a statement that sees the state after the changes.
@@ -70,7 +70,7 @@ struct Collect<'a> {
 }
 
 impl Collect<'_> {
-    /// Terms of the relations in the FROM clause at and below `focus`, and of those in sub-queries there.
+    /// Terms of the relations in the FROM clause at and below `focus`, and of relations in sub-queries there.
     fn collect(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
         let clean = query.copy();
         let relaxed = lift::drop_changed_conditions(clean, self.changed)
@@ -113,7 +113,7 @@ impl Collect<'_> {
     }
 }
 
-/// A term's SQL and what it says about concurrency.
+/// A term's SQL and the atoms that matter for concurrency.
 struct Term {
     /// One SELECT per combination of null-extended sides, each with one column per key position.
     pub selects: Vec<String>,
@@ -195,10 +195,10 @@ fn project(query: Query, keys: &[Node]) -> Result<String> {
     printed::text(copy)
 }
 
-/// The key expression when the atoms of `group` are null-extended; None when that cannot be told.
+/// The key expression when the atoms of `group` are null-extended; None when it cannot be told.
 fn null_extend(block: &Block, key: Node, group: &BTreeSet<usize>) -> Option<Node> {
     let mut possible = true;
-    // Also inside of sub-queries: the row of a join with a name is one.
+    // Also inside of sub-queries: the row of a join with a name is a sub-query.
     let out = walk::rewrite_deep(key, &mut |node, depth| {
         if !list::is(node, pg_sys::NodeTag::T_Var) || node.cast::<pg_sys::Var>().varlevelsup() != depth {
             return None;
@@ -235,7 +235,7 @@ struct Edit<'a> {
 }
 
 impl Edit<'_> {
-    /// Finds what can be null-extended on the way to an atom, at this block and below, and drops the conditions that
+    /// Finds the sides that can be null-extended on the way to an atom, at this block and below, and drops the conditions that
     /// such rows may pass where matched rows do not. `convert`: the atom is the changed one, so that only its own rows
     /// are wanted and outer joins that would null-extend it become inner.
     fn null_extensions(

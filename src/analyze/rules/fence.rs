@@ -1,4 +1,4 @@
-//! The form of a delta for few rows: what the planner would evaluate too early is kept above the join.
+//! The form of a delta for few rows: conditions that the planner would evaluate too early are kept above the join.
 //!
 //! `x NOT IN (SELECT …)` reads its sub-query into a hash table. As a condition on one table it is evaluated where the
 //! table is read, and the planner counts the cost of filling that hash table once for each row by which the table is looked up
@@ -13,7 +13,7 @@ use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, Var, list, mak
 use pgrx::pg_sys;
 use std::ffi::CString;
 
-/// The text of a query of FROM, WHERE and targets with such conditions kept apart; None without any.
+/// The text of a query of FROM, WHERE and targets with such conditions kept apart; None when there are none.
 pub fn text(query: Query) -> Option<String> {
     let has_link = |t: TargetEntry| server::checkExprHasSubLink(t.expr());
     if !query.hasSubLinks() || !query.cteList().is_null() || list::iter(query.targetList()).any(has_link) {
@@ -65,7 +65,7 @@ fn is_hashed(condition: Node) -> bool {
 struct Shown(Vec<Var>);
 
 impl Shown {
-    /// An expression over the sub-query; None when it needs a whole row.
+    /// An expression over the sub-query; None when the expression needs a whole row.
     fn rewrite(&mut self, node: Node) -> Option<Node> {
         let mut known = true;
         let out = walk::rewrite(node, &mut |n| {

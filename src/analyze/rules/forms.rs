@@ -5,7 +5,7 @@
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forms {
-    /// For each changed row or key on its own: its rows are looked up, whatever the planner thinks of joins.
+    /// For each changed row or key on its own: the rows it is joined to are looked up, whatever the planner thinks of joins.
     pub by_key: String,
     /// The planner may join the changed rows or keys to the rest in any way.
     pub at_once: String,

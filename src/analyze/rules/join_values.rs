@@ -1,9 +1,9 @@
 //! By which values the relations of a query meet, for locks that only writers of the same values share.
 //!
 //! Two writers of different relations whose changed rows have no such values in common do not change the same row of the join, and neither
-//! needs what the other one changes; which columns these are is decided and proved in `tviews_core::meetings`. Here the query becomes the join tree
-//! that it looks at. A sub-query, in an expression or in FROM, is the nullable side of a left join, by the equalities of its WHERE clause between a
-//! column of its own and one of the block around it. `IN` as a condition of its own is an equality, too.
+//! needs rows that the other changes; the columns are found in `tviews_core::meetings`, with the proof. Here the query becomes the join tree
+//! that `meetings` looks at. A sub-query, in an expression or in FROM, is the nullable side of a left join, by the equalities of its WHERE clause
+//! between a column of its own and a column of the block around it. `IN` as a condition of its own is an equality, too.
 //! Invariant: values that an equality holds for have the same hash, whatever their types: both types have the hash operator family that
 //! the operator belongs to (access/hash/hashvalidate.c). Called by decide.
 
@@ -58,7 +58,7 @@ pub fn pairs(query: Query, shape: &Shape, used: &BTreeMap<u32, Use>) -> Option<V
                 .iter()
                 .map(|(low, high)| if a < b { [column(low), column(high)] } else { [column(high), column(low)] })
                 .collect();
-            // All backends have to put them into their hashes in the same order.
+            // All backends have to put the columns into their hashes in the same order.
             equal.sort_by_key(|columns| columns.map(|c| c.att));
             pairs.push(Pair { sides: [*left, *right], equal });
         }
@@ -76,14 +76,14 @@ struct Around<'a> {
 /// Makes the join tree of a query and of its sub-queries.
 #[derive(Default)]
 struct Builder {
-    /// Of all atoms; None for what is no relation, and for sub-queries of FROM, whose own atoms follow.
+    /// The relation of each atom; None for an item that is no relation, and for sub-queries of FROM, whose own atoms follow.
     relids: Vec<Option<u32>>,
-    /// Of the columns that are compared.
+    /// Types of the columns that are compared.
     types: HashMap<Col, pg_sys::Oid>,
 }
 
 impl Builder {
-    /// The tree of a query, and the equalities between its columns and those of the block around it.
+    /// The tree of a query, and the equalities between its columns and columns of the block around it.
     fn query(&mut self, query: Query, around: Option<Around>) -> (Join, Vec<Equality>) {
         let described = describe(query, &|_: &Relation| None);
         let Description { atoms, .. } = described.description;
@@ -174,7 +174,7 @@ impl Builder {
         join
     }
 
-    /// An item of an inner join; sub-queries that look at other items come after these.
+    /// An item of an inner join; sub-queries that look at other items come after those items.
     fn item(&mut self, node: Node, here: Around, computed: &mut Vec<(Join, Vec<Equality>)>) -> Option<Join> {
         match self.sub_query(node, here) {
             None => Some(self.from(node, here)),
@@ -240,13 +240,13 @@ impl Builder {
         }
     }
 
-    /// `x IN (SELECT y …)` where it has to be true: NULLs among the y do not matter.
+    /// `x IN (SELECT y …)` where the condition has to be true: NULLs among the y do not matter.
     fn among(&mut self, link: Tree<pg_sys::SubLink>, below: Around, here: Around, out: &mut Vec<Equality>) {
         let sub = link.subselect().cast::<pg_sys::Query>();
         if link.subLinkType() != pg_sys::SubLinkType::ANY_SUBLINK || !is_plain(sub) {
             return;
         }
-        // Numbered as `query` has done it.
+        // Atoms are numbered as `query` has numbered them.
         let described = describe(sub, &|_: &Relation| None);
         let below = Around { block: &described.block, ..below };
         let flat = server::flatten_join_aliases(here.block.query, link.testexpr());
@@ -298,7 +298,7 @@ fn sides(op: Tree<pg_sys::OpExpr>) -> [Node; 2] {
     [0, 1].map(|n| list::nth::<pg_sys::Node>(op.args(), n))
 }
 
-/// Below changes of the type's name only.
+/// The node below changes of its type's name only.
 fn strip(mut node: Node) -> Node {
     while list::is(node, pg_sys::NodeTag::T_RelabelType) {
         node = node.cast::<pg_sys::RelabelType>().arg();
@@ -320,7 +320,7 @@ fn column(here: Around, node: Node, level: u32) -> Option<(Col, pg_sys::Oid)> {
     Some((Col { atom: here.first + col.atom, ..col }, typid))
 }
 
-/// The type that a column is stored as, below changes of its name only.
+/// The type that a column is stored as, below changes of the type's name only.
 fn type_of(block: &Block, mut node: Node) -> Option<pg_sys::Oid> {
     while list::is(node, pg_sys::NodeTag::T_RelabelType) {
         node = node.cast::<pg_sys::RelabelType>().arg();

@@ -3,7 +3,7 @@
 //! A row of a query can only differ because of a row t of a relation inside a sub-query when t passes the FROM and WHERE
 //! clauses of that sub-query for it. So a sub-link becomes a LATERAL item whose query is stripped of everything behind
 //! WHERE; an item of FROM that groups, removes duplicates, limits or has windows is stripped in place, and its outputs
-//! other than those that name the affected rows become unknown: conditions on them are dropped, keys on them impossible.
+//! other than the columns that name the affected rows become unknown: conditions on them are dropped, keys on them impossible.
 //! Invariant: the lifted query has a row with the key of every output row that a change inside the sub-query can affect.
 //! Called by dirty.
 
@@ -20,7 +20,7 @@ use tviews_core::reason::Reason;
 /// A sub-query to be lifted.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// Range table indexes from the top query to the block it is in.
+    /// Range table indexes from the top query to the block that the sub-query is in.
     pub block: Vec<usize>,
     what: What,
 }
@@ -97,7 +97,7 @@ pub fn lift(query: Query, site: &Site, key: &[usize], changed: &BTreeSet<u32>) -
     };
     let mut path = site.block.clone();
     path.push(index);
-    // Outputs computed by sub-links over what changes are unknown, and all that is computed from them.
+    // Outputs computed by sub-links over changed relations are unknown, and so are all outputs computed from them.
     for depth in (0..=site.block.len()).rev() {
         let here = block_at(query, &site.block[..depth]);
         let unknown = unknown_outputs(here, changed);
@@ -112,7 +112,7 @@ pub fn lift(query: Query, site: &Site, key: &[usize], changed: &BTreeSet<u32>) -
     Ok(path)
 }
 
-/// Target entries by number that contain a sub-link over what changes.
+/// Target entries by number that contain a sub-link over changed relations.
 fn unknown_outputs(query: Query, changed: &BTreeSet<u32>) -> BTreeSet<i16> {
     list::iter::<pg_sys::TargetEntry>(query.targetList())
         .filter(|t| is_forgotten(t.expr()) || (has_link(t.expr()) && reads(t.expr(), changed)))
@@ -272,8 +272,8 @@ fn mentions(node: Node, index: usize, columns: &BTreeSet<i16>, level: u32) -> bo
     })
 }
 
-/// Forgets FROM items that are not plain and read what changes: their rows differ between the old and the new state, so any
-/// row may be theirs. (Changes inside of them have terms of their own, in which they are lifted and plain.)
+/// Forgets FROM items that are not plain and read changed relations: their rows differ between the old and the new state, so any
+/// row may be theirs. (Changes inside of such items have terms of their own, in which the items are lifted and plain.)
 pub fn forget_items(query: Query, key: &[usize], changed: &BTreeSet<u32>) -> Result<(), Reason> {
     forget_items_of(query, changed)?;
     let gone = list::iter::<pg_sys::TargetEntry>(query.targetList())
@@ -317,9 +317,9 @@ fn forget_items_of(query: Query, changed: &BTreeSet<u32>) -> Result<(), Reason> 
     Ok(())
 }
 
-/// Drops WHERE and inner join conditions with sub-links over what changes: they can differ between the old and the new
-/// state. Outer joins with such conditions cannot be followed, nor those that have one below their nullable side: more rows
-/// there would be fewer null-extended ones.
+/// Drops WHERE and inner join conditions with sub-links over changed relations: their results can differ between the old and the new
+/// state. Outer joins with such conditions cannot be followed, nor outer joins with one below their nullable side: more rows
+/// there would be fewer null-extended rows.
 pub fn drop_changed_conditions(query: Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
     let uses = |node: Node| has_link(node) && reads(node, changed);
     if below_nullable_side(query, query.jointree().cast(), false, &uses) {

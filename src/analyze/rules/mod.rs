@@ -1,9 +1,9 @@
 //! The SQL by which changes are followed.
 //!
-//! dirty: the query for the keys that a change can affect · null_extension: what outer joins null-extend in it · lift, reduce: sub-queries in it ·
-//! change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · anchor: those of any block · outer: those of
-//! outer joins · value_range: those of a changed value · fence, forms: forms for few rows and for many · join_values: by which values relations meet · whole: the
-//! whole query.
+//! dirty: the query for the keys that a change can affect · null_extension: sides that outer joins null-extend in it · lift, reduce: sub-queries in
+//! it · change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · anchor: weighted rows of any block ·
+//! outer: weighted rows of outer joins · value_range: rows that a changed value concerns · fence, forms: forms for few rows and for many ·
+//! join_values: by which values relations meet · whole: the whole query.
 
 pub mod anchor;
 mod change_rows;

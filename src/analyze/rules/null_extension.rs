@@ -1,7 +1,7 @@
-//! What the outer joins of a FROM clause null-extend, and which conditions such rows pass.
+//! Which sides the outer joins of a FROM clause null-extend, and which conditions null-extended rows pass.
 //!
-//! The rule is in tviews_core::null_extension; here are the joins and the conditions that it asks about, and what it does not know: sub-queries in FROM,
-//! and LATERAL.
+//! The rule is in tviews_core::null_extension; here are the joins and the conditions that the rule asks about, and constructs that it does not know:
+//! sub-queries in FROM, and LATERAL.
 //! Invariant: a row that comes out of the query with some side null-extended is never lost. Called by `dirty` for the terms
 //! of a change.
 
@@ -33,8 +33,8 @@ fn relations_of(side: Node) -> BTreeSet<usize> {
     found.into_iter().collect()
 }
 
-/// Follows a null-extended side up through the joins above it: what is null-extended with it, None when such rows never
-/// come out.
+/// Follows a null-extended side up through the joins above it: the relations that are null-extended with it, None when such rows
+/// never come out.
 pub fn survives(
     query: Query,
     above: &[OnPath],
@@ -65,12 +65,12 @@ pub fn drop_conditions(query: Query, sides: &mut Vec<BTreeSet<usize>>) {
     from.set_quals(conjunction(kept.map(|(c, _)| c).collect()));
 }
 
-/// Whether a LATERAL item of the FROM clause looks at a null-extended side: its rows are others then.
+/// Whether a LATERAL item of the FROM clause looks at a null-extended side: the item has other rows then.
 pub fn lateral_depends(query: Query, side: &BTreeSet<usize>) -> bool {
     lateral_looks(query, &|var| side.contains(&(var.varno() as usize)))
 }
 
-/// Whether a LATERAL item of the FROM clause looks at one of some columns of the others.
+/// Whether a LATERAL item of the FROM clause looks at a column of other items for which `at` is true.
 fn lateral_looks(query: Query, at: &dyn Fn(Var) -> bool) -> bool {
     relations::in_from(query).into_iter().any(|i| {
         let rte = server::rt_fetch(i, query);

@@ -1,8 +1,8 @@
 //! Relations on the nullable side of an outer join: where their changes take away and give back null-extended rows.
 //!
 //! Invariant: a row of the preserved side can lose or find its partners by a change only if it is a partner of one of the
-//! change rows, before or after. So whoever has locked the values by which change rows find their partners is the only one
-//! that can do that to those rows. Called by `delta`.
+//! change rows, before or after. So a writer that has locked the values by which its change rows find their partners is the only
+//! writer that can take or give partners of those rows. Called by `delta`.
 
 use crate::analyze::describe::{Block, Described, Item};
 use crate::analyze::query::conditions::conjunction;
@@ -23,9 +23,9 @@ use tviews_core::reason::Reason;
 pub struct Place {
     /// Path of the block that the join is in.
     block: Vec<usize>,
-    /// Range table index by which the join is found: that of the item of the changed relation.
+    /// Range table index by which the join is found: the item of the changed relation.
     index: usize,
-    /// Which of the joins above it, outermost first.
+    /// Which of the joins above this item it is, outermost first.
     nth: usize,
     in_left: bool,
     /// Atoms of the nullable side.
@@ -56,7 +56,7 @@ impl Place {
         keep(join, self.in_left)
     }
 
-    /// Restricts the query to rows of the other side for which the change rows are partners, but which have none.
+    /// Restricts the query to rows of the other side for which a change row is a partner, but which have no partner.
     pub fn without_partner(&self, query: Query, d: &Described, atom: usize) -> Result<std::result::Result<(), Reason>> {
         let block = self.block_of(query);
         let join = self.find(query);
@@ -124,7 +124,7 @@ impl Place {
             return Ok(None);
         }
         let sub = only_side(block, side, &inside, Tree::null(), targets);
-        // On its own it has no queries around it.
+        // On its own the sub-query has no queries around it.
         if levels::looks_up(sub.cast()) {
             return Ok(None);
         }
@@ -134,9 +134,8 @@ impl Place {
     }
 }
 
-/// The side of an equality that looks only at the relations `inside`, when the other one does not look at them. The
-/// equality is one that the type's hashes agree with: values that are equal to one of another type (integer and bigint) are equal to
-/// each other.
+/// The side of an equality that looks only at the relations `inside`, when the other side does not look at them. The hashes of the
+/// side's type agree with the equality: values that are equal to one value of another type (integer and bigint) are equal to each other.
 fn equal_to_outside(condition: Node, inside: &BTreeSet<usize>) -> Option<Node> {
     if !list::is(condition, pg_sys::NodeTag::T_OpExpr) {
         return None;
@@ -182,7 +181,7 @@ fn only_side(block: Query, side: Node, inside: &BTreeSet<usize>, quals: Node, ta
     sub
 }
 
-/// Moves such a query to where it is a sub-query of the block: what it takes from around the block is one level further up,
+/// Makes such a query a sub-query of the block: columns that it takes from around the block are one level further up,
 /// and so are now the relations of the block that are not `inside`, which its condition looks at.
 fn below(sub: Query, inside: &BTreeSet<usize>) {
     if !fault::on(Fault::KeepLevels) {

@@ -1,8 +1,8 @@
 //! A sub-query stripped of everything behind WHERE, to be lifted into FROM.
 //!
 //! Outputs that do not name the rows which a change affects become unknown. Sub-links in them are kept as outputs of their own,
-//! which nobody looks at, so that they are lifted in their turn; those that are computed without a row around them are not,
-//! and the relations inside of them are then not found often enough to be followed (decide).
+//! which nobody looks at, so that they are lifted in their turn; sub-links that are computed without a row around them are not kept,
+//! and the relations inside of these are then not found often enough to be followed (decide).
 //! Invariant: the stripped query has all rows that the sub-query is computed from. Called by lift.
 
 use crate::analyze::query::levels;
@@ -103,7 +103,7 @@ fn drop_aggregates_above(sub: Query) -> Result<(), Reason> {
 }
 
 /// Sub-links in an output of a sub-query that are computed for its rows or groups, and for nothing else: a change inside of
-/// them concerns those for whom there is such a row. They are kept among the outputs, where they are found.
+/// a sub-link concerns outer rows for which there is such a row. They are kept among the outputs, where `lift` finds them.
 fn links_of_rows(sub: Query, expr: Node, found: &mut Vec<Tree<pg_sys::SubLink>>) {
     // Without GROUP BY there is a group without rows; only the arguments of its aggregates are never computed then.
     let lone = (sub.hasAggs() || !sub.havingQual().is_null()) && sub.groupClause().is_null();
@@ -123,7 +123,7 @@ fn links_of_rows(sub: Query, expr: Node, found: &mut Vec<Tree<pg_sys::SubLink>>)
     }
 }
 
-/// Those that look at no aggregate or window of the blocks around them.
+/// Sub-links that look at no aggregate or window of the blocks around them.
 fn links_in(root: Node, found: &mut Vec<Tree<pg_sys::SubLink>>) {
     walk::rewrite(root, &mut |n| {
         if !list::is(n, pg_sys::NodeTag::T_SubLink) {

@@ -26,7 +26,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// Adds the conditions to a query with the range table of the one they were made for.
+    /// Adds the conditions to a query with the range table of the query they were made for.
     pub fn add(&self, query: Query) {
         let from = query.jointree();
         let mut all = conditions(from.quals());
@@ -36,7 +36,7 @@ impl Range {
     }
 }
 
-/// The range for changes of an atom of a query; None when other rows than those between the values can be concerned.
+/// The range for changes of an atom of a query; None when rows that are not between the values can be concerned.
 /// `targets`: expressions of interest beside the outputs.
 pub fn find(query: Query, d: &Described, atom: usize, targets: &[Node]) -> Result<Option<Range>> {
     let a = &d.description.atoms[atom];
@@ -82,7 +82,7 @@ struct Comparison {
     value: Node,
 }
 
-/// The condition of WHERE that reads a relation, when nothing else does.
+/// The condition of WHERE that reads a relation, when nothing else in the query reads it.
 fn only_comparison(query: Query, index: usize, targets: &[Node]) -> Option<Comparison> {
     let reads = |node: Node, level: i32| server::rangeTableEntry_used(node, index as i32, level);
     for rte in list::iter::<pg_sys::RangeTblEntry>(query.rtable()) {
@@ -145,7 +145,7 @@ struct Order {
     max: u32,
 }
 
-/// The order that a comparison goes by; None when it is no inequality, or not in the default order of its type.
+/// The order that a comparison goes by; None when the comparison is no inequality, or not in the default order of its type.
 fn order_of(of: &Comparison) -> Option<Order> {
     let typid = server::exprType(of.value);
     if of.operator == pg_sys::InvalidOid {

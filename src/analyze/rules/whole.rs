@@ -17,7 +17,7 @@ pub fn with_state(query: Query, shape: &Shape, fold: Option<&Fold>) -> String {
     parser::text(computed(query, shape, fold))
 }
 
-/// The same, which must be read as what it is: a query that cannot be written is refused when a TVIEW is made.
+/// Checks that the text of the same SELECT is read back as this SELECT: a query that cannot be written is refused when a TVIEW is made.
 pub fn check(query: Query, shape: &Shape, fold: Option<&Fold>) -> Result<()> {
     printed::text(computed(query, shape, fold)).map(|_| ())
 }

@@ -1,9 +1,9 @@
-//! Windows with nothing in common over rows without a key: a stage for those that share a partitioning expression, which
-//! carries along what the others need, and the others over it.
+//! Windows with nothing in common over rows without a key: a stage for the windows that share a partitioning expression, which
+//! carries along the columns that the other windows need, and the other windows over it.
 //!
 //! A stage has one row for each row of the query, so no row has to be found again, and rows that are the same stay as many.
 //! Invariant: every column that is looked at above is carried, and a window function is computed over all rows that the query
-//! computes it over. Called by `windows`, for what cannot be joined.
+//! computes it over. Called by `windows`, for stages that cannot be joined.
 
 use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::can_be_stored;
@@ -29,7 +29,7 @@ impl Splitter<'_> {
                 outer.set_windowClause(list::lappend(outer.windowClause(), standalone(window).cast()));
             }
         }
-        // Those that are left may have nothing in common, too.
+        // The windows that are left may have nothing in common, too.
         self.core(outer).map(Some)
     }
 }
@@ -49,7 +49,7 @@ fn most_in_common(apart: &[Apart]) -> Option<Apart> {
     Some(these.fold(first, merge))
 }
 
-/// The columns of the stage: its window functions, and what the query looks at beside them; and the windows above it. None
+/// The columns of the stage: its window functions, and the columns that the query looks at beside them; and the windows above it. None
 /// when one of the columns cannot be stored.
 fn columns(query: Query, first: &Apart, apart: &[Apart]) -> Option<(Vec<Node>, Above)> {
     let windows = apart.iter().flat_map(|a| a.windows.iter().copied()).filter(|w| !first.windows.contains(w));
@@ -61,7 +61,7 @@ fn columns(query: Query, first: &Apart, apart: &[Apart]) -> Option<(Vec<Node>, A
             }
         }
     }
-    // What the others are partitioned by is a column, which can be indexed.
+    // Each partitioning expression of the other windows is a column, which can be indexed.
     let by: BTreeSet<u32> =
         apart.iter().filter(|a| !first.windows.is_superset(&a.windows)).flat_map(|a| a.by.iter().copied()).collect();
     let by: Vec<Node> = by
@@ -86,10 +86,10 @@ fn columns(query: Query, first: &Apart, apart: &[Apart]) -> Option<(Vec<Node>, A
     columns.iter().all(|c| can_be_stored(*c) && !is_row(*c)).then_some((columns, above))
 }
 
-/// What is left to be computed over a stage.
+/// The windows that are left to be computed over a stage.
 struct Above {
     windows: BTreeSet<u32>,
-    /// What they are partitioned and ordered by.
+    /// The expressions that they are partitioned and ordered by.
     sorted: BTreeSet<u32>,
 }
 

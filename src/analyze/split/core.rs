@@ -1,4 +1,4 @@
-//! What stands above the rows of a query: LIMIT, DISTINCT over windows, and whatever is done to groups.
+//! Clauses above the rows of a query: LIMIT, DISTINCT over windows, and everything above groups.
 //!
 //! Invariant: the query over the stage gives the same rows.
 

@@ -1,6 +1,6 @@
 //! WITH: each reference becomes a copy of the query that it names.
 //!
-//! Invariant: the query means the same; recursive queries, and those that write, stay where they are.
+//! Invariant: the query means the same; recursive queries, and queries that write, stay where they are.
 //! Called before anything else is split.
 
 use crate::pg::tree::{Query, Text, Tree, list, make, server, walk};
@@ -36,7 +36,7 @@ pub fn inline(query: Query) {
 
 /// Replaces the references of a CTE that is defined `level` blocks above `query`.
 fn replace(query: Query, label: &CStr, body: Query, level: u32) {
-    // Those that are there now: copies of the body have no reference to it.
+    // The queries that are there now: copies of the body have no reference to it.
     let below = walk::below(query);
     for rte in list::iter::<pg_sys::RangeTblEntry>(query.rtable()) {
         if rte.rtekind() == pg_sys::RTEKind::RTE_CTE
@@ -48,7 +48,7 @@ fn replace(query: Query, label: &CStr, body: Query, level: u32) {
             server::IncrementVarSublevelsUp(own.cast(), level as i32, 1);
             rte.set_rtekind(pg_sys::RTEKind::RTE_SUBQUERY);
             rte.set_subquery(own);
-            // Columns have the names of WITH, not those of its query.
+            // Columns have the names of WITH, not the names of its query.
             rte.set_alias(make::alias(&rte.eref().aliasname().to_c(), rte.eref().colnames()));
             rte.set_ctename(Text::null());
             rte.set_ctelevelsup(0);

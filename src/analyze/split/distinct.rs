@@ -1,7 +1,7 @@
 //! Aggregates with DISTINCT as aggregates over a stage that has each of their values once.
 //!
 //! `SELECT g, count(DISTINCT x), sum(n) FROM t GROUP BY g` is `SELECT g, count(x), sum(s) FROM (SELECT g, x, sum(n) AS s
-//! FROM t GROUP BY g, x) stage GROUP BY g`: what was a group to be read again is then a sum, for rows and for changes.
+//! FROM t GROUP BY g, x) stage GROUP BY g`: instead of a group to be read again there is a sum, for rows and for changes.
 //! Conditions of FILTER become columns of the stage: whether they are true for any of the rows behind a value.
 //! Invariant: the result is the same to the byte, with the same type, and nothing is computed that the query does not
 //! compute. So values that are equal must be the same, and every other aggregate must be a sum of its parts; otherwise the
@@ -20,8 +20,8 @@ use crate::pg::tree::{Aggref, Node, Query, Tree, list, lsyscache, make, server, 
 use pgrx::pg_sys;
 
 impl Splitter<'_> {
-    /// A grouped query that shows its groups, over a stage with the distinct arguments of its aggregates; None when it
-    /// has none, or when that would not be exact.
+    /// A grouped query that shows its groups, over a stage with the distinct arguments of its aggregates; None when no aggregate
+    /// is DISTINCT, or when the result would not be exact.
     pub fn distinct_aggregates(&mut self, query: Query) -> Result<Option<Query>> {
         let exprs: Vec<Node> =
             list::iter::<pg_sys::TargetEntry>(query.targetList()).map(|t| plain(query, t.expr())).collect();
@@ -74,7 +74,7 @@ fn group_by_dependent(outer: Query, cx: &Pieces) {
     }
 }
 
-/// What all DISTINCT aggregates of a query are over: columns of the stage. Constants among the arguments do not count.
+/// The arguments of all DISTINCT aggregates of a query: columns of the stage. Constants among the arguments do not count.
 pub fn arguments(query: Query, exprs: &[Node]) -> Option<Vec<Column>> {
     let mut found: Option<Vec<Column>> = None;
     let mut everywhere = false;
@@ -139,12 +139,12 @@ fn is_exact(node: Node, by: Tree<pg_sys::SortGroupClause>) -> bool {
     by.eqop() == lsyscache::operators(of.0).equal && (name::equal_is_same(&of) || is_extract(node))
 }
 
-/// What the stage computes, and the outputs over it.
+/// The columns that the stage computes, for the outputs over it.
 pub struct Pieces {
     columns: Vec<Column>,
     /// How many columns the query is grouped by; they come first.
     keys: usize,
-    /// An output is computed from a column that depends on these: better from one of the groups, which show it.
+    /// An output is computed from a column that depends on the keys: better from a stage of the groups, which shows the column.
     depends: bool,
 }
 
@@ -162,7 +162,7 @@ impl Pieces {
         column(self.push(Column { node, by: None }), node)
     }
 
-    /// An output over the stage; None when it cannot be.
+    /// An output over the stage; None when the stage does not suffice.
     fn target(&mut self, expr: Node) -> Option<Node> {
         if list::is(expr, pg_sys::NodeTag::T_Var) && self.key(expr).is_none() {
             return self.dependent(expr);
@@ -192,7 +192,7 @@ impl Pieces {
         self.columns[..self.keys].iter().position(|c| server::equal(c.node, node))
     }
 
-    /// A column of a table by whose primary key the query is grouped: it is grouped by, too.
+    /// A column of a table by whose primary key the query is grouped: the stage is grouped by it, too.
     fn dependent(&mut self, var: Node) -> Option<Node> {
         let at = var.cast::<pg_sys::Var>().varattno();
         let of = type_of(var);
@@ -210,7 +210,7 @@ impl Pieces {
             return parts::sum(agg, self);
         }
         let own = agg.copy();
-        // DISTINCT sorts, by these.
+        // DISTINCT sorts, by its arguments.
         own.set_aggorder(if parts::is_unordered(agg) { Tree::null() } else { own.aggdistinct() });
         own.set_aggdistinct(Tree::null());
         for tle in list::iter::<pg_sys::TargetEntry>(own.args()) {

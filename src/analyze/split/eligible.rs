@@ -1,13 +1,13 @@
-//! What can be a stage, and of which queries.
+//! Which sub-queries can be stages, and which queries can have stages.
 //!
-//! Invariant: what is said here depends on the query alone, never on the rows or indexes of the moment.
+//! Invariant: the answers here depend on the query alone, never on the rows or indexes of the moment.
 
 use crate::analyze::query::tree::{is_plain, outputs};
 use crate::analyze::query::{levels, relations};
 use crate::pg::tree::{Node, Query, list, lsyscache, server, walk};
 use pgrx::pg_sys;
 
-/// Row security and inheritance by ONLY are bound to the query as the user wrote it.
+/// Whether a query can have stages: row security is bound to the query as the user wrote it.
 pub fn can_split(query: Query) -> bool {
     !walk::walk(query.cast(), &mut |n| {
         list::is(n, pg_sys::NodeTag::T_Query) && {

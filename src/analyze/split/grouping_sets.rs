@@ -5,7 +5,7 @@
 //! Invariant: the same rows, each as often. Source: parser/parse_agg.c, expand_grouping_sets.
 //!
 //! In `SELECT g AS a, g AS b … GROUP BY a, ROLLUP (b)`, a and b are two grouping columns, of which only b can be NULL. In the text of a
-//! query they would be one, as they would be for everything here that compares expressions: `tell_apart` makes the second one
+//! query they would be one, as they would be for all code here that compares expressions: `tell_apart` makes the second one
 //! COALESCE(g), which is the same to the planner.
 
 use crate::analyze::query::analysed::analysed;
@@ -15,12 +15,12 @@ use crate::pg::tree::{List, Node, Query, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
-/// More of them are not worth a stage each.
+/// More grouping sets than this are not worth a stage each.
 const MOST: usize = 32;
 
 type Set = BTreeSet<u32>;
 
-/// The query as UNION ALL of its grouping sets; None when it has none, or does more to them than HAVING.
+/// The query as UNION ALL of its grouping sets; None when it has no grouping sets, or more above them than HAVING.
 pub fn rewrite(query: Query) -> Result<Option<Query>> {
     let more = query.hasWindowFuncs()
         || query.hasTargetSRFs()
@@ -52,7 +52,7 @@ pub fn rewrite(query: Query) -> Result<Option<Query>> {
     analysed(query, branches.join(" UNION ALL ")).map(Some)
 }
 
-/// A grand total without an aggregate is one row, whatever the rows are; without GROUP BY it would be one for each of them.
+/// A grand total without an aggregate is one row, whatever the rows are; without GROUP BY it would be one row for each of them.
 fn one_row(branch: Query) {
     let out = branch;
     let from = make::make::<pg_sys::FromExpr>();
@@ -67,7 +67,7 @@ fn has_sub_links(query: Query) -> bool {
     server::checkExprHasSubLink(query.targetList().cast()) || server::checkExprHasSubLink(query.havingQual())
 }
 
-/// GROUPING() makes the parser say so, too (check_agglevels_and_constraints in parse_agg.c), but it is a constant here.
+/// Not `hasAggs`, which the parser sets for GROUPING(), too (check_agglevels_and_constraints in parse_agg.c): that is a constant here.
 fn has_aggregates(query: Query) -> bool {
     [query.targetList().cast(), query.havingQual()]
         .into_iter()
@@ -115,7 +115,7 @@ fn branch(query: Query, set: &Set) -> Query {
     copy
 }
 
-/// What is grouped by in one grouping set, and what in the others only.
+/// The expressions grouped by in one grouping set, and those of the other sets only.
 struct Branch<'a> {
     query: Query,
     set: &'a Set,
@@ -139,7 +139,7 @@ impl Branch<'_> {
                 let (of, typmod, collation) = (server::exprType(n), server::exprTypmod(n), server::exprCollation(n));
                 return Some(make::null((of, typmod, collation)));
             }
-            // Direct arguments are the groups', all others the rows'.
+            // Direct arguments are computed from groups, all other arguments from rows.
             list::is(n, pg_sys::NodeTag::T_Aggref).then(|| {
                 let own = n.cast::<pg_sys::Aggref>().copy();
                 own.set_aggdirectargs(self.of_set(own.aggdirectargs().cast()).cast());

@@ -16,12 +16,12 @@ use std::collections::BTreeSet;
 /// A column of a stage that groups.
 pub struct Column {
     pub node: Node,
-    /// How it is grouped by; None for what is computed from the group.
+    /// The clause that groups by the column; None for a column that is computed from the group.
     pub by: Option<Tree<pg_sys::SortGroupClause>>,
 }
 
 impl Splitter<'_> {
-    /// `SELECT groups, aggregates … GROUP BY` as a stage, and what is computed from it.
+    /// `SELECT groups, aggregates … GROUP BY` as a stage, and the query over it.
     pub fn above_groups(&mut self, query: Query) -> Result<Option<Query>> {
         if !query.groupingSets().is_null() && !are_told_apart(&keys(query)) {
             return Ok(None);
@@ -39,7 +39,7 @@ impl Splitter<'_> {
             return Ok(None);
         }
         let inner = grouped(query, &cx.columns);
-        // A sub-query in a grouping expression stays in the stage: that would be split into itself, without end.
+        // A sub-query in a grouping expression stays in the stage: the stage would be split into itself, without end.
         let links = |c: &Column| server::checkExprHasSubLink(c.node);
         let sets = !query.groupingSets().is_null();
         if sets && cx.columns.iter().any(links) || parser::text(inner) == parser::text(query) {
@@ -83,7 +83,7 @@ pub fn keys(query: Query) -> Vec<Column> {
 }
 
 /// Whether an expression over the groups of several sets says which grouping expressions it is made of: in a set that lacks
-/// one, this one is NULL.
+/// a grouping expression, that expression is NULL.
 fn are_told_apart(keys: &[Column]) -> bool {
     keys.iter().enumerate().all(|(i, key)| {
         let is_constant = server::pull_varnos(key.node).is_empty();
@@ -91,7 +91,7 @@ fn are_told_apart(keys: &[Column]) -> bool {
     })
 }
 
-/// Replaces what a stage computes by its columns, which it collects.
+/// Replaces expressions that a stage computes by columns of the stage, and collects these.
 struct Lowering {
     query: Query,
     columns: Vec<Column>,
@@ -106,7 +106,7 @@ impl Lowering {
         })
     }
 
-    /// In a sub-query, what belongs to the groups: their columns and aggregates. Expressions that are grouped by cannot occur there
+    /// Replaces, in a sub-query, columns and aggregates of the groups. Expressions that are grouped by cannot occur there
     /// (parse_agg.c, check_ungrouped_columns_walker).
     fn replace_below(&mut self, n: Node, depth: u32, groups: usize) -> Option<Node> {
         let level = match n.tag() {
@@ -133,10 +133,10 @@ impl Lowering {
             return Some(self.push(n, None));
         }
         if list::is(n, pg_sys::NodeTag::T_Var) && groups > 0 {
-            // Depends on the grouping columns.
+            // The column depends on the grouping columns.
             let var = n.cast::<pg_sys::Var>();
             self.possible &= var.varlevelsup() == 0 && var.varattno() > 0;
-            // In each of several sets, they are among the grouping ones.
+            // With several sets, the columns that it depends on are grouped by in each: it needs no clause itself.
             let by = name::equality(var.vartype())
                 .filter(|_| self.query.groupingSets().is_null())
                 .map(|_| make::make::<pg_sys::SortGroupClause>());
@@ -195,7 +195,7 @@ pub fn grouped(query: Query, columns: &[Column]) -> Query {
     inner
 }
 
-/// Target entries with other expressions; those for which there is none are left out.
+/// Target entries with other expressions; entries without an expression are left out.
 pub fn with_targets(entries: List, exprs: &[Node]) -> List {
     let mut targets: List = Tree::null();
     for (tle, expr) in list::iter::<pg_sys::TargetEntry>(entries).zip(exprs) {
@@ -221,7 +221,7 @@ pub fn has_links_beside(query: Query) -> bool {
 
 fn has_links_in_outputs(query: Query) -> bool {
     let keys = references(query);
-    // A grouping expression that is a sub-query is one of the stage, too.
+    // A grouping expression that is a sub-query is a sub-query of the stage, too.
     let beside = |t: TargetEntry| !keys.contains(&t.ressortgroupref());
     outputs(query).into_iter().any(|t| beside(t) && server::checkExprHasSubLink(t.expr()))
 }
@@ -234,7 +234,7 @@ pub fn is_aggregate(node: Node) -> bool {
     aggregate(node).is_some()
 }
 
-/// An aggregate, or that of a JSON constructor around one (16 and later).
+/// The aggregate that a node is, or the one inside a JSON constructor (16 and later).
 fn aggregate(node: Node) -> Option<Aggref> {
     #[cfg(not(feature = "pg15"))]
     if list::is(node, pg_sys::NodeTag::T_JsonConstructorExpr) {

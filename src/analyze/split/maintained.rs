@@ -29,7 +29,7 @@ struct Found {
     tview: pg_sys::Oid,
     known: Vec<Known>,
     at: usize,
-    /// They were made for a key that is none any more: the query is followed as it is.
+    /// The stages were made for a key that is no key any more: the query is followed as it is.
     others: bool,
 }
 
@@ -54,7 +54,7 @@ impl Stages for Found {
     }
 }
 
-/// Whether WITH occurs at the top or in a view: it is put in the place of its references.
+/// Whether WITH occurs at the top or in a view: its queries are put in the place of their references.
 fn has_with(query: Query) -> bool {
     walk::walk(query.cast(), &mut |n| {
         list::is(n, pg_sys::NodeTag::T_Query) && !n.cast::<pg_sys::Query>().cteList().is_null()

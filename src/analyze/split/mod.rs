@@ -2,14 +2,14 @@
 //!
 //! Sub-queries that group, remove duplicates, limit, have windows or combine sets, and that do not depend on the rows
 //! around them, are stages: internal TVIEWs with storage of their own. So is the grouped core of a query that does more
-//! to its groups than show them (HAVING, windows, DISTINCT, LIMIT …). What remains reads the stages as relations.
+//! to its groups than show them (HAVING, windows, DISTINCT, LIMIT …). The remaining query reads the stages as relations.
 //! A stage may have stages itself; each level splits only its outermost sub-queries.
 //! Invariant: the same query always splits into the same stages in the same order, equal sub-queries being one stage.
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
-//! eligible: what can be a stage · ctes: WITH · core, groups: what is done to rows and to groups ·
-//! distinct, totals, parts: aggregates with DISTINCT · windows, chain: those with nothing in common · values: sub-queries with
-//! one value for all rows · nullable: those below outer joins · unused: outputs that nobody looks at · relation, order: how a stage is read.
+//! eligible: which queries can be stages · ctes: WITH · core, groups: clauses above rows and above groups ·
+//! distinct, totals, parts: aggregates with DISTINCT · windows, chain: windows with nothing in common · values: sub-queries with
+//! one value for all rows · nullable: sub-queries below outer joins · unused: outputs that nobody looks at · relation: how a stage is read.
 
 mod chain;
 mod core;
@@ -42,7 +42,7 @@ pub trait Stages {
     fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid>;
     /// Whether stages are made.
     fn makes(&self) -> bool;
-    /// Whether the next stage is, or can be, one that is joined by this key.
+    /// Whether the next stage is, or can be, a stage that is joined by this key.
     fn is_joined(&self, joined: &str) -> bool;
 }
 
@@ -92,7 +92,7 @@ impl Splitter<'_> {
                 continue;
             }
             let sub = rte.subquery();
-            // The row type of a stage has other names: row_to_json() would show them.
+            // The row type of a stage has other column names: row_to_json() would show them.
             if (is_stage(sub) || nullable::hides_links(query, index, sub)) && !relations::reads_whole_row(query, index)
             {
                 unused::blank(query, index, sub);

@@ -1,7 +1,7 @@
-//! Sub-queries in what an outer join null-extends: they become part of a stage, which the join then reads like a table.
+//! Sub-queries on the nullable side of an outer join: they become part of a stage, which the join then reads like a table.
 //!
 //! `t LEFT JOIN u ON u.t = t.id AND EXISTS (SELECT FROM v WHERE v.u = u.id)` is `t LEFT JOIN (SELECT * FROM u WHERE EXISTS (…)) u ON u.t = t.id`:
-//! a condition on the nullable side alone may as well be there.
+//! a condition on the nullable side alone may as well be inside that side.
 //! Invariant: the query gives the same rows. Called by the splitter for each block, before its FROM clause is split.
 
 use crate::analyze::query::conditions::{conditions, conjunction, mentions};
@@ -91,7 +91,7 @@ fn push(query: Query, join: JoinExpr) {
     }
 }
 
-/// `SELECT *` of a table; columns keep their numbers, none being dropped. Those that nobody reads become NULLs, so that their changes are none.
+/// `SELECT *` of a table; columns keep their numbers, none being dropped. Columns that nobody reads become NULLs, so that they never change.
 fn all_columns(rte: RangeTblEntry) -> Option<Query> {
     let only = if rte.inh() { "" } else { "ONLY " };
     let text = CString::new(format!("SELECT * FROM {only}{}", name::relation(rte.relid())?)).ok()?;

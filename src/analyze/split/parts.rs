@@ -1,7 +1,7 @@
 //! Aggregates that can be put together from parts.
 //!
-//! The rows of a group fall into parts; the aggregate is computed for each part, and its result from these.
-//! Invariant: type, bytes and errors are those of the aggregate over all rows. Sums of integers and of numeric are exact
+//! The rows of a group fall into parts; the aggregate is computed for each part, and its result from the results of the parts.
+//! Invariant: type, bytes and errors are the same as of the aggregate over all rows. Sums of integers and of numeric are exact
 //! in any order, and averages are their sum divided by their number (numeric.c, int8_avg and numeric_avg).
 //! Called by distinct.
 
@@ -40,7 +40,7 @@ fn is_extremum(agg: Aggref) -> bool {
     of.0 == a.aggtype() && name::equal_is_same(&of)
 }
 
-/// An aggregate over all parts, from what `pieces` computes for each of them; None when there is no such thing.
+/// An aggregate over all parts, from the columns that `pieces` computes for each part; None when parts do not suffice.
 pub fn sum(agg: Aggref, pieces: &mut Pieces) -> Option<Node> {
     let a = agg;
     if !a.aggorder().is_null() || a.aggkind() != b'n' || a.agglevelsup() > 0 || server::checkExprHasSubLink(agg.cast())

@@ -1,4 +1,4 @@
-//! The place of a stage in the query above it: range table entries, and queries that read nothing else.
+//! The place of a stage in the query above it: range table entries, and queries that read the stage only.
 //!
 //! Invariant: columns of a stage are c1, c2 …, in the order of its outputs.
 

@@ -1,7 +1,7 @@
 //! Set operations as grouping.
 //!
 //! UNION is DISTINCT over UNION ALL; INTERSECT and EXCEPT count, for each row, how often it comes from the left and from
-//! the right. Written as text, which the server analyses: the grouped parts become stages, and UNION ALL is
+//! the right. The new query is written as text, which the server analyses: the grouped parts become stages, and UNION ALL is
 //! a sum of its branches, for rows and for their changes alike.
 //! Invariant: the same rows, each as often, as the set operation gives. Source: executor/nodeSetOp.c.
 
@@ -34,7 +34,7 @@ fn collect(query: Query, node: Node, out: &mut Vec<Query>) -> bool {
     true
 }
 
-/// The output expressions of a branch, as the set operation converts them; None where that needs more than a cast.
+/// The output expressions of a branch, as the set operation converts them; None where the conversion needs more than a cast.
 pub fn outputs_of(query: Query, branch: Query) -> Option<Vec<Node>> {
     let set = query.setOperations().cast::<pg_sys::SetOperationStmt>();
     let types = list::oids(set.colTypes()).into_iter().zip(list::oids(set.colCollations()));
@@ -89,7 +89,7 @@ fn text(query: Query, node: Node) -> Result<String> {
         .zip(collations)
         .enumerate()
         .map(|(i, (t, collation))| {
-            // "character" and "bit" would be those of length one: without a length they have other names.
+            // "character" and "bit" would be types of length one: without a length the types have other names.
             let of = lsyscache::qualified_type(*t, -1);
             let collate = if collation == pg_sys::InvalidOid {
                 String::new()

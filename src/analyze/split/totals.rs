@@ -1,9 +1,9 @@
-//! Aggregates without GROUP BY of DISTINCT values of several arguments: a stage of one row for each, side by side.
+//! Aggregates without GROUP BY of DISTINCT values of several arguments: a stage of one row for each argument, side by side.
 //!
 //! `SELECT count(DISTINCT a), count(DISTINCT b) / sum(c) FROM t` is `SELECT x, y / z FROM (SELECT count(DISTINCT a) AS x FROM t),
 //! (SELECT count(DISTINCT b) AS y FROM t), (SELECT sum(c) AS z FROM t)`, in which no part has more than one list of arguments.
-//! Invariant: the parts are those of the aggregates that follow their changes; otherwise the query stays as it is. Called by
-//! `core`, for what `distinct` leaves.
+//! Invariant: each part can be followed in a better way than `full`; otherwise the query stays as it is. Called by
+//! `core`, for aggregates that `distinct` leaves.
 
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
@@ -19,7 +19,7 @@ use tviews_core::model::Shape;
 
 /// Aggregates that can be computed together.
 struct Part {
-    /// What the DISTINCT ones are over; empty for the others.
+    /// The arguments of the DISTINCT aggregates; empty for the part of all others.
     arguments: Vec<Node>,
     calls: Vec<Node>,
 }
@@ -61,7 +61,7 @@ impl Splitter<'_> {
     }
 }
 
-/// The aggregates of a query by what they are DISTINCT over; None when one of these would not be followed.
+/// The aggregates of a query by their DISTINCT arguments; None when a part would not be followed.
 fn parts_of(query: Query, exprs: &[Node]) -> Option<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     for call in calls(exprs) {

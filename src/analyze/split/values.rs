@@ -1,9 +1,9 @@
 //! Sub-queries that give one value, the same for every row: the value is a stage of one row, and the query is joined to it.
 //!
 //! `SELECT id FROM t WHERE x > (SELECT avg(x) FROM t)` is `SELECT id FROM t, (SELECT avg(x) AS c1 FROM t) s WHERE x > c1`: a change
-//! inside costs the value, and when this becomes another one, the rows that are compared with it. EXISTS is `count(*) > 0`.
-//! Invariant: what is joined has exactly one row. A sub-query that is only expected to have one stays a sub-query, over a
-//! stage with its rows, so that a second one is an error as before. Called by the splitter for each block.
+//! inside costs the value, and when the value becomes another one, the rows that are compared with it. EXISTS is `count(*) > 0`.
+//! Invariant: a stage that is joined has exactly one row. A sub-query that is only expected to have one stays a sub-query, over a
+//! stage with its rows, so that a second row is an error as before. Called by the splitter for each block.
 
 use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::tree::{constant, count_all, is_plain, outputs};
@@ -106,8 +106,8 @@ fn exist(rows: Query) -> Result<Query> {
     Ok(rows)
 }
 
-/// Puts conditions of inner joins that compare with a value into WHERE, where all relations can be looked at; not from where
-/// an outer join null-extends.
+/// Puts conditions of inner joins that compare with a value into WHERE, where all relations can be looked at; not from the
+/// nullable side of an outer join.
 fn free_conditions(query: Query) {
     let from = query.jointree();
     let mut freed = Vec::new();
@@ -121,7 +121,7 @@ fn free_conditions(query: Query) {
     }
 }
 
-/// An alias of a join hides what is below it.
+/// Not below a join with an alias, which hides the relations below it.
 fn free(item: Node, freed: &mut Vec<Node>) {
     if !list::is(item, pg_sys::NodeTag::T_JoinExpr) {
         return;
@@ -148,7 +148,7 @@ fn free(item: Node, freed: &mut Vec<Node>) {
     }
 }
 
-/// Not those of aggregates that belong to a block above, which must not look at this one.
+/// Sub-links of an expression; not those inside aggregates of a block above, which must not look at this block.
 fn links_of(root: Node) -> Vec<Tree<pg_sys::SubLink>> {
     let mut found = Vec::new();
     walk::rewrite(root, &mut |n| {
@@ -161,7 +161,7 @@ fn links_of(root: Node) -> Vec<Tree<pg_sys::SubLink>> {
     found
 }
 
-/// Direct arguments of ordered-set aggregates are not below them: they may look at grouping columns only.
+/// Sub-links below aggregates. Direct arguments of ordered-set aggregates are not below them: they may look at grouping columns only.
 fn below_aggregates(root: Node) -> Vec<Tree<pg_sys::SubLink>> {
     let mut found = Vec::new();
     walk::rewrite(root, &mut |n| {

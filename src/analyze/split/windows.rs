@@ -1,8 +1,8 @@
-//! Windows with nothing in common: a stage for those of each partitioning, joined by the key of the rows. Without a key they
-//! are chained (`chain`).
+//! Windows with nothing in common: a stage for the windows of each partitioning, joined by the key of the rows. Without a key
+//! the stages are chained (`chain`).
 //!
-//! A change then recomputes the partitions it touches in each stage, where together they would have to be computed over all
-//! rows. The first stage also has what the outputs need beside windows.
+//! A change then recomputes the partitions it touches in each stage, where together the windows would have to be computed over all
+//! rows. The first stage also has the columns that the outputs need beside windows.
 //! Invariant: each stage has one row for each row of the query, with its key, which is never NULL. Called by `core`.
 
 use crate::analyze::describe::{Item, describe};
@@ -125,7 +125,7 @@ fn describe_key(key: &[Node]) -> String {
     key.iter().map(column).collect::<Vec<_>>().join(" ")
 }
 
-/// The windows in use by what they are partitioned by; None when one is not.
+/// The windows in use by their partitioning; None when a window has none.
 pub fn partitionings(query: Query) -> Option<Vec<Apart>> {
     let mut used = BTreeSet::new();
     walk::walk(query.targetList().cast(), &mut |n| {
@@ -154,8 +154,8 @@ pub fn window_of(node: Node) -> Option<u32> {
     list::is(node, pg_sys::NodeTag::T_WindowFunc).then(|| node.cast::<pg_sys::WindowFunc>().winref())
 }
 
-/// Whether an expression is a column of a stage that others read: a column of a relation, or what is computed from a row as
-/// a whole, which would be another row when its table gets another column.
+/// Whether an expression is carried as a column of a stage that others read: a column of a relation, or an expression over a
+/// whole row, which would be another row when its table gets another column.
 pub fn is_carried(node: Node) -> bool {
     use pg_sys::NodeTag::*;
     let has = |is: &dyn Fn(Node) -> bool| walk::walk(node, &mut |n| is(n));
@@ -191,7 +191,7 @@ fn entries(nodes: &[Node]) -> List {
     out
 }
 
-/// A window that does not need the one it was defined by: the parser has copied what it takes from it (parse_clause.c,
+/// A window that does not need the window it was defined by: the parser has copied its clauses (parse_clause.c,
 /// transformWindowDefinitions).
 pub fn standalone(window: Tree<pg_sys::WindowClause>) -> Tree<pg_sys::WindowClause> {
     let own = window.copy();
@@ -200,8 +200,8 @@ pub fn standalone(window: Tree<pg_sys::WindowClause>) -> Tree<pg_sys::WindowClau
     own
 }
 
-/// The query with these columns and the windows of one partitioning, or of some that have it in common; None when what they
-/// are partitioned by cannot be stored.
+/// The query with these columns and the windows of one partitioning, or of several that have an expression in common; None when
+/// an expression that they are partitioned by cannot be stored.
 pub fn stage(query: Query, group: &Apart, columns: &[Node]) -> Option<Query> {
     let copy = query.copy();
     let mut targets = entries(columns);
@@ -220,7 +220,7 @@ pub fn stage(query: Query, group: &Apart, columns: &[Node]) -> Option<Query> {
     for reference in sorted {
         let tle = server::get_sortgroupref_tle(reference, query.targetList());
         let node = (plain(query, tle.expr())).copy();
-        // What it is partitioned by has to be seen; what it is ordered by need not.
+        // The expressions of PARTITION BY have to be shown; those of ORDER BY need not.
         let number = list::len(targets);
         let junk = !group.by.contains(&reference);
         if !junk && !can_be_stored(node) {
@@ -249,7 +249,7 @@ fn in_order(targets: List) -> List {
     out
 }
 
-/// One stage more in the FROM clause, its first columns equal to those of the first one.
+/// One stage more in the FROM clause, its first columns equal to the first columns of the first stage.
 fn join(outer: Query, next: Query, key: &[Node]) -> Query {
     let outer = beside(outer, next);
     let index = list::len(outer.rtable()) as i32;

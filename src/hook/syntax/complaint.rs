@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-/// What is wrong (null for nothing) and the byte offset it is wrong at.
+/// The message (null for no error) and the byte offset of the error.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Complaint {

@@ -56,7 +56,7 @@ fn install() -> Result<(), String> {
     Ok(())
 }
 
-/// Takes write access from the page with the way back, which `detour` maps as writable and executable. Where that fails it stays as it was.
+/// Takes write access from the page with the way back, which `detour` maps as writable and executable. Where that fails the page stays writable.
 ///
 /// # Safety
 /// The detour that owns the page is never changed again.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: text without a TVIEW statement reaches the server's parser unchanged, errors of the parser reach the user unchanged, and every
 //! position in a tree or message refers to the text as the user wrote it.
-//! Called by PostgreSQL for every query string, from `init` on. Without the feature `native_syntax` there is nothing of it. See README.md.
+//! Called by PostgreSQL for every query string, from `init` on. Without the feature `native_syntax` there is no native syntax. See README.md.
 
 #[cfg(feature = "native_syntax")]
 mod complaint;

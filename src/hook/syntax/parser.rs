@@ -1,6 +1,6 @@
-//! What every query string goes through instead of the server's `raw_parser`.
+//! The function that every query string goes through instead of the server's `raw_parser`.
 //!
-//! Invariant: a text without a TVIEW statement reaches the server's parser as it is, and so does what follows something that the scanner cannot
+//! Invariant: a text without a TVIEW statement reaches the server's parser as it is, and so does the text behind a token that the scanner cannot
 //! read. Nothing here reads a catalog: strings are parsed in failed transactions, too. Called by PostgreSQL.
 
 use std::ffi::{CStr, c_char};

@@ -1,4 +1,4 @@
-//! Turns what the parser made of an overwritten header into the tree of the materialized view statement.
+//! Turns the tree that the parser made of an overwritten header into the tree of the materialized view statement.
 //!
 //! Invariant: the result is a tree that `CREATE MATERIALIZED VIEW` and relatives could have produced, plus marks that the utility hook takes
 //! off again: options in namespace `tviews` of CREATE, `concurrent` of DROP, an alias `tview` on the relation of ALTER and REFRESH.

@@ -1,9 +1,9 @@
 //! Token positions by the server's own scanner: comments, dollar quotes, `E''`, `U&""` and `standard_conforming_strings` are right by
 //! construction.
 //!
-//! Invariant: the user sees nothing of this scan. An error ends it and is dropped, for the parser scans the same text again and reports it, after those
-//! of earlier statements; so are its notices (an identifier that is too long). No catalog is read and no transaction state is touched: strings
-//! are parsed in failed transactions, too. The frames have no destructors: the scanner reports errors by jumping.
+//! Invariant: the user sees nothing of this scan. An error ends the scan and is dropped, for the parser scans the same text again and reports it,
+//! after errors of earlier statements; notices (an identifier that is too long) are dropped, too. No catalog is read and no transaction state is
+//! touched: strings are parsed in failed transactions, too. The frames have no destructors: the scanner reports errors by jumping.
 
 use std::ffi::{c_char, c_int};
 
@@ -44,7 +44,7 @@ pub unsafe extern "C-unwind" fn tokens(text: *const c_char) -> Tokens {
     unsafe {
         let mut tokens = Tokens { offsets: std::ptr::null_mut(), count: 0 };
         let result = &raw mut tokens;
-        // What PG_TRY saves, the memory context as plpgsql does, and what says which messages are sent.
+        // The stacks that PG_TRY saves, the memory context as plpgsql does, and the settings that say which messages are sent.
         let (stack, callbacks) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
         let context = pg_sys::CurrentMemoryContext;
         let (to_client, to_log) = (pg_sys::client_min_messages, pg_sys::log_min_messages);

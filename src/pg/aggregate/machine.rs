@@ -4,14 +4,14 @@ use crate::pg::aggregate::{Context, Moving};
 use crate::pg::ext;
 use pgrx::pg_sys::{self, Datum, ffi::pg_guard_ffi_boundary as guard};
 
-/// A transition value, and how many values are in it.
+/// A transition value, and how many values it stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct State {
     pub value: Option<Datum>,
     pub count: i64,
 }
 
-/// The count of a state that is never reset by it.
+/// The count of a state that is never reset by its count.
 const UNCOUNTED: i64 = 1 << 40;
 
 /// `Moving`, ready to be called in one memory context.
@@ -78,7 +78,7 @@ impl Machine {
         State { value: self.initial.map(|d| self.copy(d)), count }
     }
 
-    /// Whether the first value becomes the state, so that the number of values must be known to take the last one out.
+    /// Whether the first value becomes the state, so that the number of values must be known to take the last value out.
     fn counted(&self) -> bool {
         self.strict && self.initial.is_none()
     }
@@ -93,7 +93,7 @@ impl Machine {
         }
     }
 
-    /// Moves a new transition value to where such values live, as advance_windowaggregate does.
+    /// Moves a new transition value to the context of transition values, as advance_windowaggregate does.
     ///
     /// # Safety
     /// Both are values of the transition type, live in the context of the state.
@@ -114,7 +114,7 @@ impl Machine {
         }
     }
 
-    /// The state that a stored row has: what `dump` gave.
+    /// The state of a stored row, from the value that `dump` gave.
     ///
     /// # Safety
     /// `stored` is of the state's type; the context is current.
@@ -124,7 +124,7 @@ impl Machine {
             let count = count.unwrap_or(UNCOUNTED);
             let Some(stored) = stored else { return State { count, ..self.fresh() } };
             let value = match &mut self.serial {
-                // What is read back is only good for combining: it would not take in squares (numeric_deserialize).
+                // A state that is read back is only good for combining: it would not take in squares (numeric_deserialize).
                 Some([_, deserial, combine]) => {
                     let read = deserial.call(&[Some(stored), None]);
                     combine.call(&[None, read])
@@ -135,7 +135,7 @@ impl Machine {
         }
     }
 
-    /// What is to be stored.
+    /// The value by which the state is stored.
     ///
     /// # Safety
     /// The context is current.
@@ -182,7 +182,7 @@ impl Machine {
         }
     }
 
-    /// Takes one value out; false when only recomputing can tell what remains.
+    /// Takes one value out; false when only recomputing can tell the state that remains.
     ///
     /// # Safety
     /// As `advance`.
@@ -224,7 +224,7 @@ impl Machine {
     }
 }
 
-/// Whether a stored state is that of no values.
+/// Whether a stored state is the state of no values.
 ///
 /// # Safety
 /// A serialized state: a bytea that this machine holds.
@@ -238,7 +238,7 @@ unsafe fn is_nothing(stored: Datum) -> bool {
 }
 
 /// Brings a stored numeric state to the form that it has when it is computed afresh: sums have the scale of the values
-/// that are in them, not of those that once were. Source: utils/adt/numeric.c, numeric_serialize, numericvar_serialize.
+/// that are in them, not of values taken out. Source: utils/adt/numeric.c, numeric_serialize, numericvar_serialize.
 ///
 /// # Safety
 /// A serialized state that nobody else sees yet.

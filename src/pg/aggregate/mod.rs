@@ -1,7 +1,7 @@
-//! Aggregates that the server can run backwards: what `pg_aggregate` says of them, and their transition functions.
+//! Aggregates that the server can run backwards: their rows of `pg_aggregate`, and their transition functions.
 //!
-//! PostgreSQL has an inverse for aggregates over moving window frames. It is exact or says that it cannot (numeric keeps
-//! count of scales, NaN and infinities for it), so it serves as the inverse of a fold too.
+//! PostgreSQL has inverse functions for aggregates over moving window frames. They are exact or say that they cannot be (numeric
+//! keeps count of scales, NaN and infinities for this), so they serve as the inverses of a fold too.
 //! Source: executor/nodeWindowAgg.c (advance_windowaggregate, retreat_windowaggregate, finalize_windowaggregate).
 //! Called by analysis (facts) and by refresh/follow/fold (calls).
 
@@ -65,7 +65,7 @@ pub fn facts(aggregate: pg_sys::Oid) -> Option<Facts> {
     }
 }
 
-/// An aggregate with an inverse, by value: kept with what a backend knows about a TVIEW.
+/// An aggregate with an inverse, by value: kept with the facts that a backend keeps of a TVIEW.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moving {
     pub mtransfn: pg_sys::Oid,
@@ -87,8 +87,8 @@ pub struct Stored {
     pub combinefn: pg_sys::Oid,
 }
 
-/// What transition functions take for an executor node: it tells them that their state may be changed in place and where
-/// it lives. Source: executor/nodeAgg.c, AggCheckCallContext.
+/// The node that transition functions take for an executor node: it tells them that their state may be changed in place, and
+/// in which context the state lives. Source: executor/nodeAgg.c, AggCheckCallContext.
 pub type Context = pg_sys::WindowAggState;
 
 /// The aggregate of schema `tviews` that gives the transition value of `mtransfn` as its result.

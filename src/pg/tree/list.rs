@@ -1,7 +1,7 @@
 //! The server's lists: of nodes, of integers, of OIDs. Null is the empty one.
 //!
-//! Invariant: an element is only taken from a list that has it, and only as what the list is of. A list that is changed while it is gone
-//! through is seen as it is by then. Source: nodes/pg_list.h.
+//! Invariant: an element is only taken from a list that has it, and only by the list's kind of elements. A loop over a list that is changed
+//! meanwhile sees the changed list. Source: nodes/pg_list.h.
 
 use super::{List, Node, Tree};
 use crate::pg::error::{Error, or_raise};
@@ -19,7 +19,7 @@ pub fn iter<T>(list: List) -> impl Iterator<Item = Tree<T>> {
     })
 }
 
-/// From 0.
+/// The `n`-th node, from 0; an internal error when there is none.
 pub fn nth<T>(list: List, n: usize) -> Tree<T> {
     if n >= len(list) || list.tag() != NodeTag::T_List {
         or_raise(Err(Error::Internal(format!("a list of {} {:?} has no node {n}", len(list), list.tag()))))
@@ -28,7 +28,7 @@ pub fn nth<T>(list: List, n: usize) -> Tree<T> {
     unsafe { Tree::new(raw::nth(list.raw(), n)) }
 }
 
-/// The first, null when there is none.
+/// The first node, null when there is none.
 pub fn first<T>(list: List) -> Tree<T> {
     iter(list).next().unwrap_or(Tree::null())
 }

@@ -1,6 +1,6 @@
-//! What the catalogs say of the OIDs in trees, by the names that the server has for it in C.
+//! Look-ups in the catalogs for the OIDs in trees, by the names of the server's functions in C.
 //!
-//! Invariant: an OID that there is nothing of is an error of the server's, or the answer is that of its function for one.
+//! Invariant: for an OID without an object the server's function raises an error, or gives its own answer for none.
 //! Source: utils/cache/lsyscache.c, utils/cache/typcache.c.
 
 // As in C, so that nobody has to translate.
@@ -83,15 +83,15 @@ pub fn get_atttypetypmodcoll(relation: Oid, column: i16) -> (Oid, i32, Oid) {
     (typid, typmod, collation)
 }
 
-/// What the type cache says of a type's own operators, 0 for those there are none of.
+/// A type's own operators in the type cache, 0 for an operator that it does not have.
 pub struct Operators {
     pub equal: Oid,
     pub less: Oid,
     pub greater: Oid,
-    /// Its values can be compared.
+    /// Values of the type can be compared.
     pub compares: bool,
     pub hash_family: Oid,
-    /// They have a hash.
+    /// Values of the type have a hash.
     pub hashes: bool,
 }
 
@@ -113,7 +113,7 @@ pub fn operators(typid: Oid) -> Operators {
     }
 }
 
-/// Null when there is no such function.
+/// The name of a function; null when there is no such function.
 pub fn get_func_name(function: Oid) -> Text {
     // SAFETY: a look-up in a system cache; the name is a copy.
     unsafe { Text::new(pg_sys::get_func_name(function)) }

@@ -1,11 +1,11 @@
 //! Trees of the server's nodes: queries, expressions, clauses.
 //!
-//! A `Tree<T>` is a pointer to a node, or null, which is what the server means by nothing. Invariant: it is null, or the node is alive, whatever
-//! kind it is of; that it is a `T` is looked at whenever a field is used, and an internal error otherwise. Nodes live in memory contexts, and no
+//! A `Tree<T>` is a pointer to a node, or null, the server's own form of "no node". Invariant: the pointer is null, or the node is alive, whatever
+//! its kind; whether the node is a `T` is checked whenever a field is used, with an internal error if not. Nodes live in memory contexts, and no
 //! lifetime says so: a tree is used by the statement that made it, in the context in which it was made, or as long as its owner keeps
-//! that context (`memory::Arena`); nothing here is kept in a static. The server's own functions that take nodes are in `server.rs`, and what its catalogs
-//! say in `lsyscache.rs`.
-//! Who gets a node from elsewhere vouches for it once, with `Tree::new`. Called by analysis.
+//! that context (`memory::Arena`); no tree is kept in a static here. The server's own functions that take nodes are in `server.rs`, look-ups in its
+//! catalogs in `lsyscache.rs`.
+//! Code that gets a node from elsewhere vouches for it once, with `Tree::new`. Called by analysis.
 
 mod fields;
 pub mod list;
@@ -20,7 +20,7 @@ use pgrx::pg_sys::{self, NodeTag};
 use std::ffi::{CStr, CString, c_char};
 use std::hash::{Hash, Hasher};
 
-/// See above.
+/// A pointer to a node, or null; see above.
 pub struct Tree<T>(*mut T);
 
 pub type Node = Tree<pg_sys::Node>;
@@ -34,7 +34,7 @@ pub type Aggref = Tree<pg_sys::Aggref>;
 
 /// A struct of the server that is a node.
 pub trait Kind {
-    /// The tag of a new one.
+    /// The tag of a new node.
     const TAG: NodeTag;
     /// Whether nodes with this tag have this struct.
     fn fits(tag: NodeTag) -> bool;
@@ -48,7 +48,7 @@ impl<T> Clone for Tree<T> {
 
 impl<T> Copy for Tree<T> {}
 
-/// The same node, not an equal one: that is `server::equal`.
+/// Whether both are the same node; for equal nodes there is `server::equal`.
 impl<T> PartialEq for Tree<T> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
@@ -88,12 +88,12 @@ impl<T> Tree<T> {
         self.0
     }
 
-    /// The same node as one of another kind: whether it is one is seen when it is used.
+    /// The same node as a node of another kind: the kind is checked when a field is used.
     pub fn cast<U>(self) -> Tree<U> {
         Tree(self.0.cast())
     }
 
-    /// `T_Invalid` for null.
+    /// The node's tag; `T_Invalid` for null.
     pub fn tag(self) -> NodeTag {
         if self.is_null() {
             return NodeTag::T_Invalid;
@@ -102,7 +102,7 @@ impl<T> Tree<T> {
         unsafe { (*self.0.cast::<pg_sys::Node>()).type_ }
     }
 
-    /// A copy, of all that is below, in the current memory context.
+    /// A copy of the node and all nodes below it, in the current memory context.
     pub fn copy(self) -> Tree<T> {
         // SAFETY: null or a live node.
         unsafe { Tree(super::ext::copy(self.0)) }
@@ -110,7 +110,7 @@ impl<T> Tree<T> {
 }
 
 impl<T: Kind> Tree<T> {
-    /// Where the node is, which is one of this kind.
+    /// The address of the node, which is of this kind; an internal error if not.
     fn place(self) -> *mut T {
         if !T::fits(self.tag()) {
             or_raise(Err(Error::Internal(format!("{:?} is not {:?}", self.tag(), T::TAG))))
@@ -118,7 +118,7 @@ impl<T: Kind> Tree<T> {
         self.0
     }
 
-    /// Makes the node what another one is.
+    /// Overwrites the node with the fields of another node.
     pub fn become_like(self, other: Tree<T>) {
         // SAFETY: both are live nodes of this kind.
         unsafe { std::ptr::copy(other.place(), self.place(), 1) }
@@ -159,7 +159,7 @@ impl Text {
         self.0.is_null()
     }
 
-    /// Empty for null.
+    /// The text as a C string of Rust; empty for null.
     pub fn to_c(self) -> CString {
         if self.is_null() {
             return CString::default();
@@ -179,7 +179,7 @@ impl std::fmt::Display for Text {
     }
 }
 
-/// A set of small numbers. Null is the empty one.
+/// A set of small numbers. Null is the empty set.
 #[derive(Clone, Copy, Debug)]
 pub struct Bits(*mut pg_sys::Bitmapset);
 
@@ -202,7 +202,7 @@ impl Bits {
         self.0
     }
 
-    /// Ascending.
+    /// The numbers, ascending.
     pub fn members(self) -> Vec<i32> {
         // SAFETY: null or a live set.
         unsafe { super::list::members(self.0) }

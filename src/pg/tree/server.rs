@@ -1,6 +1,6 @@
-//! What the server says of nodes, and does to them, by the names that it has in C.
+//! The server's functions that look at nodes and change them, by their names in C.
 //!
-//! Invariant: each is safe for any live tree: what a function of the server asks beyond that is said, and checked here.
+//! Invariant: each is safe for any live tree: further conditions of a server function are named, and checked here.
 //! Source: nodes/nodeFuncs.c, optimizer/util/clauses.c, rewrite/rewriteManip.c.
 
 // As in C, so that nobody has to translate.
@@ -44,7 +44,7 @@ pub fn make_ands_implicit(condition: Node) -> List {
     unsafe { Tree::new(pg_sys::make_ands_implicit(condition.raw().cast())) }
 }
 
-/// The condition that all of these are true; true when there are none.
+/// The condition that all of these terms are true; true when there are none.
 pub fn make_ands_explicit(terms: List) -> Node {
     // SAFETY: a live list of conditions.
     unsafe { Tree::new(pg_sys::make_ands_explicit(terms.raw()).cast()) }
@@ -71,7 +71,7 @@ pub fn pull_varnos_of_level(node: Node, levels_up: i32) -> BTreeSet<usize> {
     numbers(unsafe { pg_sys::pull_varnos_of_level(std::ptr::null_mut(), node.raw().cast(), levels_up) })
 }
 
-/// Range table indexes for which a condition cannot be true when they are null-extended.
+/// Range table indexes of relations such that a condition cannot be true when they are null-extended.
 pub fn find_nonnullable_rels(condition: Node) -> BTreeSet<usize> {
     // SAFETY: as above.
     numbers(unsafe { pg_sys::find_nonnullable_rels(condition.raw()) })
@@ -113,7 +113,7 @@ pub fn IncrementVarSublevelsUp(node: Node, by: i32, from: i32) {
     unsafe { pg_sys::IncrementVarSublevelsUp(node.raw().cast(), by, from) }
 }
 
-/// The target that a clause refers to. An error of the server's when there is none.
+/// The target that a clause refers to; an error of the server when there is none.
 pub fn get_sortgroupref_tle(reference: u32, targets: List) -> TargetEntry {
     // SAFETY: a live list of targets.
     unsafe { Tree::new(pg_sys::get_sortgroupref_tle(reference, targets.raw())) }
@@ -130,7 +130,7 @@ pub fn set_opfuncid(operator: Tree<pg_sys::OpExpr>) {
     unsafe { pg_sys::set_opfuncid(operator.raw()) }
 }
 
-/// Replaces Vars of join aliases by what they stand for.
+/// Replaces Vars of join aliases by the columns they stand for.
 pub fn flatten_join_aliases(query: Query, node: Node) -> Node {
     // SAFETY: a live query and a live expression of it.
     unsafe { Tree::new(ext::flatten_join_aliases(query.raw(), node.raw().cast()).cast()) }
@@ -174,7 +174,7 @@ pub fn output_of(constant: Tree<pg_sys::Const>) -> Option<String> {
     unsafe { Some(Text::new(pg_sys::OidOutputFunctionCall(function, constant.constvalue())).to_string()) }
 }
 
-/// Functions that a node calls by itself, those of operators included.
+/// Functions that a node calls by itself, functions of operators included.
 pub fn functions_of(node: Node) -> Vec<Oid> {
     // SAFETY: null or a live node.
     unsafe { callees::functions_of(node.raw()) }
@@ -186,7 +186,7 @@ pub fn operators_of(node: Node) -> Vec<Oid> {
     unsafe { callees::operators_of(node.raw()) }
 }
 
-/// The role that a relation is read as; invalid when it is the one that runs the query.
+/// The role that a relation is read as; invalid when this is the role that runs the query.
 pub fn read_as(query: Query, rte: RangeTblEntry) -> Oid {
     #[cfg(feature = "pg15")]
     {

@@ -17,7 +17,7 @@ pub fn walk_into(node: Node, visit: &mut dyn FnMut(Node) -> Next) -> bool {
     unsafe { raw::walk_into(node.raw().cast(), &mut |n| visit(Tree::new(n))) }
 }
 
-/// As `walk_into`, over what the parser made of a text. Utility statements are not gone into.
+/// As `walk_into`, over the parser's tree of a text. Utility statements are not gone into.
 pub fn walk_raw(node: Node, visit: &mut dyn FnMut(Node) -> Next) -> bool {
     // SAFETY: as above.
     unsafe { raw::walk_raw(node.raw().cast(), &mut |n| visit(Tree::new(n))) }
@@ -29,13 +29,13 @@ pub fn below(query: Query) -> Vec<Query> {
     unsafe { raw::below(query.raw()).into_iter().map(|q| Tree::new(q)).collect() }
 }
 
-/// Sub-links of a block's own expressions, in a fixed order; those that another one compares its rows with included.
+/// Sub-links of a block's own expressions, in a fixed order; sub-links in the test expression of another one included.
 pub fn links(query: Query) -> Vec<Tree<pg_sys::SubLink>> {
     // SAFETY: as above.
     unsafe { raw::links(query.raw()).into_iter().map(|l| Tree::new(l)).collect() }
 }
 
-/// Those of an expression.
+/// Sub-links of an expression.
 pub fn links_in(root: Node) -> Vec<Tree<pg_sys::SubLink>> {
     // SAFETY: as above.
     unsafe { raw::links_in(root.raw().cast()).into_iter().map(|l| Tree::new(l)).collect() }

@@ -1,4 +1,4 @@
-//! TVIEWs whose contents a crash has emptied, computed anew by whoever needs them first.
+//! TVIEWs whose contents a crash has emptied, computed anew for the first statement that needs them.
 
 use crate::catalog::sentinel;
 use crate::pg::error::Result;
@@ -11,8 +11,8 @@ use crate::tam;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
-/// Rebuilds what a crash emptied, before somebody reads it; returns whether it had to. Relations that are no TVIEWs are
-/// left alone.
+/// Recomputes a TVIEW that a crash emptied, before a statement reads it; returns whether the TVIEW was lost. Other relations
+/// are left alone.
 pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
     if !tam::is_tview(oid) {
         return Ok(false);
@@ -28,7 +28,7 @@ pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
         return Ok(false);
     }
     flush(Moment::Read);
-    // Sources first: a TVIEW read by a lost one may be lost itself. Nor may anybody hold one who wants its sources.
+    // Sources first: the source of a lost TVIEW may be lost itself. And no session may hold the TVIEW's lock while it waits for a source.
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
         recover(pg_sys::Oid::from(*source))?;
     }
@@ -38,16 +38,16 @@ pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether a TVIEW is lost when nobody else computes it any more. Locks it against others who would, until the transaction ends.
+/// Waits until no other session computes the TVIEW and says whether it is still lost. Locks it against such sessions until the transaction ends.
 pub fn is_still_lost(oid: pg_sys::Oid) -> bool {
-    // Not by opening it: a lock that writers and readers do not wait for.
+    // Before the TVIEW is opened, in a mode that writers and readers do not wait for.
     // SAFETY: an existing relation, or a lock that is for nothing.
     unsafe { pg_sys::LockRelationOid(oid, pg_sys::ShareUpdateExclusiveLock as i32) };
     Relation::open(oid, pg_sys::NoLock)
         .is_some_and(|rel| rel.class().relispopulated && !sentinel::alive(oid, rel.class()))
 }
 
-/// Computes TVIEWs anew and writes the differences. Nothing is pending.
+/// Computes TVIEWs anew and writes the differences, when nothing is pending.
 pub fn recompute(recompute: BTreeSet<u32>) -> Result<()> {
     let _guard = Guard::enter();
     let pending = Pending::recompute(recompute);

@@ -39,7 +39,7 @@ use tviews_core::strategy::Strategy;
 pub enum Moment {
     /// The transaction is about to commit or to be prepared.
     Commit,
-    /// A query of this transaction is about to read a TVIEW, or somebody asked.
+    /// A query of this transaction is about to read a TVIEW, or a user called `tviews.flush()`.
     Read,
 }
 
@@ -47,7 +47,7 @@ thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     /// Nesting of the sub-transaction that the flush runs in.
     static LEVEL: Cell<i32> = const { Cell::new(0) };
-    /// First command that sees what the last flush of this transaction wrote.
+    /// First command that sees the rows that the last flush of this transaction wrote.
     static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
 }
 
@@ -81,22 +81,22 @@ impl Drop for Guard {
     }
 }
 
-/// What one flush knows while it goes through the TVIEWs.
+/// The state of one flush while it goes through the TVIEWs.
 pub struct Flush {
     /// Changes of TVIEWs are added as they are maintained.
     pending: Pending,
-    /// The TVIEWs that it is about, and why; None: all.
+    /// The TVIEWs that the flush is about; None: all.
     only: Option<Only>,
-    /// In the middle of a transaction that keeps its snapshot: read with that one, and do it again at commit.
+    /// In the middle of a transaction that keeps its snapshot: read with this snapshot, and flush again at commit.
     on_transaction_snapshot: bool,
-    /// Inside of a statement that writes: what it has written so far is seen, and comes once more as change rows.
+    /// Inside of a statement that writes: the flush sees the rows written so far, and they come once more as change rows.
     inside: bool,
 }
 
-/// A flush for those who read some TVIEWs.
+/// A flush for a query that reads some TVIEWs.
 struct Only {
     read: BTreeSet<u32>,
-    /// These, and all that they depend on.
+    /// These TVIEWs, and all TVIEWs that they depend on.
     below: BTreeSet<u32>,
 }
 
@@ -105,7 +105,7 @@ pub fn flush(moment: Moment) {
     flush_some(moment, None);
 }
 
-/// Brings some TVIEWs up to date, and what they depend on; returns whether anything was pending for them.
+/// Brings some TVIEWs and the TVIEWs they depend on up to date; returns whether changes were pending for them.
 pub fn flush_for_read(tviews: &BTreeSet<u32>) -> bool {
     if queue::is_empty() || running() {
         return false;
@@ -123,7 +123,7 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     if running() {
         return;
     }
-    // What the last statement did to catalogs is known from here on, names among it.
+    // The last statement's changes of catalogs, names among them, are visible from here on.
     // SAFETY: inside a transaction.
     unsafe { pg_sys::CommandCounterIncrement() };
     let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
@@ -152,7 +152,7 @@ impl Flush {
         let mut at = 0;
         while let Some(tview) = self.next(&graph, &mut at)? {
             let oid = pg_sys::Oid::from(tview);
-            // Whoever changes a TVIEW holds its lock: after it was waited for, the graph may be another one.
+            // DDL on a TVIEW holds a lock on it: after waiting for this lock, the graph may be another one.
             let rel = Relation::open(oid, pg_sys::RowExclusiveLock);
             let now = graph::current()?;
             if !Rc::ptr_eq(&graph, &now) {
@@ -167,7 +167,7 @@ impl Flush {
                 watched(root, || self.maintain(rel, root, &graph))?;
             }
         }
-        // What was written is visible to the snapshot that the reader takes next.
+        // The written rows are visible to the snapshot that the reader takes next.
         // SAFETY: inside a transaction.
         unsafe {
             pg_sys::CommandCounterIncrement();
@@ -179,7 +179,7 @@ impl Flush {
         Ok(())
     }
 
-    /// What is read depends on other TVIEWs than when the flush began: it becomes one of all TVIEWs.
+    /// When the TVIEWs being read depend on other TVIEWs than at the start, the flush becomes one of all TVIEWs.
     fn widen(&mut self, graph: &Graph) {
         if self.only.as_ref().is_some_and(|o| graph.below(&o.read) != o.below) {
             self.only = None;
@@ -188,7 +188,7 @@ impl Flush {
         }
     }
 
-    /// The next TVIEW that has something to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
+    /// The next TVIEW that has changes to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
     fn next(&mut self, graph: &Graph, at: &mut usize) -> Result<Option<u32>> {
         let without_sources = self.pending.recompute.iter().filter(|t| !graph.reads.contains_key(t));
         let all: Vec<u32> = without_sources.chain(&graph.order).copied().collect();
@@ -204,13 +204,13 @@ impl Flush {
         Ok(None)
     }
 
-    /// Brings one TVIEW up to date, which is locked.
+    /// Brings one locked TVIEW up to date.
     fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Counters> {
         let oid = rel.oid();
         let owner = rel.class().relowner;
         let mut flushing = Flushing::of(root, oid, acl::role_name(owner));
         callback::set_flushing(flushing.clone());
-        // What is said about privileges is for everybody.
+        // Errors about privileges are shown to everybody.
         privileges::check(root)?;
         if let Some(flushing) = &mut flushing {
             flushing.hidden = !may_read(owner, root);
@@ -258,7 +258,7 @@ impl Flush {
         let (done, own) = (job.done, job.own.take());
         if let Some(mut own) = own {
             if lost {
-                // What was there before is not known: the difference is no change.
+                // The contents before the crash are not known, so the difference is not a change that readers can follow.
                 own.set_everything();
             }
             self.publish(oid, own, graph);
@@ -290,7 +290,7 @@ impl Flush {
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> bool {
         let mut rows = 0;
-        // Those compare costs.
+        // Strategies that add compare costs.
         let mut adds = !self.pending.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
@@ -308,7 +308,7 @@ impl Flush {
     }
 }
 
-/// Whether the user who writes may read the user's TVIEW that is flushed or that the flushed stage serves.
+/// Whether the writing user may read the user's TVIEW that is flushed, or that the flushed stage serves.
 fn may_read(owner: pg_sys::Oid, root: pg_sys::Oid) -> bool {
     // SAFETY: the current user, and a look-up of privileges on an existing relation.
     unsafe {
@@ -325,7 +325,7 @@ pub fn end_of_transaction() {
     end();
 }
 
-/// Before commit: everything is flushed, and nothing has to be flushed once more.
+/// Before commit: all changes are flushed, and no flush has to be done once more.
 pub fn settled() {
     provisional::end_of_transaction();
     job::give_back();

@@ -1,11 +1,11 @@
 //! The change sets of one flush, by the TVIEWs that have to follow them.
 //!
-//! What "now" and "before" mean: a TVIEW is exact for the state of the transaction at some moment, its own. What is pending for it are the changes
-//! of what it reads from that moment on, those of TVIEWs included; it is "before" them, and "now" is behind the last. A flush takes all that is pending for
-//! a TVIEW at once, together with all that is pending for the TVIEWs below it, and brings these up to date first. So all change sets of one
-//! TVIEW are about the same two moments, whenever others that read the same relations have been flushed: what those have followed stays
-//! pending for the rest of its readers (`Subject::Awaited`), as a set that all of them share.
-//! Invariant: `of(t)` is what t uses and has changed since its moment (unused.rs). It is asked for when everything below t is up to date.
+//! The meaning of "now" and "before": a TVIEW is exact for the state of the transaction at a moment of its own. Pending for it are the changes of
+//! its sources, TVIEWs included, since that moment; "before" is the state at the moment, "now" the state behind the last change. A flush takes all
+//! change sets of a TVIEW at once, together with those of the TVIEWs below it, and brings the TVIEWs below up to date first. So all change sets of
+//! one TVIEW are about the same two moments, whenever other readers of its sources are flushed: a set that some readers have followed stays
+//! pending for the others (`Subject::Awaited`), which share it.
+//! Invariant: `of(t)` is the changes since t's moment of columns that t uses (unused.rs). It is called when all TVIEWs below t are up to date.
 //! Called by the flush.
 
 use crate::pg::error::Result;
@@ -20,7 +20,7 @@ use tviews_core::subject;
 
 struct Sets {
     relid: u32,
-    /// None: all that read the relation.
+    /// None: all TVIEWs that read the relation.
     readers: Option<Readers>,
     sets: Vec<Rc<ChangeSet>>,
 }
@@ -34,7 +34,7 @@ pub struct Pending {
     pub again: bool,
     /// Some changes have been looked at before: sets are not summed with each other.
     pub apart: bool,
-    /// By TVIEW, as far as they were asked for.
+    /// Results of `of`, by TVIEW.
     known: HashMap<u32, Rc<Changes>>,
 }
 
@@ -43,12 +43,12 @@ impl Pending {
         Pending { again, apart, ..Pending::default() }
     }
 
-    /// Nothing but a TVIEW to recompute.
+    /// TVIEWs to recompute, and no change sets.
     pub fn recompute(tviews: BTreeSet<u32>) -> Pending {
         Pending { recompute: tviews, ..Pending::new(true, true) }
     }
 
-    /// Adds what was taken from the queue. `keep`: it has to be flushed once more at commit, by those in `only`.
+    /// Adds change sets taken from the queue. `keep`: the TVIEWs in `only` have to follow them once more at commit.
     pub fn take(&mut self, pending: queue::Pending, graph: &Graph, only: Option<&BTreeSet<u32>>, keep: bool) {
         self.known.clear();
         for (subject, sets) in pending {
@@ -75,7 +75,7 @@ impl Pending {
         self.known.clear();
     }
 
-    /// What a TVIEW has to follow.
+    /// The changes that a TVIEW has to follow.
     pub fn of(&mut self, tview: u32, graph: &Graph) -> Result<Rc<Changes>> {
         if let Some(known) = self.known.get(&tview) {
             return Ok(Rc::clone(known));
@@ -101,7 +101,7 @@ impl Pending {
     }
 }
 
-/// What has been followed when a flush is about some TVIEWs only.
+/// The subject that a flush of the TVIEWs in `only` has followed.
 pub fn followed(subject: &Subject, only: Option<&BTreeSet<u32>>, graph: &Graph) -> Subject {
     match only {
         Some(only) => subject::followed(subject, only, &|relid| graph.readers(relid)),

@@ -1,13 +1,13 @@
 //! Change rows without the columns that a TVIEW does not use.
 //!
-//! Images in the queue have the columns that some TVIEW uses. For one TVIEW the others are set to NULL, as capture does for what nobody uses, and
-//! images are summed again: old and new rows that differ in nothing that it looks at cancel out, and a TVIEW without rows has nothing to follow. It
-//! is not opened then, finds no keys and takes no locks.
-//! Change rows that have been followed under another snapshot are only summed as they were then: what one flush wrote and a later change undoes must still
-//! be looked at. A stage has no columns that the query above it does not use.
-//! Invariant: what is left has every column that SQL of the TVIEW can read of a change row, which are those that it had captured, and the key
+//! Images in the queue have the columns that some TVIEW uses. For one TVIEW the other columns are set to NULL, as capture does for columns that no
+//! TVIEW uses, and images are summed again: old and new rows that are equal in the columns that the TVIEW uses cancel out. A TVIEW without change
+//! rows has nothing to follow: it is not opened, finds no keys and takes no locks.
+//! Change sets that a flush has followed under another snapshot are summed each for itself: rows that the flush wrote and a later change undoes
+//! must still be looked at. A stage has no columns that the query above it does not use.
+//! Invariant: the rows returned have every column that SQL of the TVIEW can read of a change row: the columns captured for the TVIEW, and the key
 //! of a source that is a TVIEW itself (analyze/rules/anchor.rs).
-//! Called by the flush for each TVIEW and relation, when everything below is up to date.
+//! Called by the flush for each TVIEW and relation, when all TVIEWs below are up to date.
 
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::Result;
@@ -22,7 +22,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// The change rows of a relation, as one TVIEW sees them; empty when nothing that it uses has changed. `apart`: each set is summed for itself.
+/// The change rows of a relation, as one TVIEW sees them; empty when no column that it uses has changed. `apart`: each set is summed for itself.
 pub fn without(
     sets: Vec<Rc<ChangeSet>>,
     apart: bool,
@@ -35,7 +35,7 @@ pub fn without(
         return Ok(each.collect::<Result<Vec<_>>>()?.concat());
     }
     let used = graph.columns(tview, relid);
-    // What only comes, or only goes, cancels nothing out.
+    // Rows that only come, or only go, cancel nothing out.
     let may_cancel = sets.iter().any(|s| s.has(1)) && sets.iter().any(|s| s.has(-1));
     if !may_cancel || graph.is_stage(relid) || used.contains(&0) || sets.iter().any(|s| s.is_everything()) {
         return Ok(sets);
@@ -56,7 +56,7 @@ pub fn without(
 
 fn project(rel: &Relation, sets: &[Rc<ChangeSet>], kept: &BTreeSet<i16>) -> ChangeSet {
     let mut sums = Sums::default();
-    // SAFETY: images are minimal tuples of the relation's row type; what is set belongs to the row in the slot.
+    // SAFETY: images are minimal tuples of the relation's row type; the values set belong to the row in the slot.
     unsafe {
         let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
         let mut image = ImageBuilder::new(rel.tupdesc());

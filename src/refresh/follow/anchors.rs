@@ -1,5 +1,5 @@
-//! The anchors of a delta: keys of rows that changes can affect, found first, so that what is computed from them is
-//! planned for their real number; and the locks by which writers see each other's.
+//! The anchors of a delta: keys of rows that changes can affect. They are found first, so that the SQL that reads them is
+//! planned for their real number, and locked, so that writers with a common anchor follow one another.
 //!
 //! Invariant: a writer has locked the values by which its changes can affect rows before it takes the snapshot that those
 //! rows are computed with. Called by the flush after the relations are locked, see analyze/rules/anchor.rs and outer.rs.
@@ -18,7 +18,7 @@ use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::choice::Size;
 
-/// What was found; it is offered to the SQL of the flush while this lives.
+/// The anchors found; they are offered to the SQL of the flush while this lives.
 #[derive(Default)]
 pub struct Found {
     pub rows: usize,

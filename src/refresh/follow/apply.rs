@@ -1,7 +1,7 @@
 //! Writing row actions through the access method: deletes, then updates, then inserts, and only rows that differ.
 //!
-//! Invariant: a unique index of the TVIEW never sees two rows with one key although the final state has none: when there
-//! are unique indexes beside the key, an update is a delete and an insert, and all deletes come first.
+//! Invariant: a unique index of the TVIEW never sees two rows with one value unless the final rows have them: when a unique index
+//! lacks a column of the key, an update is a delete and an insert, and all deletes come first.
 
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -63,7 +63,7 @@ impl Job<'_> {
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
         let split_updates = self.may_meet();
-        // New rows of updates that are split, already recorded.
+        // New rows of split updates, already recorded.
         let mut moved = Rows::of(self.rel);
         // SAFETY: the relation is locked; every row has one value per attribute.
         unsafe {
@@ -108,7 +108,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Under the transaction's own snapshot, a key that is taken unseen is a serialization failure.
+    /// Under the transaction's own snapshot, a unique violation by a row that it does not see is a serialization failure.
     ///
     /// # Safety
     /// The writer is open and the row has a value for each attribute.
@@ -154,7 +154,7 @@ impl Job<'_> {
         }
     }
 
-    /// Adds a row of the TVIEW to its own change set, and its key to what is provisional.
+    /// Adds a row of the TVIEW to the TVIEW's change set, and its key to the provisional keys.
     ///
     /// # Safety
     /// The row has a value for each attribute of the TVIEW.
@@ -203,8 +203,8 @@ unsafe fn is_same_row(rel: &Relation, a: &Row, b: &Row) -> bool {
 }
 
 impl Job<'_> {
-    /// Whether a row may take a unique value of another one that has not given it up yet: updates leave the key as it is, so not where an index
-    /// has all of its columns.
+    /// Whether a row may take a unique value that another row has not given up yet: updates keep the key, so not when every unique index
+    /// has all columns of the key.
     pub fn may_meet(&self) -> bool {
         let key = self.tview.key.as_deref().filter(|_| !self.tview.region);
         // SAFETY: the relation is open, and so are its indexes while they are looked at.

@@ -1,8 +1,8 @@
-//! Strategy delta: outputs without a key, as multisets. The weighted rows by which the output changes are added and taken
-//! away one by one; a row to take away is found by a hash of its columns and compared byte by byte.
+//! Strategy delta: outputs without a key, as multisets. The weighted rows by which the output changes are inserted and
+//! deleted one by one; a row to delete is found by a hash of its columns and compared byte by byte.
 //!
-//! Invariant: the stored rows are the query's rows, each as often; a row that must go is there. Two transactions that take
-//! away equal rows follow one another, because the hash is locked.
+//! Invariant: the stored rows are the query's rows, each as often; a row that must go is stored. Two transactions that
+//! delete equal rows follow one another, because the hash is locked.
 
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
@@ -58,7 +58,7 @@ impl Job<'_> {
         self.apply(changes, &snapshot)
     }
 
-    /// Finds the rows that go, and takes over those that come. False: a row that goes is there in other bytes.
+    /// Finds the stored rows that go, and adds the rows that come. False: a row that goes may be stored in other bytes.
     fn place(
         &mut self,
         rows: &mut Images,
@@ -87,7 +87,7 @@ impl Job<'_> {
         Ok(true)
     }
 
-    /// A row of the TVIEW.
+    /// A row of the TVIEW, in words.
     fn words(&self, image: &[u64]) -> String {
         // SAFETY: the image is a minimal tuple of the relation's row type.
         unsafe {
@@ -116,7 +116,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The places of the rows that go: those of negative weight, which is used up. False when one has a value whose bytes nobody promises.
+    /// Finds the places of stored rows for the rows of negative weight, and uses up these weights. False: a row is not found, and the TVIEW has types
+    /// whose equal values may differ in bytes.
     fn find(&self, rows: &mut Images, sql: &str, size: Size, snapshot: &Active, changes: &mut Changes) -> Result<bool> {
         let mut dirty = ChangeSet::default();
         for (image, _) in rows.iter().filter(|(_, weight)| *weight < 0) {

@@ -1,9 +1,9 @@
-//! The command before which everything this transaction has written is in a TVIEW.
+//! For each TVIEW, the first command of this transaction whose writes are not in the TVIEW yet.
 //!
-//! A snapshot of the first command after the last flush of a TVIEW shows what it reads, and itself, as they were when the TVIEW was exact, which
-//! is the state that its change sets start from. A flush before a read is about some TVIEWs only, so each has a command of its own. A flush of
-//! a TVIEW is one of all TVIEWs below it: what they have written since is not in that snapshot either, and is in the change sets that
-//! they have left for it. Rolling back a sub-transaction undoes its flushes too, so what is remembered follows the sub-transactions.
+//! A snapshot as of that command shows the TVIEW and its sources as they were when the TVIEW was exact: the state that
+//! its change sets start from. A flush before a read is about some TVIEWs only, so each TVIEW has a command of its own. A flush of
+//! a TVIEW is also a flush of all TVIEWs below it: rows that those have written since are not in that snapshot either, but in the change sets that
+//! they have left for the TVIEW. Rolling back a sub-transaction undoes its flushes too, so the commands are remembered by sub-transaction.
 //! Invariant: `first(t)` is the first command that is not in TVIEW t, in the live sub-transactions (tviews_core::moments).
 
 use crate::pg::fault::{self, Fault};
@@ -16,7 +16,7 @@ thread_local! {
     static BASES: RefCell<Moments<pg_sys::CommandId>> = const { RefCell::new(Moments::new()) };
 }
 
-/// These TVIEWs are exact now, or all of them.
+/// Notes that these TVIEWs are exact now; None: all.
 pub fn set(tviews: Option<&BTreeSet<u32>>) {
     // SAFETY: plain getters; the next command gets a number of its own.
     let (level, command) = unsafe {

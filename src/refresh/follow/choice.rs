@@ -1,9 +1,9 @@
 //! Which plan a flush follows, by the planner's estimates.
 //!
-//! What is compared, and how, is in tviews_core::choice: the form of the SQL for few rows, the one for many, and recomputing everything.
+//! tviews_core::choice compares the plans: the form of the SQL for few rows, the form for many rows, and recomputing everything.
 //! tviews.changed() and its like tell the planner how many rows they have (capture/srf.rs), so there are plans of their
 //! own for each order of magnitude.
-//! Invariant: only the cost of a flush depends on what is chosen. Called by the strategies, before they take locks.
+//! Invariant: only the cost of a flush depends on the choice. Called by the strategies, before they take locks.
 
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::{Error, Result};
@@ -16,7 +16,7 @@ use tviews_core::choice::{Cost, Size, cheapest, prefers_whole, whole};
 
 pub struct Choice {
     pub plan: Rc<Plan>,
-    /// None: cheap.
+    /// None: too cheap to compare.
     pub cost: Option<f64>,
 }
 
@@ -42,8 +42,8 @@ impl Job<'_> {
         Ok(Choice { plan, cost: Some(cost) })
     }
 
-    /// Looking up by index what each of a few rows is joined to, and what the planner says that costs; None for many rows,
-    /// and where no index leads.
+    /// The plan that looks up by index the rows that each of a few rows is joined to, and its estimated cost; None for many rows,
+    /// and where no index helps.
     fn look_ups(&self, session: &Session, forms: &Forms, size: Size) -> Result<Option<(Rc<Plan>, Cost)>> {
         let Some(size) = size.of_look_ups(self.rows) else { return Ok(None) };
         let _planning = Paths::by_index();
@@ -52,7 +52,7 @@ impl Job<'_> {
         Ok(cost.map(|cost| (plan, cost.estimate)))
     }
 
-    /// Whether recomputing everything is cheaper than what these forms compute together.
+    /// Whether recomputing everything is cheaper than running these forms together.
     pub fn prefers_whole(&self, forms: &[&Forms], size: Size) -> Result<bool> {
         if forms.is_empty() || guc::never_whole() {
             return Ok(false);
@@ -66,7 +66,7 @@ impl Job<'_> {
         prefers_whole(cost, || self.whole_cost(&session))
     }
 
-    /// The query, and reading all rows that are stored.
+    /// The cost of running the query and reading all stored rows.
     fn whole_cost(&self, session: &Session) -> Result<f64> {
         let _planning = Paths::any();
         let plan = self.tview.plan(session, &self.tview.query, Size::WHOLE)?;

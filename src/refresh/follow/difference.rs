@@ -1,9 +1,9 @@
-//! What differs between stored rows and computed ones, as multisets, byte for byte.
+//! The difference between stored rows and computed rows, as multisets, byte for byte.
 //!
-//! Stored rows are kept by a hash of their bytes (128 bits with a random key), computed rows are looked up one by one: a hit pairs the two,
-//! and what is left over on either side is deleted or inserted. Equal rows are one entry of the table with a list of places: as entries of their own they would
-//! all be where the first one is looked for. Invariant: memory is bounded by that of a hash table of the server: a
-//! table that would grow beyond it is written to disk in parts by hash, as the computed rows are then, and the parts are compared one after the
+//! Stored rows are kept by a hash of their bytes (128 bits with a random key), computed rows are looked up one by one: a hit pairs the two.
+//! Stored rows without a partner are deleted, computed rows without one are inserted. Equal rows are one entry of the table with a list of places:
+//! entries of their own would all collide. Invariant: memory is bounded by the limit for a hash table of the server (hash_mem): a
+//! table that would grow beyond it is written to disk in parts by hash, like the computed rows from then on, and the parts are compared one after the
 //! other. Called by strategies full and keyed (partitions of windows).
 
 use crate::pg::error::Result;
@@ -27,7 +27,7 @@ struct Stored {
     place: i64,
 }
 
-/// Stored rows that are equal: the last of them, and where the one before it is among the others, counted from 1.
+/// Stored rows that are equal: the place of the last row, and the index of the row before it in `others`, counted from 1; 0: none.
 struct Equal {
     hash: u128,
     place: i64,
@@ -37,7 +37,7 @@ struct Equal {
 /// The table is dropped before the context that it lives in.
 struct Table {
     entries: HashTable<Equal, InArena>,
-    /// Places, and where the one before each is.
+    /// Place of a row, and the index of the row before it.
     others: ArenaVec<(i64, usize), InArena>,
     _arena: Arena,
 }
@@ -64,7 +64,7 @@ impl Table {
         }
     }
 
-    /// Takes one row with this hash away.
+    /// Removes one row with this hash.
     fn take(&mut self, hash: u128) -> bool {
         let Entry::Occupied(mut found) = self.entries.entry(hash as u64, |e| e.hash == hash, |e| e.hash as u64) else {
             return false;
@@ -112,7 +112,7 @@ pub struct Difference<'a> {
     parts: Vec<Part>,
     changes: Changes,
     pub unchanged: u64,
-    /// Of a stored row on disk.
+    /// Descriptor of a stored row on disk.
     desc: pg_sys::TupleDesc,
     home: Home,
 }
@@ -133,7 +133,7 @@ impl<'a> Difference<'a> {
         Difference { rel, hash, table, parts: Vec::new(), changes, unchanged: 0, desc, home: Home::here() }
     }
 
-    /// Adds a row that is stored. All of them come before computed ones.
+    /// Adds a stored row. All stored rows come before computed rows.
     pub fn stored(&mut self, values: &[Datum], nulls: &[bool], tid: ItemPointerData) {
         let stored = Stored { hash: self.hash.of(values, nulls), place: pack(tid) };
         if !self.parts.is_empty() {
@@ -158,7 +158,7 @@ impl<'a> Difference<'a> {
         unsafe { self.parts[part_of(stored.hash)].stored.put(&halves.map(Datum::from), &[false; 3]) };
     }
 
-    /// Adds a row that was computed: one value for each attribute.
+    /// Adds a computed row: one value for each attribute.
     pub fn computed(&mut self, values: &[Datum], nulls: &[bool]) {
         let hash = self.hash.of(values, nulls);
         // SAFETY: one value for each attribute.
@@ -173,7 +173,7 @@ impl<'a> Difference<'a> {
         }
     }
 
-    /// The changes that make the stored rows the computed ones.
+    /// The changes that turn the stored rows into the computed rows, and the number of unchanged rows.
     pub fn finish(mut self) -> Result<(Changes, u64)> {
         let n = self.rel.natts();
         let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);
@@ -199,7 +199,7 @@ impl<'a> Difference<'a> {
         Ok((self.changes, self.unchanged))
     }
 
-    /// What is left in the table must go.
+    /// Deletes the stored rows that are left in the table.
     fn drain(&mut self) {
         let (table, deletes) = (&mut self.table, &mut self.changes.deletes);
         table.each(|stored| deletes.put(unpack(stored.place)));
@@ -207,7 +207,7 @@ impl<'a> Difference<'a> {
         table.others.clear();
     }
 
-    /// One row for another one is an update.
+    /// Turns a single delete and a single insert into an update.
     fn one_update(&mut self, values: &mut [Datum], nulls: &mut [bool]) {
         if self.changes.deletes.len() != 1 || self.changes.inserts.len() != 1 {
             return;
@@ -233,7 +233,7 @@ pub struct RowHash {
 }
 
 impl RowHash {
-    /// Of the first `selected` attributes: state that nothing computes any more does not matter.
+    /// Of the first `selected` attributes: state attributes that the query does not compute any more are left out.
     pub fn new(rel: &Relation, selected: usize) -> RowHash {
         let random = std::collections::hash_map::RandomState::new();
         let attributes =

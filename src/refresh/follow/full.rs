@@ -1,6 +1,6 @@
 //! Strategy full: recompute everything, write the difference.
 //!
-//! Invariant: afterwards the stored multiset of rows equals the query's, byte for byte. Called by the flush.
+//! Invariant: afterwards the stored multiset of rows equals the query's, byte for byte. Called by ways and, as a fallback, by the other strategies.
 
 use crate::pg::error::Result;
 use crate::pg::pinned::Paths;

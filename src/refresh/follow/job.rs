@@ -1,4 +1,4 @@
-//! The maintenance of one TVIEW in one flush: what is known of it, and what it has done so far.
+//! The maintenance of one TVIEW in one flush: its input, and the counters of its work so far.
 
 use crate::counters::Counters;
 use crate::pg::relation::Relation;
@@ -20,12 +20,13 @@ pub struct Job<'a> {
     pub changed: &'a BTreeSet<u32>,
     /// Change sets by relation.
     pub changes: &'a Changes,
-    /// Collects what changed in the TVIEW itself, when somebody reads it.
+    /// Collects the change rows of the TVIEW itself, when another TVIEW reads it.
     pub own: Option<ChangeSet>,
+    /// The transaction keeps its snapshot, and the flush reads with it.
     pub keep: bool,
     /// Number of changed rows.
     pub rows: usize,
-    /// What this flush has done so far.
+    /// Counters of the work done so far.
     pub done: Counters,
 }
 
@@ -39,8 +40,7 @@ impl Job<'_> {
         Size::of(self.rows)
     }
 
-    /// As everything was before the changes.
-    /// The state before this transaction's changes, at the same moment: what others have done is seen in both states or in none.
+    /// The state before the changes, by the same snapshot: changes of other transactions are seen in both states or in neither.
     pub fn before(&self, now: &Active) -> Active {
         now.before(base::first(self.tview.oid))
     }
@@ -50,7 +50,7 @@ impl Job<'_> {
     }
 }
 
-/// Whether so many changed rows or keys are more than recomputing everything is worth.
+/// Whether recomputing everything is cheaper than following so many changed rows or keys.
 pub fn is_large(rel: &Relation, rows: usize) -> bool {
     !guc::never_whole() && choice::is_large(rows, rel.class().reltuples, guc::FULL_REFRESH_THRESHOLD.get())
 }
@@ -70,7 +70,7 @@ pub fn note_size(rows: usize) {
 /// Change sets by relation.
 pub type Changes = HashMap<u32, Vec<Rc<ChangeSet>>>;
 
-/// Before commit.
+/// Gives memory back before commit, when a flush went through many rows.
 pub fn give_back() {
     if MUCH.take() {
         memory::give_back();

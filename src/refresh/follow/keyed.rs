@@ -1,4 +1,4 @@
-//! Strategy keyed: find the dirty keys, recompute exactly those rows, write what differs.
+//! Strategy keyed: find the dirty keys, recompute exactly their rows, write the rows that differ.
 //!
 //! Invariant: between the snapshot that a row is computed with and commit, no other transaction can commit a change that
 //! would alter it. With keys to lock there are two steps, because waiting for a lock makes the first snapshot old; the
@@ -41,7 +41,7 @@ impl Job<'_> {
             }
             self.rows = dirty.len();
             self.done.dirty_keys = dirty.len() as u64;
-            // Who locks all keys must not hold some of them: two such would wait for each other.
+            // A flush that locks all keys must not hold some of them already: two such flushes would wait for each other.
             if !is_again && job::is_large(self.rel, self.rows) {
                 return self.instead();
             }
@@ -63,7 +63,7 @@ impl Job<'_> {
         hashes
     }
 
-    /// A key with this hash.
+    /// A key with this hash, in words.
     fn words_of_key(&self, keys: &ChangeSet, wanted: u32) -> Option<String> {
         let mut found = None;
         self.each_key(keys, |hash, key| {
@@ -129,7 +129,7 @@ impl Job<'_> {
         Ok((set, hashes))
     }
 
-    /// `is_again`: rows that others had written unseen by what is provisional may have the same keys.
+    /// `is_again`: other transactions may have written rows with provisional keys, unseen by the flush that wrote these keys.
     pub fn recompute(&mut self, forms: &Forms, size: Size, is_again: bool) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
@@ -149,7 +149,7 @@ impl Job<'_> {
                 let present = !nulls[1] && values[1].value() & 0xff != 0;
                 row.fill(&values[2..], &nulls[2..]);
                 memory::enough(computed.try_reserve(1));
-                // A key without a row in the query has NULLs in its place, as another key may have in its row.
+                // Only rows that are present: the NULLs of a key without a row could equal the row of another key.
                 let is_second =
                     present && hash.as_ref().is_some_and(|h| !computed.insert(h.of(&row.values, &row.nulls)));
                 match (stored, present) {
@@ -171,7 +171,7 @@ impl Job<'_> {
 }
 
 impl Job<'_> {
-    /// Replaces the rows of whole partitions by what the query has for them, as far as they differ.
+    /// Replaces the stored rows of whole partitions by the query's rows, as far as they differ.
     fn recompute_region(&mut self, forms: &Forms, stored: &str, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();

@@ -1,7 +1,7 @@
 //! The locks of a flush, in the server's own lock manager, held until the transaction ends.
 //!
-//! What is locked, in which mode and in which order is decided in tviews_core::locks. TVIEWs come in flush order, the same in every backend.
-//! They are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
+//! tviews_core::locks decides what is locked, in which mode and in which order. TVIEWs come in flush order, the same in every backend.
+//! The locks are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
 
 use crate::counters;
 use crate::counters::waits::Waiting;
@@ -12,10 +12,10 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 use tviews_core::locks::{self, Lock, Meetings, Mode, Touched, What};
 
-/// What a hash stands for, in words: asked by those who wait.
+/// The value that a hash stands for, in words: only computed when a lock has to be waited for.
 pub type Words<'a> = &'a dyn Fn(u32) -> Option<String>;
 
-/// Nobody knows any more.
+/// For hashes whose values are not kept.
 pub fn unknown(_: u32) -> Option<String> {
     None
 }
@@ -56,7 +56,7 @@ fn acquire(tview: &Tview, lock: Lock, words: Words) {
             locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
             locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
         };
-        // The clock is read only by those who wait.
+        // The clock is read only when there is a wait.
         let no_wait = pg_sys::LockAcquire(&tag, mode, false, true);
         if no_wait == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
             let start = Instant::now();
@@ -81,25 +81,25 @@ pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
     locks::whole(&tview.decisions, changed, tview.pairs.is_some(), take(tview, &unknown));
 }
 
-/// Locks all values and all keys, for who recomputes everything.
+/// Locks all values and all keys, for a flush that recomputes everything.
 pub fn everything(tview: &Tview) {
     acquire(tview, Lock::ALL_VALUES, &unknown);
     all_keys(tview);
 }
 
-/// Locks all values by which rows are found that lose or find their partners, where those of the changes are not known.
+/// Locks all values by which rows lose or find their partners, where the values of these changes are not known.
 pub fn unknown_values(tview: &Tview, changed: &BTreeSet<u32>, alone: Option<bool>) {
     if locks::needs_all_values(&tview.decisions, changed, tview.pairs.is_some(), alone) {
         acquire(tview, Lock::ALL_VALUES, &unknown);
     }
 }
 
-/// Locks all keys, for a flush that touches too many.
+/// Locks all keys, for a flush that touches too many keys.
 pub fn all_keys(tview: &Tview) {
     acquire(tview, Lock::ALL_KEYS, &unknown);
 }
 
-/// Keeps those out who recompute everything, where pairs of relations are locked.
+/// Keeps out flushes that recompute everything, where pairs of relations are locked.
 pub fn incremental(tview: &Tview) {
     acquire(tview, Lock::INCREMENTAL, &unknown);
 }
@@ -109,7 +109,7 @@ pub fn sides(tview: &Tview, pair: u32, touched: [Touched; 2]) {
     locks::sides(pair, touched, take(tview, &unknown));
 }
 
-/// Locks values that rows of pairs meet by; `words` gets a hash and a side on which there are changed rows with it.
+/// Locks values that rows of pairs meet by; `words` gets a hash and a side that has changed rows with this hash.
 pub fn meetings(tview: &Tview, met: &Meetings, words: &dyn Fn(u32, usize) -> Option<String>) {
     for (hash, mode) in met {
         let lock = Lock { what: What::Meeting(*hash), mode: *mode };
@@ -117,7 +117,7 @@ pub fn meetings(tview: &Tview, met: &Meetings, words: &dyn Fn(u32, usize) -> Opt
     }
 }
 
-/// Locks for recomputing keys; the keys themselves are locked later, by `keys`.
+/// Locks of relations for following changes; keys are locked later, by `keys`.
 pub fn for_keyed(tview: &Tview, changed: &BTreeSet<u32>) {
     locks::relations(&tview.decisions, changed, take(tview, &unknown));
 }
@@ -127,7 +127,7 @@ pub fn needs_keys(tview: &Tview, changed: &BTreeSet<u32>) -> bool {
     locks::needs_keys(&tview.decisions, changed)
 }
 
-/// Adds a hash of what will be locked. More than would be locked one by one are not remembered.
+/// Adds the hash of a key or value to lock. No more hashes are kept than would be locked one by one.
 pub fn note(hashes: &mut BTreeSet<u32>, hash: u32) {
     locks::note(hashes, hash, most());
 }

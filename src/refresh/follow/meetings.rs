@@ -1,12 +1,12 @@
 //! Locks by the values that the rows of different relations meet by.
 //!
-//! Let W1 have changed rows of T1, and W2 rows of T2, and T1.x = T2.y be what the query compares of the two. W1 locks the values x of its
-//! rows, old and new, W2 the values y of its own, each in the mode of its side: the modes conflict with each other but not with themselves. Who meets
-//! waits, and takes its snapshot afterwards. Those who do not meet change the output each in its own way, whatever the other one does
+//! Let W1 have changed rows of T1, and W2 rows of T2, and let the query compare T1.x = T2.y. W1 locks the values x of its
+//! rows, old and new, W2 the values y of its rows, each in the mode of its side: the modes conflict with each other but not with themselves. A writer
+//! that meets another waits, and takes its snapshot afterwards. The changes of writers that do not meet add up
 //! (tviews_core::meetings). Groups, equal rows of an output without key, and anchors are locked besides, as for writers of one relation (locks.rs).
 //! Invariant: for every pair of relations, a writer of one side holds, from before its first snapshot until its transaction ends,
-//! either all values of its rows or the whole side. Where no equality is known it holds the whole side.
-//! Called by the flush instead of `locks::for_keyed`; what is equal is found by analyze/rules/join_values.rs.
+//! either all values of its rows or the whole side. Where no equality is known, the writer holds the whole side.
+//! Called by the flush instead of `locks::for_keyed`; analyze/rules/join_values.rs finds the equal columns.
 
 use crate::analyze::rules::join_values::{Column, Pair};
 use crate::pg::error::{Error, Result};
@@ -20,14 +20,14 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::locks::{Meetings, Touched, is_worth_counting, meet};
 
-/// What changed rows have on one side of a pair.
+/// Values of the changed rows on one side of a pair, by hash.
 enum Values {
     Few(BTreeSet<u32>),
     Many,
 }
 
 impl Job<'_> {
-    /// Locks what others must neither change nor look at before this transaction ends.
+    /// Locks the relations, or the values by which their rows meet, against other writers until this transaction ends.
     pub fn lock_relations(&self) -> Result<()> {
         let Some(pairs) = &self.tview.pairs else {
             locks::for_keyed(self.tview, self.changed);
@@ -58,7 +58,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Hashes of the values that changed rows of one side have for what is equal; rows with NULLs meet nobody.
+    /// Hashes of the values that changed rows of one side have in the equal columns; rows with NULLs meet no row.
     fn values(&self, number: u32, pair: &Pair, side: usize, most: usize) -> Result<Values> {
         let relid = pair.sides[side];
         let sets = self.changes.get(&relid).map(Vec::as_slice).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Job<'_> {
         Ok(if found.len() > most { Values::Many } else { Values::Few(found) })
     }
 
-    /// The values with this hash that changed rows of one side have.
+    /// The values with this hash of a changed row of one side, in words.
     fn words_of_meeting(&self, pairs: &[Pair], wanted: u32, side: usize) -> Option<String> {
         let mut found = None;
         for (number, pair) in (0u32..).zip(pairs).filter(|(_, pair)| !pair.equal.is_empty()) {
@@ -99,7 +99,7 @@ impl Job<'_> {
     }
 }
 
-/// Shows the rows of one side that meet somebody: hash of what is equal, values, null flags.
+/// Calls `f` for the rows of one side that can meet a row: hash of the equal columns, values, null flags.
 fn each(
     rel: &Relation,
     sets: &[Rc<ChangeSet>],
@@ -109,7 +109,7 @@ fn each(
     mut f: impl FnMut(u32, &[pg_sys::Datum], &[bool]),
 ) {
     let columns: Vec<Column> = pair.equal.iter().map(|both| both[side]).collect();
-    // SAFETY: images are minimal tuples of the relation's row type, columns are its own.
+    // SAFETY: images are minimal tuples of the relation's row type, and the columns are columns of the relation.
     unsafe {
         let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
         for set in sets {

@@ -1,8 +1,8 @@
-//! Change rows that meet rows which they never met.
+//! Change rows joined to rows of another moment.
 //!
 //! When several relations change, or one that occurs twice, the SQL of a flush joins old rows of one with new rows of another. No state of the
 //! database ever had such a pair, and the query's expressions may fail on it: `10 / (a.v + b.v)`. So this part of a flush, which only reads,
-//! runs in a sub-transaction then, and when an expression fails, the query is run instead, which sees what is there and nothing else.
+//! runs in a sub-transaction, and when an expression fails, the flush runs the query instead, which sees the rows of one moment only.
 //! Invariant: an error of an expression that reaches the user is one that the query itself raises. Called by the strategies.
 
 use crate::pg::error::Result;
@@ -17,7 +17,7 @@ impl Job<'_> {
         mixes_moments(&self.tview.decisions, self.changed)
     }
 
-    /// Reads what the changes lead to; None when an expression failed that the query need not compute.
+    /// Reads the keys or rows that the changes lead to; None when an expression failed that the query need not compute.
     pub fn lead<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
         if !self.pairs() {
             return read(self).map(Some);
@@ -25,7 +25,7 @@ impl Job<'_> {
         subtransaction::attempt(|| read(self)).transpose()
     }
 
-    /// What is done when the changes lead nowhere.
+    /// Recomputes everything, when `lead` returned None.
     pub fn without_lead(&mut self) -> Result<()> {
         locks::for_full(self.tview, self.changed);
         self.full()

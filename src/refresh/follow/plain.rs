@@ -1,14 +1,15 @@
-//! Values in the one form by which rows are compared byte by byte.
+//! Values in the plain form in which rows are compared byte by byte.
 //!
-//! A value may have several: compressed or not, out of line or not, and in composite values each attribute again, with attributes that the type
-//! has got since it was stored. Invariant: values that were equal bytes when their query computed them are equal bytes afterwards. Called by bag.
+//! A value may be stored in several forms: compressed or not, out of line or not, and in composite values each attribute again, with or without
+//! attributes that were added to the type later.
+//! Invariant: values that were equal bytes when their query computed them are equal bytes afterwards. Called by bag.
 //! Source: access/common/heaptuple.c; utils/adt/rowtypes.c, record_image_cmp.
 
 use crate::pg::relation::Relation;
 use crate::pg::tupdesc;
 use pgrx::pg_sys::{self, Datum, Oid};
 
-/// What has to be done to values of an attribute.
+/// How values of an attribute become plain.
 #[derive(Clone, Copy)]
 pub enum Form {
     AsIs,
@@ -45,7 +46,7 @@ impl Form {
         }
     }
 
-    /// The value in that form, in the current memory context.
+    /// The value in plain form, in the current memory context.
     ///
     /// # Safety
     /// The value is one of the attribute.
@@ -65,7 +66,7 @@ impl Form {
 }
 
 /// Whether a relation has values of types whose functions may leave bytes undefined: base types that are not the server's own, also in
-/// arrays, ranges and domains. Equal values of theirs can differ in the padding of a C struct, as PostGIS' box2d does.
+/// arrays, ranges and domains. Equal values of such types can differ in the padding of a C struct, as in PostGIS' box2d.
 pub fn is_loose(rel: &Relation) -> bool {
     // SAFETY: look-ups in system caches.
     let loose = |typid: Oid| unsafe {

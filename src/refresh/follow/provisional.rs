@@ -1,9 +1,9 @@
 //! Keys of rows that a transaction has written under its own snapshot, by TVIEW.
 //!
 //! A flush in the middle of a REPEATABLE READ or SERIALIZABLE transaction computes from the tables as they were when the transaction
-//! began, with its own changes. What it writes holds for this transaction only: others may have changed the tables before it
-//! took its locks, unseen. Their changes may have left a key that it wrote without rows, and nothing that is dirty at commit
-//! would lead there; where no unique index says so, they may even have written a row with that key.
+//! began, with its own changes. The rows it writes hold for this transaction only: other transactions may have changed the tables, unseen, before the
+//! flush took its locks. Their changes may have left a written key without rows, and no key that is dirty at commit
+//! would lead to it; where no unique index prevents it, they may even have written a row with the same key.
 //! Invariant: at commit, every key that was written like this is recomputed with the latest snapshot, and has one row at most.
 //! Rolled back savepoints need no care: a key too many costs its recomputation. Called by apply and keyed.
 

@@ -1,18 +1,18 @@
-//! Rows on their way into a TVIEW, and places of rows: what one step of a flush computes and a later one writes.
+//! Rows on their way into a TVIEW, and places of stored rows: one step of a flush computes them and a later step writes them.
 //!
-//! Invariant: memory is bounded by work_mem, behind that in a tuplestore; the first few stay where they are put, which costs little. Both
-//! belong to the memory context and resource owner of whoever made them, so they can be filled while a query runs.
+//! Invariant: memory is bounded by work_mem: the first few rows are kept as tuples, which is cheap, further rows in a tuplestore. Both
+//! belong to the memory context and resource owner in which the `Rows` was made, so it can be filled while a query runs.
 //! Called by the strategies and by apply.
 
 use crate::pg::relation::Relation;
 use crate::pg::slot;
 use pgrx::pg_sys::{self, Datum, ItemPointerData};
 
-/// So many rows or places go without a tuplestore.
+/// Up to so many rows or places, there is no tuplestore.
 const FEW: usize = 64;
 const FEW_BYTES: usize = 1 << 16;
 
-/// What is current where rows are made: they live there, also when they are put while a query runs.
+/// Memory context and resource owner that rows belong to, also when they are put while a query runs.
 #[derive(Clone, Copy)]
 pub struct Home {
     context: pg_sys::MemoryContext,
@@ -31,7 +31,7 @@ pub struct Rows {
     desc: pg_sys::TupleDesc,
     home: Home,
     few: Vec<pg_sys::MinimalTuple>,
-    /// Of the few.
+    /// Size of the few.
     bytes: usize,
     store: *mut pg_sys::Tuplestorestate,
     slot: *mut pg_sys::TupleTableSlot,
@@ -67,13 +67,13 @@ impl Rows {
         }
     }
 
-    /// Made elsewhere than here.
+    /// Rows that belong to `home` instead of the current context and owner.
     pub fn at(mut self, home: Home) -> Rows {
         self.home = home;
         self
     }
 
-    /// As one of `parts` that are filled together.
+    /// One of so many `Rows` that are filled together and share work_mem.
     pub fn among(mut self, parts: usize) -> Rows {
         self.memory = (self.memory / parts as i32).max(64);
         self
@@ -115,7 +115,7 @@ impl Rows {
         }
     }
 
-    /// The next row, valid until the one after it; false at the end.
+    /// The next row, valid until the following call; false at the end.
     ///
     /// # Safety
     /// The slices have one element for each attribute.
@@ -197,7 +197,7 @@ impl Places {
         // SAFETY: the descriptor lives in the current context, as the rows do.
         unsafe {
             static ONE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-            // of the session: there is one
+            // one for the session
             let desc = *ONE.get_or_init(|| {
                 let before = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
                 let desc = pg_sys::CreateTemplateTupleDesc(1);
@@ -244,7 +244,7 @@ pub fn unpack(place: i64) -> ItemPointerData {
     ItemPointerData { ip_blkid, ip_posid: place as u16 }
 }
 
-/// A row of the TVIEW from one of a query, which may have fewer columns: state attributes that nothing computes any more are NULL.
+/// A row of the TVIEW made from a row of the query, which may have fewer columns: state attributes that the query does not compute are NULL.
 pub struct Filled {
     pub values: Vec<Datum>,
     pub nulls: Vec<bool>,

@@ -1,7 +1,7 @@
 //! The ways in which one flush of a TVIEW can follow its changes, and which one is taken.
 //!
-//! Invariant: relations are locked before anything is looked at; values before the snapshot that is computed with. Who
-//! recomputes everything because that is cheaper holds all keys: others that add to the TVIEW come before or after.
+//! Invariant: relations are locked before the flush reads any rows; values before the snapshot that rows are computed with. A flush that
+//! recomputes everything because that is cheaper holds all keys: writers that add to the TVIEW come before or after it.
 //! Called by the flush for each TVIEW.
 
 use crate::analyze::rules::delta::Weighted;
@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::choice::Size;
 
-/// What can be followed; nothing: everything is recomputed.
+/// The strategies that these changes can follow; without any, everything is recomputed.
 #[derive(Default)]
 pub struct Ways {
     fold: Option<Rc<FoldSql>>,
@@ -38,12 +38,12 @@ impl Ways {
         })
     }
 
-    /// What is added to the TVIEW. Those who recompute instead have to find and to lock the same.
+    /// The weighted rows that are added to the TVIEW. A flush that recomputes instead has to find and to lock the same anchors and values.
     fn delta(&self) -> Option<&Weighted> {
         self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
     }
 
-    /// What must be true for any of this, see analyze/rules/value_range.rs.
+    /// Conditions that must be true to follow any of these strategies, see analyze/rules/value_range.rs.
     fn gates(&self) -> BTreeSet<&String> {
         let added = self.delta().map_or(&[][..], |d| &d.gates);
         let keyed = self.keyed.as_ref().map_or(&[][..], |k| &k.gates);
@@ -52,7 +52,7 @@ impl Ways {
 }
 
 impl Job<'_> {
-    /// `again`: some changes have been applied before, so that only what recomputes may be followed.
+    /// `again`: some changes have been applied before, so that only strategies that recompute may be followed.
     pub fn follow(&mut self, ways: &Ways, size: Size, again: bool) -> Result<()> {
         let adds = ways.delta().is_some() && !again;
         if !adds && ways.keyed.is_none() || !self.are_open(&ways.gates(), size)? {

@@ -16,7 +16,7 @@ use std::rc::Rc;
 pub struct BagSql {
     /// Targets are the output columns.
     pub delta: Weighted,
-    /// ctid of stored rows with the hash of a row that goes.
+    /// Selects the ctids of stored rows that have the hash of a row that goes.
     pub lookup: String,
 }
 
@@ -27,7 +27,7 @@ impl BagSql {
 }
 
 impl Tview {
-    /// The SQL of strategy delta, None when these relations together must be maintained otherwise.
+    /// The SQL of strategy delta; None when changes of these relations together need another strategy.
     pub fn bag_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<BagSql>>> {
         if let Some(known) = self.bag_sql.borrow().get(changed) {
             return Ok(known.clone());
@@ -55,7 +55,7 @@ impl Tview {
     }
 }
 
-/// The expression by which rows are found: a hash of the columns whose types can be hashed, as many as its index can hold.
+/// The expression by which stored rows are found: a hash of the columns whose types can be hashed, as many as its index can hold.
 pub fn hash_expression(rel: &Relation, tview: &Tview, prefix: &str) -> String {
     let columns: Vec<String> = (0..tview.columns.len())
         .filter(|i| name::is_hashable(rel.attribute(*i).atttypid) && rel.attribute(*i).atttypid != pg_sys::RECORDOID)

@@ -1,6 +1,6 @@
-//! Which way a query can be followed for each of its base relations, with the reason; its key, and its state.
+//! The strategy for changes of each base relation of a query, with the reason; the query's key, and its state.
 //!
-//! Invariant: what is decided depends on the query, the options and the catalogs only, so that DDL (NOTICE, `mode =
+//! Invariant: decisions depend on the query, the options and the catalogs only, so that DDL (NOTICE, `mode =
 //! incremental`, capture), monitoring and every backend that flushes decide the same. Called by tview.rs and the DDL hooks.
 
 use crate::analyze::describe;
@@ -27,13 +27,13 @@ use tviews_core::options;
 use tviews_core::reason::Reason;
 use tviews_core::strategy::{Decision, Strategy};
 
-/// Key and strategies of a query, existing or about to be.
+/// Key and strategies of the query of a TVIEW, existing or about to be.
 pub struct Decided {
     pub key: Option<Vec<KeyColumn>>,
     pub decisions: BTreeMap<u32, Decision>,
     pub shape: Shape,
     pub fold: Option<Fold>,
-    /// Pairs of relations, when all are joined by inner joins.
+    /// Pairs of relations whose writers lock the values that their rows meet by.
     pub pairs: Option<Vec<Pair>>,
     /// For window partitions.
     pub row_key: Option<Vec<i16>>,
@@ -49,7 +49,7 @@ impl Decided {
     }
 }
 
-/// Key columns by relation that must be captured for an open TVIEW, which is being made: its query must have a text.
+/// Key columns by relation that must be captured for an open TVIEW that is being made. Its query must be printable as SQL.
 pub fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
     let query = maintained(rel)?;
     let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
@@ -58,7 +58,7 @@ pub fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
     Ok(decided.keys)
 }
 
-/// Whether the change rows of relations have some columns, as an existing TVIEW had them captured. Rows of a TVIEW have all.
+/// Whether the change rows of a relation have some columns, as captured for an existing TVIEW. Change rows of a TVIEW have all.
 pub fn captured(tview: pg_sys::Oid) -> impl Fn(u32, &[i16]) -> bool {
     let sources = crate::catalog::sources(|s| s.tview == tview);
     move |relid, columns| {
@@ -108,7 +108,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     }
     let pairs = if may_share(&decisions) { join_values::pairs(expanded, &d.shape, &used) } else { None };
     let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
-    // Keys of rows come from indexes of their tables, which hold them; a given key is enforced by its index.
+    // Keys of rows come from indexes of their tables, which hold the values; a key given as option is enforced by its own index.
     let wide = d.shape != Shape::Rows && !options.contains_key("key");
     let row_key = match d.shape {
         Shape::Partitions(_) => key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect()),
@@ -119,7 +119,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     let fold = if folds { recognise(query, &shape, approximate).ok() } else { None };
     let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
     if anchored {
-        // Anchors of before are told from those of now by their keys, so a change of a key is one of the row.
+        // Keys tell the anchors of "before" from the anchors of "now", so a change of a key counts as a change of the row.
         let branches = set_operations::branches(expanded).unwrap_or_default();
         let below = branches.into_iter().flat_map(|b| describe::describe(b, &stored_key).description.atoms);
         for atom in d.atoms.iter().cloned().chain(below) {
@@ -131,8 +131,8 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys })
 }
 
-/// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, that is better
-/// than recomputing rows by their key, for which the server joins the tables as a whole.
+/// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, adding is better
+/// than recomputing rows by key, for which the server joins the tables as a whole.
 fn follows_all(query: Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
     let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true), Ok(Ok(_)));
     d.shape == Shape::Rows && used.keys().all(follows)
@@ -142,7 +142,7 @@ fn has_children(relid: u32) -> bool {
     ext::find_all_inheritors(pg_sys::Oid::from(relid), pg_sys::NoLock as i32).len() > 1
 }
 
-/// Why the change rows of a relation do not have what is read of it.
+/// Why the change rows of a relation lack a column or row that the query reads of it.
 fn hidden(relid: u32, usage: &relations::Use) -> Option<Reason> {
     if usage.only && has_children(relid) {
         Some(Reason::OnlyOfParent)

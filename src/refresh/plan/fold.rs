@@ -18,14 +18,14 @@ use tviews_core::choice::Size;
 pub struct FoldSql {
     /// Targets are keys, arguments, conditions.
     pub delta: Weighted,
-    /// For many rows: positive weights first where that matters.
+    /// For many rows: positive weights first when there are several terms.
     pub bulk: Option<Forms>,
-    /// ctid of the stored rows of the keys.
+    /// Selects the ctids of the stored rows of the keys.
     pub lookup: String,
 }
 
 impl FoldSql {
-    /// What a flush of this size computes.
+    /// The forms that a flush of this size computes.
     pub fn forms(&self, size: Size) -> Vec<&Forms> {
         let many = !size.is_few() && self.delta.before.is_none();
         [if many { &self.bulk } else { &self.delta.now }, &self.delta.before].into_iter().flatten().collect()
@@ -33,7 +33,7 @@ impl FoldSql {
 }
 
 impl Tview {
-    /// The SQL of a fold, None when these relations together must be maintained by the fallback.
+    /// The SQL of a fold; None when changes of these relations together must be followed by the fallback.
     pub fn fold_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<FoldSql>>> {
         if let Some(known) = self.fold_sql.borrow().get(changed) {
             return Ok(known.clone());

@@ -1,4 +1,4 @@
-//! Which TVIEW reads what, and the order of a flush; cached until a TVIEW is created, dropped or changed.
+//! Which TVIEW reads which relations, and the order of a flush; cached until a TVIEW is created, dropped or changed.
 
 use crate::catalog::{self, cache};
 use crate::pg::error::{Error, Result};
@@ -13,10 +13,10 @@ use tviews_core::graph::{Sources, order};
 pub struct Graph {
     /// Without TVIEWs that read no relation.
     pub reads: Sources,
-    /// TVIEWs that read relations, each after those it reads.
+    /// TVIEWs that read relations, each after the TVIEWs that it reads.
     pub order: Vec<u32>,
     readers: BTreeMap<u32, Readers>,
-    /// What a TVIEW uses of a relation, and what is captured of it because some TVIEW uses it.
+    /// By (TVIEW, relation): the columns that the TVIEW uses. `captured`: by relation, the columns that some TVIEW uses.
     columns: HashMap<(u32, u32), BTreeSet<i16>>,
     captured: HashMap<u32, BTreeSet<i16>>,
     /// Stages: the TVIEWs they serve.
@@ -24,7 +24,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The user's TVIEW that a stage serves; the TVIEW itself when it is none.
+    /// The user's TVIEW that a stage serves; a TVIEW that is no stage itself.
     pub fn root(&self, tview: pg_sys::Oid) -> pg_sys::Oid {
         let mut at = tview.to_u32();
         while let Some(above) = self.roots.get(&at) {
@@ -47,7 +47,7 @@ impl Graph {
         self.readers.get(&relid).cloned().unwrap_or_default()
     }
 
-    /// The columns that a TVIEW uses of a relation, as `tviews.source` has them.
+    /// The columns that a TVIEW uses of a relation, as stored in `tviews.source`.
     pub fn columns(&self, tview: u32, relid: u32) -> &BTreeSet<i16> {
         &self.columns[&(tview, relid)]
     }
@@ -57,7 +57,7 @@ impl Graph {
         &self.captured[&relid]
     }
 
-    /// These TVIEWs, and those that they read, directly or through other TVIEWs.
+    /// These TVIEWs, and the TVIEWs that they read, directly or through other TVIEWs.
     pub fn below(&self, tviews: &BTreeSet<u32>) -> BTreeSet<u32> {
         let mut out = tviews.clone();
         for t in self.order.iter().rev() {
@@ -68,7 +68,7 @@ impl Graph {
         out
     }
 
-    /// Whether a relation is a TVIEW that reads others.
+    /// Whether a relation is a TVIEW that reads relations.
     pub fn reads_others(&self, relid: u32) -> bool {
         self.reads.contains_key(&relid)
     }

@@ -13,14 +13,14 @@ pub struct KeyedSql {
     pub dirty: String,
     pub one_step: Forms,
     pub two_steps: Forms,
-    /// For keys that name whole partitions: where their stored rows are.
+    /// For keys that name whole partitions: selects the ctids of their stored rows.
     pub stored: Option<String>,
-    /// SELECTs of a boolean each: when one is false, the keys are not all.
+    /// SELECTs of a boolean each: when one is false, `dirty` misses keys.
     pub gates: Vec<String>,
 }
 
 impl Tview {
-    /// The SQL of a keyed flush, None when these relations together must be recomputed in full.
+    /// The SQL of a keyed flush; None when changes of these relations together need a full recomputation.
     pub fn sql(&self, rel: &relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<Rc<KeyedSql>>> {
         if let Some(known) = self.keyed_sql.borrow().get(changed) {
             return Ok(known.clone());

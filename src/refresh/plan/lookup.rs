@@ -1,10 +1,10 @@
-//! How the rows of a key are found: by its columns, or by a hash of those that are no columns of an index.
+//! How the stored rows of a key are found: by its columns, or by a hash of the columns that an index cannot hold as they are.
 
 use crate::pg::name;
 use crate::refresh::plan::tview::{KeyColumn, Tview};
 use pgrx::pg_sys;
 
-/// Columns of a key that are looked up by a hash of all of them.
+/// Columns of a key that are looked up by one hash over these columns.
 pub fn hashed_columns(key: &[KeyColumn]) -> Vec<usize> {
     let many = key.len() > MANY;
     let hard = |k: &KeyColumn| many || k.wide || (k.nullable && key.len() > 1);
@@ -17,7 +17,7 @@ pub fn hash_sql(these: &[usize], column: impl Fn(usize) -> String) -> String {
     format!("pg_catalog.hash_record_extended(ROW({}), 0)", columns.join(", "))
 }
 
-/// The condition by which stored rows `s` of keys `d` are found, to stand before their equality.
+/// The condition on hashes by which stored rows `s` of keys `d` are found; it stands before the equality of the keys.
 pub fn found_by(tview: &Tview, key: &[KeyColumn]) -> String {
     let these = hashed_columns(key);
     if these.is_empty() {
@@ -40,5 +40,5 @@ pub fn is_wide(typid: pg_sys::Oid) -> bool {
 /// How many columns an index can have.
 pub const MANY: usize = pg_sys::INDEX_MAX_KEYS as usize;
 
-/// How many columns a hash is made of: until 18, `pg_index` has no TOAST table, and the expression must fit into one of its rows.
+/// How many columns a hash is made of: until 18, `pg_index` has no TOAST table, and the hash expression must fit into a row of `pg_index`.
 pub const MOST_HASHED: usize = 256;

@@ -1,4 +1,4 @@
-//! What a backend knows of one TVIEW before anything has changed: decisions, SQL, plans, and what reads what.
+//! A backend's knowledge of one TVIEW before any change: decisions, SQL, plans, and the graph of which TVIEW reads which relation.
 
 pub mod bag;
 pub mod decide;

@@ -1,8 +1,8 @@
-//! What the owner of a TVIEW may not do any more: a flush needs his SELECT on what the query reads, EXECUTE on what it calls, and USAGE of
-//! the schemas in which SQL finds these by name.
+//! Privileges that the owner of a TVIEW lacks: a flush needs the owner's SELECT on the relations that the query reads, EXECUTE on the functions
+//! that it calls, and USAGE of the schemas in which SQL finds these by name.
 //!
-//! Invariant: whatever is lacking is found before anything of the query is prepared or run, so that it is told in the same words by every flush.
-//! Only catalogs that everybody may read are looked at, and shown: no rows. What was found complete is not looked for again until
+//! Invariant: lacking privileges are found before any part of the query is prepared or run, so that every flush reports them in the same words.
+//! Only catalogs that everybody may read are read and shown, no rows. An owner found to lack nothing is not checked again until
 //! a relation of the query, a role, a membership, a schema or a function changes.
 //! Called by the flush, by population, and by monitoring.
 
@@ -21,7 +21,7 @@ use std::collections::{BTreeSet, HashSet};
 pub struct Lack {
     privilege: &'static str,
     object: String,
-    /// What mends it.
+    /// The GRANT that gives the privilege.
     pub grant: String,
 }
 
@@ -75,7 +75,7 @@ pub fn check(root: Oid) -> Result<()> {
     })
 }
 
-/// What the owner of a user's TVIEW lacks, in the order in which the query needs it.
+/// The privileges that the owner of a user's TVIEW lacks: on the schema `tviews`, the TVIEW, relations, operators and functions, in this order.
 pub fn lacking(tview: Oid) -> Result<Vec<Lack>> {
     let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { return Ok(Vec::new()) };
     let owner = rel.class().relowner;
@@ -92,7 +92,7 @@ pub fn lacking(tview: Oid) -> Result<Vec<Lack>> {
         let stored = load::stored(&rel)?;
         let expanded = load::expand(stored)?;
         let used = relations::of(expanded);
-        // the rule of a materialized view names that one, too, before 16
+        // before 16, the rule of a materialized view names the materialized view itself, too
         for relid in relations::named(stored).into_iter().filter(|r| !used.contains_key(r) && *r != tview.to_u32()) {
             needed.select(Oid::from(relid), &BTreeSet::new());
         }

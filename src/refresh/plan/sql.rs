@@ -11,7 +11,7 @@ use crate::refresh::plan::lookup;
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use std::collections::BTreeSet;
 
-/// `a = b`, or the null-safe form an index can still use.
+/// `a = b`, or the null-safe form that can still use an index.
 fn is_equal(k: &KeyColumn, a: &str, b: &str) -> String {
     if fault::on(Fault::NullKeysDiffer) {
         format!("{a} {op} {b}", op = k.equality)
@@ -34,7 +34,7 @@ fn numbered(prefix: &str, n: usize) -> String {
     (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Distinct keys k1, k2 … that changes of `changed` can affect, and the gates of this SELECT; None when that cannot be told
+/// Distinct keys k1, k2 … that changes of `changed` can affect, and the gates of this SELECT; None when the keys cannot be told
 /// for these relations together.
 pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<(String, Vec<String>)>> {
     let key = required_key(tview)?;
@@ -61,7 +61,7 @@ pub fn locked_keys(tview: &Tview) -> Result<String> {
     Ok(format!("SELECT {} FROM tviews.dirty(NULL::{}) v", columns.join(", "), tview.name))
 }
 
-/// The same, each once: keys of different flushes can come together (provisional.rs), and equal ones need not be the same.
+/// The locked keys, each once: keys of different flushes can come together (provisional.rs), and equal keys can differ in bytes.
 pub fn distinct_keys(tview: &Tview) -> Result<String> {
     let names = numbered("k", required_key(tview)?.len());
     Ok(if names.is_empty() {
@@ -71,7 +71,7 @@ pub fn distinct_keys(tview: &Tview) -> Result<String> {
     })
 }
 
-/// Where the stored rows of `keys` are.
+/// Selects the ctids of the stored rows of `keys`.
 pub fn stored(tview: &Tview, keys: &str) -> Result<String> {
     let key = required_key(tview)?;
     if key.is_empty() {
@@ -85,7 +85,7 @@ pub fn stored(tview: &Tview, keys: &str) -> Result<String> {
     ))
 }
 
-/// For each key of `keys`: ctid of the stored row, whether the query has a row, and that row with its state.
+/// For each key of `keys`: ctid of the stored row, whether the query has a row, and the query's row with its state.
 pub fn recompute(tview: &Tview, keys: &str) -> Result<Forms> {
     let key = required_key(tview)?;
     let n = tview.selected;
@@ -128,7 +128,7 @@ pub fn rows_of(tview: &Tview) -> Result<Forms> {
     })
 }
 
-/// Null-safe equality cannot be hashed: an equality of hashes goes before it, so that a hash join is possible.
+/// Null-safe equality cannot be hashed: an equality of hashes stands before the equality of the keys, so that a hash join is possible.
 fn hash_column(key: &[KeyColumn]) -> String {
     if !key.iter().any(|k| k.nullable) || !key.iter().all(|k| name::is_hashable(k.typid)) {
         return String::new();

@@ -40,7 +40,7 @@ pub fn decisions(oid: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
     Ok(out)
 }
 
-/// Whether changes of all these sources at once are followed without recomputing everything.
+/// Whether changes of all these sources together are followed without recomputing the whole TVIEW, or one source needs that anyway.
 fn together(tview: &Tview, rel: &Relation, sources: &BTreeSet<u32>) -> Result<bool> {
     if sources.iter().any(|s| tview.decisions[s].strategy == Strategy::Full) {
         return Ok(true);

@@ -1,6 +1,6 @@
-//! What a backend knows about one TVIEW: key, strategies, SQL and prepared plans.
+//! One TVIEW as a backend knows it: key, strategies, SQL and prepared plans.
 //!
-//! Worked out from the server's catalogs at first use, forgotten when a relation involved is invalidated. Text is made
+//! These facts are derived from the server's catalogs at first use and forgotten when a relation involved is invalidated. SQL text is made
 //! under the pinned settings, so every name in it is qualified.
 
 use crate::analyze::describe::fold::Fold;
@@ -46,9 +46,9 @@ pub struct KeyColumn {
 pub struct Tview {
     pub oid: pg_sys::Oid,
     pub name: String,
-    /// Name of the user's TVIEW: its own, or, for a stage, that of the TVIEW it serves.
+    /// Name of the user's TVIEW: for a stage, the name of the TVIEW that it serves.
     pub title: String,
-    /// Pairs of base relations, when writers of different ones lock what they meet by.
+    /// Pairs of base relations, when writers of different relations lock the values that their rows meet by.
     pub pairs: Option<Vec<Pair>>,
     pub owner: pg_sys::Oid,
     /// Quoted visible columns.
@@ -58,7 +58,7 @@ pub struct Tview {
     pub key: Option<Vec<KeyColumn>>,
     /// The key names all rows of a window partition, not one.
     pub region: bool,
-    /// A row of the output stands for several rows of the tables, which are computed together.
+    /// A row of the output is computed from several rows of the tables together.
     pub groups: bool,
     /// Attributes by which the rows of window partitions are told apart, never NULL.
     pub row_key: Option<Vec<i16>>,
@@ -69,13 +69,13 @@ pub struct Tview {
     pub original: String,
     /// How many columns `query` has.
     pub selected: usize,
-    /// What the SQL runs with.
+    /// The search_path that the SQL runs with.
     pub search_path: CString,
-    /// What the SQL may call.
+    /// The functions that the SQL may call.
     pub callees: Rc<Callees>,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; Size::COUNT],
     pub approximate: bool,
-    /// How groups are folded, when some change is.
+    /// How groups are folded, when changes of some relation are.
     pub fold: Option<Fold>,
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
     pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
@@ -175,7 +175,7 @@ fn stored_of(oid: pg_sys::Oid) -> Result<Query> {
     }
 }
 
-/// Options in force: a stage follows the TVIEW it serves in what concerns values.
+/// Options in force: a stage takes over the option that concerns values, `approximate`, from the TVIEW that it serves.
 pub fn options_of(oid: pg_sys::Oid) -> options::Options {
     let root = stages::root(oid);
     let mut all = options::stored(root);
@@ -189,7 +189,7 @@ pub fn column_names(rel: &Relation) -> Vec<String> {
     (0..rel.natts()).map(|i| rel.attribute(i)).filter(|a| !a.attisdropped).map(attname).collect()
 }
 
-/// The key of a TVIEW that is read by another one.
+/// The key of a TVIEW, for a TVIEW that reads it.
 pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     let tview = of(rel).ok()?;
     if let Some(columns) = &tview.row_key {
@@ -203,22 +203,22 @@ pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
 }
 
 impl Tview {
-    /// Whether changes of these relations can be taken into the groups' states.
+    /// Whether changes of these relations can be folded into the groups' states.
     pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
         self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
     }
 
-    /// Whether some changes are added to what is stored, which must then be right to the row.
+    /// Whether some changes are added to the stored rows, which must then be exact.
     pub fn adds_changes(&self) -> bool {
         self.decisions.values().any(Decision::adds)
     }
 
-    /// Whether change rows lead to keys through rows beside them.
+    /// Whether change rows lead to keys through rows of other tables, or of the same table read again.
     pub fn joins(&self) -> bool {
         self.decisions.len() > 1 || self.decisions.values().any(|d| d.sharing == Sharing::Alone)
     }
 
-    /// Whether the rows by which the output changes can be told.
+    /// Whether the SQL can compute the rows by which the output changes.
     pub fn is_delta(&self, changed: &BTreeSet<u32>) -> bool {
         changed.iter().all(|r| self.decisions[r].strategy == Strategy::Delta)
     }
@@ -228,7 +228,7 @@ impl Tview {
         self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| self.decisions[r].is_keyed())
     }
 
-    /// The kept plan for `sql`. Each size has plans of its own, those for few rows made under other settings.
+    /// The kept plan for `sql`. Each size has plans of its own; plans for few rows are made under other settings.
     pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
         let plans = &self.plans[size.number()];
         if let Some(plan) = plans.borrow().get(sql) {

@@ -1,19 +1,19 @@
-//! Which functions and types a procedural text names without a schema: what a search_path decides when it runs.
+//! Which functions and types a procedural text names without a schema: names that a search_path resolves when the text runs.
 //!
-//! Comments, strings and names with a schema are left out, and what follows a word after which no call can be (`WITH helper (x) AS`). Semantics: every
-//! name found is followed by a parenthesis, or stands behind `::`. It may still be none: keywords, variables with a subscript. Who asks looks
-//! the names up. Strings that are executed are not looked into.
+//! Comments, strings, names with a schema, and names behind a word after which no call can be (`WITH helper (x) AS`) are left out. Semantics: every
+//! name found is followed by a parenthesis, or stands behind `::`. It may still be no function or type: keywords, variables with a subscript. The
+//! caller looks the names up. Strings that are executed are not looked into.
 
 use std::collections::BTreeSet;
 
-/// What a text names without a schema, as the server folds names.
+/// The names without a schema in a text, as the server folds them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Names {
     pub functions: BTreeSet<String>,
     pub types: BTreeSet<String>,
 }
 
-/// After these a name is a new one, or that of a relation.
+/// After these words a name is a new name, or the name of a relation.
 const NO_CALL: &[&str] =
     &["as", "from", "function", "index", "into", "join", "on", "recursive", "references", "table", "update", "with"];
 
@@ -60,7 +60,7 @@ pub fn names(text: &str) -> Names {
     found
 }
 
-/// Words that a parenthesis follows which is no call's.
+/// Words before a parenthesis that belongs to no call.
 fn is_reserved(name: &str) -> bool {
     [
         "if", "elsif", "while", "when", "then", "and", "or", "not", "in", "values", "return", "select", "using",
@@ -113,7 +113,7 @@ fn tokens(text: &str) -> Vec<Token> {
     out
 }
 
-/// They nest.
+/// The length of a comment; comments nest.
 fn comment(text: &[u8]) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at + 1 < text.len() {
@@ -153,7 +153,7 @@ fn quoted(text: &[u8]) -> usize {
     text.len()
 }
 
-/// `$tag$ … $tag$`, or a parameter.
+/// The length of `$tag$ … $tag$`, or of a parameter.
 fn dollars(text: &[u8]) -> usize {
     let tag = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80;
     let length = 1 + text[1..].iter().position(|b| !tag(b)).unwrap_or(text.len() - 1);

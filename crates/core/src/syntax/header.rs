@@ -1,11 +1,11 @@
 //! Finds TVIEW statements in tokenised text and overwrites their headers with words the server's grammar knows.
 //!
-//! Invariant: the text keeps its length and every token that stays keeps its place. `TVIEW` becomes `TABLE`, which is as long and takes all that
-//! a TVIEW takes (column names, WITH, TABLESPACE, AS query, WITH NO DATA; EXPLAIN); words it does not know become blanks. Only a
+//! Invariant: the text keeps its length and every token that stays keeps its place. `TVIEW` becomes `TABLE`, which is as long and takes all clauses
+//! of a TVIEW (column names, WITH, TABLESPACE, AS query, WITH NO DATA; EXPLAIN); words that `TABLE` does not take become blanks. Only a
 //! statement that starts with one of the headers counts: no server accepts such a statement, so nothing that was valid changes meaning.
 //! Called by the parser detour.
 
-/// What a statement says about a TVIEW.
+/// The kind of a TVIEW statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `logged`: the word LOGGED or UNLOGGED was written.
@@ -31,8 +31,8 @@ pub struct Header {
     pub kind: Kind,
 }
 
-/// Overwrites all headers in `text`; `tokens` are the offsets of its tokens, ascending. Statements end at `;` outside parentheses. (Those in
-/// a BEGIN ATOMIC body are not told apart: TVIEW statements are not allowed there and stay errors.)
+/// Overwrites all headers in `text`; `tokens` are the offsets of its tokens, ascending. Statements end at `;` outside parentheses. (Statements
+/// in a BEGIN ATOMIC body are not told apart: TVIEW statements are not allowed there and stay errors.)
 pub fn overwrite(text: &mut [u8], tokens: &[usize]) -> Vec<Header> {
     let mut headers = Vec::new();
     let mut start = 0;
@@ -283,7 +283,7 @@ mod tests {
                     let words = words.into_iter().map(|w| WORDS[w]).collect::<Vec<_>>().join(space);
                     if is_header { format!("{} TVIEW {words}", if words.len() % 2 > 0 { "CREATE" } else { "REFRESH" }) } else { words }
                 })
-                // A parenthesis that stays open takes in what follows.
+                // A parenthesis that stays open takes in the statements that follow.
                 .filter(|text| text.matches('(').count() == text.matches(')').count())
                 .collect();
             let (mut texts, mut headers) = (Vec::new(), Vec::new());

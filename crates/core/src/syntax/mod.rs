@@ -1,5 +1,5 @@
 //! What is decided by text alone: whether a query string can concern TVIEWs, how the headers of TVIEW statements are
-//! overwritten with words that the server's grammar knows, and what the text of a function names without a schema.
+//! overwritten with words that the server's grammar knows, and which names without a schema the text of a function has.
 //!
 //! Invariant: the answer depends on the text and the places of its tokens only, never on a server. Called by the extension's parser detour, and by
 //! its analysis.

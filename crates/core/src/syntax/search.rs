@@ -1,4 +1,4 @@
-//! Decides cheaply whether a query string can concern us at all: the whole cost of the native syntax for other queries.
+//! Decides cheaply whether a query string can concern TVIEWs at all: the whole cost of the native syntax for other queries.
 //!
 //! Invariant: true for every text with a TVIEW statement or a `CREATE UNLOGGED MATERIALIZED VIEW`; rarely true otherwise.
 

@@ -16,7 +16,7 @@ impl Keys {
     fn number(&mut self, reference: u32) -> u32 {
         let tle = server::get_sortgroupref_tle(reference, self.query.targetList());
         let node: Node = if self.query.setOperations().is_null() {
-            // Queries in it are brought into their form where it stands, too.
+            // Queries in the expression are brought into their form where the expression stands, too.
             tle.expr().copy().cast()
         } else {
             // An expression, as walks over a query expect in target entries.
@@ -30,7 +30,7 @@ impl Keys {
             + 1
     }
 
-    /// A clause that says by what, or, when `sorts`, also in which order.
+    /// A clause that says by which expressions, or, when `sorts`, also in which order.
     fn clause(&mut self, clause: List, sorts: bool) -> List {
         let mut out: List = Tree::null();
         let mut seen = Vec::new();
@@ -89,12 +89,12 @@ pub fn clauses(query: Query) -> bool {
         } else if !keys.found.iter().any(|k| server::equal((*k).cast(), tle.expr()))
             && server::expression_returns_set(tle.expr())
         {
-            // Rows that nothing in the text would make.
+            // Rows of a set-returning entry that the text would not have.
             return false;
         }
     }
     if set {
-        // The columns are those of the branches.
+        // The columns are the columns of the branches.
         targets = Tree::null();
     }
     for (i, key) in keys.found.iter().enumerate() {

@@ -1,10 +1,10 @@
 //! A form of query trees in which two that mean the same, one of them read back from the text of the other, are equal.
 //!
-//! What it levels is what a text does not say, and what the parser works out again: numbers and order of range table entries, names
+//! It levels properties that a text does not say and that the parser works out again: numbers and order of range table entries, names
 //! of relations and columns, numbers of sort references and windows, columns that are only there to be sorted by, joins and groups as
-//! relations of their own (their columns are what they stand for), nesting of AND and OR, flags of a query, positions, permissions.
+//! relations of their own (replaced by the columns they stand for), nesting of AND and OR, flags of a query, positions, permissions.
 //! Everything else is left to the server's own `equal`: operators, functions, types, collations, levels, rows with their column names.
-//! Invariant: it is never the reason why two queries that give different rows are equal. Called by printed.
+//! Invariant: levelling never makes two queries equal that give different rows. Called by printed.
 
 mod clauses;
 
@@ -13,7 +13,7 @@ use crate::pg::tree::{Bits, List, Node, Query, RangeTblEntry, Text, Tree, list, 
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
-/// Brings a private copy into this form; None when there is none: something of it cannot be written.
+/// Brings a private copy into this form; None when something in the query cannot be written.
 pub fn canonical(query: Query) -> Option<Query> {
     joins::plain(query);
     let query: Query = walk::rewrite_deep(query.cast(), &mut |n, _| another(n)).cast();
@@ -24,7 +24,7 @@ pub fn canonical(query: Query) -> Option<Query> {
     block(query).then_some(query)
 }
 
-/// What is levelled in single nodes.
+/// Levels a single node.
 fn level(node: Node) {
     use pg_sys::NodeTag::*;
     match node.tag() {
@@ -53,7 +53,7 @@ fn level(node: Node) {
             let join = node.cast::<pg_sys::JoinExpr>();
             join.set_isNatural(false);
             join.set_quals(explicit(join.quals()));
-            // CROSS JOIN has none, ON TRUE has one.
+            // CROSS JOIN has no condition, ON TRUE has one.
             if is_true(join.quals()) {
                 join.set_quals(Tree::null());
             }
@@ -73,7 +73,7 @@ fn level(node: Node) {
                 value.set_consttypmod(-1);
             }
         }
-        // WITHOUT WRAPPER is what is meant by nothing, and is printed.
+        // WITHOUT WRAPPER is the default, and is printed.
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         T_JsonExpr => {
             let json = node.cast::<pg_sys::JsonExpr>();
@@ -119,7 +119,7 @@ fn flatten(expr: Tree<pg_sys::BoolExpr>) {
     }
 }
 
-/// The node that one is read as.
+/// The node that a printed node is read as.
 fn another(node: Node) -> Option<Node> {
     array_of_casts(node).or_else(|| null_of_length(node)).or_else(|| collated(node))
 }
@@ -247,8 +247,8 @@ fn renumber(query: Query) {
     }
 }
 
-/// Columns of a sub-query that stands for a relation have the numbers of those of the relation, also of dropped ones, which have
-/// no name (change_rows). In the text they are what their names say.
+/// Columns of a sub-query that stands for a relation have the numbers of the relation's columns, also of dropped columns, which have
+/// no name (change_rows). In the text only columns with names are there.
 fn without_dropped(query: Query, index: usize) {
     let rte = server::rt_fetch(index, query);
     if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY {
@@ -283,7 +283,7 @@ fn branches(node: Node, out: &mut Vec<usize>) {
     }
 }
 
-/// What a relation of FROM is.
+/// The entry of a relation of FROM, without the properties that are levelled.
 fn relation(of: RangeTblEntry) -> RangeTblEntry {
     let rte = make::make::<pg_sys::RangeTblEntry>();
     rte.set_rtekind(of.rtekind());

@@ -1,8 +1,8 @@
-//! The fields of the server's nodes, by the names that they have in C: those of expressions (nodes/primnodes.h) and those of queries and
+//! The fields of the server's nodes, by the names that they have in C: fields of expressions (nodes/primnodes.h), and of queries and
 //! clauses (nodes/parsenodes.h).
 //!
 //! Invariant: a field is read and written in place, by copy, after the node's tag was looked at; no reference to a node is ever made, so that
-//! two handles of one node cannot be in each other's way. Whatever a field points at lives as long as the node, see `Tree`.
+//! two handles of one node cannot be in each other's way. A node that a field points at lives as long as the node with the field, see `Tree`.
 
 // As in C, so that nobody has to translate.
 #![allow(non_snake_case)]

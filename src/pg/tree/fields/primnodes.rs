@@ -1,4 +1,4 @@
-//! Fields of expressions, and of what a FROM clause is made of. Source: nodes/primnodes.h.
+//! Fields of expressions, and of the nodes of a FROM clause. Source: nodes/primnodes.h.
 
 use super::{Held, nodes};
 #[cfg(not(feature = "pg15"))]

@@ -1,4 +1,4 @@
-//! The groups that a flush touches, by key: weighted rows that wait, the stored row, the state.
+//! The groups that a flush touches, by key: waiting weighted rows, the stored row, the state.
 //!
 //! Invariant: a row waits until the stored state of its group has been read; rows of positive weight are taken in before
 //! those of negative weight, so that no state ever stands for less than nothing.
@@ -23,9 +23,9 @@ struct Group {
     rows: i64,
     cells: Vec<Cell>,
     looked_up: bool,
-    /// How many more rows have the very key that the group shows.
+    /// Change of the number of rows that have the very key that the group shows.
     shown: i64,
-    /// Only recomputing can tell.
+    /// The state does not tell: the group must be recomputed.
     recompute: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Groups<'a> {
     /// (group, weight, row)
     waiting: Vec<(usize, i64, Input)>,
     equality: Vec<*mut pg_sys::FmgrInfo>,
-    /// Keys for which equal does not mean the same.
+    /// Positions of keys for which equal does not mean the same bytes.
     inexact: Vec<usize>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Groups<'a> {
         self.groups.iter().map(|g| unsafe { self.lock_hash(g, positions) }).collect()
     }
 
-    /// The key of a group with this hash.
+    /// The key of a group with this hash, in words.
     pub fn words(&self, hash: u32, positions: &[usize]) -> Option<String> {
         // SAFETY: values of the key types.
         let group = self.groups.iter().find(|g| unsafe { self.lock_hash(g, positions) } == hash)?;
@@ -201,7 +201,7 @@ impl<'a> Groups<'a> {
         self.groups.iter_mut().for_each(|g| g.looked_up = true);
     }
 
-    /// A stored row: `of` gives some of its columns, `datum` one; `state` are its state attributes.
+    /// Takes over a stored row: `of` gives several of its columns, `datum` one column; `state` are its state attributes.
     ///
     /// # Safety
     /// The values are those of the row.
@@ -237,7 +237,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Bytes that the waiting rows take, apart from values that are passed by reference.
+    /// Size of the waiting rows, without values that are passed by reference.
     pub fn waiting_size(&self) -> usize {
         let fold = self.fold;
         let values = fold.arg_types.len() + self.inexact.len();
@@ -265,7 +265,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether a row has the very key that the group shows: when rows with it leave, it may have to show another one.
+    /// Whether a row has the very key that the group shows: when rows with this key leave, the group may have to show another key.
     ///
     /// # Safety
     /// The group exists and the row has the fold's input types.
@@ -284,15 +284,15 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether the key that a group shows may be that of none of its rows: more rows with it have left than come, or as many
-    /// in a group that is new, whose key is that of the first row of the delta.
+    /// Whether none of a group's rows may have the key that it shows: more rows with this key have left than come, or as many
+    /// in a new group, which shows the key of the first row of the delta.
     fn lost_representative(&self, g: &Group) -> bool {
         !self.inexact.is_empty() && (g.shown < 0 || g.shown == 0 && g.tid.is_none() && g.rows > 0)
     }
 
-    /// Groups that must be recomputed, with those that share the TVIEW's key with one.
+    /// Groups that must be recomputed, and the groups that have the same key of the TVIEW.
     pub fn to_recompute(&self, positions: &[usize]) -> BTreeSet<usize> {
-        // A group without rows is gone, whatever its state says.
+        // A group without rows goes, so its state does not matter.
         let there = |g: &Group| g.rows != 0 || g.tid.is_none() || positions.is_empty();
         let marked = |g: &Group| (g.recompute || self.lost_representative(g)) && there(g);
         // SAFETY: values of the key types.
@@ -350,7 +350,7 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// The hash by which keys are locked; see keyed.rs, which must find the same one.
+/// The hash by which keys are locked; keyed.rs must compute the same hash.
 ///
 /// # Safety
 /// Each value is of the type that comes with it.

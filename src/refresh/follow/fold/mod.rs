@@ -1,8 +1,8 @@
-//! Strategy fold: the weighted rows by which the join changes, taken into the stored state of their groups.
+//! Strategy fold: takes the weighted rows by which the join changes into the stored states of their groups.
 //!
-//! Invariant: a group's stored state is that of the rows which flushes have taken in; flushes of one group follow one
-//! another, because its key is locked before its row is read and until commit. The delta itself needs no such lock: every
-//! relation that it reads is locked in SHARE, and the changed one contributes only our own change rows.
+//! Invariant: a group's stored state is the state of the rows that flushes have taken in; flushes of one group follow one
+//! another, because the group's key is locked before its row is read and until commit. The delta itself needs no such lock: every
+//! relation that it reads is locked in SHARE, and the changed relation contributes only our own change rows.
 //! Cost: the changed rows, joined; one row read and written per changed group. Group size does not matter.
 
 mod group;
@@ -32,7 +32,7 @@ use pgrx::{IntoDatum, pg_sys};
 use tviews_core::choice::Size;
 use tviews_core::fold::{Fate, fate};
 
-/// After how many rows memory is looked at.
+/// Memory is measured each time so many rows have been added.
 const LOOK: usize = 256;
 
 impl Job<'_> {
@@ -106,7 +106,7 @@ impl Job<'_> {
         Ok(fits)
     }
 
-    /// Takes the rows that wait into the states of their groups.
+    /// Takes the waiting rows into the states of their groups.
     fn take_in(
         &mut self,
         groups: &mut Groups,
@@ -116,7 +116,7 @@ impl Job<'_> {
         snapshot: &Active,
     ) -> Result<()> {
         self.look_up(groups, arena, lookup, snapshot)?;
-        // SAFETY: keys and states live in the arena; arguments in the batch, which lives until they are in.
+        // SAFETY: keys and states live in the arena; arguments in the batch, which outlives the call.
         batch.enter(|| unsafe { groups.take_in() });
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Job<'_> {
                 let _offer = srf::offer_dirty(self.tview.oid, dirty);
                 self.recompute(&keyed.two_steps, size, false)
             }
-            // The only group: recomputing it is recomputing everything, but for the same reason as any group.
+            // The only group: recomputed by the whole query, but not counted as a full recomputation.
             _ => {
                 self.full()?;
                 self.done.full_recomputes = 0;

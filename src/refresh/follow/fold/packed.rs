@@ -1,7 +1,7 @@
-//! The states of a group in one attribute: a row of them, as bytes.
+//! The states of a group in one attribute: a row of states, as bytes.
 //!
-//! Invariant: equal states are equal bytes, whoever made them: the query (`tviews.packed`) or a fold. The attribute is a bytea, so that what does
-//! not fit into the page goes out of line, as any long value does. The bytes are those of a composite value, its header included.
+//! Invariant: equal states are equal bytes, whether the query (`tviews.packed`) or a fold made them. The attribute is a bytea, so that states that do
+//! not fit into the page go out of line, like any long value. The bytes are the bytes of a composite value, its header included.
 //! Source: access/common/heaptuple.c, heap_form_tuple, heap_copy_tuple_as_datum.
 
 use crate::analyze::describe::fold::Fold;
@@ -45,7 +45,7 @@ impl Packing {
         }
     }
 
-    /// All states from what `pack` has made; they point into a copy of it in the current memory context.
+    /// All states from a value that `pack` has made; they point into a copy of the value in the current memory context.
     ///
     /// # Safety
     /// The value was stored by a fold of the same query.
@@ -70,7 +70,7 @@ unsafe fn length(header: pg_sys::HeapTupleHeader) -> u32 {
     unsafe { pgrx::varsize_4b(header.cast::<pg_sys::varlena>()) as u32 }
 }
 
-/// Takes out of a composite value what differs from session to session: the number of its row type.
+/// Takes the number of its row type, which differs from session to session, out of a composite value.
 ///
 /// # Safety
 /// `header` is that of a composite value that nobody else sees.

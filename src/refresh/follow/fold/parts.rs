@@ -1,9 +1,9 @@
-//! A fold of many rows: they wait, on disk beyond work_mem, until it is known which keys there are and these are locked. More rows than memory
+//! A fold of many rows: the rows wait, on disk beyond work_mem, until all their keys are known and locked. More rows than memory
 //! holds are written in parts by the TVIEW's key, and one part after the other is folded.
 //!
 //! Invariant: all rows of a key are in one part, in the order in which the SQL gives them, so a group is looked up, and written, once, and a
-//! group that goes does so before another one with the same key comes.
-//! The keys are locked before a stored row is read, one by one or, beyond the setting, all of them: nothing of them is locked yet.
+//! group that goes does so before another group with the same key comes.
+//! The keys are locked before a stored row is read, one by one or, beyond `lock_escalation`, all at once: no key is locked before that.
 //! Called by the strategy.
 
 use crate::analyze::describe::fold::Fold;
@@ -21,14 +21,14 @@ use pgrx::pg_sys::{self, Datum};
 use std::collections::BTreeSet;
 use tviews_core::choice::Size;
 
-/// How many parts there are of more rows than memory holds.
+/// Number of parts when there are more rows than memory holds.
 pub const MANY: usize = 64;
 
-/// What a row takes in memory with its group, when there is one for each.
+/// Memory of a row together with its group, when every row has a group of its own.
 const BYTES: usize = 400;
 
 impl Job<'_> {
-    /// Whether so many rows may need more memory than a hash table of the server may take.
+    /// Whether so many rows may need more memory than hash_mem.
     pub fn needs_parts(&self, rows: usize) -> bool {
         !self.key_positions().is_empty() && rows * BYTES > memory::hash_mem()
     }
@@ -57,7 +57,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Divides rows that turn out to be many.
+    /// Divides the rows into parts when they turn out to be many.
     fn split(&self, all: Vec<Rows>, fold: &Fold) -> Vec<Rows> {
         let positions = self.key_positions();
         let mut parts = empty(fold, MANY);
@@ -136,12 +136,12 @@ fn empty(fold: &Fold, number: usize) -> Vec<Rows> {
     }
 }
 
-/// Columns of the rows that the text of a delta has.
+/// Number of columns of the delta's rows.
 fn width(fold: &Fold) -> usize {
     1 + fold.key_types.len() + fold.arg_types.len() + fold.filter_count
 }
 
-/// Of the rows that the text of a delta has: weight, keys, arguments, conditions.
+/// Descriptor of the delta's rows: weight, keys, arguments, conditions.
 fn descriptor(fold: &Fold) -> pg_sys::TupleDesc {
     // SAFETY: a new descriptor in the current context, each attribute set once.
     unsafe {

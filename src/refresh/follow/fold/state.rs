@@ -1,7 +1,7 @@
-//! The state of one group, and how rows are taken in and out.
+//! The state of one group; rows are taken into it and out of it.
 //!
 //! Invariant: after `take` has returned true for every weighted row of a delta, rows with positive weight first, the state
-//! is what the query's state columns would be for the new rows; false means that only recomputing the group can tell.
+//! equals the query's state columns for the new rows; false means that the group must be recomputed.
 
 use crate::analyze::describe::fold::{self, Aggregate, Fold, StateKind};
 use crate::analyze::query::tree::Type;
@@ -25,11 +25,11 @@ pub enum Cell {
 pub struct Input {
     pub args: Vec<Option<Datum>>,
     pub filters: Vec<bool>,
-    /// Keys for which equal does not mean the same.
+    /// Values of the row's keys for which equal does not mean the same bytes.
     pub inexact: Vec<Option<Datum>>,
 }
 
-/// Everything that is needed to work on the states of one TVIEW in one flush. Lives in one memory context.
+/// Functions and types for the states of one TVIEW in one flush. Lives in one memory context.
 pub struct States<'a> {
     fold: &'a Fold,
     machines: Vec<Option<Machine>>,
@@ -229,7 +229,7 @@ impl<'a> States<'a> {
     }
 }
 
-/// Length and passing of a type.
+/// Whether a type is passed by value, and its length.
 pub fn width(of: &Type) -> (bool, i16) {
     let (mut len, mut by_value) = (0, false);
     // SAFETY: syscache look-up.
