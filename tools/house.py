@@ -57,6 +57,14 @@ def duties():
                 yield f"{path}:{number + 1}: {line.strip()}"
 
 
+def promises_of_nobody():
+    """Only unsafe functions have a section of what their callers promise."""
+    for path, text in SOURCES.items():
+        for match in re.finditer(r"/// # Safety\n(?:\s*(?:///|#\[).*\n)*(.*)", text):
+            if "unsafe" not in match[1]:
+                yield f"{path}:{text.count(chr(10), 0, match.start(1)) + 1}: {match[1].strip()}"
+
+
 def statics():
     """Every static is in the list of who resets it."""
     table = SOURCES[Path("src/xact.rs")]
@@ -68,6 +76,7 @@ def statics():
 
 PROMISES = {
     "unsafe functions say what their callers promise": duties,
+    "no other function says so": promises_of_nobody,
     "statics are listed with who resets them": statics,
     "only src/xact.rs hears of ends of transactions": lambda: places(r"Register(?:Sub)?XactCallback", ["src/xact.rs"]),
     "only src/pg/pinned.rs changes the user": lambda: places(r"SetUserId\w*", ["src/pg/pinned.rs"]),

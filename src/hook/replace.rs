@@ -30,7 +30,7 @@ pub unsafe fn replace(
     // SAFETY: `into` is a live node of the statement; `completion` is what the server gave to its hook.
     unsafe {
         let rel = Relation::open(oid, pg_sys::AccessExclusiveLock).ok_or(Error::NoRelation(oid.to_u32()))?;
-        if !tam::is_tview_relation(rel.raw()) {
+        if !tam::is_tview_relation(&rel) {
             return Err(Error::NotATview(name::bare(oid)));
         }
         let wanted = columns(planned.query, into)?;

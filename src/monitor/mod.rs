@@ -21,7 +21,7 @@ fn open(relid: pg_sys::Oid) -> Result<Relation> {
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
         return Err(Error::NoRelation(relid.to_u32()));
     };
-    if !tam::is_tview_relation(rel.raw()) {
+    if !tam::is_tview_relation(&rel) {
         return Err(Error::NotATview(name::bare(relid)));
     }
     Ok(rel)

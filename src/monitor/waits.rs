@@ -30,7 +30,7 @@ sql_function!(tviews_lock_side, pg_finfo_tviews_lock_side, lock_side);
 fn lock_side(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let (tview, side): (pg_sys::Oid, i64) = (arguments.relation(), arguments.get(1).unwrap_or(-1));
     let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { return Ok(None) };
-    if !crate::tam::is_tview_relation(rel.raw()) {
+    if !crate::tam::is_tview_relation(&rel) {
         return Ok(None);
     }
     let facts = tview::of(&rel)?;

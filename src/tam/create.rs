@@ -134,7 +134,7 @@ unsafe fn rewritten_matview(rel: pg_sys::Relation) -> Option<Source> {
         }
         let found = (is_matview(original)
             && pg_sys::CheckRelationLockedByMe(original, pg_sys::ExclusiveLock as _, true))
-        .then(|| Source { is_tview: super::is_tview_relation(original) });
+        .then(|| Source { is_tview: super::is_ours(original) });
         pg_sys::RelationClose(original);
         found
     }

@@ -18,9 +18,9 @@ pub mod storage;
 pub mod switch;
 pub mod write;
 
-use std::sync::atomic::AtomicBool;
-
+use crate::pg::relation::Relation;
 use pgrx::pg_sys;
+use std::sync::atomic::AtomicBool;
 
 /// Whether the library was loaded by `shared_preload_libraries`. Without the hooks a TVIEW would be created and never maintained, so the
 /// access method refuses new storage while this is false. Set by `_PG_init`.
@@ -41,11 +41,15 @@ pub fn access_method_oid() -> Option<pg_sys::Oid> {
 }
 
 /// Is this open relation a TVIEW?
-///
+pub fn is_tview_relation(rel: &Relation) -> bool {
+    // SAFETY: an open relation.
+    unsafe { is_ours(rel.raw()) }
+}
+
 /// # Safety
 /// `rel` is an open relation.
-pub fn is_tview_relation(rel: pg_sys::Relation) -> bool {
-    // SAFETY: `rel` is an open relation, as the caller promises.
+unsafe fn is_ours(rel: pg_sys::Relation) -> bool {
+    // SAFETY: as the caller promises.
     unsafe { is_matview(rel) && (routine::is_ours((*rel).rd_tableam) || switch::is_switched(rel)) }
 }
 

@@ -108,7 +108,7 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
     let shown = name::bare(relid);
     let refuse = |what: String, hint: &str| Err(Error::unsupported(what, -1, hint));
     // SAFETY: an open relation.
-    let (is_catalog, is_tview) = unsafe { (pg_sys::IsCatalogRelation(rel.raw()), tam::is_tview_relation(rel.raw())) };
+    let (is_catalog, is_tview) = (unsafe { pg_sys::IsCatalogRelation(rel.raw()) }, tam::is_tview_relation(&rel));
     if is_catalog {
         return refuse(
             format!("system catalog \"{shown}\" cannot be maintained"),

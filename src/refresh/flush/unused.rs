@@ -42,7 +42,7 @@ pub fn without(
     }
     let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(sets) };
     let mut kept: BTreeSet<i16> = used.clone();
-    if tam::is_tview_relation(rel.raw()) {
+    if tam::is_tview_relation(&rel) {
         kept.extend(tview::stored_key(&rel).into_iter().flat_map(|key| key.columns));
         if (0..rel.natts()).all(|i| rel.attribute(i).attisdropped || kept.contains(&(i as i16 + 1))) {
             return Ok(sets);

@@ -148,7 +148,7 @@ impl Needed {
             }
             let kind = match rel.relkind() {
                 pg_sys::RELKIND_VIEW => "view",
-                pg_sys::RELKIND_MATVIEW if tam::is_tview_relation(rel.raw()) => "TVIEW",
+                pg_sys::RELKIND_MATVIEW if tam::is_tview_relation(&rel) => "TVIEW",
                 _ => "table",
             };
             let shown = name::relation(relid).unwrap_or_default();
