@@ -143,6 +143,15 @@ CREATE OR REPLACE FUNCTION shown(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
 UPDATE job SET n = n + 1;
 SELECT tview, ok FROM tviews.verify_all() WHERE tview IN ('seen'::regclass, 'seen_by_n'::regclass) ORDER BY 1;
 SET client_min_messages = warning;
+-- rows of a type that has got more attributes since, in a query that is split
+CREATE TYPE duo AS (a int, b int);
+CREATE TVIEW of_pairs AS SELECT j.n AS a, p.n AS b, row_number() OVER (ORDER BY j.n, p.n, grouping(j.n, p.n)) AS place
+    FROM (SELECT DISTINCT ON (s) n, CASE WHEN n < 0 THEN id END AS id, ROW(id, n)::duo AS both FROM job ORDER BY s, id) AS p LEFT JOIN job AS j ON j.id = p.id
+    GROUP BY ROLLUP (j.n, p.n);
+ALTER TYPE duo ADD ATTRIBUTE c int;
+SELECT ok FROM tviews.verify('of_pairs');
+UPDATE job SET n = n + 1 WHERE id = 3;
+SELECT ok FROM tviews.verify('of_pairs');
 DROP OWNED BY regress_types;
 DROP ROLE regress_types;
 DROP SCHEMA type_changes_3 CASCADE;

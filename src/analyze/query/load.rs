@@ -2,7 +2,7 @@
 //!
 //! Source: commands/matview.c (the one rule of a matview), rewrite/rewriteHandler.c.
 
-use crate::analyze::query::{grouping_sets, joins, select_list, view_rows};
+use crate::analyze::query::{grouping_sets, joins, row_types, select_list, view_rows};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::tree::{List, Query, Tree, list, walk};
@@ -36,6 +36,7 @@ pub fn plain(query: Query) -> Query {
 /// Gives a query, in place, a form that its text keeps.
 fn written(query: Query) {
     joins::plain(query);
+    row_types::complete(query);
     grouping_sets::tell_apart(query);
 }
 

@@ -16,6 +16,7 @@ pub mod load;
 pub mod operators;
 pub mod printed;
 pub mod relations;
+mod row_types;
 mod select_list;
 pub mod tree;
 mod view_rows;

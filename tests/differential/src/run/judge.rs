@@ -26,8 +26,9 @@ pub(super) fn settle(
         let queries = || case.views.iter().map(|v| v.query.sql.as_str());
         // The rows that make a query long may be gone with the transaction: without TVIEWs they stay.
         let mut long = takes_long(&mut session.client, queries());
-        if !long {
-            super::run(session, case, Mode { without_tviews: true, ..mode })?;
+        if !long && !mode.without_tviews {
+            let so_far = case.transactions.iter().take(f.transaction.saturating_add(1)).cloned().collect();
+            super::run(session, &Case { transactions: so_far, ..case.clone() }, Mode { without_tviews: true, ..mode })?;
             long = takes_long(&mut session.client, queries());
         }
         if long {
