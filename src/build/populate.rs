@@ -15,6 +15,7 @@ use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active};
 use crate::pg::spi::Session;
 use crate::pg::{ext, guc, name};
+use crate::refresh::flush::defining::Defining;
 use crate::refresh::flush::lost::recover;
 use crate::refresh::flush::{Moment, flush};
 use crate::refresh::follow::base;
@@ -31,6 +32,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     if snapshot::is_behind() {
         return Err(Error::Behind(name::bare(oid)));
     }
+    let _defining = Defining::new(&[oid]);
     flush(Moment::Read);
     privileges::check(catalog::stages::root(oid))?;
     populate_stages(oid)?;

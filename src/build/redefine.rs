@@ -16,6 +16,7 @@ use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::queue;
+use crate::refresh::flush::defining::Defining;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -41,22 +42,26 @@ pub fn has_policies(relid: pg_sys::Oid) -> bool {
     Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relrowsecurity)
 }
 
-/// Takes over the present meaning of the queries of these TVIEWs.
+/// Takes over the present meaning of the queries of these TVIEWs. Stages of the old meaning go first, all of them: what a flush in between
+/// brings up to date has the new meaning, and is none of these TVIEWs.
 pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
-    for oid in tviews {
-        check(oid)?;
-        for relid in catalog::unregister(oid) {
+    let _defining = Defining::new(&tviews);
+    for oid in &tviews {
+        check(*oid)?;
+        for relid in catalog::unregister(*oid) {
             freed(relid);
         }
-        adopt(oid)?;
-        if Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relispopulated) {
-            populate::populate_stages(oid)?;
-            indexes::follow_key(oid)?;
-        } else {
-            indexes::drop_ours(oid);
-        }
-        queue::recompute(oid);
+        adopt(*oid)?;
     }
+    for oid in &tviews {
+        if Relation::open(*oid, pg_sys::AccessShareLock).is_some_and(|r| r.class().relispopulated) {
+            populate::populate_stages(*oid)?;
+            indexes::follow_key(*oid)?;
+        } else {
+            indexes::drop_ours(*oid);
+        }
+    }
+    tviews.into_iter().for_each(queue::recompute);
     Ok(())
 }
 

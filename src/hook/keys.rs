@@ -73,8 +73,9 @@ pub fn follow(before: &Keys) -> Result<()> {
     let graph = graph::current()?;
     let around: BTreeSet<u32> = graph.affected(&changed).union(&changed).copied().collect();
     let roots: BTreeSet<u32> = around.iter().map(|t| graph.root(pg_sys::Oid::from(*t)).to_u32()).collect();
-    for tview in graph.order.iter().filter(|t| roots.contains(t)).map(|t| pg_sys::Oid::from(*t)) {
-        redefine(vec![tview])?;
+    let tviews: Vec<_> = graph.order.iter().filter(|t| roots.contains(t)).map(|t| pg_sys::Oid::from(*t)).collect();
+    redefine(tviews.clone())?;
+    for tview in tviews {
         if around.intersection(&changed).any(|t| graph.root(pg_sys::Oid::from(*t)) == tview) {
             say(tview)?;
         }

@@ -4,6 +4,7 @@
 //! under the latest snapshot, with locks held that keep it so until the transaction ends. See README.md here.
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
+pub mod defining;
 pub mod lost;
 mod pending;
 mod unused;
@@ -162,7 +163,8 @@ impl Flush {
                 continue;
             }
             at += 1;
-            if let Some(rel) = rel.filter(|rel| done.insert(tview) && rel.class().relispopulated) {
+            let follows = |rel: &Relation| rel.class().relispopulated && !defining::is(tview);
+            if let Some(rel) = rel.filter(|rel| done.insert(tview) && follows(rel)) {
                 let root = graph.root(oid);
                 watched(root, || self.maintain(rel, root, &graph))?;
             }

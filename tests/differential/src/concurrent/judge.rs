@@ -23,7 +23,7 @@ pub fn may_happen(client: &mut Client, case: &Case, live: &[bool], e: &postgres:
 }
 
 /// Whether the query of some TVIEW has become so large that a flush takes as long as statements may.
-fn outgrown(client: &mut Client, case: &Case, live: &[bool]) -> bool {
+pub fn outgrown(client: &mut Client, case: &Case, live: &[bool]) -> bool {
     let queries = case.views.iter().zip(live).filter(|(_, live)| **live).map(|(v, _)| v.query.sql.as_str());
     takes_long(client, queries)
 }

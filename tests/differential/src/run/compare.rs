@@ -1,6 +1,7 @@
 //! Comparison of all TVIEWs with their queries, by the session that compares.
 //! Invariant: it has no pending changes, so that a comparison repairs nothing. Called after every transaction, and before the commit of some.
 
+use super::judge::SUSPICIOUS;
 use super::{Failure, Hat, Run};
 use crate::oracle::comparison;
 use crate::properties::Property;
@@ -29,7 +30,11 @@ impl Run<'_> {
                     Err(e) => {
                         let name = &self.case.views[view].name;
                         let text = format!("after the transaction, comparing {name}{place}: {}", describe(&e));
-                        return Ok(self.fail(format!("comparison fails with {}", state(&e)), text));
+                        let kind = match state(&e).as_str() {
+                            "57014" => format!("{SUSPICIOUS}57014"),
+                            code => format!("comparison fails with {code}"),
+                        };
+                        return Ok(self.fail(kind, text));
                     }
                     Ok((sql, rows)) if !rows.is_empty() => return Ok(self.difference(view, place, sql, rows)),
                     Ok(_) => {}

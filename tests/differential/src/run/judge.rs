@@ -9,7 +9,7 @@ use crate::server::{Session, describe, in_flush, state, takes_long};
 use anyhow::Result;
 
 /// Before the SQLSTATE, in the kind of a failure that may be the statement's own.
-const SUSPICIOUS: &str = "suspicious ";
+pub(super) const SUSPICIOUS: &str = "suspicious ";
 
 /// The failure, if it is the TVIEWs': not when the same statement fails without any TVIEW, or a query takes long by itself.
 pub(super) fn settle(
