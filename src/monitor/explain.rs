@@ -78,6 +78,9 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         let changed = BTreeSet::from([*relid]);
         let _pinned = Pinned::new(tview.owner);
         let fold = if d.strategy == Strategy::Fold { tview.fold_sql(&rel, &changed)? } else { None };
+        if let Some(loops) = fold.as_ref().and_then(|f| f.loops.as_ref()) {
+            out.push(few_rows(loops.indexes()));
+        }
         let bag = if d.strategy == Strategy::Delta { tview.bag_sql(&rel, &changed)? } else { None };
         if let Some(delta) = fold.as_ref().map(|f| &f.delta).or(bag.as_ref().map(|b| &b.delta)) {
             out.extend(delta.gates.iter().map(|g| format!("    otherwise in full: {g}")));
@@ -89,6 +92,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Keyed {
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };
             out.extend(sql.gates.iter().map(|g| format!("    otherwise in full: {g}")));
+            out.extend(sql.loops.iter().map(|l| few_rows(l.indexes())));
             if d.sharing == Sharing::ByKey || tview.region {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));
@@ -102,6 +106,16 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         out.extend(lines(stage)?);
     }
     Ok(out)
+}
+
+/// By which indexes few changed rows are followed without the SQL below.
+fn few_rows(indexes: Vec<pg_sys::Oid>) -> String {
+    let mut names: Vec<String> = indexes.into_iter().map(name::bare).collect();
+    names.dedup();
+    match names.is_empty() {
+        true => "    few rows: without SQL".into(),
+        false => format!("    few rows: nested loop over {}", names.join(", ")),
+    }
 }
 
 sql_function!(tviews_strategies, pg_finfo_tviews_strategies, strategies);

@@ -11,6 +11,7 @@ pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
 /// Whether the parser of this process accepts the native syntax. No setting: hook/syntax sets it when it works.
 pub static SYNTAX_WORKS: AtomicBool = AtomicBool::new(false);
 pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
+pub static NESTED_LOOPS: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 pub fn init(preloading: bool) {
@@ -59,6 +60,14 @@ pub fn init(preloading: bool) {
         &NATIVE_SYNTAX,
         // A session that loads the library itself may not define a setting of the server's start.
         if preloading { GucContext::Postmaster } else { GucContext::Sighup },
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"pg_tviews.nested_loops",
+        c"Follow few changed rows by nested loops over indexes, without SQL, where the query allows.",
+        c"Off: by SQL, with the same result.",
+        &NESTED_LOOPS,
+        GucContext::Userset,
         GucFlags::default(),
     );
     GucRegistry::define_bool_guc(

@@ -105,3 +105,17 @@ pub fn parts_of_aggregate(function: Oid) -> Vec<Oid> {
     };
     parts.unwrap_or_default()
 }
+
+/// The language of functions that are linked into the server. Source: catalog/pg_language.dat.
+const INTERNAL: Oid = Oid::from_u32(12);
+
+/// Whether a function came with the server and is written in C. Source: catalog/pg_proc.h, access/transam.h.
+pub fn is_of_server(function: Oid) -> bool {
+    let language = || {
+        // SAFETY: an entry of the cache of functions is a row of pg_proc.
+        with(SysCacheIdentifier::PROCOID, function, |tuple| unsafe {
+            (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_proc>()).prolang
+        })
+    };
+    function.to_u32() < pg_sys::FirstNormalObjectId && language() == Some(INTERNAL)
+}

@@ -13,6 +13,7 @@ mod fence;
 pub mod forms;
 pub mod join_values;
 mod lift;
+pub mod nested_loop;
 mod null_extension;
 mod outer;
 mod reduce;

@@ -130,6 +130,12 @@ pub fn set_opfuncid(operator: Tree<pg_sys::OpExpr>) {
     unsafe { pg_sys::set_opfuncid(operator.raw()) }
 }
 
+/// A copy of an expression that is ready to be run: constants are computed, SQL functions put in place of their calls.
+pub fn expression_planner(node: Node) -> Node {
+    // SAFETY: a live expression; the server changes what it is given, so it gets a copy.
+    unsafe { Tree::new(pg_sys::expression_planner(node.copy().raw().cast()).cast()) }
+}
+
 /// Replaces Vars of join aliases by the columns they stand for.
 pub fn flatten_join_aliases(query: Query, node: Node) -> Node {
     // SAFETY: a live query and a live expression of it.

@@ -237,6 +237,7 @@ impl Flush {
             changes: &changes,
             own: graph.is_read(oid.to_u32()).then(ChangeSet::default),
             keep: self.on_transaction_snapshot,
+            again: self.pending.again,
             rows: 0,
             done: Counters { flushes: 1, ..Counters::default() },
         };
@@ -247,7 +248,7 @@ impl Flush {
         if size.is_few() {
             pinned.small();
         }
-        job.follow(&ways, size, self.pending.again)?;
+        job.follow(&ways, size)?;
         if self.inside && (everything || tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
         } else if self.inside {

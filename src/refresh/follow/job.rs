@@ -24,6 +24,8 @@ pub struct Job<'a> {
     pub own: Option<ChangeSet>,
     /// The transaction keeps its snapshot, and the flush reads with it.
     pub keep: bool,
+    /// Some changes have been followed before.
+    pub again: bool,
     /// Number of changed rows.
     pub rows: usize,
     /// Counters of the work done so far.

@@ -28,6 +28,11 @@ impl Job<'_> {
     pub fn keyed(&mut self, keys: &KeyedSql, size: Size) -> Result<()> {
         let provisional = if self.keep { None } else { provisional::of(self.tview.oid) };
         let is_again = provisional.is_some();
+        if let Some(loops) = keys.loops.as_ref().filter(|_| self.may_loop(size) && !is_again && !self.pairs())
+            && self.keyed_by_loops(loops)?
+        {
+            return Ok(());
+        }
         if self.tview.region || locks::needs_keys(self.tview, self.changed) || self.pairs() || is_again {
             let Some((mut dirty, mut hashes)) = self.lead(|job| job.dirty_keys(&keys.dirty, size))? else {
                 return self.without_lead();
@@ -64,7 +69,7 @@ impl Job<'_> {
     }
 
     /// A key with this hash, in words.
-    fn words_of_key(&self, keys: &ChangeSet, wanted: u32) -> Option<String> {
+    pub fn words_of_key(&self, keys: &ChangeSet, wanted: u32) -> Option<String> {
         let mut found = None;
         self.each_key(keys, |hash, key| {
             if found.is_none() && hash == wanted {
@@ -95,7 +100,7 @@ impl Job<'_> {
     ///
     /// # Safety
     /// `value` gives values of the key's columns.
-    unsafe fn key_hash(&self, value: impl Fn(usize, usize) -> Option<pg_sys::Datum>) -> u32 {
+    pub unsafe fn key_hash(&self, value: impl Fn(usize, usize) -> Option<pg_sys::Datum>) -> u32 {
         // SAFETY: `value` gives values of the key's columns.
         unsafe {
             let key = self.tview.key.as_deref().unwrap_or_default();

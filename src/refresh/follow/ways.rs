@@ -52,9 +52,9 @@ impl Ways {
 }
 
 impl Job<'_> {
-    /// `again`: some changes have been applied before, so that only strategies that recompute may be followed.
-    pub fn follow(&mut self, ways: &Ways, size: Size, again: bool) -> Result<()> {
-        let adds = ways.delta().is_some() && !again;
+    /// When some changes have been followed before, only strategies that recompute may be followed.
+    pub fn follow(&mut self, ways: &Ways, size: Size) -> Result<()> {
+        let adds = ways.delta().is_some() && !self.again;
         if !adds && ways.keyed.is_none() || !self.are_open(&ways.gates(), size)? {
             locks::for_full(self.tview, self.changed);
             return self.full();
@@ -87,7 +87,8 @@ impl Job<'_> {
             (_, Some(sql)) => sql.forms(),
             _ => Vec::new(),
         };
-        if self.prefers_whole(&forms, size)? {
+        let looped = self.may_loop(size) && ways.fold.as_ref().is_some_and(|f| f.loops.is_some());
+        if !looped && self.prefers_whole(&forms, size)? {
             return self.instead();
         }
         let blind = !anchors.is_empty() || !values.is_empty();

@@ -8,6 +8,7 @@ use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
+use crate::refresh::plan::loops::{self, FoldLoops};
 use crate::refresh::plan::tview::{self, Tview, maintained};
 use crate::refresh::plan::{decide, sql};
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ pub struct FoldSql {
     pub bulk: Option<Forms>,
     /// Selects the ctids of the stored rows of the keys.
     pub lookup: String,
+    /// What is run instead of SQL for few rows.
+    pub loops: Option<FoldLoops>,
 }
 
 impl FoldSql {
@@ -47,7 +50,7 @@ impl Tview {
         if self.fold.is_none() {
             return Ok(None);
         }
-        let terms = {
+        let (delta, many, loops) = {
             let query = load::expand(maintained(rel)?)?;
             let described = describe::describe(query, &tview::stored_key);
             let Ok(fold): std::result::Result<Fold, _> =
@@ -58,17 +61,18 @@ impl Tview {
             let mut targets = fold.key_nodes.clone();
             targets.extend(&fold.args);
             targets.extend(&fold.filters);
-            match decide::weighted(&described, &targets, changed, &decide::captured(self.oid))? {
-                Ok(terms) => terms,
-                Err(_) => return Ok(None),
-            }
+            let Ok(terms) = decide::weighted(&described, &targets, changed, &decide::captured(self.oid))? else {
+                return Ok(None);
+            };
+            let many = terms.now.len() > 2;
+            let delta = Weighted::from(terms);
+            let loops = loops::fold(self, &described, &targets, &delta, changed);
+            (delta, many, loops)
         };
-        let many = terms.now.len() > 2;
-        let delta = Weighted::from(terms);
         let bulk = match &delta.now {
             Some(all) if many => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
             other => other.clone(),
         };
-        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self, &sql::locked_keys(self)?)? }))
+        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self, &sql::locked_keys(self)?)?, loops }))
     }
 }

@@ -6,6 +6,7 @@ pub mod fold;
 pub mod graph;
 pub mod keyed;
 pub mod lookup;
+pub mod loops;
 pub mod privileges;
 pub mod sql;
 pub mod summary;

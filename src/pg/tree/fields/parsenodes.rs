@@ -52,6 +52,7 @@ nodes! {
         relid, set_relid: Oid;
         tablesample, set_tablesample: Tree<pg_sys::TableSampleClause>;
         subquery, set_subquery: Tree<pg_sys::Query>;
+        security_barrier, set_security_barrier: bool;
         jointype, set_jointype: pg_sys::JoinType::Type;
         joinaliasvars, set_joinaliasvars: List;
         joinmergedcols, set_joinmergedcols: i32;

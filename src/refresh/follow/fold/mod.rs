@@ -6,6 +6,7 @@
 //! Cost: the changed rows, joined; one row read and written per changed group. Group size does not matter.
 
 mod group;
+mod loops;
 mod output;
 mod packed;
 mod parts;
@@ -58,7 +59,10 @@ impl Job<'_> {
                 let words = |hash| groups.words(hash, &positions);
                 locks::keys(self.tview, &groups.lock_hashes(&positions), &words);
                 let snapshot = self.snapshot();
-                self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
+                match sql.loops.as_ref().and_then(|l| l.stored.as_ref()).filter(|_| self.may_loop(size)) {
+                    Some(stored) => self.look_up_by_loops(&mut groups, &arena, stored, &snapshot)?,
+                    None => self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?,
+                }
                 // SAFETY: everything the groups hold lives in the arena.
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
@@ -81,6 +85,9 @@ impl Job<'_> {
 
     /// Reads the rows of the delta; false when they do not fit into memory.
     fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<bool> {
+        if let Some(loops) = sql.loops.as_ref().filter(|_| self.may_loop(size)) {
+            return self.collect_by_loops(groups, arena, loops);
+        }
         let (mut rows, mut fits) = (0usize, true);
         let moment = self.snapshot();
         for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {

@@ -1,0 +1,142 @@
+-- Few changed rows are followed by nested loops over indexes, and by SQL where that is switched off: with the same result.
+CREATE SCHEMA nested_loops;
+SET search_path = nested_loops, public;
+CREATE TABLE country (code text PRIMARY KEY, name text);
+CREATE TABLE author (id int PRIMARY KEY, name varchar(20) NOT NULL, country text, v int);
+CREATE TABLE post (id bigint PRIMARY KEY, author int, title text NOT NULL, score numeric(8, 2), kind int, tags text[]);
+CREATE TABLE comment (post bigint, n int, body text, PRIMARY KEY (post, n));
+CREATE INDEX ON post (author);
+CREATE INDEX ON author (country);
+INSERT INTO country VALUES ('de', 'Germany'), ('fr', 'France'), ('it', NULL);
+INSERT INTO author SELECT i, 'author ' || i, (ARRAY['de', 'fr', 'it', 'xx', NULL])[i % 5 + 1], i FROM generate_series(1, 12) i;
+INSERT INTO post SELECT i, i % 14, 'post ' || i, i / 3.0, i % 4, ARRAY[i::text] FROM generate_series(1, 60) i;
+INSERT INTO comment SELECT i % 30 + 1, i, 'comment ' || i FROM generate_series(1, 90) i;
+CREATE VIEW author_of AS SELECT a.id, a.name, upper(c.name) AS country FROM author a LEFT JOIN country c ON c.code = a.country;
+CREATE TVIEW document AS
+    SELECT p.id, jsonb_build_object('title', p.title, 'score', p.score, 'author', jsonb_build_object('id', a.id, 'name', a.name)) AS data
+      FROM post p JOIN author a ON a.id = p.author;
+CREATE TVIEW optional AS
+    SELECT p.id, p.title, a.name, coalesce(a.v, -1) AS v FROM post p LEFT JOIN author a ON a.id = p.author AND a.v > 3 WHERE p.kind > 0;
+CREATE TVIEW chain AS
+    SELECT c.post, c.n, c.body || ' of ' || p.title AS text, a.name, k.name AS country
+      FROM comment c JOIN post p ON p.id = c.post JOIN author a ON p.author = a.id LEFT JOIN country k ON k.code = a.country
+     WHERE a.v < 11 AND (k.name IS NULL OR k.name <> 'France');
+CREATE TVIEW over_view AS SELECT p.id, o.name, o.country, p.tags FROM post p, author_of o WHERE o.id = p.author AND p.score > 2;
+CREATE TVIEW one AS SELECT id, title, CASE WHEN kind = 1 THEN 'one' ELSE kind::text END AS kind FROM post WHERE score IS NOT NULL;
+CREATE TVIEW per_author AS SELECT author, count(*) AS n, sum(score) AS s, max(kind) AS m, count(*) FILTER (WHERE kind = 2) AS two FROM post GROUP BY author;
+CREATE TVIEW per_country AS
+    SELECT a.country, count(*) AS n, sum(p.score) AS s, avg(p.kind) AS k FROM post p JOIN author a ON a.id = p.author WHERE a.v <> 5 GROUP BY a.country;
+CREATE TVIEW per_kind AS
+    SELECT p.kind, a.v % 2 AS odd, sum(p.score + a.v) AS s, count(c.code) AS n FROM post p JOIN author a ON a.id = p.author LEFT JOIN country c ON c.code = a.country
+     GROUP BY 1, 2;
+CREATE TVIEW total AS SELECT count(*) AS n, sum(score) AS s FROM post;
+
+-- where loops are run, and over which indexes
+SELECT v, btrim(line) AS line FROM (VALUES ('document'), ('optional'), ('chain'), ('over_view'), ('one'), ('per_author'), ('per_country'), ('per_kind'), ('total')) x(v),
+    tviews.explain(v::regclass) WITH ORDINALITY e(line, n) WHERE line ~ '^  \S+: (keyed|fold|delta|full)|few rows' ORDER BY v, n;
+
+-- the same writes, by loops and by SQL
+CREATE PROCEDURE writes(setting text) LANGUAGE plpgsql AS $$
+DECLARE
+    statement text;
+    problems int;
+BEGIN
+    PERFORM set_config('pg_tviews.nested_loops', setting, false);
+    FOREACH statement IN ARRAY ARRAY[
+        'UPDATE post SET title = title || ''!'' WHERE id = 7',
+        'UPDATE post SET author = 3 WHERE id = 8',
+        'UPDATE post SET author = NULL WHERE id = 9',
+        'UPDATE post SET author = 4, kind = 1 WHERE id IN (9, 10, 11)',
+        'UPDATE post SET id = id + 1000 WHERE id = 12',
+        'UPDATE post SET score = NULL WHERE id = 13',
+        'UPDATE post SET score = 5 WHERE id = 13',
+        'UPDATE post SET kind = 0 WHERE id = 14',
+        'UPDATE post SET kind = 3 WHERE id = 14',
+        'INSERT INTO post VALUES (100, 2, ''new'', 1.5, 2, NULL), (101, 99, ''nobody'', 2, 1, NULL)',
+        'INSERT INTO author VALUES (99, ''late'', ''fr'', 4)',
+        'UPDATE author SET name = ''renamed'' WHERE id = 2',
+        'UPDATE author SET v = 2 WHERE id = 4',
+        'UPDATE author SET v = 5 WHERE id = 6',
+        'UPDATE author SET country = ''de'' WHERE id = 99',
+        'UPDATE author SET id = 98 WHERE id = 99',
+        'UPDATE author SET id = CASE id WHEN 1 THEN 2 ELSE 1 END WHERE id = 1',
+        'DELETE FROM author WHERE id IN (7, 98)',
+        'UPDATE country SET name = ''Italy'' WHERE code = ''it''',
+        'UPDATE country SET code = ''yy'' WHERE code = ''it''',
+        'UPDATE country SET code = ''it'' WHERE code = ''yy''',
+        'DELETE FROM country WHERE code = ''de''',
+        'INSERT INTO country VALUES (''de'', ''D'')',
+        'INSERT INTO comment VALUES (7, 1000, ''x''), (8, 1000, NULL), (5000, 1, ''y'')',
+        'UPDATE comment SET n = n + 500, post = 3 WHERE n = 17',
+        'DELETE FROM comment WHERE post = 7',
+        'DELETE FROM post WHERE id IN (100, 101, 1012, 20)',
+        'UPDATE post SET title = ''a'' WHERE id = 21; UPDATE post SET title = ''b'', author = 5 WHERE id = 21; DELETE FROM post WHERE id = 22'
+    ] LOOP
+        BEGIN
+            EXECUTE statement;
+        EXCEPTION WHEN unique_violation THEN
+            NULL;
+        END;
+        COMMIT;
+        SELECT count(*) INTO problems FROM oracle();
+        IF problems > 0 THEN
+            RAISE WARNING '% rows differ after %', problems, statement;
+        END IF;
+    END LOOP;
+END $$;
+CREATE TABLE before AS SELECT 'author' AS t, to_jsonb(a) AS r FROM author a UNION ALL SELECT 'post', to_jsonb(p) FROM post p
+    UNION ALL SELECT 'comment', to_jsonb(c) FROM comment c UNION ALL SELECT 'country', to_jsonb(k) FROM country k;
+CALL writes('on');
+TRUNCATE author, post, comment, country;
+INSERT INTO author SELECT x.* FROM before, jsonb_populate_record(NULL::author, r) x WHERE t = 'author';
+INSERT INTO post SELECT x.* FROM before, jsonb_populate_record(NULL::post, r) x WHERE t = 'post';
+INSERT INTO comment SELECT x.* FROM before, jsonb_populate_record(NULL::comment, r) x WHERE t = 'comment';
+INSERT INTO country SELECT x.* FROM before, jsonb_populate_record(NULL::country, r) x WHERE t = 'country';
+CALL writes('off');
+RESET pg_tviews.nested_loops;
+
+-- savepoints, reads in the middle, REPEATABLE READ
+BEGIN;
+UPDATE post SET title = 'in' WHERE id = 30;
+SAVEPOINT a;
+UPDATE post SET title = 'out', author = 1 WHERE id = 30;
+UPDATE author SET name = 'out' WHERE id = 2;
+ROLLBACK TO a;
+SAVEPOINT b;
+UPDATE post SET title = title || '?', author = 6 WHERE id IN (30, 31);
+RELEASE b;
+SELECT * FROM oracle();
+UPDATE post SET author = 8 WHERE id = 30;
+SELECT data FROM document WHERE id = 30;
+COMMIT;
+SELECT * FROM oracle();
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE post SET title = 'rr', author = 1 WHERE id = 32;
+SELECT data FROM document WHERE id = 32;
+UPDATE author SET name = 'rr' WHERE id = 1;
+COMMIT;
+SELECT * FROM oracle();
+
+-- more rows than a loop goes through
+INSERT INTO post SELECT i, 11, 'many', 1, 1, NULL FROM generate_series(2000, 3999) i;
+UPDATE author SET name = 'many' WHERE id = 11;
+SELECT * FROM oracle();
+-- errors of expressions are those of the query
+CREATE TVIEW quotients AS SELECT id, 100 / (kind - 5) AS q FROM post;
+UPDATE post SET kind = 5 WHERE id = 40;
+SELECT * FROM oracle();
+-- an index goes, a column is renamed, a function of the user's
+UPDATE post SET kind = 2 WHERE id = 40;
+DROP INDEX post_author_idx;
+UPDATE author SET name = 'no index' WHERE id = 3;
+CREATE INDEX ON post (author, kind);
+ALTER TABLE post RENAME COLUMN title TO heading;
+UPDATE author SET name = 'index' WHERE id = 3;
+UPDATE post SET heading = 'heading' WHERE id = 41;
+CREATE FUNCTION twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 2';
+CREATE FUNCTION thrice(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 * 3; END';
+CREATE TVIEW called AS SELECT id, twice(kind) AS two, thrice(kind) AS three FROM post;
+UPDATE post SET kind = 3 WHERE id = 41;
+SELECT * FROM oracle();
+
+DROP SCHEMA nested_loops CASCADE;

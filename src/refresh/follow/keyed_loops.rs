@@ -1,0 +1,232 @@
+//! Strategy keyed by nested loops, for few change rows of one relation: the keys of the rows that change rows concern, and these rows.
+//!
+//! Invariant: as in keyed.rs; keys are locked before the snapshot that rows are computed with. Equal keys are the same bytes here.
+//! Called by keyed.rs.
+
+use crate::analyze::rules::nested_loop::NestedLoop;
+use crate::capture::trigger::ImageBuilder;
+use crate::pg::error::Result;
+use crate::pg::relation::Relation;
+use crate::pg::{ext, guc, tupdesc, values};
+use crate::queue::changes::{ChangeSet, Image, image_of};
+use crate::refresh::follow::apply::Changes;
+use crate::refresh::follow::job::{self, Job};
+use crate::refresh::follow::locks;
+use crate::refresh::follow::nested_loop::{Deformed, Running};
+use crate::refresh::follow::rows::Filled;
+use crate::refresh::plan::loops::{KeyedLoops, Rows};
+use pgrx::pg_sys::{self, Datum};
+use std::collections::BTreeSet;
+use tviews_core::choice::Size;
+
+/// The values of a key.
+type Key = Vec<Option<Datum>>;
+
+impl Job<'_> {
+    /// Whether this flush runs loops, where there are any: few change rows, which no flush has followed before.
+    pub fn may_loop(&self, size: Size) -> bool {
+        size.is_few() && !self.keep && !self.again && guc::NESTED_LOOPS.get()
+    }
+
+    /// The change rows of a relation with their weights, each row once.
+    pub fn change_rows(&self, relid: u32) -> Vec<(Image, i64)> {
+        let sets = self.changes.get(&relid).map_or(&[][..], Vec::as_slice);
+        let mut rows: Vec<(Image, i64)> = Vec::new();
+        for set in sets {
+            set.each(|tuple, weight| {
+                // SAFETY: the set shows valid tuples.
+                let image = unsafe { image_of(tuple) };
+                match rows.iter_mut().find(|(known, _)| sets.len() > 1 && *known == image) {
+                    Some((_, sum)) => *sum += weight,
+                    None => rows.push((image, weight)),
+                }
+            });
+        }
+        rows.retain(|(_, weight)| *weight != 0);
+        rows
+    }
+
+    /// False when there are too many rows for loops; nothing is done then but locking.
+    pub fn keyed_by_loops(&mut self, loops: &KeyedLoops) -> Result<bool> {
+        let Some(relid) = self.changed.first().copied() else { return Ok(true) };
+        let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(false) };
+        let rows = self.change_rows(relid);
+        match &loops.rows {
+            Rows::Own { key, row } => self.own(loops, key, row, &rows, &source),
+            Rows::Joined { keys, row } => self.joined(loops, keys, row, &rows, &source),
+        }
+    }
+
+    /// Each change row of positive weight is the row that has its key now.
+    fn own(
+        &mut self,
+        loops: &KeyedLoops,
+        columns: &[i16],
+        row: &NestedLoop,
+        rows: &[(Image, i64)],
+        source: &Relation,
+    ) -> Result<bool> {
+        // SAFETY: images are minimal tuples of the relation's row type; their values live as long as they do.
+        unsafe {
+            let deformed: Vec<Deformed> = rows.iter().map(|(image, _)| Deformed::of(image, source.tupdesc())).collect();
+            let key = |i: usize| -> Key { columns.iter().map(|c| deformed[i].get(*c)).collect() };
+            let (come, go): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| rows[*i].1 > 0);
+            let mut keys: Vec<(Key, Option<usize>)> = Vec::with_capacity(rows.len());
+            for (i, comes) in come.into_iter().map(|i| (i, true)).chain(go.into_iter().map(|i| (i, false))) {
+                let of = key(i);
+                match keys.iter().any(|(known, _)| self.is_same_key(known, &of)) {
+                    true if comes => return Ok(false),
+                    true => {}
+                    false => keys.push((of, comes.then_some(i))),
+                }
+            }
+            self.done.dirty_keys = keys.len() as u64;
+            if locks::needs_keys(self.tview, self.changed) {
+                let hash = |of: &Key| self.key_hash(|i, _| of[i]);
+                let hashes: BTreeSet<u32> = keys.iter().map(|(of, _)| hash(of)).collect();
+                let words = |wanted: u32| {
+                    let types = self.tview.key.iter().flatten().map(|k| k.typid);
+                    let (of, _) = keys.iter().find(|(of, _)| hash(of) == wanted)?;
+                    Some(values::of_row(types.zip(of.iter().copied())))
+                };
+                locks::keys(self.tview, &hashes, &words);
+            }
+            let snapshot = self.snapshot();
+            let mut changes = Changes::new(self.rel);
+            let mut stored = Running::open(&loops.stored, snapshot.raw())?;
+            let mut computed = Running::open(row, snapshot.raw())?;
+            let mut filled = Filled::new(self.rel.natts());
+            for (of, comes) in &keys {
+                let input = |c: i16| comes.and_then(|i| deformed[i].get(c));
+                self.replace(&mut stored, comes.map(|_| &mut computed), of, &input, &mut filled, &mut changes);
+            }
+            stored.close();
+            computed.close();
+            self.apply(changes, &snapshot)?;
+            Ok(true)
+        }
+    }
+
+    /// Change rows lead to keys.
+    fn joined(
+        &mut self,
+        loops: &KeyedLoops,
+        to_keys: &NestedLoop,
+        row: &NestedLoop,
+        rows: &[(Image, i64)],
+        source: &Relation,
+    ) -> Result<bool> {
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        let (mut dirty, mut hashes) = (ChangeSet::default(), BTreeSet::new());
+        let needs_keys = locks::needs_keys(self.tview, self.changed);
+        let mut snapshot = self.snapshot();
+        // SAFETY: images are minimal tuples of the relation's row type; values found are of the types of the key.
+        unsafe {
+            let mut image = ImageBuilder::new(self.rel.tupdesc());
+            let mut running = Running::open(to_keys, snapshot.raw())?;
+            let fits = rows.iter().all(|(of, _)| {
+                let of = Deformed::of(of, source.tupdesc());
+                running.each(&|c| of.get(c), &mut |found| {
+                    for (k, value) in key.iter().zip(found.values) {
+                        image.set(k.at, *value);
+                    }
+                    image.add_to(&mut dirty, 1);
+                    if needs_keys {
+                        locks::note(&mut hashes, self.key_hash(|i, _| found.values[i]));
+                    }
+                })
+            });
+            running.close();
+            if !fits {
+                return Ok(false);
+            }
+        }
+        self.rows = dirty.len();
+        self.done.dirty_keys = dirty.len() as u64;
+        if dirty.len() == 0 {
+            return Ok(true);
+        }
+        if needs_keys {
+            drop(snapshot);
+            if job::is_large(self.rel, self.rows) {
+                return self.instead().map(|()| true);
+            }
+            locks::keys(self.tview, &hashes, &|hash| self.words_of_key(&dirty, hash));
+            snapshot = self.snapshot();
+        }
+        let mut changes = Changes::new(self.rel);
+        let mut filled = Filled::new(self.rel.natts());
+        // SAFETY: as above.
+        unsafe {
+            let mut stored = Running::open(&loops.stored, snapshot.raw())?;
+            let mut computed = Running::open(row, snapshot.raw())?;
+            let mut keys = Vec::with_capacity(dirty.len());
+            dirty.each(|tuple, _| keys.push(image_of(tuple)));
+            for image in &keys {
+                let of = Deformed::of(image, self.rel.tupdesc());
+                let of: Key = key.iter().map(|k| of.get(k.at as i16 + 1)).collect();
+                let input = |c: i16| of[c as usize - 1];
+                self.replace(&mut stored, Some(&mut computed), &of, &input, &mut filled, &mut changes);
+            }
+            stored.close();
+            computed.close();
+        }
+        self.apply(changes, &snapshot)?;
+        Ok(true)
+    }
+
+    /// Compares the stored row of a key with its computed row; `input` gives what `computed` starts with, None for a key without a row.
+    ///
+    /// # Safety
+    /// The loops are open; the key's values are of the types of the key.
+    unsafe fn replace(
+        &self,
+        stored: &mut Running,
+        computed: Option<&mut Running>,
+        key: &Key,
+        input: &dyn Fn(i16) -> Option<Datum>,
+        filled: &mut Filled,
+        changes: &mut Changes,
+    ) {
+        let mut tid = None;
+        let mut present = false;
+        // SAFETY: as the caller promises; the row has one value for each attribute.
+        unsafe {
+            stored.each(&|c| key[c as usize - 1], &mut |found| tid = found.stored().map(|(tid, _, _)| tid));
+            if let Some(computed) = computed {
+                computed.each(input, &mut |found| {
+                    present = true;
+                    for (i, value) in found.values.iter().enumerate() {
+                        filled.nulls[i] = value.is_none();
+                        filled.values[i] = value.unwrap_or(Datum::from(0usize));
+                    }
+                    match tid {
+                        Some(tid) => changes.update(tid, &filled.values, &filled.nulls),
+                        None => changes.inserts.put(&filled.values, &filled.nulls),
+                    }
+                });
+            }
+        }
+        if let Some(tid) = tid.filter(|_| !present) {
+            changes.deletes.put(tid);
+        }
+    }
+
+    /// Whether two keys are the same bytes.
+    ///
+    /// # Safety
+    /// The values are of the types of the key.
+    unsafe fn is_same_key(&self, a: &Key, b: &Key) -> bool {
+        self.tview.key.iter().flatten().enumerate().all(|(i, k)| match (a[i], b[i]) {
+            (None, None) => true,
+            (Some(x), Some(y)) => {
+                // SAFETY: attribute `k.at` exists, and has the type of the key's column.
+                unsafe {
+                    let att = &*tupdesc::attr(self.rel.tupdesc(), k.at);
+                    ext::same_image(x, y, att.attbyval, i32::from(att.attlen))
+                }
+            }
+            _ => false,
+        })
+    }
+}
