@@ -9,13 +9,15 @@ import toolchain
 HERE = pgbench.ROOT / "bench"
 SETTINGS = {"synchronous_commit": "off", "shared_buffers": "512MB", "autovacuum": "off", "full_page_writes": "on", "fsync": "on", "wal_level": "replica", "jit": "off"}
 VARIANTS = ["none", "hand", "tviews"]
-VIEWS = ["post_document", "region_total"]
+VIEWS = ["post_document", "region_total", "country_total"]
 WRITES = {
     "post: update the title": "\\set id random(1, 100000)\nUPDATE posts SET title = 'title ' || random() WHERE id = :id;",
     "user: rename (10 posts)": "\\set id random(1, 10000)\nUPDATE users SET name = 'user ' || random() WHERE id = :id;",
     "post: insert": "\\set id random(1, 10000)\nINSERT INTO posts (user_id, title, content) VALUES (:id, 'a new title', repeat('words of a post ', 12));",
     "order: change the amount": "\\set id random(1, 100000)\nUPDATE orders SET amount = amount + 0.01 WHERE id = :id;",
-    "order: insert": "\\set region random(0, 99)\nINSERT INTO orders (region, amount) VALUES (:region, 12.34);",
+    "order: insert": "\\set customer random(1, 1000)\n\\set region random(0, 99)\nINSERT INTO orders (customer, region, amount) VALUES (:customer, :region, 12.34);",
+    "order: insert, delete": "\\set customer random(1, 1000)\n\\set region random(0, 99)\nINSERT INTO orders (customer, region, amount) VALUES (:customer, :region, 12.34) RETURNING id \\gset\nDELETE FROM orders WHERE id = :id;",
+    "customer: move (100 orders)": "\\set id random(1, 1000)\n\\set country random(0, 49)\nUPDATE customers SET country = :country WHERE id = :id;",
 }
 
 

@@ -6,3 +6,5 @@ SELECT p.id, p.user_id,
   FROM posts p JOIN users u ON u.id = p.user_id;
 CREATE TVIEW region_total AS
 SELECT region, count(*) AS orders, sum(amount) AS amount FROM orders GROUP BY region;
+CREATE TVIEW country_total AS
+SELECT c.country, count(*) AS orders, sum(o.amount) AS amount FROM orders o JOIN customers c ON c.id = o.customer GROUP BY c.country;

@@ -12,6 +12,7 @@
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
 //! | queue/spill `DEAD` | files to be closed | closed before | reset | | |
 //! | refresh/flush `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
+//! | refresh/flush/defining `OPEN` | TVIEWs that the statement defines anew | its guard | its guard | | its guard |
 //! | refresh/follow/job `MUCH` | memory is to be given back | used before | reset | | |
 //! | refresh/flush `LAST` | last flush's command | reset | reset | | (too late is harmless) |
 //! | refresh/follow/base `BASES` | commands of flushes | reset | reset | level below | undone |
@@ -28,7 +29,7 @@
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
-//! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `CACHE`, `COMPLETE` | by invalidation | | | |
+//! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
 //! | counters `WAITED`, `OWN` | counters | not transactional | | | |
 //! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 

@@ -113,7 +113,7 @@ fn few_rows(indexes: Vec<pg_sys::Oid>) -> String {
     let mut names: Vec<String> = indexes.into_iter().map(name::bare).collect();
     names.dedup();
     match names.is_empty() {
-        true => "    few rows: without SQL".into(),
+        true => "    few rows: the change rows alone".into(),
         false => format!("    few rows: nested loop over {}", names.join(", ")),
     }
 }

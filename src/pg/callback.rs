@@ -11,6 +11,7 @@ use super::{name, reserve};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::rc::Rc;
 
 thread_local! {
     static POSITION: Cell<c_int> = const { Cell::new(0) };
@@ -62,23 +63,34 @@ pub fn set_error_location(location: i32) {
     }
 }
 
-/// The TVIEW that is being flushed, for readers of the flush's errors.
-#[derive(Clone)]
-pub struct Flushing {
+/// What errors of a flush name.
+pub struct Names {
     tview: CString,
     stage: Option<CString>,
     /// The role with whose rights the flush runs.
     owner: String,
+}
+
+impl Names {
+    /// `root`: the user's TVIEW; `oid`: the TVIEW or the stage that is flushed.
+    pub fn of(root: pg_sys::Oid, oid: pg_sys::Oid, owner: String) -> Option<Names> {
+        let shown = |oid| name::relation(oid).and_then(|n| CString::new(n).ok());
+        let stage = if oid == root { None } else { shown(oid) };
+        Some(Names { tview: shown(root)?, stage, owner })
+    }
+}
+
+/// The TVIEW that is being flushed, for readers of the flush's errors.
+#[derive(Clone)]
+pub struct Flushing {
+    names: Rc<Names>,
     /// The user who writes may not read the TVIEW, and so not see its rows in errors.
     pub hidden: bool,
 }
 
 impl Flushing {
-    /// `root`: the user's TVIEW; `oid`: the TVIEW or the stage that is flushed.
-    pub fn of(root: pg_sys::Oid, oid: pg_sys::Oid, owner: String) -> Option<Flushing> {
-        let shown = |oid| name::relation(oid).and_then(|n| CString::new(n).ok());
-        let stage = if oid == root { None } else { shown(oid) };
-        Some(Flushing { tview: shown(root)?, stage, owner, hidden: false })
+    pub fn of(names: Rc<Names>) -> Flushing {
+        Flushing { names, hidden: false }
     }
 }
 
@@ -92,8 +104,8 @@ pub fn rights() -> Option<String> {
     FLUSHING.with(|f| match f.try_borrow().as_deref() {
         Ok(Some(f)) => Some(format!(
             "The flush of TVIEW {} runs with the rights of role \"{}\", its owner.",
-            f.tview.to_string_lossy(),
-            f.owner
+            f.names.tview.to_string_lossy(),
+            f.names.owner
         )),
         _ => None,
     })
@@ -102,7 +114,7 @@ pub fn rights() -> Option<String> {
 /// The TVIEW whose errors must not be shown as they are.
 pub fn hidden() -> Option<String> {
     FLUSHING.with(|f| match f.try_borrow().as_deref() {
-        Ok(Some(f)) if f.hidden => Some(f.tview.to_string_lossy().into_owned()),
+        Ok(Some(f)) if f.hidden => Some(f.names.tview.to_string_lossy().into_owned()),
         _ => None,
     })
 }
@@ -200,7 +212,7 @@ fn flushing() -> (*const c_char, *const c_char) {
     // SAFETY: pstrdup in the error context, which is current while callbacks run.
     let copy = |s: &CString| unsafe { pg_sys::pstrdup(s.as_ptr()).cast_const() };
     FLUSHING.with(|f| match f.try_borrow().as_deref() {
-        Ok(Some(f)) => (f.stage.as_ref().map_or(std::ptr::null(), copy), copy(&f.tview)),
+        Ok(Some(f)) => (f.names.stage.as_ref().map_or(std::ptr::null(), copy), copy(&f.names.tview)),
         _ => (std::ptr::null(), std::ptr::null()),
     })
 }

@@ -29,6 +29,8 @@ pub struct Writer {
     fetched: *mut pg_sys::TupleTableSlot,
     /// State for inserting many rows: keeps the page being filled pinned, extends the relation by several pages. Null for a few rows.
     bulk: pg_sys::BulkInsertState,
+    /// Whether the indexes are open: they are opened for the first row that needs an entry.
+    indexes: bool,
     closed: bool,
 }
 
@@ -47,7 +49,6 @@ impl Writer {
                 (*info).type_ = pg_sys::NodeTag::T_ResultRelInfo;
                 // Range table index 0: nothing in the estate names the relation.
                 pg_sys::InitResultRelInfo(info, rel, 0, std::ptr::null_mut(), 0);
-                pg_sys::ExecOpenIndices(info, false);
                 info
             });
             let (written, fetched) = in_context((*estate).es_query_cxt, || {
@@ -56,7 +57,7 @@ impl Writer {
                     pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple),
                 )
             });
-            Writer { rel, estate, info, written, fetched, bulk: std::ptr::null_mut(), closed: false }
+            Writer { rel, estate, info, written, fetched, bulk: std::ptr::null_mut(), indexes: false, closed: false }
         }
     }
 
@@ -190,7 +191,9 @@ impl Writer {
             }
             pg_sys::ExecDropSingleTupleTableSlot(self.fetched);
             pg_sys::ExecDropSingleTupleTableSlot(self.written);
-            pg_sys::ExecCloseIndices(self.info);
+            if self.indexes {
+                pg_sys::ExecCloseIndices(self.info);
+            }
             pg_sys::FreeExecutorState(self.estate);
         }
     }
@@ -223,6 +226,9 @@ impl Writer {
     unsafe fn insert_index_tuples(&mut self, tuple: pg_sys::HeapTuple, summarizing: bool) {
         // SAFETY: `tuple` is a tuple of that shape.
         unsafe {
+            if !std::mem::replace(&mut self.indexes, true) {
+                in_context((*self.estate).es_query_cxt, || pg_sys::ExecOpenIndices(self.info, false));
+            }
             if (*self.info).ri_NumIndices == 0 {
                 return;
             }

@@ -392,6 +392,8 @@ struct Indexed {
     family: Oid,
     collation: Oid,
     input: Oid,
+    /// What is indexed, when it is no column.
+    expression: Option<Node>,
 }
 
 struct Index {
@@ -418,11 +420,17 @@ fn indexes(rel: &Relation) -> Vec<Index> {
             {
                 return None;
             }
-            let column = |i: usize| Indexed {
-                attribute: *form.indkey.values.as_ptr().add(i),
-                family: *rd.rd_opfamily.add(i),
-                collation: *rd.rd_indcollation.add(i),
-                input: *rd.rd_opcintype.add(i),
+            let expressions: List = Tree::new(pg_sys::RelationGetIndexExpressions(index.raw()));
+            let mut expressions = list::iter::<pg_sys::Node>(expressions);
+            let column = |i: usize| {
+                let attribute = *form.indkey.values.as_ptr().add(i);
+                Indexed {
+                    attribute,
+                    family: *rd.rd_opfamily.add(i),
+                    collation: *rd.rd_indcollation.add(i),
+                    input: *rd.rd_opcintype.add(i),
+                    expression: if attribute == 0 { expressions.next() } else { None },
+                }
             };
             let columns = (0..form.indnkeyatts as usize).map(column).collect();
             Some(Index { oid: index.oid(), columns, unique: form.indisunique && form.indimmediate })
@@ -517,24 +525,68 @@ fn by_key(relid: Oid, columns: &[i16], unique: bool) -> Option<Draft> {
 /// The rows of a relation by these columns; NULL finds NULL.
 pub fn rows_by(relid: Oid, columns: &[i16]) -> Option<NestedLoop> {
     let draft = by_key(relid, columns, false)?;
-    let frame: Vec<Type> = columns.iter().map(|c| lsyscache::get_atttypetypmodcoll(relid, *c)).collect();
     let keys = draft.keys.iter().map(|k| k.with(Value::Column(k.node.cast::<pg_sys::Var>().varattno() as usize - 1)));
-    let step = Step {
-        relid,
-        index: draft.index,
-        keys: keys.collect::<Option<_>>()?,
-        columns: Vec::new(),
-        conditions: Vec::new(),
-        outer: false,
-        unique: false,
-    };
+    only(relid, columns, draft.index, keys.collect::<Option<_>>()?)
+}
+
+/// Rows of a relation among which are all rows with these columns, by an index on some of them and on a hash of the others.
+pub fn rows_by_hash(relid: Oid, columns: &[i16]) -> Option<NestedLoop> {
+    let rel = Relation::open(relid, pg_sys::AccessShareLock)?;
+    let found = indexes(&rel).into_iter().find_map(|index| {
+        let mut seen: BTreeSet<i16> = BTreeSet::new();
+        let mut key = |(i, column): (usize, &Indexed)| {
+            let operator = lsyscache::get_opfamily_member(column.family, column.input, column.input, EQUAL);
+            let number = columns.iter().position(|c| *c == column.attribute);
+            let value = match number {
+                Some(number) => Value::Column(number),
+                None => Value::Computed(hash_over(column.expression?, columns, &mut seen)?),
+            };
+            seen.extend(number.map(|n| columns[n]));
+            (operator != pg_sys::InvalidOid).then(|| Key {
+                column: i as i16 + 1,
+                subtype: column.input,
+                collation: column.collation,
+                function: lsyscache::get_opcode(operator),
+                value,
+                finds_null: true,
+            })
+        };
+        let keys = index.columns.iter().enumerate().map(&mut key).collect::<Option<Vec<Key>>>()?;
+        (seen.len() == columns.len()).then_some((index.oid, keys))
+    });
+    found.and_then(|(index, keys)| only(relid, columns, index, keys))
+}
+
+/// The hash of a row of some of the columns, over the frame: equal values have equal hashes. None for another expression.
+fn hash_over(expression: Node, columns: &[i16], seen: &mut BTreeSet<i16>) -> Option<Tree<pg_sys::Expr>> {
+    let is_hash = expression.tag() == NodeTag::T_FuncExpr
+        && expression.cast::<pg_sys::FuncExpr>().funcid() == Oid::from(pg_sys::F_HASH_RECORD_EXTENDED);
+    let mut known = is_hash;
+    let over = walk::rewrite(expression, &mut |n| {
+        if n.tag() != NodeTag::T_Var {
+            return None;
+        }
+        let column = n.cast::<pg_sys::Var>().varattno();
+        seen.insert(column);
+        let place = columns.iter().position(|c| *c == column);
+        known &= place.is_some();
+        place.map(|p| make::var(1, p as i16 + 1, type_of(n), 0).cast())
+    });
+    known.then(|| server::expression_planner(over).cast())
+}
+
+/// A loop of one look-up: input number i is column number i.
+fn only(relid: Oid, columns: &[i16], index: Oid, keys: Vec<Key>) -> Option<NestedLoop> {
+    let frame: Vec<Type> = columns.iter().map(|c| lsyscache::get_atttypetypmodcoll(relid, *c)).collect();
     let inputs = (0..columns.len()).map(|i| (i as i16 + 1, i)).collect();
+    let (columns, conditions, at_last) = (Vec::new(), Vec::new(), Vec::new());
+    let step = Step { relid, index, keys, columns, conditions, outer: false, unique: false };
     Some(NestedLoop {
         frame,
         inputs,
         conditions: Vec::new(),
         steps: vec![step],
-        at_last: Vec::new(),
+        at_last,
         values: Vec::new(),
         arena: None,
     })

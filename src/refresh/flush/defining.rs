@@ -24,7 +24,7 @@ impl Defining {
 
 impl Drop for Defining {
     fn drop(&mut self) {
-        OPEN.with_borrow_mut(|open| open.truncate(open.len() - self.0));
+        OPEN.with_borrow_mut(|open| open.truncate(open.len().saturating_sub(self.0)));
     }
 }
 

@@ -10,10 +10,10 @@ mod pending;
 mod unused;
 
 use crate::capture::srf::{self, Offer};
-use crate::catalog::sentinel;
+use crate::catalog::{cache, sentinel};
 use crate::counters::Counters;
 use crate::counters::watched::watched;
-use crate::pg::callback::{self, Flushing};
+use crate::pg::callback::{self, Flushing, Names};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::pinned::Pinned;
@@ -30,7 +30,7 @@ use crate::refresh::plan::tview::{self, Tview};
 use lost::is_still_lost;
 use pending::Pending;
 use pgrx::pg_sys;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use tviews_core::strategy::Strategy;
@@ -45,6 +45,8 @@ pub enum Moment {
 }
 
 thread_local! {
+    /// For errors, by TVIEW, and the state of the caches in which they were made.
+    static NAMES: RefCell<((u64, u64), HashMap<u32, Rc<Names>>)> = RefCell::default();
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     /// Nesting of the sub-transaction that the flush runs in.
     static LEVEL: Cell<i32> = const { Cell::new(0) };
@@ -210,7 +212,7 @@ impl Flush {
     fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Counters> {
         let oid = rel.oid();
         let owner = rel.class().relowner;
-        let mut flushing = Flushing::of(root, oid, acl::role_name(owner));
+        let mut flushing = names(root, oid, owner).map(Flushing::of);
         callback::set_flushing(flushing.clone());
         // Errors about privileges are shown to everybody.
         privileges::check(root)?;
@@ -309,6 +311,24 @@ impl Flush {
         }
         !adds && is_large(rel, rows)
     }
+}
+
+/// The names that errors of a flush show, kept until a relation or a role changes.
+fn names(root: pg_sys::Oid, oid: pg_sys::Oid, owner: pg_sys::Oid) -> Option<Rc<Names>> {
+    let state = (cache::generation(), cache::rights());
+    let known = NAMES.with_borrow(|(of, known)| known.get(&oid.to_u32()).filter(|_| *of == state).cloned());
+    if known.is_some() {
+        return known;
+    }
+    let made = Rc::new(Names::of(root, oid, acl::role_name(owner))?);
+    NAMES.with_borrow_mut(|(of, known)| {
+        if *of != state {
+            known.clear();
+            *of = state;
+        }
+        known.insert(oid.to_u32(), Rc::clone(&made));
+    });
+    Some(made)
 }
 
 /// Whether the writing user may read the user's TVIEW that is flushed, or that the flushed stage serves.

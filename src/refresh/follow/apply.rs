@@ -206,6 +206,14 @@ impl Job<'_> {
     /// Whether a row may take a unique value that another row has not given up yet: updates keep the key, so not when every unique index
     /// has all columns of the key.
     pub fn may_meet(&self) -> bool {
+        // A new index of the TVIEW is a change of the TVIEW, of which everything known is forgotten then.
+        let known = self.tview.may_meet.get();
+        let meets = known.unwrap_or_else(|| self.indexes_may_meet());
+        self.tview.may_meet.set(Some(meets));
+        meets
+    }
+
+    fn indexes_may_meet(&self) -> bool {
         let key = self.tview.key.as_deref().filter(|_| !self.tview.region);
         // SAFETY: the relation is open, and so are its indexes while they are looked at.
         unsafe {

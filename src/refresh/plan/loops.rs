@@ -7,7 +7,7 @@
 use crate::analyze::describe::Described;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::rules::delta::Weighted;
-use crate::analyze::rules::nested_loop::{Flat, NestedLoop, rows_by};
+use crate::analyze::rules::nested_loop::{Flat, NestedLoop, rows_by, rows_by_hash};
 use crate::pg::name;
 use crate::pg::tree::Node;
 use crate::refresh::plan::lookup::hashed_columns;
@@ -72,13 +72,8 @@ fn the_only(changed: &BTreeSet<u32>) -> Option<u32> {
     (changed.len() == 1).then(|| changed.first().copied()).flatten()
 }
 
-/// The stored rows of a key.
-fn stored(tview: &Tview, key: &[KeyColumn]) -> Option<NestedLoop> {
-    if key.is_empty() || !hashed_columns(key).is_empty() {
-        return None;
-    }
-    let columns: Vec<i16> = key.iter().map(|k| k.at as i16 + 1).collect();
-    rows_by(tview.oid, &columns)
+fn attributes(key: &[KeyColumn]) -> Vec<i16> {
+    key.iter().map(|k| k.at as i16 + 1).collect()
 }
 
 /// The loops of a keyed flush.
@@ -86,7 +81,7 @@ pub fn keyed(tview: &Tview, described: &Described, changed: &BTreeSet<u32>) -> O
     let key = tview.key.as_deref()?;
     let same = |k: &KeyColumn| !k.nullable && !k.wide && name::equal_is_same(&(k.typid, -1, k.collation));
     let is_row = described.description.shape == Shape::Rows && tview.selected == tview.columns.len();
-    if !is_row || tview.region || key.is_empty() || !key.iter().all(same) {
+    if !is_row || tview.region || key.is_empty() || !hashed_columns(key).is_empty() || !key.iter().all(same) {
         return None;
     }
     let flat = Flat::of(described)?;
@@ -112,7 +107,7 @@ pub fn keyed(tview: &Tview, described: &Described, changed: &BTreeSet<u32>) -> O
     } else {
         Rows::Joined { keys: flat.reach(start, anchor, &of_key)?.keep(), row: row_of_key.keep() }
     };
-    Some(KeyedLoops { rows, stored: stored(tview, key)?.keep() })
+    Some(KeyedLoops { rows, stored: rows_by(tview.oid, &attributes(key))?.keep() })
 }
 
 /// The loops of a fold; `targets` are keys, arguments and conditions of the described query.
@@ -135,5 +130,12 @@ pub fn fold(
     let targets: Vec<Node> = targets.iter().map(|t| flat.expression(*t)).collect::<Option<_>>()?;
     let weighted = flat.from_atom(flat.atom_of(the_only(changed)?)?, &targets)?.keep();
     let key = tview.key.as_deref().unwrap_or_default();
-    Some(FoldLoops { weighted, stored: stored(tview, key).map(NestedLoop::keep) })
+    let columns = attributes(key);
+    // A group is compared with all of its key behind the look-up.
+    let stored = match (key.is_empty(), hashed_columns(key).is_empty()) {
+        (true, _) => None,
+        (_, true) => rows_by(tview.oid, &columns),
+        (_, false) => rows_by_hash(tview.oid, &columns),
+    };
+    Some(FoldLoops { weighted, stored: stored.map(NestedLoop::keep) })
 }

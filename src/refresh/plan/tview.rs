@@ -20,7 +20,7 @@ use crate::refresh::plan::decide::decide;
 use crate::refresh::plan::{bag, fold, keyed};
 use crate::tam;
 use pgrx::pg_sys;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::rc::Rc;
@@ -79,6 +79,8 @@ pub struct Tview {
     pub fold: Option<Fold>,
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
     pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
+    /// Whether a row may take a unique value that another row has not given up yet; None: not asked yet.
+    pub may_meet: Cell<Option<bool>>,
     pub keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
 }
 
@@ -161,6 +163,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             search_path: operators::search_path(load::expand(load::stored(rel)?)?),
             callees: Rc::new(Callees::of(of_root.raw(), name::relation(root).unwrap_or_default())),
             plans: Default::default(),
+            may_meet: Cell::new(None),
             keyed_sql: RefCell::new(HashMap::new()),
             fold_sql: RefCell::new(HashMap::new()),
             bag_sql: RefCell::new(HashMap::new()),
