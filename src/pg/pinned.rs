@@ -9,28 +9,103 @@ use std::ffi::CStr;
 
 /// The settings of 15 to 18 that values depend on and a session can change: how types are read and written, how text is parsed, how much of an
 /// index is looked at, which rows may be read. Order does not matter; a setting that a server does not have is left out.
-const SETTINGS: &[(&CStr, &CStr)] = &[
-    (c"search_path", c"pg_catalog, pg_temp"),
-    (c"TimeZone", c"UTC"),
-    (c"DateStyle", c"ISO, MDY"),
-    (c"IntervalStyle", c"postgres"),
-    (c"extra_float_digits", c"1"),
-    (c"bytea_output", c"hex"),
-    (c"lc_monetary", c"C"),
-    (c"lc_numeric", c"C"),
-    (c"lc_time", c"C"),
-    (c"xmlbinary", c"base64"),
-    (c"quote_all_identifiers", c"off"),
-    (c"standard_conforming_strings", c"on"),
-    (c"transform_null_equals", c"off"),
-    (c"row_security", c"on"),
-    (c"array_nulls", c"on"),
-    (c"timezone_abbreviations", c"Default"),
-    (c"xmloption", c"content"),
-    (c"backslash_quote", c"safe_encoding"),
-    (c"gin_fuzzy_search_limit", c"0"),
-    (c"restrict_nonsystem_relation_kind", c""),
+const SETTINGS: &[Setting] = &[
+    Setting(c"search_path", c"pg_catalog, pg_temp", || is_text(kept::namespace_search_path(), c"pg_catalog, pg_temp")),
+    Setting(c"TimeZone", c"UTC", || is_text(kept::time_zone(), c"UTC")),
+    Setting(c"DateStyle", c"ISO, MDY", || {
+        (kept::DateStyle(), kept::DateOrder()) == (pg_sys::USE_ISO_DATES as i32, pg_sys::DATEORDER_MDY as i32)
+    }),
+    Setting(c"IntervalStyle", c"postgres", || kept::IntervalStyle() == pg_sys::INTSTYLE_POSTGRES as i32),
+    Setting(c"extra_float_digits", c"1", || kept::extra_float_digits() == 1),
+    Setting(c"bytea_output", c"hex", || kept::bytea_output() == 1),
+    Setting(c"lc_monetary", c"C", || is_text(kept::locale_monetary(), c"C")),
+    Setting(c"lc_numeric", c"C", || is_text(kept::locale_numeric(), c"C")),
+    Setting(c"lc_time", c"C", || is_text(kept::locale_time(), c"C")),
+    Setting(c"xmlbinary", c"base64", || kept::xmlbinary() == 0),
+    Setting(c"quote_all_identifiers", c"off", || !kept::quote_all_identifiers()),
+    Setting(c"standard_conforming_strings", c"on", || kept::standard_conforming_strings()),
+    Setting(c"transform_null_equals", c"off", || !kept::Transform_null_equals()),
+    Setting(c"row_security", c"on", || kept::row_security()),
+    Setting(c"array_nulls", c"on", || kept::Array_nulls()),
+    Setting(c"timezone_abbreviations", c"Default", || is_shown_as(c"timezone_abbreviations", c"Default")),
+    Setting(c"xmloption", c"content", || kept::xmloption() == 1),
+    Setting(c"backslash_quote", c"safe_encoding", || kept::backslash_quote() == 2),
+    Setting(c"gin_fuzzy_search_limit", c"0", || kept::GinFuzzySearchLimit() == 0),
+    // Minor versions before 2024-08 do not have it.
+    Setting(c"restrict_nonsystem_relation_kind", c"", || is_shown_as(c"restrict_nonsystem_relation_kind", c"")),
 ];
+
+/// Name, fixed value, and whether the session has this value: read where the server keeps it, which takes a tenth of the time of asking by name.
+struct Setting(&'static CStr, &'static CStr, fn() -> bool);
+
+/// The variables in which the server keeps settings. Source: utils/guc_tables.h, utils/bytea.h, utils/xml.h, utils/pg_locale.h, parser/parser.h.
+#[allow(non_snake_case)]
+mod kept {
+    use pgrx::pg_sys;
+    use std::ffi::{c_char, c_int};
+
+    mod server {
+        use std::ffi::{c_char, c_int};
+        unsafe extern "C" {
+            pub static bytea_output: c_int;
+            pub static xmlbinary: c_int;
+            pub static xmloption: c_int;
+            pub static locale_monetary: *const c_char;
+            pub static locale_numeric: *const c_char;
+            pub static locale_time: *const c_char;
+        }
+    }
+
+    macro_rules! variables {
+        ($($name:ident: $of:ident -> $type:ty;)*) => {$(
+            pub fn $name() -> $type {
+                // SAFETY: a variable of the process, which has one thread.
+                unsafe { $of::$name as $type }
+            }
+        )*};
+    }
+
+    variables! {
+        namespace_search_path: pg_sys -> *const c_char;
+        DateStyle: pg_sys -> c_int;
+        DateOrder: pg_sys -> c_int;
+        IntervalStyle: pg_sys -> c_int;
+        extra_float_digits: pg_sys -> c_int;
+        bytea_output: server -> c_int;
+        locale_monetary: server -> *const c_char;
+        locale_numeric: server -> *const c_char;
+        locale_time: server -> *const c_char;
+        xmlbinary: server -> c_int;
+        quote_all_identifiers: pg_sys -> bool;
+        standard_conforming_strings: pg_sys -> bool;
+        Transform_null_equals: pg_sys -> bool;
+        row_security: pg_sys -> bool;
+        Array_nulls: pg_sys -> bool;
+        xmloption: server -> c_int;
+        backslash_quote: pg_sys -> c_int;
+        GinFuzzySearchLimit: pg_sys -> c_int;
+    }
+
+    /// The name of the time zone, as SHOW gives it; null when there is none.
+    pub fn time_zone() -> *const c_char {
+        // SAFETY: the zone of the session, which a backend always has.
+        unsafe { pg_sys::pg_get_timezone_name(pg_sys::session_timezone) }
+    }
+}
+
+fn is_text(kept: *const std::ffi::c_char, fixed: &CStr) -> bool {
+    // SAFETY: null, or the server's own string.
+    !kept.is_null() && unsafe { CStr::from_ptr(kept) } == fixed
+}
+
+/// Whether a setting has this value, or does not exist.
+fn is_shown_as(name: &CStr, value: &CStr) -> bool {
+    // SAFETY: the name ends with a NUL; the value shown is looked at at once.
+    unsafe {
+        let current = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        current.is_null() || CStr::from_ptr(current) == value
+    }
+}
 
 /// A setting whose value in the session is not the fixed one.
 pub struct Other {
@@ -49,7 +124,7 @@ pub fn others() -> Vec<Other> {
             (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
         }
     };
-    let other = |(name, fixed): &(&'static CStr, &'static CStr)| {
+    let other = |Setting(name, fixed, _): &Setting| {
         let session = session(name)?;
         let (name, fixed) = (text(name), text(fixed));
         (canonical(&session) != canonical(fixed)).then_some(Other { name, session, fixed })
@@ -82,8 +157,10 @@ impl Pinned {
             pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
             let nest_level = pg_sys::NewGUCNestLevel();
             let count = if fault::on(Fault::WritersSettings) { 1 } else { SETTINGS.len() };
-            for (name, value) in &SETTINGS[..count] {
-                set(name, value);
+            for Setting(name, value, holds) in &SETTINGS[..count] {
+                if !holds() {
+                    change(name, value);
+                }
             }
             Pinned { nest_level, user, context }
         }
@@ -91,13 +168,9 @@ impl Pinned {
 
     /// The search_path that some SQL of a TVIEW needs, see analyze/query/operators.rs; for running it, not for deparsing.
     pub fn search_path(&self, path: &CStr) {
-        set(c"search_path", path);
-    }
-
-    /// Settings for a flush of few rows: index paths whatever the statistics of the moment say.
-    pub fn small(&self) {
-        set(c"enable_seqscan", c"off");
-        set(c"jit", c"off");
+        if !is_text(kept::namespace_search_path(), path) {
+            change(c"search_path", path);
+        }
     }
 }
 
@@ -111,6 +184,12 @@ impl Drop for Pinned {
             }
         }
     }
+}
+
+/// Settings for SQL of few rows: index paths whatever the statistics of the moment say. They end with the `Pinned` in force.
+pub fn small() {
+    set(c"enable_seqscan", c"off");
+    set(c"jit", c"off");
 }
 
 /// The paths that plans may take that are made while this lives.
@@ -166,12 +245,14 @@ impl Drop for Path {
 }
 
 fn set(name: &CStr, value: &CStr) {
+    if !is_shown_as(name, value) {
+        change(name, value);
+    }
+}
+
+fn change(name: &CStr, value: &CStr) {
     // SAFETY: name and value are NUL-terminated; GUC_ACTION_SAVE is undone by AtEOXact_GUC.
     unsafe {
-        let current = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        if current.is_null() || CStr::from_ptr(current) == value {
-            return;
-        }
         pg_sys::set_config_option(
             name.as_ptr(),
             value.as_ptr(),

@@ -64,6 +64,8 @@ pub struct NestedLoop {
     /// Conditions on a row of all relations.
     pub at_last: Vec<Tree<pg_sys::Expr>>,
     pub values: Vec<Value>,
+    /// After so many steps these values are shown, whatever the conditions say.
+    pub reached: Option<(usize, Vec<Value>)>,
     arena: Option<Arena>,
 }
 
@@ -73,7 +75,7 @@ impl NestedLoop {
         let computed = |v: &Value| matches!(v, Value::Computed(_));
         !self.conditions.is_empty()
             || !self.at_last.is_empty()
-            || self.values.iter().any(computed)
+            || self.values.iter().chain(self.reached.iter().flat_map(|(_, values)| values)).any(computed)
             || self.steps.iter().any(|s| !s.conditions.is_empty() || s.keys.iter().any(|k| computed(&k.value)))
     }
 
@@ -94,6 +96,7 @@ impl NestedLoop {
         };
         self.conditions.iter_mut().chain(&mut self.at_last).for_each(copy);
         self.values.iter_mut().for_each(value);
+        self.reached.iter_mut().flat_map(|(_, values)| values).for_each(value);
         for step in &mut self.steps {
             step.conditions.iter_mut().for_each(copy);
             step.keys.iter_mut().for_each(|k| value(&mut k.value));
@@ -200,7 +203,7 @@ impl<'a> Flat<'a> {
             return None;
         }
         let drafts = self.complete(BTreeSet::from([atom]), Vec::new())?;
-        self.finish(Some(atom), &[], drafts, targets, &self.conditions)
+        self.finish(Some(atom), &[], drafts, targets, &self.conditions, None)
     }
 
     /// From columns that are a key of an atom to the row of the block with this key. All partners are looked up by keys.
@@ -213,11 +216,28 @@ impl<'a> Flat<'a> {
         let types = columns.iter().map(|c| lsyscache::get_atttypetypmodcoll(self.relations[atom], *c));
         let inputs: Vec<Type> = types.collect();
         drafts.iter().all(|d| d.unique).then_some(())?;
-        self.finish(None, &inputs, drafts, targets, &self.conditions)
+        self.finish(None, &inputs, drafts, targets, &self.conditions, None)
     }
 
     /// From a row of an atom to columns of rows of another atom, as many as can belong to it at least.
     pub fn reach(&self, from: usize, to: usize, targets: &[Node]) -> Option<NestedLoop> {
+        self.finish(Some(from), &[], self.way(from, to)?, targets, &[], None)
+    }
+
+    /// From a row of an atom, over all columns of rows of another atom that `reach` finds, to the rows that the block makes of it.
+    pub fn through(&self, from: usize, to: usize, reached: &[Node], targets: &[Node]) -> Option<NestedLoop> {
+        let way = self.way(from, to)?;
+        let bound: BTreeSet<usize> = way.iter().map(|d| d.atom).chain([from]).collect();
+        if bound.iter().any(|a| self.optional.contains_key(a)) {
+            return None;
+        }
+        let on_the_way = way.len();
+        let drafts = self.complete(bound, way)?;
+        self.finish(Some(from), &[], drafts, targets, &self.conditions, Some((on_the_way, reached)))
+    }
+
+    /// The steps from a row of an atom to the rows of another one.
+    fn way(&self, from: usize, to: usize) -> Option<Vec<Draft>> {
         let all: Vec<&Condition> = self.conditions.iter().chain(self.optional.values().flatten()).collect();
         let mut bound = BTreeSet::from([from]);
         let mut drafts: Vec<Draft> = Vec::new();
@@ -237,7 +257,7 @@ impl<'a> Flat<'a> {
                 kept.insert(0, draft);
             }
         }
-        self.finish(Some(from), &[], kept, targets, &[])
+        Some(kept)
     }
 
     /// Adds the steps by which all atoms are bound.
@@ -261,7 +281,8 @@ impl<'a> Flat<'a> {
     }
 
     /// Gives the columns that are looked at their places, and conditions to the step behind which they can be evaluated.
-    /// `start`: the atom whose row the loop starts with; without one, it starts with values of the types `inputs`.
+    /// `start`: the atom whose row the loop starts with; without one, it starts with values of the types `inputs`. `reached`: after so many steps,
+    /// before any condition is looked at, these values are shown.
     fn finish(
         &self,
         start: Option<usize>,
@@ -269,31 +290,42 @@ impl<'a> Flat<'a> {
         drafts: Vec<Draft>,
         targets: &[Node],
         where_: &[Condition],
+        reached: Option<(usize, &[Node])>,
     ) -> Option<NestedLoop> {
         let mut frame = Frame { columns: Vec::new(), types: inputs.to_vec() };
         let mut bound: BTreeSet<usize> = start.into_iter().collect();
         let mut left: Vec<&Condition> = where_.iter().collect();
+        let mut used: Vec<Node> = Vec::new();
         let mut due = |bound: &BTreeSet<usize>, used: &[Node]| {
             let (now, later): (Vec<_>, Vec<_>) = left.iter().partition(|c| c.atoms.is_subset(bound));
             left = later;
             now.into_iter().map(|c| c.node).filter(|n| !used.contains(n)).collect::<Vec<Node>>()
         };
-        let first = due(&bound, &[]);
+        let quiet = reached.map_or(0, |(steps, _)| steps + 1);
+        let first = if quiet == 0 { due(&bound, &used) } else { Vec::new() };
         let conditions = first.into_iter().map(|c| frame.computed(c)).collect::<Option<_>>()?;
         let mut steps = Vec::new();
-        for draft in drafts {
+        for (number, draft) in drafts.into_iter().enumerate() {
             let keys = draft.keys.iter().map(|k| k.with(frame.value(k.node)?)).collect::<Option<_>>()?;
             bound.insert(draft.atom);
-            let used: Vec<Node> = draft.keys.iter().filter_map(|k| k.of).collect();
+            used.extend(draft.keys.iter().filter_map(|k| k.of));
             let own = match self.optional.get(&draft.atom).filter(|_| draft.outer) {
                 Some(on) => on.iter().map(|c| c.node).filter(|n| !used.contains(n)).collect(),
+                None if number + 1 < quiet => Vec::new(),
                 None => due(&bound, &used),
             };
             let conditions = own.into_iter().map(|c| frame.computed(c)).collect::<Option<_>>()?;
             steps.push((draft, keys, conditions));
         }
+        left.retain(|c| !used.contains(&c.node));
+        let values_of =
+            |nodes: &[Node], frame: &mut Frame| nodes.iter().map(|t| frame.value(*t)).collect::<Option<_>>();
+        let reached = match reached {
+            Some((steps, nodes)) => Some((steps, values_of(nodes, &mut frame)?)),
+            None => None,
+        };
         let at_last = left.into_iter().map(|c| frame.computed(c.node)).collect::<Option<_>>()?;
-        let values = targets.iter().map(|t| frame.value(*t)).collect::<Option<_>>()?;
+        let values = values_of(targets, &mut frame)?;
         let mut finished: Vec<Step> = Vec::new();
         for (draft, keys, conditions) in steps {
             let columns = frame.places_of(draft.atom, self.relations[draft.atom])?;
@@ -304,7 +336,16 @@ impl<'a> Flat<'a> {
             Some(atom) => frame.places_of(atom, self.relations[atom])?,
             None => (0..inputs.len()).map(|i| (i as i16 + 1, i)).collect(),
         };
-        Some(NestedLoop { frame: frame.types, inputs, conditions, steps: finished, at_last, values, arena: None })
+        Some(NestedLoop {
+            frame: frame.types,
+            inputs,
+            conditions,
+            steps: finished,
+            at_last,
+            values,
+            reached,
+            arena: None,
+        })
     }
 }
 
@@ -588,6 +629,7 @@ fn only(relid: Oid, columns: &[i16], index: Oid, keys: Vec<Key>) -> Option<Neste
         steps: vec![step],
         at_last,
         values: Vec::new(),
+        reached: None,
         arena: None,
     })
 }

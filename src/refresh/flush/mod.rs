@@ -247,9 +247,6 @@ impl Flush {
         let ways = if everything { Ways::default() } else { Ways::of(&tview, &rel, &changed)? };
         pinned.search_path(&tview.search_path);
         let size = job.size();
-        if size.is_few() {
-            pinned.small();
-        }
         job.follow(&ways, size)?;
         if self.inside && (everything || tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);

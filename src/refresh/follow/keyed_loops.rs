@@ -12,11 +12,12 @@ use crate::queue::changes::{ChangeSet, Image, image_of};
 use crate::refresh::follow::apply::Changes;
 use crate::refresh::follow::job::{self, Job};
 use crate::refresh::follow::locks;
-use crate::refresh::follow::nested_loop::{Deformed, Running};
+use crate::refresh::follow::nested_loop::{Deformed, Found, Running, Shown};
 use crate::refresh::follow::rows::Filled;
 use crate::refresh::plan::loops::{KeyedLoops, Rows};
+use foldhash::fast::FixedState;
 use pgrx::pg_sys::{self, Datum};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use tviews_core::choice::Size;
 
 /// The values of a key.
@@ -53,7 +54,10 @@ impl Job<'_> {
         let rows = self.change_rows(relid);
         match &loops.rows {
             Rows::Own { key, row } => self.own(loops, key, row, &rows, &source),
-            Rows::Joined { keys, row } => self.joined(loops, keys, row, &rows, &source),
+            Rows::Joined { through: Some(through), keys, row } if !locks::needs_keys(self.tview, self.changed) => {
+                self.through(loops, through, keys, row, &rows, &source)
+            }
+            Rows::Joined { keys, row, .. } => self.joined(loops, keys, row, &rows, &source),
         }
     }
 
@@ -175,6 +179,148 @@ impl Job<'_> {
         Ok(true)
     }
 
+    /// Change rows lead to keys, and change rows of positive weight to the rows that they are part of. Keys are not locked.
+    fn through(
+        &mut self,
+        loops: &KeyedLoops,
+        through: &NestedLoop,
+        to_keys: &NestedLoop,
+        row: &NestedLoop,
+        rows: &[(Image, i64)],
+        source: &Relation,
+    ) -> Result<bool> {
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        let columns: Vec<i16> = to_keys.inputs.iter().map(|(att, _)| *att).collect();
+        let snapshot = self.snapshot();
+        let mut changes = Changes::new(self.rel);
+        let mut filled = Filled::new(self.rel.natts());
+        // Keys that were reached, and whether their row is known.
+        let mut reached: HashMap<Image, bool, FixedState> = HashMap::default();
+        // SAFETY: images are minimal tuples of their row types; values found are of the types of the key.
+        unsafe {
+            let deformed: Vec<Deformed> = rows.iter().map(|(image, _)| Deformed::of(image, source.tupdesc())).collect();
+            let mut image = ImageBuilder::new(self.rel.tupdesc());
+            let mut image_of_key = |values: &[Option<Datum>]| {
+                for (k, value) in key.iter().zip(values) {
+                    image.set(k.at, *value);
+                }
+                image.image()
+            };
+            let mut stored = Running::open(&loops.stored, snapshot.raw())?;
+            let mut running = Running::open(through, snapshot.raw())?;
+            let (mut fits, mut once) = (true, true);
+            let come: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].1 > 0).collect();
+            for i in &come {
+                let mut at = Image::default();
+                fits &= fits
+                    && running.each_shown(&|c| deformed[*i].get(c), &mut |shown| match shown {
+                        Shown::Reached(values) => {
+                            at = image_of_key(values);
+                            reached.entry(at.clone()).or_insert(false);
+                        }
+                        Shown::Row(found) => {
+                            once &= reached.insert(at.clone(), true) == Some(false);
+                            let of = |c: i16| found.values[key[c as usize - 1].at];
+                            self.put(self.stored(&mut stored, &of), &found, &mut filled, &mut changes);
+                        }
+                    });
+            }
+            running.close();
+            let mut running = Running::open(to_keys, snapshot.raw())?;
+            let mut left = Vec::new();
+            for i in (0..rows.len()).filter(|i| rows[*i].1 < 0) {
+                let same = |a: &usize| self.is_same_row(source, &columns, &deformed[*a], &deformed[i]);
+                if !come.iter().any(same) {
+                    fits &= fits
+                        && running.each(&|c| deformed[i].get(c), &mut |found| {
+                            let of = image_of_key(found.values);
+                            if !reached.contains_key(&of) {
+                                reached.insert(of.clone(), true);
+                                left.push(of);
+                            }
+                        });
+                }
+            }
+            running.close();
+            if !fits || !once {
+                stored.close();
+                return Ok(false);
+            }
+            // Of which another row may be part.
+            left.extend(reached.iter().filter(|(_, known)| !**known).map(|(of, _)| of.clone()));
+            if !left.is_empty() {
+                let mut computed = Running::open(row, snapshot.raw())?;
+                for of in &left {
+                    let of = Deformed::of(of, self.rel.tupdesc());
+                    let of: Key = key.iter().map(|k| of.get(k.at as i16 + 1)).collect();
+                    let input = |c: i16| of[c as usize - 1];
+                    self.replace(&mut stored, Some(&mut computed), &of, &input, &mut filled, &mut changes);
+                }
+                computed.close();
+            }
+            stored.close();
+        }
+        self.rows = reached.len();
+        self.done.dirty_keys = reached.len() as u64;
+        self.apply(changes, &snapshot)?;
+        Ok(true)
+    }
+
+    /// Whether two rows of a relation are the same bytes in these columns.
+    ///
+    /// # Safety
+    /// Both are rows of the relation.
+    unsafe fn is_same_row(&self, source: &Relation, columns: &[i16], a: &Deformed, b: &Deformed) -> bool {
+        columns.iter().all(|c| match (a.get(*c), b.get(*c)) {
+            (None, None) => true,
+            (Some(x), Some(y)) => {
+                let att = source.attribute(*c as usize - 1);
+                // SAFETY: values of the attribute.
+                unsafe { ext::same_image(x, y, att.attbyval, i32::from(att.attlen)) }
+            }
+            _ => false,
+        })
+    }
+
+    /// The place of the stored row of a key.
+    ///
+    /// # Safety
+    /// The loop is open; the values are of the types of the key.
+    unsafe fn stored(
+        &self,
+        stored: &mut Running,
+        key: &dyn Fn(i16) -> Option<Datum>,
+    ) -> Option<pg_sys::ItemPointerData> {
+        let mut tid = None;
+        // SAFETY: as the caller promises.
+        unsafe { stored.each(key, &mut |found| tid = found.stored().map(|(tid, _, _)| tid)) };
+        tid
+    }
+
+    /// Puts a computed row in the place of the stored one.
+    ///
+    /// # Safety
+    /// The row is one of this TVIEW.
+    unsafe fn put(
+        &self,
+        tid: Option<pg_sys::ItemPointerData>,
+        found: &Found,
+        filled: &mut Filled,
+        changes: &mut Changes,
+    ) {
+        for (i, value) in found.values.iter().enumerate() {
+            filled.nulls[i] = value.is_none();
+            filled.values[i] = value.unwrap_or(Datum::from(0usize));
+        }
+        // SAFETY: one value for each attribute.
+        unsafe {
+            match tid {
+                Some(tid) => changes.update(tid, &filled.values, &filled.nulls),
+                None => changes.inserts.put(&filled.values, &filled.nulls),
+            }
+        }
+    }
+
     /// Compares the stored row of a key with its computed row; `input` gives what `computed` starts with, None for a key without a row.
     ///
     /// # Safety
@@ -188,25 +334,18 @@ impl Job<'_> {
         filled: &mut Filled,
         changes: &mut Changes,
     ) {
-        let mut tid = None;
         let mut present = false;
-        // SAFETY: as the caller promises; the row has one value for each attribute.
-        unsafe {
-            stored.each(&|c| key[c as usize - 1], &mut |found| tid = found.stored().map(|(tid, _, _)| tid));
+        // SAFETY: as the caller promises.
+        let tid = unsafe {
+            let tid = self.stored(stored, &|c| key[c as usize - 1]);
             if let Some(computed) = computed {
                 computed.each(input, &mut |found| {
                     present = true;
-                    for (i, value) in found.values.iter().enumerate() {
-                        filled.nulls[i] = value.is_none();
-                        filled.values[i] = value.unwrap_or(Datum::from(0usize));
-                    }
-                    match tid {
-                        Some(tid) => changes.update(tid, &filled.values, &filled.nulls),
-                        None => changes.inserts.put(&filled.values, &filled.nulls),
-                    }
+                    self.put(tid, &found, filled, changes);
                 });
             }
-        }
+            tid
+        };
         if let Some(tid) = tid.filter(|_| !present) {
             changes.deletes.put(tid);
         }

@@ -42,6 +42,8 @@ pub struct Running<'a> {
     conditions: Vec<*mut pg_sys::ExprState>,
     at_last: Vec<*mut pg_sys::ExprState>,
     values: Vec<Computation>,
+    /// Shown after so many steps.
+    reached: Option<(usize, Vec<Computation>)>,
     /// Rows looked at.
     visited: usize,
 }
@@ -51,6 +53,13 @@ struct Evaluation {
     frame: *mut pg_sys::TupleTableSlot,
     estate: *mut pg_sys::EState,
     context: *mut pg_sys::ExprContext,
+}
+
+/// What a loop shows.
+pub enum Shown<'a> {
+    /// The values of `NestedLoop::reached`.
+    Reached(&'a [Option<Datum>]),
+    Row(Found<'a>),
 }
 
 /// A row of the loop.
@@ -194,6 +203,13 @@ impl Evaluation {
 
     /// # Safety
     /// As `value`.
+    unsafe fn values(&self, of: &[Computation]) -> Vec<Option<Datum>> {
+        // SAFETY: as the caller promises.
+        of.iter().map(|v| unsafe { self.value(*v) }).collect()
+    }
+
+    /// # Safety
+    /// As `value`.
     unsafe fn all_true(&self, conditions: &[*mut pg_sys::ExprState]) -> bool {
         // SAFETY: as the caller promises.
         conditions.iter().all(|c| unsafe { self.evaluate(*c) }.is_some_and(|d| d.value() & 0xff != 0))
@@ -331,6 +347,10 @@ impl<'a> Running<'a> {
                 conditions: of.conditions.iter().map(|c| evaluation.prepare(c.raw())).collect(),
                 at_last: of.at_last.iter().map(|c| evaluation.prepare(c.raw())).collect(),
                 values: of.values.iter().map(|v| evaluation.computation(v)).collect(),
+                reached: of
+                    .reached
+                    .as_ref()
+                    .map(|(steps, values)| (*steps, values.iter().map(|v| evaluation.computation(v)).collect())),
                 evaluation,
                 visited: 0,
             })
@@ -341,7 +361,22 @@ impl<'a> Running<'a> {
     ///
     /// # Safety
     /// The values are of the types of these columns, and live until this returns.
-    pub unsafe fn each(&mut self, input: impl Fn(i16) -> Option<Datum>, look: &mut dyn FnMut(Found)) -> bool {
+    pub unsafe fn each(&mut self, input: &dyn Fn(i16) -> Option<Datum>, look: &mut dyn FnMut(Found)) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.each_shown(input, &mut |shown| {
+                if let Shown::Row(found) = shown {
+                    look(found);
+                }
+            })
+        }
+    }
+
+    /// As `each`, for a loop that shows values on the way.
+    ///
+    /// # Safety
+    /// As `each`.
+    pub unsafe fn each_shown(&mut self, input: &dyn Fn(i16) -> Option<Datum>, look: &mut dyn FnMut(Shown)) -> bool {
         // SAFETY: as the caller promises.
         unsafe {
             if !self.evaluation.context.is_null() {
@@ -356,14 +391,16 @@ impl<'a> Running<'a> {
 
     /// # Safety
     /// The columns of all relations before `at` are bound.
-    unsafe fn descend(&mut self, at: usize, look: &mut dyn FnMut(Found)) -> bool {
+    unsafe fn descend(&mut self, at: usize, look: &mut dyn FnMut(Shown)) -> bool {
         // SAFETY: as the caller promises.
         unsafe {
+            if let Some((_, values)) = self.reached.as_ref().filter(|(steps, _)| *steps == at) {
+                look(Shown::Reached(&self.evaluation.values(values)));
+            }
             if at == self.lookups.len() {
                 if self.evaluation.all_true(&self.at_last) {
-                    let values: Vec<Option<Datum>> = self.values.iter().map(|v| self.evaluation.value(*v)).collect();
                     let slot = self.lookups.last().map_or(std::ptr::null_mut(), |l| l.slot);
-                    look(Found { values: &values, slot });
+                    look(Shown::Row(Found { values: &self.evaluation.values(&self.values), slot }));
                 }
                 return true;
             }

@@ -7,6 +7,7 @@
 use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
+use crate::pg::pinned;
 use crate::pg::relation::Relation;
 use crate::pg::spi::Session;
 use crate::refresh::follow::anchors::Found;
@@ -43,6 +44,15 @@ impl Ways {
         self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
     }
 
+    /// Whether few rows are followed by nested loops.
+    fn have_loops(&self, adds: bool) -> bool {
+        match (&self.fold, &self.keyed) {
+            (Some(fold), _) if adds => fold.loops.is_some(),
+            (_, Some(keyed)) if !adds => keyed.loops.is_some(),
+            _ => false,
+        }
+    }
+
     /// Conditions that must be true to follow any of these strategies, see analyze/rules/value_range.rs.
     fn gates(&self) -> BTreeSet<&String> {
         let added = self.delta().map_or(&[][..], |d| &d.gates);
@@ -55,6 +65,10 @@ impl Job<'_> {
     /// When some changes have been followed before, only strategies that recompute may be followed.
     pub fn follow(&mut self, ways: &Ways, size: Size) -> Result<()> {
         let adds = ways.delta().is_some() && !self.again;
+        let looped = self.may_loop(size) && ways.have_loops(adds);
+        if size.is_few() && !looped {
+            pinned::small();
+        }
         if !adds && ways.keyed.is_none() || !self.are_open(&ways.gates(), size)? {
             locks::for_full(self.tview, self.changed);
             return self.full();
@@ -87,7 +101,6 @@ impl Job<'_> {
             (_, Some(sql)) => sql.forms(),
             _ => Vec::new(),
         };
-        let looped = self.may_loop(size) && ways.fold.as_ref().is_some_and(|f| f.loops.is_some());
         if !looped && self.prefers_whole(&forms, size)? {
             return self.instead();
         }

@@ -31,6 +31,8 @@ pub enum Rows {
         keys: NestedLoop,
         /// From a key to the row of the TVIEW.
         row: NestedLoop,
+        /// From a change row over keys to the rows of the TVIEW that the row is part of now.
+        through: Option<NestedLoop>,
     },
 }
 
@@ -54,7 +56,7 @@ impl KeyedLoops {
     pub fn indexes(&self) -> Vec<Oid> {
         let rows: Vec<Oid> = match &self.rows {
             Rows::Own { row, .. } => row.indexes().collect(),
-            Rows::Joined { keys, row } => keys.indexes().chain(row.indexes()).collect(),
+            Rows::Joined { keys, row, .. } => keys.indexes().chain(row.indexes()).collect(),
         };
         rows.into_iter().chain(self.stored.indexes()).collect()
     }
@@ -105,7 +107,11 @@ pub fn keyed(tview: &Tview, described: &Described, changed: &BTreeSet<u32>) -> O
         row.steps.iter().all(|s| s.unique).then_some(())?;
         Rows::Own { key: columns, row: row.keep() }
     } else {
-        Rows::Joined { keys: flat.reach(start, anchor, &of_key)?.keep(), row: row_of_key.keep() }
+        Rows::Joined {
+            keys: flat.reach(start, anchor, &of_key)?.keep(),
+            row: row_of_key.keep(),
+            through: flat.through(start, anchor, &of_key, &targets).map(NestedLoop::keep),
+        }
     };
     Some(KeyedLoops { rows, stored: rows_by(tview.oid, &attributes(key))?.keep() })
 }

@@ -17,6 +17,7 @@ use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
+use crate::pg::pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::Session;
@@ -50,6 +51,7 @@ impl Job<'_> {
                 if !fits {
                     drop(groups);
                     drop(arena);
+                    pinned::small();
                     return self.fold_in_parts(sql, keyed, size, parts::MANY);
                 }
                 if groups.is_empty() {
@@ -138,6 +140,9 @@ impl Job<'_> {
         let offer = (!key.is_empty()).then(|| srf::offer_dirty(self.tview.oid, self.key_rows(groups, &fresh)));
         let session = Session::open();
         let size = Size::of(fresh.len());
+        if size.is_few() {
+            pinned::small();
+        }
         let plan = self.tview.plan(&session, sql, size)?;
         let found = session.query(&plan);
         drop(offer);
