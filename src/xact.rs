@@ -29,7 +29,7 @@
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
-//! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
+//! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `SUSPECTED`, `INVALIDATIONS`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
 //! | counters `WAITED`, `OWN` | counters | not transactional | | | |
 //! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 

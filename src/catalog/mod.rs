@@ -135,12 +135,15 @@ pub fn invalidate_all() {
     for s in sources(|_| true) {
         invalidate(&s);
     }
+    if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
+        table.invalidate();
+    }
 }
 
 /// Lets creation and removal of TVIEWs move the cache generation.
 pub fn watch_sources() {
     if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
-        cache::watch(table.oid());
+        cache::watch_rows(table.oid());
     }
 }
 

@@ -61,13 +61,64 @@ pub const TS_CONFIG: u32 = 3602;
 pub const TS_DICTIONARY: u32 = 3600;
 pub const REWRITE_RELATION: i32 = 3;
 
+/// The catalogs whose rows, beside the row of pg_class, say what a relation is, by the number of the relation. Rows of these catalogs are replaced,
+/// never changed in place.
+pub const ATTRIBUTES: Catalog = Catalog { relation: 1249, index: 2659, keys: &[1] };
+pub const INDEXES: Catalog = Catalog { relation: 2610, index: 2678, keys: &[2] };
+#[cfg(feature = "pg18")]
+pub const CONSTRAINTS: Catalog = Catalog { relation: CONSTRAINT, index: 2665, keys: &[9] };
+#[cfg(not(feature = "pg18"))]
+pub const CONSTRAINTS: Catalog = Catalog { relation: CONSTRAINT, index: 2665, keys: &[8] };
+pub const DEFAULTS: Catalog = Catalog { relation: DEFAULT, index: 2656, keys: &[2] };
+pub const RULES: Catalog = Catalog { relation: REWRITE, index: 2693, keys: &[3] };
+pub const POLICIES: Catalog = Catalog { relation: POLICY, index: 3258, keys: &[3] };
+pub const CHILDREN: Catalog = Catalog { relation: 2611, index: 2187, keys: &[2] };
+
+/// A version of a row: the transaction that wrote it, and its place.
+pub type Version = (u32, i64);
+
+/// # Safety
+/// A tuple that was read from a table.
+pub unsafe fn version_of(tuple: pg_sys::HeapTuple) -> Version {
+    // SAFETY: a tuple that was read from a table.
+    unsafe {
+        let place = (*tuple).t_self;
+        let block = i64::from(place.ip_blkid.bi_hi) << 16 | i64::from(place.ip_blkid.bi_lo);
+        ((*(*tuple).t_data).t_choice.t_heap.t_xmin.into_inner(), block << 16 | i64::from(place.ip_posid))
+    }
+}
+
 impl Catalog {
+    /// The versions of all rows with these key values.
+    pub fn versions(&self, values: &[Oid]) -> Vec<Version> {
+        let mut found = Vec::new();
+        // SAFETY: a tuple of the catalog.
+        self.scan(values, |_, tuple| found.push(unsafe { version_of(tuple) }));
+        found
+    }
+
     /// For every tuple with these key values: the columns `wanted`, which are oids, numbers or single characters.
     pub fn find(&self, values: &[Oid], wanted: &[i32]) -> Vec<Vec<Oid>> {
-        assert_eq!(values.len(), self.keys.len());
         let mut out = Vec::new();
-        let Some(rel) = Relation::open(Oid::from(self.relation), pg_sys::AccessShareLock) else { return out };
-        // SAFETY: a catalog scan as the server itself does it; wanted columns are passed by value and not NULL.
+        self.scan(values, |rel, tuple| {
+            let column = |att: &i32| {
+                let mut null = false;
+                // SAFETY: a tuple of the catalog; wanted columns are passed by value and not NULL.
+                unsafe {
+                    let datum = pg_sys::heap_getattr(tuple, *att, rel.tupdesc(), &mut null);
+                    Oid::from_datum(datum, null).unwrap_or(pg_sys::InvalidOid)
+                }
+            };
+            out.push(wanted.iter().map(column).collect());
+        });
+        out
+    }
+
+    /// Shows every tuple with these key values.
+    fn scan(&self, values: &[Oid], mut look: impl FnMut(&Relation, pg_sys::HeapTuple)) {
+        assert_eq!(values.len(), self.keys.len());
+        let Some(rel) = Relation::open(Oid::from(self.relation), pg_sys::AccessShareLock) else { return };
+        // SAFETY: a catalog scan as the server itself does it.
         unsafe {
             let mut keys: Vec<pg_sys::ScanKeyData> = Vec::new();
             for (att, value) in self.keys.iter().zip(values) {
@@ -94,16 +145,9 @@ impl Catalog {
                 if tuple.is_null() {
                     break;
                 }
-                let mut row = Vec::new();
-                for att in wanted {
-                    let mut null = false;
-                    let datum = pg_sys::heap_getattr(tuple, *att, rel.tupdesc(), &mut null);
-                    row.push(Oid::from_datum(datum, null).unwrap_or(pg_sys::InvalidOid));
-                }
-                out.push(row);
+                look(&rel, tuple);
             }
             pg_sys::systable_endscan(scan);
         }
-        out
     }
 }
