@@ -78,9 +78,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         let changed = BTreeSet::from([*relid]);
         let _pinned = Pinned::new(tview.owner);
         let fold = if d.strategy == Strategy::Fold { tview.fold_sql(&rel, &changed)? } else { None };
-        if let Some(loops) = fold.as_ref().and_then(|f| f.loops.as_ref()) {
-            out.push(few_rows(loops.indexes()));
-        }
+        out.extend(tview.loops(&rel, &changed)?.map(|l| few_rows(l.indexes())));
         let bag = if d.strategy == Strategy::Delta { tview.bag_sql(&rel, &changed)? } else { None };
         if let Some(delta) = fold.as_ref().map(|f| &f.delta).or(bag.as_ref().map(|b| &b.delta)) {
             out.extend(delta.gates.iter().map(|g| format!("    otherwise in full: {g}")));
@@ -92,7 +90,6 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         if d.strategy == Strategy::Keyed {
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };
             out.extend(sql.gates.iter().map(|g| format!("    otherwise in full: {g}")));
-            out.extend(sql.loops.iter().map(|l| few_rows(l.indexes())));
             if d.sharing == Sharing::ByKey || tview.region {
                 out.push(format!("    keys: {}", sql.dirty));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));

@@ -227,6 +227,11 @@ impl Drop for Paths {
 pub struct Path(i32);
 
 impl Path {
+    /// The one for deparsing, inside of another one.
+    pub fn of_text() -> Path {
+        Path::new(c"pg_catalog, pg_temp")
+    }
+
     pub fn new(path: &CStr) -> Path {
         // SAFETY: undone on drop, or by the server's abort.
         let level = unsafe { pg_sys::NewGUCNestLevel() };

@@ -243,11 +243,23 @@ impl Flush {
             rows: 0,
             done: Counters { flushes: 1, ..Counters::default() },
         };
-        let pinned = Pinned::new(tview.owner);
-        let ways = if everything { Ways::default() } else { Ways::of(&tview, &rel, &changed)? };
-        pinned.search_path(&tview.search_path);
         let size = job.size();
-        job.follow(&ways, size)?;
+        let mut pinned = Pinned::new(tview.owner);
+        let loops = if everything || !job.may_loop(size) { None } else { tview.loops(&rel, &changed)? };
+        let mut is_followed = false;
+        if let Some(loops) = &loops {
+            pinned.search_path(&tview.search_path);
+            is_followed = job.follow_by_loops(loops)?;
+        }
+        if !is_followed {
+            if loops.is_some() {
+                drop(pinned);
+                pinned = Pinned::new(tview.owner);
+            }
+            let ways = if everything { Ways::default() } else { Ways::of(&tview, &rel, &changed)? };
+            pinned.search_path(&tview.search_path);
+            job.follow(&ways, size)?;
+        }
         if self.inside && (everything || tview.adds_changes() || tview.joins()) {
             queue::recompute(oid);
         } else if self.inside {

@@ -9,7 +9,6 @@ use crate::analyze::rules::forms::Forms;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
-use crate::pg::pinned;
 use crate::pg::spi::Session;
 use crate::pg::{memory, slot, values};
 use crate::queue::changes::ChangeSet;
@@ -29,12 +28,6 @@ impl Job<'_> {
     pub fn keyed(&mut self, keys: &KeyedSql, size: Size) -> Result<()> {
         let provisional = if self.keep { None } else { provisional::of(self.tview.oid) };
         let is_again = provisional.is_some();
-        if let Some(loops) = keys.loops.as_ref().filter(|_| self.may_loop(size)) {
-            if !is_again && !self.pairs() && self.keyed_by_loops(loops)? {
-                return Ok(());
-            }
-            pinned::small();
-        }
         if self.tview.region || locks::needs_keys(self.tview, self.changed) || self.pairs() || is_again {
             let Some((mut dirty, mut hashes)) = self.lead(|job| job.dirty_keys(&keys.dirty, size))? else {
                 return self.without_lead();

@@ -1,13 +1,13 @@
 //! Strategy keyed by nested loops, for few change rows of one relation: the keys of the rows that change rows concern, and these rows.
 //!
 //! Invariant: as in keyed.rs; keys are locked before the snapshot that rows are computed with. Equal keys are the same bytes here.
-//! Called by keyed.rs.
+//! Called by ways.rs.
 
 use crate::analyze::rules::nested_loop::NestedLoop;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
-use crate::pg::{ext, guc, tupdesc, values};
+use crate::pg::{ext, tupdesc, values};
 use crate::queue::changes::{ChangeSet, Image, image_of};
 use crate::refresh::follow::apply::Changes;
 use crate::refresh::follow::job::{self, Job};
@@ -18,17 +18,11 @@ use crate::refresh::plan::loops::{KeyedLoops, Rows};
 use foldhash::fast::FixedState;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeSet, HashMap};
-use tviews_core::choice::Size;
 
 /// The values of a key.
 type Key = Vec<Option<Datum>>;
 
 impl Job<'_> {
-    /// Whether this flush runs loops, where there are any: few change rows, which no flush has followed before.
-    pub fn may_loop(&self, size: Size) -> bool {
-        size.is_few() && !self.keep && !self.again && guc::NESTED_LOOPS.get()
-    }
-
     /// The change rows of a relation with their weights, each row once.
     pub fn change_rows(&self, relid: u32) -> Vec<(Image, i64)> {
         let sets = self.changes.get(&relid).map_or(&[][..], Vec::as_slice);

@@ -5,7 +5,7 @@
 //! flush took its locks. Their changes may have left a written key without rows, and no key that is dirty at commit
 //! would lead to it; where no unique index prevents it, they may even have written a row with the same key.
 //! Invariant: at commit, every key that was written like this is recomputed with the latest snapshot, and has one row at most.
-//! Rolled back savepoints need no care: a key too many costs its recomputation. Called by apply and keyed.
+//! Rolled back savepoints need no care: a key too many costs its recomputation. Called by apply, keyed and ways.
 
 use crate::queue::changes::{ChangeSet, Image};
 use pgrx::pg_sys;
@@ -30,6 +30,11 @@ pub fn of(tview: pg_sys::Oid) -> Option<ChangeSet> {
         keys.absorb(written.get(&tview.to_u32())?);
         Some(keys)
     })
+}
+
+/// Whether keys were written.
+pub fn any(tview: pg_sys::Oid) -> bool {
+    WRITTEN.with(|w| w.borrow().contains_key(&tview.to_u32()))
 }
 
 pub fn end_of_transaction() {

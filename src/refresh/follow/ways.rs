@@ -7,15 +7,16 @@
 use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
-use crate::pg::pinned;
 use crate::pg::relation::Relation;
 use crate::pg::spi::Session;
+use crate::pg::{guc, pinned};
 use crate::refresh::follow::anchors::Found;
 use crate::refresh::follow::job::Job;
-use crate::refresh::follow::locks;
+use crate::refresh::follow::{locks, provisional};
 use crate::refresh::plan::bag::BagSql;
 use crate::refresh::plan::fold::FoldSql;
 use crate::refresh::plan::keyed::KeyedSql;
+use crate::refresh::plan::loops::Loops;
 use crate::refresh::plan::tview::Tview;
 use pgrx::FromDatum;
 use std::collections::BTreeSet;
@@ -44,15 +45,6 @@ impl Ways {
         self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
     }
 
-    /// Whether few rows are followed by nested loops.
-    fn have_loops(&self, adds: bool) -> bool {
-        match (&self.fold, &self.keyed) {
-            (Some(fold), _) if adds => fold.loops.is_some(),
-            (_, Some(keyed)) if !adds => keyed.loops.is_some(),
-            _ => false,
-        }
-    }
-
     /// Conditions that must be true to follow any of these strategies, see analyze/rules/value_range.rs.
     fn gates(&self) -> BTreeSet<&String> {
         let added = self.delta().map_or(&[][..], |d| &d.gates);
@@ -62,11 +54,31 @@ impl Ways {
 }
 
 impl Job<'_> {
+    /// Whether this flush runs loops, where there are any: few change rows, which no flush has followed before.
+    pub fn may_loop(&self, size: Size) -> bool {
+        size.is_few() && !self.keep && !self.again && !self.pairs() && guc::NESTED_LOOPS.get()
+    }
+
+    /// Follows few rows without SQL; false when they lead to too many rows for that: nothing is done then but locking.
+    pub fn follow_by_loops(&mut self, loops: &Loops) -> Result<bool> {
+        self.lock_relations()?;
+        match loops {
+            Loops::Fold(loops) => {
+                locks::unknown_values(self.tview, self.changed, Some(false));
+                self.fold_by_loops(loops)
+            }
+            Loops::Keyed(_) if provisional::any(self.tview.oid) => Ok(false),
+            Loops::Keyed(loops) => {
+                locks::unknown_values(self.tview, self.changed, None);
+                self.keyed_by_loops(loops)
+            }
+        }
+    }
+
     /// When some changes have been followed before, only strategies that recompute may be followed.
     pub fn follow(&mut self, ways: &Ways, size: Size) -> Result<()> {
         let adds = ways.delta().is_some() && !self.again;
-        let looped = self.may_loop(size) && ways.have_loops(adds);
-        if size.is_few() && !looped {
+        if size.is_few() {
             pinned::small();
         }
         if !adds && ways.keyed.is_none() || !self.are_open(&ways.gates(), size)? {
@@ -101,7 +113,7 @@ impl Job<'_> {
             (_, Some(sql)) => sql.forms(),
             _ => Vec::new(),
         };
-        if !looped && self.prefers_whole(&forms, size)? {
+        if self.prefers_whole(&forms, size)? {
             return self.instead();
         }
         let blind = !anchors.is_empty() || !values.is_empty();

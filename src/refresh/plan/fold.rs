@@ -8,7 +8,6 @@ use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
-use crate::refresh::plan::loops::{self, FoldLoops};
 use crate::refresh::plan::tview::{self, Tview, maintained};
 use crate::refresh::plan::{decide, sql};
 use std::collections::BTreeSet;
@@ -23,8 +22,6 @@ pub struct FoldSql {
     pub bulk: Option<Forms>,
     /// Selects the ctids of the stored rows of the keys.
     pub lookup: String,
-    /// What is run instead of SQL for few rows.
-    pub loops: Option<FoldLoops>,
 }
 
 impl FoldSql {
@@ -50,7 +47,7 @@ impl Tview {
         if self.fold.is_none() {
             return Ok(None);
         }
-        let (delta, many, loops) = {
+        let (delta, many) = {
             let query = load::expand(maintained(rel)?)?;
             let described = describe::describe(query, &tview::stored_key);
             let Ok(fold): std::result::Result<Fold, _> =
@@ -66,13 +63,12 @@ impl Tview {
             };
             let many = terms.now.len() > 2;
             let delta = Weighted::from(terms);
-            let loops = loops::fold(self, &described, &targets, &delta, changed);
-            (delta, many, loops)
+            (delta, many)
         };
         let bulk = match &delta.now {
             Some(all) if many => Some(all.map(|t| format!("SELECT * FROM ({t}) x ORDER BY 1 DESC"))),
             other => other.clone(),
         };
-        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self, &sql::locked_keys(self)?)?, loops }))
+        Ok(Some(FoldSql { delta, bulk, lookup: sql::stored(self, &sql::locked_keys(self)?)? }))
     }
 }

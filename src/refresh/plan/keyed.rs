@@ -1,13 +1,10 @@
 //! SQL of strategy keyed.
 
-use crate::analyze::describe;
-use crate::analyze::query::load;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::relation;
-use crate::refresh::plan::loops::{self, KeyedLoops};
 use crate::refresh::plan::sql;
-use crate::refresh::plan::tview::{self, Tview, maintained};
+use crate::refresh::plan::tview::Tview;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -20,8 +17,6 @@ pub struct KeyedSql {
     pub stored: Option<String>,
     /// SELECTs of a boolean each: when one is false, `dirty` misses keys.
     pub gates: Vec<String>,
-    /// What is run instead of SQL for few rows.
-    pub loops: Option<KeyedLoops>,
 }
 
 impl Tview {
@@ -46,14 +41,9 @@ impl Tview {
                 two_steps,
                 stored: Some(sql::stored(self, &sql::distinct_keys(self)?)?),
                 gates,
-                loops: None,
             }));
         }
         let two_steps = sql::recompute(self, &sql::distinct_keys(self)?)?;
-        let loops = {
-            let described = describe::describe(load::expand(maintained(rel)?)?, &tview::stored_key);
-            if gates.is_empty() { loops::keyed(self, &described, changed) } else { None }
-        };
-        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None, gates, loops }))
+        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None, gates }))
     }
 }

@@ -2,19 +2,25 @@
 //!
 //! Invariant: a loop is only made where it gives what the SQL beside it gives: for changes of one relation that stands in one place, to rows whose
 //! key is a key of one relation, or to groups whose weighted rows are linear in the changed relation.
-//! Called by keyed.rs and fold.rs, once per TVIEW and changed relation.
+//! Called by the flush, once per TVIEW and changed relation.
 
-use crate::analyze::describe::Described;
+use crate::analyze::describe::recognise::recognise;
+use crate::analyze::describe::{self, Described};
+use crate::analyze::query::load;
 use crate::analyze::query::tree::outputs;
-use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::nested_loop::{Flat, NestedLoop, rows_by, rows_by_hash};
+use crate::pg::error::Result;
 use crate::pg::name;
+use crate::pg::relation::Relation;
 use crate::pg::tree::Node;
 use crate::refresh::plan::lookup::hashed_columns;
-use crate::refresh::plan::tview::{KeyColumn, Tview};
+use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use pgrx::pg_sys::Oid;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use tviews_core::model::Shape;
+use tviews_core::reason::Reason;
+use tviews_core::strategy::Sharing;
 
 /// How the rows of the TVIEW that a change row concerns are found and computed.
 pub enum Rows {
@@ -47,8 +53,56 @@ pub struct KeyedLoops {
 pub struct FoldLoops {
     /// From a change row to keys, arguments and conditions.
     pub weighted: NestedLoop,
-    /// From a key to the stored row of the group; None when it is looked up by SQL.
+    /// From a key to the stored row of the group; None when there is one group, without a key.
     pub stored: Option<NestedLoop>,
+}
+
+/// What a flush of few rows runs.
+#[derive(Clone)]
+pub enum Loops {
+    Keyed(Rc<KeyedLoops>),
+    Fold(Rc<FoldLoops>),
+}
+
+impl Loops {
+    /// The indexes that are used.
+    pub fn indexes(&self) -> Vec<Oid> {
+        match self {
+            Loops::Keyed(loops) => loops.indexes(),
+            Loops::Fold(loops) => loops.indexes(),
+        }
+    }
+}
+
+impl Tview {
+    /// The loops for changes of these relations; None when SQL follows them.
+    pub fn loops(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Loops>> {
+        let Some(relid) = the_only(changed) else { return Ok(None) };
+        if let Some(known) = self.loops.borrow().get(&relid) {
+            return Ok(known.clone());
+        }
+        let made = self.make_loops(rel, relid)?;
+        self.loops.borrow_mut().insert(relid, made.clone());
+        Ok(made)
+    }
+
+    fn make_loops(&self, rel: &Relation, relid: u32) -> Result<Option<Loops>> {
+        let (decision, changed) = (self.decisions[&relid], BTreeSet::from([relid]));
+        // The relation stands in one place, and no other writer of it has to be kept out.
+        let is_linear = decision.reason == Reason::TakenIn.into() && decision.sharing == Sharing::ByKey;
+        let folds = self.is_fold(&changed) && is_linear;
+        if !folds && (self.is_fold(&changed) || self.is_delta(&changed) || !self.is_keyed(&changed)) {
+            return Ok(None);
+        }
+        let query = load::expand(maintained(rel)?)?;
+        let described = describe::describe(query, &tview::stored_key);
+        if !folds {
+            return Ok(keyed(self, &described, relid).map(|l| Loops::Keyed(Rc::new(l))));
+        }
+        let Ok(of) = recognise(query, &described.description.shape, self.approximate) else { return Ok(None) };
+        let targets: Vec<Node> = of.key_nodes.iter().chain(&of.args).chain(&of.filters).copied().collect();
+        Ok(fold(self, &described, &targets, relid).map(|l| Loops::Fold(Rc::new(l))))
+    }
 }
 
 impl KeyedLoops {
@@ -79,7 +133,7 @@ fn attributes(key: &[KeyColumn]) -> Vec<i16> {
 }
 
 /// The loops of a keyed flush.
-pub fn keyed(tview: &Tview, described: &Described, changed: &BTreeSet<u32>) -> Option<KeyedLoops> {
+fn keyed(tview: &Tview, described: &Described, relid: u32) -> Option<KeyedLoops> {
     let key = tview.key.as_deref()?;
     let same = |k: &KeyColumn| !k.nullable && !k.wide && name::equal_is_same(&(k.typid, -1, k.collation));
     let is_row = described.description.shape == Shape::Rows && tview.selected == tview.columns.len();
@@ -99,7 +153,7 @@ pub fn keyed(tview: &Tview, described: &Described, changed: &BTreeSet<u32>) -> O
         return None;
     }
     let columns: Vec<i16> = columns.into_iter().map(|(_, att)| att).collect();
-    let start = flat.atom_of(the_only(changed)?)?;
+    let start = flat.atom_of(relid)?;
     // The key is unique in its relation.
     let row_of_key = flat.from_key(anchor, &columns, &targets)?;
     let rows = if start == anchor {
@@ -117,31 +171,17 @@ pub fn keyed(tview: &Tview, described: &Described, changed: &BTreeSet<u32>) -> O
 }
 
 /// The loops of a fold; `targets` are keys, arguments and conditions of the described query.
-pub fn fold(
-    tview: &Tview,
-    described: &Described,
-    targets: &[Node],
-    delta: &Weighted,
-    changed: &BTreeSet<u32>,
-) -> Option<FoldLoops> {
-    let linear = delta.before.is_none()
-        && delta.anchors.is_empty()
-        && delta.locks.is_empty()
-        && delta.gates.is_empty()
-        && !delta.alone;
-    if !linear {
-        return None;
-    }
+fn fold(tview: &Tview, described: &Described, targets: &[Node], relid: u32) -> Option<FoldLoops> {
     let flat = Flat::of(described)?;
     let targets: Vec<Node> = targets.iter().map(|t| flat.expression(*t)).collect::<Option<_>>()?;
-    let weighted = flat.from_atom(flat.atom_of(the_only(changed)?)?, &targets)?.keep();
+    let weighted = flat.from_atom(flat.atom_of(relid)?, &targets)?.keep();
     let key = tview.key.as_deref().unwrap_or_default();
     let columns = attributes(key);
     // A group is compared with all of its key behind the look-up.
     let stored = match (key.is_empty(), hashed_columns(key).is_empty()) {
         (true, _) => None,
-        (_, true) => rows_by(tview.oid, &columns),
-        (_, false) => rows_by_hash(tview.oid, &columns),
+        (_, true) => Some(rows_by(tview.oid, &columns)?.keep()),
+        (_, false) => Some(rows_by_hash(tview.oid, &columns)?.keep()),
     };
-    Some(FoldLoops { weighted, stored: stored.map(NestedLoop::keep) })
+    Some(FoldLoops { weighted, stored })
 }

@@ -17,6 +17,7 @@ use crate::pg::relation::{Relation, attname};
 use crate::pg::spi::{Plan, Session};
 use crate::pg::tree::Query;
 use crate::refresh::plan::decide::decide;
+use crate::refresh::plan::loops::Loops;
 use crate::refresh::plan::{bag, fold, keyed};
 use crate::tam;
 use pgrx::pg_sys;
@@ -79,6 +80,8 @@ pub struct Tview {
     pub fold: Option<Fold>,
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
     pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
+    /// By changed relation.
+    pub loops: RefCell<HashMap<u32, Option<Loops>>>,
     /// Whether a row may take a unique value that another row has not given up yet; None: not asked yet.
     pub may_meet: Cell<Option<bool>>,
     pub keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
@@ -163,6 +166,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             search_path: operators::search_path(load::expand(load::stored(rel)?)?),
             callees: Rc::new(Callees::of(of_root.raw(), name::relation(root).unwrap_or_default())),
             plans: Default::default(),
+            loops: RefCell::default(),
             may_meet: Cell::new(None),
             keyed_sql: RefCell::new(HashMap::new()),
             fold_sql: RefCell::new(HashMap::new()),

@@ -17,7 +17,6 @@ use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
-use crate::pg::pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::Session;
@@ -31,6 +30,7 @@ use crate::refresh::plan::keyed::KeyedSql;
 use group::Groups;
 use output::Outputs;
 use pgrx::{IntoDatum, pg_sys};
+use std::collections::BTreeSet;
 use tviews_core::choice::Size;
 use tviews_core::fold::{Fate, fate};
 
@@ -51,7 +51,6 @@ impl Job<'_> {
                 if !fits {
                     drop(groups);
                     drop(arena);
-                    pinned::small();
                     return self.fold_in_parts(sql, keyed, size, parts::MANY);
                 }
                 if groups.is_empty() {
@@ -61,10 +60,7 @@ impl Job<'_> {
                 let words = |hash| groups.words(hash, &positions);
                 locks::keys(self.tview, &groups.lock_hashes(&positions), &words);
                 let snapshot = self.snapshot();
-                match sql.loops.as_ref().and_then(|l| l.stored.as_ref()).filter(|_| self.may_loop(size)) {
-                    Some(stored) => self.look_up_by_loops(&mut groups, &arena, stored, &snapshot)?,
-                    None => self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?,
-                }
+                self.look_up(&mut groups, &arena, &sql.lookup, &snapshot)?;
                 // SAFETY: everything the groups hold lives in the arena.
                 arena.enter(|| unsafe { groups.take_in() });
                 snapshot
@@ -87,9 +83,6 @@ impl Job<'_> {
 
     /// Reads the rows of the delta; false when they do not fit into memory.
     fn collect(&mut self, groups: &mut Groups, arena: &Arena, sql: &FoldSql, size: Size) -> Result<bool> {
-        if let Some(loops) = sql.loops.as_ref().filter(|_| self.may_loop(size)) {
-            return self.collect_by_loops(groups, arena, loops);
-        }
         let (mut rows, mut fits) = (0usize, true);
         let moment = self.snapshot();
         for (text, before) in [(&sql.delta.now, false), (&sql.delta.before, true)] {
@@ -140,9 +133,6 @@ impl Job<'_> {
         let offer = (!key.is_empty()).then(|| srf::offer_dirty(self.tview.oid, self.key_rows(groups, &fresh)));
         let session = Session::open();
         let size = Size::of(fresh.len());
-        if size.is_few() {
-            pinned::small();
-        }
         let plan = self.tview.plan(&session, sql, size)?;
         let found = session.query(&plan);
         drop(offer);
@@ -191,13 +181,19 @@ impl Job<'_> {
         snapshot: Active,
         size: Size,
     ) -> Result<()> {
+        let redo = self.write_known(groups, arena, snapshot)?;
+        self.redo(groups, &redo, keyed, size)
+    }
+
+    /// Writes the groups whose rows their states tell; returns the others.
+    fn write_known(&mut self, groups: &mut Groups, arena: &Arena, snapshot: Active) -> Result<BTreeSet<usize>> {
         let positions = self.key_positions();
         let mut redo = groups.to_recompute(&positions);
         if !redo.is_empty() && self.may_meet() {
             redo = (0..groups.len()).collect();
         }
         let tview = self.tview;
-        let Some(fold) = &tview.fold else { return Ok(()) };
+        let Some(fold) = &tview.fold else { return Ok(redo) };
         let mut changes = Changes::new(self.rel);
         // SAFETY: values are made in the arena and copied by the changes; the owner is the current user.
         let mut outputs = unsafe { arena.enter(|| Outputs::new(fold)) };
@@ -230,7 +226,12 @@ impl Job<'_> {
             unsafe { outputs.close() };
         }
         self.apply(changes, &snapshot)?;
-        drop(snapshot);
+        Ok(redo)
+    }
+
+    /// Recomputes groups.
+    fn redo(&mut self, groups: &Groups, redo: &BTreeSet<usize>, keyed: Option<&KeyedSql>, size: Size) -> Result<()> {
+        let positions = self.key_positions();
         if redo.is_empty() {
             return Ok(());
         }
