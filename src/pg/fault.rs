@@ -59,6 +59,9 @@ faults! {
     KeepRepresentative c"keep_representative",
     RemoveOneOfSeveral c"remove_one_of_several",
     NarrowRange c"narrow_range",
+    // nested loops
+    SkipConditions c"skip_conditions",
+    SkipOptional c"skip_optional",
 }
 
 #[cfg(feature = "faults")]

@@ -198,7 +198,7 @@ impl<'a> Flat<'a> {
     }
 
     /// From a row of an atom to all rows that the block makes of it.
-    pub fn from_atom(&self, atom: usize, targets: &[Node]) -> Option<NestedLoop> {
+    pub fn starting_at(&self, atom: usize, targets: &[Node]) -> Option<NestedLoop> {
         if self.optional.contains_key(&atom) {
             return None;
         }
@@ -207,7 +207,7 @@ impl<'a> Flat<'a> {
     }
 
     /// From columns that are a key of an atom to the row of the block with this key. All partners are looked up by keys.
-    pub fn from_key(&self, atom: usize, columns: &[i16], targets: &[Node]) -> Option<NestedLoop> {
+    pub fn of_key(&self, atom: usize, columns: &[i16], targets: &[Node]) -> Option<NestedLoop> {
         if self.optional.contains_key(&atom) {
             return None;
         }

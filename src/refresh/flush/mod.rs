@@ -45,13 +45,20 @@ pub enum Moment {
 }
 
 thread_local! {
-    /// For errors, by TVIEW, and the state of the caches in which they were made.
-    static NAMES: RefCell<((u64, u64), HashMap<u32, Rc<Names>>)> = RefCell::default();
+    /// For errors.
+    static NAMES: RefCell<Known> = RefCell::default();
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     /// Nesting of the sub-transaction that the flush runs in.
     static LEVEL: Cell<i32> = const { Cell::new(0) };
     /// First command that sees the rows that the last flush of this transaction wrote.
     static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
+}
+
+/// Names by TVIEW, and the state of the caches in which they were made.
+#[derive(Default)]
+struct Known {
+    state: (u64, u64),
+    names: HashMap<u32, Rc<Names>>,
 }
 
 /// Whether a snapshot was taken before the last flush of this transaction.
@@ -325,17 +332,16 @@ impl Flush {
 /// The names that errors of a flush show, kept until a relation or a role changes.
 fn names(root: pg_sys::Oid, oid: pg_sys::Oid, owner: pg_sys::Oid) -> Option<Rc<Names>> {
     let state = (cache::generation(), cache::rights());
-    let known = NAMES.with_borrow(|(of, known)| known.get(&oid.to_u32()).filter(|_| *of == state).cloned());
+    let known = NAMES.with_borrow(|k| k.names.get(&oid.to_u32()).filter(|_| k.state == state).cloned());
     if known.is_some() {
         return known;
     }
     let made = Rc::new(Names::of(root, oid, acl::role_name(owner))?);
-    NAMES.with_borrow_mut(|(of, known)| {
-        if *of != state {
-            known.clear();
-            *of = state;
+    NAMES.with_borrow_mut(|known| {
+        if known.state != state {
+            *known = Known { state, ..Known::default() };
         }
-        known.insert(oid.to_u32(), Rc::clone(&made));
+        known.names.insert(oid.to_u32(), Rc::clone(&made));
     });
     Some(made)
 }

@@ -14,7 +14,7 @@ use crate::refresh::follow::job::{self, Job};
 use crate::refresh::follow::locks;
 use crate::refresh::follow::nested_loop::{Deformed, Found, Running, Shown};
 use crate::refresh::follow::rows::Filled;
-use crate::refresh::plan::loops::{KeyedLoops, Rows};
+use crate::refresh::plan::loops::{Joined, KeyedLoops, Rows};
 use foldhash::fast::FixedState;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeSet, HashMap};
@@ -48,10 +48,12 @@ impl Job<'_> {
         let rows = self.change_rows(relid);
         match &loops.rows {
             Rows::Own { key, row } => self.own(loops, key, row, &rows, &source),
-            Rows::Joined { through: Some(through), keys, row } if !locks::needs_keys(self.tview, self.changed) => {
-                self.through(loops, through, keys, row, &rows, &source)
-            }
-            Rows::Joined { keys, row, .. } => self.joined(loops, keys, row, &rows, &source),
+            Rows::Joined(of) => match &of.through {
+                Some(through) if !locks::needs_keys(self.tview, self.changed) => {
+                    self.through(loops, through, of, &rows, &source)
+                }
+                _ => self.joined(loops, of, &rows, &source),
+            },
         }
     }
 
@@ -109,8 +111,7 @@ impl Job<'_> {
     fn joined(
         &mut self,
         loops: &KeyedLoops,
-        to_keys: &NestedLoop,
-        row: &NestedLoop,
+        Joined { keys: to_keys, row, .. }: &Joined,
         rows: &[(Image, i64)],
         source: &Relation,
     ) -> Result<bool> {
@@ -178,8 +179,7 @@ impl Job<'_> {
         &mut self,
         loops: &KeyedLoops,
         through: &NestedLoop,
-        to_keys: &NestedLoop,
-        row: &NestedLoop,
+        Joined { keys: to_keys, row, .. }: &Joined,
         rows: &[(Image, i64)],
         source: &Relation,
     ) -> Result<bool> {

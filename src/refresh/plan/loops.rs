@@ -29,17 +29,19 @@ pub enum Rows {
         /// Attributes of the change row that are the key, from 1.
         key: Vec<i16>,
         /// From a change row to the row of the TVIEW.
-        row: NestedLoop,
+        row: Box<NestedLoop>,
     },
     /// A change row is joined to such rows.
-    Joined {
-        /// From a change row to the keys.
-        keys: NestedLoop,
-        /// From a key to the row of the TVIEW.
-        row: NestedLoop,
-        /// From a change row over keys to the rows of the TVIEW that the row is part of now.
-        through: Option<NestedLoop>,
-    },
+    Joined(Box<Joined>),
+}
+
+pub struct Joined {
+    /// From a change row to the keys.
+    pub keys: NestedLoop,
+    /// From a key to the row of the TVIEW.
+    pub row: NestedLoop,
+    /// From a change row over keys to the rows of the TVIEW that the row is part of now.
+    pub through: Option<NestedLoop>,
 }
 
 /// Loops of strategy keyed.
@@ -110,7 +112,7 @@ impl KeyedLoops {
     pub fn indexes(&self) -> Vec<Oid> {
         let rows: Vec<Oid> = match &self.rows {
             Rows::Own { row, .. } => row.indexes().collect(),
-            Rows::Joined { keys, row, .. } => keys.indexes().chain(row.indexes()).collect(),
+            Rows::Joined(of) => of.keys.indexes().chain(of.row.indexes()).collect(),
         };
         rows.into_iter().chain(self.stored.indexes()).collect()
     }
@@ -155,17 +157,17 @@ fn keyed(tview: &Tview, described: &Described, relid: u32) -> Option<KeyedLoops>
     let columns: Vec<i16> = columns.into_iter().map(|(_, att)| att).collect();
     let start = flat.atom_of(relid)?;
     // The key is unique in its relation.
-    let row_of_key = flat.from_key(anchor, &columns, &targets)?;
+    let row_of_key = flat.of_key(anchor, &columns, &targets)?;
     let rows = if start == anchor {
-        let row = flat.from_atom(anchor, &targets)?;
+        let row = flat.starting_at(anchor, &targets)?;
         row.steps.iter().all(|s| s.unique).then_some(())?;
-        Rows::Own { key: columns, row: row.keep() }
+        Rows::Own { key: columns, row: Box::new(row.keep()) }
     } else {
-        Rows::Joined {
+        Rows::Joined(Box::new(Joined {
             keys: flat.reach(start, anchor, &of_key)?.keep(),
             row: row_of_key.keep(),
             through: flat.through(start, anchor, &of_key, &targets).map(NestedLoop::keep),
-        }
+        }))
     };
     Some(KeyedLoops { rows, stored: rows_by(tview.oid, &attributes(key))?.keep() })
 }
@@ -174,7 +176,7 @@ fn keyed(tview: &Tview, described: &Described, relid: u32) -> Option<KeyedLoops>
 fn fold(tview: &Tview, described: &Described, targets: &[Node], relid: u32) -> Option<FoldLoops> {
     let flat = Flat::of(described)?;
     let targets: Vec<Node> = targets.iter().map(|t| flat.expression(*t)).collect::<Option<_>>()?;
-    let weighted = flat.from_atom(flat.atom_of(relid)?, &targets)?.keep();
+    let weighted = flat.starting_at(flat.atom_of(relid)?, &targets)?.keep();
     let key = tview.key.as_deref().unwrap_or_default();
     let columns = attributes(key);
     // A group is compared with all of its key behind the look-up.

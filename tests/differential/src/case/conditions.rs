@@ -19,6 +19,8 @@ pub struct Conditions {
     pub pool: bool,
     /// the number of one more setting that the writer has changed
     pub setting: Option<usize>,
+    /// few rows are followed by SQL, too
+    pub sql_only: bool,
 }
 
 impl Conditions {
@@ -31,6 +33,7 @@ impl Conditions {
             row_security: owner && dice.chance(50),
             pool: !owner && !odd_settings && !writer && dice.chance(40),
             setting: (odd_settings && dice.chance(70)).then(|| dice.below(1000)),
+            sql_only: dice.chance(20),
         }
     }
 

@@ -115,6 +115,7 @@ mod tests {
             OtherWriter,
             OtherOwner,
             RowSecurity,
+            SqlOnly,
         ]
     };
 

@@ -289,6 +289,7 @@ hazards! {
     Only "names and types" "ONLY",
     OwnFunction "names and types" "user's function in a query",
     BodyReplaced "names and types" "function body replaced",
+    SqlOnly "names and types" "few rows followed by SQL, not by nested loops",
     OtherSettings "names and types" "writer under another TimeZone, DateStyle, bytea_output, search_path",
     OneSetting "names and types" "writer under another value of one setting, whichever",
     OtherWriter "names and types" "writer who is no superuser",

@@ -60,6 +60,9 @@ impl Run<'_> {
             statements.push(format!("ANALYZE {}", names.join(", ")));
             statements.push("SET pg_tviews.full_refresh_threshold = 1".into());
         }
+        if case.conditions.sql_only {
+            statements.push("SET pg_tviews.nested_loops = off".into());
+        }
         statements.extend(case.triggers.clone());
         statements.extend(case.conditions.setup(&case.schema));
         if case.conditions.odd_settings {
@@ -117,6 +120,7 @@ impl Run<'_> {
             (c.writer, Hazard::OtherWriter),
             (c.owner, Hazard::OtherOwner),
             (c.row_security, Hazard::RowSecurity),
+            (c.sql_only, Hazard::SqlOnly),
         ] {
             if is {
                 self.out.counts.add(hazard);
