@@ -70,8 +70,9 @@ and the server on one core, prepared statements; the three variants take turns w
 * **+ TVIEW**: what TVIEWs with the same queries add (bench/tviews.sql). {strategies(cluster)}.
 * **TVIEW : hand**: ratio of the two additions.
 
-Tables: 100,000 posts of 10,000 users, 100,000 orders in 100 regions. The triggers are exact for one writer only: with several, they need locks of
-their own, which TVIEWs include. The groups have 1,000 orders each; how many does not matter to either.
+Tables: 100,000 posts of 10,000 users, 100,000 orders of 1,000 customers, in 100 regions and 50 countries. An order goes into two totals, one of them over
+the join with its customer; a customer who moves takes 100 orders along. The triggers lock the rows of other tables that they read, so that they are
+exact for several writers, as TVIEWs are.
 
 Conditions: {page.measured(config)}, {page.processor()}, {settings}.
 """

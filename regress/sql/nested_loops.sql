@@ -136,7 +136,13 @@ UPDATE post SET heading = 'heading' WHERE id = 41;
 CREATE FUNCTION twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 2';
 CREATE FUNCTION thrice(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 * 3; END';
 CREATE TVIEW called AS SELECT id, twice(kind) AS two, thrice(kind) AS three FROM post;
+CREATE TVIEW doubled AS SELECT id, twice(kind) AS two FROM post;
 UPDATE post SET kind = 3 WHERE id = 41;
+SELECT * FROM oracle();
+-- the body of a function is replaced in a session that has run it
+CREATE OR REPLACE FUNCTION twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 4';
+UPDATE post SET kind = 7 WHERE id = 41;
+SELECT * FROM doubled WHERE id = 41;
 SELECT * FROM oracle();
 
 DROP SCHEMA nested_loops CASCADE;

@@ -384,6 +384,10 @@ impl Frame {
             (n.tag() == NodeTag::T_Var)
                 .then(|| make::var(1, self.place(n.cast()) as i16 + 1, type_of(n), 0).cast::<pg_sys::Node>())
         });
+        // Before planning puts the body of a function in the place of its call: the body can be replaced.
+        if walk::walk(over, &mut |n| calls_others(n)) {
+            return None;
+        }
         let planned = server::expression_planner(over);
         (!walk::walk(planned, &mut |n| !is_run(n))).then_some(planned.cast())
     }
@@ -721,5 +725,10 @@ fn is_run(node: Node) -> bool {
     } else {
         Vec::new()
     };
-    known && types.into_iter().all(of_server) && server::functions_of(node).into_iter().all(procedure::is_of_server)
+    known && types.into_iter().all(of_server) && !calls_others(node)
+}
+
+/// Whether a node calls functions that did not come with the server, or are not written in C.
+fn calls_others(node: Node) -> bool {
+    !node.is_null() && !server::functions_of(node).into_iter().all(procedure::is_of_server)
 }
