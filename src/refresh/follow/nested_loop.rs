@@ -1,4 +1,4 @@
-//! Runs a nested loop over indexes (analyze/rules/nested_loop.rs): the rows that a row is joined to, without SQL.
+//! Runs a nested loop over indexes (analyze/rules/nested_loop): the rows that a row is joined to, without SQL.
 //!
 //! Invariant: rows are those that the snapshot sees; the owner of the TVIEW is the current user, and the settings of maintenance are in force, as for
 //! the SQL. A loop stops at a number of rows for which SQL has better plans. Source: access/index/indexam.c, executor/nodeIndexscan.c.
