@@ -78,7 +78,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
         let changed = BTreeSet::from([*relid]);
         let _pinned = Pinned::new(tview.owner);
         let fold = if d.strategy == Strategy::Fold { tview.fold_sql(&rel, &changed)? } else { None };
-        out.extend(tview.loops(&rel, &changed)?.map(|l| few_rows(l.indexes())));
+        out.extend(tview.loops(&rel, &changed)?.map(|l| few_rows(&l.look_ups())));
         let bag = if d.strategy == Strategy::Delta { tview.bag_sql(&rel, &changed)? } else { None };
         if let Some(delta) = fold.as_ref().map(|f| &f.delta).or(bag.as_ref().map(|b| &b.delta)) {
             out.extend(delta.gates.iter().map(|g| format!("    otherwise in full: {g}")));
@@ -106,8 +106,8 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
 }
 
 /// By which indexes few changed rows are followed without the SQL below.
-fn few_rows(indexes: Vec<pg_sys::Oid>) -> String {
-    let mut names: Vec<String> = indexes.into_iter().map(name::bare).collect();
+fn few_rows(look_ups: &[(pg_sys::Oid, pg_sys::Oid)]) -> String {
+    let mut names: Vec<String> = look_ups.iter().map(|(_, index)| name::bare(*index)).collect();
     names.dedup();
     match names.is_empty() {
         true => "    few rows: the change rows alone".into(),

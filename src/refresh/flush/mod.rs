@@ -254,7 +254,7 @@ impl Flush {
         let mut pinned = Pinned::new(tview.owner);
         let loops = if everything || !job.may_loop(size) { None } else { tview.loops(&rel, &changed)? };
         let mut is_followed = false;
-        if let Some(loops) = &loops {
+        if let Some(loops) = loops.as_ref().filter(|l| l.lock()) {
             pinned.search_path(&tview.search_path);
             is_followed = job.follow_by_loops(loops)?;
         }

@@ -9,13 +9,14 @@ use crate::analyze::describe::{self, Described};
 use crate::analyze::query::load;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::rules::nested_loop::{Flat, NestedLoop, rows_by, rows_by_hash};
+use crate::catalog::cache;
 use crate::pg::error::Result;
 use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::tree::Node;
 use crate::refresh::plan::lookup::hashed_columns;
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::model::Shape;
@@ -67,12 +68,25 @@ pub enum Loops {
 }
 
 impl Loops {
-    /// The indexes that are used.
-    pub fn indexes(&self) -> Vec<Oid> {
+    /// The relations that rows are looked up in, and the indexes that are used.
+    pub fn look_ups(&self) -> Vec<(Oid, Oid)> {
         match self {
-            Loops::Keyed(loops) => loops.indexes(),
-            Loops::Fold(loops) => loops.indexes(),
+            Loops::Keyed(loops) => loops.look_ups(),
+            Loops::Fold(loops) => loops.look_ups(),
         }
+    }
+}
+
+impl Loops {
+    /// Locks the relations and their indexes until the transaction ends; false when one may have gone before it was locked. A relation comes
+    /// before its index, as in statements that change either.
+    pub fn lock(&self) -> bool {
+        let known = cache::generation();
+        for oid in self.look_ups().into_iter().flat_map(|(relid, index)| [relid, index]) {
+            // SAFETY: a relation, or a number that is none any more.
+            unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessShareLock as i32) };
+        }
+        cache::generation() == known
     }
 }
 
@@ -108,20 +122,18 @@ impl Tview {
 }
 
 impl KeyedLoops {
-    /// The indexes that are used.
-    pub fn indexes(&self) -> Vec<Oid> {
-        let rows: Vec<Oid> = match &self.rows {
-            Rows::Own { row, .. } => row.indexes().collect(),
-            Rows::Joined(of) => of.keys.indexes().chain(of.row.indexes()).collect(),
+    fn look_ups(&self) -> Vec<(Oid, Oid)> {
+        let rows: Vec<(Oid, Oid)> = match &self.rows {
+            Rows::Own { row, .. } => row.look_ups().collect(),
+            Rows::Joined(of) => of.keys.look_ups().chain(of.row.look_ups()).collect(),
         };
-        rows.into_iter().chain(self.stored.indexes()).collect()
+        rows.into_iter().chain(self.stored.look_ups()).collect()
     }
 }
 
 impl FoldLoops {
-    /// The indexes that are used.
-    pub fn indexes(&self) -> Vec<Oid> {
-        self.weighted.indexes().chain(self.stored.iter().flat_map(NestedLoop::indexes)).collect()
+    fn look_ups(&self) -> Vec<(Oid, Oid)> {
+        self.weighted.look_ups().chain(self.stored.iter().flat_map(NestedLoop::look_ups)).collect()
     }
 }
 

@@ -85,9 +85,9 @@ impl NestedLoop {
             || self.steps.iter().any(|s| !s.conditions.is_empty() || s.keys.iter().any(|k| computed(&k.value)))
     }
 
-    /// The indexes that rows are looked up by, in this order.
-    pub fn indexes(&self) -> impl Iterator<Item = Oid> {
-        self.steps.iter().map(|s| s.index)
+    /// The relations that rows are looked up in, and their indexes, in this order.
+    pub fn look_ups(&self) -> impl Iterator<Item = (Oid, Oid)> {
+        self.steps.iter().map(|s| (s.relid, s.index))
     }
 
     /// Makes the expressions independent of the query.
