@@ -82,7 +82,11 @@ impl Loops {
     /// before its index, as in statements that change either.
     pub fn lock(&self) -> bool {
         let known = cache::generation();
-        for oid in self.look_ups().into_iter().flat_map(|(relid, index)| [relid, index]) {
+        let through = match self {
+            Loops::Keyed(loops) => loops.through().map(|l| l.look_ups().collect()).unwrap_or_default(),
+            Loops::Fold(_) => Vec::new(),
+        };
+        for oid in self.look_ups().into_iter().chain(through).flat_map(|(relid, index)| [relid, index]) {
             // SAFETY: a relation, or a number that is none any more.
             unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessShareLock as i32) };
         }
@@ -122,6 +126,13 @@ impl Tview {
 }
 
 impl KeyedLoops {
+    fn through(&self) -> Option<&NestedLoop> {
+        match &self.rows {
+            Rows::Own { .. } => None,
+            Rows::Joined(of) => of.through.as_ref(),
+        }
+    }
+
     fn look_ups(&self) -> Vec<(Oid, Oid)> {
         let rows: Vec<(Oid, Oid)> = match &self.rows {
             Rows::Own { row, .. } => row.look_ups().collect(),
