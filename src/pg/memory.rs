@@ -46,6 +46,11 @@ pub fn push<T>(list: &mut Vec<T>, value: T) {
     list.push(value);
 }
 
+/// The result of `f`, whose own memory, node trees that it makes among it, is given back at once. The result must not point into it.
+pub fn aside<T>(f: impl FnOnce() -> T) -> T {
+    Arena::current().enter(f)
+}
+
 pub struct Arena(pg_sys::MemoryContext);
 
 impl Arena {

@@ -9,6 +9,7 @@
 use crate::analyze::query::canonical::canonical;
 use crate::analyze::query::operators;
 use crate::pg::error::{Error, Result};
+use crate::pg::memory;
 use crate::pg::pinned::Path;
 use crate::pg::subtransaction;
 use crate::pg::tree::{Query, Text, list, parser, server};
@@ -17,6 +18,10 @@ use tviews_core::reason::Reason;
 
 /// The text of a query, which is left as it is.
 pub fn text(query: Query) -> Result<String> {
+    memory::aside(|| compared(query))
+}
+
+fn compared(query: Query) -> Result<String> {
     let (tree, text) = parser::printed(query);
     let refuse = |detail: String| Err(Error::Unwritten { detail, text: text.clone() });
     let same = match parsed(&text, query)? {

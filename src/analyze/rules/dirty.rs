@@ -21,6 +21,7 @@ use crate::analyze::rules::null_extension::{
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
+use crate::pg::memory;
 use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -86,7 +87,7 @@ impl Collect<'_> {
             // Below, conditions are missing.
             let range = if focus.is_empty() { value_range::find(query, &d, a, &[])? } else { None };
             out.gates.extend(range.iter().map(|r| r.gate.clone()));
-            match term(&d, self.key, a, self.changed, self.beside, range.as_ref())? {
+            match memory::aside(|| term(&d, self.key, a, self.changed, self.beside, range.as_ref()))? {
                 Err(why) => return Ok(Err(why)),
                 Ok(term) => {
                     out.meet |= !focus.is_empty()
@@ -100,12 +101,14 @@ impl Collect<'_> {
             }
         }
         for site in lift::sites(query, focus, self.changed) {
-            let lifted = query.copy();
-            let path = match lift::lift(lifted, &site, self.key, self.changed) {
-                Ok(path) => path,
-                Err(why) => return Ok(Err(why)),
-            };
-            if let Err(why) = self.collect(lifted, &path, out)? {
+            let collected = memory::aside(|| {
+                let lifted = query.copy();
+                match lift::lift(lifted, &site, self.key, self.changed) {
+                    Ok(path) => self.collect(lifted, &path, out),
+                    Err(why) => Ok(Err(why)),
+                }
+            });
+            if let Err(why) = collected? {
                 return Ok(Err(why));
             }
         }

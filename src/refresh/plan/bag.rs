@@ -4,6 +4,7 @@ use crate::analyze::query::load;
 use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
+use crate::pg::memory;
 use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::refresh::plan::tview::{Tview, maintained};
@@ -32,7 +33,7 @@ impl Tview {
         if let Some(known) = self.bag_sql.borrow().get(changed) {
             return Ok(known.clone());
         }
-        let made = self.make_bag_sql(rel, changed)?.map(Rc::new);
+        let made = memory::aside(|| self.make_bag_sql(rel, changed))?.map(Rc::new);
         self.bag_sql.borrow_mut().insert(changed.clone(), made.clone());
         Ok(made)
     }

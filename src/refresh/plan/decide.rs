@@ -12,6 +12,7 @@ use crate::analyze::rules::join_values::{self, Pair};
 use crate::analyze::rules::{anchor, delta, dirty, whole};
 use crate::analyze::split::set_operations;
 use crate::pg::error::{Error, Result};
+use crate::pg::memory;
 use crate::pg::relation::Relation;
 use crate::pg::tree::{Node, Query, lsyscache, server};
 use crate::pg::{ext, name};
@@ -51,11 +52,13 @@ impl Decided {
 
 /// Key columns by relation that must be captured for an open TVIEW that is being made. Its query must be printable as SQL.
 pub fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
-    let query = maintained(rel)?;
-    let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
-    whole::check(query, &decided.shape, decided.fold.as_ref())?;
-    whole::check(load::stored(rel)?, &decided.shape, None)?;
-    Ok(decided.keys)
+    memory::aside(|| {
+        let query = maintained(rel)?;
+        let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
+        whole::check(query, &decided.shape, decided.fold.as_ref())?;
+        whole::check(load::stored(rel)?, &decided.shape, None)?;
+        Ok(decided.keys)
+    })
 }
 
 /// Whether the change rows of a relation have some columns, as captured for an existing TVIEW. Change rows of a TVIEW have all.
@@ -71,8 +74,10 @@ pub fn captured(tview: pg_sys::Oid) -> impl Fn(u32, &[i16]) -> bool {
 
 /// Types of the state attributes that an open TVIEW needs.
 pub fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
-    let decided = decide(maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
-    Ok(decided.fold.as_ref().map(Fold::attribute_types).unwrap_or_default())
+    memory::aside(|| {
+        let decided = decide(maintained(rel)?, &options_of(rel.oid()), column_names(rel))?;
+        Ok(decided.fold.as_ref().map(Fold::attribute_types).unwrap_or_default())
+    })
 }
 
 /// Decides for a stored (not expanded) query.
@@ -102,7 +107,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     for (relid, usage) in &used {
         let read = Read { times: usage.times, hidden: hidden(*relid, usage) };
         let mut of_relation = OfRelation { described: &described, expanded, known: &known, fold: &fold, relid: *relid };
-        let (decision, by_anchors) = decide::decide(&known, &read, &mut of_relation)?;
+        let (decision, by_anchors) = memory::aside(|| decide::decide(&known, &read, &mut of_relation))?;
         anchored |= by_anchors;
         decisions.insert(*relid, decision);
     }

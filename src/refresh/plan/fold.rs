@@ -7,6 +7,7 @@ use crate::analyze::query::load;
 use crate::analyze::rules::delta::Weighted;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
+use crate::pg::memory;
 use crate::pg::relation::Relation;
 use crate::refresh::plan::tview::{self, Tview, maintained};
 use crate::refresh::plan::{decide, sql};
@@ -38,7 +39,7 @@ impl Tview {
         if let Some(known) = self.fold_sql.borrow().get(changed) {
             return Ok(known.clone());
         }
-        let made = self.make_fold_sql(rel, changed)?.map(Rc::new);
+        let made = memory::aside(|| self.make_fold_sql(rel, changed))?.map(Rc::new);
         self.fold_sql.borrow_mut().insert(changed.clone(), made.clone());
         Ok(made)
     }

@@ -5,6 +5,7 @@ use crate::analyze::rules::dirty;
 use crate::analyze::rules::forms::{Forms, union_all};
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
+use crate::pg::memory;
 use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::refresh::plan::lookup;
@@ -39,13 +40,11 @@ fn numbered(prefix: &str, n: usize) -> String {
 pub fn dirty_keys(tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<(String, Vec<String>)>> {
     let key = required_key(tview)?;
     let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
-    let terms = {
+    let terms = memory::aside(|| {
         let query = load::expand(maintained(rel)?)?;
-        match dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &tview::stored_key)? {
-            Ok(terms) => terms,
-            Err(_) => return Ok(None),
-        }
-    };
+        dirty::terms(query, &positions, changed, dirty::Beside::Deleted, &tview::stored_key)
+    })?;
+    let Ok(terms) = terms else { return Ok(None) };
     let names = numbered("k", key.len());
     let keys = format!("SELECT DISTINCT {names} FROM ({}) x({names})", union_all(&terms.selects));
     Ok(Some((keys, terms.gates)))

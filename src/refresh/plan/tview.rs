@@ -11,6 +11,7 @@ use crate::analyze::{describe, split};
 use crate::catalog::{cache, options, stages};
 use crate::pg::callees::Callees;
 use crate::pg::error::{Error, Result};
+use crate::pg::memory;
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::{Relation, attname};
@@ -110,7 +111,7 @@ pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
     if let Some(tview) = known {
         return Ok(tview);
     }
-    let tview = Rc::new(build(rel)?);
+    let tview = Rc::new(memory::aside(|| build(rel))?);
     CACHE.with(|c| {
         let mut c = c.borrow_mut();
         if c.generation == cache::generation() {
