@@ -12,6 +12,8 @@
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
 //! | queue/spill `DEAD` | files to be closed | closed before | reset | | |
 //! | refresh/flush `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
+//! | analyze/query/printed `NO_TEXT` | only decisions are wanted | its guard | its guard | | its guard |
+//! | analyze/query/printed `UNWRITTEN` | a count | not transactional | | | |
 //! | refresh/flush/defining `OPEN` | TVIEWs that the statement defines anew | its guard | its guard | | its guard |
 //! | refresh/follow/job `MUCH` | memory is to be given back | used before | reset | | |
 //! | refresh/flush `LAST` | last flush's command | reset | reset | | (too late is harmless) |

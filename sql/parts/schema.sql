@@ -7,9 +7,10 @@ GRANT USAGE ON SCHEMA tviews TO PUBLIC;
 -- The tables of the extension are materialized views that nobody refreshes, stored by heap: publications FOR ALL TABLES and for schemas leave
 -- these out, statements of users cannot write to them, and rows of another server cannot arrive in them. The library writes them.
 
--- Which relations each TVIEW reads; columns are attribute numbers, 0 is the whole row.
-CREATE MATERIALIZED VIEW tviews.source (tview, source, columns) USING heap
-    AS SELECT NULL::oid, NULL::oid, NULL::int2[] WHERE false;
+-- Which relations each TVIEW reads; columns are attribute numbers, 0 is the whole row; `written`: the SQL that follows changes of the relation
+-- was read as the query it was made from.
+CREATE MATERIALIZED VIEW tviews.source (tview, source, columns, written) USING heap
+    AS SELECT NULL::oid, NULL::oid, NULL::int2[], NULL::boolean WHERE false;
 CREATE UNIQUE INDEX source_key ON tviews.source (tview, source);
 
 -- Internal TVIEWs that a TVIEW is computed from, in order. They live in a schema that tools take for one of the server's. `joined` is the

@@ -27,7 +27,7 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
         let expanded = load::expand(maintained(&rel)?)?;
         for (relid, usage) in relations::of(expanded) {
             let columns = usage.captured_columns();
-            sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns });
+            sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns, written: false });
         }
     }
     drop(rel);
@@ -37,29 +37,25 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     catalog::register(&sources)?;
     // Refuses a cycle.
     graph::current()?;
-    capture_keys(oid, owner, sources)
+    complete(oid, owner, sources)
 }
 
-/// Adds key columns to the captured columns, where strategies need them.
-fn capture_keys(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) -> Result<()> {
-    let keys = {
+/// Adds what strategies tell about sources: key columns that they need beside the captured columns, and whether their SQL can be written.
+fn complete(oid: pg_sys::Oid, owner: pg_sys::Oid, mut sources: Vec<Source>) -> Result<()> {
+    let decided = {
         let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
         let _pinned = Pinned::new(owner);
-        decide::keys_to_capture(&rel)?
+        decide::of_sources(&rel)?
     };
-    let mut more = false;
     for s in &mut sources {
-        for column in keys.get(&s.relid.to_u32()).into_iter().flatten() {
+        s.written = !decided.unwritten.contains(&s.relid.to_u32());
+        for column in decided.keys.get(&s.relid.to_u32()).into_iter().flatten() {
             if !s.columns.contains(column) && !s.columns.contains(&0) {
                 s.columns.push(*column);
-                more = true;
             }
         }
         s.columns.sort_unstable();
     }
-    if more {
-        catalog::unregister(oid);
-        catalog::register(&sources)?;
-    }
-    Ok(())
+    catalog::unregister(oid);
+    catalog::register(&sources)
 }

@@ -22,6 +22,8 @@ pub struct Source {
     pub tview: pg_sys::Oid,
     pub relid: pg_sys::Oid,
     pub columns: Vec<i16>,
+    /// Whether all SQL about changes of the relation was read as what it was made from, when the TVIEW was made.
+    pub written: bool,
 }
 
 /// Whether the extension exists in this database.
@@ -97,14 +99,17 @@ fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Source {
         // SAFETY: column 3 is int2[].
         .and_then(|d| unsafe { Vec::<i16>::from_datum(d, false) })
         .unwrap_or_default();
-    Source { tview: oid(1), relid: oid(2), columns }
+    // SAFETY: column 4 is boolean.
+    let written = table.get(tuple, 4).and_then(|d| unsafe { bool::from_datum(d, false) }).unwrap_or(false);
+    Source { tview: oid(1), relid: oid(2), columns, written }
 }
 
 /// Registers the sources of a new TVIEW.
 pub fn register(sources: &[Source]) -> Result<()> {
     let table = Table::required("source", pg_sys::RowExclusiveLock)?;
     for s in sources {
-        table.insert(&[s.tview.into_datum(), s.relid.into_datum(), s.columns.clone().into_datum()]);
+        let columns = s.columns.clone();
+        table.insert(&[s.tview.into_datum(), s.relid.into_datum(), columns.into_datum(), s.written.into_datum()]);
         invalidate(s);
     }
     table.invalidate();

@@ -13,17 +13,46 @@ use crate::pg::memory;
 use crate::pg::pinned::Path;
 use crate::pg::subtransaction;
 use crate::pg::tree::{Query, Text, list, parser, server};
+use std::cell::Cell;
 use std::ffi::CString;
 use tviews_core::reason::Reason;
 
 /// The text of a query, which is left as it is.
 pub fn text(query: Query) -> Result<String> {
-    memory::aside(|| compared(query))
+    if NO_TEXT.get() { Ok(String::new()) } else { memory::aside(|| compared(query)) }
+}
+
+thread_local! {
+    static NO_TEXT: Cell<bool> = const { Cell::new(false) };
+    static UNWRITTEN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// While this lives, queries have a text, or an empty one: for who only wants to know whether there is SQL, and knows that it can be written.
+pub struct Texts(bool);
+
+impl Texts {
+    pub fn made(made: bool) -> Texts {
+        Texts(NO_TEXT.replace(!made))
+    }
+}
+
+impl Drop for Texts {
+    fn drop(&mut self) {
+        NO_TEXT.set(self.0);
+    }
+}
+
+/// How many queries of this session could not be written.
+pub fn unwritten() -> u64 {
+    UNWRITTEN.get()
 }
 
 fn compared(query: Query) -> Result<String> {
     let (tree, text) = parser::printed(query);
-    let refuse = |detail: String| Err(Error::Unwritten { detail, text: text.clone() });
+    let refuse = |detail: String| {
+        UNWRITTEN.set(UNWRITTEN.get() + 1);
+        Err(Error::Unwritten { detail, text: text.clone() })
+    };
     let same = match parsed(&text, query)? {
         Err(message) => return refuse(message),
         Ok(back) => match (canonical(tree), canonical(back)) {

@@ -40,6 +40,8 @@ pub struct Decided {
     pub row_key: Option<Vec<i16>>,
     /// Key columns of base relations that change rows must have beside the columns the query reads.
     pub keys: BTreeMap<u32, BTreeSet<i16>>,
+    /// Relations for whose changes some SQL cannot be written.
+    pub unwritten: BTreeSet<u32>,
 }
 
 impl Decided {
@@ -50,14 +52,22 @@ impl Decided {
     }
 }
 
-/// Key columns by relation that must be captured for an open TVIEW that is being made. Its query must be printable as SQL.
-pub fn keys_to_capture(rel: &Relation) -> Result<BTreeMap<u32, BTreeSet<i16>>> {
+/// What the catalog keeps of decisions about sources.
+pub struct OfSources {
+    /// Key columns by relation that must be captured.
+    pub keys: BTreeMap<u32, BTreeSet<i16>>,
+    /// Relations for whose changes some SQL cannot be written.
+    pub unwritten: BTreeSet<u32>,
+}
+
+/// Decides for an open TVIEW that is being made. Its query must be printable as SQL.
+pub fn of_sources(rel: &Relation) -> Result<OfSources> {
     memory::aside(|| {
         let query = maintained(rel)?;
         let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
         whole::check(query, &decided.shape, decided.fold.as_ref())?;
         whole::check(load::stored(rel)?, &decided.shape, None)?;
-        Ok(decided.keys)
+        Ok(OfSources { keys: decided.keys, unwritten: decided.unwritten })
     })
 }
 
@@ -96,7 +106,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     let fold = finds_groups(&d.shape, positions.as_deref()).and_then(|()| recognise(expanded, &d.shape, approximate));
     let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
     let mut decisions = BTreeMap::new();
-    let mut anchored = false;
+    let (mut anchored, mut unwritten) = (false, BTreeSet::new());
     let known = decide::Query {
         shape: &d.shape,
         key: positions.as_deref(),
@@ -107,7 +117,11 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     for (relid, usage) in &used {
         let read = Read { times: usage.times, hidden: hidden(*relid, usage) };
         let mut of_relation = OfRelation { described: &described, expanded, known: &known, fold: &fold, relid: *relid };
+        let failures = printed::unwritten();
         let (decision, by_anchors) = memory::aside(|| decide::decide(&known, &read, &mut of_relation))?;
+        if printed::unwritten() != failures {
+            unwritten.insert(*relid);
+        }
         anchored |= by_anchors;
         decisions.insert(*relid, decision);
     }
@@ -133,7 +147,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
             }
         }
     }
-    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys })
+    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys, unwritten })
 }
 
 /// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, adding is better

@@ -4,6 +4,7 @@
 //! under the pinned settings, so every name in it is qualified.
 
 use crate::analyze::describe::fold::Fold;
+use crate::analyze::query::printed::Texts;
 use crate::analyze::query::{load, operators, relations};
 use crate::analyze::rules::join_values::Pair;
 use crate::analyze::rules::whole;
@@ -123,6 +124,8 @@ pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
 
 fn build(rel: &Relation) -> Result<Tview> {
     let root = stages::root(rel.oid());
+    // Also when another TVIEW asks for this one's key.
+    let _texts = Texts::made(true);
     let _pinned = Pinned::new(rel.class().relowner);
     // SAFETY: the owner and its settings are pinned.
     let query = maintained(rel)?;
@@ -133,7 +136,10 @@ fn build(rel: &Relation) -> Result<Tview> {
             cache::watch(pg_sys::Oid::from(relid));
         }
         let options = options_of(rel.oid());
-        let mut plan = decide(query, &options, column_names(rel))?;
+        let mut plan = {
+            let _texts = Texts::made(!is_written(rel.oid()));
+            decide(query, &options, column_names(rel))?
+        };
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
@@ -174,6 +180,11 @@ fn build(rel: &Relation) -> Result<Tview> {
             bag_sql: RefCell::new(HashMap::new()),
         })
     }
+}
+
+/// Whether it was seen when the TVIEW was made that all its SQL can be written. What a flush runs is looked at when it is made, in any case.
+fn is_written(tview: pg_sys::Oid) -> bool {
+    crate::catalog::sources(|s| s.tview == tview).iter().all(|s| s.written)
 }
 
 fn stored_of(oid: pg_sys::Oid) -> Result<Query> {
