@@ -145,4 +145,33 @@ UPDATE post SET kind = 7 WHERE id = 41;
 SELECT * FROM doubled WHERE id = 41;
 SELECT * FROM oracle();
 
+-- a row that comes, is followed inside of a statement that writes, and goes again
+CREATE FUNCTION posts_of_one() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN (SELECT count(*) FROM one); END $$;
+BEGIN;
+INSERT INTO post VALUES (9001, 1, 'comes', 1, 1, NULL);
+INSERT INTO post SELECT 10000 + posts_of_one(), 1, 'statement', 1, 1, NULL;
+DELETE FROM post WHERE id = 9001;
+SELECT * FROM one WHERE id = 9001;
+COMMIT;
+SELECT * FROM oracle();
+
+-- each change once while a transaction keeps its snapshot, and once more at commit
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE post SET score = score + 1, heading = 'kept' WHERE id = 12;
+SELECT * FROM oracle();
+SAVEPOINT a;
+INSERT INTO post VALUES (9002, 2, 'kept', 2, 2, NULL);
+DELETE FROM post WHERE id IN (12, 13);
+SELECT * FROM oracle();
+ROLLBACK TO a;
+SELECT * FROM oracle();
+INSERT INTO post VALUES (9003, 3, 'kept', 3, 3, NULL);
+SELECT id, kind FROM one WHERE id = 9003;
+DELETE FROM post WHERE id = 9003;
+SELECT id, kind FROM one WHERE id = 9003;
+UPDATE author SET country = 'it', name = 'kept' WHERE id = 7;
+SELECT * FROM oracle();
+COMMIT;
+SELECT * FROM oracle();
+
 DROP SCHEMA nested_loops CASCADE;

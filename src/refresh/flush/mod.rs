@@ -138,7 +138,7 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     unsafe { pg_sys::CommandCounterIncrement() };
     let keep = moment != Moment::Commit && snapshot::transaction_keeps_its_snapshot();
     let inside = queue::in_flight::any();
-    let again = keep || inside || !queue::nothing_applied();
+    let again = inside || !keep && !queue::nothing_applied();
     let apart = again || queue::has_again();
     let graph = or_raise(graph::current());
     let taken = match &only {
@@ -247,6 +247,7 @@ impl Flush {
             own: graph.is_read(oid.to_u32()).then(ChangeSet::default),
             keep: self.on_transaction_snapshot,
             again: self.pending.again,
+            apart: self.pending.apart,
             rows: 0,
             done: Counters { flushes: 1, ..Counters::default() },
         };

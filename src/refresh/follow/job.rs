@@ -24,8 +24,10 @@ pub struct Job<'a> {
     pub own: Option<ChangeSet>,
     /// The transaction keeps its snapshot, and the flush reads with it.
     pub keep: bool,
-    /// Some changes have been followed before.
+    /// Some changes have been followed before, under another snapshot or with rows that were not captured yet.
     pub again: bool,
+    /// Change sets are not to be summed with each other.
+    pub apart: bool,
     /// Number of changed rows.
     pub rows: usize,
     /// Counters of the work done so far.

@@ -54,24 +54,33 @@ impl Ways {
 }
 
 impl Job<'_> {
-    /// Whether this flush runs loops, where there are any: few change rows, which no flush has followed before.
+    /// Whether this flush runs loops, where there are any: few change rows, whose sum is all there is to follow.
     pub fn may_loop(&self, size: Size) -> bool {
-        size.is_few() && !self.keep && !self.again && !self.pairs() && guc::NESTED_LOOPS.get()
+        size.is_few() && !self.apart && !self.pairs() && guc::NESTED_LOOPS.get()
     }
 
     /// Follows few rows without SQL; false when they lead to too many rows for that: nothing is done then but locking.
     pub fn follow_by_loops(&mut self, loops: &Loops) -> Result<bool> {
+        self.lock_for_commit(self.tview.is_keyed(self.changed));
         self.lock_relations()?;
         match loops {
             Loops::Fold(loops) => {
                 locks::unknown_values(self.tview, self.changed, Some(false));
                 self.fold_by_loops(loops)
             }
-            Loops::Keyed(_) if provisional::any(self.tview.oid) => Ok(false),
+            Loops::Keyed(_) if !self.keep && provisional::any(self.tview.oid) => Ok(false),
             Loops::Keyed(loops) => {
                 locks::unknown_values(self.tview, self.changed, None);
                 self.keyed_by_loops(loops)
             }
+        }
+    }
+
+    /// Before a flush that adds under the transaction's own snapshot: where everything is recomputed at commit, the locks for that, so that no lock
+    /// that is held has to become a stronger one then.
+    fn lock_for_commit(&self, is_keyed: bool) {
+        if self.keep && !is_keyed {
+            locks::for_full(self.tview, self.changed);
         }
     }
 
@@ -85,6 +94,7 @@ impl Job<'_> {
             locks::for_full(self.tview, self.changed);
             return self.full();
         }
+        self.lock_for_commit(ways.keyed.is_some());
         self.lock_relations()?;
         locks::unknown_values(self.tview, self.changed, ways.delta().map(|d| d.alone));
         let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));

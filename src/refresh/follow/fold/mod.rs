@@ -201,6 +201,9 @@ impl Job<'_> {
         let mut row = Filled::new(self.rel.natts());
         for g in (0..groups.len()).filter(|g| !redo.contains(g)) {
             let fate = fate(groups.tid(g).is_some(), groups.rows(g), fold.positions.is_empty());
+            if fate == Fate::Broken && self.keep {
+                return Err(Error::Serialization);
+            }
             if fate == Fate::Broken {
                 return Err(Error::Internal(format!(
                     "a group of TVIEW {} has less than no rows; tviews.rebuild() brings it back",
