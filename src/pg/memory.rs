@@ -23,12 +23,24 @@ pub fn hash_mem() -> usize {
     unsafe { pg_sys::get_hash_memory_limit() }
 }
 
-/// Gives freed memory back to the system: after much work the C library would keep it.
+/// Gives freed memory back to the system when the transaction has ended: after much work the C library would keep it.
 pub fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: any time.
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" fn trim(_nothing: *mut std::ffi::c_void) {
+        #[cfg(target_env = "gnu")]
+        // SAFETY: any time.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+    // SAFETY: inside a transaction. The callback lives in the context whose end it hears of; contexts below, those of sub-transactions among them,
+    // are gone then (utils/mmgr/mcxt.c, MemoryContextReset and MemoryContextDelete).
     unsafe {
-        libc::malloc_trim(0);
+        let context = pg_sys::TopTransactionContext;
+        let callback = pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>());
+        let callback = callback.cast::<pg_sys::MemoryContextCallback>();
+        (*callback).func = Some(trim);
+        pg_sys::MemoryContextRegisterResetCallback(context, callback);
     }
 }
 

@@ -74,7 +74,7 @@ pub fn note_size(rows: usize) {
 /// Change sets by relation.
 pub type Changes = HashMap<u32, Vec<Rc<ChangeSet>>>;
 
-/// Gives memory back before commit, when a flush went through many rows.
+/// Gives memory back at the end of the transaction, when a flush went through many rows.
 pub fn give_back() {
     if MUCH.take() {
         memory::give_back();

@@ -216,6 +216,7 @@ hazards! {
     UserTrigger "capture" "user's trigger writes a base table",
     ReadInTrigger "capture" "user's trigger reads a TVIEW",
     EarlyTrigger "capture" "user's trigger reads a TVIEW before the statement is captured",
+    PeekedAndGone "capture" "row that comes, is followed inside of a statement that writes, and goes again",
     PeekInWrite "capture" "statement that writes calls a function that reads a TVIEW",
     TriggersOff "capture" "write while triggers are disabled",
     Replica "capture" "write under session_replication_role = replica",

@@ -79,7 +79,8 @@ impl Planner<'_> {
                 20..=23 => s.extend(self.maintenance()),
                 24 | 25 => s = self.in_function(s),
                 26 | 27 => s = self.read_beside(s),
-                28 | 29 => s.extend(self.peek_in_write()),
+                28 => s.extend(self.peek_in_write()),
+                29 => s.extend(self.peeked_and_gone()),
                 _ => {}
             }
             steps.extend(s);
@@ -212,6 +213,29 @@ impl Planner<'_> {
         };
         let group = self.next_group();
         steps.push(step(Act::PeekInWrite { view, write }, &[Hazard::PeekInWrite], group));
+        steps
+    }
+
+    /// A row that comes, is followed by a flush inside of a statement that writes, and goes again.
+    fn peeked_and_gone(&mut self) -> Vec<Step> {
+        let Some(view) = self.early_tview() else { return vec![] };
+        let tables: Vec<usize> = self.views[view].facts.tables.iter().copied().collect();
+        let Some(table) = self.dice.maybe(&tables).copied() else { return vec![] };
+        let columns = &self.schema.tables[table].columns;
+        let Some(c) = columns.iter().position(|c| c.ty == Ty::Int && !c.generated && c.fk.is_none()) else {
+            return vec![];
+        };
+        let value = self.value_of(table, c);
+        let insert = self.insert_with(table, c, &value);
+        let mut steps = self.one(insert, &[]);
+        let t = &self.schema.tables[table];
+        let (name, column) = (t.name.clone(), t.columns[c].name.clone());
+        let end = |which: &str| format!("ctid = (SELECT {which}(ctid) FROM {name})");
+        let write = format!("UPDATE {name} SET {column} = {column} + 0 * fuzz.peek_{view}(true) WHERE {}", end("min"));
+        let delete = format!("DELETE FROM {name} WHERE {}", end("max"));
+        let group = self.next_group();
+        steps.push(step(Act::PeekInWrite { view, write }, &[Hazard::PeekedAndGone], group));
+        steps.extend(self.one(delete, &[]));
         steps
     }
 
