@@ -94,22 +94,28 @@ pub fn recompute(tview: &Tview, keys: &str) -> Result<Forms> {
         "LEFT JOIN LATERAL (SELECT true, q.* FROM ({query}) q({columns}) WHERE {} OFFSET 0) f(present, {columns}) ON true",
         conjunction(key, |_, k| format!("q.c{}", k.at + 1)),
     );
-    let at_once = format!(
-        "LEFT JOIN (SELECT true, q.* FROM ({query}) q({columns})) f(present, {columns}) ON {}{}",
-        hash_column(key),
-        conjunction(key, |_, k| format!("f.c{}", k.at + 1)),
+    let d = format!("WITH d({}) AS MATERIALIZED ({keys})", numbered("k", key.len()));
+    let stored = format!(
+        "{} s ON {}{}",
+        tview.name,
+        lookup::found_by(tview, key),
+        conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
     );
-    let whole = |join: &str| {
+    let row = (1..=n).map(|i| format!("f.c{i}")).collect::<Vec<_>>().join(", ");
+    let same = format!("{}{}", hash_column(key), conjunction(key, |_, k| format!("f.c{}", k.at + 1)));
+    let of_query = |join: &str| format!("{d} SELECT s.ctid, f.present, {row} FROM d {join} LEFT JOIN {stored}");
+    let at_once = if tview.groups {
+        of_query(&format!("LEFT JOIN (SELECT true, q.* FROM ({query}) q({columns})) f(present, {columns}) ON {same}"))
+    } else {
+        // The outputs of a query on the optional side of a join are computed below that join, for all rows of the query.
+        let nothing = vec!["NULL"; n].join(", ");
         format!(
-            "WITH d({}) AS MATERIALIZED ({keys}) SELECT s.ctid, f.present, {} FROM d {join} LEFT JOIN {} s ON {}{}",
-            numbered("k", key.len()),
-            (1..=n).map(|i| format!("f.c{i}")).collect::<Vec<_>>().join(", "),
-            tview.name,
-            lookup::found_by(tview, key),
-            conjunction(key, |_, k| format!("s.{}", tview.columns[k.at])),
+            "{d} SELECT s.ctid, true, {row} FROM d JOIN ({query}) f({columns}) ON {same} LEFT JOIN {stored} \
+             UNION ALL SELECT s.ctid, false, {nothing} FROM d JOIN {stored} \
+             WHERE NOT EXISTS (SELECT FROM ({query}) f({columns}) WHERE {same})"
         )
     };
-    Ok(Forms { by_key: whole(&by_key), at_once: whole(&at_once) })
+    Ok(Forms { by_key: of_query(&by_key), at_once })
 }
 
 /// All rows of the query with the locked keys, with their state.
