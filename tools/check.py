@@ -29,7 +29,7 @@ def main():
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     started = time.time()
     for word in words:
-        stages.run(word, "--fast" in sys.argv)
+        stages.run(word, "--fast" in sys.argv, words)
     print(f"\n# {time.time() - started:.0f} s")
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)

@@ -33,12 +33,12 @@ STAGES = {
 }
 
 
-def run(word, fast):
-    """`fast`: servers without their slow tiers."""
+def run(word, fast, words):
+    """`fast`: servers without their slow tiers. `words`: all words of this run."""
     name, colon, argument = word.partition(":")
     stage = STAGES.get(name + colon)
     if stage is None:
-        tiers.run(word, fast)
+        tiers.run(word, fast, again=f"sql:{word}-assert" in words)
     elif colon:
         stage.run(argument)
     else:

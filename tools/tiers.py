@@ -10,7 +10,7 @@ import build
 import clients
 import suites
 import toolchain
-from choice import profile
+from choice import SELECTED, profile
 from cluster import Cluster
 from toolchain import ROOT
 from total import guarded, headline
@@ -46,9 +46,10 @@ TIERS = (
 )
 
 
-def chosen(pg, fast, sql_only):
+def chosen(pg, fast, sql_only, again):
     suites_of_sql = {"yes", "with assertions"} if pg.endswith("-assert") else {"yes"}
-    return [tier for tier in TIERS if not (fast and tier.slow) and (not sql_only or tier.sql in suites_of_sql)]
+    left_out = {"with assertions"} if again and not SELECTED else set()
+    return [tier for tier in TIERS if not (fast and tier.slow) and (not sql_only or tier.sql in suites_of_sql) and tier.sql not in left_out]
 
 
 def prepare(cluster):
@@ -56,13 +57,13 @@ def prepare(cluster):
     cluster.sql((ROOT / "regress/oracle.sql").read_text(), "template1")
 
 
-def run(pg, fast=False, sql_only=False):
-    """All tiers on one server, or the suites of SQL."""
+def run(pg, fast=False, sql_only=False, again=False):
+    """All tiers on one server, or the suites of SQL. `again`: the same server with assertions comes later, and runs what is meant for it."""
     where = toolchain.label(pg)
     headline(f"building for {where}")
     with guarded(where):
         server = Server(where, build.install(pg, profile()))
-        tiers = chosen(pg, fast, sql_only)
+        tiers = chosen(pg, fast, sql_only, again)
         with Cluster(server.config, ram=True) as cluster:
             prepare(cluster)
             for tier in tiers:
