@@ -174,4 +174,29 @@ SELECT * FROM oracle();
 COMMIT;
 SELECT * FROM oracle();
 
+-- several tables in one transaction: rows that were joined to each other and are both gone, or both come
+CREATE TVIEW placed AS SELECT p.id, p.kind, a.name, c.name AS country FROM post p JOIN author a ON a.id = p.author LEFT JOIN country c ON c.code = a.country;
+CREATE PROCEDURE together(setting text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('pg_tviews.nested_loops', setting, true);
+    DELETE FROM post WHERE id = 21;
+    DELETE FROM author WHERE id = 7;
+    PERFORM FROM placed;
+    RAISE NOTICE 'gone: %', (SELECT count(*) FROM oracle());
+    INSERT INTO author VALUES (7, 'new author', 'zz', 7);
+    INSERT INTO post VALUES (21, 7, 'new post', 1, 1, NULL);
+    INSERT INTO country VALUES ('zz', 'new country');
+    PERFORM FROM placed;
+    RAISE NOTICE 'come: %', (SELECT count(*) FROM oracle());
+    UPDATE post SET author = 8, id = 9021 WHERE id = 21;
+    UPDATE author SET country = 'de' WHERE id = 7;
+    DELETE FROM country WHERE code = 'zz';
+    PERFORM FROM placed;
+    RAISE NOTICE 'moved: %, %', (SELECT count(*) FROM oracle()), (SELECT t FROM placed t WHERE id = 9021);
+    UPDATE post SET id = 21, author = 7 WHERE id = 9021;
+END $$;
+CALL together('on');
+CALL together('off');
+SELECT * FROM oracle();
+
 DROP SCHEMA nested_loops CASCADE;

@@ -8,9 +8,9 @@ use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use crate::pg::{ext, tupdesc, values};
-use crate::queue::changes::{ChangeSet, Image, image_of};
+use crate::queue::changes::{Image, image_of};
 use crate::refresh::follow::apply::Changes;
-use crate::refresh::follow::job::{self, Job};
+use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
 use crate::refresh::follow::nested_loop::{Deformed, Found, Running, Shown};
 use crate::refresh::follow::rows::Filled;
@@ -20,7 +20,7 @@ use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeSet, HashMap};
 
 /// The values of a key.
-type Key = Vec<Option<Datum>>;
+pub(super) type Key = Vec<Option<Datum>>;
 
 impl Job<'_> {
     /// The change rows of a relation with their weights, each row once.
@@ -52,7 +52,7 @@ impl Job<'_> {
                 Some(through) if !locks::needs_keys(self.tview, self.changed) => {
                     self.through(loops, through, of, &rows, &source)
                 }
-                _ => self.joined(loops, of, &rows, &source),
+                _ => self.joined(loops, of, relid, &rows),
             },
         }
     }
@@ -105,73 +105,6 @@ impl Job<'_> {
             self.apply(changes, &snapshot)?;
             Ok(true)
         }
-    }
-
-    /// Change rows lead to keys.
-    fn joined(
-        &mut self,
-        loops: &KeyedLoops,
-        Joined { keys: to_keys, row, .. }: &Joined,
-        rows: &[(Image, i64)],
-        source: &Relation,
-    ) -> Result<bool> {
-        let key = self.tview.key.as_deref().unwrap_or_default();
-        let (mut dirty, mut hashes) = (ChangeSet::default(), BTreeSet::new());
-        let needs_keys = locks::needs_keys(self.tview, self.changed);
-        let mut snapshot = self.snapshot();
-        // SAFETY: images are minimal tuples of the relation's row type; values found are of the types of the key.
-        unsafe {
-            let mut image = ImageBuilder::new(self.rel.tupdesc());
-            let mut running = Running::open(to_keys, snapshot.raw())?;
-            let fits = rows.iter().all(|(of, _)| {
-                let of = Deformed::of(of, source.tupdesc());
-                running.each(&|c| of.get(c), &mut |found| {
-                    for (k, value) in key.iter().zip(found.values) {
-                        image.set(k.at, *value);
-                    }
-                    image.add_to(&mut dirty, 1);
-                    if needs_keys {
-                        locks::note(&mut hashes, self.key_hash(|i, _| found.values[i]));
-                    }
-                })
-            });
-            running.close();
-            if !fits {
-                return Ok(false);
-            }
-        }
-        self.rows = dirty.len();
-        self.done.dirty_keys = dirty.len() as u64;
-        if dirty.len() == 0 {
-            return Ok(true);
-        }
-        if needs_keys {
-            drop(snapshot);
-            if job::is_large(self.rel, self.rows) {
-                return self.instead().map(|()| true);
-            }
-            locks::keys(self.tview, &hashes, &|hash| self.words_of_key(&dirty, hash));
-            snapshot = self.snapshot();
-        }
-        let mut changes = Changes::new(self.rel);
-        let mut filled = Filled::new(self.rel.natts());
-        // SAFETY: as above.
-        unsafe {
-            let mut stored = Running::open(&loops.stored, snapshot.raw())?;
-            let mut computed = Running::open(row, snapshot.raw())?;
-            let mut keys = Vec::with_capacity(dirty.len());
-            dirty.each(|tuple, _| keys.push(image_of(tuple)));
-            for image in &keys {
-                let of = Deformed::of(image, self.rel.tupdesc());
-                let of: Key = key.iter().map(|k| of.get(k.at as i16 + 1)).collect();
-                let input = |c: i16| of[c as usize - 1];
-                self.replace(&mut stored, Some(&mut computed), &of, &input, &mut filled, &mut changes);
-            }
-            stored.close();
-            computed.close();
-        }
-        self.apply(changes, &snapshot)?;
-        Ok(true)
     }
 
     /// Change rows lead to keys, and change rows of positive weight to the rows that they are part of. Keys are not locked.
@@ -319,7 +252,7 @@ impl Job<'_> {
     ///
     /// # Safety
     /// The loops are open; the key's values are of the types of the key.
-    unsafe fn replace(
+    pub(super) unsafe fn replace(
         &self,
         stored: &mut Running,
         computed: Option<&mut Running>,

@@ -12,6 +12,7 @@ pub mod job;
 mod keyed;
 mod keyed_loops;
 mod locks;
+mod loop_keys;
 mod meetings;
 mod nested_loop;
 mod pairs;

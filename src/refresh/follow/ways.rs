@@ -56,7 +56,8 @@ impl Ways {
 impl Job<'_> {
     /// Whether this flush runs loops, where there are any: few change rows, whose sum is all there is to follow.
     pub fn may_loop(&self, size: Size) -> bool {
-        size.is_few() && !self.apart && !self.pairs() && guc::NESTED_LOOPS.get()
+        let once = self.changed.len() > 1 || !self.pairs();
+        size.is_few() && !self.apart && once && guc::NESTED_LOOPS.get()
     }
 
     /// Follows few rows without SQL; false when they lead to too many rows for that: nothing is done then but locking.
@@ -68,7 +69,11 @@ impl Job<'_> {
                 locks::unknown_values(self.tview, self.changed, Some(false));
                 self.fold_by_loops(loops)
             }
-            Loops::Keyed(_) if !self.keep && provisional::any(self.tview.oid) => Ok(false),
+            _ if !self.keep && provisional::any(self.tview.oid) => Ok(false),
+            Loops::Together(loops) => {
+                locks::unknown_values(self.tview, self.changed, None);
+                self.together_by_loops(loops)
+            }
             Loops::Keyed(loops) => {
                 locks::unknown_values(self.tview, self.changed, None);
                 self.keyed_by_loops(loops)

@@ -1,8 +1,8 @@
 //! The nested loops that a flush of few rows runs instead of SQL.
 //!
-//! Invariant: a loop is only made where it gives what the SQL beside it gives: for changes of one relation that stands in one place, to rows whose
+//! Invariant: a loop is only made where it gives what the SQL beside it gives: for changes of a relation that stands in one place, to rows whose
 //! key is a key of one relation, or to groups whose weighted rows are linear in the changed relation.
-//! Called by the flush, once per TVIEW and changed relation.
+//! Called by the flush, for each TVIEW and changed relation.
 
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::describe::{self, Described};
@@ -65,6 +65,8 @@ pub struct FoldLoops {
 pub enum Loops {
     Keyed(Rc<KeyedLoops>),
     Fold(Rc<FoldLoops>),
+    /// Of several relations that have changed.
+    Together(Vec<(u32, Rc<KeyedLoops>)>),
 }
 
 impl Loops {
@@ -73,18 +75,17 @@ impl Loops {
         match self {
             Loops::Keyed(loops) => loops.look_ups(),
             Loops::Fold(loops) => loops.look_ups(),
+            Loops::Together(all) => all.iter().flat_map(|(_, loops)| loops.look_ups()).collect(),
         }
     }
-}
 
-impl Loops {
     /// Locks the relations and their indexes until the transaction ends; false when one may have gone before it was locked. A relation comes
     /// before its index, as in statements that change either.
     pub fn lock(&self) -> bool {
         let known = cache::generation();
         let through = match self {
             Loops::Keyed(loops) => loops.through().map(|l| l.look_ups().collect()).unwrap_or_default(),
-            Loops::Fold(_) => Vec::new(),
+            Loops::Fold(_) | Loops::Together(_) => Vec::new(),
         };
         for oid in self.look_ups().into_iter().chain(through).flat_map(|(relid, index)| [relid, index]) {
             // SAFETY: a relation, or a number that is none any more.
@@ -97,13 +98,33 @@ impl Loops {
 impl Tview {
     /// The loops for changes of these relations; None when SQL follows them.
     pub fn loops(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Loops>> {
-        let Some(relid) = the_only(changed) else { return Ok(None) };
+        if changed.len() > 1 {
+            return self.together(rel, changed);
+        }
+        let Some(relid) = changed.first().copied() else { return Ok(None) };
         if let Some(known) = self.loops.borrow().get(&relid) {
             return Ok(known.clone());
         }
         let made = self.make_loops(rel, relid)?;
         self.loops.borrow_mut().insert(relid, made.clone());
         Ok(made)
+    }
+
+    /// The loops for changes of several relations. A loop starts with rows of one moment and finds rows of another one, so it must not compute
+    /// what the query need not compute; see follow/loop_keys.rs for what stands between relations.
+    fn together(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Loops>> {
+        let mut all = Vec::with_capacity(changed.len());
+        for relid in changed {
+            let Some(Loops::Keyed(loops)) = self.loops(rel, &BTreeSet::from([*relid]))? else { return Ok(None) };
+            if let Rows::Joined(of) = &loops.rows
+                && let Some((_, between)) = of.keys.steps.split_last()
+                && (of.keys.computes() || between.iter().any(|s| changed.contains(&s.relid.to_u32())))
+            {
+                return Ok(None);
+            }
+            all.push((*relid, loops));
+        }
+        Ok(Some(Loops::Together(all)))
     }
 
     fn make_loops(&self, rel: &Relation, relid: u32) -> Result<Option<Loops>> {
@@ -146,11 +167,6 @@ impl FoldLoops {
     fn look_ups(&self) -> Vec<(Oid, Oid)> {
         self.weighted.look_ups().chain(self.stored.iter().flat_map(NestedLoop::look_ups)).collect()
     }
-}
-
-/// The only relation that has changed.
-fn the_only(changed: &BTreeSet<u32>) -> Option<u32> {
-    (changed.len() == 1).then(|| changed.first().copied()).flatten()
 }
 
 fn attributes(key: &[KeyColumn]) -> Vec<i16> {
