@@ -14,6 +14,7 @@ mod build;
 mod capture;
 mod catalog;
 mod counters;
+mod feed;
 mod hook;
 mod monitor;
 mod pg;
@@ -31,7 +32,8 @@ pgrx::extension_sql_file!("../sql/parts/access_method.sql", name = "access_metho
 pgrx::extension_sql_file!("../sql/parts/capture.sql", name = "capture", requires = ["access_method"]);
 pgrx::extension_sql_file!("../sql/parts/states.sql", name = "states", requires = ["capture"]);
 pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requires = ["states"]);
-pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"], finalize);
+pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"]);
+pgrx::extension_sql_file!("../sql/parts/graph.sql", name = "graph", requires = ["views"], finalize);
 
 #[allow(non_snake_case)]
 #[pg_guard]

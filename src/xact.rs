@@ -27,6 +27,8 @@
 //! | pg/callback `POSITION`, `FLUSHING` | context for error reports | reset | reset | | as `RUNNING` |
 //! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |
 //! | pg/callees `ALLOWED` | functions that our own SQL may call | their guards | their guards, reset | | their guards |
+//! | feed `FEED` | rows that have changed | reset | reset | level below | undone |
+//! | pg/row_hash `HASHER` | keys of hashes | kept | kept | | |
 //! | pg/ending `ENDING` | this module runs | | | | |
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
@@ -37,7 +39,9 @@
 
 use crate::capture::freed;
 use crate::catalog::sentinel;
+use crate::feed;
 use crate::pg::callback::{self, Frame};
+use crate::pg::error::or_raise;
 use crate::pg::fault::{self, Fault};
 use crate::pg::timeout::Limit;
 use crate::pg::{callees, ending, original, reserve, started};
@@ -98,6 +102,7 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
         queue::reset();
         flush::settled();
         spill::bury();
+        or_raise(feed::announce(prepare));
     })
 }
 
@@ -112,6 +117,7 @@ fn end(undone: bool) {
     callees::reset();
     original::take();
     spill::reset();
+    feed::reset();
     if undone {
         switch::sub_abort(0);
         sentinel::forget();
@@ -142,6 +148,7 @@ fn released(level: u32) {
     base::sub_commit(level);
     freed::sub_commit(level);
     switch::sub_commit(level);
+    feed::sub_commit(level);
 }
 
 fn rolled_back(level: u32) {
@@ -151,5 +158,6 @@ fn rolled_back(level: u32) {
     flush::end_of_subtransaction(level);
     freed::sub_abort(level);
     switch::sub_abort(level);
+    feed::sub_abort(level);
     sentinel::forget();
 }

@@ -30,6 +30,11 @@ CREATE FUNCTION tviews.pending()
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_pending';
 COMMENT ON FUNCTION tviews.pending() IS 'changes of this transaction that are not applied yet';
 
+CREATE FUNCTION tviews.changes()
+    RETURNS TABLE (tview regclass, op text, key jsonb)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_changes';
+COMMENT ON FUNCTION tviews.changes() IS 'rows that this transaction has changed in TVIEWs with the option notify';
+
 CREATE FUNCTION tviews.recovery()
     RETURNS TABLE (pid int, datid oid, relid oid, tviews_total bigint, tviews_done bigint, tviews_failed bigint, started_at timestamptz)
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_recovery';

@@ -9,6 +9,7 @@ use crate::analyze::query::load;
 use crate::analyze::refuse::bodies;
 use crate::build::indexes;
 use crate::catalog::{self, options, sentinel};
+use crate::feed;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
@@ -51,6 +52,9 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     check_mode(&tview)?;
     check_bodies(&tview, &rel)?;
     let rows = fill(&tview, &rel)?;
+    if tview.notify && !fresh {
+        feed::anything(oid);
+    }
     // SAFETY: locked; indexes are rebuilt before anybody can use them.
     unsafe {
         storage::rebuild_indexes(oid, persistence);

@@ -38,6 +38,8 @@ mod raw {
             collation: pg_sys::Oid,
         ) -> *mut std::ffi::c_void;
         pub fn sql_fn_parser_setup(state: *mut pg_sys::ParseState, info: *mut std::ffi::c_void);
+        // commands/async.h
+        pub fn Async_Notify(channel: *const std::ffi::c_char, payload: *const std::ffi::c_char);
         // utils/datum.h
         pub fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool;
         pub fn datumCopy(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum;
@@ -58,6 +60,16 @@ pub unsafe fn store_view_query(view: pg_sys::Oid, query: *mut pg_sys::Query, rep
 pub unsafe fn set_matview_populated(relation: pg_sys::Relation, populated: bool) {
     // SAFETY: `relation` is open.
     unsafe { guard(|| raw::SetMatViewPopulatedState(relation, populated)) }
+}
+
+/// Sends a message when the transaction commits.
+///
+/// # Safety
+/// Inside a transaction that has not begun to end.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub unsafe fn notify(channel: &std::ffi::CStr, message: &std::ffi::CStr) {
+    // SAFETY: as the caller promises; both texts are copied.
+    unsafe { guard(|| raw::Async_Notify(channel.as_ptr(), message.as_ptr())) }
 }
 
 /// The relation and all relations that inherit from it, partitions included.

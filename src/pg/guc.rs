@@ -12,6 +12,7 @@ pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
 pub static SYNTAX_WORKS: AtomicBool = AtomicBool::new(false);
 pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static NESTED_LOOPS: GucSetting<bool> = GucSetting::<bool>::new(true);
+pub static NOTIFY_KEYS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 pub fn init(preloading: bool) {
@@ -67,6 +68,16 @@ pub fn init(preloading: bool) {
         c"Follow few changed rows by nested loops over indexes, without SQL, where the query allows.",
         c"Off: by SQL, with the same result.",
         &NESTED_LOOPS,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.notify_keys",
+        c"Number of changed rows of one TVIEW that the notifications of a transaction name.",
+        c"Past it, one notification says that all of the TVIEW may have changed.",
+        &NOTIFY_KEYS,
+        0,
+        1_000_000,
         GucContext::Userset,
         GucFlags::default(),
     );

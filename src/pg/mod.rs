@@ -26,6 +26,7 @@ mod receiver;
 pub mod relation;
 pub mod reserve;
 mod row_comparison;
+pub mod row_hash;
 pub mod shmem;
 pub mod slot;
 pub mod snapshot;

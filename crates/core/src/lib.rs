@@ -26,6 +26,7 @@ pub mod choice;
 pub mod decide;
 pub mod delta;
 pub mod fd;
+pub mod feed;
 pub mod fold;
 pub mod graph;
 pub mod key;

@@ -40,6 +40,11 @@ impl Options {
         self.is_on("approximate") == Some(true)
     }
 
+    /// Whether changed rows are announced.
+    pub fn notify(&self) -> bool {
+        self.is_on("notify") == Some(true)
+    }
+
     /// The key as it is given.
     pub fn key(&self) -> Option<&str> {
         self.0.get("key").map(String::as_str)
@@ -91,6 +96,7 @@ const OPTIONS: &[(&str, Kind)] = &[
     ("key", Kind::Text),
     ("logged", Kind::Bool),
     ("mode", Kind::OneOf(&["auto", "incremental", "full"])),
+    ("notify", Kind::Bool),
     ("refresh", Kind::OneOf(&["commit"])),
 ];
 

@@ -245,6 +245,7 @@ impl Flush {
             changed: &changed,
             changes: &changes,
             own: graph.is_read(oid.to_u32()).then(ChangeSet::default),
+            feed: None,
             keep: self.on_transaction_snapshot,
             again: self.pending.again,
             apart: self.pending.apart,

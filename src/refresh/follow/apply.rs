@@ -4,6 +4,7 @@
 //! lacks a column of the key, an update is a delete and an insert, and all deletes come first.
 
 use crate::capture::trigger::ImageBuilder;
+use crate::feed::Recorder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
@@ -63,6 +64,7 @@ impl Job<'_> {
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
         let split_updates = self.may_meet();
+        self.feed = self.recorder();
         // New rows of split updates, already recorded.
         let mut moved = Rows::of(self.rel);
         // SAFETY: the relation is locked; every row has one value per attribute.
@@ -154,13 +156,27 @@ impl Job<'_> {
         }
     }
 
-    /// Adds a row of the TVIEW to the TVIEW's change set, and its key to the provisional keys.
+    /// What listeners hear of the rows that are written.
+    fn recorder(&self) -> Option<Recorder> {
+        self.tview.notify.then(|| {
+            let of_row = self.tview.row_key.as_ref().map(|key| key.iter().map(|k| *k as usize - 1).collect::<Vec<_>>());
+            let key = self.tview.key.as_ref().filter(|_| !self.tview.region);
+            let key = of_row.or_else(|| key.map(|key| key.iter().map(|k| k.at).collect()));
+            // SAFETY: the relation is open for longer than the job.
+            unsafe { Recorder::new(self.rel, key.as_deref(), self.tview.columns.len()) }
+        })
+    }
+
+    /// Adds a row of the TVIEW to the TVIEW's change set, to what listeners hear, and its key to the provisional keys.
     ///
     /// # Safety
     /// The row has a value for each attribute of the TVIEW.
     unsafe fn record(&mut self, row: &Row, weight: i64) {
         // SAFETY: the row has a value for each attribute of the TVIEW.
         unsafe {
+            if let Some(feed) = &self.feed {
+                feed.record(&row.values, &row.nulls, weight);
+            }
             if self.keep {
                 let mut image = ImageBuilder::new(self.rel.tupdesc());
                 for k in self.tview.key.iter().flatten() {

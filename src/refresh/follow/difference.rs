@@ -9,14 +9,13 @@
 use crate::pg::error::Result;
 use crate::pg::memory::{Arena, InArena, enough, hash_mem};
 use crate::pg::relation::Relation;
+use crate::pg::row_hash::RowHash;
 use crate::pg::slot;
 use crate::refresh::follow::apply::Changes;
 use crate::refresh::follow::rows::{Home, Rows, pack, unpack};
 use allocator_api2::vec::Vec as ArenaVec;
 use hashbrown::hash_table::{Entry, HashTable};
 use pgrx::pg_sys::{self, Datum, ItemPointerData};
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::{BuildHasher, Hasher};
 
 /// How many parts there are on disk.
 const PARTS: usize = 64;
@@ -224,54 +223,6 @@ impl<'a> Difference<'a> {
 
 fn part_of(hash: u128) -> usize {
     (hash >> 64) as usize % PARTS
-}
-
-/// Hash of a row's bytes.
-pub struct RowHash {
-    attributes: Vec<(bool, i16)>,
-    hasher: SipHasher13,
-}
-
-impl RowHash {
-    /// Of the first `selected` attributes: state attributes that the query does not compute any more are left out.
-    pub fn new(rel: &Relation, selected: usize) -> RowHash {
-        let random = std::collections::hash_map::RandomState::new();
-        let attributes =
-            (0..rel.natts().min(selected)).map(|i| rel.attribute(i)).map(|a| (a.attbyval, a.attlen)).collect();
-        RowHash { attributes, hasher: SipHasher13::new_with_keys(random.hash_one(0u8), random.hash_one(1u8)) }
-    }
-
-    pub fn of(&self, values: &[Datum], nulls: &[bool]) -> u128 {
-        let mut h = self.hasher;
-        for (i, (byval, len)) in self.attributes.iter().enumerate() {
-            h.write_u8(u8::from(nulls[i]));
-            if nulls[i] {
-                continue;
-            }
-            if *byval {
-                h.write_u64(values[i].value() as u64);
-                continue;
-            }
-            // SAFETY: a non-null by-reference datum of the attribute's type.
-            unsafe {
-                match *len {
-                    -1 => {
-                        let given = values[i].cast_mut_ptr::<pg_sys::varlena>();
-                        let plain = pg_sys::pg_detoast_datum_packed(given);
-                        let n = pgrx::varsize_any_exhdr(plain);
-                        h.write_u64(n as u64);
-                        h.write(std::slice::from_raw_parts(pgrx::vardata_any(plain).cast(), n));
-                        if plain != given {
-                            pg_sys::pfree(plain.cast());
-                        }
-                    }
-                    -2 => h.write(std::ffi::CStr::from_ptr(values[i].cast_mut_ptr()).to_bytes_with_nul()),
-                    n => h.write(std::slice::from_raw_parts(values[i].cast_mut_ptr(), n as usize)),
-                }
-            }
-        }
-        h.finish128().as_u128()
-    }
 }
 
 /// Calls `f` for every stored row that the snapshot sees: values, null flags, place.

@@ -1,6 +1,7 @@
 //! The maintenance of one TVIEW in one flush: its input, and the counters of its work so far.
 
 use crate::counters::Counters;
+use crate::feed::Recorder;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::{guc, memory};
@@ -22,6 +23,8 @@ pub struct Job<'a> {
     pub changes: &'a Changes,
     /// Collects the change rows of the TVIEW itself, when another TVIEW reads it.
     pub own: Option<ChangeSet>,
+    /// Records what is written, for listeners.
+    pub feed: Option<Recorder>,
     /// The transaction keeps its snapshot, and the flush reads with it.
     pub keep: bool,
     /// Some changes have been followed before, under another snapshot or with rows that were not captured yet.

@@ -78,6 +78,8 @@ pub struct Tview {
     pub callees: Rc<Callees>,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; Size::COUNT],
     pub approximate: bool,
+    /// Whether listeners hear of changed rows.
+    pub notify: bool,
     /// How groups are folded, when changes of some relation are.
     pub fold: Option<Fold>,
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
@@ -165,6 +167,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             decisions: plan.decisions,
             pairs: plan.pairs,
             approximate: options.approximate(),
+            notify: options.notify(),
             title: name::relation(root).unwrap_or_default(),
             fold: plan.fold.map(Fold::keep),
             query: text,
