@@ -23,7 +23,7 @@ analyze/refuse analyze/rules analyze/split
 analyze/describe
 analyze/query
 capture counters
-queue
+feed queue
 catalog
 tam
 pg

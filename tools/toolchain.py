@@ -18,7 +18,7 @@ from servers import CORE, SUPPRESSIONS, VALGRIND, ask, label, major, pg_config
 from shell import ROOT, TARGET, apt_install, fail, run, say
 
 __all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "cargo_deny", "fail", "flights", "label", "libclang",
-           "major", "pg_config", "run", "say"]
+           "major", "pg_config", "psycopg", "run", "say"]
 
 
 def libclang():
@@ -38,6 +38,15 @@ def cargo_deny():
         shutil.rmtree(directory / "build")
 
     return once("cargo-deny", make) / "bin/cargo-deny"
+
+
+def psycopg():
+    """A directory with psycopg and its libpq, for this Python."""
+    def make(directory):
+        for requirement in ("psycopg==3.2.13", "psycopg-binary==3.2.13", "typing_extensions==4.15.0"):
+            unpack_wheel(requirement, directory, "--only-binary=:all:")
+
+    return once(f"psycopg-{sys.version_info[0]}.{sys.version_info[1]}", make)
 
 
 def flights():
