@@ -222,7 +222,7 @@ impl Tview {
 
     /// Whether change rows lead to keys through rows of other tables, or of the same table read again.
     pub fn joins(&self) -> bool {
-        self.decisions.len() > 1 || self.decisions.values().any(|d| d.sharing == Sharing::Alone)
+        self.decisions.len() > 1 || self.decisions.values().any(|d| d.repeated || d.sharing == Sharing::Alone)
     }
 
     /// Whether the SQL can compute the rows by which the output changes.
