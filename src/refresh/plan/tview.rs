@@ -225,6 +225,11 @@ impl Tview {
         self.decisions.len() > 1 || self.decisions.values().any(|d| d.repeated || d.sharing == Sharing::Alone)
     }
 
+    /// Whether all writers meet: in the one row of the TVIEW, or because one of them recomputes all rows.
+    pub fn is_met_by_all(&self) -> bool {
+        self.key.as_ref().is_some_and(Vec::is_empty) || self.decisions.values().any(|d| d.strategy == Strategy::Full)
+    }
+
     /// Whether the SQL can compute the rows by which the output changes.
     pub fn is_delta(&self, changed: &BTreeSet<u32>) -> bool {
         changed.iter().all(|r| self.decisions[r].strategy == Strategy::Delta)
