@@ -22,33 +22,50 @@ fn locks(tview: &Tview, relid: u32, d: &Decision) -> String {
         (_, Sharing::Alone) => return "SHARE ROW EXCLUSIVE on the relation".into(),
         (None, _) => "ROW EXCLUSIVE on the relation".into(),
         (Some(pairs), _) => {
-            let met: Vec<String> = pairs.iter().filter(|p| p.sides.contains(&relid)).map(|p| meets(p, relid)).collect();
+            let mut met: Vec<String> = Vec::new();
+            for pair in pairs {
+                let sides = (0..2).filter(|side| pair.sides[*side] == relid);
+                sides.for_each(|side| met.push(meets(pair, side)));
+            }
             met.join("; ")
         }
     };
-    let keys = if d.sharing == Sharing::ByKey { ", and the keys of written rows" } else { "" };
-    format!("{relation}{keys}")
+    let keys = (d.sharing == Sharing::ByKey).then(|| "the keys of written rows".to_string());
+    let all: Vec<String> = [relation].into_iter().filter(|r| !r.is_empty()).chain(keys).collect();
+    if all.is_empty() { "none".into() } else { all.join(", and ") }
 }
 
-/// The lock that a writer of `relid` takes against writers of the other relation of a pair.
-fn meets(pair: &Pair, relid: u32) -> String {
-    let own = usize::from(pair.sides[1] == relid);
-    let other = pg_sys::Oid::from(pair.sides[1 - own]);
-    let title = name::bare(other);
+/// The lock that a writer of one side of a pair takes against writers of the other one.
+fn meets(pair: &Pair, own: usize) -> String {
+    let relids = pair.sides.map(pg_sys::Oid::from);
     if pair.equal.is_empty() {
-        return format!("the relation, against writers of {title}");
+        return format!("the relation, against writers of {}", name::bare(relids[1 - own]));
     }
+    // The values of a side that looks are those of the last relation on its way.
+    let place = |side: usize| match &pair.through {
+        Some(through) if through.looks == side => through.relids.last().map_or(relids[side], |r| pg_sys::Oid::from(*r)),
+        _ => relids[side],
+    };
     let column = |side: usize, columns: &[Column; 2]| {
-        let relid = pg_sys::Oid::from(pair.sides[side]);
         // SAFETY: a look-up in the catalogs, which gives null when there is no such column.
-        let found = unsafe { pg_sys::get_attname(relid, columns[side].att, true) };
+        let found = unsafe { pg_sys::get_attname(place(side), columns[side].att, true) };
         // SAFETY: a C string of the server.
         let text = (!found.is_null()).then(|| unsafe { CStr::from_ptr(found) }.to_string_lossy().into_owned());
-        name::ident(&text.unwrap_or_default())
+        let column = name::ident(&text.unwrap_or_default());
+        if side == own && place(side) == relids[side] {
+            column
+        } else {
+            format!("{}.{column}", name::bare(place(side)))
+        }
     };
     let equal: Vec<String> =
-        pair.equal.iter().map(|c| format!("{} = {title}.{}", column(own, c), column(1 - own, c))).collect();
-    format!("values of {}", equal.join(" AND "))
+        pair.equal.iter().map(|c| format!("{} = {}", column(own, c), column(1 - own, c))).collect();
+    let equal = equal.join(" AND ");
+    match &pair.through {
+        None => format!("values of {equal}"),
+        Some(through) if through.looks == own => format!("values of {equal}, looked up"),
+        Some(_) => format!("values of {equal}, against writers of {}", name::bare(relids[1 - own])),
+    }
 }
 
 sql_function!(tviews_explain, pg_finfo_tviews_explain, explain);
@@ -85,7 +102,7 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             out.extend(delta.anchors.iter().map(|a| format!("    anchors: {}", a.select.by_key)));
             out.extend(delta.now.iter().map(|t| format!("    delta: {}", t.by_key)));
             out.extend(delta.before.iter().map(|t| format!("    before: {}", t.by_key)));
-            out.extend(delta.locks.iter().map(|t| format!("    locked values: {t}")));
+            out.extend(delta.locks.iter().map(|v| format!("    locked values: {}", v.select)));
         }
         if d.strategy == Strategy::Keyed {
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };

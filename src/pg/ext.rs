@@ -24,6 +24,11 @@ mod raw {
             name: *const std::ffi::c_char,
             missing_ok: bool,
         ) -> pg_sys::Oid;
+        pub fn get_primary_key_attnos(
+            relid: pg_sys::Oid,
+            deferrable_ok: bool,
+            constraint: *mut pg_sys::Oid,
+        ) -> *mut pg_sys::Bitmapset;
         // parser/parse_agg.h
         pub fn expand_grouping_sets(sets: *mut pg_sys::List, distinct: bool, limit: i32) -> *mut pg_sys::List;
         // utils/ruleutils.h
@@ -83,6 +88,23 @@ pub fn find_all_inheritors(parent: pg_sys::Oid, lockmode: i32) -> Vec<pg_sys::Oi
         }
         let list = guard(|| raw::find_all_inheritors(parent, lockmode, std::ptr::null_mut()));
         super::list::oids(list)
+    }
+}
+
+/// Attribute numbers of the primary key; none when there is no such key that is checked at once.
+#[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
+pub fn primary_key(relid: pg_sys::Oid) -> Vec<i16> {
+    let (mut found, mut constraint, mut member) = (Vec::new(), pg_sys::InvalidOid, -1);
+    // SAFETY: a look-up in the catalogs, which gives a set of numbers, or null, which is a set, too.
+    unsafe {
+        let set = guard(|| raw::get_primary_key_attnos(relid, false, &raw mut constraint));
+        loop {
+            member = pg_sys::bms_next_member(set, member);
+            if member < 0 {
+                return found;
+            }
+            found.push((member + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16);
+        }
     }
 }
 

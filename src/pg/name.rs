@@ -47,7 +47,14 @@ pub fn equality(typid: pg_sys::Oid) -> Option<String> {
         if (*entry).eq_opr == pg_sys::InvalidOid || (*entry).cmp_proc == pg_sys::InvalidOid {
             return None;
         }
-        let op = (*entry).eq_opr;
+        infix((*entry).eq_opr)
+    }
+}
+
+/// `OPERATOR(schema.name)`, as it stands between two expressions; None when it does not exist.
+pub fn infix(op: pg_sys::Oid) -> Option<String> {
+    // SAFETY: look-ups in the catalogs; the tuple is released when its name has been copied.
+    unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::OPEROID as i32, pg_sys::Datum::from(op));
         if tuple.is_null() {
             return None;

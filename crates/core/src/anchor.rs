@@ -8,8 +8,9 @@
 //! D is found like dirty keys (null_extension.rs), the key of A being the key. A must be on no nullable side, its key never NULL, and its rows must
 //! not depend on other rows, or some rows of Q would have no key to be found by. The changed relation itself is the finest anchor.
 //!
-//! Two writers of one relation can be blind to each other here. Where the relation is read in one place, the keys that its changes lead to
-//! do not depend on the rows that its other writers change, so it is enough to lock these keys; otherwise the writers follow one another.
+//! Two writers can be blind to each other here. But the keys that the changes of one lead to do not depend on rows that the other changes: where
+//! they do, rows of two places meet, and other locks keep the writers apart (locks.rs). So it is enough to lock these keys, if all
+//! writers of a relation do so. Who has changed several relations may have come here where a writer of one of them need not.
 //! Called by the extension's `analyze::rules::anchor`, when the delta equation is refused.
 
 use crate::delta::Moment;
@@ -42,9 +43,9 @@ pub fn candidates<'a>(d: &'a Description, changed: &BTreeSet<u32>) -> Vec<Candid
     out
 }
 
-/// Whether writers that lock the keys they find see each other; `places`: in how many places the changed relations are read.
-pub fn keys_tell(places: usize) -> bool {
-    places == 1
+/// Whether writers that lock the keys they find see each other; `relations`: how many relations the writer has changed.
+pub fn keys_tell(relations: usize) -> bool {
+    relations == 1
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@
 //! strategy cannot follow (several relations together, groups whose state does not say) are followed by the fallback: keyed where keyed is
 //! possible, full elsewhere.
 //!
-//! Sharing says which locks two writers of the relation need to see each other. Where the relation is read twice, its writers follow one another,
-//! because each computes from rows that the other changes; so do writers whose weighted rows depend on rows for which nothing can be locked.
+//! Sharing says which locks two writers of the relation need to see each other, where other locks keep apart those of its places in which rows meet.
+//! Writers whose weighted rows depend on rows for which nothing can be locked follow one another.
 //! Where one output row comes from several rows (groups, partitions, null-extended rows), its key is locked. Else a view row belongs to one
 //! row of the relation, on whose lock the two writers have met already.
 //!
@@ -115,17 +115,14 @@ fn by_key<A: Attempts>(query: &Query, read: &Read, attempts: &mut A) -> Result<D
         Ok(keys) => keys,
     };
     let grouped = *query.shape != Shape::Rows;
-    let sharing = match (read.times, grouped || keys.meet) {
-        (2.., _) => Sharing::Alone,
-        (_, true) => Sharing::ByKey,
-        (_, false) => Sharing::Free,
-    };
+    let sharing = if grouped || keys.meet { Sharing::ByKey } else { Sharing::Free };
     let reason = match query.shape {
         Shape::Partitions(_) => Reason::PartitionsRecomputed,
         Shape::Rows => Reason::RowsRecomputed,
         _ => Reason::GroupsRecomputed,
     };
-    Ok(Decision { strategy: Strategy::Keyed, sharing, reason: reason.into(), fallback: Strategy::Keyed })
+    let repeated = read.times > 1;
+    Ok(Decision { strategy: Strategy::Keyed, sharing, repeated, reason: reason.into(), fallback: Strategy::Keyed })
 }
 
 /// Fold or delta where the weighted rows can be told, `otherwise` where not.
@@ -143,8 +140,8 @@ fn weighted(rows: Result<Weighted, Reason>, strategy: Strategy, read: &Read, oth
         (_, false) => Reason::Added,
         (_, true) => Reason::AffectedAdded,
     };
-    let sharing = if read.times > 1 || rows.alone { Sharing::Alone } else { Sharing::ByKey };
-    (Decision { strategy, sharing, reason: reason.into(), fallback: otherwise.strategy }, rows.anchored)
+    let (sharing, repeated) = (if rows.alone { Sharing::Alone } else { Sharing::ByKey }, read.times > 1);
+    (Decision { strategy, sharing, repeated, reason: reason.into(), fallback: otherwise.strategy }, rows.anchored)
 }
 
 /// Why an output has no key.
@@ -298,17 +295,18 @@ mod tests {
         each(|query, read, given| {
             let (decision, ..) = decided(query, read, given.clone());
             let rows = if decision.strategy == Strategy::Fold { &given.taken_in } else { &given.added };
-            let (needs, more) = match decision.strategy {
-                Strategy::Full => (Sharing::Alone, false),
+            let needs = match decision.strategy {
+                Strategy::Full => Sharing::Alone,
                 Strategy::Keyed if *query.shape == Shape::Rows && given.keys.as_ref().is_ok_and(|k| !k.meet) => {
-                    (Sharing::Free, read.times > 1)
+                    Sharing::Free
                 }
-                Strategy::Keyed => (Sharing::ByKey, read.times > 1),
-                Strategy::Fold | Strategy::Delta => {
-                    (Sharing::ByKey, read.times > 1 || rows.as_ref().is_ok_and(|w| w.alone))
-                }
+                Strategy::Fold | Strategy::Delta if rows.as_ref().is_ok_and(|w| w.alone) => Sharing::Alone,
+                _ => Sharing::ByKey,
             };
-            assert_eq!(decision.sharing, if more { Sharing::Alone } else { needs }, "{query:?} {read:?}");
+            assert_eq!(decision.sharing, needs, "{query:?} {read:?}");
+            assert_eq!(decision.repeated, read.times > 1 && decision.strategy != Strategy::Full);
+            let twice = decision.repeated || needs == Sharing::Alone;
+            assert_eq!(decision.without_meetings().sharing, if twice { Sharing::Alone } else { needs });
         });
     }
 

@@ -6,7 +6,7 @@
 //!
 //! | thing | writers that lock it |
 //! |---|---|
-//! | relation | those that recompute the query; where a relation is read twice, or nothing is known about how relations meet, all writers |
+//! | relation | those that recompute the query; where nothing is known about how relations meet, all writers |
 //! | query | instead of the relations: a writer that recomputes the query, alone; all other writers, side by side |
 //! | side of a pair of relations | instead of the relations: those that changed it, with too many values or none; those that changed the other |
 //! | meeting | a value by which rows of a pair meet: those that changed rows with this value, on one side, on the other, on both |
@@ -14,6 +14,9 @@
 //! | keys | of rows that are written, each by one writer at a time, or all of them |
 //!
 //! Two writers that change different relations see each other, or do not meet; two that change one relation lock what they both write to.
+//!
+//! A relation that is read in two places is two relations here, and who changed it has changed both. Where the values of one side are those of rows
+//! between the two relations of a pair, they are looked for after the nearer pairs are locked: these are the rows that no other writer changes then.
 //!
 //! Invariant: what a flush locks ascends in the order of `What`, each once, so writers that lock nothing else do not wait for each other in a
 //! circle. (A flush that finds no other way starts again with the whole query; a gate that is held alone is passed again.)
@@ -27,15 +30,21 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum What {
     Relation(u32),
     Query,
-    /// Twice the number of a pair, and one more for its second side.
-    Side(u32),
-    Meeting(u32),
+    /// Of the pairs that have so many relations between them.
+    Pair(u8, OfPair),
     /// In front of all values.
     Values,
     Value(u32),
     /// In front of all keys.
     Keys,
     Key(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OfPair {
+    /// Twice the number of a pair, and one more for its second side.
+    Side(u32),
+    Meeting(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +125,8 @@ pub enum Touched {
 }
 
 /// Locks the sides of a pair: a writer that changed one side computes from the other, and says so to writers that changed the other as a whole.
-pub fn sides(pair: u32, touched: [Touched; 2], mut lock: impl FnMut(Lock)) {
+/// `between`: how many relations are between the two.
+pub fn sides(between: u8, pair: u32, touched: [Touched; 2], mut lock: impl FnMut(Lock)) {
     for side in 0..2 {
         let changed = (touched[side] == Touched::Whole).then_some(Mode::RowExclusive);
         let computed = (touched[1 - side] != Touched::Nothing).then_some(Mode::Share);
@@ -125,7 +135,7 @@ pub fn sides(pair: u32, touched: [Touched; 2], mut lock: impl FnMut(Lock)) {
             (one, other) => one.or(other),
         };
         if let Some(mode) = mode {
-            lock(Lock { what: What::Side(2 * pair + side as u32), mode });
+            lock(Lock { what: What::Pair(between, OfPair::Side(2 * pair + side as u32)), mode });
         }
     }
 }
@@ -139,6 +149,11 @@ pub fn meet(meetings: &mut Meetings, hash: u32, side: usize) {
     meetings.entry(hash).and_modify(|mode| *mode = mode.and(own)).or_insert(own);
 }
 
+/// The lock on a value by which rows of a pair meet.
+pub fn meeting(between: u8, hash: u32, mode: Mode) -> Lock {
+    Lock { what: What::Pair(between, OfPair::Meeting(hash)), mode }
+}
+
 /// A side whose mode says that rows of it were changed.
 pub fn side_of(mode: Mode) -> usize {
     usize::from(mode == Mode::Share)
@@ -146,7 +161,12 @@ pub fn side_of(mode: Mode) -> usize {
 
 /// Whether it is worth looking for the values of so many changed rows, when at most so many values are locked one by one.
 pub fn is_worth_counting(rows: usize, most: usize) -> bool {
-    rows <= 16 * most.max(1)
+    rows <= worth_counting(most)
+}
+
+/// In how many rows it is worth looking for values.
+pub fn worth_counting(most: usize) -> usize {
+    most.max(1).saturating_mul(16)
 }
 
 /// Whether a flush of these changes has to lock the keys of the rows that it recomputes.
@@ -163,7 +183,7 @@ pub fn needs_all_values(decisions: &Decisions, changed: &BTreeSet<u32>, paired: 
 
 /// Whether change rows of one moment can meet rows of another one in the SQL of a flush: several relations have changed, or one that is read twice.
 pub fn mixes_moments(decisions: &Decisions, changed: &BTreeSet<u32>) -> bool {
-    changed.len() > 1 || changed.iter().any(|r| decisions[r].sharing == Sharing::Alone)
+    changed.len() > 1 || changed.iter().any(|r| decisions[r].repeated || decisions[r].sharing == Sharing::Alone)
 }
 
 /// Adds the hash of a value or key that will be locked. More hashes than would be locked one by one are not remembered.
@@ -199,7 +219,9 @@ mod tests {
     use Touched::{Nothing, Values, Whole};
 
     const RELATIONS: [u32; 3] = [11, 12, 13];
-    const PAIRS: [[usize; 2]; 3] = [[0, 1], [0, 2], [1, 2]];
+    /// The last two have a relation between them.
+    const PAIRS: [[usize; 2]; 3] = [[0, 1], [1, 2], [0, 2]];
+    const BETWEEN: [u8; 3] = [0, 0, 1];
     const MODES: [Mode; 4] = [Mode::RowExclusive, Mode::Share, Mode::ShareRowExclusive, Mode::Exclusive];
     const MOST: usize = 2;
 
@@ -207,6 +229,7 @@ mod tests {
         let decision = |sharing| Decision {
             strategy: Strategy::Keyed,
             sharing,
+            repeated: sharing == Sharing::Alone,
             reason: Reason::RowsRecomputed.into(),
             fallback: Strategy::Keyed,
         };
@@ -253,20 +276,22 @@ mod tests {
         fn paired(&self) -> Vec<Lock> {
             plan(|mut lock| {
                 lock(Lock::INCREMENTAL);
-                let mut met = Meetings::new();
-                for (number, pair) in (0..).zip(PAIRS) {
-                    let touched = pair.map(|r| match &self.0[r] {
-                        None => Nothing,
-                        Some(None) => Whole,
-                        Some(Some(_)) => Values,
-                    });
-                    sides(number, touched, &mut lock);
-                    for (side, r) in pair.into_iter().enumerate() {
-                        let values = self.0[r].iter().flatten().flatten();
-                        values.for_each(|value| meet(&mut met, 8 * number + value, side));
+                for between in [0, 1] {
+                    let mut met = Meetings::new();
+                    for (number, pair) in (0..).zip(PAIRS).filter(|(number, _)| BETWEEN[*number as usize] == between) {
+                        let touched = pair.map(|r| match &self.0[r] {
+                            None => Nothing,
+                            Some(None) => Whole,
+                            Some(Some(_)) => Values,
+                        });
+                        sides(between, number, touched, &mut lock);
+                        for (side, r) in pair.into_iter().enumerate() {
+                            let values = self.0[r].iter().flatten().flatten();
+                            values.for_each(|value| meet(&mut met, 8 * number + value, side));
+                        }
                     }
+                    met.into_iter().for_each(|(hash, mode)| lock(meeting(between, hash, mode)));
                 }
-                met.into_iter().for_each(|(hash, mode)| lock(Lock { what: What::Meeting(hash), mode }));
             })
         }
 

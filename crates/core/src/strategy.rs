@@ -38,7 +38,7 @@ pub enum Sharing {
     Free,
     /// Two writers can: the keys of the rows that they change are locked.
     ByKey,
-    /// The relation occurs more than once, or the whole view is recomputed: one writer at a time.
+    /// The whole view is recomputed, or nothing is known by which two writers of the relation see each other: one writer at a time.
     Alone,
 }
 
@@ -47,6 +47,8 @@ pub enum Sharing {
 pub struct Decision {
     pub strategy: Strategy,
     pub sharing: Sharing,
+    /// The relation is read in several places.
+    pub repeated: bool,
     pub reason: Because,
     /// The strategy that is taken when `strategy` cannot be: for several relations changed together, or for groups whose
     /// state does not tell.
@@ -55,7 +57,8 @@ pub struct Decision {
 
 impl Decision {
     pub fn full(reason: impl Into<Because>) -> Decision {
-        Decision { strategy: Strategy::Full, sharing: Sharing::Alone, reason: reason.into(), fallback: Strategy::Full }
+        let (strategy, fallback) = (Strategy::Full, Strategy::Full);
+        Decision { strategy, sharing: Sharing::Alone, repeated: false, reason: reason.into(), fallback }
     }
 
     /// The decision when stored groups lack their state.
@@ -64,6 +67,11 @@ impl Decision {
             Strategy::Fold => Decision { strategy: self.fallback, reason: Reason::StateLost.into(), ..self },
             _ => self,
         }
+    }
+
+    /// The decision when nothing is known about how the places meet in which a relation is read: its writers follow one another.
+    pub fn without_meetings(self) -> Decision {
+        Decision { sharing: if self.repeated { Sharing::Alone } else { self.sharing }, ..self }
     }
 
     /// Whether changes are added to the stored rows.

@@ -33,8 +33,8 @@ pub struct Terms {
     pub flips: BTreeSet<usize>,
     /// Keys of rows that must be found first.
     pub anchors: Vec<Anchors>,
-    /// SELECTs of values: writers that have locked the values of their changes are not blind to each other.
-    pub locks: Vec<String>,
+    /// Writers that have locked the values of their changes are not blind to each other.
+    pub locks: Vec<Values>,
     /// Nothing less than one writer at a time will do.
     pub alone: bool,
     /// SELECTs of a boolean each: when one is false, the terms are not all.
@@ -49,8 +49,8 @@ pub struct Weighted {
     pub before: Option<Forms>,
     /// Keys of rows that must be found first.
     pub anchors: Vec<Anchors>,
-    /// SELECTs of values that must be locked first.
-    pub locks: Vec<String>,
+    /// Values that must be locked first.
+    pub locks: Vec<Values>,
     /// SELECTs of a boolean each: when one is false, the terms are not all.
     pub gates: Vec<String>,
     /// Two writers of such changes can be blind to each other, whichever of these values and keys they lock.
@@ -65,7 +65,8 @@ impl From<Terms> for Weighted {
     }
 }
 
-/// The keys of rows of a relation by which the SELECTs are restricted: the SELECTs read the keys from tviews.dirty().
+/// The keys of rows of a relation by which the SELECTs are restricted: the SELECTs read the keys from tviews.dirty(). Writers that have locked
+/// their keys are not blind to each other.
 #[derive(Debug, Clone)]
 pub struct Anchors {
     pub relid: u32,
@@ -73,8 +74,29 @@ pub struct Anchors {
     pub columns: Vec<i16>,
     /// Finds the keys.
     pub select: Forms,
-    /// Writers that have locked their keys are not blind to each other.
-    pub lock: bool,
+}
+
+/// The values by which changes on one side of an outer join find their partners.
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// The same number for all relations on this side, and no other side.
+    pub place: u32,
+    pub select: String,
+}
+
+/// What writers lock to see each other where rows depend on rows that they both change.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Guard {
+    Values(u32),
+    /// Keys of a relation.
+    Keys(u32, Vec<i16>),
+}
+
+impl Terms {
+    pub fn guards(&self) -> Vec<Guard> {
+        let values = self.locks.iter().map(|v| Guard::Values(v.place));
+        values.chain(self.anchors.iter().map(|a| Guard::Keys(a.relid, a.columns.clone()))).collect()
+    }
 }
 
 /// One term per changed occurrence; `targets` are expressions of the described query.
@@ -128,7 +150,8 @@ pub fn terms(d: &Described, targets: &[Node], changed: &BTreeSet<u32>) -> Result
     if let Some((atom, place)) = nullable {
         let values = if occurrences.values_tell() { place.partner_values(d, atom)? } else { None };
         out.alone = values.is_none();
-        out.locks.extend(values);
+        let first = place.side.first().map_or(0, |atom| *atom as u32);
+        out.locks.extend(values.map(|select| Values { place: first, select }));
         out.flips = place.side;
     }
     Ok(Ok(out))

@@ -42,6 +42,7 @@ of_oids! {
     get_opfamily_member(family: Oid, left: Oid, right: Oid, strategy: i16) -> Oid;
     GetDefaultOpClass(typid: Oid, method: Oid) -> Oid;
     get_commutator(operator: Oid) -> Oid;
+    get_negator(operator: Oid) -> Oid;
     get_func_nargs(function: Oid) -> i32;
     get_func_rettype(function: Oid) -> Oid;
     get_func_namespace(function: Oid) -> Oid;

@@ -31,7 +31,7 @@ use lost::is_still_lost;
 use pending::Pending;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use tviews_core::strategy::Strategy;
 
@@ -101,6 +101,15 @@ pub struct Flush {
     on_transaction_snapshot: bool,
     /// Inside of a statement that writes: the flush sees the rows written so far, and they come once more as change rows.
     inside: bool,
+    late: Late,
+}
+
+/// TVIEWs that come last, because all of their writers meet in them: they are locked for a moment only. As long as the order of all others is gone
+/// through, they are put off.
+#[derive(Default)]
+struct Late {
+    tviews: VecDeque<u32>,
+    is_time: bool,
 }
 
 /// A flush for a query that reads some TVIEWs.
@@ -152,7 +161,7 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     let _guard = Guard::enter();
     let mut pending = Pending::new(again, apart);
     pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
-    let mut flush = Flush { pending, only, on_transaction_snapshot: keep, inside };
+    let mut flush = Flush { pending, only, on_transaction_snapshot: keep, inside, late: Late::default() };
     or_raise(flush.run(graph));
 }
 
@@ -160,22 +169,26 @@ impl Flush {
     fn run(&mut self, mut graph: Rc<Graph>) -> Result<()> {
         let mut done = BTreeSet::new();
         let mut at = 0;
-        while let Some(tview) = self.next(&graph, &mut at)? {
+        while let Some((tview, is_late)) = self.next_or_late(&graph, &mut at)? {
             let oid = pg_sys::Oid::from(tview);
             // DDL on a TVIEW holds a lock on it: after waiting for this lock, the graph may be another one.
             let rel = Relation::open(oid, pg_sys::RowExclusiveLock);
             let now = graph::current()?;
             if !Rc::ptr_eq(&graph, &now) {
                 (graph, at) = (now, 0);
+                self.late = Late::default();
                 self.pending.forget();
                 self.widen(&graph);
                 continue;
             }
-            at += 1;
+            at += usize::from(!is_late);
             let follows = |rel: &Relation| rel.class().relispopulated && !defining::is(tview);
             if let Some(rel) = rel.filter(|rel| done.insert(tview) && follows(rel)) {
                 let root = graph.root(oid);
                 watched(root, || self.maintain(rel, root, &graph))?;
+                if !is_late && self.late.tviews.back() == Some(&tview) {
+                    done.remove(&tview);
+                }
             }
         }
         // The written rows are visible to the snapshot that the reader takes next.
@@ -199,6 +212,15 @@ impl Flush {
         }
     }
 
+    /// The next TVIEW, and whether it is one of those that were put off.
+    fn next_or_late(&mut self, graph: &Graph, at: &mut usize) -> Result<Option<(u32, bool)>> {
+        if let Some(tview) = self.next(graph, at)? {
+            return Ok(Some((tview, false)));
+        }
+        self.late.is_time = true;
+        Ok(self.late.tviews.pop_front().map(|tview| (tview, true)))
+    }
+
     /// The next TVIEW that has changes to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
     fn next(&mut self, graph: &Graph, at: &mut usize) -> Result<Option<u32>> {
         let without_sources = self.pending.recompute.iter().filter(|t| !graph.reads.contains_key(t));
@@ -215,7 +237,7 @@ impl Flush {
         Ok(None)
     }
 
-    /// Brings one locked TVIEW up to date.
+    /// Brings one locked TVIEW up to date, or puts it off: then nothing is counted.
     fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Counters> {
         let oid = rel.oid();
         let owner = rel.class().relowner;
@@ -229,6 +251,11 @@ impl Flush {
         callback::set_flushing(flushing);
         let changes = self.pending.of(oid.to_u32(), graph)?;
         let tview = tview::of(&rel)?;
+        if !self.late.is_time && tview.is_met_by_all() && !graph.is_read(oid.to_u32()) {
+            self.late.tviews.push_back(oid.to_u32());
+            callback::set_flushing(None);
+            return Ok(Counters::default());
+        }
         let lost = !sentinel::alive(oid, rel.class()) && is_still_lost(oid);
         let mut changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| changes.contains_key(r)).collect();
         if fault::on(Fault::SkipSecondRelation) {

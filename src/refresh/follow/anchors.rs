@@ -4,7 +4,7 @@
 //! Invariant: a writer has locked the values by which its changes can affect rows before it takes the snapshot that those
 //! rows are computed with. Called by the flush after the relations are locked, see analyze/rules/anchor.rs and outer.rs.
 
-use crate::analyze::rules::delta::Anchors;
+use crate::analyze::rules::delta::{Anchors, Values};
 use crate::capture::srf::{self, DirtyOffer};
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
@@ -45,9 +45,7 @@ impl Job<'_> {
                 let mut image = ImageBuilder::new(rel.tupdesc());
                 session.each(&plan, &mut |values, nulls| {
                     found.rows += 1;
-                    if wanted.lock {
-                        locks::note(&mut found.hashes, hash_of_anchor(&types, values, nulls, wanted.relid));
-                    }
+                    locks::note(&mut found.hashes, hash_of_anchor(&types, values, nulls, wanted.relid));
                     for (i, column) in wanted.columns.iter().enumerate() {
                         image.set(*column as usize - 1, (!nulls[i]).then_some(values[i]));
                     }
@@ -59,20 +57,19 @@ impl Job<'_> {
         Ok(found)
     }
 
-    /// Locks anchors, and the rows of some SELECTs.
-    pub fn lock_values(&self, found: &Found, selects: &[String], size: Size) -> Result<()> {
-        if found.hashes.is_empty() && selects.is_empty() {
+    /// Locks anchors, and the values by which changes find their partners.
+    pub fn lock_values(&self, found: &Found, partners: &[Values], size: Size) -> Result<()> {
+        if found.hashes.is_empty() && partners.is_empty() {
             return Ok(());
         }
         let mut all = found.hashes.clone();
-        for (number, text) in selects.iter().enumerate() {
+        for Values { place, select } in partners {
             let _snapshot = self.snapshot();
             let session = Session::open();
-            let plan = self.tview.plan(&session, text, size)?;
+            let plan = self.tview.plan(&session, select, size)?;
             let types = plan.types();
-            session.each(&plan, &mut |values, nulls| {
-                locks::note(&mut all, hash_of_anchor(&types, values, nulls, number as u32))
-            });
+            session
+                .each(&plan, &mut |values, nulls| locks::note(&mut all, hash_of_anchor(&types, values, nulls, *place)));
         }
         if !all.is_empty() {
             locks::values(self.tview, &all);

@@ -10,7 +10,7 @@ use crate::refresh::plan::tview::Tview;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::time::Instant;
-use tviews_core::locks::{self, Lock, Meetings, Mode, Touched, What};
+use tviews_core::locks::{self, Lock, Meetings, Mode, OfPair, Touched, What};
 
 /// The value that a hash stands for, in words: only computed when a lock has to be waited for.
 pub type Words<'a> = &'a dyn Fn(u32) -> Option<String>;
@@ -28,8 +28,8 @@ fn tag_of(what: What) -> (u32, u16) {
         What::Key(hash) => (hash, 0x7402),
         What::Keys => (0, 0x7403),
         What::Value(hash) => (hash, 0x7404),
-        What::Side(number) => (number, 0x7405),
-        What::Meeting(hash) => (hash, 0x7406),
+        What::Pair(_, OfPair::Side(number)) => (number, 0x7405),
+        What::Pair(_, OfPair::Meeting(hash)) => (hash, 0x7406),
         What::Values => (0, 0x7407),
     }
 }
@@ -105,15 +105,14 @@ pub fn incremental(tview: &Tview) {
 }
 
 /// Locks the sides of a pair of relations.
-pub fn sides(tview: &Tview, pair: u32, touched: [Touched; 2]) {
-    locks::sides(pair, touched, take(tview, &unknown));
+pub fn sides(tview: &Tview, between: u8, pair: u32, touched: [Touched; 2]) {
+    locks::sides(between, pair, touched, take(tview, &unknown));
 }
 
 /// Locks values that rows of pairs meet by; `words` gets a hash and a side that has changed rows with this hash.
-pub fn meetings(tview: &Tview, met: &Meetings, words: &dyn Fn(u32, usize) -> Option<String>) {
+pub fn meetings(tview: &Tview, between: u8, met: &Meetings, words: &dyn Fn(u32, usize) -> Option<String>) {
     for (hash, mode) in met {
-        let lock = Lock { what: What::Meeting(*hash), mode: *mode };
-        acquire(tview, lock, &|hash| words(hash, locks::side_of(*mode)));
+        acquire(tview, locks::meeting(between, *hash, *mode), &|hash| words(hash, locks::side_of(*mode)));
     }
 }
 

@@ -4,6 +4,10 @@
 //! rows, old and new, W2 the values y of its rows, each in the mode of its side: the modes conflict with each other but not with themselves. A writer
 //! that meets another waits, and takes its snapshot afterwards. The changes of writers that do not meet add up
 //! (tviews_core::meetings). Groups, equal rows of an output without key, and anchors are locked besides, as for writers of one relation (locks.rs).
+//!
+//! Let there be relations between T1 and T2: T1.x = M.x, M.y = T2.y. W2 locks the values y of its rows, as before, and W1 the values M.y of the rows of
+//! M that its own rows lead to. It looks for these rows when it has locked the values x: until it ends nobody commits a row of M with one of them.
+//! If a third writer has done so before, it has met W2, too; so its row is seen, or W2 comes after it.
 //! Invariant: for every pair of relations, a writer of one side holds, from before its first snapshot until its transaction ends,
 //! either all values of its rows or the whole side. Where no equality is known, the writer holds the whole side.
 //! Called by the flush instead of `locks::for_keyed`; analyze/rules/join_values.rs finds the equal columns.
@@ -11,14 +15,18 @@
 use crate::analyze::rules::join_values::{Column, Pair};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
+use crate::pg::spi::Session;
+use crate::pg::tree::lsyscache;
 use crate::pg::{guc, slot, values};
-use crate::queue::changes::ChangeSet;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
-use std::rc::Rc;
-use tviews_core::locks::{Meetings, Touched, is_worth_counting, meet};
+use tviews_core::choice::Size;
+use tviews_core::locks::{Meetings, Touched, is_worth_counting, meet, worth_counting};
+
+/// A value and its type.
+type Typed = (pg_sys::Oid, pg_sys::Datum);
 
 /// Values of the changed rows on one side of a pair, by hash.
 enum Values {
@@ -34,113 +42,132 @@ impl Job<'_> {
             return Ok(());
         };
         locks::incremental(self.tview);
-        let mut left = guc::LOCK_ESCALATION.get() as usize;
-        let mut met = Meetings::new();
-        for (number, pair) in (0u32..).zip(pairs) {
-            let mut touched = [Touched::Nothing; 2];
-            for (side, touched) in touched.iter_mut().enumerate() {
-                if !self.changed.contains(&pair.sides[side]) {
-                    continue;
-                }
-                let values = if pair.equal.is_empty() { Values::Many } else { self.values(number, pair, side, left)? };
-                *touched = match values {
-                    Values::Few(hashes) => {
-                        left -= hashes.len();
-                        hashes.into_iter().for_each(|hash| meet(&mut met, hash, side));
-                        Touched::Values
+        let most = guc::LOCK_ESCALATION.get() as usize;
+        let mut left = most;
+        for near in pairs.chunk_by(|a, b| a.between() == b.between()) {
+            let first = pairs.iter().take_while(|p| p.between() < near[0].between()).count();
+            let between = near[0].between();
+            let mut met = Meetings::new();
+            for (number, pair) in (first as u32..).zip(near) {
+                let mut touched = [Touched::Nothing; 2];
+                for (side, touched) in touched.iter_mut().enumerate() {
+                    if !self.changed.contains(&pair.sides[side]) {
+                        continue;
                     }
-                    Values::Many => Touched::Whole,
-                };
+                    *touched = match self.values(number, pair, side, left)? {
+                        Values::Few(hashes) => {
+                            left -= hashes.len();
+                            hashes.into_iter().for_each(|hash| meet(&mut met, hash, side));
+                            Touched::Values
+                        }
+                        Values::Many => Touched::Whole,
+                    };
+                }
+                locks::sides(self.tview, between, number, touched);
             }
-            locks::sides(self.tview, number, touched);
+            locks::meetings(self.tview, between, &met, &|hash, side| self.words_of_meeting(pairs, hash, side));
         }
-        locks::meetings(self.tview, &met, &|hash, side| self.words_of_meeting(pairs, hash, side));
         Ok(())
     }
 
-    /// Hashes of the values that changed rows of one side have in the equal columns; rows with NULLs meet no row.
+    /// Hashes of the values of one side; rows with NULLs meet no row.
     fn values(&self, number: u32, pair: &Pair, side: usize, most: usize) -> Result<Values> {
+        let mut found = BTreeSet::new();
+        let is_all = self.each_value(number, pair, side, most, &mut |hash, _| {
+            locks::note(&mut found, hash);
+        })?;
+        Ok(if is_all && found.len() <= most { Values::Few(found) } else { Values::Many })
+    }
+
+    /// Calls `f` for the values that change rows of one side have in the equal columns, or lead to: hash, and values with their types. False when
+    /// there are more than `most` in all likelihood, or when they are not known.
+    fn each_value(
+        &self,
+        number: u32,
+        pair: &Pair,
+        side: usize,
+        most: usize,
+        f: &mut dyn FnMut(u32, &[Typed]),
+    ) -> Result<bool> {
         let relid = pair.sides[side];
         let sets = self.changes.get(&relid).map(Vec::as_slice).unwrap_or_default();
         let rows = sets.iter().map(|s| s.len()).sum();
-        if sets.iter().any(|s| s.is_everything()) || !is_worth_counting(rows, most) {
-            return Ok(Values::Many);
+        let is_everything = sets.iter().any(|s| s.is_everything());
+        if pair.equal.is_empty() || is_everything || !is_worth_counting(rows, most) {
+            return Ok(false);
+        }
+        let columns: Vec<Column> = pair.equal.iter().map(|both| both[side]).collect();
+        let mut look = |row: &mut dyn Iterator<Item = Option<pg_sys::Datum>>| {
+            let row: Option<Vec<_>> = columns.iter().zip(row).map(|(c, value)| Some((c.typid, value?))).collect();
+            if let Some(row) = row {
+                f(hash_of_meeting(number, &row), &row);
+            }
+        };
+        if let Some(through) = pair.through.as_ref().filter(|t| t.looks == side) {
+            return self.each_found(&through.select, &mut look);
         }
         let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else {
             return Err(Error::Internal(format!("relation {relid} does not exist")));
         };
-        let mut found = BTreeSet::new();
-        each(&rel, sets, number, pair, side, |hash, _, _| {
-            found.insert(hash);
+        // SAFETY: images are minimal tuples of the relation's row type, and the columns are columns of the relation.
+        unsafe {
+            let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
+            for set in sets {
+                set.each(|tuple, _| {
+                    pg_sys::ExecStoreMinimalTuple(tuple, row, false);
+                    let (values, nulls) = slot::all(row);
+                    let at = |column: &Column| column.att as usize - 1;
+                    look(&mut columns.iter().map(|c| (!nulls[at(c)]).then(|| values[at(c)])));
+                });
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(row);
+        }
+        Ok(true)
+    }
+
+    /// The same for rows between the relations of a pair. So many rows are looked at as are worth counting.
+    fn each_found(
+        &self,
+        select: &str,
+        look: &mut dyn FnMut(&mut dyn Iterator<Item = Option<pg_sys::Datum>>),
+    ) -> Result<bool> {
+        let most = worth_counting(guc::LOCK_ESCALATION.get() as usize);
+        let _snapshot = self.snapshot();
+        let session = Session::open();
+        let plan = self.tview.plan(&session, &format!("{select} LIMIT {}", most + 1), Size::of(self.rows))?;
+        let mut found = 0;
+        session.each(&plan, &mut |values, nulls| {
+            found += 1;
+            look(&mut values.iter().zip(nulls).map(|(value, null)| (!null).then_some(*value)));
         });
-        Ok(if found.len() > most { Values::Many } else { Values::Few(found) })
+        Ok(found <= most)
     }
 
     /// The values with this hash of a changed row of one side, in words.
     fn words_of_meeting(&self, pairs: &[Pair], wanted: u32, side: usize) -> Option<String> {
         let mut found = None;
-        for (number, pair) in (0u32..).zip(pairs).filter(|(_, pair)| !pair.equal.is_empty()) {
-            let relid = pair.sides[side];
-            let sets = self.changes.get(&relid).filter(|_| self.changed.contains(&relid));
-            let (Some(sets), Some(rel)) = (sets, Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock))
-            else {
-                continue;
-            };
-            each(&rel, sets, number, pair, side, |hash, values, nulls| {
+        for (number, pair) in (0u32..).zip(pairs).filter(|(_, pair)| self.changed.contains(&pair.sides[side])) {
+            let look = &mut |hash, row: &[Typed]| {
                 if found.is_none() && hash == wanted {
-                    let columns = pair.equal.iter().map(|both| (both[side].typid, both[side].att as usize - 1));
-                    let of_row = columns.map(|(typid, at)| (typid, (!nulls[at]).then_some(values[at])));
-                    // SAFETY: the columns have these types.
-                    found = Some(unsafe { values::of_row(of_row) });
+                    // SAFETY: the values are of these types.
+                    found = Some(unsafe { values::of_row(row.iter().map(|(typid, value)| (*typid, Some(*value)))) });
                 }
-            });
+            };
+            self.each_value(number, pair, side, usize::MAX, look).ok()?;
         }
         found
     }
 }
 
-/// Calls `f` for the rows of one side that can meet a row: hash of the equal columns, values, null flags.
-fn each(
-    rel: &Relation,
-    sets: &[Rc<ChangeSet>],
-    number: u32,
-    pair: &Pair,
-    side: usize,
-    mut f: impl FnMut(u32, &[pg_sys::Datum], &[bool]),
-) {
-    let columns: Vec<Column> = pair.equal.iter().map(|both| both[side]).collect();
-    // SAFETY: images are minimal tuples of the relation's row type, and the columns are columns of the relation.
-    unsafe {
-        let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
-        for set in sets {
-            set.each(|tuple, _| {
-                pg_sys::ExecStoreMinimalTuple(tuple, row, false);
-                if let Some(hash) = hash_of_meeting(row, number, &columns) {
-                    let (values, nulls) = slot::all(row);
-                    f(hash, values, nulls);
-                }
-            });
-        }
-        pg_sys::ExecDropSingleTupleTableSlot(row);
-    }
-}
-
-/// # Safety
-/// `row` is a slot of the caller.
-unsafe fn hash_of_meeting(row: *mut pg_sys::TupleTableSlot, number: u32, columns: &[Column]) -> Option<u32> {
-    // SAFETY: `row` is a slot of the caller.
-    unsafe {
-        let (values, nulls) = slot::all(row);
-        columns.iter().try_fold(number, |hash, column| {
-            let at = column.att as usize - 1;
-            // The equalities are of deterministic collations, for which equal texts are the same bytes.
-            let collation = if pg_sys::get_typcollation(column.typid) == pg_sys::InvalidOid {
-                pg_sys::InvalidOid
-            } else {
-                pg_sys::C_COLLATION_OID
-            };
-            let own = || values::hash_value(column.typid, collation, values[at]);
-            (!nulls[at]).then(|| hash.rotate_left(7) ^ own())
-        })
-    }
+/// Equal values have the same hash: the columns of both sides have the same hash operator family.
+fn hash_of_meeting(number: u32, row: &[Typed]) -> u32 {
+    row.iter().fold(number, |hash, (typid, value)| {
+        // The equalities are of deterministic collations, for which equal texts are the same bytes.
+        let collation = match lsyscache::get_typcollation(*typid) {
+            pg_sys::InvalidOid => pg_sys::InvalidOid,
+            _ => pg_sys::C_COLLATION_OID,
+        };
+        // SAFETY: the value is of the type.
+        hash.rotate_left(7) ^ unsafe { values::hash_value(*typid, collation, *value) }
+    })
 }

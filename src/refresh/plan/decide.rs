@@ -8,6 +8,7 @@ use crate::analyze::describe::fold::Fold;
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, relations};
+use crate::analyze::rules::delta::Guard;
 use crate::analyze::rules::join_values::{self, Pair};
 use crate::analyze::rules::{anchor, delta, dirty, whole};
 use crate::analyze::split::set_operations;
@@ -26,7 +27,7 @@ use tviews_core::key;
 use tviews_core::model::{Description, Shape};
 use tviews_core::options;
 use tviews_core::reason::Reason;
-use tviews_core::strategy::{Decision, Strategy};
+use tviews_core::strategy::{Decision, Sharing, Strategy};
 
 /// Key and strategies of the query of a TVIEW, existing or about to be.
 pub struct Decided {
@@ -105,7 +106,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     let approximate = options.approximate();
     let fold = finds_groups(&d.shape, positions.as_deref()).and_then(|()| recognise(expanded, &d.shape, approximate));
     let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
-    let mut decisions = BTreeMap::new();
+    let (mut decisions, mut guards) = (BTreeMap::new(), BTreeMap::new());
     let (mut anchored, mut unwritten) = (false, BTreeSet::new());
     let known = decide::Query {
         shape: &d.shape,
@@ -116,7 +117,14 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     };
     for (relid, usage) in &used {
         let read = Read { times: usage.times, hidden: hidden(*relid, usage) };
-        let mut of_relation = OfRelation { described: &described, expanded, known: &known, fold: &fold, relid: *relid };
+        let mut of_relation = OfRelation {
+            described: &described,
+            expanded,
+            known: &known,
+            fold: &fold,
+            relid: *relid,
+            guards: Vec::new(),
+        };
         let failures = printed::unwritten();
         let (decision, by_anchors) = memory::aside(|| decide::decide(&known, &read, &mut of_relation))?;
         if printed::unwritten() != failures {
@@ -124,8 +132,27 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         }
         anchored |= by_anchors;
         decisions.insert(*relid, decision);
+        guards.insert(*relid, of_relation.guards);
     }
-    let pairs = if may_share(&decisions) { join_values::pairs(expanded, &d.shape, &used) } else { None };
+    // Rows above the place where changes of two relations add up depend on both: writers of both lock what they write, or what it depends on.
+    let seen = |a: u32, b: u32| {
+        let (one, other) = (&decisions[&a], &decisions[&b]);
+        match one.strategy {
+            Strategy::Keyed => {
+                other.strategy == Strategy::Keyed && [one, other].iter().all(|d| d.sharing == Sharing::ByKey)
+            }
+            _ => one.adds() && other.adds() && !guards[&a].is_empty() && guards[&a] == guards[&b],
+        }
+    };
+    let blocks = match (set_operations::branches(expanded), &d.shape) {
+        (Some(branches), _) => branches,
+        (None, Shape::Opaque(_)) => Vec::new(),
+        _ => vec![expanded],
+    };
+    let pairs = if may_share(&decisions) { join_values::pairs(&blocks, &used, &seen) } else { None };
+    if pairs.is_none() {
+        decisions.values_mut().for_each(|d| *d = d.without_meetings());
+    }
     let folds = decisions.values().any(|d: &Decision| d.strategy == Strategy::Fold);
     // Keys of rows come from indexes of their tables, which hold the values; a key given as option is enforced by its own index.
     let wide = d.shape != Shape::Rows && !options.contains_key("key");
@@ -179,6 +206,8 @@ struct OfRelation<'a> {
     known: &'a decide::Query<'a>,
     fold: &'a std::result::Result<Fold, Reason>,
     relid: u32,
+    /// What writers of the relation lock beside rows of the TVIEW, when their changes are added.
+    guards: Vec<Guard>,
 }
 
 impl Attempts for OfRelation<'_> {
@@ -197,17 +226,20 @@ impl Attempts for OfRelation<'_> {
         targets.extend(&fold.args);
         targets.extend(&fold.filters);
         let terms = weighted(self.described, &targets, &BTreeSet::from([self.relid]), &|_, _| true)?;
-        Ok(terms.map(facts))
+        Ok(terms.map(|terms| self.facts(&terms)))
     }
 
     fn added(&mut self) -> Result<std::result::Result<Weighted, Reason>> {
         let terms = bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum)?;
-        Ok(terms.map(facts))
+        Ok(terms.map(|terms| self.facts(&terms)))
     }
 }
 
-fn facts(terms: delta::Terms) -> Weighted {
-    Weighted { flips: !terms.flips.is_empty(), alone: terms.alone, anchored: !terms.anchors.is_empty() }
+impl OfRelation<'_> {
+    fn facts(&mut self, terms: &delta::Terms) -> Weighted {
+        self.guards = terms.guards();
+        Weighted { flips: !terms.flips.is_empty(), alone: terms.alone, anchored: !terms.anchors.is_empty() }
+    }
 }
 
 /// The weighted rows by which the described query changes: linear terms, or now minus before.
@@ -239,7 +271,7 @@ pub fn bag_terms(
         return weighted(&described, &delta::outputs_of(query), changed, captured);
     };
     let mut all = delta::Terms::default();
-    for branch in branches {
+    for (number, branch) in (0u32..).zip(branches) {
         if relations::of(branch).keys().all(|r| !changed.contains(r)) {
             continue;
         }
@@ -256,7 +288,7 @@ pub fn bag_terms(
                 all.now.extend(terms.now);
                 all.before.extend(terms.before);
                 all.flips.extend(terms.flips);
-                all.locks.extend(terms.locks);
+                all.locks.extend(terms.locks.into_iter().map(|v| delta::Values { place: v.place | number << 16, ..v }));
                 all.alone |= terms.alone;
                 all.anchors.extend(terms.anchors);
                 all.gates.extend(terms.gates);

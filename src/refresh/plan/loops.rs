@@ -129,7 +129,10 @@ impl Tview {
 
     fn make_loops(&self, rel: &Relation, relid: u32) -> Result<Option<Loops>> {
         let (decision, changed) = (self.decisions[&relid], BTreeSet::from([relid]));
-        // The relation stands in one place, and no other writer of it has to be kept out.
+        if decision.repeated {
+            return Ok(None);
+        }
+        // No other writer of the relation has to be kept out.
         let is_linear = decision.reason == Reason::TakenIn.into() && decision.sharing == Sharing::ByKey;
         let folds = self.is_fold(&changed) && is_linear;
         if !folds && (self.is_fold(&changed) || self.is_delta(&changed) || !self.is_keyed(&changed)) {

@@ -237,7 +237,12 @@ impl Tview {
 
     /// Whether change rows lead to keys through rows of other tables, or of the same table read again.
     pub fn joins(&self) -> bool {
-        self.decisions.len() > 1 || self.decisions.values().any(|d| d.sharing == Sharing::Alone)
+        self.decisions.len() > 1 || self.decisions.values().any(|d| d.repeated || d.sharing == Sharing::Alone)
+    }
+
+    /// Whether all writers meet: in the one row of the TVIEW, or because one of them recomputes all rows.
+    pub fn is_met_by_all(&self) -> bool {
+        self.key.as_ref().is_some_and(Vec::is_empty) || self.decisions.values().any(|d| d.strategy == Strategy::Full)
     }
 
     /// Whether the SQL can compute the rows by which the output changes.
