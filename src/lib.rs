@@ -13,6 +13,7 @@ mod analyze;
 mod build;
 mod capture;
 mod catalog;
+mod compat;
 mod counters;
 mod hook;
 mod monitor;
@@ -31,7 +32,15 @@ pgrx::extension_sql_file!("../sql/parts/access_method.sql", name = "access_metho
 pgrx::extension_sql_file!("../sql/parts/capture.sql", name = "capture", requires = ["access_method"]);
 pgrx::extension_sql_file!("../sql/parts/states.sql", name = "states", requires = ["capture"]);
 pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requires = ["states"]);
-pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"], finalize);
+pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"]);
+pgrx::extension_sql_file!("../sql/parts/compat.sql", name = "compat", requires = ["views"]);
+pgrx::extension_sql_file!("../sql/parts/compat_relations.sql", name = "compat_relations", requires = ["compat"]);
+pgrx::extension_sql_file!(
+    "../sql/parts/compat_functions.sql",
+    name = "compat_functions",
+    requires = ["compat_relations"],
+    finalize
+);
 
 #[allow(non_snake_case)]
 #[pg_guard]
