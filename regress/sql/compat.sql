@@ -27,34 +27,32 @@ SELECT data FROM tv_post;
 
 SELECT entity, entity_name, tview_oid::regclass, view_oid::regclass, table_oid::regclass, schema_name, dependencies::regclass[], fk_columns, uuid_fk_columns, created_at
   FROM pg_tview_meta WHERE schema_name = 'compat' ORDER BY entity;
-SELECT definition FROM pg_tview_meta WHERE entity = 'user' AND schema_name = 'compat';
+SELECT definition ~ 'FROM tb_user' AS is_query FROM pg_tview_meta WHERE entity = 'user' AND schema_name = 'compat';
 UPDATE pg_tview_meta SET fk_columns = '{fk_user}'::text[] WHERE entity_name = 'comment' AND schema_name = 'compat' RETURNING fk_columns;
 UPDATE pg_tview_meta SET definition = '' WHERE entity_name = 'comment' AND schema_name = 'compat';
 SELECT * FROM pg_tviews_show_cascade_path('user');
 SELECT * FROM pg_tviews_show_cascade_path('compat.tv_post');
 
 -- Names and queries that are none.
-\set VERBOSITY verbose
 \set SHOW_CONTEXT never
-SELECT pg_tviews_create('missing.post', 'SELECT 1 AS a');
-SELECT pg_tviews_create('a.b.c.d', 'SELECT 1 AS a');
-SELECT pg_tviews_create('', 'SELECT 1 AS a');
-SELECT pg_tviews_create('x', '');
-SELECT pg_tviews_create('x', 'SELECT 1 AS a; DROP TABLE tb_user');
-SELECT pg_tviews_create('x', 'DELETE FROM tb_comment RETURNING *');
-SELECT pg_tviews_create('x', 'SELECT 1 AS a INTO y');
-SELECT pg_tviews_create('x', 'SELECT nothing FROM tb_user');
-SELECT pg_tviews_create('x', 'SELECT random() AS r FROM tb_user');
+SELECT pg_tviews_create('missing.post', 'SELECT 1 AS a'); \echo :SQLSTATE
+SELECT pg_tviews_create('a.b.c.d', 'SELECT 1 AS a'); \echo :SQLSTATE
+SELECT pg_tviews_create('', 'SELECT 1 AS a'); \echo :SQLSTATE
+SELECT pg_tviews_create('x', ''); \echo :SQLSTATE
+SELECT pg_tviews_create('x', 'SELECT 1 AS a; DROP TABLE tb_user'); \echo :SQLSTATE
+SELECT pg_tviews_create('x', 'DELETE FROM tb_comment RETURNING *'); \echo :SQLSTATE
+SELECT pg_tviews_create('x', 'SELECT 1 AS a INTO y'); \echo :SQLSTATE
+SELECT pg_tviews_create('x', 'SELECT nothing FROM tb_user'); \echo :SQLSTATE
+SELECT pg_tviews_create('x', 'SELECT random() AS r FROM tb_user'); \echo :SQLSTATE
 CREATE TABLE tv_table (a int);
-SELECT pg_tviews_create('table', 'SELECT 1 AS a');
-SELECT pg_tviews_refresh('table');
-SELECT pg_tviews_refresh('tb_user');
-SELECT pg_tviews_refresh('nothing');
-SELECT * FROM pg_tviews_show_cascade_path('nothing');
-SELECT pg_tviews_drop('nothing');
-SELECT pg_tviews_drop('nothing', true);
-SELECT pg_tviews_drop('post');
-\set VERBOSITY default
+SELECT pg_tviews_create('table', 'SELECT 1 AS a'); \echo :SQLSTATE
+SELECT pg_tviews_refresh('table'); \echo :SQLSTATE
+SELECT pg_tviews_refresh('tb_user'); \echo :SQLSTATE
+SELECT pg_tviews_refresh('nothing'); \echo :SQLSTATE
+SELECT * FROM pg_tviews_show_cascade_path('nothing'); \echo :SQLSTATE
+SELECT pg_tviews_drop('nothing'); \echo :SQLSTATE
+SELECT pg_tviews_drop('nothing', true); \echo :SQLSTATE
+SELECT pg_tviews_drop('post'); \echo :SQLSTATE
 SELECT pg_tviews_create(NULL, 'SELECT 1 AS a') IS NULL AS is_null;
 SELECT pg_tviews_create(repeat('x', 61), 'SELECT 1 AS a');
 SELECT pg_tviews_create(repeat('x', 61), 'SELECT 2 AS a');
@@ -72,7 +70,7 @@ COMMENT ON INDEX tv_user_id IS 'by id';
 SELECT pg_tviews_create('user', 'SELECT pk_user, id, identifier, jsonb_build_object(''shown'', name) AS data, name FROM tb_user');
 SELECT pg_tviews_create('user', 'SELECT pk_user, id, jsonb_build_object(''is'', name) AS data FROM tb_user');
 SELECT * FROM tv_user ORDER BY 1;
-SELECT relname, relacl, obj_description(oid) FROM pg_class WHERE relname LIKE 'tv\_user%' ORDER BY 1;
+SELECT relname, replace(relacl::text, 'xtm/', 'xt/') AS relacl, obj_description(oid) FROM pg_class WHERE relname LIKE 'tv\_user%' ORDER BY 1;
 SELECT attname, attacl, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'tv_user'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT pg_tviews_create('post', 'SELECT pk_post FROM tb_post');
 SELECT * FROM oracle('tv_user');
