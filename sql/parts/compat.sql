@@ -36,6 +36,17 @@ CREATE FUNCTION tviews.entity(name name) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT CASE WHEN starts_with(name::text, 'tv_') AND name <> 'tv_' THEN substr(name::text, 4) ELSE name::text END $$;
 
+-- TVIEWs, each with itself and its stages.
+CREATE VIEW tviews.part AS
+WITH RECURSIVE part (tview, relation) AS (
+    SELECT c.oid, c.oid
+      FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+     WHERE a.amname = 'tview' AND c.relkind = 'm' AND c.relnamespace <> 'pg_toast_tviews'::regnamespace
+    UNION ALL
+    SELECT p.tview, s.stage FROM part p JOIN tviews.stage s ON s.tview = p.relation)
+SELECT p.tview, p.relation FROM part p;
+GRANT SELECT ON tviews.part TO PUBLIC;
+
 -- Statements that give a relation of the same name, a TVIEW, what this one has beside its rows.
 CREATE FUNCTION tviews.belongings(relation oid) RETURNS SETOF text
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$

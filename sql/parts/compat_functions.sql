@@ -211,3 +211,29 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION @extschema@.pg_tviews_performance_stats() IS 'sizes, rows and cost of each TVIEW; rows are counted where the caller may read';
+
+-- Prepared transactions: src/compat/prepared.rs.
+CREATE FUNCTION @extschema@.pg_tviews_commit_prepared(gid text) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'pg_tviews_commit_prepared';
+COMMENT ON FUNCTION @extschema@.pg_tviews_commit_prepared(text) IS 'COMMIT PREPARED, by a background worker';
+
+CREATE FUNCTION @extschema@.pg_tviews_rollback_prepared(gid text) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'pg_tviews_rollback_prepared';
+COMMENT ON FUNCTION @extschema@.pg_tviews_rollback_prepared(text) IS 'ROLLBACK PREPARED, by a background worker';
+
+-- A flush locks the TVIEWs that it writes, and a prepared transaction keeps its locks.
+CREATE FUNCTION @extschema@.pg_tviews_recover_prepared_transactions()
+    RETURNS TABLE (gid text, entities text[], owner name, prepared timestamptz, age interval)
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT x.gid, array_agg(DISTINCT tviews.entity(c.relname)), x.owner, x.prepared, clock_timestamp() - x.prepared
+      FROM pg_prepared_xacts x
+      JOIN pg_locks own ON own.locktype = 'transactionid' AND own.transactionid = x.transaction AND own.mode = 'ExclusiveLock' AND own.granted
+      JOIN pg_locks l ON l.virtualtransaction = own.virtualtransaction AND l.locktype = 'relation' AND l.pid IS NULL
+           AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+      JOIN tviews.part p ON p.relation = l.relation
+      JOIN pg_class c ON c.oid = p.tview
+     WHERE x.database = current_database()
+     GROUP BY x.gid, x.owner, x.prepared
+     ORDER BY x.prepared $$;
+COMMENT ON FUNCTION @extschema@.pg_tviews_recover_prepared_transactions() IS 'prepared transactions of this database that have changed TVIEWs';

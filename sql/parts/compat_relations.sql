@@ -1,12 +1,6 @@
 -- Relations of the interface of pg_tviews: views over the server's catalogs and the library's state.
 
 CREATE VIEW @extschema@.pg_tview_meta AS
-WITH RECURSIVE part (tview, relation) AS (
-    SELECT c.oid, c.oid
-      FROM pg_class c JOIN pg_am a ON a.oid = c.relam
-     WHERE a.amname = 'tview' AND c.relkind = 'm' AND c.relnamespace <> 'pg_toast_tviews'::regnamespace
-    UNION ALL
-    SELECT p.tview, s.stage FROM part p JOIN tviews.stage s ON s.tview = p.relation)
 SELECT tviews.entity(c.relname) AS entity,
        tviews.entity(c.relname) AS entity_name,
        c.oid AS tview_oid,
@@ -15,8 +9,8 @@ SELECT tviews.entity(c.relname) AS entity,
        n.nspname::text AS schema_name,
        pg_get_viewdef(c.oid) AS definition,
        ARRAY(SELECT DISTINCT s.source
-               FROM part p JOIN tviews.source s ON s.tview = p.relation
-              WHERE p.tview = c.oid AND s.source NOT IN (SELECT q.relation FROM part q WHERE q.tview = c.oid)
+               FROM tviews.part p JOIN tviews.source s ON s.tview = p.relation
+              WHERE p.tview = c.oid AND s.source NOT IN (SELECT q.relation FROM tviews.part q WHERE q.tview = c.oid)
               ORDER BY 1) AS dependencies,
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND starts_with(a.attname::text, 'fk_')
@@ -27,7 +21,7 @@ SELECT tviews.entity(c.relname) AS entity,
               ORDER BY a.attnum) AS uuid_fk_columns,
        CASE WHEN current_setting('track_commit_timestamp') = 'on'
             THEN (SELECT max(pg_xact_commit_timestamp(s.xmin)) FROM tviews.source s WHERE s.tview = c.oid) END AS created_at
-  FROM part own
+  FROM tviews.part own
   JOIN pg_class c ON c.oid = own.tview
   JOIN pg_namespace n ON n.oid = c.relnamespace
   -- The plain view v_post that tv_post is a query on.
@@ -61,12 +55,6 @@ COMMENT ON VIEW @extschema@.pg_tview_meta_audit IS 'which TVIEWs were defined an
 GRANT SELECT ON @extschema@.pg_tview_meta_audit TO PUBLIC;
 
 CREATE VIEW @extschema@.pg_tview_queue AS
-WITH RECURSIVE root (relation, tview) AS (
-    SELECT c.oid, c.oid
-      FROM pg_class c JOIN pg_am a ON a.oid = c.relam
-     WHERE a.amname = 'tview' AND c.relkind = 'm' AND c.relnamespace <> 'pg_toast_tviews'::regnamespace
-    UNION ALL
-    SELECT s.stage, r.tview FROM root r JOIN tviews.stage s ON s.tview = r.relation)
 SELECT tviews.entity(c.relname) AS entity,
        c.oid AS tview_oid,
        COALESCE(b.tview, p.base_table)::oid AS table_oid,
@@ -75,9 +63,9 @@ SELECT tviews.entity(c.relname) AS entity,
        max(p.inserted) AS inserted,
        max(p.deleted) AS deleted
   FROM tviews.pending() p
-  JOIN root r ON r.relation = p.tview
+  JOIN tviews.part r ON r.relation = p.tview
   JOIN pg_class c ON c.oid = r.tview
-  LEFT JOIN root b ON b.relation = p.base_table
+  LEFT JOIN tviews.part b ON b.relation = p.base_table
  GROUP BY 1, 2, 3, 4;
 COMMENT ON VIEW @extschema@.pg_tview_queue IS 'changes of this transaction that TVIEWs have not followed yet';
 GRANT SELECT ON @extschema@.pg_tview_queue TO PUBLIC;

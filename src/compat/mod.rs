@@ -7,6 +7,7 @@ mod caches;
 mod define;
 mod names;
 mod order;
+mod prepared;
 mod select;
 mod statement;
 mod status;
