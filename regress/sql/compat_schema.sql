@@ -32,7 +32,7 @@ SELECT "Other schema".pg_tviews_analyze_select('SELECT 1 AS pk_x') -> 'entity_na
 SELECT count(*) FROM "Other schema".pg_tviews_health_check() WHERE status = 'OK' AND component = 'extension';
 SELECT count(*) FROM "Other schema".pg_tviews_recover_prepared_transactions();
 SELECT "Other schema".pg_tviews_uninstall_stmt_triggers();
-UPDATE "Other schema".pg_tview_meta SET uuid_fk_columns = '{}';
+UPDATE "Other schema".pg_tview_meta SET uuid_fk_columns = '{}' WHERE entity = 'item';
 SELECT "Other schema".pg_tviews_drop('compat_schema.item');
 SELECT "Other schema".pg_tviews_refresh('item_name'); \echo :SQLSTATE
 
