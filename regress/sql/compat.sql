@@ -75,6 +75,22 @@ SELECT attname, attacl, col_description(attrelid, attnum) FROM pg_attribute WHER
 SELECT pg_tviews_create('post', 'SELECT pk_post FROM tb_post');
 SELECT * FROM oracle('tv_user');
 
+-- Options stay, too.
+CREATE TVIEW tv_kept WITH (mode = full, key = 'pk_user', fillfactor = 70, logged = true) AS SELECT pk_user, name FROM tb_user;
+SELECT pg_tviews_create('kept', 'SELECT pk_user, name, id FROM tb_user');
+SELECT reloptions, relpersistence FROM pg_class WHERE oid = 'tv_kept'::regclass;
+SELECT pg_tviews_create('kept', 'SELECT pk_user, id FROM tb_user');
+SELECT reloptions, relpersistence FROM pg_class WHERE oid = 'tv_kept'::regclass;
+SELECT * FROM oracle('tv_kept');
+SELECT pg_tviews_drop('kept');
+-- Entities that read each other's tables.
+CREATE TABLE tb_left (pk_left int PRIMARY KEY);
+CREATE TABLE tb_right (pk_right int PRIMARY KEY);
+CREATE TVIEW tv_left AS SELECT pk_right FROM tb_right;
+CREATE TVIEW tv_right AS SELECT pk_left FROM tb_left;
+SELECT * FROM pg_tviews_show_cascade_path('left');
+SELECT pg_tviews_drop('left'), pg_tviews_drop('right');
+
 -- Refresh, recovery, drop.
 SELECT pg_tviews_refresh('user');
 SELECT pg_tviews_recover_after_crash('user');

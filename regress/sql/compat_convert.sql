@@ -82,6 +82,7 @@ INSERT INTO tb_user (email, name) SELECT n || '@example.com', 'user ' || n FROM 
 CREATE TABLE tv_user (pk_user bigint PRIMARY KEY, email text, data jsonb NOT NULL);
 INSERT INTO tv_user SELECT pk_user, email, to_jsonb(u) FROM tb_user u;
 CREATE INDEX tv_user_email ON tv_user (lower(email));
+ALTER TABLE tv_user SET (fillfactor = 60, autovacuum_enabled = off);
 CREATE VIEW v_post AS SELECT p.pk_post, u.pk_user AS fk_user, jsonb_build_object('title', p.title, 'author', u.name) AS data FROM tb_post p JOIN tb_user u ON u.pk_user = p.fk_user;
 CREATE UNLOGGED TABLE tv_post (pk_post int PRIMARY KEY, data json, likes int);
 INSERT INTO tv_post VALUES (1, '{"title": "On engines", "author": "Alice"}', 7), (2, '{}', NULL);
@@ -103,7 +104,7 @@ TABLE tv_post_before_2;
 \d tv_user
 SELECT a.grantee::regrole, a.privilege_type, a.is_grantable FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = 'tv_user'::regclass AND a.grantee <> c.relowner;
 SELECT attname, attacl, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'tv_user'::regclass AND attnum > 0 ORDER BY attnum;
-SELECT relname, relpersistence, relowner::regrole, obj_description(oid) FROM pg_class WHERE relnamespace = 'compat_convert'::regnamespace AND relname ~ '^tv_' ORDER BY 1;
+SELECT relname, relpersistence, relowner::regrole, reloptions, obj_description(oid) FROM pg_class WHERE relnamespace = 'compat_convert'::regnamespace AND relname ~ '^tv_' ORDER BY 1;
 UPDATE tb_user SET name = upper(name), email = upper(email);
 SELECT email, data ->> 'name' AS name FROM tv_user WHERE lower(email) = 'alice@example.com';
 SELECT * FROM oracle();

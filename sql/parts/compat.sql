@@ -33,8 +33,8 @@ COMMENT ON FUNCTION tviews.stat_hours() IS 'counters of all TVIEWs of this datab
 
 -- The entity that a TVIEW is about: tv_post is the TVIEW of post.
 CREATE FUNCTION tviews.entity(name name) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT CASE WHEN starts_with(name::text, 'tv_') AND name <> 'tv_' THEN substr(name::text, 4) ELSE name::text END $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN starts_with(name::text, 'tv_') AND name <> 'tv_' THEN substr(name::text, 4) ELSE name::text END;
 
 -- TVIEWs, each with itself and its stages.
 CREATE VIEW tviews.part AS
@@ -62,10 +62,15 @@ CREATE FUNCTION tviews.belongings(relation oid) RETURNS SETOF text
     granted AS (SELECT NULL::name AS attname, a.* FROM own, aclexplode(own.relacl) a WHERE a.grantee <> own.relowner
                 UNION ALL
                 SELECT col.attname, a.* FROM own, col, aclexplode(col.attacl) a WHERE a.grantee <> own.relowner),
+    option AS (SELECT o.option_name, o.option_value FROM pg_class c, pg_options_to_table(c.reloptions) o
+                WHERE c.oid = relation AND o.option_name NOT IN ('incremental', 'logged')),
     statement (step, at, text) AS (
         -- First of all, so that expressions of indexes are computed with the owner's rights.
         SELECT 1, 0, format('ALTER MATERIALIZED VIEW %s OWNER TO %I', own.name, pg_get_userbyid(own.relowner))
           FROM own WHERE own.relowner <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)
+        UNION ALL
+        SELECT 1, 1, format('ALTER MATERIALIZED VIEW %s SET (%s)', own.name, o.list)
+          FROM own, (SELECT string_agg(format('%I = %L', option.option_name, option.option_value), ', ') AS list FROM option) o WHERE o.list IS NOT NULL
         UNION ALL
         SELECT 2, index.oid::bigint, pg_get_indexdef(index.oid) FROM index
         UNION ALL

@@ -135,7 +135,7 @@ BEGIN
     -- Empty until its indexes are there: the first contents bring an index only when there is none that fits.
     EXECUTE format('CREATE MATERIALIZED VIEW %s WITH (incremental, logged = %s) AS %s WITH NO DATA', title, (own.relpersistence = 'p')::text, plan.select_sql);
     FOREACH sql IN ARRAY belongings LOOP
-        IF sql LIKE 'ALTER MATERIALIZED VIEW %' THEN
+        IF sql LIKE 'ALTER MATERIALIZED VIEW % OWNER TO %' THEN
             EXECUTE sql;
             CONTINUE;
         END IF;
@@ -252,6 +252,6 @@ BEGIN
 END $$;
 
 CREATE FUNCTION @extschema@.pg_tviews_convert_existing_table(name text) RETURNS text
-    LANGUAGE sql STRICT
-    AS $$ SELECT tviews.convert_named(tviews.relation_named(name)) $$;
+    LANGUAGE sql
+    RETURN tviews.convert_named(tviews.relation_named(name));
 COMMENT ON FUNCTION @extschema@.pg_tviews_convert_existing_table(text) IS 'makes a TVIEW of a table that was filled by hand';

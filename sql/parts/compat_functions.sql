@@ -1,5 +1,5 @@
 -- Functions of the interface of pg_tviews. They run with the rights of their caller. Those that take names or queries read them with the
--- caller's search_path, so they set none, and say the schema of everything.
+-- caller's search_path, so they set none: they are in C, or their bodies were parsed with the path of this script.
 
 CREATE FUNCTION @extschema@.pg_tviews_version() RETURNS text
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pg_tviews_version';
@@ -91,20 +91,19 @@ CREATE FUNCTION @extschema@.pg_tviews_health_check() RETURNS TABLE (status text,
 COMMENT ON FUNCTION @extschema@.pg_tviews_health_check() IS 'whether everything that TVIEWs need is in place';
 
 CREATE FUNCTION @extschema@.pg_tviews_analyze_select(sql text) RETURNS jsonb
-    LANGUAGE sql AS $$
-    SELECT pg_catalog.jsonb_build_object(
-        'pk_column', pg_catalog.min(o.name) FILTER (WHERE pg_catalog.starts_with(o.name, 'pk_')),
-        'id_column', pg_catalog.min(o.name) FILTER (WHERE o.name OPERATOR(pg_catalog.=) 'id'),
-        'identifier_column', pg_catalog.min(o.name) FILTER (WHERE o.name OPERATOR(pg_catalog.=) 'identifier'),
-        'data_column', pg_catalog.min(o.name) FILTER (WHERE o.name OPERATOR(pg_catalog.=) 'data'),
-        'fk_columns', COALESCE(pg_catalog.jsonb_agg(o.name ORDER BY o.number) FILTER (WHERE pg_catalog.starts_with(o.name, 'fk_')), '[]'),
-        'uuid_fk_columns', COALESCE(pg_catalog.jsonb_agg(o.name ORDER BY o.number)
-            FILTER (WHERE o.type OPERATOR(pg_catalog.=) 'uuid' AND o.name OPERATOR(pg_catalog.~~) '%\_id'), '[]'),
-        'columns', COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', o.name, 'type', o.type) ORDER BY o.number), '[]'),
-        'entity_name', pg_catalog.substr(pg_catalog.min(o.name) FILTER (WHERE pg_catalog.starts_with(o.name, 'pk_')), 4),
-        'base_tables', (SELECT COALESCE(pg_catalog.jsonb_object_agg(c.base_table::pg_catalog.text, c.strategy), '{}')
-                          FROM tviews.check(pg_tviews_analyze_select.sql) c))
-      FROM tviews.output(pg_tviews_analyze_select.sql) o $$;
+    LANGUAGE sql BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'pk_column', min(o.name) FILTER (WHERE starts_with(o.name, 'pk_')),
+        'id_column', min(o.name) FILTER (WHERE o.name = 'id'),
+        'identifier_column', min(o.name) FILTER (WHERE o.name = 'identifier'),
+        'data_column', min(o.name) FILTER (WHERE o.name = 'data'),
+        'fk_columns', COALESCE(jsonb_agg(o.name ORDER BY o.number) FILTER (WHERE starts_with(o.name, 'fk_')), '[]'),
+        'uuid_fk_columns', COALESCE(jsonb_agg(o.name ORDER BY o.number) FILTER (WHERE o.type = 'uuid' AND o.name LIKE '%\_id'), '[]'),
+        'columns', COALESCE(jsonb_agg(jsonb_build_object('name', o.name, 'type', o.type) ORDER BY o.number), '[]'),
+        'entity_name', substr(min(o.name) FILTER (WHERE starts_with(o.name, 'pk_')), 4),
+        'base_tables', (SELECT COALESCE(jsonb_object_agg(c.base_table::text, c.strategy), '{}') FROM tviews.check(pg_tviews_analyze_select.sql) c))
+      FROM tviews.output(pg_tviews_analyze_select.sql) o;
+    END;
 COMMENT ON FUNCTION @extschema@.pg_tviews_analyze_select(text) IS 'columns of a query by convention and type, and the strategy for each table';
 
 CREATE FUNCTION tviews.column_types(relation regclass, columns text[]) RETURNS jsonb
@@ -123,40 +122,43 @@ BEGIN
 END $$;
 
 CREATE FUNCTION @extschema@.pg_tviews_infer_types(tbl text, cols text[]) RETURNS jsonb
-    LANGUAGE sql STABLE STRICT
-    AS $$ SELECT tviews.column_types(tbl::pg_catalog.regclass, cols) $$;
+    LANGUAGE sql STABLE
+    RETURN tviews.column_types(tbl::regclass, cols);
 COMMENT ON FUNCTION @extschema@.pg_tviews_infer_types(text, text[]) IS 'types of columns of a relation';
 
 -- An entity depends on another one if its query reads the other's TVIEW, or the other's table by the convention tb_post.
 CREATE FUNCTION tviews.cascade_path(tview regclass) RETURNS TABLE (depth int, entity_name text, depends_on text)
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-    WITH RECURSIVE edge AS (
-        SELECT below.tview_oid AS below, above.tview_oid AS above
-          FROM @extschema@.pg_tview_meta below
-          JOIN @extschema@.pg_tview_meta above ON above.tview_oid <> below.tview_oid
-         WHERE below.tview_oid = ANY (above.dependencies)
-            OR (SELECT b.oid FROM pg_class b
-                 WHERE b.relname = 'tb_' || below.entity
-                   AND b.relnamespace = (SELECT c.relnamespace FROM pg_class c WHERE c.oid = below.tview_oid)) = ANY (above.dependencies)),
-    reached (depth, tview_oid, path) AS (
-        SELECT 0, tview::oid, ARRAY[tview::oid]
-        UNION ALL
-        SELECT r.depth + 1, e.above, r.path || e.above
-          FROM reached r JOIN edge e ON e.below = r.tview_oid AND e.above <> ALL (r.path)),
+    WITH RECURSIVE known AS MATERIALIZED (
+        SELECT m.tview_oid, m.entity_name, m.dependencies,
+               (SELECT b.oid FROM pg_class b JOIN pg_namespace n ON n.oid = b.relnamespace
+                 WHERE n.nspname = m.schema_name AND b.relname = 'tb_' || m.entity) AS base
+          FROM @extschema@.pg_tview_meta m),
+    stands_for (tview_oid, relation) AS (
+        SELECT k.tview_oid, k.tview_oid FROM known k UNION ALL SELECT k.tview_oid, k.base FROM known k WHERE k.base IS NOT NULL),
+    reads (tview_oid, relation) AS (SELECT k.tview_oid, d FROM known k, unnest(k.dependencies) d),
+    edge (below, above) AS MATERIALIZED (
+        SELECT DISTINCT s.tview_oid, r.tview_oid FROM stands_for s JOIN reads r USING (relation) WHERE s.tview_oid <> r.tview_oid),
+    -- Two entities that read each other's tables are a circle.
+    reached (depth, tview_oid) AS (
+        SELECT 0, tview::oid
+        UNION
+        SELECT r.depth + 1, e.above FROM reached r JOIN edge e ON e.below = r.tview_oid WHERE r.depth < (SELECT count(*) FROM known)),
     nearest AS (SELECT min(r.depth) AS depth, r.tview_oid FROM reached r GROUP BY r.tview_oid)
-    SELECT n.depth, m.entity_name, NULL FROM nearest n JOIN @extschema@.pg_tview_meta m USING (tview_oid) WHERE n.depth = 0
+    SELECT 0, k.entity_name, NULL FROM known k WHERE k.tview_oid = tview
     UNION ALL
     SELECT n.depth + 1, a.entity_name, b.entity_name
       FROM nearest n
       JOIN edge e ON e.below = n.tview_oid
-      JOIN @extschema@.pg_tview_meta a ON a.tview_oid = e.above
-      JOIN @extschema@.pg_tview_meta b ON b.tview_oid = e.below
+      JOIN known a ON a.tview_oid = e.above
+      JOIN known b ON b.tview_oid = e.below
      WHERE e.above <> tview
      ORDER BY 1, 2, 3 $$;
 
 CREATE FUNCTION @extschema@.pg_tviews_show_cascade_path(name text) RETURNS TABLE (depth int, entity_name text, depends_on text)
-    LANGUAGE sql STABLE STRICT
-    AS $$ SELECT p.depth, p.entity_name, p.depends_on FROM tviews.cascade_path(tviews.named(name)) p $$;
+    LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT p.depth, p.entity_name, p.depends_on FROM tviews.cascade_path(tviews.named(name)) p;
+    END;
 COMMENT ON FUNCTION @extschema@.pg_tviews_show_cascade_path(text) IS 'entities whose TVIEWs change with an entity, and through which one';
 
 CREATE FUNCTION @extschema@.pg_tviews_queue_stats() RETURNS jsonb

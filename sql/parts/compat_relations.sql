@@ -8,10 +8,7 @@ SELECT tviews.entity(c.relname) AS entity,
        c.oid AS table_oid,
        n.nspname::text AS schema_name,
        pg_get_viewdef(c.oid) AS definition,
-       ARRAY(SELECT DISTINCT s.source
-               FROM tviews.part p JOIN tviews.source s ON s.tview = p.relation
-              WHERE p.tview = c.oid AND s.source NOT IN (SELECT q.relation FROM tviews.part q WHERE q.tview = c.oid)
-              ORDER BY 1) AS dependencies,
+       COALESCE(d.dependencies, '{}') AS dependencies,
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND starts_with(a.attname::text, 'fk_')
               ORDER BY a.attnum) AS fk_columns,
@@ -21,14 +18,18 @@ SELECT tviews.entity(c.relname) AS entity,
               ORDER BY a.attnum) AS uuid_fk_columns,
        CASE WHEN current_setting('track_commit_timestamp') = 'on'
             THEN (SELECT max(pg_xact_commit_timestamp(s.xmin)) FROM tviews.source s WHERE s.tview = c.oid) END AS created_at
-  FROM tviews.part own
-  JOIN pg_class c ON c.oid = own.tview
+  FROM pg_class c
+  JOIN pg_am am ON am.oid = c.relam AND am.amname = 'tview'
   JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN (SELECT p.tview, array_agg(DISTINCT s.source ORDER BY s.source) AS dependencies
+               FROM tviews.part p JOIN tviews.source s ON s.tview = p.relation
+              WHERE NOT EXISTS (SELECT FROM tviews.stage g WHERE g.stage = s.source)
+              GROUP BY p.tview) d ON d.tview = c.oid
   -- The plain view v_post that tv_post is a query on.
   LEFT JOIN pg_class v ON v.relkind = 'v' AND v.relnamespace = c.relnamespace AND v.relname = 'v_' || tviews.entity(c.relname)
         AND EXISTS (SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
                      WHERE r.ev_class = c.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = v.oid)
- WHERE own.relation = own.tview;
+ WHERE c.relkind = 'm' AND c.relnamespace <> 'pg_toast_tviews'::regnamespace;
 COMMENT ON VIEW @extschema@.pg_tview_meta IS 'TVIEWs of this database, and what is derived from their queries';
 GRANT SELECT, UPDATE (fk_columns, uuid_fk_columns) ON @extschema@.pg_tview_meta TO PUBLIC;
 

@@ -5,6 +5,7 @@
 
 use super::names::{self, Place};
 use super::statement::{self, Select};
+use crate::catalog;
 use crate::pg::acl::owns;
 use crate::pg::error::{Error, Result, or_raise};
 use crate::pg::function::{Arguments, sql_function};
@@ -38,18 +39,22 @@ fn replace(oid: pg_sys::Oid, place: &Place, query: &Select) -> Result<String> {
         unsafe { pg_sys::aclcheck_error(not_owner, kind, pg_sys::get_rel_name(oid)) }
     }
     let logged = rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT;
+    let options = format!("incremental, logged = {logged}");
     let keeps = keeps_columns(&rel, query);
     drop(rel);
     let (title, query) = (&place.name, &query.text);
     if keeps {
-        let options = format!("incremental, logged = {logged}, tviews.or_replace = true");
+        let stored = catalog::options::stored(oid);
+        let kept = stored.iter().filter(|(name, _)| *name != "logged");
+        let kept: String =
+            kept.map(|(name, value)| format!(", {} = {}", name::ident(name), name::literal(value))).collect();
+        let options = format!("{options}{kept}, tviews.or_replace = true");
         statement::run(&format!("CREATE MATERIALIZED VIEW {title} WITH ({options}) AS {query}"))?;
         return Ok(format!("TVIEW {title} has another query"));
     }
     let belongings = statement::texts(&format!("SELECT tviews.belongings({}::oid)", oid.to_u32()))?;
     statement::run(&format!("DROP MATERIALIZED VIEW {title}"))?;
     // Empty until its indexes are there: the first contents bring an index only when there is none that fits.
-    let options = format!("incremental, logged = {logged}");
     statement::run(&format!("CREATE MATERIALIZED VIEW {title} WITH ({options}) AS {query}\nWITH NO DATA"))?;
     let mut lost = Vec::new();
     for sql in belongings {
