@@ -35,7 +35,11 @@ pub extern "C-unwind" fn pg_tviews_finish_prepared(argument: pg_sys::Datum) {
         let mut place = segment.order();
         let order = place.get();
         // As nobody in particular: the caller's role need not be one that may log in.
-        pg_sys::BackgroundWorkerInitializeConnectionByOid(order.database, pg_sys::InvalidOid, 0);
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(
+            order.database,
+            pg_sys::InvalidOid,
+            pg_sys::BGWORKER_BYPASS_ALLOWCONN,
+        );
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();
         let error = PgTryBuilder::new(std::panic::AssertUnwindSafe(|| {
