@@ -13,6 +13,7 @@ mod analyze;
 mod build;
 mod capture;
 mod catalog;
+mod compat;
 mod counters;
 mod feed;
 mod hook;
@@ -33,7 +34,20 @@ pgrx::extension_sql_file!("../sql/parts/capture.sql", name = "capture", requires
 pgrx::extension_sql_file!("../sql/parts/states.sql", name = "states", requires = ["capture"]);
 pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requires = ["states"]);
 pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"]);
-pgrx::extension_sql_file!("../sql/parts/graph.sql", name = "graph", requires = ["views"], finalize);
+pgrx::extension_sql_file!("../sql/parts/graph.sql", name = "graph", requires = ["views"]);
+pgrx::extension_sql_file!("../sql/parts/compat.sql", name = "compat", requires = ["graph"]);
+pgrx::extension_sql_file!("../sql/parts/compat_relations.sql", name = "compat_relations", requires = ["compat"]);
+pgrx::extension_sql_file!(
+    "../sql/parts/compat_functions.sql",
+    name = "compat_functions",
+    requires = ["compat_relations"]
+);
+pgrx::extension_sql_file!(
+    "../sql/parts/compat_convert.sql",
+    name = "compat_convert",
+    requires = ["compat_functions"],
+    finalize
+);
 
 #[allow(non_snake_case)]
 #[pg_guard]

@@ -9,6 +9,8 @@
 //! | static | what | commit, prepare | abort | release of a savepoint | rollback to it |
 //! |---|---|---|---|---|---|
 //! | queue `QUEUE`, `APPLIED`, `AGAIN` | pending changes | emptied by the flush | reset | level below | undone |
+//! | queue `CHANGED` | when the last change was queued | reset | reset | | (shown only while changes are pending) |
+//! | queue/suspension `SUSPENDED` | how often TVIEWs are suspended | reset | reset | level below | undone |
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
 //! | queue/spill `DEAD` | files to be closed | closed before | reset | | |
 //! | refresh/flush `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
@@ -25,7 +27,7 @@
 //! | hook/functions `CALLERS` | TVIEWs that call a function that changes | used by the statement | (looked at for nothing) | | (the same) |
 //! | capture/freed `FREED` | triggers to take off | used by the statement | reset | level below | undone |
 //! | pg/callback `POSITION`, `FLUSHING` | context for error reports | reset | reset | | as `RUNNING` |
-//! | pg/original `KEPT` | the error on its way | reset | reset | | (inside of its transaction) |
+//! | pg/original `KEPT`, `OF_USER` | the error on its way | reset | reset | | (inside of its transaction) |
 //! | pg/callees `ALLOWED` | functions that our own SQL may call | their guards | their guards, reset | | their guards |
 //! | feed `FEED` | rows that have changed | reset | reset | level below | undone |
 //! | pg/row_hash `HASHER` | keys of hashes | kept | kept | | |
@@ -45,7 +47,7 @@ use crate::pg::error::or_raise;
 use crate::pg::fault::{self, Fault};
 use crate::pg::timeout::Limit;
 use crate::pg::{callees, ending, original, reserve, started};
-use crate::queue::{self, in_flight, spill};
+use crate::queue::{self, in_flight, spill, suspension};
 use crate::refresh::flush;
 use crate::refresh::follow::base;
 use crate::tam::switch;
@@ -109,6 +111,7 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
 /// `undone`: the transaction's writes are undone, or may be.
 fn end(undone: bool) {
     queue::reset();
+    suspension::reset();
     in_flight::reset();
     flush::end_of_transaction();
     freed::reset();
@@ -144,6 +147,7 @@ unsafe extern "C-unwind" fn subxact_callback(
 
 fn released(level: u32) {
     queue::sub_commit(level);
+    suspension::sub_commit(level);
     in_flight::sub_commit(level);
     base::sub_commit(level);
     freed::sub_commit(level);
@@ -153,6 +157,7 @@ fn released(level: u32) {
 
 fn rolled_back(level: u32) {
     queue::sub_abort(level);
+    suspension::sub_abort(level);
     in_flight::sub_abort(level);
     base::sub_abort(level);
     flush::end_of_subtransaction(level);

@@ -1,6 +1,9 @@
 -- Schema and stored facts. Everything else about a TVIEW is in the server's own catalogs.
 \echo Use "CREATE EXTENSION pg_tviews" to load this file. \quit
 
+-- The schema of CREATE EXTENSION, where anybody may have put functions, is not searched while objects are made.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE SCHEMA tviews;
 GRANT USAGE ON SCHEMA tviews TO PUBLIC;
 
@@ -23,6 +26,10 @@ CREATE MATERIALIZED VIEW tviews.stage (tview, number, stage, joined) USING heap
     AS SELECT NULL::oid, NULL::int2, NULL::oid, NULL::text WHERE false;
 CREATE UNIQUE INDEX stage_key ON tviews.stage (tview, number);
 CREATE UNIQUE INDEX stage_stage ON tviews.stage (stage);
+
+-- What was done to TVIEWs as objects.
+CREATE MATERIALIZED VIEW tviews.audit (at, operation, tview, schema, name, role, definition) USING heap
+    AS SELECT NULL::timestamptz, NULL::text, NULL::oid, NULL::text, NULL::text, NULL::text, NULL::text WHERE false;
 
 -- Unlogged on purpose: a crash empties it together with the unlogged TVIEWs.
 CREATE UNLOGGED TABLE tviews.sentinel (

@@ -42,6 +42,11 @@ thread_local! {
     static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
 }
 
+/// Number of tables whose routes this session keeps.
+pub fn cached() -> usize {
+    CACHE.with(|c| c.borrow().routes.len())
+}
+
 /// Routes of statements that name `rel`.
 pub fn of(rel: pg_sys::Relation) -> Rc<Routes> {
     // SAFETY: the trigger's relation is open.

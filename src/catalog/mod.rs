@@ -5,6 +5,7 @@
 //! relation cache entries of the TVIEW and of the relation; backends' caches listen to these invalidations.
 //! Access is by scans below SPI, so it works in any hook and under any privileges.
 
+pub mod audit;
 pub mod cache;
 pub mod options;
 pub mod sentinel;

@@ -6,10 +6,12 @@
 //! table is private to the session.
 //! Called by flush (adds) and by monitor (reads).
 
+pub mod hours;
 pub mod progress;
 pub mod waits;
 pub mod watched;
 
+use crate::counters::hours::Hours;
 use crate::counters::progress::Progress;
 use crate::counters::waits::Waits;
 use crate::pg::shmem;
@@ -98,6 +100,7 @@ pub struct Table {
     slots: [Slot; SLOTS],
     /// Progress of the running recovery; here because there is one piece of shared memory.
     pub progress: Progress,
+    hours: Hours,
 }
 
 // SAFETY: counters are atomic, texts are behind the lock.
@@ -232,6 +235,7 @@ impl Table {
 
     /// Adds the counts of one flush. When existing TVIEWs take all slots, the flush is not counted.
     pub fn add(&self, tview: pg_sys::Oid, done: Counters) {
+        self.hours.add(done.to_array());
         let key = key(tview);
         let slot = self.take(key).or_else(|| {
             self.sweep();
@@ -279,6 +283,7 @@ impl Table {
                     slot.clear();
                 }
             }
+            self.hours.reset(database >> 32);
         });
         if let Some(slot) = of_database {
             // SAFETY: the clock.

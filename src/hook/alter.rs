@@ -11,7 +11,7 @@ use crate::build::check::check;
 use crate::build::{internal, populate, redefine};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
-use crate::catalog::{self, sentinel};
+use crate::catalog::{self, audit, sentinel};
 use crate::hook::base_table::{base_table, reads_policies};
 use crate::hook::call::Call;
 use crate::hook::named;
@@ -292,6 +292,7 @@ pub fn after(planned: &Planned) -> Result<()> {
         match planned.becomes {
             Some(Method::Tview) => {
                 adopt(relid)?;
+                audit::note(audit::Operation::Create, relid);
                 let populated =
                     Relation::open(relid, pg_sys::AccessExclusiveLock).is_some_and(|r| r.class().relispopulated);
                 let logged = !guc::UNLOGGED_BY_DEFAULT.get();
@@ -314,6 +315,7 @@ pub fn after(planned: &Planned) -> Result<()> {
                     freed(source);
                 }
                 internal::drop(relid);
+                audit::note_former(relid);
                 sentinel::lower(relid);
                 state::remove_state_attributes(relid);
                 pg_sys::CommandCounterIncrement();

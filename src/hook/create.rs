@@ -9,6 +9,7 @@ use crate::analyze::query::{load, relations};
 use crate::build::adopt::adopt;
 use crate::build::check::check;
 use crate::build::{advice, populate};
+use crate::catalog::audit;
 use crate::catalog::options::{self, Options};
 use crate::hook::call::Call;
 use crate::hook::create::advice::{advise, explain_full};
@@ -283,6 +284,7 @@ pub unsafe fn after(planned: &Planned, completion: *mut pg_sys::QueryCompletion)
             pg_sys::RangeVarGetRelidExtended(planned.relation, pg_sys::NoLock as i32, 0, None, std::ptr::null_mut());
         options::store(oid, &planned.options);
         adopt(oid)?;
+        audit::note(audit::Operation::Create, oid);
         if planned.populate {
             let rows = populate::populate(oid, planned.persistence, true)?;
             report(completion, rows);

@@ -4,7 +4,7 @@
 
 use super::{functions, life, own};
 use crate::capture::freed::freed;
-use crate::catalog::{self, sentinel};
+use crate::catalog::{self, audit, sentinel};
 use crate::pg::callback::{Frame, Ready};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
@@ -58,6 +58,7 @@ unsafe extern "C-unwind" fn on_access(
             OAT_DROP if class == pg_sys::RelationRelationId => {
                 match pg_sys::get_rel_relkind(object) as u8 {
                     pg_sys::RELKIND_MATVIEW => {
+                        audit::note(audit::Operation::Drop, object);
                         let sources = catalog::unregister(object);
                         if !sources.is_empty() {
                             catalog::stages::unregister(object);

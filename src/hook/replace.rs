@@ -8,7 +8,7 @@ use crate::build::adopt::adopt;
 use crate::build::advice::{advise, explain_full};
 use crate::build::{indexes, populate};
 use crate::capture::freed::freed;
-use crate::catalog::{self, options};
+use crate::catalog::{self, audit, options};
 use crate::hook::create::{Planned, report};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{Relation, attname};
@@ -46,6 +46,7 @@ pub unsafe fn replace(
         pg_sys::CommandCounterIncrement();
         options::store(oid, &planned.options);
         adopt(oid)?;
+        audit::note(audit::Operation::Replace, oid);
         indexes::drop_ours(oid);
         if planned.populate {
             report(completion, populate::populate(oid, planned.persistence, false)?);

@@ -23,6 +23,13 @@ pub enum Error {
     NoSuchRelation(String),
     #[error("\"{0}\" is not a TVIEW")]
     NotATview(String),
+    #[error("TVIEW \"{0}\" does not exist")]
+    NoTview(String),
+    /// The name of a TVIEW that is to be made.
+    #[error("relation \"{0}\" already exists and is not a TVIEW")]
+    Taken(String),
+    #[error("the query of a TVIEW must be one SELECT")]
+    NotOneSelect,
     #[error("{what}")]
     BadOption { what: String, hint: Option<String>, at: i32 },
     #[error("{what}")]
@@ -72,7 +79,9 @@ impl Error {
     fn code(&self) -> Code {
         match self {
             Error::Unsupported { .. } | Error::Unwritten { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-            Error::NoRelation(_) | Error::NoSuchRelation(_) => Code::ERRCODE_UNDEFINED_TABLE,
+            Error::NoRelation(_) | Error::NoSuchRelation(_) | Error::NoTview(_) => Code::ERRCODE_UNDEFINED_TABLE,
+            Error::Taken(_) => Code::ERRCODE_DUPLICATE_TABLE,
+            Error::NotOneSelect => Code::ERRCODE_SYNTAX_ERROR,
             Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -110,7 +119,12 @@ impl Error {
             Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } | Error::Owner { hint, .. } => {
                 Some(hint.clone())
             }
-            Error::NotATview(_) => Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into()),
+            Error::NotATview(_) | Error::NoTview(_) => {
+                Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into())
+            }
+            Error::Taken(_) => {
+                Some("pg_tviews_convert_existing_table() makes a TVIEW of a table that was filled by hand.".into())
+            }
             Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
             Error::Behind(_) => {
                 Some("Create or populate it in a READ COMMITTED transaction, or as the first statement.".into())

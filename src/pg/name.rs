@@ -13,6 +13,13 @@ pub fn ident(name: &str) -> String {
     unsafe { CStr::from_ptr(pg_sys::quote_identifier(c.as_ptr())).to_string_lossy().into_owned() }
 }
 
+/// Quoted literal.
+pub fn literal(value: &str) -> String {
+    let c = CString::new(value).unwrap_or_default();
+    // SAFETY: quote_literal_cstr returns palloc'd memory.
+    unsafe { CStr::from_ptr(pg_sys::quote_literal_cstr(c.as_ptr())).to_string_lossy().into_owned() }
+}
+
 /// `schema.relation`, or None when it does not exist (any more).
 pub fn relation(relid: pg_sys::Oid) -> Option<String> {
     // SAFETY: syscache look-ups; results are palloc'd.

@@ -15,6 +15,8 @@ use std::ffi::{CStr, CString, c_char};
 
 thread_local! {
     static KEPT: Cell<*mut pg_sys::ErrorData> = const { Cell::new(std::ptr::null_mut()) };
+    /// The kept error is of a statement of the user, and needs no word about our SQL.
+    static OF_USER: Cell<bool> = const { Cell::new(false) };
 }
 
 mod raw {
@@ -59,6 +61,18 @@ pub unsafe fn keep<T: Copy>(line: *const c_char, f: impl Fn() -> T) -> T {
             raw::pg_re_throw()
         })
     }
+}
+
+/// Runs a statement of the user for a function of ours; an error is copied, and raised as usual.
+///
+/// # Safety
+/// As for `keep`.
+pub unsafe fn keep_of_user<T: Copy>(f: impl Fn() -> T) -> T {
+    OF_USER.set(true);
+    // SAFETY: As for `keep`, as the caller promises.
+    let result = unsafe { keep(std::ptr::null(), f) };
+    OF_USER.set(false);
+    result
 }
 
 /// Cuts `line` and one line break out of `text`, in place.
@@ -117,7 +131,7 @@ fn explain(error: &mut pg_sys::ErrorData) {
     {
         error.detail = lasting(&rights);
     }
-    if is_of_names(error.sqlerrcode) {
+    if !OF_USER.replace(false) && is_of_names(error.sqlerrcode) {
         error.hint = lasting(
             "TVIEWs are maintained under the search_path pg_catalog, whoever writes. A function that names something without a schema \
              needs a path of its own: ALTER FUNCTION … SET search_path = ….",
@@ -252,6 +266,7 @@ pub fn report_of(panic: &(dyn Any + Send)) -> Option<&ErrorReportWithLevel> {
 
 /// The error that was kept last, or null; the caller owns it.
 pub fn take() -> *mut pg_sys::ErrorData {
+    OF_USER.set(false);
     KEPT.replace(std::ptr::null_mut())
 }
 

@@ -9,11 +9,12 @@ pub mod images;
 pub mod in_flight;
 pub mod spill;
 pub mod sums;
+pub mod suspension;
 
 use crate::pg::fault::{self, Fault};
 use changes::ChangeSet;
 use pgrx::pg_sys;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tviews_core::queue::{Absorb, Fate, Queue};
@@ -43,6 +44,8 @@ impl Absorb for Applied {
 }
 
 thread_local! {
+    /// Start of the statement that queued the last change; 0 when there was none. Shown only.
+    static CHANGED: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
     /// Followed inside of a statement that writes; for the next flush.
     static AGAIN: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     /// Followed under the transaction's own snapshot; for the flush at commit, with the latest snapshot.
@@ -72,6 +75,13 @@ pub fn is_settled() -> bool {
 /// Changes the set that is pending for `subject` in the current sub-transaction.
 pub fn change(subject: Subject, f: impl FnOnce(&mut ChangeSet)) {
     QUEUE.with(|q| q.borrow_mut().change(depth(), subject, f));
+    // SAFETY: plain getter.
+    CHANGED.set(unsafe { pg_sys::GetCurrentStatementStartTimestamp() });
+}
+
+/// Start of the statement that queued the last change, when changes are pending.
+pub fn last_change() -> Option<pg_sys::TimestampTz> {
+    Some(CHANGED.get()).filter(|time| *time != 0 && !is_empty())
 }
 
 /// Marks a relation's contents as changed in a way that has no rows (TRUNCATE, ATTACH PARTITION …).
@@ -173,6 +183,7 @@ pub fn sub_abort(level: u32) {
 
 /// Forgets everything.
 pub fn reset() {
+    CHANGED.set(0);
     QUEUE.with(|q| q.borrow_mut().reset());
     APPLIED.with(|a| a.borrow_mut().reset());
     AGAIN.with(|a| a.borrow_mut().reset());

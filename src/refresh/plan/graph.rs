@@ -89,6 +89,11 @@ thread_local! {
     static CACHE: RefCell<Option<(u64, Rc<Graph>)>> = const { RefCell::new(None) };
 }
 
+/// Number of TVIEWs in the graph that this session keeps.
+pub fn cached() -> usize {
+    CACHE.with(|c| c.borrow().as_ref().map_or(0, |(_, graph)| graph.reads.len()))
+}
+
 pub fn current() -> Result<Rc<Graph>> {
     let generation = cache::generation();
     let known =

@@ -101,6 +101,11 @@ thread_local! {
     static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
 }
 
+/// Number of TVIEWs, stages among them, whose facts this session keeps.
+pub fn cached() -> usize {
+    CACHE.with(|c| c.borrow().tviews.len())
+}
+
 /// Facts about an open TVIEW.
 pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
     let generation = cache::generation();
