@@ -61,11 +61,11 @@ INSERT INTO book VALUES (1, 2, 'A', 1);
 SELECT * FROM oracle();
 
 -- cycles are refused, also through a view; what replaces must not read itself
-\set VERBOSITY terse
 CREATE OR REPLACE TVIEW tv_book AS SELECT a.id, a.id AS author_id, 0::numeric AS price, a.books AS doc FROM tv_author a;
 CREATE OR REPLACE TVIEW tv_book AS SELECT id, author_id, price, doc FROM tv_book;
 CREATE OR REPLACE VIEW cheap AS SELECT id, id AS author_id, '{}'::jsonb AS doc FROM tv_top;
 CREATE OR REPLACE VIEW cheap AS SELECT id, author_id, NULL::jsonb AS doc FROM tv_cheap;
+\set VERBOSITY terse
 SELECT * FROM oracle();
 INSERT INTO book VALUES (2, 2, 'B', 2);
 SELECT * FROM oracle();
@@ -82,5 +82,22 @@ DROP TVIEW tv_diamond CASCADE;
 DROP TABLE book CASCADE;
 SET client_min_messages = warning;
 SELECT * FROM oracle();
+
+-- fifty levels, every tenth a grouping
+CREATE TABLE bottom (id int PRIMARY KEY, v int);
+INSERT INTO bottom SELECT i, i % 10 FROM generate_series(1, 100) i;
+DO $$ BEGIN
+    FOR i IN 1..50 LOOP
+        EXECUTE format(CASE WHEN i % 10 = 0 THEN 'CREATE TVIEW level_%s AS SELECT v AS id, count(*)::int AS v FROM %s GROUP BY v'
+                            ELSE 'CREATE TVIEW level_%s AS SELECT id, v + 1 AS v FROM %s WHERE v < 1000' END,
+                       i, CASE i WHEN 1 THEN 'bottom' ELSE 'level_' || i - 1 END);
+    END LOOP;
+END $$;
+UPDATE bottom SET v = 3 WHERE id = 4;
+DELETE FROM bottom WHERE id > 90;
+SELECT * FROM oracle();
+SELECT * FROM level_50;
+SELECT count(*) AS levels, min(flushes) AS flushes FROM tviews.stat WHERE tview::text LIKE 'level\_%' AND flushes > 0;
+DROP TABLE bottom CASCADE;
 
 DROP SCHEMA cascade_ CASCADE;

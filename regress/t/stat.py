@@ -1,5 +1,6 @@
 """Counters of tviews.stat across sessions and restarts, the time spent waiting, and a server that does not preload the library."""
 
+import re
 import subprocess
 import time
 
@@ -24,9 +25,22 @@ def main():
             first.stdin.close()
             while cluster.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0":
                 time.sleep(0.02)
-            cluster.sql("INSERT INTO b VALUES (2, 2)")
+            cluster.sql("SET pg_tviews.log_min_flush_duration = 0; INSERT INTO b VALUES (2, 2)")
         times = cluster.sql("SELECT lock_wait_time > 100, lock_wait_time < 1100, flush_time > lock_wait_time, flushes FROM tviews.stat")
         report.ok(times == "t|t|t|3", "waiting for a lock is counted", times)
+
+        log = cluster.log.read_text()
+        line = re.search(r"LOG:  flush of TVIEW public.ab took [\d.]+ ms\n.*DETAIL:  (.*)\n", log)
+        wanted = (r"Strategy: keyed, by nested loops. Changed rows: 1, keys: 1. Rows written: 0 inserted, 1 updated, 0 deleted; not written, because equal: 0. "
+                  r"Waited for other flushes: (\d+)\.\d+ ms.")
+        detail = line and re.fullmatch(wanted, line[1])
+        report.ok(detail and int(detail[1]) > 100, "a flush is logged, with its wait", line and line[0])
+        report.ok(log.count("flush of TVIEW") == 1, "others are not")
+        try:
+            cluster.sql("CREATE ROLE somebody; SET ROLE somebody; SET pg_tviews.log_min_flush_duration = 0")
+            report.ok(False, "only superusers have flushes logged")
+        except SqlError as error:
+            report.ok("permission denied" in str(error), "only superusers have flushes logged", error)
 
         cluster.restart()
         report.ok(cluster.sql(FLUSHES) == "0", "a restart starts again from zero", cluster.sql(FLUSHES))

@@ -37,6 +37,7 @@ fn make(oid: pg_sys::Oid, unique: bool) -> Result<()> {
         wanted.extend(key(&rel, &tview, unique));
     }
     wanted.extend(row_key(&rel, &tview));
+    wanted.extend(documents(&rel, &tview));
     let below = below(&rel, &tview)?;
     drop(rel);
     wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
@@ -53,6 +54,58 @@ fn run(indexed: pg_sys::Oid, tview: &Tview, sql: &str) -> Result<()> {
 /// Drops the indexes that `create` has made for a query that is replaced: its rows may not be unique any more.
 pub fn drop_ours(oid: pg_sys::Oid) {
     drop_where(oid, |_| true);
+}
+
+/// The option `document_indexes` has changed.
+pub fn follow_option(oid: pg_sys::Oid) -> Result<()> {
+    let Some(rel) = Relation::open(oid, pg_sys::ShareUpdateExclusiveLock) else { return Ok(()) };
+    let tview = tview::of(&rel)?;
+    if !rel.class().relispopulated {
+        return Ok(());
+    }
+    if tview.document_indexes {
+        let wanted = documents(&rel, &tview);
+        drop(rel);
+        return wanted.iter().try_for_each(|sql| run(oid, &tview, sql));
+    }
+    let key: Vec<i16> = tview.key.iter().flatten().map(|k| k.at as i16 + 1).collect();
+    let read_by: Vec<i16> = document_columns(&rel).map(|(number, _)| number).collect();
+    drop(rel);
+    drop_where(oid, |index| {
+        let columns = key_columns(index);
+        columns != key && columns.len() == 1 && read_by.contains(&columns[0])
+    });
+    Ok(())
+}
+
+/// The columns by which documents are read, by the convention of applications: `id`, `identifier` and references `fk_…`, and the access method of an
+/// index on them: values of any length have a hash.
+pub fn document_columns(rel: &Relation) -> impl Iterator<Item = (i16, &'static str)> {
+    let named = |name: &str| name == "id" || name == "identifier" || name.starts_with("fk_");
+    (0..rel.natts()).filter_map(move |i| {
+        let a = rel.attribute(i);
+        let (method, name) =
+            if is_wide(a.atttypid) { (pg_sys::HASH_AM_OID, "hash") } else { (pg_sys::BTREE_AM_OID, "btree") };
+        // SAFETY: a syscache look-up.
+        let can = || unsafe { pg_sys::GetDefaultOpClass(a.atttypid, method) } != pg_sys::InvalidOid;
+        (!a.attisdropped && named(&attname(a)) && can()).then_some((i as i16 + 1, name))
+    })
+}
+
+/// The indexes that documents are read by, unless there are some, or the key begins with the column.
+fn documents(rel: &Relation, tview: &Tview) -> Vec<String> {
+    if !tview.document_indexes {
+        return Vec::new();
+    }
+    let present = columns_of_indexes(rel);
+    let first = tview.key.as_ref().and_then(|key| key.first()).filter(|k| !k.wide).map(|k| k.at as i16 + 1);
+    document_columns(rel)
+        .filter(|(number, _)| first != Some(*number) && !present.iter().any(|of| of.first() == Some(number)))
+        .map(|(number, method)| {
+            let column = name::ident(&attname(rel.attribute(number as usize - 1)));
+            format!("CREATE INDEX ON {} USING {method} ({column})", tview.name)
+        })
+        .collect()
 }
 
 /// Drops our indexes that are not on the key, and creates the indexes that a flush needs now. The stored rows are still the old ones.

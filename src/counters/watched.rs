@@ -2,25 +2,36 @@
 
 use crate::counters::{Counters, table, take_waited};
 use crate::pg::error::Result;
-use crate::pg::original;
-use pgrx::pg_sys;
+use crate::pg::{guc, name, original};
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
+/// What one flush of a TVIEW has done.
+#[derive(Default)]
+pub struct Work {
+    pub counters: Counters,
+    /// The strategies that were followed, in words; only made when flushes are logged.
+    pub how: Option<String>,
+}
+
 /// Runs the maintenance of one TVIEW and adds its counts, or remembers the error that ended it, which goes on unchanged.
-pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Counters>) -> Result<()> {
+pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Work>) -> Result<()> {
     let start = Instant::now();
     take_waited();
     let result = catch_unwind(AssertUnwindSafe(maintain));
     match result {
-        Ok(Ok(mut done)) if done.flushes > 0 => {
+        Ok(Ok(Work { counters: mut done, how })) if done.flushes > 0 => {
             done.lock_wait_nanoseconds = take_waited().as_nanos() as u64;
             done.flush_nanoseconds = start.elapsed().as_nanos() as u64;
             table().add(tview, done);
+            if let Some(how) = how {
+                log(tview, done, &how);
+            }
             Ok(())
         }
         Ok(Ok(_)) => Ok(()),
@@ -33,6 +44,31 @@ pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Counters>) 
             resume_unwind(panic)
         }
     }
+}
+
+/// Whether the durations of flushes are logged.
+pub fn logs() -> bool {
+    guc::LOG_MIN_FLUSH_DURATION.get() >= 0
+}
+
+/// Logs a flush that took as long as the setting says.
+fn log(tview: pg_sys::Oid, done: Counters, how: &str) {
+    let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
+    let took = milliseconds(done.flush_nanoseconds);
+    if took < f64::from(guc::LOG_MIN_FLUSH_DURATION.get()) {
+        return;
+    }
+    let title = name::relation(tview).unwrap_or_default();
+    let Counters { changed_rows, dirty_keys, rows_inserted, rows_updated, rows_deleted, rows_unchanged, .. } = done;
+    let detail = format!(
+        "Strategy: {how}. Changed rows: {changed_rows}, keys: {dirty_keys}. Rows written: {rows_inserted} inserted, {rows_updated} updated, \
+         {rows_deleted} deleted; not written, because equal: {rows_unchanged}. Waited for other flushes: {:.3} ms.",
+        milliseconds(done.lock_wait_nanoseconds)
+    );
+    let message = format!("flush of TVIEW {title} took {took:.3} ms");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "flush")
+        .set_detail(detail)
+        .report(PgLogLevel::LOG);
 }
 
 /// Message of an error on its way through Rust frames.

@@ -8,7 +8,7 @@ use crate::analyze::describe::settings;
 use crate::analyze::query::load;
 use crate::build::adopt::adopt;
 use crate::build::check::check;
-use crate::build::{internal, populate, redefine};
+use crate::build::{indexes, internal, populate, redefine};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self, audit, sentinel};
@@ -43,6 +43,8 @@ pub struct Planned {
     owner: bool,
     /// Another strategy may need state that the strategy before has not kept up.
     strategy: bool,
+    /// Documents get or lose the indexes that they are read by.
+    indexes: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -91,6 +93,7 @@ pub fn before(call: &mut Call) -> Result<()> {
                 tablespace: std::ptr::null_mut(),
                 owner: false,
                 strategy: false,
+                indexes: false,
             };
             call.then(move || after(&planned));
             return Ok(());
@@ -158,6 +161,7 @@ fn tview(call: &mut Call) -> Result<()> {
             tablespace: std::ptr::null_mut(),
             owner: false,
             strategy: false,
+            indexes: false,
         };
         let mut rest: *mut pg_sys::List = std::ptr::null_mut();
         for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
@@ -237,6 +241,7 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
                     "mode" => full(ours.get(&key)) || full(Some(&value)),
                     other => other == "approximate" || other == "key",
                 };
+                planned.indexes |= key == "document_indexes";
                 if reset {
                     ours.remove(&key);
                 } else {
@@ -288,6 +293,10 @@ pub fn after(planned: &Planned) -> Result<()> {
             } else {
                 queue::recompute(relid);
             }
+        }
+        if planned.indexes && planned.becomes.is_none() {
+            pg_sys::CommandCounterIncrement();
+            indexes::follow_option(relid)?;
         }
         match planned.becomes {
             Some(Method::Tview) => {

@@ -2,12 +2,13 @@
 
 use super::{hints, open};
 use crate::analyze::rules::join_values::{Column, Pair};
-use crate::build::check;
 use crate::build::internal::Preview;
+use crate::build::{check, indexes};
 use crate::catalog::stages;
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::pinned::Pinned;
+use crate::pg::relation::attname;
 use crate::pg::tree::Tree;
 use crate::pg::{ext, list, name};
 use crate::refresh::plan::summary;
@@ -87,6 +88,11 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             out.push(format!("  key: {}", columns.join(", ")));
         }
         None => out.push("  key: none".into()),
+    }
+    if tview.document_indexes {
+        let name = |number: i16| attname(rel.attribute(number as usize - 1));
+        let columns: Vec<String> = indexes::document_columns(&rel).map(|(number, _)| name(number)).collect();
+        out.extend((!columns.is_empty()).then(|| format!("  read by: {}", columns.join(", "))));
     }
     for (relid, d) in &tview.decisions {
         let oid = pg_sys::Oid::from(*relid);

@@ -36,6 +36,9 @@ pub enum Error {
     WrongState { what: String, hint: Option<String> },
     #[error("{0}")]
     InvalidDefinition(String, Option<String>),
+    /// Each TVIEW reads the next one, and the last one the first.
+    #[error("TVIEW \"{}\" depends on itself", .0.first().map_or("", String::as_str))]
+    Circle(Vec<String>),
     #[error("could not serialize access due to concurrent update")]
     Serialization,
     /// A snapshot that is older than the contents.
@@ -86,6 +89,7 @@ impl Error {
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
+            Error::Circle(_) => Code::ERRCODE_INVALID_OBJECT_DEFINITION,
             Error::Serialization | Error::Recomputed(_) | Error::Behind(_) => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
@@ -100,6 +104,10 @@ impl Error {
         match self {
             Error::Unsupported { detail, .. } => detail.clone(),
             Error::Owner { detail, .. } => Some(detail.clone()),
+            Error::Circle(names) => names.split_first().filter(|(_, others)| !others.is_empty()).map(|(first, others)| {
+                let others: String = others.iter().map(|name| format!(" reads \"{name}\", which")).collect();
+                format!("\"{first}\"{others} reads \"{first}\".")
+            }),
             Error::Unwritten { detail, text } => Some(format!("{detail} The text is: {}", text.trim_start())),
             _ => None,
         }

@@ -8,6 +8,7 @@ pub static CHANGE_BUFFER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(-1);
 pub static CTAS_PREFIX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"tv_"));
 pub static FULL_REFRESH_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(0.3);
 pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
+pub static LOG_MIN_FLUSH_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 /// Whether the parser of this process accepts the native syntax. No setting: hook/syntax sets it when it works.
 pub static SYNTAX_WORKS: AtomicBool = AtomicBool::new(false);
 pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -53,6 +54,16 @@ pub fn init(preloading: bool) {
         10_000,
         GucContext::Userset,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.log_min_flush_duration",
+        c"Duration of a flush of one TVIEW from which it is logged.",
+        c"-1 logs none, 0 logs all.",
+        &LOG_MIN_FLUSH_DURATION,
+        -1,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
     );
     GucRegistry::define_bool_guc(
         c"pg_tviews.native_syntax",

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type Sources = BTreeMap<u32, BTreeSet<u32>>;
 
 /// The TVIEWs of `sources` in an order in which each comes after the TVIEWs it reads; ties by id.
-/// `Err` names a TVIEW on a cycle.
-pub fn order(sources: &Sources) -> Result<Vec<u32>, u32> {
+/// `Err` is a cycle: each TVIEW reads the next one, and the last one the first.
+pub fn order(sources: &Sources) -> Result<Vec<u32>, Vec<u32>> {
     let mut done = BTreeSet::new();
     let mut out = Vec::new();
     while out.len() < sources.len() {
@@ -19,13 +19,30 @@ pub fn order(sources: &Sources) -> Result<Vec<u32>, u32> {
             .map(|(t, _)| *t)
             .collect();
         if ready.is_empty() {
-            let stuck = sources.keys().find(|t| !done.contains(*t));
-            return Err(stuck.copied().unwrap_or_default());
+            return Err(cycle(sources, &done));
         }
         done.extend(ready.iter().copied());
         out.extend(ready);
     }
     Ok(out)
+}
+
+/// A cycle among the TVIEWs that are not `done`, each of which reads another such one.
+fn cycle(sources: &Sources, done: &BTreeSet<u32>) -> Vec<u32> {
+    let is_left = |t: &&u32| sources.contains_key(t) && !done.contains(*t);
+    let mut way: Vec<u32> = Vec::new();
+    let mut at = sources.keys().find(is_left).copied();
+    while let Some(tview) = at {
+        if let Some(first) = way.iter().position(|t| *t == tview) {
+            way.drain(..first);
+            let smallest = (0..way.len()).min_by_key(|i| way[*i]).unwrap_or_default();
+            way.rotate_left(smallest);
+            break;
+        }
+        way.push(tview);
+        at = sources[&tview].iter().find(is_left).copied();
+    }
+    way
 }
 
 #[cfg(test)]
@@ -45,8 +62,9 @@ mod tests {
 
     #[test]
     fn cycle() {
-        assert!(order(&graph(&[(1, &[2]), (2, &[1])])).is_err());
-        assert!(order(&graph(&[(1, &[1])])).is_err());
+        assert_eq!(order(&graph(&[(1, &[2]), (2, &[1])])), Err(vec![1, 2]));
+        assert_eq!(order(&graph(&[(1, &[1])])), Err(vec![1]));
+        assert_eq!(order(&graph(&[(1, &[5]), (5, &[3, 100]), (3, &[4]), (4, &[5])])), Err(vec![3, 4, 5]));
     }
 
     /// Whether a TVIEW reads itself, directly or through others.
@@ -68,7 +86,12 @@ mod tests {
             let mut sources = Sources::new();
             edges.iter().for_each(|(tview, read)| { sources.entry(*tview).or_default().insert(*read); });
             match order(&sources) {
-                Err(tview) => prop_assert!(has_cycle(&sources) && sources.contains_key(&tview)),
+                Err(cycle) => {
+                    prop_assert!(has_cycle(&sources) && !cycle.is_empty());
+                    for (i, tview) in cycle.iter().enumerate() {
+                        prop_assert!(sources[tview].contains(&cycle[(i + 1) % cycle.len()]));
+                    }
+                }
                 Ok(all) => {
                     prop_assert!(!has_cycle(&sources));
                     prop_assert_eq!(all.iter().copied().collect::<BTreeSet<_>>(), sources.keys().copied().collect());

@@ -40,6 +40,11 @@ impl Options {
         self.is_on("approximate") == Some(true)
     }
 
+    /// Whether documents have indexes to be read by; None: where there are documents.
+    pub fn document_indexes(&self) -> Option<bool> {
+        self.is_on("document_indexes")
+    }
+
     /// Whether changed rows are announced.
     pub fn notify(&self) -> bool {
         self.is_on("notify") == Some(true)
@@ -92,6 +97,7 @@ impl IntoIterator for Options {
 /// Names of options and the values that they take.
 const OPTIONS: &[(&str, Kind)] = &[
     ("approximate", Kind::Bool),
+    ("document_indexes", Kind::Bool),
     ("incremental", Kind::True),
     ("key", Kind::Text),
     ("logged", Kind::Bool),

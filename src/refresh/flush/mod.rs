@@ -12,7 +12,7 @@ mod unused;
 use crate::capture::srf::{self, Offer};
 use crate::catalog::{cache, sentinel};
 use crate::counters::Counters;
-use crate::counters::watched::watched;
+use crate::counters::watched::{self, Work};
 use crate::pg::callback::{self, Flushing, Names};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
@@ -185,7 +185,7 @@ impl Flush {
             let follows = |rel: &Relation| rel.class().relispopulated && !defining::is(tview);
             if let Some(rel) = rel.filter(|rel| done.insert(tview) && follows(rel)) {
                 let root = graph.root(oid);
-                watched(root, || self.maintain(rel, root, &graph))?;
+                watched::watched(root, || self.maintain(rel, root, &graph))?;
                 if !is_late && self.late.tviews.back() == Some(&tview) {
                     done.remove(&tview);
                 }
@@ -238,7 +238,7 @@ impl Flush {
     }
 
     /// Brings one locked TVIEW up to date, or puts it off: then nothing is counted.
-    fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Counters> {
+    fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Work> {
         let oid = rel.oid();
         let owner = rel.class().relowner;
         let mut flushing = names(root, oid, owner).map(Flushing::of);
@@ -254,7 +254,7 @@ impl Flush {
         if !self.late.is_time && tview.is_met_by_all() && !graph.is_read(oid.to_u32()) {
             self.late.tviews.push_back(oid.to_u32());
             callback::set_flushing(None);
-            return Ok(Counters::default());
+            return Ok(Work::default());
         }
         let lost = !sentinel::alive(oid, rel.class()) && is_still_lost(oid);
         let mut changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| changes.contains_key(r)).collect();
@@ -314,7 +314,17 @@ impl Flush {
             self.publish(oid, own, graph);
         }
         callback::set_flushing(None);
-        Ok(done)
+        let how = watched::logs().then(|| {
+            let full = done.full_recomputes > 0;
+            let strategies: BTreeSet<&str> = changed.iter().map(|r| tview.decisions[r].strategy.as_str()).collect();
+            let strategies = Vec::from_iter(strategies).join(" and ");
+            match (full, is_followed) {
+                (true, _) => "full".into(),
+                (_, true) => format!("{strategies}, by nested loops"),
+                _ => strategies,
+            }
+        });
+        Ok(Work { counters: done, how })
     }
 
     /// Hands the changes of a TVIEW on to the TVIEWs that read it.

@@ -23,6 +23,25 @@ pub struct Graph {
     roots: HashMap<u32, u32>,
 }
 
+/// The error about TVIEWs that read each other in a circle. A stage has the name of the TVIEW that it serves.
+fn circle(cycle: &[u32], roots: &HashMap<u32, u32>) -> Error {
+    let mut names = Vec::new();
+    for tview in cycle {
+        let mut at = *tview;
+        while let Some(above) = roots.get(&at) {
+            at = *above;
+        }
+        let name = name::bare(pg_sys::Oid::from(at));
+        if names.last() != Some(&name) {
+            names.push(name);
+        }
+    }
+    if names.len() > 1 && names.first() == names.last() {
+        names.pop();
+    }
+    Error::Circle(names)
+}
+
 impl Graph {
     /// The user's TVIEW that a stage serves; a TVIEW that is no stage itself.
     pub fn root(&self, tview: pg_sys::Oid) -> pg_sys::Oid {
@@ -114,10 +133,9 @@ pub fn current() -> Result<Rc<Graph>> {
         reads.entry(s.tview.to_u32()).or_default().insert(s.relid.to_u32());
         Rc::make_mut(readers.entry(s.relid.to_u32()).or_default()).insert(s.tview.to_u32());
     }
-    let order = order(&reads).map_err(|t| {
-        Error::InvalidDefinition(format!("TVIEW \"{}\" depends on itself", name::bare(pg_sys::Oid::from(t))), None)
-    })?;
-    let roots = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
+    let roots: HashMap<u32, u32> =
+        catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
+    let order = order(&reads).map_err(|cycle| circle(&cycle, &roots))?;
     let graph = Rc::new(Graph { reads, order, readers, columns, captured, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
     Ok(graph)

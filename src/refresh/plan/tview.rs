@@ -80,6 +80,8 @@ pub struct Tview {
     pub approximate: bool,
     /// Whether listeners hear of changed rows.
     pub notify: bool,
+    /// Whether the columns by which documents are read have indexes.
+    pub document_indexes: bool,
     /// How groups are folded, when changes of some relation are.
     pub fold: Option<Fold>,
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
@@ -173,6 +175,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             pairs: plan.pairs,
             approximate: options.approximate(),
             notify: options.notify(),
+            document_indexes: root == rel.oid() && options.document_indexes().unwrap_or_else(|| has_documents(rel)),
             title: name::relation(root).unwrap_or_default(),
             fold: plan.fold.map(Fold::keep),
             query: text,
@@ -210,6 +213,13 @@ pub fn options_of(oid: pg_sys::Oid) -> options::Options {
         all.retain(|k, _| k == "approximate");
     }
     all
+}
+
+/// Whether rows are documents by the convention of applications: a column `data` of type jsonb or json.
+fn has_documents(rel: &Relation) -> bool {
+    (0..rel.natts())
+        .map(|i| rel.attribute(i))
+        .any(|a| !a.attisdropped && [pg_sys::JSONBOID, pg_sys::JSONOID].contains(&a.atttypid) && attname(a) == "data")
 }
 
 pub fn column_names(rel: &Relation) -> Vec<String> {
