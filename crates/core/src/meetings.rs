@@ -166,6 +166,9 @@ fn record(classes: &[Class], left: &Join, right: &Join, nullable: bool, found: &
 /// Ways by both of their ends, in either direction.
 type Ways = BTreeMap<(usize, usize), Vec<Step>>;
 
+/// Longer ways are not looked for: each look-up follows one, and whether it leads from many rows to many is not known.
+const MOST_STEPS: usize = 6;
+
 /// Short ways between the atoms of a join. A way crosses from item to item of the join where its conditions compare columns, and follows ways inside of
 /// the items, one at a time: two atoms of one item have been brought together by joins below, and by nothing else.
 fn ways(join: &Join, between: &dyn Fn(usize) -> bool) -> Ways {
@@ -200,12 +203,17 @@ fn ways(join: &Join, between: &dyn Fn(usize) -> bool) -> Ways {
                     let rest =
                         if place[to] == place[q] { within(*q, *to) } else { known.get(&(*q, *to)).map(Vec::as_slice) };
                     let (Some(first), Some(rest)) = (within(*from, *p), rest) else { continue };
-                    let way = [first, std::slice::from_ref(crossing), rest].concat();
-                    if across.get(&(*from, *to)).is_none_or(|known| way.len() < known.len()) {
+                    let steps = first.len() + 1 + rest.len();
+                    let shortest = across.get(&(*from, *to)).map_or(MOST_STEPS + 1, Vec::len);
+                    if steps < shortest {
+                        let way = [first, std::slice::from_ref(crossing), rest].concat();
                         across.insert((*from, *to), way);
                     }
                 }
             }
+        }
+        if across == known {
+            break;
         }
     }
     across.extend(inside);

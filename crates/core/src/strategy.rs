@@ -74,6 +74,11 @@ impl Decision {
         Decision { sharing: if self.repeated { Sharing::Alone } else { self.sharing }, ..self }
     }
 
+    /// The decision when the rows that its writers write can depend on rows of other relations that others change.
+    pub fn with_keys(self) -> Decision {
+        Decision { sharing: if self.sharing == Sharing::Free { Sharing::ByKey } else { self.sharing }, ..self }
+    }
+
     /// Whether changes are added to the stored rows.
     pub fn adds(&self) -> bool {
         matches!(self.strategy, Strategy::Fold | Strategy::Delta)

@@ -21,13 +21,14 @@ use crate::refresh::plan::lookup;
 use crate::refresh::plan::tview::{KeyColumn, column_names, maintained, options_of, stored_key};
 use crate::tam;
 use pgrx::pg_sys;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::decide::{self, Attempts, Keys, Read, Weighted, finds_groups, may_share};
 use tviews_core::key;
 use tviews_core::model::{Description, Shape};
 use tviews_core::options;
 use tviews_core::reason::Reason;
-use tviews_core::strategy::{Decision, Sharing, Strategy};
+use tviews_core::strategy::{Decision, Strategy};
 
 /// Key and strategies of the query of a TVIEW, existing or about to be.
 pub struct Decided {
@@ -135,14 +136,14 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         guards.insert(*relid, of_relation.guards);
     }
     // Rows above the place where changes of two relations add up depend on both: writers of both lock what they write, or what it depends on.
+    let lock_keys = RefCell::new(BTreeSet::new());
     let seen = |a: u32, b: u32| {
         let (one, other) = (&decisions[&a], &decisions[&b]);
-        match one.strategy {
-            Strategy::Keyed => {
-                other.strategy == Strategy::Keyed && [one, other].iter().all(|d| d.sharing == Sharing::ByKey)
-            }
-            _ => one.adds() && other.adds() && !guards[&a].is_empty() && guards[&a] == guards[&b],
+        let recompute = one.strategy == Strategy::Keyed && other.strategy == Strategy::Keyed;
+        if recompute {
+            lock_keys.borrow_mut().extend([a, b]);
         }
+        recompute || one.adds() && other.adds() && !guards[&a].is_empty() && guards[&a] == guards[&b]
     };
     let blocks = match (set_operations::branches(expanded), &d.shape) {
         (Some(branches), _) => branches,
@@ -150,6 +151,9 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         _ => vec![expanded],
     };
     let pairs = if may_share(&decisions) { join_values::pairs(&blocks, &used, &seen) } else { None };
+    for relid in lock_keys.into_inner().iter().filter(|_| pairs.is_some()) {
+        decisions.entry(*relid).and_modify(|d| *d = d.with_keys());
+    }
     if pairs.is_none() {
         decisions.values_mut().for_each(|d| *d = d.without_meetings());
     }
