@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes TVIEWs of the tables tv_… of a schema that were filled by hand, by pg_tviews_auto_convert().
 #
-#   sql/convert_tviews.sh -d DATABASE [-s SCHEMA] [--plan] [-h HOST] [-p PORT] [-U USER]
+#   sql/convert_tviews.sh -d DATABASE [-s SCHEMA] [--plan] [-h HOST] [--port PORT] [-U USER]
 #
 #   -d, --database   the database; without it, the one that psql connects to
 #   -s, --schema     the schema, public without it
-#       --plan       shows what would be done, and does nothing
+#   -p, --plan       shows what would be done, and does nothing
 #   -h, --host, --port, -U, --user   as for psql
 #   -?, --help       this text
 #
