@@ -84,11 +84,14 @@ pub fn document_columns(rel: &Relation) -> impl Iterator<Item = (i16, &'static s
     let named = |name: &str| name == "id" || name == "identifier" || name.starts_with("fk_");
     (0..rel.natts()).filter_map(move |i| {
         let a = rel.attribute(i);
-        let (method, name) =
-            if is_wide(a.atttypid) { (pg_sys::HASH_AM_OID, "hash") } else { (pg_sys::BTREE_AM_OID, "btree") };
+        if a.attisdropped || !named(&attname(a)) {
+            return None;
+        }
+        let wide = is_wide(a.atttypid);
+        let (method, name) = if wide { (pg_sys::HASH_AM_OID, "hash") } else { (pg_sys::BTREE_AM_OID, "btree") };
         // SAFETY: a syscache look-up.
-        let can = || unsafe { pg_sys::GetDefaultOpClass(a.atttypid, method) } != pg_sys::InvalidOid;
-        (!a.attisdropped && named(&attname(a)) && can()).then_some((i as i16 + 1, name))
+        let class = unsafe { pg_sys::GetDefaultOpClass(a.atttypid, method) };
+        (class != pg_sys::InvalidOid).then_some((i as i16 + 1, name))
     })
 }
 

@@ -104,10 +104,12 @@ impl Error {
         match self {
             Error::Unsupported { detail, .. } => detail.clone(),
             Error::Owner { detail, .. } => Some(detail.clone()),
-            Error::Circle(names) => names.split_first().filter(|(_, others)| !others.is_empty()).map(|(first, others)| {
-                let others: String = others.iter().map(|name| format!(" reads \"{name}\", which")).collect();
-                format!("\"{first}\"{others} reads \"{first}\".")
-            }),
+            Error::Circle(names) => {
+                names.split_first().filter(|(_, others)| !others.is_empty()).map(|(first, others)| {
+                    let others: String = others.iter().map(|name| format!(" reads \"{name}\", which")).collect();
+                    format!("\"{first}\"{others} reads \"{first}\".")
+                })
+            }
             Error::Unwritten { detail, text } => Some(format!("{detail} The text is: {}", text.trim_start())),
             _ => None,
         }

@@ -133,8 +133,7 @@ pub fn current() -> Result<Rc<Graph>> {
         reads.entry(s.tview.to_u32()).or_default().insert(s.relid.to_u32());
         Rc::make_mut(readers.entry(s.relid.to_u32()).or_default()).insert(s.tview.to_u32());
     }
-    let roots: HashMap<u32, u32> =
-        catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
+    let roots: HashMap<u32, u32> = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
     let order = order(&reads).map_err(|cycle| circle(&cycle, &roots))?;
     let graph = Rc::new(Graph { reads, order, readers, columns, captured, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
