@@ -9,8 +9,8 @@
 //! not depend on other rows, or some rows of Q would have no key to be found by. The changed relation itself is the finest anchor.
 //!
 //! Two writers can be blind to each other here. But the keys that the changes of one lead to do not depend on rows that the other changes: where
-//! they do, rows of two places meet, and other locks keep the writers apart (locks.rs). So it is enough to lock these keys, if all
-//! writers of a relation do so. Who has changed several relations may have come here where a writer of one of them need not.
+//! they do, rows of two places meet, and other locks keep the writers apart (locks.rs). So it is enough to lock these keys. Who
+//! has changed several relations locks what writers of each of them lock, too: these may have no need of anchors, or have others.
 //! Called by the extension's `analyze::rules::anchor`, when the delta equation is refused.
 
 use crate::delta::Moment;
@@ -41,11 +41,6 @@ pub fn candidates<'a>(d: &'a Description, changed: &BTreeSet<u32>) -> Vec<Candid
         out.extend(of.keys.iter().filter(lasts).map(|key| Candidate { atom, relid, key }));
     }
     out
-}
-
-/// Whether writers that lock the keys they find see each other; `relations`: how many relations the writer has changed.
-pub fn keys_tell(relations: usize) -> bool {
-    relations == 1
 }
 
 #[cfg(test)]

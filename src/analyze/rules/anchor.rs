@@ -18,7 +18,7 @@ use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, list, lsyscach
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
-use tviews_core::anchor::{Candidate, TERMS, candidates, keys_tell};
+use tviews_core::anchor::{Candidate, TERMS, candidates};
 use tviews_core::delta::Moment;
 use tviews_core::model::Col;
 use tviews_core::reason::Reason;
@@ -34,8 +34,8 @@ pub fn terms(
     key_of: KeyOf,
     captured: Captured,
 ) -> Result<std::result::Result<Terms, Reason>> {
-    let read: Vec<usize> =
-        relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).collect();
+    let times: usize =
+        relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).sum();
     let mut why = Reason::NoAnchor;
     for Candidate { atom, relid, key } in candidates(&d.description, changed) {
         // Change rows have no other columns.
@@ -44,7 +44,7 @@ pub fn terms(
             continue;
         }
         let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
-        match anchored(d, targets, relid, &key, changed, &read, key_of)? {
+        match anchored(d, targets, relid, &key, changed, times, key_of)? {
             Ok(terms) => return Ok(Ok(terms)),
             Err(reason) => why = reason,
         }
@@ -104,7 +104,7 @@ fn anchored(
     relid: u32,
     key: &[Col],
     changed: &BTreeSet<u32>,
-    read: &[usize],
+    times: usize,
     key_of: KeyOf,
 ) -> Result<std::result::Result<Terms, Reason>> {
     let block = d.block.query.copy();
@@ -120,7 +120,7 @@ fn anchored(
     block.set_targetList(list);
     let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
     let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
-        Ok(terms) if terms.occurrences >= read.iter().sum() => terms,
+        Ok(terms) if terms.occurrences >= times => terms,
         Ok(_) => return Ok(Err(Reason::NotFollowed)),
         Err(why) => return Ok(Err(why)),
     };
@@ -156,8 +156,7 @@ fn anchored(
         at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
     };
     let flips = (0..d.description.atoms.len()).collect();
-    let alone = !keys_tell(read.len());
-    let mut out = Terms { flips, alone, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
+    let mut out = Terms { flips, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
     for (weight, moment) in TERMS {
         match moment {
             Moment::Now => out.now.push(select(weight)),

@@ -95,7 +95,13 @@ pub enum Guard {
 impl Terms {
     pub fn guards(&self) -> Vec<Guard> {
         let values = self.locks.iter().map(|v| Guard::Values(v.place));
-        values.chain(self.anchors.iter().map(|a| Guard::Keys(a.relid, a.columns.clone()))).collect()
+        values.chain(self.anchors.iter().map(Guard::of)).collect()
+    }
+}
+
+impl Guard {
+    pub fn of(anchors: &Anchors) -> Guard {
+        Guard::Keys(anchors.relid, anchors.columns.clone())
     }
 }
 

@@ -41,8 +41,10 @@ impl Tview {
     fn make_bag_sql(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<BagSql>> {
         let terms = {
             let query = load::expand(maintained(rel)?)?;
-            match decide::bag_terms(query, changed, &decide::captured(self.oid))? {
-                Ok(terms) => terms,
+            let captured = decide::captured(self.oid);
+            let of = |changed: &BTreeSet<u32>| decide::bag_terms(query, changed, &captured);
+            match of(changed)? {
+                Ok(terms) => decide::guarded(terms, changed, of)?,
                 Err(_) => return Ok(None),
             }
         };

@@ -302,6 +302,36 @@ pub fn bag_terms(
     Ok(Ok(all))
 }
 
+/// A writer of several relations locks what writers of each of them lock, who have to see it. Where it finds less than one of them
+/// would, because its other changes hide it, it is alone. `of_one`: the terms for changes of one relation.
+pub fn guarded(
+    mut terms: delta::Terms,
+    changed: &BTreeSet<u32>,
+    mut of_one: impl FnMut(&BTreeSet<u32>) -> Result<std::result::Result<delta::Terms, Reason>>,
+) -> Result<delta::Terms> {
+    if changed.len() < 2 {
+        return Ok(terms);
+    }
+    let found = terms.guards();
+    terms.alone = false;
+    for relid in changed {
+        let Ok(one) = of_one(&BTreeSet::from([*relid]))? else {
+            terms.alone = true;
+            continue;
+        };
+        let finds_less = one.anchors.iter().any(|a| !found.contains(&Guard::of(a)));
+        // Beside other relations on its side, the rows that a change was joined to before are not all there.
+        let is_hidden = !one.locks.is_empty() && one.flips.len() > 1;
+        terms.alone |= one.alone || finds_less || is_hidden;
+        for values in one.locks {
+            if terms.locks.iter().all(|known| known.place != values.place) {
+                terms.locks.push(values);
+            }
+        }
+    }
+    Ok(terms)
+}
+
 fn key_columns(d: &describe::Described, query: Query, positions: &[usize], wide: bool) -> Result<Vec<KeyColumn>> {
     let outs = outputs(query);
     let mut key = Vec::new();

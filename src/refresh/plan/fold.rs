@@ -59,9 +59,10 @@ impl Tview {
             let mut targets = fold.key_nodes.clone();
             targets.extend(&fold.args);
             targets.extend(&fold.filters);
-            let Ok(terms) = decide::weighted(&described, &targets, changed, &decide::captured(self.oid))? else {
-                return Ok(None);
-            };
+            let captured = decide::captured(self.oid);
+            let of = |changed: &BTreeSet<u32>| decide::weighted(&described, &targets, changed, &captured);
+            let Ok(terms) = of(changed)? else { return Ok(None) };
+            let terms = decide::guarded(terms, changed, of)?;
             let many = terms.now.len() > 2;
             let delta = Weighted::from(terms);
             (delta, many)
