@@ -77,6 +77,14 @@ RESET ROLE;
 BEGIN;
 UPDATE tb_post SET title = 'prepared' WHERE pk_post = 3;
 PREPARE TRANSACTION 'feed';
+-- a row with another id: it goes by the old name, and comes by the new one
+BEGIN;
+UPDATE tb_post SET id = '00000000-0000-0000-0009-000000000003' WHERE pk_post = 3;
+UPDATE tb_post SET id = '00000000-0000-0000-0009-000000000004' WHERE pk_post = 4;
+SELECT op, key FROM tviews.changes() WHERE tview = 'tv_post'::regclass;
+DELETE FROM tb_post WHERE pk_post = 4;
+SELECT op, key FROM tviews.changes() WHERE tview = 'tv_post'::regclass;
+ROLLBACK;
 -- switched off
 ALTER TVIEW titles SET (notify = off);
 ALTER TVIEW totals RESET (notify);

@@ -199,4 +199,54 @@ CALL together('on');
 CALL together('off');
 SELECT * FROM oracle();
 
+-- a row that comes and goes has two images: values are compressed or put elsewhere when it is stored
+CREATE TABLE long (id int PRIMARY KEY, of int, d text);
+CREATE TABLE of_long (id int PRIMARY KEY, long int);
+CREATE INDEX ON of_long (long);
+INSERT INTO of_long VALUES (1, 1), (2, 2);
+CREATE TVIEW longs AS SELECT id, length(d) AS n, left(d, 5) AS d FROM long;
+CREATE TVIEW of_longs AS SELECT o.id, length(l.d) AS n FROM of_long o JOIN long l ON l.id = o.long;
+INSERT INTO long VALUES (2, 2, 'short');
+BEGIN;
+INSERT INTO long VALUES (1, 1, repeat('a', 3000)), (3, 3, (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) i));
+UPDATE long SET d = repeat('b', 4000) WHERE id = 2;
+DELETE FROM long WHERE id IN (1, 2, 3);
+COMMIT;
+SELECT * FROM longs;
+SELECT * FROM of_longs;
+BEGIN;
+INSERT INTO long VALUES (1, 1, repeat('a', 3000));
+UPDATE long SET d = repeat('c', 5000) WHERE id = 1;
+SAVEPOINT a;
+DELETE FROM long WHERE id = 1;
+SELECT * FROM longs;
+ROLLBACK TO a;
+COMMIT;
+SELECT * FROM longs;
+SELECT * FROM oracle();
+
+-- a condition of an outer join holds only where its optional row is there
+CREATE TABLE c (id int PRIMARY KEY, tenant int, v text);
+CREATE TABLE b (id int PRIMARY KEY, c int, k int, v text);
+CREATE TABLE m (id int PRIMARY KEY, b int);
+CREATE TABLE a (id int PRIMARY KEY, m int, b int, c int, k int, tenant int);
+CREATE INDEX ON m (b);
+CREATE INDEX ON a (m);
+CREATE INDEX ON a (tenant);
+CREATE INDEX ON a (b, k);
+INSERT INTO c VALUES (1, 7, 'c');
+INSERT INTO b VALUES (1, 1, 1, 'old'), (2, NULL, 2, 'old2');
+INSERT INTO m VALUES (1, 1), (2, 2);
+INSERT INTO a VALUES (1, 1, 1, 1, 2, 7), (2, 1, 1, 1, 1, 8), (3, 2, 2, NULL, 2, 8);
+CREATE TVIEW half AS SELECT a.id, b.v AS b, c.v AS c FROM a JOIN b ON b.id = a.b LEFT JOIN c ON c.id = a.c AND b.k = a.k;
+CREATE TVIEW tenants AS SELECT a.id, b.v AS b, c.v AS c FROM a JOIN m ON m.id = a.m JOIN b ON b.id = m.b LEFT JOIN c ON c.id = b.c AND c.tenant = a.tenant;
+CREATE TVIEW chained AS SELECT a.id, b.v AS b, c.v AS c FROM a LEFT JOIN b ON b.id = a.b AND b.k = a.k LEFT JOIN c ON c.id = b.c;
+UPDATE b SET v = 'new';
+UPDATE c SET v = 'new c';
+UPDATE b SET k = 3 - k;
+SELECT * FROM oracle();
+SELECT * FROM half ORDER BY id;
+SELECT * FROM tenants ORDER BY id;
+SELECT * FROM chained ORDER BY id;
+
 DROP SCHEMA nested_loops CASCADE;

@@ -9,21 +9,22 @@ BEGIN
         RAISE EXCEPTION 'unrecognized graph format "%"', format
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Valid formats are "mermaid", "dot" and "json".';
     END IF;
-    WITH edge AS (
-        SELECT s.base_table::text AS source, (pg_catalog.format('%I.%I', t.schema, t.name))::regclass::text AS tview, s.strategy
-          FROM tviews.tviews t, tviews.strategies(pg_catalog.format('%I.%I', t.schema, t.name)::regclass) s
+    WITH tview AS (
+        SELECT c.oid FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+         WHERE a.amname = 'tview' AND c.relkind = 'm' AND c.relnamespace <> (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pg_toast_tviews')
+    ), edge AS MATERIALIZED (
+        SELECT s.base_table::oid AS source, t.oid AS tview, s.strategy FROM tview t, tviews.strategies(t.oid) s
     ), node AS (
-        SELECT pg_catalog.format('%I.%I', t.schema, t.name)::regclass::text AS name, 'tview' AS kind FROM tviews.tviews t
-        UNION
-        SELECT e.source, 'table' FROM edge e
-         WHERE e.source NOT IN (SELECT pg_catalog.format('%I.%I', t.schema, t.name)::regclass::text FROM tviews.tviews t)
+        SELECT x.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, CASE WHEN x.oid IN (SELECT t.oid FROM tview t) THEN 'tview' ELSE 'table' END AS kind
+          FROM (SELECT t.oid FROM tview t UNION SELECT e.source FROM edge e) x
+          JOIN pg_class c ON c.oid = x.oid JOIN pg_namespace n ON n.oid = c.relnamespace
     ), numbered AS (
-        SELECT row_number() OVER (ORDER BY n.kind, n.name COLLATE "C") AS number, n.name, n.kind FROM node n
+        SELECT row_number() OVER (ORDER BY n.kind, n.name COLLATE "C") AS number, n.oid, n.name, n.kind FROM node n
     )
     SELECT (SELECT jsonb_agg(jsonb_build_object('number', n.number, 'name', n.name, 'kind', n.kind) ORDER BY n.number) FROM numbered n),
-           (SELECT jsonb_agg(jsonb_build_object('from', a.number, 'to', b.number, 'source', e.source, 'tview', e.tview, 'strategy', e.strategy)
+           (SELECT jsonb_agg(jsonb_build_object('from', a.number, 'to', b.number, 'source', a.name, 'tview', b.name, 'strategy', e.strategy)
                              ORDER BY b.number, a.number)
-              FROM edge e JOIN numbered a ON a.name = e.source JOIN numbered b ON b.name = e.tview)
+              FROM edge e JOIN numbered a ON a.oid = e.source JOIN numbered b ON b.oid = e.tview)
       INTO nodes, edges;
     nodes := coalesce(nodes, '[]');
     edges := coalesce(edges, '[]');
@@ -34,13 +35,14 @@ BEGIN
                         FROM jsonb_array_elements(edges) e)))
         WHEN 'dot' THEN concat_ws(E'\n', 'digraph tviews {', '    rankdir = LR;',
             (SELECT string_agg(pg_catalog.format('    n%s [label="%s", shape=%s];', n ->> 'number',
-                        replace(replace(n ->> 'name', '\', '\\'), '"', '\"'), CASE n ->> 'kind' WHEN 'table' THEN 'box' ELSE 'ellipse' END), E'\n')
+                        translate(replace(replace(n ->> 'name', '\', '\\'), '"', '\"'), E'\n\r', '  '),
+                        CASE n ->> 'kind' WHEN 'table' THEN 'box' ELSE 'ellipse' END), E'\n')
                FROM jsonb_array_elements(nodes) n),
             (SELECT string_agg(pg_catalog.format('    n%s -> n%s [label="%s"];', e ->> 'from', e ->> 'to', e ->> 'strategy'), E'\n')
                FROM jsonb_array_elements(edges) e), '}')
         ELSE concat_ws(E'\n', 'graph LR',
             (SELECT string_agg(pg_catalog.format(CASE n ->> 'kind' WHEN 'table' THEN '    n%s["%s"]' ELSE '    n%s(["%s"])' END, n ->> 'number',
-                        replace(replace(n ->> 'name', '#', '#35;'), '"', '#quot;')), E'\n')
+                        translate(replace(replace(n ->> 'name', '#', '#35;'), '"', '#quot;'), E'\n\r', '  ')), E'\n')
                FROM jsonb_array_elements(nodes) n),
             (SELECT string_agg(pg_catalog.format('    n%s -->|%s| n%s', e ->> 'from', e ->> 'strategy', e ->> 'to'), E'\n')
                FROM jsonb_array_elements(edges) e))

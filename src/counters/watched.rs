@@ -68,7 +68,7 @@ fn log(tview: pg_sys::Oid, done: Counters, how: &str) {
     let message = format!("flush of TVIEW {title} took {took:.3} ms");
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "flush")
         .set_detail(detail)
-        .report(PgLogLevel::LOG);
+        .report(PgLogLevel::LOG_SERVER_ONLY);
 }
 
 /// Message of an error on its way through Rust frames.

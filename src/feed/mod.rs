@@ -39,7 +39,9 @@ impl Recorder {
     /// The TVIEW stays open.
     pub unsafe fn new(rel: &Relation, key: Option<&[usize]>, visible: usize) -> Recorder {
         let (tview, contents) = (rel.oid(), RowHash::of_session(rel, visible));
-        let key = key.filter(|k| !k.is_empty());
+        // SAFETY: a plain getter. Texts of other encodings are not made here.
+        let is_utf8 = unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32;
+        let key = key.filter(|k| !k.is_empty() && is_utf8);
         // SAFETY: as the caller promises.
         let keys = key.map(|k| unsafe { Keys::new(rel, k, visible) });
         Recorder { tview, keys, contents }

@@ -35,8 +35,8 @@ impl Op {
 struct Row {
     before: Option<Contents>,
     after: Option<Contents>,
-    /// What messages call it.
-    label: String,
+    /// What messages call it, before and after.
+    labels: [String; 2],
 }
 
 /// What has happened to the rows of one relation.
@@ -51,14 +51,13 @@ impl Net {
         let Net::Rows(rows) = self else { return };
         if let Some(row) = rows.get_mut(key) {
             row.after = after;
-            // The row of an inserted key has the newest name.
             if after.is_some() {
-                row.label = label.into();
+                row.labels[1] = label.into();
             }
         } else if rows.len() >= most {
             *self = Net::Anything;
         } else {
-            rows.insert(key.into(), Row { before, after, label: label.into() });
+            rows.insert(key.into(), Row { before, after, labels: [label.into(), label.into()] });
         }
     }
 
@@ -68,7 +67,13 @@ impl Net {
             Net::Anything => *self = Net::Anything,
             Net::Rows(rows) => {
                 for (key, row) in rows {
-                    self.record(key, &row.label, row.before, row.after, most);
+                    // As two events, since each has a label.
+                    if row.before.is_some() {
+                        self.record(key, &row.labels[0], row.before, None, most);
+                    }
+                    if row.before.is_none() || row.after.is_some() {
+                        self.record(key, &row.labels[1], None, row.after, most);
+                    }
                 }
             }
         }
@@ -151,13 +156,19 @@ impl Feed {
                 Net::Anything => drop(ops.insert(Op::All, Vec::new())),
                 Net::Rows(rows) => {
                     for row in rows.into_values() {
-                        let op = match (row.before, row.after) {
-                            (None, Some(_)) => Op::Insert,
-                            (Some(_), None) => Op::Delete,
-                            (Some(before), Some(after)) if before != after => Op::Update,
-                            _ => continue,
-                        };
-                        ops.entry(op).or_default().push(row.label);
+                        let [old, new] = row.labels;
+                        let mut say = |op: Op, label: String| ops.entry(op).or_default().push(label);
+                        match (row.before, row.after) {
+                            (None, Some(_)) => say(Op::Insert, new),
+                            (Some(_), None) => say(Op::Delete, old),
+                            // Whoever knows the row by its old name has to hear of it.
+                            (Some(_), Some(_)) if old != new => {
+                                say(Op::Delete, old);
+                                say(Op::Insert, new);
+                            }
+                            (Some(before), Some(after)) if before != after => say(Op::Update, new),
+                            _ => {}
+                        }
                     }
                 }
             }
@@ -282,6 +293,20 @@ mod tests {
                 prop_assert_eq!(all, vec!["{\"tview\":\"v\",\"op\":\"all\"}".to_string()]);
             }
         }
+    }
+
+    #[test]
+    fn a_row_with_another_name() {
+        let mut feed = Feed::default();
+        feed.record(1, 7, ("1", "old"), [Some(1), None], 9);
+        feed.record(2, 7, ("1", "new"), [None, Some(2)], 9);
+        let both = BTreeMap::from([(Op::Delete, vec!["old".to_string()]), (Op::Insert, vec!["new".to_string()])]);
+        assert_eq!(feed.changes(9)[&7], both);
+        feed.record(2, 7, ("1", "new"), [Some(2), None], 9);
+        assert_eq!(feed.changes(9)[&7], BTreeMap::from([(Op::Delete, vec!["old".to_string()])]));
+        feed.sub_abort(2);
+        feed.record(1, 7, ("1", "old"), [None, Some(1)], 9);
+        assert!(feed.changes(9).is_empty());
     }
 
     #[test]

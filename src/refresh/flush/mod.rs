@@ -13,6 +13,7 @@ use crate::capture::srf::{self, Offer};
 use crate::catalog::{cache, sentinel};
 use crate::counters::Counters;
 use crate::counters::watched::{self, Work};
+use crate::feed;
 use crate::pg::callback::{self, Flushing, Names};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
@@ -266,6 +267,11 @@ impl Flush {
         let everything = lost
             || self.pending.recompute.contains(&oid.to_u32())
             || self.prefers_full(&tview, &rel, &changed, &changes);
+        if lost && tview.notify {
+            // The contents before the crash are not known.
+            feed::anything(oid);
+        }
+        let recomputes = self.inside && (everything || tview.adds_changes() || tview.joins());
         let mut job = Job {
             tview: &tview,
             rel: &rel,
@@ -275,6 +281,7 @@ impl Flush {
             feed: None,
             keep: self.on_transaction_snapshot,
             again: self.pending.again,
+            provisional: recomputes,
             apart: self.pending.apart,
             rows: 0,
             done: Counters { flushes: 1, ..Counters::default() },
@@ -296,7 +303,7 @@ impl Flush {
             pinned.search_path(&tview.search_path);
             job.follow(&ways, size)?;
         }
-        if self.inside && (everything || tview.adds_changes() || tview.joins()) {
+        if recomputes {
             queue::recompute(oid);
         } else if self.inside {
             changes.iter().for_each(|(relid, sets)| queue::follow_again(oid.to_u32(), *relid, sets));

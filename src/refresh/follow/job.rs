@@ -29,6 +29,8 @@ pub struct Job<'a> {
     pub keep: bool,
     /// Some changes have been followed before, under another snapshot or with rows that were not captured yet.
     pub again: bool,
+    /// All of it is recomputed once more at commit.
+    pub provisional: bool,
     /// Change sets are not to be summed with each other.
     pub apart: bool,
     /// Number of changed rows.

@@ -22,9 +22,18 @@ use std::collections::{BTreeSet, HashMap};
 /// The values of a key.
 pub(super) type Key = Vec<Option<Datum>>;
 
+/// Whether some value of an image is a pointer to a TOAST table. Source: access/htup_details.h, HeapTupleHasExternal.
+fn is_elsewhere(image: &Image) -> bool {
+    // SAFETY: an image is a minimal tuple.
+    let flags = unsafe { (*image.as_ptr().cast::<pg_sys::MinimalTupleData>()).t_infomask };
+    u32::from(flags) & pg_sys::HEAP_HASEXTERNAL != 0
+}
+
 impl Job<'_> {
-    /// The change rows of a relation with their weights, each row once.
-    pub fn change_rows(&self, relid: u32) -> Vec<(Image, i64)> {
+    /// The change rows of a relation with their weights, each row once: what comes and goes again is nothing. The image of a row that comes is made
+    /// before the row is stored, that of a row that goes from what is stored, which may be compressed or elsewhere, so that images of one row
+    /// can differ. None when the relation is gone.
+    pub fn change_rows(&self, relid: u32) -> Option<Vec<(Image, i64)>> {
         let sets = self.changes.get(&relid).map_or(&[][..], Vec::as_slice);
         let mut rows: Vec<(Image, i64)> = Vec::new();
         for set in sets {
@@ -38,14 +47,33 @@ impl Job<'_> {
             });
         }
         rows.retain(|(_, weight)| *weight != 0);
-        rows
+        if rows.iter().any(|(_, weight)| *weight > 0) && rows.iter().any(|(_, weight)| *weight < 0) {
+            let source = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock)?;
+            // Values that are elsewhere are read under a snapshot.
+            let _snapshot = rows.iter().any(|(of, _)| is_elsewhere(of)).then(|| self.snapshot());
+            // SAFETY: images are minimal tuples of the relation's row type.
+            let all: Vec<Deformed> = rows.iter().map(|(of, _)| unsafe { Deformed::of(of, source.tupdesc()) }).collect();
+            let columns: Vec<i16> = (1..=source.natts() as i16).collect();
+            for come in 0..rows.len() {
+                for go in 0..rows.len() {
+                    let both = rows[come].1.min(-rows[go].1);
+                    // SAFETY: rows of the relation.
+                    if both > 0 && unsafe { self.is_same_row(&source, &columns, &all[come], &all[go]) } {
+                        rows[come].1 -= both;
+                        rows[go].1 += both;
+                    }
+                }
+            }
+            rows.retain(|(_, weight)| *weight != 0);
+        }
+        Some(rows)
     }
 
     /// False when there are too many rows for loops; nothing is done then but locking.
     pub fn keyed_by_loops(&mut self, loops: &KeyedLoops) -> Result<bool> {
         let Some(relid) = self.changed.first().copied() else { return Ok(true) };
         let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(false) };
-        let rows = self.change_rows(relid);
+        let Some(rows) = self.change_rows(relid) else { return Ok(false) };
         match &loops.rows {
             Rows::Own { key, row } => self.own(loops, key, row, &rows, &source),
             Rows::Joined(of) => match &of.through {

@@ -80,7 +80,7 @@ impl Job<'_> {
         {
             let snapshot = self.snapshot();
             for (relid, loops) in loops {
-                let rows = self.change_rows(*relid);
+                let Some(rows) = self.change_rows(*relid) else { return Ok(false) };
                 let fits = match &loops.rows {
                     Rows::Own { key, .. } => self.own_keys(&mut dirty, key, *relid, &rows),
                     Rows::Joined(of) => self.reach(&mut dirty, of, *relid, &rows, snapshot.raw())?,

@@ -81,10 +81,10 @@ impl Job<'_> {
         }
     }
 
-    /// Before a flush that adds under the transaction's own snapshot: where everything is recomputed at commit, the locks for that, so that no lock
-    /// that is held has to become a stronger one then.
+    /// Before a flush in the middle of a transaction, under its own snapshot or inside of a statement that writes: where everything is recomputed at
+    /// commit, the locks for that, so that no lock that is held has to become a stronger one then.
     fn lock_for_commit(&self, is_keyed: bool) {
-        if self.keep && !is_keyed {
+        if self.keep && !is_keyed || self.provisional {
             locks::for_full(self.tview, self.changed);
         }
     }

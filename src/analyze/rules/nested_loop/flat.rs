@@ -142,12 +142,14 @@ impl<'a> Flat<'a> {
         self.finish(Some(from), &[], drafts, targets, &self.conditions, Some((on_the_way, reached)))
     }
 
-    /// The steps from a row of an atom to the rows of another one.
+    /// The steps from a row of an atom to the rows of another one. The condition of an outer join holds only where the row of its optional side is
+    /// there: for the row that the way begins with, and for rows that an equality has led to, which NULLs would not satisfy.
     fn way(&self, from: usize, to: usize) -> Option<Vec<Draft>> {
-        let all: Vec<&Condition> = self.conditions.iter().chain(self.optional.values().flatten()).collect();
         let mut bound = BTreeSet::from([from]);
         let mut drafts: Vec<Draft> = Vec::new();
         while !bound.contains(&to) {
+            let of_bound = bound.iter().filter_map(|atom| self.optional.get(atom)).flatten();
+            let all: Vec<&Condition> = self.conditions.iter().chain(of_bound).collect();
             let unbound = (0..self.relations.len()).filter(|a| !bound.contains(a));
             let found = unbound.filter_map(|a| draft(a, self.relations[a], &bound, &all));
             // The goal first: the fewest relations on the way.

@@ -148,12 +148,21 @@ fn equality(condition: Node, atom: usize, column: &Indexed, bound: &BTreeSet<usi
     })
 }
 
+/// Whether an index column finds the values that are equal by the type's own equality, under the column's own collation.
+fn is_usual(relid: Oid, column: &Indexed) -> bool {
+    let (of, _, collation) = lsyscache::get_atttypetypmodcoll(relid, column.attribute);
+    // SAFETY: a syscache look-up.
+    let class = unsafe { pg_sys::GetDefaultOpClass(of, pg_sys::BTREE_AM_OID) };
+    let is_default = class != pg_sys::InvalidOid && lsyscache::get_opclass_family(class) == column.family;
+    is_default && collation == column.collation
+}
+
 /// The look-up of rows by all of these columns: input number i is column number i.
 pub(super) fn by_key(relid: Oid, columns: &[i16], unique: bool) -> Option<Draft> {
     let rel = Relation::open(relid, pg_sys::AccessShareLock)?;
     let by = |index: Index| {
         let key = |(i, column): (usize, &Indexed)| {
-            let number = columns.iter().position(|c| *c == column.attribute)?;
+            let number = columns.iter().position(|c| *c == column.attribute).filter(|_| is_usual(relid, column))?;
             let operator = lsyscache::get_opfamily_member(column.family, column.input, column.input, EQUAL);
             (operator != pg_sys::InvalidOid).then(|| DraftKey {
                 column: i as i16 + 1,
@@ -190,6 +199,7 @@ pub fn rows_by_hash(relid: Oid, columns: &[i16]) -> Option<NestedLoop> {
             let operator = lsyscache::get_opfamily_member(column.family, column.input, column.input, EQUAL);
             let number = columns.iter().position(|c| *c == column.attribute);
             let value = match number {
+                Some(_) if !is_usual(relid, column) => return None,
                 Some(number) => Value::Column(number),
                 None => Value::Computed(hash_over(column.expression?, columns, &mut seen)?),
             };
