@@ -186,6 +186,7 @@ hazards! {
     TableWithoutKey "capture" "table without key",
     DeleteOneDuplicate "capture" "one of several duplicates deleted",
     UpdateOneDuplicate "capture" "one of several duplicates updated",
+    LongAndGone "capture" "row with a value that is compressed or toasted comes and goes in one transaction",
     InsertAndDelete "capture" "the same content inserted and deleted",
     KeyChanged "capture" "primary key changed",
     KeysSwapped "capture" "two keys swapped",

@@ -5,6 +5,7 @@ use super::Planner;
 use crate::case::Step;
 use crate::hazards::Hazard;
 use crate::schema;
+use crate::types::Ty;
 
 impl Planner<'_> {
     /// One random write.
@@ -98,6 +99,13 @@ impl Planner<'_> {
             32 => self.swap(table),
             33 => {
                 // the same content inserted and deleted
+                let text = which.iter().copied().find(|c| t.columns[*c].ty == Ty::Text && t.columns[*c].fk.is_none());
+                if let Some(column) = text.filter(|_| self.dice.chance(40)) {
+                    let value = format!("repeat('long value ', {})", self.dice.between(250, 900));
+                    let insert = self.insert_with(table, column, &value);
+                    let delete = format!("DELETE FROM {} WHERE {} = {value}", t.name, t.columns[column].name);
+                    return self.several(vec![insert, delete], &[Hazard::LongAndGone]);
+                }
                 let column = which[0];
                 let ty = t.columns[column].ty;
                 let raw = ty.raw_key(self.dice);
