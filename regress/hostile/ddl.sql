@@ -133,6 +133,18 @@ ALTER MATERIALIZED VIEW app.staged SET (mode = full);
 
 ALTER MATERIALIZED VIEW app.staged SET (mode = nonsense);
 
+-- announced, and read by other columns, in the middle of writes
+-- each view: flat | staged | seen
+-- each option: notify | document_indexes
+UPDATE app.item SET v = v + 1;
+ALTER MATERIALIZED VIEW app.{view} SET ({option} = on);
+UPDATE app.item SET v = v + 1;
+SELECT count(*) FROM tviews.changes();
+ALTER MATERIALIZED VIEW app.{view} SET ({option} = off);
+ALTER MATERIALIZED VIEW app.{view} RESET ({option});
+DELETE FROM app.item;
+SELECT count(*) FROM tviews.changes();
+
 ALTER TVIEW app.staged RENAME TO staged_2;
 
 ALTER TVIEW app.sums RENAME COLUMN n TO m;

@@ -14,6 +14,11 @@ SELECT count(*) FROM tviews.health();
 
 SELECT count(*) FROM tviews.pending();
 
+SELECT count(*), count(key) FROM tviews.changes();
+
+-- each format: NULL | 'mermaid' | 'dot' | 'json' | 'svg' | ''
+SELECT length(tviews.graph({format}));
+
 SELECT count(*), count(strategies), sum(size) FROM tviews.tviews;
 
 SELECT count(*) FROM tviews.stat;
@@ -72,14 +77,14 @@ UPDATE app.item SET v = v + 1;
 -- as: super owner
 -- may: fail
 -- setup: CREATE FUNCTION app.f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM tviews.{call}; RETURN $1; END $$
--- each call: verify_all() | rebuild('app.flat') | rebuild('app.x') | explain('app.x') | check('SELECT id FROM app.item') | pending() | health() | changed(NULL::app.item) | inserted(NULL::app.grp) | deleted(NULL::app.item) | dirty(NULL::app.flat) | strategies(0) | verify(0)
+-- each call: verify_all() | rebuild('app.flat') | rebuild('app.x') | explain('app.x') | check('SELECT id FROM app.item') | pending() | changes() | graph() | health() | changed(NULL::app.item) | inserted(NULL::app.grp) | deleted(NULL::app.item) | dirty(NULL::app.flat) | strategies(0) | verify(0)
 CREATE TVIEW app.x AS SELECT id, app.f(v) AS v FROM app.item;
 UPDATE app.item SET v = v + 1;
 
 -- a cursor over our functions, and over a TVIEW, while it changes
 -- as: owner super
 -- modes: begincommit beginrollback savepoint writescommit
--- each of: app.flat | tviews.verify_all() | tviews.explain('app.flat') | tviews.pending() | tviews.tviews
+-- each of: app.flat | tviews.verify_all() | tviews.explain('app.flat') | tviews.pending() | tviews.changes() | tviews.graph() | tviews.tviews
 DECLARE c CURSOR FOR SELECT * FROM {of};
 FETCH 1 FROM c;
 UPDATE app.item SET v = v + 1;

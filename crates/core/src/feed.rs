@@ -2,7 +2,8 @@
 //!
 //! Rows are known by the text of their key, contents by a hash. What has happened to a row is the difference between its contents before the
 //! transaction and now: a row that came and went has not changed, nor has one with its old contents back.
-//! Invariant: what is kept for a relation is bounded by a number of keys; past it, all that is known is that anything may have changed.
+//! Invariant: what a sub-transaction keeps for a relation is bounded by a number of keys; past it, all that is known is that anything may have
+//! changed.
 //! Called by the extension's `feed`.
 
 use crate::by_subxact::BySubxact;
