@@ -32,9 +32,9 @@ fn is_elsewhere(image: &Image) -> bool {
 impl Job<'_> {
     /// The change rows of a relation with their weights, each row once: what comes and goes again is nothing. The image of a row that comes is made
     /// before the row is stored, that of a row that goes from what is stored, which may be compressed or elsewhere, so that images of one row
-    /// can differ. None when the relation is gone.
-    pub fn change_rows(&self, relid: u32) -> Option<Vec<(Image, i64)>> {
-        let sets = self.changes.get(&relid).map_or(&[][..], Vec::as_slice);
+    /// can differ.
+    pub fn change_rows(&self, source: &Relation) -> Vec<(Image, i64)> {
+        let sets = self.changes.get(&source.oid().to_u32()).map_or(&[][..], Vec::as_slice);
         let mut rows: Vec<(Image, i64)> = Vec::new();
         for set in sets {
             set.each(|tuple, weight| {
@@ -48,7 +48,6 @@ impl Job<'_> {
         }
         rows.retain(|(_, weight)| *weight != 0);
         if rows.iter().any(|(_, weight)| *weight > 0) && rows.iter().any(|(_, weight)| *weight < 0) {
-            let source = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock)?;
             // Values that are elsewhere are read under a snapshot.
             let _snapshot = rows.iter().any(|(of, _)| is_elsewhere(of)).then(|| self.snapshot());
             // SAFETY: images are minimal tuples of the relation's row type.
@@ -58,7 +57,7 @@ impl Job<'_> {
                 for go in 0..rows.len() {
                     let both = rows[come].1.min(-rows[go].1);
                     // SAFETY: rows of the relation.
-                    if both > 0 && unsafe { self.is_same_row(&source, &columns, &all[come], &all[go]) } {
+                    if both > 0 && unsafe { self.is_same_row(source, &columns, &all[come], &all[go]) } {
                         rows[come].1 -= both;
                         rows[go].1 += both;
                     }
@@ -66,21 +65,21 @@ impl Job<'_> {
             }
             rows.retain(|(_, weight)| *weight != 0);
         }
-        Some(rows)
+        rows
     }
 
     /// False when there are too many rows for loops; nothing is done then but locking.
     pub fn keyed_by_loops(&mut self, loops: &KeyedLoops) -> Result<bool> {
         let Some(relid) = self.changed.first().copied() else { return Ok(true) };
         let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(false) };
-        let Some(rows) = self.change_rows(relid) else { return Ok(false) };
+        let rows = self.change_rows(&source);
         match &loops.rows {
             Rows::Own { key, row } => self.own(loops, key, row, &rows, &source),
             Rows::Joined(of) => match &of.through {
                 Some(through) if !locks::needs_keys(self.tview, self.changed) => {
                     self.through(loops, through, of, &rows, &source)
                 }
-                _ => self.joined(loops, of, relid, &rows),
+                _ => self.joined(loops, of, &rows, &source),
             },
         }
     }

@@ -58,13 +58,13 @@ impl Job<'_> {
         &mut self,
         loops: &KeyedLoops,
         of: &Joined,
-        relid: u32,
         rows: &[(Image, i64)],
+        source: &Relation,
     ) -> Result<bool> {
         let mut dirty = Dirty::new(self.rel, locks::needs_keys(self.tview, self.changed));
         {
             let snapshot = self.snapshot();
-            if !self.reach(&mut dirty, of, relid, rows, snapshot.raw())? {
+            if !self.reach(&mut dirty, of, rows, source, snapshot.raw())? {
                 return Ok(false);
             }
         }
@@ -80,13 +80,14 @@ impl Job<'_> {
         {
             let snapshot = self.snapshot();
             for (relid, loops) in loops {
-                let Some(rows) = self.change_rows(*relid) else { return Ok(false) };
-                let fits = match &loops.rows {
-                    Rows::Own { key, .. } => self.own_keys(&mut dirty, key, *relid, &rows),
-                    Rows::Joined(of) => self.reach(&mut dirty, of, *relid, &rows, snapshot.raw())?,
-                };
-                if !fits {
+                let Some(source) = Relation::open(pg_sys::Oid::from(*relid), pg_sys::AccessShareLock) else {
                     return Ok(false);
+                };
+                let rows = self.change_rows(&source);
+                match &loops.rows {
+                    Rows::Own { key, .. } => self.own_keys(&mut dirty, key, &rows, &source),
+                    Rows::Joined(of) if self.reach(&mut dirty, of, &rows, &source, snapshot.raw())? => {}
+                    Rows::Joined(_) => return Ok(false),
                 }
             }
         }
@@ -94,8 +95,7 @@ impl Job<'_> {
     }
 
     /// The keys that change rows have themselves.
-    fn own_keys(&self, dirty: &mut Dirty, columns: &[i16], relid: u32, rows: &[(Image, i64)]) -> bool {
-        let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return false };
+    fn own_keys(&self, dirty: &mut Dirty, columns: &[i16], rows: &[(Image, i64)], source: &Relation) {
         for (of, _) in rows {
             // SAFETY: images are minimal tuples of the relation's row type; its columns are those of the key.
             unsafe {
@@ -103,7 +103,6 @@ impl Job<'_> {
                 dirty.add(self, |i| of.get(columns[i]));
             }
         }
-        true
     }
 
     /// The keys that change rows lead to; false when there are too many rows on the way.
@@ -111,11 +110,10 @@ impl Job<'_> {
         &self,
         dirty: &mut Dirty,
         of: &Joined,
-        relid: u32,
         rows: &[(Image, i64)],
+        source: &Relation,
         snapshot: pg_sys::Snapshot,
     ) -> Result<bool> {
-        let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(false) };
         // SAFETY: images are minimal tuples of the relation's row type; values found are of the types of the key.
         unsafe {
             let mut running = Running::open(&of.keys, snapshot)?;

@@ -63,7 +63,7 @@ impl Job<'_> {
         let Some(relid) = self.changed.first().copied() else { return Ok(true) };
         let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(true) };
         let snapshot = self.snapshot();
-        let Some(rows) = self.change_rows(relid) else { return Ok(false) };
+        let rows = self.change_rows(&source);
         // SAFETY: images are minimal tuples of the relation's row type; the loop gives the columns of the delta behind the weight.
         unsafe {
             let mut running = Running::open(weighted, snapshot.raw())?;
