@@ -17,6 +17,7 @@ mod compat;
 mod counters;
 mod feed;
 mod hook;
+mod log;
 mod monitor;
 mod pg;
 mod queue;

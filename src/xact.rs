@@ -8,7 +8,9 @@
 //!
 //! | static | what | commit, prepare | abort | release of a savepoint | rollback to it |
 //! |---|---|---|---|---|---|
-//! | queue `QUEUE`, `APPLIED`, `AGAIN` | pending changes | emptied by the flush | reset | level below | undone |
+//! | queue `QUEUE`, `APPLIED`, `AGAIN`, `LOGGED` | pending changes | emptied by the flush | reset | level below | undone |
+//! | log/write `PARTS` | parts of the log that the transaction has written | reset | reset | | (a number that is left out is harmless) |
+//! | pg/snapshot `FIXED` | a refresh reads with one snapshot | its guard | its guard | | its guard |
 //! | queue `CHANGED` | when the last change was queued | reset | reset | | (shown only while changes are pending) |
 //! | queue/suspension `SUSPENDED` | how often TVIEWs are suspended | reset | reset | level below | undone |
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
@@ -42,6 +44,7 @@
 use crate::capture::freed;
 use crate::catalog::sentinel;
 use crate::feed;
+use crate::log::write;
 use crate::pg::callback::{self, Frame};
 use crate::pg::error::or_raise;
 use crate::pg::fault::{self, Fault};
@@ -101,6 +104,7 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
             let _limit = Limit::of_statement();
             flush::flush(flush::Moment::Commit);
         }
+        write::write();
         queue::reset();
         flush::settled();
         spill::bury();
@@ -121,6 +125,7 @@ fn end(undone: bool) {
     original::take();
     spill::reset();
     feed::reset();
+    write::reset();
     if undone {
         switch::sub_abort(0);
         sentinel::forget();

@@ -22,6 +22,7 @@ refresh/plan
 analyze/refuse analyze/rules analyze/split
 analyze/describe
 analyze/query
+log
 capture counters
 feed queue
 catalog

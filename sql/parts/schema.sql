@@ -27,6 +27,16 @@ CREATE MATERIALIZED VIEW tviews.stage (tview, number, stage, joined) USING heap
 CREATE UNIQUE INDEX stage_key ON tviews.stage (tview, number);
 CREATE UNIQUE INDEX stage_stage ON tviews.stage (stage);
 
+-- Of TVIEWs that follow later than at commit: for which snapshot the contents are exact, and how much of its own transaction came with it.
+CREATE MATERIALIZED VIEW tviews.frontier (tview, snapshot, own, part, at) USING heap
+    AS SELECT NULL::oid, NULL::pg_snapshot, NULL::xid8, NULL::int4, NULL::timestamptz WHERE false;
+CREATE UNIQUE INDEX frontier_key ON tviews.frontier (tview);
+
+-- The logs of relations that such TVIEWs read; `writes` is the one that is written, 1 or 2.
+CREATE MATERIALIZED VIEW tviews.log (source, first, second, writes) USING heap
+    AS SELECT NULL::oid, NULL::oid, NULL::oid, NULL::int2 WHERE false;
+CREATE UNIQUE INDEX log_key ON tviews.log (source);
+
 -- What was done to TVIEWs as objects.
 CREATE MATERIALIZED VIEW tviews.audit (at, operation, tview, schema, name, role, definition) USING heap
     AS SELECT NULL::timestamptz, NULL::text, NULL::oid, NULL::text, NULL::text, NULL::text, NULL::text WHERE false;

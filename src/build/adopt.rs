@@ -1,9 +1,9 @@
 //! Turning a materialized view into a TVIEW: stages, sources, triggers, and the columns that have to be captured.
 
 use crate::analyze::query::{load, relations};
-use crate::build::internal;
+use crate::build::{internal, logs};
 use crate::capture::install;
-use crate::catalog::{self, Source};
+use crate::catalog::{self, Source, deferred};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
@@ -37,7 +37,11 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     catalog::register(&sources)?;
     // Refuses a cycle.
     graph::current()?;
-    complete(oid, owner, sources)
+    complete(oid, owner, sources)?;
+    if !logs::follow(oid)? {
+        deferred::forget(oid);
+    }
+    Ok(())
 }
 
 /// Adds what strategies tell about sources: key columns that they need beside the captured columns, and whether their SQL can be written.

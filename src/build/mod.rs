@@ -5,6 +5,7 @@ pub mod adopt;
 pub mod advice;
 pub mod check;
 pub mod indexes;
+pub mod logs;
 pub mod internal;
 pub mod populate;
 pub mod rebuild;

@@ -8,17 +8,18 @@
 use crate::analyze::query::load;
 use crate::analyze::refuse::bodies;
 use crate::build::indexes;
-use crate::catalog::{self, options, sentinel};
+use crate::catalog::{self, deferred, options, sentinel};
 use crate::feed;
+use crate::log::{read, write};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
-use crate::pg::snapshot::{self, Active};
+use crate::pg::snapshot::{self, Active, Fixed};
 use crate::pg::spi::Session;
 use crate::pg::{ext, guc, name};
 use crate::refresh::flush::defining::Defining;
 use crate::refresh::flush::lost::recover;
-use crate::refresh::flush::{Moment, flush};
+use crate::refresh::flush::{Moment, deferred as refresh, flush};
 use crate::refresh::follow::base;
 use crate::refresh::plan::tview::{self, Tview};
 use crate::refresh::plan::{decide, graph, privileges, summary};
@@ -35,6 +36,14 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     }
     let _defining = Defining::new(&[oid]);
     flush(Moment::Read);
+    let is_deferred = graph::current()?.is_deferred(oid.to_u32());
+    // Stages and TVIEW are read with one snapshot, and no log is emptied that has changes behind it.
+    let _fixed = if is_deferred && !Fixed::is() { Some(fix(oid)?) } else { None };
+    let reached = is_deferred.then(|| {
+        let snapshot = Active::latest();
+        // SAFETY: the snapshot is active.
+        unsafe { read::frontier(snapshot.raw()) }
+    });
     privileges::check(catalog::stages::root(oid))?;
     populate_stages(oid)?;
     for source in graph::current()?.reads.get(&oid.to_u32()).into_iter().flatten() {
@@ -68,8 +77,24 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     drop(rel);
     sentinel::raise(oid)?;
     indexes::create(oid)?;
+    if let Some(frontier) = reached.filter(|_| !catalog::stages::is_stage(oid)) {
+        // SAFETY: plain getter.
+        deferred::reach(oid, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })?;
+    }
     base::set(None);
     Ok(rows)
+}
+
+/// One snapshot for a deferred TVIEW, of a moment at which its logs have all that it sees.
+fn fix(oid: pg_sys::Oid) -> Result<Fixed> {
+    let graph = graph::current()?;
+    let mut group = graph.stages(graph.root(oid));
+    group.insert(graph.root(oid).to_u32());
+    for source in refresh::sources(&group, &graph) {
+        read::hold(pg_sys::Oid::from(source));
+    }
+    write::write();
+    Ok(Fixed::now())
 }
 
 /// Populates the stages of a TVIEW that are not populated.
@@ -106,6 +131,7 @@ pub fn empty_as(oid: pg_sys::Oid, persistence: u8) -> Result<()> {
         pg_sys::CommandCounterIncrement();
     }
     sentinel::lower(oid);
+    deferred::forget(oid);
     drop(rel);
     for stage in catalog::stages::of(oid) {
         empty_as(stage, pg_sys::RELPERSISTENCE_UNLOGGED)?;

@@ -19,13 +19,14 @@ pub fn freed(relid: pg_sys::Oid) {
     FREED.with(|f| f.borrow_mut().push(level, relid.to_u32()));
 }
 
-/// Takes triggers off relations that no TVIEW reads any more.
-pub fn clean_up() {
+/// Takes triggers off relations that no TVIEW reads any more; says whether there may be such.
+pub fn clean_up() -> bool {
     let freed = FREED.with(|f| std::mem::take(&mut *f.borrow_mut()));
     let freed: BTreeSet<u32> = freed.iter().map(|(_, relid)| *relid).collect();
-    for relid in freed {
-        install::uninstall(pg_sys::Oid::from(relid));
+    for relid in &freed {
+        install::uninstall(pg_sys::Oid::from(*relid));
     }
+    !freed.is_empty()
 }
 
 /// (Sub-)transaction callbacks, see xact.rs.

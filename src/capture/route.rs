@@ -5,7 +5,7 @@
 //! the base relation as changed entirely. A TVIEW that reads tableoid of an inheritance tree is recomputed after every write to
 //! the tree; other TVIEWs on the tree follow the rows. Cached per backend until a relation involved is invalidated.
 
-use crate::catalog::{self, cache};
+use crate::catalog::{self, cache, deferred};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::{self, Relation, TABLEOID, attname};
@@ -25,7 +25,12 @@ pub struct Target {
 }
 
 pub struct Routes {
+    /// For TVIEWs that follow at commit.
     pub targets: Vec<Target>,
+    /// For the log.
+    pub logged: Vec<Target>,
+    /// Base relations that are logged as changed entirely.
+    pub logged_entirely: Vec<pg_sys::Oid>,
     /// Base relations below the named table, marked as changed entirely.
     pub everything: Vec<pg_sys::Oid>,
     /// TVIEWs that read tableoid of an inheritance tree: change rows do not have it.
@@ -78,26 +83,32 @@ fn build(relid: pg_sys::Oid) -> Routes {
     let sources = catalog::sources(|_| true);
     let read: BTreeSet<u32> = sources.iter().map(|s| s.relid.to_u32()).collect();
     let mut targets = Vec::new();
+    let (mut logged, mut logged_entirely) = (Vec::new(), Vec::new());
     let mut everything = Vec::new();
     let mut recompute = Vec::new();
+    let deferred = deferred::all(&sources);
     let above = if fault::on(Fault::IgnoreAncestors) { Vec::new() } else { ancestors(relid) };
     for base in std::iter::once(relid).chain(above).filter(|r| read.contains(&r.to_u32())) {
         cache::watch(base);
         let is_tree = has_children(base);
         let mut columns: Option<BTreeSet<i16>> = None;
+        let mut later: Option<BTreeSet<i16>> = None;
         for s in sources.iter().filter(|s| s.relid == base) {
+            let is_deferred = deferred.contains(&s.tview.to_u32());
             // A row that moves to another table of the tree would cancel out, although its tableoid has changed.
-            if is_tree && s.columns.contains(&TABLEOID) {
-                recompute.push(s.tview);
-            } else {
-                columns.get_or_insert_default().extend(&s.columns);
+            match is_tree && s.columns.contains(&TABLEOID) {
+                true if is_deferred => logged_entirely.push(base),
+                true => recompute.push(s.tview),
+                false if is_deferred => later.get_or_insert_default().extend(&s.columns),
+                false => columns.get_or_insert_default().extend(&s.columns),
             }
         }
         targets.extend(columns.and_then(|c| target(relid, base, &c)));
+        logged.extend(later.and_then(|c| target(relid, base, &c)));
     }
     let below = ext::find_all_inheritors(relid, pg_sys::NoLock as i32);
     everything.extend(below.into_iter().filter(|r| *r != relid && read.contains(&r.to_u32())));
-    Routes { targets, everything, recompute }
+    Routes { targets, logged, logged_entirely, everything, recompute }
 }
 
 fn has_children(relid: pg_sys::Oid) -> bool {

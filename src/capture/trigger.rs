@@ -72,7 +72,7 @@ fn truncate(routes: &Routes) {
     if fault::on(Fault::IgnoreTruncate) {
         return;
     }
-    let targets = routes.targets.iter().map(|t| t.relid);
+    let targets = routes.targets.iter().chain(&routes.logged).map(|t| t.relid);
     targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
     routes.recompute.iter().copied().for_each(queue::recompute);
 }
@@ -89,8 +89,16 @@ unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
                 any |= store(data, data.tg_newtable, target, set, 1);
             });
         }
-        let coarse = !routes.everything.is_empty() || !routes.recompute.is_empty();
+        for target in &routes.logged {
+            queue::log(target.relid.to_u32(), |set| {
+                any |= store(data, data.tg_oldtable, target, set, -1);
+                any |= store(data, data.tg_newtable, target, set, 1);
+            });
+        }
+        let coarse =
+            !routes.everything.is_empty() || !routes.recompute.is_empty() || !routes.logged_entirely.is_empty();
         if coarse && (any || has_rows(data)) {
+            routes.logged_entirely.iter().for_each(|r| queue::log(r.to_u32(), ChangeSet::set_everything));
             routes.everything.iter().copied().for_each(queue::change_everything);
             routes.recompute.iter().copied().for_each(queue::recompute);
         }
@@ -109,18 +117,22 @@ unsafe fn row(data: &pg_sys::TriggerData, routes: &Routes) {
             pg_sys::TRIGGER_EVENT_DELETE => (data.tg_trigslot, std::ptr::null_mut()),
             _ => (data.tg_trigslot, data.tg_newslot),
         };
-        for target in &routes.targets {
+        let both = [(&routes.targets, false), (&routes.logged, true)];
+        for (target, is_logged) in both.into_iter().flat_map(|(all, l)| all.iter().map(move |t| (t, l))) {
             let base = pg_sys::RelationIdGetRelation(target.relid);
             let mut image = ImageBuilder::new((*base).rd_att);
-            queue::change(Subject::Relation(target.relid.to_u32()), |set| {
+            let relid = target.relid.to_u32();
+            let rows = |set: &mut ChangeSet| {
                 for (slot, weight) in [(old, -1), (new, 1)] {
                     if !slot.is_null() && !ignored(data, weight) {
                         add(slot, target, &mut image, set, weight);
                     }
                 }
-            });
+            };
+            if is_logged { queue::log(relid, rows) } else { queue::change(Subject::Relation(relid), rows) }
             pg_sys::RelationClose(base);
         }
+        routes.logged_entirely.iter().for_each(|r| queue::log(r.to_u32(), ChangeSet::set_everything));
         routes.recompute.iter().copied().for_each(queue::recompute);
     }
 }

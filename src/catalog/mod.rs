@@ -7,6 +7,8 @@
 
 pub mod audit;
 pub mod cache;
+pub mod deferred;
+pub mod logs;
 pub mod options;
 pub mod sentinel;
 pub mod stages;

@@ -6,7 +6,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::list;
 use pgrx::pg_sys;
 use std::ffi::CStr;
-pub use tviews_core::options::{Mode, Options, is_ours};
+pub use tviews_core::options::{Mode, Options, Refresh, is_ours};
 use tviews_core::options::{add, check};
 
 /// Splits a list of `DefElem` into our options and the other elements.

@@ -119,6 +119,23 @@ impl Table {
         }
     }
 
+    /// Puts a tuple in the place of the one whose first column is `value`, by the index of this name; inserts it when there is none.
+    pub fn put(&self, index: &CStr, value: pg_sys::Oid, columns: &[Option<pg_sys::Datum>]) {
+        let mut place = None;
+        // SAFETY: t_self of a scanned tuple.
+        self.look_up(index, value, |tuple| place = Some(unsafe { (*tuple).t_self }));
+        let Some(mut place) = place else { return self.insert(columns) };
+        let mut values: Vec<_> = columns.iter().map(|c| c.unwrap_or(pg_sys::Datum::from(0usize))).collect();
+        let mut nulls: Vec<_> = columns.iter().map(Option::is_none).collect();
+        assert_eq!(values.len(), self.0.natts());
+        // SAFETY: one value per attribute; the relation is locked for writing.
+        unsafe {
+            let tuple = pg_sys::heap_form_tuple(self.0.tupdesc(), values.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::CatalogTupleUpdate(self.0.raw(), &mut place, tuple);
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+
     /// Deletes the tuples for which `which` is true; a tuple deleted meanwhile by another transaction raises 40001.
     pub fn delete(&self, mut which: impl FnMut(pg_sys::HeapTuple) -> bool) {
         self.scan(|tuple| {

@@ -8,19 +8,20 @@ use crate::analyze::describe::settings;
 use crate::analyze::query::load;
 use crate::build::adopt::adopt;
 use crate::build::check::check;
-use crate::build::{indexes, internal, populate, redefine};
+use crate::build::{indexes, internal, logs, populate, redefine};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
-use crate::catalog::{self, audit, sentinel};
+use crate::catalog::{self, audit, deferred, sentinel};
 use crate::hook::base_table::{base_table, reads_policies};
 use crate::hook::call::Call;
 use crate::hook::named;
+use crate::pg::acl::owns;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::{self, Other};
 use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
 use crate::queue;
-use crate::refresh::flush::lost;
+use crate::refresh::flush::{self, lost};
 use crate::tam::{self, state};
 use pgrx::pg_sys::{self, panic::ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
@@ -45,6 +46,8 @@ pub struct Planned {
     strategy: bool,
     /// Documents get or lose the indexes that they are read by.
     indexes: bool,
+    /// Whether the TVIEW was deferred, when that may change or its logs may have to.
+    refresh: Option<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -94,6 +97,7 @@ pub fn before(call: &mut Call) -> Result<()> {
                 owner: false,
                 strategy: false,
                 indexes: false,
+                refresh: None,
             };
             call.then(move || after(&planned));
             return Ok(());
@@ -146,6 +150,15 @@ fn tview(call: &mut Call) -> Result<()> {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
         let leaves = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| method(c) == Some(Method::Heap));
         let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
+        let named = named::find((*stmt).relation);
+        let is_deferred = deferred::is(named);
+        let concerns_logs = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| {
+            (*c).subtype == pg_sys::AlterTableType::AT_SetLogged && is_deferred || gives(c, c"refresh") || gives(c, c"logged")
+        });
+        if concerns_logs && owns(named) {
+            // Tables before the TVIEW, as by writers.
+            logs::lock_sources(named)?;
+        }
         let relid = hold(call, if leaves { named::Lock::WithSources } else { named::Lock::Own(own) });
         if !tam::is_tview(relid) {
             return Err(Error::NotATview(name::bare(relid)));
@@ -162,7 +175,11 @@ fn tview(call: &mut Call) -> Result<()> {
             owner: false,
             strategy: false,
             indexes: false,
+            refresh: concerns_logs.then_some(is_deferred),
         };
+        if concerns_logs {
+            become_exact(relid)?;
+        }
         let mut rest: *mut pg_sys::List = std::ptr::null_mut();
         for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
             use pg_sys::AlterTableType::*;
@@ -253,6 +270,49 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
     Ok(())
 }
 
+/// Whether a command sets or resets an option.
+///
+/// # Safety
+/// `cmd` is a live node of a tree of the server.
+unsafe fn gives(cmd: *mut pg_sys::AlterTableCmd, option: &CStr) -> bool {
+    use pg_sys::AlterTableType::*;
+    // SAFETY: as the caller promises.
+    unsafe {
+        matches!((*cmd).subtype, AT_SetRelOptions | AT_ResetRelOptions | AT_ReplaceRelOptions)
+            && list::iter::<pg_sys::DefElem>((*cmd).def.cast())
+                .any(|d| (*d).defnamespace.is_null() && CStr::from_ptr((*d).defname) == option)
+    }
+}
+
+/// A TVIEW that is about to follow changes in another way, exact for now, with writers locked out.
+fn become_exact(relid: pg_sys::Oid) -> Result<()> {
+    let populated = Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated);
+    if !populated {
+        return Ok(());
+    }
+    lost::recover(relid)?;
+    if deferred::is(relid) {
+        flush::deferred::refresh(relid)?;
+    } else {
+        flush::flush(flush::Moment::Read);
+    }
+    Ok(())
+}
+
+/// A TVIEW that is exact for now follows changes in another way from here on.
+fn follow_otherwise(relid: pg_sys::Oid, was_deferred: bool) -> Result<()> {
+    let is_deferred = logs::follow(relid)?;
+    match (was_deferred, is_deferred) {
+        (false, true) => flush::deferred::begin(relid)?,
+        (true, false) => {
+            flush::deferred::end(relid)?;
+            catalog::sources(|_| true).into_iter().for_each(|s| freed(s.relid));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// A TVIEW is about to become an ordinary materialized view: logged, without state, with exact contents.
 fn leave(relid: pg_sys::Oid) -> Result<()> {
     populate::refuse_if_read(relid, "made an ordinary materialized view")?;
@@ -279,6 +339,10 @@ pub fn after(planned: &Planned) -> Result<()> {
         if let Some(ours) = &planned.options {
             options::store(relid, ours);
             catalog::invalidate_all();
+        }
+        if let Some(was_deferred) = planned.refresh.filter(|_| planned.becomes.is_none()) {
+            pg_sys::CommandCounterIncrement();
+            follow_otherwise(relid, was_deferred)?;
         }
         if planned.owner {
             internal::follow_owners();
@@ -326,6 +390,7 @@ pub fn after(planned: &Planned) -> Result<()> {
                 internal::drop(relid);
                 audit::note_former(relid);
                 sentinel::lower(relid);
+                deferred::gone(relid);
                 state::remove_state_attributes(relid);
                 pg_sys::CommandCounterIncrement();
             }

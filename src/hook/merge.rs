@@ -98,7 +98,7 @@ unsafe fn mark(plan: *mut pg_sys::PlannedStmt, node: *mut pg_sys::Node) {
         let rte = list::nth::<pg_sys::RangeTblEntry>((*plan).rtable, modify.rootRelation as usize - 1);
         let Some(rel) = Relation::open((*rte).relid, pg_sys::NoLock) else { return };
         let routes = route::of(rel.raw());
-        let targets = routes.targets.iter().map(|t| t.relid);
+        let targets = routes.targets.iter().chain(&routes.logged).map(|t| t.relid);
         targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{functions, life, own};
 use crate::capture::freed::freed;
-use crate::catalog::{self, audit, sentinel};
+use crate::catalog::{self, audit, deferred, logs, sentinel};
 use crate::pg::callback::{Frame, Ready};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
@@ -67,8 +67,13 @@ unsafe extern "C-unwind" fn on_access(
                             sentinel::lower(object);
                         }
                         sources.into_iter().for_each(freed);
+                        deferred::gone(object);
+                        logs::gone(object);
                     }
-                    pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => life::relation_dropped(object),
+                    pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {
+                        life::relation_dropped(object);
+                        logs::gone(object);
+                    }
                     _ => {}
                 };
             }

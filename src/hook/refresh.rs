@@ -4,6 +4,7 @@
 
 use super::named;
 use crate::build::populate;
+use crate::catalog::options;
 use crate::hook::call::Call;
 use crate::hook::life::is_marked;
 use crate::hook::refresh::populate::persistence;
@@ -11,7 +12,7 @@ use crate::pg::acl::maintains;
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::Relation;
-use crate::refresh::flush::lost;
+use crate::refresh::flush::{self, lost};
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, c_void};
@@ -62,6 +63,16 @@ unsafe extern "C-unwind" fn check_right(
     }
 }
 
+/// Follows what has changed. Logs are emptied where no transaction block goes on to hold their locks.
+fn deferred(oid: pg_sys::Oid) -> Result<()> {
+    flush::deferred::refresh(oid)?;
+    // SAFETY: plain getter.
+    if unsafe { !pg_sys::IsTransactionBlock() } {
+        flush::deferred::trim(oid)?;
+    }
+    Ok(())
+}
+
 fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
     let populated = {
         let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
@@ -77,6 +88,9 @@ fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
         return populate::empty(oid);
     }
     if populated {
+        if options::stored(oid).refresh() != options::Refresh::Commit {
+            return deferred(oid);
+        }
         lost::recover(oid)?;
         return Ok(());
     }

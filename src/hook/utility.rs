@@ -4,6 +4,7 @@
 //! (they may belong to a cached plan); the work of a handler for after the statement is kept in `Call`.
 
 use super::{alter, cascade, create, executor, life, own, refresh, types};
+use crate::build::logs;
 use crate::capture::{freed, install};
 use crate::catalog;
 use crate::hook::call::Call;
@@ -249,5 +250,7 @@ unsafe extern "C-unwind" fn after(call: &mut Call) -> *mut pg_sys::ErrorData {
 
 fn finish(call: &mut Call) {
     or_raise(call.finish());
-    freed::clean_up();
+    if freed::clean_up() {
+        logs::drop_unused();
+    }
 }

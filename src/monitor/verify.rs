@@ -12,11 +12,11 @@ use crate::pg::error::{Error, Result, or_raise};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::original::Told;
 use crate::pg::pinned::Pinned;
-use crate::pg::snapshot::{self, Active};
+use crate::pg::snapshot::{self, Active, Fixed};
 use crate::pg::spi::{Plan, Session};
 use crate::pg::{name, subtransaction};
-use crate::refresh::flush::{self, Moment, lost};
-use crate::refresh::plan::{privileges, tview};
+use crate::refresh::flush::{self, Moment, deferred, lost};
+use crate::refresh::plan::{graph, privileges, tview};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 /// From so many columns on, all columns are compared as one row: the planner's time for EXCEPT grows with the third power of their number.
@@ -66,8 +66,18 @@ pub fn tviews() -> Vec<pg_sys::Oid> {
 }
 
 fn compare(relid: pg_sys::Oid) -> Result<Row> {
+    if graph::current()?.is_deferred(relid.to_u32()) {
+        // What it would be for the snapshot that it is exact for cannot be computed any more.
+        // SAFETY: raises an error, or does nothing.
+        unsafe { pg_sys::PreventCommandIfReadOnly(c"tviews.verify() of a deferred TVIEW".as_ptr()) };
+        return deferred::with_current(relid, || compare_now(relid));
+    }
     flush::flush(Moment::Read);
     lost::recover(relid)?;
+    compare_now(relid)
+}
+
+fn compare_now(relid: pg_sys::Oid) -> Result<Row> {
     let rel = open(relid)?;
     if !rel.class().relispopulated {
         return Err(Error::WrongState {
@@ -80,7 +90,7 @@ fn compare(relid: pg_sys::Oid) -> Result<Row> {
     let pinned = Pinned::new(tview.owner);
     pinned.search_path(&tview.search_path);
     let _snapshot =
-        if snapshot::transaction_keeps_its_snapshot() { Active::of_transaction() } else { Active::latest() };
+        if !Fixed::is() && snapshot::transaction_keeps_its_snapshot() { Active::of_transaction() } else { Active::latest() };
     let n = tview.columns.len();
     let all = |prefix: &str, k: usize| (1..=k).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ");
     let mut of_query = Vec::new();

@@ -46,13 +46,14 @@ pub unsafe fn analyze(sql: &str) -> Result<*mut pg_sys::Query> {
     }
 }
 
-/// An unlogged materialized view of access method `method`, not populated, with columns c1, c2 …; its reloptions are `options`.
+/// A materialized view of access method `method`, not populated, with columns c1, c2 …; its reloptions are `options`.
 ///
 /// # Safety
-/// `query` is an analysed SELECT; the current user is `owner`.
+/// `query` is an analysed SELECT; the current user is `owner`, or the SELECT reads nothing.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn create_matview(
     (schema, tablespace): (Oid, Oid),
+    persistence: u8,
     name: &CStr,
     owner: Oid,
     method: Oid,
@@ -82,6 +83,7 @@ pub unsafe fn create_matview(
             pg_sys::TupleDescInitEntryCollation(columns, number, collation);
         }
         let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
+        let options = if options.is_empty() { None } else { pgrx::IntoDatum::into_datum(options) };
         let relid = pg_sys::heap_create_with_catalog(
             name.as_ptr(),
             schema,
@@ -94,11 +96,11 @@ pub unsafe fn create_matview(
             columns,
             std::ptr::null_mut(),
             pg_sys::RELKIND_MATVIEW as c_char,
-            pg_sys::RELPERSISTENCE_UNLOGGED as c_char,
+            persistence as c_char,
             false,
             false,
             pg_sys::OnCommitAction::ONCOMMIT_NOOP,
-            pgrx::IntoDatum::into_datum(options).unwrap_or(pg_sys::Datum::from(0usize)),
+            options.unwrap_or(pg_sys::Datum::from(0usize)),
             // no default privileges
             false,
             false,

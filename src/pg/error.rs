@@ -49,6 +49,9 @@ pub enum Error {
         "could not serialize access: TVIEW \"{0}\" would show what was committed after this transaction's snapshot"
     )]
     Behind(String),
+    /// Something that is being used by a statement on the stack.
+    #[error("{what}")]
+    InUse { what: String, hint: String },
     /// An object that a TVIEW needs would go.
     #[error("{what}")]
     Dependent { what: String, hint: String },
@@ -91,6 +94,7 @@ impl Error {
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
             Error::Circle(_) => Code::ERRCODE_INVALID_OBJECT_DEFINITION,
             Error::Serialization | Error::Recomputed(_) | Error::Behind(_) => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
             Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } | Error::Owner { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -126,9 +130,10 @@ impl Error {
             Error::Privilege { .. } => {
                 Some("The owner of a TVIEW needs the privileges SELECT and TRIGGER on every table it reads.".into())
             }
-            Error::Dependent { hint, .. } | Error::Ambiguous { hint, .. } | Error::Owner { hint, .. } => {
-                Some(hint.clone())
-            }
+            Error::Dependent { hint, .. }
+            | Error::Ambiguous { hint, .. }
+            | Error::Owner { hint, .. }
+            | Error::InUse { hint, .. } => Some(hint.clone()),
             Error::NotATview(_) | Error::NoTview(_) => {
                 Some("SELECT * FROM tviews.tviews lists the TVIEWs of this database.".into())
             }

@@ -238,3 +238,18 @@ pub unsafe fn make<T>(tag: pg_sys::NodeTag) -> *mut T {
         node
     }
 }
+
+/// The owner of a schema.
+pub fn namespace_owner(schema: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: a syscache look-up; the row is read before it is released.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(schema));
+        if tuple.is_null() {
+            return pg_sys::InvalidOid;
+        }
+        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_namespace>()).nspowner;
+        pg_sys::ReleaseSysCache(tuple);
+        owner
+    }
+}

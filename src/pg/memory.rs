@@ -117,6 +117,12 @@ impl Arena {
         }
     }
 
+    /// Gives back what is in here.
+    pub fn reset(&self) {
+        // SAFETY: the context lives; nothing refers to what is in it, as for `drop`.
+        unsafe { pg_sys::MemoryContextReset(self.0) };
+    }
+
     /// Bytes that the arena has allocated.
     pub fn size(&self) -> usize {
         // SAFETY: the context lives.

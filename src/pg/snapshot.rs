@@ -4,17 +4,29 @@
 //! READ or SERIALIZABLE transaction, which must see the rows that the transaction sees (refresh/README.md).
 
 use pgrx::pg_sys;
+use std::cell::Cell;
+
+thread_local! {
+    /// The snapshot of a refresh, which everything is read with until it ends; null outside of one.
+    static FIXED: Cell<pg_sys::Snapshot> = const { Cell::new(std::ptr::null_mut()) };
+}
 
 /// A snapshot that is active while this lives; popped on drop, left to the server while unwinding.
 pub struct Active(());
 
 impl Active {
-    /// Makes our own writes visible and pushes the latest snapshot.
+    /// Makes our own writes visible and pushes the latest snapshot; in a refresh, that of the refresh.
     pub fn latest() -> Active {
-        // SAFETY: in a transaction; GetLatestSnapshot never returns null.
+        // SAFETY: in a transaction; GetLatestSnapshot never returns null. A fixed snapshot is below on the stack of active ones.
         unsafe {
             pg_sys::CommandCounterIncrement();
-            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+            match FIXED.get() {
+                fixed if fixed.is_null() => pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()),
+                fixed => {
+                    pg_sys::PushCopiedSnapshot(fixed);
+                    (*pg_sys::GetActiveSnapshot()).curcid = pg_sys::GetCurrentCommandId(false);
+                }
+            }
         }
         Active(())
     }
@@ -52,6 +64,32 @@ impl Drop for Active {
             // SAFETY: pushed by us.
             unsafe { pg_sys::PopActiveSnapshot() }
         }
+    }
+}
+
+/// One snapshot for all that is read until this is dropped, and our own writes with it.
+pub struct Fixed {
+    _active: Active,
+}
+
+impl Fixed {
+    /// The latest snapshot.
+    pub fn now() -> Fixed {
+        FIXED.set(std::ptr::null_mut());
+        let active = Active::latest();
+        FIXED.set(active.raw());
+        Fixed { _active: active }
+    }
+
+    /// Whether a snapshot is fixed.
+    pub fn is() -> bool {
+        !FIXED.get().is_null()
+    }
+}
+
+impl Drop for Fixed {
+    fn drop(&mut self) {
+        FIXED.set(std::ptr::null_mut());
     }
 }
 

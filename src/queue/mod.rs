@@ -51,6 +51,8 @@ thread_local! {
     /// Followed under the transaction's own snapshot; for the flush at commit, with the latest snapshot.
     static APPLIED: RefCell<Queue<Subject, Applied>> = RefCell::new(Queue::default());
     static QUEUE: RefCell<Queue<Subject, ChangeSet>> = RefCell::new(Queue::default());
+    /// For deferred TVIEWs: not written to the log yet.
+    static LOGGED: RefCell<Queue<u32, ChangeSet>> = RefCell::new(Queue::default());
 }
 
 pub fn is_empty() -> bool {
@@ -69,7 +71,27 @@ pub fn nothing_applied() -> bool {
 
 /// Whether there is nothing to flush before commit.
 pub fn is_settled() -> bool {
-    is_empty() && APPLIED.with(|a| a.borrow().is_empty())
+    is_empty() && APPLIED.with(|a| a.borrow().is_empty()) && LOGGED.with(|l| l.borrow().is_empty())
+}
+
+/// Changes the set that is to be logged for a relation.
+pub fn log(relid: u32, f: impl FnOnce(&mut ChangeSet)) {
+    LOGGED.with(|q| q.borrow_mut().change(depth(), relid, f));
+}
+
+/// Adds a set that is to be logged for a relation.
+pub fn log_set(relid: u32, set: Rc<ChangeSet>) {
+    LOGGED.with(|q| q.borrow_mut().put(depth(), relid, set));
+}
+
+/// Takes all that is to be logged, by relation.
+pub fn take_logged() -> BTreeMap<u32, Vec<Rc<ChangeSet>>> {
+    LOGGED.with(|q| q.borrow_mut().take(depth()))
+}
+
+/// Whether nothing is to be logged.
+pub fn is_logged() -> bool {
+    LOGGED.with(|q| q.borrow().is_empty())
 }
 
 /// Changes the set that is pending for `subject` in the current sub-transaction.
@@ -87,6 +109,7 @@ pub fn last_change() -> Option<pg_sys::TimestampTz> {
 /// Marks a relation's contents as changed in a way that has no rows (TRUNCATE, ATTACH PARTITION …).
 pub fn change_everything(relid: pg_sys::Oid) {
     change(Subject::Relation(relid.to_u32()), ChangeSet::set_everything);
+    log(relid.to_u32(), ChangeSet::set_everything);
 }
 
 /// Marks a TVIEW for recomputation in this transaction.
@@ -170,6 +193,7 @@ pub fn sub_commit(level: u32) {
     QUEUE.with(|q| q.borrow_mut().sub_commit(level));
     APPLIED.with(|a| a.borrow_mut().sub_commit(level));
     AGAIN.with(|a| a.borrow_mut().sub_commit(level));
+    LOGGED.with(|l| l.borrow_mut().sub_commit(level));
 }
 
 pub fn sub_abort(level: u32) {
@@ -179,6 +203,7 @@ pub fn sub_abort(level: u32) {
     QUEUE.with(|q| q.borrow_mut().sub_abort(level));
     APPLIED.with(|a| a.borrow_mut().sub_abort(level));
     AGAIN.with(|a| a.borrow_mut().sub_abort(level));
+    LOGGED.with(|l| l.borrow_mut().sub_abort(level));
 }
 
 /// Forgets everything.
@@ -187,4 +212,5 @@ pub fn reset() {
     QUEUE.with(|q| q.borrow_mut().reset());
     APPLIED.with(|a| a.borrow_mut().reset());
     AGAIN.with(|a| a.borrow_mut().reset());
+    LOGGED.with(|l| l.borrow_mut().reset());
 }

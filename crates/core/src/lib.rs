@@ -27,6 +27,7 @@ pub mod decide;
 pub mod delta;
 pub mod fd;
 pub mod feed;
+pub mod frontier;
 pub mod fold;
 pub mod graph;
 pub mod key;

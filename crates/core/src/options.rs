@@ -22,9 +22,28 @@ pub enum Mode {
     Full,
 }
 
+/// When a TVIEW follows changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// Before the transaction commits that makes them.
+    Commit,
+    /// Later, by schedule and by REFRESH.
+    Deferred,
+    /// By REFRESH.
+    Manual,
+}
+
 impl Options {
     pub fn new() -> Options {
         Options::default()
+    }
+
+    pub fn refresh(&self) -> Refresh {
+        match self.0.get("refresh").map(String::as_str) {
+            Some("deferred") => Refresh::Deferred,
+            Some("manual") => Refresh::Manual,
+            _ => Refresh::Commit,
+        }
     }
 
     pub fn mode(&self) -> Mode {
@@ -103,7 +122,7 @@ const OPTIONS: &[(&str, Kind)] = &[
     ("logged", Kind::Bool),
     ("mode", Kind::OneOf(&["auto", "incremental", "full"])),
     ("notify", Kind::Bool),
-    ("refresh", Kind::OneOf(&["commit"])),
+    ("refresh", Kind::OneOf(&["commit", "deferred", "manual"])),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use crate::queue::in_flight;
 use crate::refresh::flush::pending::Pending;
-use crate::refresh::flush::{Flush, Guard, Late, Moment, flush};
+use crate::refresh::flush::{Flush, Guard, Late, Moment, deferred, flush};
 use crate::refresh::plan::graph;
 use crate::tam;
 use pgrx::pg_sys;
@@ -26,6 +26,10 @@ pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
     // SAFETY: plain getter.
     if unsafe { pg_sys::RecoveryInProgress() } {
         return Ok(false);
+    }
+    let graph = graph::current()?;
+    if graph.is_deferred(oid.to_u32()) {
+        return deferred::recover(graph.root(oid));
     }
     flush(Moment::Read);
     // Sources first: the source of a lost TVIEW may be lost itself. And no session may hold the TVIEW's lock while it waits for a source.
@@ -52,6 +56,7 @@ pub fn recompute(recompute: BTreeSet<u32>) -> Result<()> {
     let _guard = Guard::enter();
     let pending = Pending::recompute(recompute);
     let inside = in_flight::any();
-    let mut flush = Flush { pending, only: None, on_transaction_snapshot: false, inside, late: Late::default() };
+    let mut flush =
+        Flush { pending, only: None, on_transaction_snapshot: false, deferred: false, inside, late: Late::default() };
     flush.run(graph::current()?)
 }

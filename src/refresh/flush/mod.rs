@@ -4,6 +4,7 @@
 //! under the latest snapshot, with locks held that keep it so until the transaction ends. See README.md here.
 //! Called by queue (PRE_COMMIT, PRE_PREPARE), by the hooks before a read, and by `tviews.flush()`.
 
+pub mod deferred;
 pub mod defining;
 pub mod lost;
 mod pending;
@@ -100,6 +101,8 @@ pub struct Flush {
     only: Option<Only>,
     /// In the middle of a transaction that keeps its snapshot: read with this snapshot, and flush again at commit.
     on_transaction_snapshot: bool,
+    /// A refresh of deferred TVIEWs: all is read with one snapshot, and nothing with the state before.
+    deferred: bool,
     /// Inside of a statement that writes: the flush sees the rows written so far, and they come once more as change rows.
     inside: bool,
     late: Late,
@@ -159,11 +162,15 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     if taken.is_empty() {
         return;
     }
-    let _guard = Guard::enter();
+    let guard = Guard::enter();
     let mut pending = Pending::new(again, apart);
     pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
-    let mut flush = Flush { pending, only, on_transaction_snapshot: keep, inside, late: Late::default() };
+    let recompute = pending.take_deferred(&graph);
+    let mut flush =
+        Flush { pending, only, on_transaction_snapshot: keep, deferred: false, inside, late: Late::default() };
     or_raise(flush.run(graph));
+    drop(guard);
+    or_raise(deferred::recompute(recompute));
 }
 
 impl Flush {
@@ -206,7 +213,7 @@ impl Flush {
 
     /// When the TVIEWs being read depend on other TVIEWs than at the start, the flush becomes one of all TVIEWs.
     fn widen(&mut self, graph: &Graph) {
-        if self.only.as_ref().is_some_and(|o| graph.below(&o.read) != o.below) {
+        if !self.deferred && self.only.as_ref().is_some_and(|o| graph.below(&o.read) != o.below) {
             self.only = None;
             self.pending.apart |= queue::has_again();
             self.pending.take(queue::take(), graph, None, self.on_transaction_snapshot);
@@ -227,7 +234,8 @@ impl Flush {
         let without_sources = self.pending.recompute.iter().filter(|t| !graph.reads.contains_key(t));
         let all: Vec<u32> = without_sources.chain(&graph.order).copied().collect();
         for (place, tview) in all.into_iter().enumerate().skip(*at) {
-            if self.only.as_ref().is_some_and(|o| !o.below.contains(&tview)) {
+            let is_left = self.only.as_ref().is_some_and(|o| !o.below.contains(&tview));
+            if is_left || graph.is_deferred(tview) != self.deferred {
                 continue;
             }
             if self.pending.recompute.contains(&tview) || !self.pending.of(tview, graph)?.is_empty() {
@@ -252,7 +260,7 @@ impl Flush {
         callback::set_flushing(flushing);
         let changes = self.pending.of(oid.to_u32(), graph)?;
         let tview = tview::of(&rel)?;
-        if !self.late.is_time && tview.is_met_by_all() && !graph.is_read(oid.to_u32()) {
+        if !self.late.is_time && !self.deferred && tview.is_met_by_all() && !graph.is_read(oid.to_u32()) {
             self.late.tviews.push_back(oid.to_u32());
             callback::set_flushing(None);
             return Ok(Work::default());
@@ -281,6 +289,7 @@ impl Flush {
             feed: None,
             keep: self.on_transaction_snapshot,
             again: self.pending.again,
+            only_now: self.deferred,
             provisional: recomputes,
             apart: self.pending.apart,
             rows: 0,
@@ -341,6 +350,9 @@ impl Flush {
             return;
         }
         let own = Rc::new(own);
+        if graph.is_logged(oid.to_u32()) {
+            queue::log_set(oid.to_u32(), Rc::clone(&own));
+        }
         if self.on_transaction_snapshot {
             let only = self.only.as_ref().map(|o| &o.below);
             let subject = pending::followed(&Subject::Relation(oid.to_u32()), only, graph);

@@ -14,6 +14,7 @@ use crate::queue::{self, Readers, Subject};
 use crate::refresh::flush::unused;
 use crate::refresh::follow::job::Changes;
 use crate::refresh::plan::graph::Graph;
+use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use tviews_core::subject;
@@ -63,6 +64,12 @@ impl Pending {
                 Subject::Awaited(relid, readers) => self.all.push(Sets { relid, readers: Some(readers), sets }),
             }
         }
+    }
+
+    /// Takes out the deferred TVIEWs that are to be recomputed: those that stages serve.
+    pub fn take_deferred(&mut self, graph: &Graph) -> BTreeSet<u32> {
+        let all = self.recompute.extract_if(.., |t| graph.is_deferred(*t));
+        all.map(|t| graph.root(pg_sys::Oid::from(t)).to_u32()).collect()
     }
 
     /// Adds the changes of a TVIEW.

@@ -47,7 +47,7 @@ pub fn without(
         if (0..rel.natts()).all(|i| rel.attribute(i).attisdropped || kept.contains(&(i as i16 + 1))) {
             return Ok(sets);
         }
-    } else if graph.captured(relid).iter().all(|column| kept.contains(column)) {
+    } else if graph.captured(tview, relid).iter().all(|column| kept.contains(column)) {
         return Ok(sets);
     }
     let left = project(&rel, &sets, &kept);

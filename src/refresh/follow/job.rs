@@ -29,6 +29,8 @@ pub struct Job<'a> {
     pub keep: bool,
     /// Some changes have been followed before, under another snapshot or with rows that were not captured yet.
     pub again: bool,
+    /// The state before the changes cannot be read: no command of this transaction has made them.
+    pub only_now: bool,
     /// All of it is recomputed once more at commit.
     pub provisional: bool,
     /// Change sets are not to be summed with each other.

@@ -1,6 +1,6 @@
 //! Which TVIEW reads which relations, and the order of a flush; cached until a TVIEW is created, dropped or changed.
 
-use crate::catalog::{self, cache};
+use crate::catalog::{self, cache, deferred};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::queue::Readers;
@@ -15,10 +15,15 @@ pub struct Graph {
     pub reads: Sources,
     /// TVIEWs that read relations, each after the TVIEWs that it reads.
     pub order: Vec<u32>,
+    /// TVIEWs that follow at commit, by relation.
     readers: BTreeMap<u32, Readers>,
-    /// By (TVIEW, relation): the columns that the TVIEW uses. `captured`: by relation, the columns that some TVIEW uses.
+    /// The other TVIEWs: they follow a log, and stages their TVIEW.
+    deferred: BTreeSet<u32>,
+    /// Relations that are read by any TVIEW.
+    read: BTreeSet<u32>,
+    /// By (TVIEW, relation): the columns that the TVIEW uses. `captured`: by (relation, whether for deferred TVIEWs), the columns that are captured.
     columns: HashMap<(u32, u32), BTreeSet<i16>>,
-    captured: HashMap<u32, BTreeSet<i16>>,
+    captured: HashMap<(u32, bool), BTreeSet<i16>>,
     /// Stages: the TVIEWs they serve.
     roots: HashMap<u32, u32>,
 }
@@ -58,10 +63,26 @@ impl Graph {
 
     /// Whether some TVIEW reads this relation.
     pub fn is_read(&self, relid: u32) -> bool {
-        self.readers.contains_key(&relid)
+        self.read.contains(&relid)
     }
 
-    /// The TVIEWs that read this relation.
+    /// Whether a TVIEW, or the TVIEW that a stage serves, follows later than at commit.
+    pub fn is_deferred(&self, tview: u32) -> bool {
+        self.deferred.contains(&tview)
+    }
+
+    /// Whether changes of a relation are logged: for a deferred TVIEW that it is no stage of.
+    pub fn is_logged(&self, relid: u32) -> bool {
+        let reads = |t: &u32| self.reads.get(t).is_some_and(|r| r.contains(&relid));
+        !self.deferred.is_empty() && !self.is_stage(relid) && self.deferred.iter().any(reads)
+    }
+
+    /// The stages of a TVIEW.
+    pub fn stages(&self, tview: pg_sys::Oid) -> BTreeSet<u32> {
+        self.roots.keys().copied().filter(|s| self.root(pg_sys::Oid::from(*s)) == tview).collect()
+    }
+
+    /// The TVIEWs that read this relation and follow at commit.
     pub fn readers(&self, relid: u32) -> Readers {
         self.readers.get(&relid).cloned().unwrap_or_default()
     }
@@ -71,16 +92,16 @@ impl Graph {
         &self.columns[&(tview, relid)]
     }
 
-    /// The columns that TVIEWs use of a relation.
-    pub fn captured(&self, relid: u32) -> &BTreeSet<i16> {
-        &self.captured[&relid]
+    /// The columns of a relation that are captured for a TVIEW and for others like it.
+    pub fn captured(&self, tview: u32, relid: u32) -> &BTreeSet<i16> {
+        &self.captured[&(relid, self.is_deferred(tview))]
     }
 
-    /// These TVIEWs, and the TVIEWs that they read, directly or through other TVIEWs.
+    /// These TVIEWs, and the TVIEWs that they read, directly or through other TVIEWs, as far as they follow at commit.
     pub fn below(&self, tviews: &BTreeSet<u32>) -> BTreeSet<u32> {
         let mut out = tviews.clone();
         for t in self.order.iter().rev() {
-            if out.contains(t) {
+            if out.contains(t) && !self.is_deferred(*t) {
                 out.extend(self.reads[t].iter().filter(|s| self.reads.contains_key(s)));
             }
         }
@@ -125,17 +146,25 @@ pub fn current() -> Result<Rc<Graph>> {
     let mut reads = Sources::new();
     let mut readers: BTreeMap<u32, Readers> = BTreeMap::new();
     let mut columns: HashMap<(u32, u32), BTreeSet<i16>> = HashMap::new();
-    let mut captured: HashMap<u32, BTreeSet<i16>> = HashMap::new();
-    for s in catalog::sources(|_| true) {
+    let mut captured: HashMap<(u32, bool), BTreeSet<i16>> = HashMap::new();
+    let mut read = BTreeSet::new();
+    let sources = catalog::sources(|_| true);
+    let deferred = deferred::all(&sources);
+    for s in sources {
         cache::watch(s.tview);
-        columns.entry((s.tview.to_u32(), s.relid.to_u32())).or_default().extend(&s.columns);
-        captured.entry(s.relid.to_u32()).or_default().extend(&s.columns);
-        reads.entry(s.tview.to_u32()).or_default().insert(s.relid.to_u32());
-        Rc::make_mut(readers.entry(s.relid.to_u32()).or_default()).insert(s.tview.to_u32());
+        let (tview, relid) = (s.tview.to_u32(), s.relid.to_u32());
+        let is_deferred = deferred.contains(&tview);
+        columns.entry((tview, relid)).or_default().extend(&s.columns);
+        captured.entry((relid, is_deferred)).or_default().extend(&s.columns);
+        reads.entry(tview).or_default().insert(relid);
+        read.insert(relid);
+        if !is_deferred {
+            Rc::make_mut(readers.entry(relid).or_default()).insert(tview);
+        }
     }
     let roots: HashMap<u32, u32> = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
     let order = order(&reads).map_err(|cycle| circle(&cycle, &roots))?;
-    let graph = Rc::new(Graph { reads, order, readers, columns, captured, roots });
+    let graph = Rc::new(Graph { reads, order, readers, deferred, read, columns, captured, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
     Ok(graph)
 }

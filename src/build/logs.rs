@@ -1,0 +1,56 @@
+//! Which relations are logged: those that deferred TVIEWs read.
+//!
+//! Invariant: relations are logged from before their first change that a deferred TVIEW has to follow, with writers locked out since then. Called
+//! when a TVIEW is made, gets other options or another meaning, and when one is gone.
+
+use crate::catalog::{self, deferred, logs, options, stages};
+use crate::log::relation;
+use crate::pg::error::Result;
+use crate::refresh::flush::deferred as refresh;
+use crate::refresh::plan::graph;
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+
+/// Logs the relations that a TVIEW and its stages read, when it is deferred; says whether it is.
+pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
+    let graph = graph::current()?;
+    if stages::is_stage(tview) || options::stored(tview).refresh() == options::Refresh::Commit {
+        return Ok(false);
+    }
+    let mut group = graph.stages(tview);
+    group.insert(tview.to_u32());
+    let logged = options::stored(tview).logged() == Some(true);
+    for source in refresh::sources(&group, &graph) {
+        relation::ensure(pg_sys::Oid::from(source), logged)?;
+    }
+    Ok(true)
+}
+
+/// Locks writers of these TVIEWs' tables out, before the TVIEWs themselves are locked.
+pub fn lock_sources(tview: pg_sys::Oid) -> Result<()> {
+    let graph = graph::current()?;
+    let mut group = graph.stages(tview);
+    group.insert(tview.to_u32());
+    for source in refresh::sources(&group, &graph) {
+        for relid in crate::capture::install::covering(pg_sys::Oid::from(source)) {
+            // SAFETY: locking is harmless should the relation have gone meanwhile.
+            unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(relid), pg_sys::ShareRowExclusiveLock as i32) };
+        }
+    }
+    Ok(())
+}
+
+/// Drops the logs that no deferred TVIEW needs any more.
+pub fn drop_unused() {
+    let known = logs::all();
+    if known.is_empty() {
+        return;
+    }
+    let sources = catalog::sources(|_| true);
+    let deferred = deferred::all(&sources);
+    let used: BTreeSet<u32> =
+        sources.iter().filter(|s| deferred.contains(&s.tview.to_u32())).map(|s| s.relid.to_u32()).collect();
+    for log in known.into_iter().filter(|log| !used.contains(&log.source.to_u32())) {
+        relation::drop(log.source);
+    }
+}

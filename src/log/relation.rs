@@ -1,0 +1,138 @@
+//! The relations that changes are logged in, two for each relation that deferred TVIEWs read.
+//!
+//! A row of a log is a row image (queue/changes.rs) with its weight, the transaction that wrote it, and the part of that transaction's writing. An
+//! image is the same bytes from one version of the server to the next, as rows of a table are. Logs are materialized views that nobody refreshes, for
+//! the reasons of the extension's own tables (sql/parts/schema.sql), in the schema that pg_dump takes for one of the server's.
+//! Invariant: a log is WAL-logged when a TVIEW that is WAL-logged reads it; otherwise a crash empties the log and its readers together. Logs go
+//! with the relation that is logged (an auto dependency), or when no deferred TVIEW reads it any more.
+//! Called by build and by hook, with writers of the relation locked out.
+
+use crate::catalog::logs::{self, Log};
+use crate::catalog::stages::SCHEMA;
+use crate::pg::error::Result;
+use crate::pg::relation::Relation;
+use crate::pg::snapshot::Active;
+use crate::pg::{ddl, ext};
+use pgrx::pg_sys;
+use std::ffi::CString;
+
+/// Numbers of a log's columns, from 0.
+pub const XID: usize = 0;
+pub const PART: usize = 1;
+/// NULL: contents have changed in a way that has no rows, such as TRUNCATE.
+pub const WEIGHT: usize = 2;
+pub const IMAGE: usize = 3;
+pub const COLUMNS: usize = 4;
+
+const QUERY: &str = "SELECT NULL::pg_catalog.xid8, NULL::pg_catalog.int4, NULL::pg_catalog.int8, NULL::pg_catalog.bytea WHERE false";
+
+/// Gives a relation logs, WAL-logged if `logged`. Logs that are there stay, and their rows with them.
+pub fn ensure(source: pg_sys::Oid, logged: bool) -> Result<()> {
+    let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
+    let known = logs::of(source);
+    if let Some(log) = &known {
+        let kept = log.both.iter().all(|relid| {
+            Relation::open(*relid, pg_sys::AccessShareLock)
+                .is_some_and(|rel| !logged || rel.class().relpersistence as u8 == persistence)
+        });
+        if kept {
+            return Ok(());
+        }
+    }
+    let log = Log { source, both: [create(source, 1, persistence)?, create(source, 2, persistence)?], writes: 0 };
+    if let Some(old) = known {
+        for (from, to) in old.both.into_iter().zip(log.both) {
+            copy(from, to);
+        }
+        drop_logs(&old);
+    }
+    logs::put(&log)
+}
+
+/// Drops the logs of a relation.
+pub fn drop(source: pg_sys::Oid) {
+    if let Some(log) = logs::of(source) {
+        drop_logs(&log);
+        logs::remove(source);
+    }
+}
+
+fn drop_logs(log: &Log) {
+    for relid in log.both {
+        if Relation::open(relid, pg_sys::AccessExclusiveLock).is_none() {
+            continue;
+        }
+        // SAFETY: the log exists and is locked.
+        unsafe {
+            let object = pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: relid, objectSubId: 0 };
+            let restrict = pg_sys::DropBehavior::DROP_RESTRICT;
+            pg_sys::performDeletion(&object, restrict, pg_sys::PERFORM_DELETION_INTERNAL as i32);
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+}
+
+fn create(source: pg_sys::Oid, number: i32, persistence: u8) -> Result<pg_sys::Oid> {
+    // SAFETY: the text is one SELECT; the relation is new, and nobody else sees it.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false);
+        // Another one may have the name until it is dropped.
+        let name = (0u32..)
+            .map(|n| format!("log_{}_{number}{}", source.to_u32(), if n == 0 { String::new() } else { format!("_{n}") }))
+            .filter_map(|name| CString::new(name).ok())
+            .find(|name| pg_sys::get_relname_relid(name.as_ptr(), schema) == pg_sys::InvalidOid)
+            .unwrap_or_default();
+        let owner = ext::namespace_owner(schema);
+        let query = ddl::analyze(QUERY)?;
+        let heap = pg_sys::Oid::from(pg_sys::HEAP_TABLE_AM_OID);
+        let relid = ddl::create_matview((schema, pg_sys::InvalidOid), persistence, &name, owner, heap, &[], query)?;
+        let rel = pg_sys::relation_open(relid, pg_sys::NoLock as i32);
+        ext::set_matview_populated(rel, true);
+        pg_sys::relation_close(rel, pg_sys::NoLock as i32);
+        let address = |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
+        let kind = pg_sys::DependencyType::DEPENDENCY_AUTO;
+        pg_sys::recordDependencyOn(&address(relid), &address(source), kind);
+        pg_sys::CommandCounterIncrement();
+        Ok(relid)
+    }
+}
+
+/// Shows the rows of a log that a snapshot sees. Source: access/heap/heapam.c, access/tableam.h.
+///
+/// # Safety
+/// The log is open, and the snapshot is active.
+pub unsafe fn scan(log: &Relation, snapshot: pg_sys::Snapshot, mut show: impl FnMut(pg_sys::HeapTuple)) {
+    use pg_sys::ScanOptions::{SO_ALLOW_PAGEMODE, SO_ALLOW_STRAT, SO_TYPE_SEQSCAN};
+    // SAFETY: as the caller promises; a tuple is shown before the next one is fetched.
+    unsafe {
+        let null = std::ptr::null_mut();
+        let flags = SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE;
+        let scan = pg_sys::heap_beginscan(log.raw(), snapshot, 0, std::ptr::null_mut(), null, flags);
+        loop {
+            let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
+            if tuple.is_null() {
+                break;
+            }
+            show(tuple);
+        }
+        pg_sys::heap_endscan(scan);
+    }
+}
+
+/// Copies the rows of one log into another one.
+fn copy(from: pg_sys::Oid, to: pg_sys::Oid) {
+    let (Some(from), Some(to)) =
+        (Relation::open(from, pg_sys::AccessShareLock), Relation::open(to, pg_sys::RowExclusiveLock))
+    else {
+        return;
+    };
+    // SAFETY: both have the row type of logs; the scan ends before its snapshot; rows are copied while the scan shows them.
+    unsafe {
+        let snapshot = Active::latest();
+        scan(&from, snapshot.raw(), |tuple| {
+            let copied = pg_sys::heap_copytuple(tuple);
+            pg_sys::simple_heap_insert(to.raw(), copied);
+            pg_sys::heap_freetuple(copied);
+        });
+    }
+}

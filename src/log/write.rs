@@ -1,0 +1,229 @@
+//! Writing what a transaction has changed to the logs.
+//!
+//! Invariant: when a transaction commits, the rows that it has written to the log of a relation sum to what it has done to the relation, in the
+//! columns that deferred TVIEWs use. Called before commit, when everything else has been flushed, and by a refresh, which follows what its own
+//! transaction has written before.
+
+use super::relation::{COLUMNS, IMAGE, PART, WEIGHT, XID};
+use crate::capture::trigger::ImageBuilder;
+use crate::catalog::cache;
+use crate::catalog::logs::{self, Log};
+use crate::pg::memory::Arena;
+use crate::pg::relation::Relation;
+use crate::pg::slot;
+use crate::queue;
+use crate::queue::changes::{ChangeSet, Image};
+use pgrx::pg_sys;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+thread_local! {
+    /// Parts that this transaction has written.
+    static PARTS: Cell<i32> = const { Cell::new(0) };
+    /// Where relations are logged, and the state of the caches in which this was looked up.
+    static CACHE: RefCell<(u64, HashMap<u32, Option<Log>>)> = RefCell::default();
+}
+
+/// How many parts this transaction has written.
+pub fn parts() -> i32 {
+    PARTS.get()
+}
+
+/// The transaction has ended.
+pub fn reset() {
+    PARTS.set(0);
+}
+
+/// Writes all that is to be logged.
+pub fn write() {
+    if queue::is_logged() {
+        return;
+    }
+    PARTS.set(PARTS.get() + 1);
+    for (relid, sets) in queue::take_logged() {
+        // A relation that was marked as changed entirely, and that no deferred TVIEW reads, has no log.
+        let Some(to) = open(relid) else { continue };
+        // SAFETY: opened for writing; images are rows of the relation.
+        unsafe { append(relid, &to, &sets) };
+    }
+}
+
+/// The log of a relation, open for writing.
+fn open(relid: u32) -> Option<Relation> {
+    loop {
+        let log = look_up(relid)?;
+        // Emptied or dropped by another transaction, it is another one by the time that it is locked.
+        let rel = Relation::open(log.written(), pg_sys::RowExclusiveLock);
+        if look_up(relid) == Some(log) {
+            return rel;
+        }
+    }
+}
+
+fn look_up(relid: u32) -> Option<Log> {
+    let generation = cache::generation();
+    let known = CACHE.with_borrow(|(at, known)| known.get(&relid).filter(|_| *at == generation).copied());
+    if let Some(known) = known {
+        return known;
+    }
+    logs::watch();
+    let generation = cache::generation();
+    let log = logs::of(pg_sys::Oid::from(relid));
+    CACHE.with_borrow_mut(|(at, known)| {
+        if *at != generation {
+            (*at, *known) = (generation, HashMap::new());
+        }
+        known.insert(relid, log);
+    });
+    log
+}
+
+/// # Safety
+/// The log is open for writing; the sets have row images of the relation.
+unsafe fn append(relid: u32, to: &Relation, sets: &[Rc<ChangeSet>]) {
+    let is_everything = sets.iter().any(|set| set.is_everything());
+    // SAFETY: as the caller promises; values live until they have been written.
+    unsafe {
+        let mut writer = Writer::open(to);
+        if is_everything {
+            writer.put(None, &[]);
+        }
+        for set in sets.iter().filter(|_| !is_everything) {
+            set.each(|tuple, weight| {
+                let minimal = &*tuple;
+                let has_external = u32::from(minimal.t_infomask) & pg_sys::HEAP_HASEXTERNAL != 0;
+                match has_external.then(|| writer.memory.enter(|| fetched(relid, tuple))).flatten() {
+                    Some(image) => {
+                        let (_, bytes, _) = image.align_to::<u8>();
+                        writer.put(Some(weight), bytes);
+                    }
+                    None => {
+                        let bytes = std::slice::from_raw_parts(tuple.cast::<u8>(), minimal.t_len as usize);
+                        writer.put(Some(weight), bytes);
+                    }
+                }
+            });
+        }
+        writer.finish();
+    }
+}
+
+/// An image with its values in it: TOAST tables forget values that are deleted.
+///
+/// # Safety
+/// The image is a row of the relation.
+unsafe fn fetched(relid: u32, tuple: pg_sys::MinimalTuple) -> Option<Image> {
+    let rel = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock)?;
+    // SAFETY: as the caller promises; values fetched are freed with the slot's context.
+    unsafe {
+        let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
+        pg_sys::ExecStoreMinimalTuple(tuple, row, false);
+        let (values, nulls) = slot::all(row);
+        let mut image = ImageBuilder::new(rel.tupdesc());
+        for i in 0..rel.natts() {
+            let value = (!nulls[i]).then(|| match rel.attribute(i).attlen {
+                -1 => with_value_in_it(values[i]),
+                _ => values[i],
+            });
+            image.set(i, value);
+        }
+        let image = image.image();
+        pg_sys::ExecDropSingleTupleTableSlot(row);
+        Some(image)
+    }
+}
+
+/// Appends rows to a log.
+struct Writer<'a> {
+    to: &'a Relation,
+    bulk: pg_sys::BulkInsertState,
+    memory: Arena,
+    xid: u64,
+    rows: usize,
+}
+
+impl Writer<'_> {
+    /// # Safety
+    /// The log is open for writing until `finish`.
+    unsafe fn open(to: &Relation) -> Writer<'_> {
+        // SAFETY: in a transaction; as the caller promises.
+        unsafe {
+            Writer {
+                to,
+                bulk: std::ptr::null_mut(),
+                memory: Arena::current(),
+                xid: pg_sys::GetTopFullTransactionId().value,
+                rows: 0,
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `open`.
+    unsafe fn put(&mut self, weight: Option<i64>, image: &[u8]) {
+        // SAFETY: one value for each column of a log; the tuple is freed with its context.
+        unsafe {
+            if self.rows == MANY {
+                self.bulk = pg_sys::GetBulkInsertState();
+            }
+            self.rows += 1;
+            let (to, bulk, xid) = (self.to, self.bulk, self.xid);
+            self.memory.enter(|| insert(to, bulk, xid, weight, image));
+            self.memory.reset();
+        }
+    }
+
+    /// # Safety
+    /// As for `open`.
+    unsafe fn finish(self) {
+        // SAFETY: opened by us, and closed once.
+        unsafe {
+            if !self.bulk.is_null() {
+                pg_sys::FreeBulkInsertState(self.bulk);
+            }
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+}
+
+/// From so many rows on a page is kept pinned.
+const MANY: usize = 8;
+
+/// # Safety
+/// The log is open for writing.
+unsafe fn insert(to: &Relation, bulk: pg_sys::BulkInsertState, xid: u64, weight: Option<i64>, image: &[u8]) {
+    // SAFETY: as the caller promises; one value for each column of a log.
+    unsafe {
+        let (mut values, mut nulls) = ([pg_sys::Datum::from(0usize); COLUMNS], [false; COLUMNS]);
+        values[XID] = pg_sys::Datum::from(xid as usize);
+        values[PART] = pg_sys::Datum::from(PARTS.get());
+        match weight {
+            Some(weight) => {
+                values[WEIGHT] = pg_sys::Datum::from(weight);
+                let varlena = pg_sys::palloc(image.len() + 4).cast::<u8>();
+                pgrx::set_varsize_4b(varlena.cast(), (image.len() + 4) as i32);
+                std::ptr::copy_nonoverlapping(image.as_ptr(), varlena.add(4), image.len());
+                values[IMAGE] = pg_sys::Datum::from(varlena);
+            }
+            None => (nulls[WEIGHT], nulls[IMAGE]) = (true, true),
+        }
+        let tuple = pg_sys::heap_form_tuple(to.tupdesc(), values.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::heap_insert(to.raw(), tuple, pg_sys::GetCurrentCommandId(true), 0, bulk);
+    }
+}
+
+/// A value without what it points to elsewhere; compressed as it is.
+///
+/// # Safety
+/// A value of variable length.
+unsafe fn with_value_in_it(value: pg_sys::Datum) -> pg_sys::Datum {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let varlena = value.cast_mut_ptr::<pg_sys::varlena>();
+        if !pgrx::varatt_is_1b_e(varlena) {
+            return value;
+        }
+        pg_sys::Datum::from(pg_sys::detoast_external_attr(varlena))
+    }
+}

@@ -1,0 +1,211 @@
+//! Deferred TVIEWs brought up to date, with one snapshot.
+//!
+//! A refresh of a TVIEW is one of the deferred TVIEWs below it as well: what belongs together is exact for one snapshot. For each TVIEW, the changes
+//! of its relations come from their logs; its stages and the TVIEW itself follow them as in a flush, with two differences. Everything is read with
+//! the snapshot of the refresh, so no lock on a relation is needed for two reads to agree. And the state before cannot be read: changes that need it
+//! are followed by strategies that recompute.
+//! Invariant: refreshes of a TVIEW exclude each other; contents and frontier are written by one transaction, and the contents are the query's result
+//! for the frontier's snapshot, clock included. A refresh inside of a statement that writes would see rows that are logged later: it is refused.
+//! Called by REFRESH, by the worker, and where a TVIEW must be computed anew.
+
+use crate::catalog::{deferred, sentinel};
+use crate::log::{read, trim, write};
+use crate::pg::error::{Error, Result};
+use crate::pg::name;
+use crate::pg::relation::Relation;
+use crate::pg::snapshot::{Active, Fixed};
+use crate::queue::{self, in_flight};
+use crate::refresh::flush::pending::Pending;
+use crate::refresh::flush::{Flush, Guard, Late, Moment, Only, flush};
+use crate::refresh::follow::base;
+use crate::refresh::plan::graph::{self, Graph};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// What a refresh has done.
+#[derive(Default, Debug, Clone, Copy)]
+pub struct Refreshed {
+    /// Rows of the log that were followed: an updated row is two.
+    pub changed_rows: usize,
+    /// Whether anything was recomputed, whatever had changed.
+    pub everything: bool,
+}
+
+/// Brings a TVIEW and the deferred TVIEWs below it up to date.
+pub fn refresh(tview: pg_sys::Oid) -> Result<Refreshed> {
+    Ok(run(tview, false)?.0)
+}
+
+/// Computes deferred TVIEWs anew, and those below them that are lost.
+pub fn recompute(tviews: BTreeSet<u32>) -> Result<()> {
+    for tview in tviews {
+        // Rows of the statement that are not captured yet would be followed twice.
+        match in_flight::any() {
+            true => queue::recompute(pg_sys::Oid::from(tview)),
+            false => drop(run(pg_sys::Oid::from(tview), true)?),
+        }
+    }
+    Ok(())
+}
+
+/// Computes a TVIEW anew that a crash emptied, unless another session has done so.
+pub fn recover(tview: pg_sys::Oid) -> Result<bool> {
+    run(tview, false)?;
+    Ok(true)
+}
+
+fn run(tview: pg_sys::Oid, anew: bool) -> Result<(Refreshed, Fixed)> {
+    if in_flight::any() {
+        return Err(Error::InUse {
+            what: format!("cannot refresh TVIEW \"{}\" inside of a statement that writes", name::bare(tview)),
+            hint: "Refresh it before or after the statement.".into(),
+        });
+    }
+    flush(Moment::Read);
+    let (graph, tviews) = lock(tview)?;
+    write::write();
+    let fixed = Fixed::now();
+    let mut done = Refreshed::default();
+    for member in tviews {
+        let one = follow(member, &graph, anew && member == tview)?;
+        done.changed_rows += one.changed_rows;
+        done.everything |= one.everything;
+    }
+    Ok((done, fixed))
+}
+
+/// Locks a TVIEW and the deferred TVIEWs below it against other refreshes; they come in the order in which they follow.
+fn lock(tview: pg_sys::Oid) -> Result<(Rc<Graph>, Vec<pg_sys::Oid>)> {
+    loop {
+        let graph = graph::current()?;
+        let tviews = below(tview, &graph);
+        for member in &tviews {
+            // SAFETY: an existing relation, or a lock that is for nothing.
+            unsafe { pg_sys::LockRelationOid(*member, pg_sys::ShareUpdateExclusiveLock as i32) };
+        }
+        let now = graph::current()?;
+        if Rc::ptr_eq(&graph, &now) {
+            return Ok((graph, tviews));
+        }
+    }
+}
+
+/// A deferred TVIEW and those below it, in order; no stages.
+pub fn below(tview: pg_sys::Oid, graph: &Graph) -> Vec<pg_sys::Oid> {
+    let mut found = BTreeSet::from([tview.to_u32()]);
+    for t in graph.order.iter().rev() {
+        if graph.is_deferred(*t) && found.contains(&graph.root(pg_sys::Oid::from(*t)).to_u32()) {
+            let roots = graph.reads[t].iter().map(|r| graph.root(pg_sys::Oid::from(*r)).to_u32());
+            found.extend(roots.filter(|r| graph.is_deferred(*r)));
+        }
+    }
+    let mut ordered: Vec<_> = graph.order.iter().filter(|t| found.contains(t)).map(|t| pg_sys::Oid::from(*t)).collect();
+    // One that reads no relation is in no order.
+    if !ordered.contains(&tview) {
+        ordered.push(tview);
+    }
+    ordered
+}
+
+/// Brings one TVIEW up to date, when those below are.
+fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool) -> Result<Refreshed> {
+    if !Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated) {
+        return Ok(Refreshed::default());
+    }
+    let mut group = graph.stages(tview);
+    group.insert(tview.to_u32());
+    let reached = deferred::reached(tview);
+    let everything = anew || reached.is_none() || group.iter().any(|t| is_lost(*t));
+    let mut pending = if everything { Pending::recompute(group.clone()) } else { Pending::new(false, false) };
+    let mut done = Refreshed { changed_rows: 0, everything };
+    let snapshot = Active::latest();
+    if let Some(reached) = reached.filter(|_| !everything) {
+        for relid in sources(&group, graph) {
+            // SAFETY: the snapshot is active.
+            let set = unsafe { read::changes(pg_sys::Oid::from(relid), snapshot.raw(), &reached.frontier) };
+            done.changed_rows += set.len();
+            done.everything |= set.is_everything();
+            if set.is_everything() || set.len() > 0 {
+                pending.publish(relid, Rc::new(set));
+            }
+        }
+        if done.changed_rows == 0 && !done.everything {
+            return Ok(done);
+        }
+    }
+    // SAFETY: the snapshot is active.
+    let frontier = unsafe { read::frontier(snapshot.raw()) };
+    drop(snapshot);
+    {
+        let _guard = Guard::enter();
+        let only = Some(Only { read: BTreeSet::from([tview.to_u32()]), below: group });
+        let late = Late::default();
+        let mut flush = Flush { pending, only, on_transaction_snapshot: false, deferred: true, inside: false, late };
+        flush.run(Rc::clone(graph))?;
+    }
+    // For deferred TVIEWs that read this one.
+    write::write();
+    // SAFETY: plain getter.
+    deferred::reach(tview, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })?;
+    Ok(done)
+}
+
+/// A TVIEW that is exact for now, while writers are locked out, follows its logs from here on.
+pub fn begin(tview: pg_sys::Oid) -> Result<()> {
+    if !Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated) {
+        return Ok(());
+    }
+    write::write();
+    let fixed = Fixed::now();
+    let snapshot = Active::latest();
+    // SAFETY: the snapshot is active.
+    let frontier = unsafe { read::frontier(snapshot.raw()) };
+    drop((snapshot, fixed));
+    // SAFETY: plain getter.
+    deferred::reach(tview, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })
+}
+
+/// A TVIEW that is exact for now, while writers are locked out, follows at commit from here on.
+pub fn end(tview: pg_sys::Oid) -> Result<()> {
+    deferred::forget(tview);
+    let mut group = graph::current()?.stages(tview);
+    group.insert(tview.to_u32());
+    base::set(Some(&group));
+    Ok(())
+}
+
+/// Empties the logs of a TVIEW's relations, as far as all their readers have followed.
+pub fn trim(tview: pg_sys::Oid) -> Result<()> {
+    let graph = graph::current()?;
+    let mut group = graph.stages(tview);
+    group.insert(tview.to_u32());
+    for source in sources(&group, &graph) {
+        let reads = |t: &&u32| graph.is_deferred(**t) && graph.reads[*t].contains(&source);
+        let roots: BTreeSet<u32> =
+            graph.order.iter().filter(reads).map(|t| graph.root(pg_sys::Oid::from(*t)).to_u32()).collect();
+        let frontiers = roots.iter().filter_map(|t| Some(deferred::reached(pg_sys::Oid::from(*t))?.frontier));
+        trim::trim(pg_sys::Oid::from(source), &frontiers.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// Brings a deferred TVIEW up to date, and then does something with the same snapshot.
+pub fn with_current<T>(tview: pg_sys::Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (_, fixed) = run(tview, false)?;
+    let result = f();
+    drop(fixed);
+    result
+}
+
+/// The relations that a TVIEW and its stages read, without the stages.
+pub fn sources(group: &BTreeSet<u32>, graph: &Graph) -> BTreeSet<u32> {
+    let reads = group.iter().filter_map(|t| graph.reads.get(t)).flatten().copied();
+    reads.filter(|r| !group.contains(r)).collect()
+}
+
+fn is_lost(tview: u32) -> bool {
+    let oid = pg_sys::Oid::from(tview);
+    Relation::open(oid, pg_sys::AccessShareLock)
+        .is_some_and(|rel| rel.class().relispopulated && !sentinel::alive(oid, rel.class()))
+}
