@@ -23,6 +23,7 @@ mod pg;
 mod queue;
 mod recovery;
 mod refresh;
+mod schedule;
 mod tam;
 mod xact;
 

@@ -15,6 +15,7 @@ SRC = ROOT / "src"
 ROOMS = """
 lib
 hook monitor compat recovery xact
+schedule
 build
 refresh/flush
 refresh/follow

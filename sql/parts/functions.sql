@@ -50,6 +50,25 @@ CREATE FUNCTION tviews.stat_reset() RETURNS void
 REVOKE ALL ON FUNCTION tviews.stat_reset() FROM PUBLIC;
 COMMENT ON FUNCTION tviews.stat_reset() IS 'sets the counters of tviews.stat to zero, for this database';
 
+CREATE FUNCTION tviews.refresh_all() RETURNS bigint
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_refresh_all';
+COMMENT ON FUNCTION tviews.refresh_all() IS 'refreshes the deferred TVIEWs that the caller may maintain';
+
+CREATE FUNCTION tviews.pause(tview regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_pause';
+COMMENT ON FUNCTION tviews.pause(regclass) IS 'a TVIEW with a schedule is not refreshed by itself until it is resumed';
+
+CREATE FUNCTION tviews.resume(tview regclass) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_resume';
+COMMENT ON FUNCTION tviews.resume(regclass) IS 'ends a pause, and forgets errors';
+
+-- For the view tviews.staleness.
+CREATE FUNCTION tviews.behind()
+    RETURNS TABLE (tview regclass, refreshed_at timestamptz, snapshot text, rows_behind bigint, transactions_behind bigint, since timestamptz,
+                   bound double precision, paused boolean, errors int, last_error text)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_behind';
+COMMENT ON FUNCTION tviews.behind() IS 'how far deferred TVIEWs are behind';
+
 -- Counters of one TVIEW, for the view tviews.stat.
 CREATE FUNCTION tviews.stat_of(tview oid)
     RETURNS TABLE (flushes bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, rows_unchanged bigint,

@@ -32,6 +32,18 @@ CREATE MATERIALIZED VIEW tviews.frontier (tview, snapshot, own, part, at) USING 
     AS SELECT NULL::oid, NULL::pg_snapshot, NULL::xid8, NULL::int4, NULL::timestamptz WHERE false;
 CREATE UNIQUE INDEX frontier_key ON tviews.frontier (tview);
 
+-- Deferred TVIEWs that are paused, or whose last refresh failed.
+CREATE MATERIALIZED VIEW tviews.job (tview, paused, errors, error, failed_at) USING heap
+    AS SELECT NULL::oid, NULL::boolean, NULL::int4, NULL::text, NULL::timestamptz WHERE false;
+CREATE UNIQUE INDEX job_key ON tviews.job (tview);
+
+-- What refreshes have done, those that had nothing to do left out.
+CREATE MATERIALIZED VIEW tviews.history (tview, started, finished, initiator, action, changed_rows, rows_inserted, rows_updated, rows_deleted, lag,
+                                         snapshot, error) USING heap
+    AS SELECT NULL::oid, NULL::timestamptz, NULL::timestamptz, NULL::text, NULL::text, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
+              NULL::interval, NULL::text, NULL::text WHERE false;
+CREATE INDEX history_key ON tviews.history (tview, started);
+
 -- The logs of relations that such TVIEWs read; `writes` is the one that is written, 1 or 2.
 CREATE MATERIALIZED VIEW tviews.log (source, first, second, writes) USING heap
     AS SELECT NULL::oid, NULL::oid, NULL::oid, NULL::int2 WHERE false;

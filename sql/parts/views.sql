@@ -3,7 +3,7 @@ SELECT n.nspname AS schema,
        c.relname AS name,
        pg_catalog.pg_get_userbyid(c.relowner) AS owner,
        c.reloptions AS options,
-       'commit'::text AS refresh,
+       coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'refresh'), 'commit') AS refresh,
        (SELECT pg_catalog.jsonb_object_agg(s.base_table::text, s.strategy ORDER BY s.base_table::text)
           FROM tviews.strategies(c.oid) s) AS strategies,
        ARRAY(SELECT s.base_table FROM tviews.strategies(c.oid) s ORDER BY s.base_table::text) AS base_tables,
@@ -31,6 +31,27 @@ SELECT c.oid::regclass AS tview, s.*
    AND c.relnamespace <> 'pg_toast_tviews'::regnamespace;
 
 GRANT SELECT ON tviews.stat TO PUBLIC;
+
+CREATE VIEW tviews.staleness AS
+SELECT b.tview, b.refreshed_at, b.snapshot::pg_snapshot AS snapshot, b.rows_behind, b.transactions_behind,
+       CASE WHEN b.rows_behind = 0 THEN 0 ELSE extract(epoch FROM pg_catalog.clock_timestamp() - b.since)::double precision END AS seconds_behind,
+       b.bound,
+       CASE WHEN b.bound IS NOT NULL
+            THEN b.rows_behind = 0 OR extract(epoch FROM pg_catalog.clock_timestamp() - b.since) <= b.bound END AS met,
+       b.paused, b.errors, b.last_error
+  FROM tviews.behind() b;
+
+GRANT SELECT ON tviews.staleness TO PUBLIC;
+
+-- Messages of errors can contain data of the tables.
+CREATE VIEW tviews.refresh_history AS
+SELECT h.tview::regclass AS tview, h.started, h.finished, h.finished - h.started AS duration, h.initiator, h.action,
+       CASE WHEN h.error IS NULL THEN 'ok' ELSE 'failed' END AS status,
+       h.changed_rows, h.rows_inserted, h.rows_updated, h.rows_deleted, h.lag, h.snapshot::pg_snapshot AS snapshot,
+       CASE WHEN pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN h.error END AS error
+  FROM tviews.history h JOIN pg_catalog.pg_class c ON c.oid = h.tview;
+
+GRANT SELECT ON tviews.refresh_history TO PUBLIC;
 
 CREATE VIEW tviews.progress AS
 SELECT r.pid, d.datname, r.relid,

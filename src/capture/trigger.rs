@@ -129,7 +129,11 @@ unsafe fn row(data: &pg_sys::TriggerData, routes: &Routes) {
                     }
                 }
             };
-            if is_logged { queue::log(relid, rows) } else { queue::change(Subject::Relation(relid), rows) }
+            if is_logged {
+                queue::log(relid, rows)
+            } else {
+                queue::change(Subject::Relation(relid), rows)
+            }
             pg_sys::RelationClose(base);
         }
         routes.logged_entirely.iter().for_each(|r| queue::log(r.to_u32(), ChangeSet::set_everything));

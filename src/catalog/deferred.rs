@@ -4,7 +4,7 @@
 //! the contents. A TVIEW without contents has no row. Written with the TVIEW locked against other refreshes.
 
 use super::table::Table;
-use super::{Source, options, stages};
+use super::{Source, history, jobs, options, stages};
 use crate::pg::error::{Error, Result};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::collections::{BTreeSet, HashMap};
@@ -58,15 +58,6 @@ pub fn reached(tview: pg_sys::Oid) -> Option<Reached> {
     found
 }
 
-/// How far all TVIEWs have followed.
-pub fn all_reached() -> Vec<Reached> {
-    let mut found = Vec::new();
-    if let Some(table) = Table::open("frontier", pg_sys::AccessShareLock) {
-        table.scan(|t| found.extend(decode(&table, t)));
-    }
-    found
-}
-
 fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Option<Reached> {
     // SAFETY: columns are oid, pg_snapshot, xid8, int4, timestamptz; xid8 is eight bytes by value.
     unsafe {
@@ -101,11 +92,13 @@ pub fn reach(tview: pg_sys::Oid, frontier: &Frontier, at: pg_sys::TimestampTz) -
     Ok(())
 }
 
-/// A relation is gone.
+/// A TVIEW is gone, or follows at commit.
 pub fn gone(relid: pg_sys::Oid) {
     if reached(relid).is_some() {
         forget(relid);
     }
+    jobs::forget(relid);
+    history::gone(relid);
 }
 
 /// Forgets how far a TVIEW has followed.

@@ -8,6 +8,8 @@
 pub mod audit;
 pub mod cache;
 pub mod deferred;
+pub mod history;
+pub mod jobs;
 pub mod logs;
 pub mod options;
 pub mod sentinel;

@@ -136,6 +136,15 @@ impl Table {
         }
     }
 
+    /// Deletes the tuple at a place.
+    pub fn delete_at(&self, place: &mut pg_sys::ItemPointerData) {
+        // SAFETY: the place of a tuple that a scan has shown; the relation is locked for writing.
+        unsafe {
+            pg_sys::CatalogTupleDelete(self.0.raw(), place);
+            pg_sys::CommandCounterIncrement();
+        }
+    }
+
     /// Deletes the tuples for which `which` is true; a tuple deleted meanwhile by another transaction raises 40001.
     pub fn delete(&self, mut which: impl FnMut(pg_sys::HeapTuple) -> bool) {
         self.scan(|tuple| {

@@ -19,8 +19,8 @@ pub struct Work {
     pub how: Option<String>,
 }
 
-/// Runs the maintenance of one TVIEW and adds its counts, or remembers the error that ended it, which goes on unchanged.
-pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Work>) -> Result<()> {
+/// Runs the maintenance of one TVIEW and adds its counts, which it returns, or remembers the error that ended it, which goes on unchanged.
+pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Work>) -> Result<Counters> {
     let start = Instant::now();
     take_waited();
     let result = catch_unwind(AssertUnwindSafe(maintain));
@@ -32,9 +32,9 @@ pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Work>) -> R
             if let Some(how) = how {
                 log(tview, done, &how);
             }
-            Ok(())
+            Ok(done)
         }
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(work)) => Ok(work.counters),
         Ok(Err(error)) => {
             table().failed(tview, &error.to_string());
             Err(error)

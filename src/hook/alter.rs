@@ -153,7 +153,9 @@ fn tview(call: &mut Call) -> Result<()> {
         let named = named::find((*stmt).relation);
         let is_deferred = deferred::is(named);
         let concerns_logs = list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds).any(|c| {
-            (*c).subtype == pg_sys::AlterTableType::AT_SetLogged && is_deferred || gives(c, c"refresh") || gives(c, c"logged")
+            (*c).subtype == pg_sys::AlterTableType::AT_SetLogged && is_deferred
+                || gives(c, c"refresh")
+                || gives(c, c"logged")
         });
         if concerns_logs && owns(named) {
             // Tables before the TVIEW, as by writers.
@@ -215,6 +217,7 @@ fn tview(call: &mut Call) -> Result<()> {
                 }
             }
         }
+        planned.options.as_ref().map_or(Ok(()), Options::consistent)?;
         if planned.becomes == Some(Method::Heap) {
             planned.options = Some(Options::new());
             planned.persistence = None;
@@ -292,7 +295,7 @@ fn become_exact(relid: pg_sys::Oid) -> Result<()> {
     }
     lost::recover(relid)?;
     if deferred::is(relid) {
-        flush::deferred::refresh(relid)?;
+        flush::deferred::refresh(relid, flush::deferred::By::Statement)?;
     } else {
         flush::flush(flush::Moment::Read);
     }

@@ -164,6 +164,7 @@ pub fn before(call: &mut Call) -> Result<()> {
         let into = (*stmt).into;
         let (mut ours, rest) = options::split(without_markers((*into).options))?;
         ours.remove("incremental");
+        ours.consistent()?;
         (*into).options = rest;
         (*into).rel = ext::copy((*into).rel);
         // Where the server is going to look and to create, also when a temporary table has the same name.

@@ -65,7 +65,7 @@ unsafe extern "C-unwind" fn check_right(
 
 /// Follows what has changed. Logs are emptied where no transaction block goes on to hold their locks.
 fn deferred(oid: pg_sys::Oid) -> Result<()> {
-    flush::deferred::refresh(oid)?;
+    flush::deferred::refresh(oid, flush::deferred::By::Statement)?;
     // SAFETY: plain getter.
     if unsafe { !pg_sys::IsTransactionBlock() } {
         flush::deferred::trim(oid)?;

@@ -14,6 +14,7 @@ use crate::pg::error::or_raise;
 use crate::pg::{original, reserve};
 use crate::queue::{self, in_flight};
 use crate::refresh::flush::{Moment, flush};
+use crate::schedule::database;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_char;
 
@@ -179,6 +180,9 @@ fn dispatch(call: &mut Call) {
         use pg_sys::NodeTag::*;
         let tree = (*call.pstmt).utilityStmt;
         let tag = (*tree).type_;
+        if pg_sys::IsTransactionState() {
+            database::before(tree);
+        }
         if !concerns(tag) || !pg_sys::IsTransactionState() || own::script_runs() {
             return;
         }

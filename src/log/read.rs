@@ -3,12 +3,13 @@
 //! Invariant: these are the rows of both logs that the snapshot sees and the frontier does not have (tviews_core::frontier), summed; and they lead
 //! from the relation as the TVIEW has it to the relation as the snapshot sees it.
 
-use super::relation::{IMAGE, PART, WEIGHT, XID, scan};
+use super::relation::{AT, IMAGE, PART, WEIGHT, XID, scan};
 use super::write;
 use crate::catalog::logs;
 use crate::pg::relation::Relation;
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
+use std::collections::BTreeSet;
 use tviews_core::frontier::Frontier;
 
 /// The transactions that a snapshot sees, and what its own transaction has logged by now. Source: utils/adt/xid8funcs.c, pg_current_snapshot.
@@ -39,27 +40,29 @@ pub fn hold(source: pg_sys::Oid) {
     }
 }
 
-/// The changes that the frontier does not have and the snapshot sees.
+/// The changes that the frontier does not have and the snapshot sees; how many rows of logs that are, and when the first one was written.
 ///
 /// # Safety
 /// The snapshot is active.
-pub unsafe fn changes(source: pg_sys::Oid, snapshot: pg_sys::Snapshot, frontier: &Frontier) -> ChangeSet {
-    let mut set = ChangeSet::default();
-    let Some(log) = logs::of(source) else { return set };
+pub unsafe fn changes(
+    source: pg_sys::Oid,
+    snapshot: pg_sys::Snapshot,
+    frontier: &Frontier,
+) -> (ChangeSet, u64, Option<pg_sys::TimestampTz>) {
+    let (mut set, mut rows, mut since) = (ChangeSet::default(), 0, None::<pg_sys::TimestampTz>);
+    let Some(log) = logs::of(source) else { return (set, rows, since) };
     for rel in log.both.into_iter().filter_map(|relid| Relation::open(relid, pg_sys::AccessShareLock)) {
         let mut image: Vec<u64> = Vec::new();
         // SAFETY: as the caller promises; the tuples are rows of a log.
         unsafe {
             scan(&rel, snapshot, |tuple| {
-                let value = |column: usize| {
-                    let mut null = false;
-                    let value = pg_sys::heap_getattr(tuple, column as i32 + 1, rel.tupdesc(), &mut null);
-                    (!null).then_some(value)
-                };
+                let value = |column: usize| value(&rel, tuple, column);
                 let (Some(xid), Some(part)) = (value(XID), value(PART)) else { return };
                 if frontier.has(xid.value() as u64, part.value() as i32) {
                     return;
                 }
+                rows += 1;
+                since = since.into_iter().chain(value(AT).map(|d| d.value() as pg_sys::TimestampTz)).min();
                 let (Some(weight), Some(stored)) = (value(WEIGHT), value(IMAGE)) else { return set.set_everything() };
                 let stored = stored.cast_mut_ptr::<pg_sys::varlena>();
                 let plain = pg_sys::pg_detoast_datum_packed(stored);
@@ -74,5 +77,48 @@ pub unsafe fn changes(source: pg_sys::Oid, snapshot: pg_sys::Snapshot, frontier:
             });
         }
     }
-    set
+    (set, rows, since)
+}
+
+/// What a TVIEW has not followed.
+#[derive(Default)]
+pub struct Behind {
+    pub rows: i64,
+    pub xids: BTreeSet<u64>,
+    /// When the first of the rows was written.
+    pub since: Option<pg_sys::TimestampTz>,
+}
+
+/// Adds what the snapshot sees and the frontier does not have.
+///
+/// # Safety
+/// The snapshot is active.
+pub unsafe fn behind(source: pg_sys::Oid, snapshot: pg_sys::Snapshot, frontier: &Frontier, to: &mut Behind) {
+    let Some(log) = logs::of(source) else { return };
+    for rel in log.both.into_iter().filter_map(|relid| Relation::open(relid, pg_sys::AccessShareLock)) {
+        // SAFETY: as the caller promises; the tuples are rows of a log.
+        unsafe {
+            scan(&rel, snapshot, |tuple| {
+                let value = |column: usize| value(&rel, tuple, column).map_or(0, |d| d.value());
+                if frontier.has(value(XID) as u64, value(PART) as i32) {
+                    return;
+                }
+                to.rows += 1;
+                to.xids.insert(value(XID) as u64);
+                let at = value(AT) as pg_sys::TimestampTz;
+                to.since = Some(to.since.map_or(at, |since| since.min(at)));
+            });
+        }
+    }
+}
+
+/// A column of a row of a log.
+///
+/// # Safety
+/// The tuple is a row of the log.
+unsafe fn value(log: &Relation, tuple: pg_sys::HeapTuple, column: usize) -> Option<pg_sys::Datum> {
+    let mut null = false;
+    // SAFETY: as the caller promises.
+    let value = unsafe { pg_sys::heap_getattr(tuple, column as i32 + 1, log.tupdesc(), &mut null) };
+    (!null).then_some(value)
 }

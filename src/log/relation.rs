@@ -10,6 +10,7 @@
 use crate::catalog::logs::{self, Log};
 use crate::catalog::stages::SCHEMA;
 use crate::pg::error::Result;
+use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::{ddl, ext};
@@ -18,13 +19,16 @@ use std::ffi::CString;
 
 /// Numbers of a log's columns, from 0.
 pub const XID: usize = 0;
-pub const PART: usize = 1;
+/// When it was written, shortly before its transaction committed: for how far a TVIEW is behind.
+pub const AT: usize = 1;
 /// NULL: contents have changed in a way that has no rows, such as TRUNCATE.
 pub const WEIGHT: usize = 2;
-pub const IMAGE: usize = 3;
-pub const COLUMNS: usize = 4;
+pub const PART: usize = 3;
+pub const IMAGE: usize = 4;
+pub const COLUMNS: usize = 5;
 
-const QUERY: &str = "SELECT NULL::pg_catalog.xid8, NULL::pg_catalog.int4, NULL::pg_catalog.int8, NULL::pg_catalog.bytea WHERE false";
+const QUERY: &str = "SELECT NULL::pg_catalog.xid8, NULL::pg_catalog.timestamptz, NULL::pg_catalog.int8, NULL::pg_catalog.int4, \
+                     NULL::pg_catalog.bytea WHERE false";
 
 /// Gives a relation logs, WAL-logged if `logged`. Logs that are there stay, and their rows with them.
 pub fn ensure(source: pg_sys::Oid, logged: bool) -> Result<()> {
@@ -78,18 +82,22 @@ fn create(source: pg_sys::Oid, number: i32, persistence: u8) -> Result<pg_sys::O
         let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false);
         // Another one may have the name until it is dropped.
         let name = (0u32..)
-            .map(|n| format!("log_{}_{number}{}", source.to_u32(), if n == 0 { String::new() } else { format!("_{n}") }))
+            .map(|n| {
+                format!("log_{}_{number}{}", source.to_u32(), if n == 0 { String::new() } else { format!("_{n}") })
+            })
             .filter_map(|name| CString::new(name).ok())
             .find(|name| pg_sys::get_relname_relid(name.as_ptr(), schema) == pg_sys::InvalidOid)
             .unwrap_or_default();
         let owner = ext::namespace_owner(schema);
+        let _pinned = Pinned::new(owner);
         let query = ddl::analyze(QUERY)?;
         let heap = pg_sys::Oid::from(pg_sys::HEAP_TABLE_AM_OID);
         let relid = ddl::create_matview((schema, pg_sys::InvalidOid), persistence, &name, owner, heap, &[], query)?;
         let rel = pg_sys::relation_open(relid, pg_sys::NoLock as i32);
         ext::set_matview_populated(rel, true);
         pg_sys::relation_close(rel, pg_sys::NoLock as i32);
-        let address = |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
+        let address =
+            |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
         let kind = pg_sys::DependencyType::DEPENDENCY_AUTO;
         pg_sys::recordDependencyOn(&address(relid), &address(source), kind);
         pg_sys::CommandCounterIncrement();

@@ -4,7 +4,8 @@
 //! columns that deferred TVIEWs use. Called before commit, when everything else has been flushed, and by a refresh, which follows what its own
 //! transaction has written before.
 
-use super::relation::{COLUMNS, IMAGE, PART, WEIGHT, XID};
+use super::board;
+use super::relation::{AT, COLUMNS, IMAGE, PART, WEIGHT, XID};
 use crate::capture::trigger::ImageBuilder;
 use crate::catalog::cache;
 use crate::catalog::logs::{self, Log};
@@ -70,6 +71,9 @@ fn look_up(relid: u32) -> Option<Log> {
     logs::watch();
     let generation = cache::generation();
     let log = logs::of(pg_sys::Oid::from(relid));
+    if log.is_some() {
+        board::want();
+    }
     CACHE.with_borrow_mut(|(at, known)| {
         if *at != generation {
             (*at, *known) = (generation, HashMap::new());
@@ -140,6 +144,7 @@ struct Writer<'a> {
     bulk: pg_sys::BulkInsertState,
     memory: Arena,
     xid: u64,
+    at: pg_sys::TimestampTz,
     rows: usize,
 }
 
@@ -154,6 +159,7 @@ impl Writer<'_> {
                 bulk: std::ptr::null_mut(),
                 memory: Arena::current(),
                 xid: pg_sys::GetTopFullTransactionId().value,
+                at: pg_sys::GetCurrentTimestamp(),
                 rows: 0,
             }
         }
@@ -168,8 +174,8 @@ impl Writer<'_> {
                 self.bulk = pg_sys::GetBulkInsertState();
             }
             self.rows += 1;
-            let (to, bulk, xid) = (self.to, self.bulk, self.xid);
-            self.memory.enter(|| insert(to, bulk, xid, weight, image));
+            let (to, bulk, by) = (self.to, self.bulk, (self.xid, self.at));
+            self.memory.enter(|| insert(to, bulk, by, weight, image));
             self.memory.reset();
         }
     }
@@ -192,11 +198,18 @@ const MANY: usize = 8;
 
 /// # Safety
 /// The log is open for writing.
-unsafe fn insert(to: &Relation, bulk: pg_sys::BulkInsertState, xid: u64, weight: Option<i64>, image: &[u8]) {
+unsafe fn insert(
+    to: &Relation,
+    bulk: pg_sys::BulkInsertState,
+    (xid, at): (u64, pg_sys::TimestampTz),
+    weight: Option<i64>,
+    image: &[u8],
+) {
     // SAFETY: as the caller promises; one value for each column of a log.
     unsafe {
         let (mut values, mut nulls) = ([pg_sys::Datum::from(0usize); COLUMNS], [false; COLUMNS]);
         values[XID] = pg_sys::Datum::from(xid as usize);
+        values[AT] = pg_sys::Datum::from(at);
         values[PART] = pg_sys::Datum::from(PARTS.get());
         match weight {
             Some(weight) => {

@@ -3,22 +3,10 @@
 //! The counters are in `src/counters`; these functions are for SQL.
 
 use crate::counters::table;
+use crate::pg::acl;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
-use crate::pg::relation::Relation;
 use pgrx::{IntoDatum, pg_sys};
-
-/// Messages of errors can contain data of the tables: they are shown to the TVIEW's owner and to members of `pg_read_all_stats`.
-fn may_read_errors(tview: pg_sys::Oid) -> bool {
-    Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| {
-        // SAFETY: look-ups of role membership.
-        unsafe {
-            let user = pg_sys::GetUserId();
-            pg_sys::has_privs_of_role(user, rel.class().relowner)
-                || pg_sys::has_privs_of_role(user, pg_sys::Oid::from(pg_sys::ROLE_PG_READ_ALL_STATS))
-        }
-    })
-}
 
 fn milliseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e6
@@ -29,7 +17,7 @@ sql_function!(tviews_stat_of, pg_finfo_tviews_stat_of, stat_of);
 fn stat_of(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let tview = arguments.relation();
     let (c, error) = table().get(tview);
-    let last_error = error.filter(|_| may_read_errors(tview));
+    let last_error = error.filter(|_| acl::may_read_errors(tview));
     let count = |n: u64| (n as i64).into_datum();
     arguments.rows([[
         count(c.flushes),

@@ -89,8 +89,11 @@ fn compare_now(relid: pg_sys::Oid) -> Result<Row> {
     let tview = tview::of(&rel)?;
     let pinned = Pinned::new(tview.owner);
     pinned.search_path(&tview.search_path);
-    let _snapshot =
-        if !Fixed::is() && snapshot::transaction_keeps_its_snapshot() { Active::of_transaction() } else { Active::latest() };
+    let _snapshot = if !Fixed::is() && snapshot::transaction_keeps_its_snapshot() {
+        Active::of_transaction()
+    } else {
+        Active::latest()
+    };
     let n = tview.columns.len();
     let all = |prefix: &str, k: usize| (1..=k).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ");
     let mut of_query = Vec::new();

@@ -40,6 +40,28 @@ pub fn may_execute(function: Oid, role: Oid) -> bool {
     }
 }
 
+pub fn owns_database(database: Oid) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_database_ownercheck(database, pg_sys::GetUserId());
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, database, pg_sys::GetUserId());
+    }
+}
+
+/// Messages of errors can contain data of the tables: they are shown to the TVIEW's owner and to members of `pg_read_all_stats`.
+pub fn may_read_errors(tview: Oid) -> bool {
+    super::relation::Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| {
+        // SAFETY: look-ups of role membership.
+        unsafe {
+            let user = pg_sys::GetUserId();
+            pg_sys::has_privs_of_role(user, rel.class().relowner)
+                || pg_sys::has_privs_of_role(user, Oid::from(pg_sys::ROLE_PG_READ_ALL_STATS))
+        }
+    })
+}
+
 /// The name of a role, or its number.
 pub fn role_name(role: Oid) -> String {
     // SAFETY: a look-up in a system cache; null for a role that is gone.

@@ -8,6 +8,9 @@ pub static CHANGE_BUFFER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(-1);
 pub static CTAS_PREFIX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"tv_"));
 pub static FULL_REFRESH_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(0.3);
 pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
+pub static MAX_REFRESH_ERRORS: GucSetting<i32> = GucSetting::<i32>::new(3);
+pub static REFRESH_HISTORY: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
+pub static WORKER_NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(1000);
 pub static LOG_MIN_FLUSH_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 /// Whether the parser of this process accepts the native syntax. No setting: hook/syntax sets it when it works.
 pub static SYNTAX_WORKS: AtomicBool = AtomicBool::new(false);
@@ -65,6 +68,16 @@ pub fn init(preloading: bool) {
         GucContext::Suset,
         GucFlags::UNIT_MS,
     );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.max_refresh_errors",
+        c"Number of errors in a row after which a TVIEW with a schedule is paused.",
+        c"0 means that it is tried again for ever.",
+        &MAX_REFRESH_ERRORS,
+        0,
+        1_000_000,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
     GucRegistry::define_bool_guc(
         c"pg_tviews.native_syntax",
         c"Accept CREATE TVIEW and the other TVIEW statements.",
@@ -92,6 +105,16 @@ pub fn init(preloading: bool) {
         GucContext::Userset,
         GucFlags::default(),
     );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.refresh_history",
+        c"How long the history of refreshes is kept.",
+        c"",
+        &REFRESH_HISTORY,
+        1,
+        i32::MAX / 2,
+        GucContext::Sighup,
+        GucFlags::UNIT_MIN,
+    );
     GucRegistry::define_bool_guc(
         c"pg_tviews.unlogged_by_default",
         c"Store a TVIEW without the option logged unlogged.",
@@ -99,6 +122,16 @@ pub fn init(preloading: bool) {
         &UNLOGGED_BY_DEFAULT,
         GucContext::Userset,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.worker_naptime",
+        c"How long the process that refreshes TVIEWs by schedule sleeps at most before it looks at the schedules again.",
+        c"",
+        &WORKER_NAPTIME,
+        10,
+        3_600_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
     );
     super::fault::init();
     // SAFETY: the prefix is a static string.

@@ -4,6 +4,7 @@
 
 pub mod acl;
 pub mod aggregate;
+pub mod background;
 pub mod callback;
 pub mod callees;
 mod cycle_marks;

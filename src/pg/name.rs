@@ -20,6 +20,17 @@ pub fn literal(value: &str) -> String {
     unsafe { CStr::from_ptr(pg_sys::quote_literal_cstr(c.as_ptr())).to_string_lossy().into_owned() }
 }
 
+/// A string of JSON.
+pub fn json(value: &str) -> String {
+    let c = CString::new(value).unwrap_or_default();
+    // SAFETY: a buffer of the server's, freed with its context.
+    unsafe {
+        let buffer = pg_sys::makeStringInfo();
+        pg_sys::escape_json(buffer, c.as_ptr());
+        CStr::from_ptr((*buffer).data).to_string_lossy().into_owned()
+    }
+}
+
 /// `schema.relation`, or None when it does not exist (any more).
 pub fn relation(relid: pg_sys::Oid) -> Option<String> {
     // SAFETY: syscache look-ups; results are palloc'd.

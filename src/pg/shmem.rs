@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 const NAME: &CStr = c"pg_tviews";
 
+/// In front of the rest, zeroed: for `head`.
+pub const HEAD: usize = 4096;
+
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 static AREA: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static LOCK: AtomicPtr<pg_sys::LWLock> = AtomicPtr::new(std::ptr::null_mut());
@@ -19,7 +22,7 @@ static mut NEXT_STARTUP: pg_sys::shmem_startup_hook_type = None;
 
 /// Asks for `size` bytes; `first` fills them in, zeroed before. Called once, while shared_preload_libraries are loaded.
 pub fn init(size: usize, first: unsafe fn(*mut u8)) {
-    SIZE.store(size, Ordering::Relaxed);
+    SIZE.store(HEAD + size, Ordering::Relaxed);
     let _ = FIRST.set(first);
     // SAFETY: the postmaster has one thread.
     unsafe {
@@ -59,7 +62,7 @@ unsafe extern "C-unwind" fn startup() {
         if !found {
             std::ptr::write_bytes(area, 0, size);
             if let Some(first) = FIRST.get() {
-                first(area);
+                first(area.add(HEAD));
             }
         }
         LOCK.store(&raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock, Ordering::Relaxed);
@@ -69,6 +72,12 @@ unsafe extern "C-unwind" fn startup() {
 
 /// The shared memory, or None when the library was not preloaded.
 pub fn area() -> Option<*mut u8> {
+    // SAFETY: the piece begins with HEAD bytes.
+    head().map(|area| unsafe { area.add(HEAD) })
+}
+
+/// The first HEAD bytes, which are zero until somebody writes them.
+pub fn head() -> Option<*mut u8> {
     let area = AREA.load(Ordering::Relaxed);
     (!area.is_null()).then_some(area)
 }

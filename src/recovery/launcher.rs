@@ -3,6 +3,7 @@
 //! Source of the protocol: postmaster/bgworker.c, replication/logical/launcher.c (which ends in the same way), autovacuum.c (get_database_list).
 
 use crate::pg::shmem;
+use crate::schedule::launch::{self, Launches};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::{IntoDatum, pg_guard, pg_sys};
 use std::time::Duration;
@@ -39,7 +40,10 @@ pub extern "C-unwind" fn pg_tviews_launcher(_argument: pg_sys::Datum) {
             recover(database);
         }
     }
-    while BackgroundWorker::wait_latch(None) {}
+    let mut launches = Launches::default();
+    while BackgroundWorker::wait_latch(Some(launch::NAP)) {
+        launches.look();
+    }
     // As the launcher of logical replication: with 0 the postmaster would not start it again.
     // SAFETY: nothing is open.
     unsafe { pg_sys::proc_exit(1) };

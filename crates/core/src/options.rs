@@ -3,6 +3,7 @@
 //! Invariant: a value that was accepted is in its normal form, so that it is accepted again, as it is. Called by the extension's `catalog::options`
 //! for the options of DDL, and by its `refresh::plan::decide` for the key.
 
+use crate::schedule::{Bad, Schedule};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -51,6 +52,20 @@ impl Options {
             Some("incremental") => Mode::Incremental,
             Some("full") => Mode::Full,
             _ => Mode::Auto,
+        }
+    }
+
+    /// When a deferred TVIEW is refreshed by itself.
+    pub fn schedule(&self) -> Option<Schedule> {
+        let given = self.0.get("schedule").map_or(DEFAULT_SCHEDULE, String::as_str);
+        (self.refresh() == Refresh::Deferred).then(|| Schedule::parse(given).ok()).flatten()
+    }
+
+    /// Refuses options that do not go together.
+    pub fn consistent(&self) -> Result<(), Refused> {
+        match self.0.contains_key("schedule") && self.refresh() != Refresh::Deferred {
+            true => Err(Refused::Unscheduled),
+            false => Ok(()),
         }
     }
 
@@ -113,6 +128,9 @@ impl IntoIterator for Options {
     }
 }
 
+/// Of a deferred TVIEW without the option.
+const DEFAULT_SCHEDULE: &str = "1m";
+
 /// Names of options and the values that they take.
 const OPTIONS: &[(&str, Kind)] = &[
     ("approximate", Kind::Bool),
@@ -123,6 +141,7 @@ const OPTIONS: &[(&str, Kind)] = &[
     ("mode", Kind::OneOf(&["auto", "incremental", "full"])),
     ("notify", Kind::Bool),
     ("refresh", Kind::OneOf(&["commit", "deferred", "manual"])),
+    ("schedule", Kind::Schedule),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,20 +149,48 @@ enum Kind {
     True,
     Bool,
     Text,
+    Schedule,
     OneOf(&'static [&'static str]),
 }
 
 /// Why an option is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    Unrecognized { name: String },
-    Twice { name: String },
-    CannotBeFalse { name: &'static str },
-    NoBoolean { name: &'static str, value: String },
-    NoValue { name: &'static str },
-    NoneOf { name: &'static str, value: String, valid: &'static [&'static str] },
-    NoColumn { key: String, column: String },
-    NoEquality { key: String, column: String },
+    Unrecognized {
+        name: String,
+    },
+    Twice {
+        name: String,
+    },
+    CannotBeFalse {
+        name: &'static str,
+    },
+    NoBoolean {
+        name: &'static str,
+        value: String,
+    },
+    NoValue {
+        name: &'static str,
+    },
+    NoneOf {
+        name: &'static str,
+        value: String,
+        valid: &'static [&'static str],
+    },
+    NoSchedule {
+        value: String,
+        why: Bad,
+    },
+    /// A schedule of a TVIEW that has none.
+    Unscheduled,
+    NoColumn {
+        key: String,
+        column: String,
+    },
+    NoEquality {
+        key: String,
+        column: String,
+    },
 }
 
 impl fmt::Display for Refused {
@@ -156,6 +203,8 @@ impl fmt::Display for Refused {
             Refused::Twice { name } => write!(f, "option \"{name}\" specified more than once"),
             Refused::CannotBeFalse { name } => write!(f, "option \"{name}\" of a TVIEW cannot be false"),
             Refused::NoBoolean { name, value } | Refused::NoneOf { name, value, .. } => invalid(f, name, value),
+            Refused::NoSchedule { value, .. } => invalid(f, "schedule", value),
+            Refused::Unscheduled => write!(f, "option \"schedule\" requires refresh = deferred"),
             Refused::NoValue { name } => invalid(f, name, ""),
             Refused::NoColumn { key, .. } | Refused::NoEquality { key, .. } => invalid(f, "key", key),
         }
@@ -170,6 +219,8 @@ impl Refused {
                 Some("Leave the option out to create an ordinary materialized view.".into())
             }
             Refused::NoBoolean { .. } => Some("Valid values are booleans.".into()),
+            Refused::NoSchedule { why, .. } => Some(why.to_string()),
+            Refused::Unscheduled => Some("Reset the option, or set refresh to deferred.".into()),
             Refused::NoValue { .. } => Some("A value is required.".into()),
             Refused::NoneOf { valid, .. } => {
                 let valid: Vec<String> = valid.iter().map(|v| format!("\"{v}\"")).collect();
@@ -204,6 +255,13 @@ pub fn check(name: &str, value: Option<String>) -> Result<String, Refused> {
         (Kind::True, Some(false)) => Err(Refused::CannotBeFalse { name }),
         (Kind::Bool | Kind::True, None) => Err(Refused::NoBoolean { name, value: given }),
         (Kind::Text, _) => value.ok_or(Refused::NoValue { name }),
+        (Kind::Schedule, _) => {
+            let value = value.ok_or(Refused::NoValue { name })?;
+            match Schedule::parse(&value) {
+                Ok(_) => Ok(value.trim().into()),
+                Err(why) => Err(Refused::NoSchedule { value, why }),
+            }
+        }
         (Kind::OneOf(valid), _) => {
             let lower = given.to_ascii_lowercase();
             if valid.contains(&lower.as_str()) { Ok(lower) } else { Err(Refused::NoneOf { name, value: given, valid }) }
@@ -241,7 +299,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const WORDS: &[&str] = &["true", "on", "YES", "1", "False", "off", "no", "0", "auto", "FULL", "commit", "a", ""];
+    const WORDS: &[&str] =
+        &["true", "on", "YES", "1", "False", "off", "no", "0", "auto", "FULL", "commit", "a", "", " 5m", "@daily"];
 
     /// Every option with every word.
     #[test]
@@ -252,7 +311,7 @@ mod tests {
                 match check(name, value.clone()) {
                     Ok(kept) => {
                         assert_eq!(check(name, Some(kept.clone())), Ok(kept.clone()), "{name}");
-                        assert!(*kind == Kind::Text || kept == kept.to_ascii_lowercase());
+                        assert!(matches!(kind, Kind::Text | Kind::Schedule) || kept == kept.to_ascii_lowercase());
                         accepted += 1;
                     }
                     Err(why) => assert!(why.to_string().contains(name) && why.hint().is_some(), "{why}"),

@@ -8,6 +8,7 @@
 //! for the frontier's snapshot, clock included. A refresh inside of a statement that writes would see rows that are logged later: it is refused.
 //! Called by REFRESH, by the worker, and where a TVIEW must be computed anew.
 
+use crate::catalog::history::{self, Entry};
 use crate::catalog::{deferred, sentinel};
 use crate::log::{read, trim, write};
 use crate::pg::error::{Error, Result};
@@ -16,25 +17,23 @@ use crate::pg::relation::Relation;
 use crate::pg::snapshot::{Active, Fixed};
 use crate::queue::{self, in_flight};
 use crate::refresh::flush::pending::Pending;
-use crate::refresh::flush::{Flush, Guard, Late, Moment, Only, flush};
+use crate::refresh::flush::{Flush, Guard, Moment, Only, flush};
 use crate::refresh::follow::base;
 use crate::refresh::plan::graph::{self, Graph};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// What a refresh has done.
-#[derive(Default, Debug, Clone, Copy)]
-pub struct Refreshed {
-    /// Rows of the log that were followed: an updated row is two.
-    pub changed_rows: usize,
-    /// Whether anything was recomputed, whatever had changed.
-    pub everything: bool,
+/// Who wants a refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Statement,
+    Schedule,
 }
 
 /// Brings a TVIEW and the deferred TVIEWs below it up to date.
-pub fn refresh(tview: pg_sys::Oid) -> Result<Refreshed> {
-    Ok(run(tview, false)?.0)
+pub fn refresh(tview: pg_sys::Oid, by: By) -> Result<()> {
+    run(tview, false, by).map(drop)
 }
 
 /// Computes deferred TVIEWs anew, and those below them that are lost.
@@ -43,7 +42,7 @@ pub fn recompute(tviews: BTreeSet<u32>) -> Result<()> {
         // Rows of the statement that are not captured yet would be followed twice.
         match in_flight::any() {
             true => queue::recompute(pg_sys::Oid::from(tview)),
-            false => drop(run(pg_sys::Oid::from(tview), true)?),
+            false => drop(run(pg_sys::Oid::from(tview), true, By::Statement)?),
         }
     }
     Ok(())
@@ -51,11 +50,11 @@ pub fn recompute(tviews: BTreeSet<u32>) -> Result<()> {
 
 /// Computes a TVIEW anew that a crash emptied, unless another session has done so.
 pub fn recover(tview: pg_sys::Oid) -> Result<bool> {
-    run(tview, false)?;
+    run(tview, false, By::Statement)?;
     Ok(true)
 }
 
-fn run(tview: pg_sys::Oid, anew: bool) -> Result<(Refreshed, Fixed)> {
+fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<Fixed> {
     if in_flight::any() {
         return Err(Error::InUse {
             what: format!("cannot refresh TVIEW \"{}\" inside of a statement that writes", name::bare(tview)),
@@ -66,13 +65,10 @@ fn run(tview: pg_sys::Oid, anew: bool) -> Result<(Refreshed, Fixed)> {
     let (graph, tviews) = lock(tview)?;
     write::write();
     let fixed = Fixed::now();
-    let mut done = Refreshed::default();
     for member in tviews {
-        let one = follow(member, &graph, anew && member == tview)?;
-        done.changed_rows += one.changed_rows;
-        done.everything |= one.everything;
+        follow(member, &graph, anew && member == tview, by)?;
     }
-    Ok((done, fixed))
+    Ok(fixed)
 }
 
 /// Locks a TVIEW and the deferred TVIEWs below it against other refreshes; they come in the order in which they follow.
@@ -109,46 +105,66 @@ pub fn below(tview: pg_sys::Oid, graph: &Graph) -> Vec<pg_sys::Oid> {
 }
 
 /// Brings one TVIEW up to date, when those below are.
-fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool) -> Result<Refreshed> {
+fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<()> {
     if !Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated) {
-        return Ok(Refreshed::default());
+        return Ok(());
     }
+    // SAFETY: plain getter.
+    let started = unsafe { pg_sys::GetCurrentTimestamp() };
     let mut group = graph.stages(tview);
     group.insert(tview.to_u32());
     let reached = deferred::reached(tview);
     let everything = anew || reached.is_none() || group.iter().any(|t| is_lost(*t));
     let mut pending = if everything { Pending::recompute(group.clone()) } else { Pending::new(false, false) };
-    let mut done = Refreshed { changed_rows: 0, everything };
+    let mut changed = Changed { everything, ..Changed::default() };
     let snapshot = Active::latest();
     if let Some(reached) = reached.filter(|_| !everything) {
         for relid in sources(&group, graph) {
             // SAFETY: the snapshot is active.
-            let set = unsafe { read::changes(pg_sys::Oid::from(relid), snapshot.raw(), &reached.frontier) };
-            done.changed_rows += set.len();
-            done.everything |= set.is_everything();
+            let (set, rows, since) =
+                unsafe { read::changes(pg_sys::Oid::from(relid), snapshot.raw(), &reached.frontier) };
+            changed.rows += rows;
+            changed.since = changed.since.into_iter().chain(since).min();
             if set.is_everything() || set.len() > 0 {
                 pending.publish(relid, Rc::new(set));
             }
         }
-        if done.changed_rows == 0 && !done.everything {
-            return Ok(done);
+        if changed.rows == 0 {
+            return Ok(());
         }
     }
     // SAFETY: the snapshot is active.
     let frontier = unsafe { read::frontier(snapshot.raw()) };
     drop(snapshot);
-    {
+    let counters = {
         let _guard = Guard::enter();
         let only = Some(Only { read: BTreeSet::from([tview.to_u32()]), below: group });
-        let late = Late::default();
-        let mut flush = Flush { pending, only, on_transaction_snapshot: false, deferred: true, inside: false, late };
+        let mut flush = Flush { only, deferred: true, ..Flush::of(pending) };
         flush.run(Rc::clone(graph))?;
-    }
+        flush.done
+    };
     // For deferred TVIEWs that read this one.
     write::write();
     // SAFETY: plain getter.
     deferred::reach(tview, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })?;
-    Ok(done)
+    let entry = Entry {
+        started,
+        is_scheduled: by == By::Schedule,
+        action: if changed.everything || counters.full_recomputes > 0 { "full" } else { "incremental" },
+        rows: [changed.rows, counters.rows_inserted, counters.rows_updated, counters.rows_deleted],
+        behind_since: changed.since,
+        snapshot: Some(frontier.to_string()),
+        error: None,
+    };
+    history::note(tview, &entry)
+}
+
+/// What a TVIEW has to follow.
+#[derive(Default)]
+struct Changed {
+    rows: u64,
+    since: Option<pg_sys::TimestampTz>,
+    everything: bool,
 }
 
 /// A TVIEW that is exact for now, while writers are locked out, follows its logs from here on.
@@ -192,7 +208,7 @@ pub fn trim(tview: pg_sys::Oid) -> Result<()> {
 
 /// Brings a deferred TVIEW up to date, and then does something with the same snapshot.
 pub fn with_current<T>(tview: pg_sys::Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
-    let (_, fixed) = run(tview, false)?;
+    let fixed = run(tview, false, By::Statement)?;
     let result = f();
     drop(fixed);
     result

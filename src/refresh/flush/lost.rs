@@ -5,7 +5,7 @@ use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use crate::queue::in_flight;
 use crate::refresh::flush::pending::Pending;
-use crate::refresh::flush::{Flush, Guard, Late, Moment, deferred, flush};
+use crate::refresh::flush::{Flush, Guard, Moment, deferred, flush};
 use crate::refresh::plan::graph;
 use crate::tam;
 use pgrx::pg_sys;
@@ -56,7 +56,6 @@ pub fn recompute(recompute: BTreeSet<u32>) -> Result<()> {
     let _guard = Guard::enter();
     let pending = Pending::recompute(recompute);
     let inside = in_flight::any();
-    let mut flush =
-        Flush { pending, only: None, on_transaction_snapshot: false, deferred: false, inside, late: Late::default() };
+    let mut flush = Flush { inside, ..Flush::of(pending) };
     flush.run(graph::current()?)
 }

@@ -106,6 +106,8 @@ pub struct Flush {
     /// Inside of a statement that writes: the flush sees the rows written so far, and they come once more as change rows.
     inside: bool,
     late: Late,
+    /// What was done to TVIEWs themselves, stages left out.
+    done: Counters,
 }
 
 /// TVIEWs that come last, because all of their writers meet in them: they are locked for a moment only. As long as the order of all others is gone
@@ -166,14 +168,18 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     let mut pending = Pending::new(again, apart);
     pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
     let recompute = pending.take_deferred(&graph);
-    let mut flush =
-        Flush { pending, only, on_transaction_snapshot: keep, deferred: false, inside, late: Late::default() };
+    let mut flush = Flush { only, on_transaction_snapshot: keep, inside, ..Flush::of(pending) };
     or_raise(flush.run(graph));
     drop(guard);
     or_raise(deferred::recompute(recompute));
 }
 
 impl Flush {
+    fn of(pending: Pending) -> Flush {
+        let (late, done) = (Late::default(), Counters::default());
+        Flush { pending, only: None, on_transaction_snapshot: false, deferred: false, inside: false, late, done }
+    }
+
     fn run(&mut self, mut graph: Rc<Graph>) -> Result<()> {
         let mut done = BTreeSet::new();
         let mut at = 0;
@@ -193,7 +199,13 @@ impl Flush {
             let follows = |rel: &Relation| rel.class().relispopulated && !defining::is(tview);
             if let Some(rel) = rel.filter(|rel| done.insert(tview) && follows(rel)) {
                 let root = graph.root(oid);
-                watched::watched(root, || self.maintain(rel, root, &graph))?;
+                let counted = watched::watched(root, || self.maintain(rel, root, &graph))?;
+                self.done.full_recomputes += counted.full_recomputes;
+                if root == oid {
+                    self.done.rows_inserted += counted.rows_inserted;
+                    self.done.rows_updated += counted.rows_updated;
+                    self.done.rows_deleted += counted.rows_deleted;
+                }
                 if !is_late && self.late.tviews.back() == Some(&tview) {
                     done.remove(&tview);
                 }

@@ -1,7 +1,7 @@
 //! How a case is made of a seed: drafts, of which the best is taken.
 //! Invariant: everything follows from the seed and the features of the server; nothing asks the server. Called by everything that runs cases.
 
-use super::{Case, Conditions, View};
+use super::{Case, Conditions, MANUAL, View};
 use crate::dice::Dice;
 use crate::features::Features;
 use crate::hazards::{Hazard, RARE};
@@ -37,19 +37,23 @@ fn draft(seed: u64, features: Features) -> Case {
         let mut query_gen = Gen::new(dice, &schema, &sources);
         let query = query_gen.query(depth);
         let mut facts = std::mem::take(&mut query_gen.facts);
-        let mut options = String::new();
+        let mut options = vec![];
         if is_tview && dice.chance(12) {
-            options = " WITH (logged)".into();
+            options.push("logged");
             facts.hazards.insert(Hazard::LoggedOption);
         } else if is_tview && dice.chance(8) {
-            options = " WITH (approximate)".into();
+            options.push("approximate");
             facts.hazards.insert(Hazard::ApproximateOption);
         } else if is_tview && dice.chance(6) {
-            options = " WITH (mode = full)".into();
+            options.push("mode = full");
             facts.hazards.insert(Hazard::FullMode);
         } else if is_tview && dice.chance(3) {
-            options = " WITH (mode = incremental)".into();
+            options.push("mode = incremental");
             facts.hazards.insert(Hazard::IncrementalMode);
+        }
+        if is_tview && dice.chance(12) {
+            options.push(MANUAL);
+            facts.hazards.insert(Hazard::Deferred);
         }
         let name = if dice.chance(10) { format!("\"Odd view {number}\"") } else { format!("tv_{number}") };
         let several: Vec<&View> = views.iter().filter(|v| v.is_tview && facts.sources.contains(&v.name)).collect();

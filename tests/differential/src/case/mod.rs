@@ -14,7 +14,7 @@ pub use draft::build;
 pub use mode::Mode;
 pub use step::{Act, Step};
 pub use transaction::{End, Transaction};
-pub use view::View;
+pub use view::{MANUAL, View};
 pub use ways::for_sessions;
 
 use crate::hazards::Hazard;

@@ -4,13 +4,16 @@
 use super::Mode;
 use crate::query::{Facts, Query};
 
+/// The option of a TVIEW that is only refreshed.
+pub const MANUAL: &str = "refresh = manual";
+
 #[derive(Clone, Debug)]
 pub struct View {
     pub name: String,
     /// otherwise a plain view, to be a source
     pub is_tview: bool,
-    /// ` WITH (…)`, or nothing
-    pub options: String,
+    /// what stands in `WITH (…)`, or nothing
+    pub options: Vec<&'static str>,
     pub query: Query,
     pub facts: Facts,
     /// created by a transaction of the case instead of before them
@@ -23,8 +26,14 @@ impl View {
         match (self.is_tview && !mode.without_tviews, mode.baseline) {
             (false, _) => format!("CREATE VIEW {} AS {sql}", self.name),
             (true, true) => format!("CREATE MATERIALIZED VIEW {} AS {sql}", self.name),
-            (true, false) => format!("CREATE TVIEW {}{} AS {sql}", self.name, self.options),
+            (true, false) if self.options.is_empty() => format!("CREATE TVIEW {} AS {sql}", self.name),
+            (true, false) => format!("CREATE TVIEW {} WITH ({}) AS {sql}", self.name, self.options.join(", ")),
         }
+    }
+
+    /// Whether it follows changes when it is refreshed.
+    pub fn is_deferred(&self) -> bool {
+        self.options.contains(&MANUAL)
     }
 
     pub fn drop(&self, mode: Mode) -> String {

@@ -83,6 +83,9 @@ fn transaction(
                     say(&format!("{sql};\n{data}\\."));
                     copy_in(client, sql, data)?;
                 }
+                Act::Read(view) if live[*view] && case.views[*view].is_deferred() => {
+                    execute(client, &format!("REFRESH MATERIALIZED VIEW {}", case.views[*view].name))?;
+                }
                 Act::Read(view) if live[*view] => {
                     say(&format!("-- compare {}", case.views[*view].name));
                     let sql = comparison(&case.views[*view], &case.views[*view].query.sql);

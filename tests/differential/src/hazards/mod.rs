@@ -88,6 +88,7 @@ hazards! {
     CteOnce "sub-queries" "CTE used once",
     CteTwice "sub-queries" "CTE used twice or more",
     CteUnused "sub-queries" "CTE not used",
+    Deferred "sub-queries" "TVIEW that is only refreshed",
     Recursive "sub-queries" "WITH RECURSIVE",
     Grouped "aggregates" "GROUP BY",
     Foldable "aggregates" "GROUP BY over inner and left joins with aggregates that can be folded",

@@ -1,6 +1,7 @@
 //! The end of a case: fresh builds, verification by the extension itself, DROP.
 //! Invariant of the extension: nothing is left of dropped TVIEWs. Called by `whole`.
 
+use super::compare::Refreshed;
 use super::{Failure, Hat, Run};
 use crate::oracle;
 use crate::properties::Property;
@@ -26,6 +27,13 @@ impl Run<'_> {
         for view in 0..self.case.views.len() {
             if !self.live[view] || !self.case.views[view].is_tview {
                 continue;
+            }
+            if self.case.views[view].is_deferred() {
+                match self.refresh(view)? {
+                    Refreshed::Failed(f) => return Ok(Some(f)),
+                    Refreshed::NotNow => continue,
+                    Refreshed::Done => {}
+                }
             }
             if !self.builds(view)? {
                 continue;

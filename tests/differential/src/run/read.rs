@@ -26,7 +26,21 @@ impl Run<'_> {
             if !self.live[view] {
                 continue;
             }
+            let is_deferred = self.case.views[view].is_deferred() && !self.mode.baseline;
+            if is_deferred && !with.is_empty() {
+                continue;
+            }
             read = true;
+            if is_deferred {
+                self.wear(Hat::Admin)?;
+                let sql = format!("REFRESH MATERIALIZED VIEW {}", self.case.views[view].name);
+                if let Err(e) = self.sql(&sql) {
+                    if !open {
+                        self.forget_hat();
+                    }
+                    return Ok(failed(e, &sql));
+                }
+            }
             if self.mode.baseline
                 && let Err(e) = self.refresh_all()
             {
@@ -64,7 +78,10 @@ impl Run<'_> {
 
     /// Whether writers see the same as the owner, so that they can compare.
     fn writers_compare(&self, view: usize) -> bool {
-        self.live[view] && !self.mode.baseline && !self.case.conditions.row_security
+        self.live[view]
+            && !self.mode.baseline
+            && !self.case.conditions.row_security
+            && !self.case.views[view].is_deferred()
     }
 
     /// Creates the functions that steps of a transaction call, before it: definitions flush pending changes.

@@ -1,0 +1,86 @@
+//! Processes of the extension that work in a database.
+//!
+//! Source of the protocol: postmaster/bgworker.c, tcop/postgres.c.
+
+use super::original;
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::{FromDatum, PgTryBuilder, pg_sys};
+use std::ffi::c_int;
+
+unsafe extern "C-unwind" {
+    // tcop/postgres.c: ends the process at the next safe place.
+    fn die(signal: c_int);
+    // postmaster/interrupt.c: has the settings read again.
+    fn SignalHandlerForConfigReload(signal: c_int);
+}
+
+/// Connects to the database whose oid the launcher has given; ends at the next safe place when told to.
+///
+/// # Safety
+/// The process has just begun; the argument is an oid.
+pub unsafe fn begin(argument: pg_sys::Datum) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        handle(libc::SIGTERM, die);
+        handle(libc::SIGHUP, SignalHandlerForConfigReload);
+        pg_sys::BackgroundWorkerUnblockSignals();
+        let database = pg_sys::Oid::from_datum(argument, false).unwrap_or(pg_sys::InvalidOid);
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
+        // Those of the database are meant for sessions of users.
+        for timeout in [c"lock_timeout", c"statement_timeout"] {
+            set(timeout, c"0");
+        }
+    }
+}
+
+/// Sets the handler of a signal.
+///
+/// # Safety
+/// The handler is one of the server, or does as little.
+unsafe fn handle(signal: c_int, handler: unsafe extern "C-unwind" fn(c_int)) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(signal, Some(handler));
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(signal, Some(handler));
+    }
+}
+
+/// Sets a setting of this process.
+pub fn set(name: &std::ffi::CStr, value: &std::ffi::CStr) {
+    let (user, origin) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
+    // SAFETY: the server copies both.
+    unsafe { pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), user, origin) };
+}
+
+/// Runs `f` in a transaction of its own; after an error, its message.
+pub fn transaction<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    // SAFETY: transactions are begun and ended where none is open; the closure pops the snapshot that it pushes.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        let work = std::panic::AssertUnwindSafe(|| {
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+            let result = f();
+            pg_sys::PopActiveSnapshot();
+            pg_sys::CommitTransactionCommand();
+            Ok(result)
+        });
+        let result = PgTryBuilder::new(work).catch_others(|cause| Err(message(&cause))).execute();
+        if result.is_err() {
+            original::take();
+            pg_sys::AbortCurrentTransaction();
+        }
+        pg_sys::pgstat_report_stat(true);
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
+        result
+    }
+}
+
+fn message(cause: &CaughtError) -> String {
+    match cause {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => report.message().to_string(),
+        CaughtError::RustPanic { ereport, .. } => ereport.message().to_string(),
+    }
+}

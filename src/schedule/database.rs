@@ -1,0 +1,69 @@
+//! Statements that want a database for themselves: its worker leaves before them.
+//!
+//! Source: storage/ipc/procarray.c, CountOtherDBBackends, which waits five seconds for other processes to go.
+
+use crate::log::board;
+use crate::pg::{acl, list};
+use pgrx::pg_sys;
+use std::ffi::CStr;
+use std::time::{Duration, Instant};
+
+/// So long the launcher starts no worker.
+const LEAVE: i64 = 60_000_000;
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Before DROP DATABASE, ALTER DATABASE … RENAME or SET TABLESPACE, and CREATE DATABASE … TEMPLATE, by who may do that.
+///
+/// # Safety
+/// `tree` is a live node of a tree of the server, inside of a transaction.
+pub unsafe fn before(tree: *mut pg_sys::Node) {
+    use pg_sys::NodeTag::*;
+    // SAFETY: as the caller promises.
+    unsafe {
+        let option = |options: *mut pg_sys::List, name: &CStr| {
+            list::iter::<pg_sys::DefElem>(options).find(|d| CStr::from_ptr((**d).defname) == name)
+        };
+        let name = match (*tree).type_ {
+            T_DropdbStmt => (*tree.cast::<pg_sys::DropdbStmt>()).dbname,
+            T_RenameStmt if (*tree.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_DATABASE => {
+                (*tree.cast::<pg_sys::RenameStmt>()).subname
+            }
+            T_AlterDatabaseStmt => {
+                let stmt = &*tree.cast::<pg_sys::AlterDatabaseStmt>();
+                option(stmt.options, c"tablespace").map_or(std::ptr::null_mut(), |_| stmt.dbname)
+            }
+            T_CreatedbStmt => match option((*tree.cast::<pg_sys::CreatedbStmt>()).options, c"template") {
+                Some(template) if !(*template).arg.is_null() => pg_sys::defGetString(template),
+                _ => std::ptr::null_mut(),
+            },
+            _ => return,
+        };
+        if !name.is_null() {
+            leave(name);
+        }
+    }
+}
+
+/// # Safety
+/// `name` is a C string.
+unsafe fn leave(name: *const std::ffi::c_char) {
+    // SAFETY: as the caller promises; a look-up of a shared catalog inside a transaction.
+    unsafe {
+        let database = pg_sys::get_database_oid(CStr::from_ptr(name).as_ptr(), true);
+        let Some(place) = board::of(database.to_u32()).filter(|_| database != pg_sys::InvalidOid) else { return };
+        if !acl::owns_database(database) {
+            return;
+        }
+        place.leave_until(pg_sys::GetCurrentTimestamp() + LEAVE);
+        let pid = place.pid();
+        if pid == 0 {
+            return;
+        }
+        libc::kill(pid, libc::SIGTERM);
+        let since = Instant::now();
+        while place.pid() == pid && since.elapsed() < WAIT {
+            pgrx::check_for_interrupts!();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
