@@ -4,7 +4,7 @@
 //! when a TVIEW is made, gets other options or another meaning, and when one is gone.
 
 use crate::catalog::{self, deferred, logs, options, stages};
-use crate::log::relation;
+use crate::log::{board, relation};
 use crate::pg::error::Result;
 use crate::refresh::flush::deferred as refresh;
 use crate::refresh::plan::graph;
@@ -20,6 +20,8 @@ pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
     let mut group = graph.stages(tview);
     group.insert(tview.to_u32());
     let logged = options::stored(tview).logged() == Some(true);
+    // A worker that comes before this transaction has committed looks again.
+    board::want();
     for source in refresh::sources(&group, &graph) {
         relation::ensure(pg_sys::Oid::from(source), logged)?;
     }

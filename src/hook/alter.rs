@@ -243,6 +243,9 @@ fn set_logged(planned: &mut Planned, logged: bool) {
 }
 
 fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<()> {
+    let ends_schedule = given.contains_key("refresh")
+        && !given.contains_key("schedule")
+        && (reset || given.refresh() != options::Refresh::Deferred);
     for (key, value) in given {
         match (key.as_str(), reset) {
             ("incremental", true) => {
@@ -261,6 +264,9 @@ fn change_options(planned: &mut Planned, given: Options, reset: bool) -> Result<
                     "mode" => full(ours.get(&key)) || full(Some(&value)),
                     other => other == "approximate" || other == "key",
                 };
+                if ends_schedule {
+                    ours.remove("schedule");
+                }
                 planned.indexes |= key == "document_indexes";
                 if reset {
                     ours.remove(&key);
