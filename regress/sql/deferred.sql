@@ -146,6 +146,43 @@ ALTER TABLE event DETACH PARTITION event_2;
 SELECT tviews.refresh_all() > 0 AS refreshed;
 SELECT * FROM days ORDER BY 1;
 
+SET TimeZone = 'UTC';
+-- the clock: of the transaction that refreshes; rows that enter and leave a window are those between its old and new bounds
+CREATE TABLE reading (id int PRIMARY KEY, at timestamptz NOT NULL, sensor int);
+INSERT INTO reading SELECT i, now() - i * interval '1 minute', i % 3 FROM generate_series(0, 600) i;
+CREATE INDEX ON reading (at);
+CREATE TVIEW lately AS SELECT id, sensor FROM reading WHERE at > now() - interval '1 hour'; \echo :SQLSTATE
+CREATE TVIEW lately WITH (refresh = manual) AS SELECT id, sensor FROM reading WHERE at > now() - interval '1 hour';
+CREATE TVIEW per_sensor WITH (refresh = manual) AS SELECT sensor, count(*) FROM reading WHERE at > statement_timestamp() - interval '1 hour' GROUP BY sensor;
+CREATE TVIEW today WITH (refresh = manual) AS SELECT id, CURRENT_DATE - at::date AS days, date_trunc('day', now()) AS day FROM reading WHERE id < 3;
+CREATE TVIEW ages WITH (refresh = manual) AS SELECT id, age(at) > '1 hour' AS old FROM reading WHERE id < 100;
+CREATE TVIEW moment WITH (refresh = manual) AS SELECT now() AS moment;
+CREATE TVIEW random WITH (refresh = manual) AS SELECT id FROM reading WHERE at > clock_timestamp(); \echo :SQLSTATE
+CREATE TVIEW whose WITH (refresh = manual) AS SELECT id FROM reading WHERE sensor::text = current_user; \echo :SQLSTATE
+SELECT count(*) FROM tviews.explain('lately') AS line WHERE line ~ 'now\(\)';
+DELETE FROM reading WHERE id = 3;
+UPDATE reading SET at = at - interval '30 minutes';
+INSERT INTO reading VALUES (1000, now(), 1);
+BEGIN;
+REFRESH TVIEW lately;
+REFRESH TVIEW per_sensor;
+REFRESH TVIEW today;
+REFRESH TVIEW ages;
+REFRESH TVIEW moment;
+SELECT t.* FROM unnest(ARRAY['lately', 'per_sensor', 'today', 'ages']) AS name, oracle(name::regclass) t;
+SELECT moment = now() AS now FROM moment;
+COMMIT;
+BEGIN;
+SELECT pg_sleep(0.01);
+REFRESH TVIEW moment;
+SELECT moment = now() AS now FROM moment;
+COMMIT;
+ALTER TVIEW lately SET (refresh = commit); \echo :SQLSTATE
+CREATE OR REPLACE TVIEW lately AS SELECT id, sensor FROM reading WHERE at > now() - interval '2 hours'; \echo :SQLSTATE
+CREATE OR REPLACE TVIEW lately WITH (refresh = manual) AS SELECT id, sensor FROM reading WHERE at > now() - interval '2 hours';
+SELECT count(*) FROM oracle('lately');
+RESET TimeZone;
+
 -- from one way to the other and back, without a change that is lost
 ALTER TVIEW total SET (refresh = commit);
 INSERT INTO post VALUES (50, 1, 'seen at once', 7);

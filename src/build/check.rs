@@ -6,7 +6,7 @@ use crate::analyze::refuse::locate::{self, Construct};
 use crate::analyze::refuse::{self, bodies};
 use crate::build::internal::{self, Preview};
 use crate::capture::install;
-use crate::catalog::options::Options;
+use crate::catalog::options::{Options, Refresh};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::tree::Query;
@@ -14,11 +14,12 @@ use crate::refresh::plan::decide;
 use pgrx::pg_sys;
 
 /// Refuses a query that cannot be maintained, and tables that the future owner may not read or capture.
-pub fn check(query: Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
+pub fn check(query: Query, owner: pg_sys::Oid, populate: bool, refresh: Refresh) -> Result<()> {
+    let may_read_clock = refresh != Refresh::Commit;
     // The query as written first: it has positions.
-    refuse::check_written(query)?;
+    refuse::check_written(query, may_read_clock)?;
     let expanded = load::expand(query)?;
-    refuse::check(expanded)?;
+    refuse::check(expanded, may_read_clock)?;
     view_owners::check(expanded, owner)?;
     for relid in relations::of(expanded).keys() {
         let relid = pg_sys::Oid::from(*relid);
@@ -43,7 +44,7 @@ pub fn check(query: Query, owner: pg_sys::Oid, populate: bool) -> Result<()> {
 pub fn preview(query: Query) -> Result<Preview> {
     // SAFETY: plain getters.
     let (user, reads_only) = unsafe { (pg_sys::GetUserId(), pg_sys::XactReadOnly || pg_sys::RecoveryInProgress()) };
-    check(query, user, true)?;
+    check(query, user, true, Refresh::Commit)?;
     let _pinned = Pinned::new(user);
     if reads_only {
         let decisions = decide::decide(query, &Options::new(), Vec::new())?.decisions;

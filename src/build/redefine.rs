@@ -10,7 +10,7 @@ use crate::build::adopt::adopt;
 use crate::build::{indexes, populate};
 use crate::capture::freed::freed;
 use crate::capture::install;
-use crate::catalog::{self, stages};
+use crate::catalog::{self, deferred, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
@@ -67,12 +67,17 @@ pub fn redefine(tviews: Vec<pg_sys::Oid>) -> Result<()> {
 
 /// Refuses a query that cannot be maintained, or not be read by the owner.
 pub fn check(oid: pg_sys::Oid) -> Result<()> {
+    check_as(oid, deferred::is(oid))
+}
+
+/// The same for a TVIEW that is going to follow at commit, or later.
+pub fn check_as(oid: pg_sys::Oid, is_deferred: bool) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(()) };
     let owner = rel.class().relowner;
     let _pinned = Pinned::new(owner);
     let checked = {
         let expanded = load::expand(load::stored(&rel)?)?;
-        refuse::check(expanded).and_then(|()| view_owners::check(expanded, owner)).and_then(|()| {
+        refuse::check(expanded, is_deferred).and_then(|()| view_owners::check(expanded, owner)).and_then(|()| {
             relations::of(expanded)
                 .keys()
                 .try_for_each(|relid| install::check_privilege(pg_sys::Oid::from(*relid), owner))

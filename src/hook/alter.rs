@@ -83,7 +83,7 @@ pub fn before(call: &mut Call) -> Result<()> {
             }
             let relid = hold(call, named::Lock::Own(pg_sys::AccessExclusiveLock));
             let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or(Error::NoRelation(relid.to_u32()))?;
-            check(load::stored(&rel)?, rel.class().relowner, rel.class().relispopulated)?;
+            check(load::stored(&rel)?, rel.class().relowner, rel.class().relispopulated, options::Refresh::Commit)?;
             let populated = rel.class().relispopulated;
             let others = if populated { pinned::others() } else { Vec::new() };
             let settings = settings::concerned(load::expand(load::stored(&rel)?)?, others);
@@ -217,7 +217,12 @@ fn tview(call: &mut Call) -> Result<()> {
                 }
             }
         }
-        planned.options.as_ref().map_or(Ok(()), Options::consistent)?;
+        if let Some(ours) = &planned.options {
+            ours.consistent()?;
+            if is_deferred && ours.refresh() == options::Refresh::Commit {
+                redefine::check_as(relid, false)?;
+            }
+        }
         if planned.becomes == Some(Method::Heap) {
             planned.options = Some(Options::new());
             planned.persistence = None;

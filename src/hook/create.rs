@@ -191,7 +191,7 @@ pub fn before(call: &mut Call) -> Result<()> {
             return Err(Error::unsupported("a TVIEW cannot be made from EXECUTE", -1, "Write the query itself."));
         }
         let query = (*stmt).query.cast::<pg_sys::Query>();
-        check(Tree::new(query), pg_sys::GetUserId(), !(*into).skipData)?;
+        check(Tree::new(query), pg_sys::GetUserId(), !(*into).skipData, ours.refresh())?;
         (*stmt).objtype = pg_sys::ObjectType::OBJECT_MATVIEW;
         (*into).viewQuery = ext::copy(query).cast();
         (*into).accessMethod = pg_sys::pstrdup(TVIEW.as_ptr());

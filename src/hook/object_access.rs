@@ -6,6 +6,7 @@ use super::{functions, life, own};
 use crate::capture::freed::freed;
 use crate::catalog::{self, audit, deferred, logs, sentinel};
 use crate::pg::callback::{Frame, Ready};
+use crate::tam;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
 
@@ -60,14 +61,13 @@ unsafe extern "C-unwind" fn on_access(
                     pg_sys::RELKIND_MATVIEW => {
                         audit::note(audit::Operation::Drop, object);
                         let sources = catalog::unregister(object);
-                        if !sources.is_empty() {
+                        // One that reads no relation, too.
+                        if tam::is_tview(object) {
                             catalog::stages::unregister(object);
-                        }
-                        if !sources.is_empty() {
                             sentinel::lower(object);
+                            deferred::gone(object);
                         }
                         sources.into_iter().for_each(freed);
-                        deferred::gone(object);
                         logs::gone(object);
                     }
                     pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {

@@ -1,12 +1,13 @@
 //! Query trees: how they are loaded, read, edited, and printed. Nothing here knows of maintenance.
 //!
 //! load: the stored query, views expanded · tree, conditions, from, call: parts of a query · relations: the relations it reads · levels: columns
-//! from the queries around a tree · joins, select_list, view_rows, grouping_sets: forms that text keeps · printed, canonical, analysed: text that is
+//! from the queries around a tree · clock: what gives the time · joins, select_list, view_rows, grouping_sets: forms that text keeps · printed, canonical, analysed: text that is
 //! read back and compared · operators: the search_path that the text needs.
 
 pub mod analysed;
 pub mod call;
 mod canonical;
+pub mod clock;
 pub mod conditions;
 pub mod from;
 pub mod grouping_sets;

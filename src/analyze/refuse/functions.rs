@@ -5,6 +5,7 @@
 //! settings that are pinned (pg/pinned.rs), and are not in the list below. `lc_monetary` is pinned, too, but decides what an amount is worth: the
 //! conversions of `money` are in the list.
 
+use crate::analyze::query::clock;
 use crate::analyze::refuse::hidden_output;
 use crate::pg::error::{Error, Result};
 use crate::pg::tree::{Node, lsyscache, server};
@@ -85,11 +86,12 @@ fn instead_of(name: &str) -> &'static str {
 
 struct Found {
     function: pg_sys::Oid,
+    may_read_clock: bool,
 }
 
 /// Refuses `node` when a function it calls itself cannot be maintained.
-pub fn check_functions(node: Node) -> Result<()> {
-    let mut found = Found { function: pg_sys::InvalidOid };
+pub fn check_functions(node: Node, may_read_clock: bool) -> Result<()> {
+    let mut found = Found { function: pg_sys::InvalidOid, may_read_clock };
     // SAFETY: a live node; the context is a `Found`.
     let offending =
         unsafe { pg_sys::check_functions_in_node(node.raw(), Some(offends), (&mut found as *mut Found).cast()) };
@@ -132,7 +134,10 @@ pub fn check_functions(node: Node) -> Result<()> {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn offends(function: pg_sys::Oid, context: *mut c_void) -> bool {
+    // SAFETY: the context that `check_functions` gave.
+    let may_read_clock = unsafe { (*context.cast::<Found>()).may_read_clock };
     let bad = match lsyscache::func_volatile(function) {
+        _ if may_read_clock && clock::is_function(function) => false,
         pg_sys::PROVOLATILE_IMMUTABLE => false,
         pg_sys::PROVOLATILE_STABLE => function.to_u32() >= pg_sys::FirstNormalObjectId || refused(function),
         _ => true,

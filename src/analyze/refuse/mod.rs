@@ -9,7 +9,7 @@ pub mod functions;
 mod hidden_output;
 pub mod locate;
 
-use crate::analyze::query::relations;
+use crate::analyze::query::{self, relations};
 use crate::analyze::refuse::functions::{BY_TIME, BY_USER, check_functions};
 use crate::analyze::refuse::locate::Construct;
 use crate::pg::error::{Error, Result};
@@ -19,9 +19,9 @@ use crate::pg::{ext, name};
 use crate::tam;
 use pgrx::pg_sys;
 
-/// Refuses the first offending construct of an expanded query.
-pub fn check(query: Query) -> Result<()> {
-    check_written(query)?;
+/// Refuses the first offending construct of an expanded query. `may_read_clock`: of a TVIEW that is only refreshed.
+pub fn check(query: Query, may_read_clock: bool) -> Result<()> {
+    check_written(query, may_read_clock)?;
     for (relid, used) in relations::of(query) {
         let relid = pg_sys::Oid::from(relid);
         if let Err(mut e) = check_relation(relid, &used) {
@@ -35,23 +35,28 @@ pub fn check(query: Query) -> Result<()> {
 }
 
 /// Refuses constructs of the query as written, whose nodes still have positions.
-pub fn check_written(query: Query) -> Result<()> {
+pub fn check_written(query: Query, may_read_clock: bool) -> Result<()> {
     let mut error = None;
     walk::walk(query.cast(), &mut |node| {
-        error = check_node(node).err();
+        error = check_node(node, may_read_clock).err();
         error.is_some()
     });
     error.map_or(Ok(()), Err)
 }
 
-fn check_node(node: Node) -> Result<()> {
+fn check_node(node: Node, may_read_clock: bool) -> Result<()> {
     use pg_sys::NodeTag::*;
     match node.tag() {
         T_Query => check_query(node.cast()),
+        T_SQLValueFunction
+            if may_read_clock && query::clock::is_value(node.cast::<pg_sys::SQLValueFunction>().op()) =>
+        {
+            Ok(())
+        }
         T_SQLValueFunction => Err(Error::unsupported(
             "functions of the clock or the session cannot be maintained",
             server::exprLocation(node),
-            if is_clock(node.cast::<pg_sys::SQLValueFunction>().op()) { BY_TIME } else { BY_USER },
+            if query::clock::is_value(node.cast::<pg_sys::SQLValueFunction>().op()) { BY_TIME } else { BY_USER },
         )),
         T_Param if node.cast::<pg_sys::Param>().paramkind() == pg_sys::ParamKind::PARAM_EXTERN => {
             Err(Error::unsupported(
@@ -65,13 +70,8 @@ fn check_node(node: Node) -> Result<()> {
             server::exprLocation(node),
             "Number the rows when they are written: an identity column of the table.",
         )),
-        _ => clock::check(node).and_then(|()| check_functions(node)),
+        _ => clock::check(node).and_then(|()| check_functions(node, may_read_clock)),
     }
-}
-
-fn is_clock(op: pg_sys::SQLValueFunctionOp::Type) -> bool {
-    // functions of the session come after functions of the clock: nodes/primnodes.h
-    op <= pg_sys::SQLValueFunctionOp::SVFOP_LOCALTIMESTAMP_N
 }
 
 fn check_query(query: Query) -> Result<()> {

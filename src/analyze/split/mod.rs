@@ -7,11 +7,12 @@
 //! Invariant: the same query always splits into the same stages in the same order, equal sub-queries being one stage.
 //! Called at creation (which makes the stages) and once per backend and TVIEW (which finds them).
 //!
-//! eligible: which queries can be stages · ctes: WITH · core, groups: clauses above rows and above groups ·
+//! eligible: which queries can be stages · clock: the time as a value · ctes: WITH · core, groups: clauses above rows and above groups ·
 //! distinct, totals, parts: aggregates with DISTINCT · windows, chain: windows with nothing in common · values: sub-queries with
 //! one value for all rows · nullable: sub-queries below outer joins · unused: outputs that nobody looks at · relation: how a stage is read.
 
 mod chain;
+mod clock;
 mod core;
 mod ctes;
 mod distinct;
@@ -52,6 +53,7 @@ pub fn split(query: Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<Que
     if copy.commandType() != pg_sys::CmdType::CMD_SELECT || !can_split(copy) {
         return Ok(copy);
     }
+    clock::rewrite(copy);
     ctes::inline(copy);
     let copy = printed::or_none(grouping_sets::rewrite(copy))?.unwrap_or(copy);
     let copy = printed::or_none(set_operations::rewrite(copy))?.unwrap_or(copy);

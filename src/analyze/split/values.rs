@@ -7,9 +7,9 @@
 
 use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::tree::{constant, count_all, is_plain, outputs};
-use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::{can_be_stage, is_stage};
 use crate::analyze::split::relation::{beside, label, over, stage_column};
+use crate::analyze::split::{Splitter, clock};
 use crate::pg::error::{Error, Result};
 use crate::pg::tree::{Node, Query, Text, Tree, list, lsyscache, make, walk};
 use pgrx::pg_sys;
@@ -68,7 +68,7 @@ impl Splitter<'_> {
 fn is_value(link: Tree<pg_sys::SubLink>) -> bool {
     let sub: Query = link.subselect().cast();
     match link.subLinkType() {
-        pg_sys::SubLinkType::EXPR_SUBLINK => has_one_row(sub) && can_be_stage(sub),
+        pg_sys::SubLinkType::EXPR_SUBLINK => has_one_row(sub) && can_be_stage(sub) || clock::is_value(sub),
         pg_sys::SubLinkType::EXISTS_SUBLINK if is_plain(sub) => exist(sub.copy()).is_ok_and(can_be_stage),
         pg_sys::SubLinkType::EXISTS_SUBLINK => is_stage(sub),
         _ => false,

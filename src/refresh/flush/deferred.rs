@@ -20,6 +20,7 @@ use crate::refresh::flush::pending::Pending;
 use crate::refresh::flush::{Flush, Guard, Moment, Only, flush};
 use crate::refresh::follow::base;
 use crate::refresh::plan::graph::{self, Graph};
+use crate::refresh::plan::tview;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -115,7 +116,14 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
     group.insert(tview.to_u32());
     let reached = deferred::reached(tview);
     let everything = anew || reached.is_none() || group.iter().any(|t| is_lost(*t));
-    let mut pending = if everything { Pending::recompute(group.clone()) } else { Pending::new(false, false) };
+    let moved: BTreeSet<u32> =
+        group.iter().copied().filter_map(|t| reads_clock(t).transpose()).collect::<Result<_>>()?;
+    let is_moved = !moved.is_empty();
+    let mut pending = match everything {
+        true => Pending::recompute(group.clone()),
+        false => Pending::new(false, false),
+    };
+    pending.recompute.extend(moved);
     let mut changed = Changed { everything, ..Changed::default() };
     let snapshot = Active::latest();
     if let Some(reached) = reached.filter(|_| !everything) {
@@ -129,7 +137,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
                 pending.publish(relid, Rc::new(set));
             }
         }
-        if changed.rows == 0 {
+        if changed.rows == 0 && !is_moved {
             return Ok(());
         }
     }
@@ -156,7 +164,17 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
         snapshot: Some(frontier.to_string()),
         error: None,
     };
-    history::note(tview, &entry)
+    // The clock alone is nothing to remember.
+    let is_idle = changed.rows == 0 && !everything && entry.rows.iter().all(|n| *n == 0);
+    if is_idle { Ok(()) } else { history::note(tview, &entry) }
+}
+
+/// The TVIEW, when the clock moves it.
+fn reads_clock(tview: u32) -> Result<Option<u32>> {
+    match Relation::open(pg_sys::Oid::from(tview), pg_sys::AccessShareLock) {
+        Some(rel) => Ok(tview::of(&rel)?.reads_clock.then_some(tview)),
+        None => Ok(None),
+    }
 }
 
 /// What a TVIEW has to follow.

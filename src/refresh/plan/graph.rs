@@ -149,7 +149,7 @@ pub fn current() -> Result<Rc<Graph>> {
     let mut captured: HashMap<(u32, bool), BTreeSet<i16>> = HashMap::new();
     let mut read = BTreeSet::new();
     let sources = catalog::sources(|_| true);
-    let deferred = deferred::all(&sources);
+    let mut deferred = deferred::all(&sources);
     for s in sources {
         cache::watch(s.tview);
         let (tview, relid) = (s.tview.to_u32(), s.relid.to_u32());
@@ -163,6 +163,16 @@ pub fn current() -> Result<Rc<Graph>> {
         }
     }
     let roots: HashMap<u32, u32> = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
+    // Stages that read no relation, too.
+    let of_deferred = |stage: &u32| {
+        let mut at = *stage;
+        while let Some(above) = roots.get(&at) {
+            at = *above;
+        }
+        deferred.contains(&at)
+    };
+    let inner: Vec<u32> = roots.keys().copied().filter(of_deferred).collect();
+    deferred.extend(inner);
     let order = order(&reads).map_err(|cycle| circle(&cycle, &roots))?;
     let graph = Rc::new(Graph { reads, order, readers, deferred, read, columns, captured, roots });
     CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));

@@ -5,7 +5,7 @@
 
 use crate::analyze::describe::fold::Fold;
 use crate::analyze::query::printed::Texts;
-use crate::analyze::query::{load, operators, relations};
+use crate::analyze::query::{clock, load, operators, relations};
 use crate::analyze::rules::join_values::Pair;
 use crate::analyze::rules::whole;
 use crate::analyze::{describe, split};
@@ -78,6 +78,8 @@ pub struct Tview {
     pub callees: Rc<Callees>,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; Size::COUNT],
     pub approximate: bool,
+    /// Whether the clock moves it: each refresh computes it anew.
+    pub reads_clock: bool,
     /// Whether listeners hear of changed rows.
     pub notify: bool,
     /// Whether the columns by which documents are read have indexes.
@@ -174,6 +176,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             decisions: plan.decisions,
             pairs: plan.pairs,
             approximate: options.approximate(),
+            reads_clock: clock::reads(query.cast()),
             notify: options.notify(),
             document_indexes: root == rel.oid() && options.document_indexes().unwrap_or_else(|| has_documents(rel)),
             title: name::relation(root).unwrap_or_default(),
