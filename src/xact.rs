@@ -9,6 +9,7 @@
 //! | static | what | commit, prepare | abort | release of a savepoint | rollback to it |
 //! |---|---|---|---|---|---|
 //! | queue `QUEUE`, `APPLIED`, `AGAIN`, `LOGGED` | pending changes | emptied by the flush | reset | level below | undone |
+//! | log/write `CACHE` | where relations are logged | by invalidation | | | |
 //! | log/write `PARTS` | parts of the log that the transaction has written | reset | reset | | (a number that is left out is harmless) |
 //! | pg/snapshot `FIXED` | a refresh reads with one snapshot | its guard | its guard | | its guard |
 //! | queue `CHANGED` | when the last change was queued | reset | reset | | (shown only while changes are pending) |
@@ -18,6 +19,7 @@
 //! | refresh/flush `RUNNING`, `LEVEL` | a flush is on the stack | reset | reset | | reset by the flush's own level |
 //! | analyze/query/printed `NO_TEXT` | only decisions are wanted | its guard | its guard | | its guard |
 //! | analyze/query/printed `UNWRITTEN` | a count | not transactional | | | |
+//! | refresh/flush/deferred `FOREIGN` | a refresh may read foreign tables | its guard | its guard | | its guard |
 //! | refresh/flush/defining `OPEN` | TVIEWs that the statement defines anew | its guard | its guard | | its guard |
 //! | refresh/follow/job `MUCH` | memory is to be given back | used before | reset | | |
 //! | refresh/flush `LAST` | last flush's command | reset | reset | | (too late is harmless) |

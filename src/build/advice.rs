@@ -4,6 +4,7 @@
 
 use crate::analyze::describe::partners::{self, Search};
 use crate::analyze::query::load;
+use crate::capture::install;
 use crate::catalog::{self, stages};
 use crate::pg::error::Result;
 use crate::pg::pinned::Pinned;
@@ -151,6 +152,9 @@ pub fn explain_full(oid: pg_sys::Oid) -> Result<()> {
         if d.strategy == Strategy::Full && !d.reason.is(Reason::ModeFull) {
             reasons.insert((name::bare(pg_sys::Oid::from(*relid)), d.reason.to_string()));
         }
+    }
+    for s in catalog::sources(|s| s.tview == oid).into_iter().filter(|s| install::is_uncaptured(s.relid)) {
+        reasons.insert((name::bare(s.relid), "it cannot be captured, so each refresh compares".into()));
     }
     if !reasons.is_empty() {
         let detail: Vec<String> =

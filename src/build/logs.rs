@@ -3,6 +3,7 @@
 //! Invariant: relations are logged from before their first change that a deferred TVIEW has to follow, with writers locked out since then. Called
 //! when a TVIEW is made, gets other options or another meaning, and when one is gone.
 
+use crate::capture::install;
 use crate::catalog::{self, deferred, logs, options, stages};
 use crate::log::{board, relation};
 use crate::pg::error::Result;
@@ -22,8 +23,10 @@ pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
     let logged = options::stored(tview).logged() == Some(true);
     // A worker that comes before this transaction has committed looks again.
     board::want();
-    for source in refresh::sources(&group, &graph) {
-        relation::ensure(pg_sys::Oid::from(source), logged)?;
+    for source in refresh::sources(&group, &graph).into_iter().map(pg_sys::Oid::from) {
+        if !install::is_uncaptured(source) {
+            relation::ensure(source, logged)?;
+        }
     }
     Ok(true)
 }
@@ -34,7 +37,7 @@ pub fn lock_sources(tview: pg_sys::Oid) -> Result<()> {
     let mut group = graph.stages(tview);
     group.insert(tview.to_u32());
     for source in refresh::sources(&group, &graph) {
-        for relid in crate::capture::install::covering(pg_sys::Oid::from(source)) {
+        for relid in install::covering(pg_sys::Oid::from(source)) {
             // SAFETY: locking is harmless should the relation have gone meanwhile.
             unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(relid), pg_sys::ShareRowExclusiveLock as i32) };
         }

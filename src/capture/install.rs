@@ -14,6 +14,7 @@ use crate::pg::ext::{self, make};
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{SUBSCRIPTION_BY_RELATION, SUBSCRIPTION_RELATION};
 use crate::pg::{ddl, name};
+use crate::tam;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -117,6 +118,19 @@ pub fn install(base: pg_sys::Oid) -> Result<()> {
 /// Whether a relation of an inheritance tree can have triggers at all.
 pub fn has_triggers(rel: &Relation) -> bool {
     rel.relkind() != pg_sys::RELKIND_MATVIEW && rel.relkind() != pg_sys::RELKIND_FOREIGN_TABLE
+}
+
+/// Whether changes of some relation of an inheritance tree cannot be captured: of a foreign table, or of a materialized view that is no TVIEW.
+pub fn is_uncaptured(base: pg_sys::Oid) -> bool {
+    let below = ext::find_all_inheritors(base, pg_sys::NoLock as i32);
+    below.into_iter().any(|relid| {
+        // SAFETY: syscache look-up; an oid without relation has no kind.
+        match unsafe { pg_sys::get_rel_relkind(relid) } as u8 {
+            pg_sys::RELKIND_FOREIGN_TABLE => true,
+            pg_sys::RELKIND_MATVIEW => !tam::is_tview(relid),
+            _ => false,
+        }
+    })
 }
 
 /// Whether a subscription of this database writes to one of these tables.

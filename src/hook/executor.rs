@@ -49,7 +49,10 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, eflags
     // SAFETY: `query` is what the server gave to its hook.
     unsafe {
         let explain_only = eflags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0;
-        if flush::running() && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE) {
+        if flush::running()
+            && !flush::deferred::may_read_foreign()
+            && has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_FOREIGN_TABLE)
+        {
             refuse_foreign();
         }
         let reads = has_kind((*(*query).plannedstmt).rtable, pg_sys::RELKIND_MATVIEW);

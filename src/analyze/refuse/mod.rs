@@ -19,12 +19,13 @@ use crate::pg::{ext, name};
 use crate::tam;
 use pgrx::pg_sys;
 
-/// Refuses the first offending construct of an expanded query. `may_read_clock`: of a TVIEW that is only refreshed.
-pub fn check(query: Query, may_read_clock: bool) -> Result<()> {
-    check_written(query, may_read_clock)?;
+/// Refuses the first offending construct of an expanded query. `is_deferred`: of a TVIEW that is only refreshed, which may read the clock and
+/// relations whose changes cannot be captured.
+pub fn check(query: Query, is_deferred: bool) -> Result<()> {
+    check_written(query, is_deferred)?;
     for (relid, used) in relations::of(query) {
         let relid = pg_sys::Oid::from(relid);
-        if let Err(mut e) = check_relation(relid, &used) {
+        if let Err(mut e) = check_relation(relid, &used, is_deferred) {
             if let Error::Unsupported { at, .. } = &mut e {
                 *at = locate::find(Construct::Relation(relid));
             }
@@ -101,7 +102,7 @@ fn check_query(query: Query) -> Result<()> {
     Ok(())
 }
 
-fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
+fn check_relation(relid: pg_sys::Oid, used: &relations::Use, is_deferred: bool) -> Result<()> {
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else {
         return Err(Error::Internal(format!("relation {} does not exist", relid.to_u32())));
     };
@@ -124,16 +125,17 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
     match rel.relkind() {
         pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {}
         pg_sys::RELKIND_MATVIEW if is_tview => {}
+        pg_sys::RELKIND_MATVIEW | pg_sys::RELKIND_FOREIGN_TABLE if is_deferred => {}
         pg_sys::RELKIND_MATVIEW => {
             return refuse(
                 format!("materialized view \"{shown}\" cannot be maintained"),
-                "Make it a TVIEW first: ALTER MATERIALIZED VIEW … SET ACCESS METHOD tview.",
+                "Make it a TVIEW first: ALTER MATERIALIZED VIEW … SET ACCESS METHOD tview. Or use refresh = deferred.",
             );
         }
         pg_sys::RELKIND_FOREIGN_TABLE => {
             return refuse(
                 format!("foreign table \"{shown}\" cannot be maintained"),
-                "Changes on a foreign server cannot be captured: copy or replicate its rows into a table.",
+                "Changes on a foreign server cannot be captured: copy or replicate its rows into a table, or use refresh = deferred.",
             );
         }
         _ => {
@@ -144,7 +146,7 @@ fn check_relation(relid: pg_sys::Oid, used: &relations::Use) -> Result<()> {
         }
     }
     check_system_columns(&shown, used)?;
-    if used.with_children {
+    if used.with_children && !is_deferred {
         check_children(relid, &shown)?;
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! for the frontier's snapshot, clock included. A refresh inside of a statement that writes would see rows that are logged later: it is refused.
 //! Called by REFRESH, by the worker, and where a TVIEW must be computed anew.
 
+use crate::capture::install;
 use crate::catalog::history::{self, Entry};
 use crate::catalog::{deferred, sentinel};
 use crate::log::{read, trim, write};
@@ -22,6 +23,7 @@ use crate::refresh::follow::base;
 use crate::refresh::plan::graph::{self, Graph};
 use crate::refresh::plan::tview;
 use pgrx::pg_sys;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -41,9 +43,17 @@ pub fn refresh(tview: pg_sys::Oid, by: By) -> Result<()> {
 pub fn recompute(tviews: BTreeSet<u32>) -> Result<()> {
     for tview in tviews {
         // Rows of the statement that are not captured yet would be followed twice.
-        match in_flight::any() {
-            true => queue::recompute(pg_sys::Oid::from(tview)),
-            false => drop(run(pg_sys::Oid::from(tview), true, By::Statement)?),
+        let oid = pg_sys::Oid::from(tview);
+        let graph = graph::current()?;
+        let mut group = graph.stages(oid);
+        group.insert(tview);
+        if in_flight::any() {
+            queue::recompute(oid);
+        } else if group.iter().any(|t| reads_uncaptured(*t, &graph)) {
+            // Foreign data wrappers have ended their part of a transaction that commits: left to the next refresh.
+            deferred::forget(oid);
+        } else {
+            run(oid, true, By::Statement)?;
         }
     }
     Ok(())
@@ -70,6 +80,31 @@ fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<Fixed> {
         follow(member, &graph, anew && member == tview, by)?;
     }
     Ok(fixed)
+}
+
+thread_local! {
+    static FOREIGN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, foreign tables may be read: the transaction does not end yet.
+struct Foreign(());
+
+impl Foreign {
+    fn allow() -> Foreign {
+        FOREIGN.set(true);
+        Foreign(())
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        FOREIGN.set(false);
+    }
+}
+
+/// Whether a flush may read foreign tables.
+pub fn may_read_foreign() -> bool {
+    FOREIGN.get()
 }
 
 /// Locks a TVIEW and the deferred TVIEWs below it against other refreshes; they come in the order in which they follow.
@@ -105,6 +140,11 @@ pub fn below(tview: pg_sys::Oid, graph: &Graph) -> Vec<pg_sys::Oid> {
     ordered
 }
 
+fn reads_uncaptured(tview: u32, graph: &Graph) -> bool {
+    let reads = graph.reads.get(&tview).into_iter().flatten();
+    reads.filter(|r| !graph.is_stage(**r)).any(|r| install::is_uncaptured(pg_sys::Oid::from(*r)))
+}
+
 /// Brings one TVIEW up to date, when those below are.
 fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<()> {
     if !Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated) {
@@ -117,7 +157,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
     let reached = deferred::reached(tview);
     let everything = anew || reached.is_none() || group.iter().any(|t| is_lost(*t));
     let moved: BTreeSet<u32> =
-        group.iter().copied().filter_map(|t| reads_clock(t).transpose()).collect::<Result<_>>()?;
+        group.iter().copied().filter_map(|t| moves(t, graph).transpose()).collect::<Result<_>>()?;
     let is_moved = !moved.is_empty();
     let mut pending = match everything {
         true => Pending::recompute(group.clone()),
@@ -146,6 +186,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
     drop(snapshot);
     let counters = {
         let _guard = Guard::enter();
+        let _foreign = Foreign::allow();
         let only = Some(Only { read: BTreeSet::from([tview.to_u32()]), below: group });
         let mut flush = Flush { only, deferred: true, ..Flush::of(pending) };
         flush.run(Rc::clone(graph))?;
@@ -169,8 +210,11 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
     if is_idle { Ok(()) } else { history::note(tview, &entry) }
 }
 
-/// The TVIEW, when the clock moves it.
-fn reads_clock(tview: u32) -> Result<Option<u32>> {
+/// The TVIEW, when it moves without a change in the log: by the clock, or by relations whose changes cannot be captured.
+fn moves(tview: u32, graph: &Graph) -> Result<Option<u32>> {
+    if reads_uncaptured(tview, graph) {
+        return Ok(Some(tview));
+    }
     match Relation::open(pg_sys::Oid::from(tview), pg_sys::AccessShareLock) {
         Some(rel) => Ok(tview::of(&rel)?.reads_clock.then_some(tview)),
         None => Ok(None),
