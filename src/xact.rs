@@ -102,7 +102,7 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
         return std::ptr::null_mut();
     }
     original::shield(|| {
-        if !queue::is_settled() {
+        if !queue::is_followed() {
             let _limit = Limit::of_statement();
             flush::flush(flush::Moment::Commit);
         }

@@ -34,7 +34,10 @@ unsafe extern "C-unwind" fn object_access(
         if let Some(next) = NEXT {
             next(access, class, object, sub, arg);
         }
-        if class == pg_sys::RelationRelationId || class == pg_sys::ProcedureRelationId {
+        // Each call of a function is an access, too.
+        use pg_sys::ObjectAccessType::{OAT_DROP, OAT_POST_ALTER, OAT_POST_CREATE};
+        let is_change = matches!(access, OAT_DROP | OAT_POST_CREATE | OAT_POST_ALTER);
+        if is_change && (class == pg_sys::RelationRelationId || class == pg_sys::ProcedureRelationId) {
             on_access(access, class, object, sub);
         }
     }

@@ -70,8 +70,13 @@ pub fn nothing_applied() -> bool {
 }
 
 /// Whether there is nothing to flush before commit.
+pub fn is_followed() -> bool {
+    is_empty() && APPLIED.with(|a| a.borrow().is_empty())
+}
+
+/// Whether there is nothing to do before commit.
 pub fn is_settled() -> bool {
-    is_empty() && APPLIED.with(|a| a.borrow().is_empty()) && LOGGED.with(|l| l.borrow().is_empty())
+    is_followed() && is_logged()
 }
 
 /// Changes the set that is to be logged for a relation.
