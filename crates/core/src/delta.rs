@@ -7,7 +7,8 @@
 //!
 //! where ΔT are the change rows, T the rows that are there now and Tᵒ = T − ΔT the rows that were there before. Two occurrences of one relation
 //! count as two. ΔT comes by sign, inserted rows and deleted rows, each as often as its weight says, so Tᵒ is a sum again and each term has one
-//! weight: Q(Tᵒ) = Q(T) − Q(inserted) + Q(deleted). The last term has all other occurrences as they were; it is read in the state before instead.
+//! weight: Q(Tᵒ) = Q(T) − Q(inserted) + Q(deleted). The last term has all other occurrences as they were; it is read in the state before instead,
+//! where that can be read.
 //!
 //! One more occurrence, T on the nullable side S of an outer join L ⟕ S, may be the last in that order, all others being as they were. Rows of L
 //! with a partner are L ⋈ S, which is linear: Q(…, ΔT) with the join keeping only these rows. To them come the rows of L that have no partner now,
@@ -50,6 +51,14 @@ pub enum Rows {
     Alone,
 }
 
+/// The states that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    NowAndBefore,
+    /// No command of this transaction has made the changes.
+    Now,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
     pub weight: i64,
@@ -83,8 +92,11 @@ impl Changed {
     }
 
     /// The terms, in the order of the equation.
-    pub fn terms(&self) -> Result<Vec<Term>, Reason> {
+    pub fn terms(&self, states: States) -> Result<Vec<Term>, Reason> {
         let Changed { linear, nullable } = self;
+        if states == States::Now && !nullable.is_empty() {
+            return Err(Reason::NoStateBefore);
+        }
         if nullable.len() > 1 {
             return Err(Reason::SeveralNullable);
         }
@@ -97,7 +109,7 @@ impl Changed {
         let mut out = Vec::new();
         for (i, atom) in linear.iter().enumerate() {
             let rows = Rows::All(*atom);
-            let is_last = i > 0 && i + 1 == linear.len() && nullable.is_empty();
+            let is_last = i > 0 && i + 1 == linear.len() && nullable.is_empty() && states == States::NowAndBefore;
             for (sign, part) in CHANGES {
                 if is_last {
                     out.push(Term { weight: sign, rows, parts: Parts::from([(*atom, part)]), moment: Moment::Before });
@@ -181,14 +193,15 @@ mod tests {
     }
 
     /// The delta by the equation; None where the equation is refused.
-    fn delta(query: &Query, changes: &[Change]) -> Option<Sums> {
+    fn delta(query: &Query, changes: &[Change], states: States) -> Option<Sums> {
         let mut changed = Changed::default();
         for atom in (0..changes.len()).filter(|a| changes[*a].before != changes[*a].now) {
             changed.add(atom, query.tree.nullable_sides(atom)).ok()?;
         }
         let place = changed.nullable.first().map(|(atom, side)| (*atom, side));
         let mut sums = Sums::new();
-        for term in changed.terms().ok()? {
+        for term in changed.terms(states).ok()? {
+            assert!(states == States::NowAndBefore || term.moment == Moment::Now);
             add_term(query, &term, changes, place, &mut sums);
         }
         sums.retain(|_, n| *n != 0);
@@ -235,10 +248,12 @@ mod tests {
                 changes[1] = changes[0].clone();
             }
             let all = recomputed(&query, &changes);
-            if let Some(delta) = delta(&query, &changes) {
-                prop_assert_eq!(&delta, &all, "in one step: {:?}", query);
+            for states in [States::NowAndBefore, States::Now] {
+                if let Some(delta) = delta(&query, &changes, states) {
+                    prop_assert_eq!(&delta, &all, "in one step, {:?}: {:?}", states, query);
+                }
             }
-            let small: Option<Vec<Sums>> = steps(&changes).iter().map(|step| delta(&query, step)).collect();
+            let small: Option<Vec<Sums>> = steps(&changes).iter().map(|step| delta(&query, step, States::NowAndBefore)).collect();
             if let Some(small) = small {
                 let mut sum = Sums::new();
                 small.into_iter().flatten().for_each(|(row, n)| *sum.entry(row).or_default() += n);
@@ -253,7 +268,8 @@ mod tests {
         let mut changed = Changed::default();
         changed.add(0, []).unwrap();
         changed.add(1, []).unwrap();
-        let terms = changed.terms().unwrap();
+        assert_eq!(changed.terms(States::Now).map(|t| t.len()), Ok(2 + 2 * 3));
+        let terms = changed.terms(States::NowAndBefore).unwrap();
         assert_eq!(
             terms.len(),
             4,
@@ -272,11 +288,11 @@ mod tests {
         changed.add(0, [BTreeSet::from([0, 1])]).unwrap();
         assert!(changed.values_tell(), "nothing else of the side changes");
         changed.add(1, []).unwrap();
-        assert_eq!(changed.terms(), Err(Reason::BothSides));
+        assert_eq!(changed.terms(States::NowAndBefore), Err(Reason::BothSides));
         changed.add(2, [BTreeSet::from([2])]).unwrap();
-        assert_eq!(changed.terms(), Err(Reason::SeveralNullable));
+        assert_eq!(changed.terms(States::NowAndBefore), Err(Reason::SeveralNullable));
         let mut changed = Changed::default();
         (0..5).for_each(|a| changed.add(a, []).unwrap());
-        assert_eq!(changed.terms(), Err(Reason::ManyTogether));
+        assert_eq!(changed.terms(States::NowAndBefore), Err(Reason::ManyTogether));
     }
 }

@@ -86,6 +86,7 @@ reasons! {
 
     // Weighted rows.
     TwoOuterJoins = "it is on the nullable side of two outer joins",
+    NoStateBefore = "the state before the changes cannot be read",
     SeveralNullable = "several nullable sides of outer joins change together",
     ManyTogether = "more than four relations change together",
     BothSides = "both sides of a join inside an outer join change together",

@@ -19,7 +19,7 @@ use crate::pg::fault::{self, Fault};
 use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
-use tviews_core::delta::{Changed, Moment, Part, Parts, Rows, Term};
+use tviews_core::delta::{Changed, Moment, Part, Parts, Rows, States, Term};
 use tviews_core::reason::Reason;
 
 /// The SELECTs of a delta: weight, then targets.
@@ -106,7 +106,12 @@ impl Guard {
 }
 
 /// One term per changed occurrence; `targets` are expressions of the described query.
-pub fn terms(d: &Described, targets: &[Node], changed: &BTreeSet<u32>) -> Result<std::result::Result<Terms, Reason>> {
+pub fn terms(
+    d: &Described,
+    targets: &[Node],
+    changed: &BTreeSet<u32>,
+    states: States,
+) -> Result<std::result::Result<Terms, Reason>> {
     let atoms = &d.description.atoms;
     let of_changed = |a: &usize| atoms[*a].relid.is_some_and(|r| changed.contains(&r));
     let (mut occurrences, mut nullable) = (Changed::default(), None);
@@ -119,7 +124,7 @@ pub fn terms(d: &Described, targets: &[Node], changed: &BTreeSet<u32>) -> Result
         }
         nullable = places.pop().map(|place| (atom, place)).or(nullable);
     }
-    let equation = match occurrences.terms() {
+    let equation = match occurrences.terms(states) {
         Ok(equation) => with_faults(equation),
         Err(why) => return Ok(Err(why)),
     };

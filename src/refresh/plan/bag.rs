@@ -42,7 +42,7 @@ impl Tview {
         let terms = {
             let query = load::expand(maintained(rel)?)?;
             let captured = decide::captured(self.oid);
-            let of = |changed: &BTreeSet<u32>| decide::bag_terms(query, changed, &captured);
+            let of = |changed: &BTreeSet<u32>| decide::bag_terms(query, changed, &captured, self.states);
             match of(changed)? {
                 Ok(terms) => decide::guarded(terms, changed, of)?,
                 Err(_) => return Ok(None),

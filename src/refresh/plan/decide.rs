@@ -24,6 +24,7 @@ use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::decide::{self, Attempts, Keys, Read, Weighted, finds_groups, may_share};
+use tviews_core::delta::States;
 use tviews_core::key;
 use tviews_core::model::{Description, Shape};
 use tviews_core::options;
@@ -184,7 +185,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
 /// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, adding is better
 /// than recomputing rows by key, for which the server joins the tables as a whole.
 fn follows_all(query: Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
-    let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true), Ok(Ok(_)));
+    let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true, BOTH), Ok(Ok(_)));
     d.shape == Shape::Rows && used.keys().all(follows)
 }
 
@@ -229,12 +230,12 @@ impl Attempts for OfRelation<'_> {
         let mut targets = fold.key_nodes.clone();
         targets.extend(&fold.args);
         targets.extend(&fold.filters);
-        let terms = weighted(self.described, &targets, &BTreeSet::from([self.relid]), &|_, _| true)?;
+        let terms = weighted(self.described, &targets, &BTreeSet::from([self.relid]), &|_, _| true, BOTH)?;
         Ok(terms.map(|terms| self.facts(&terms)))
     }
 
     fn added(&mut self) -> Result<std::result::Result<Weighted, Reason>> {
-        let terms = bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum)?;
+        let terms = bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum, BOTH)?;
         Ok(terms.map(|terms| self.facts(&terms)))
     }
 }
@@ -252,27 +253,32 @@ pub fn weighted(
     targets: &[Node],
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
+    states: States,
 ) -> Result<std::result::Result<delta::Terms, Reason>> {
     let atoms = &d.description.atoms;
     let used = relations::of(d.block.query);
     let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
     if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times))
-        && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed))?
+        && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed, states))?
     {
         return Ok(Ok(terms));
     }
     printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))
 }
 
+/// For decisions, which are the same for TVIEWs that follow later.
+const BOTH: States = States::NowAndBefore;
+
 /// The weighted rows by which the output of an expanded query without key changes.
 pub fn bag_terms(
     query: Query,
     changed: &BTreeSet<u32>,
     captured: anchor::Captured,
+    states: States,
 ) -> Result<std::result::Result<delta::Terms, Reason>> {
     let Some(branches) = set_operations::branches(query) else {
         let described = describe::describe(query, &stored_key);
-        return weighted(&described, &delta::outputs_of(query), changed, captured);
+        return weighted(&described, &delta::outputs_of(query), changed, captured, states);
     };
     let mut all = delta::Terms::default();
     for (number, branch) in (0u32..).zip(branches) {
@@ -286,7 +292,7 @@ pub fn bag_terms(
         let Some(targets) = set_operations::outputs_of(query, branch) else {
             return Ok(Err(Reason::BranchTypes));
         };
-        match weighted(&described, &targets, changed, captured)? {
+        match weighted(&described, &targets, changed, captured, states)? {
             Err(why) => return Ok(Err(why)),
             Ok(terms) => {
                 all.now.extend(terms.now);

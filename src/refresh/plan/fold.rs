@@ -60,7 +60,7 @@ impl Tview {
             targets.extend(&fold.args);
             targets.extend(&fold.filters);
             let captured = decide::captured(self.oid);
-            let of = |changed: &BTreeSet<u32>| decide::weighted(&described, &targets, changed, &captured);
+            let of = |changed: &BTreeSet<u32>| decide::weighted(&described, &targets, changed, &captured, self.states);
             let Ok(terms) = of(changed)? else { return Ok(None) };
             let terms = decide::guarded(terms, changed, of)?;
             let many = terms.now.len() > 2;

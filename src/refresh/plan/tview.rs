@@ -9,7 +9,7 @@ use crate::analyze::query::{clock, load, operators, relations};
 use crate::analyze::rules::join_values::Pair;
 use crate::analyze::rules::whole;
 use crate::analyze::{describe, split};
-use crate::catalog::{cache, options, stages};
+use crate::catalog::{cache, deferred, options, stages};
 use crate::pg::callees::Callees;
 use crate::pg::error::{Error, Result};
 use crate::pg::memory;
@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::rc::Rc;
 use tviews_core::choice::Size;
+use tviews_core::delta::States;
 use tviews_core::model::Shape;
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
@@ -78,6 +79,8 @@ pub struct Tview {
     pub callees: Rc<Callees>,
     plans: [RefCell<HashMap<String, Rc<Plan>>>; Size::COUNT],
     pub approximate: bool,
+    /// The states that can be read when it follows changes.
+    pub states: States,
     /// Whether the clock moves it: each refresh computes it anew.
     pub reads_clock: bool,
     /// Whether listeners hear of changed rows.
@@ -176,6 +179,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             decisions: plan.decisions,
             pairs: plan.pairs,
             approximate: options.approximate(),
+            states: if deferred::is(rel.oid()) { States::Now } else { States::NowAndBefore },
             reads_clock: clock::reads(query.cast()),
             notify: options.notify(),
             document_indexes: root == rel.oid() && options.document_indexes().unwrap_or_else(|| has_documents(rel)),
