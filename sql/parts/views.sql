@@ -3,7 +3,7 @@ SELECT n.nspname AS schema,
        c.relname AS name,
        pg_catalog.pg_get_userbyid(c.relowner) AS owner,
        c.reloptions AS options,
-       coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'refresh'), 'commit') AS refresh,
+       CASE WHEN 'catching_up=true' = ANY (c.reloptions) THEN 'catching up' ELSE coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'refresh'), 'commit') END AS refresh,
        (SELECT pg_catalog.jsonb_object_agg(s.base_table::text, s.strategy ORDER BY s.base_table::text)
           FROM tviews.strategies(c.oid) s) AS strategies,
        ARRAY(SELECT s.base_table FROM tviews.strategies(c.oid) s ORDER BY s.base_table::text) AS base_tables,

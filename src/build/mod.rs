@@ -7,6 +7,7 @@ pub mod check;
 pub mod indexes;
 pub mod internal;
 pub mod logs;
+pub mod online;
 pub mod populate;
 pub mod rebuild;
 pub mod redefine;

@@ -14,6 +14,8 @@ type Then = Box<dyn FnOnce() -> Result<()>>;
 #[derive(Clone, Copy)]
 pub struct Call {
     pub pstmt: *mut pg_sys::PlannedStmt,
+    /// The client has sent the statement itself.
+    pub is_top_level: bool,
     /// The handler has done everything.
     pub done: bool,
     /// The completion that the client is told; may be null.
@@ -27,8 +29,13 @@ pub struct Call {
 impl Call {
     /// # Safety
     /// The statement that the server is executing, and what it gave to its hook; the call lives no longer.
-    pub unsafe fn new(pstmt: *mut pg_sys::PlannedStmt, completion: *mut pg_sys::QueryCompletion) -> Call {
-        Call { pstmt, done: false, completion, then: std::ptr::null_mut(), last: std::ptr::null_mut() }
+    pub unsafe fn new(
+        pstmt: *mut pg_sys::PlannedStmt,
+        context: pg_sys::ProcessUtilityContext::Type,
+        completion: *mut pg_sys::QueryCompletion,
+    ) -> Call {
+        let is_top_level = context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
+        Call { pstmt, is_top_level, done: false, completion, then: std::ptr::null_mut(), last: std::ptr::null_mut() }
     }
 
     /// A private copy of the statement's tree, as a `T`, which it is.

@@ -3,7 +3,7 @@
 //! Invariant: a populated TVIEW without pending changes is left alone: no lock that blocks anybody.
 
 use super::named;
-use crate::build::populate;
+use crate::build::{online, populate};
 use crate::catalog::options;
 use crate::hook::call::Call;
 use crate::hook::life::is_marked;
@@ -42,7 +42,7 @@ pub fn before(call: &mut Call) -> Result<()> {
         if !tam::is_tview(oid) {
             return Err(Error::NotATview(name::bare(oid)));
         }
-        run(oid, (*stmt).skipData, (*stmt).concurrent)
+        run(oid, (*stmt).skipData, (*stmt).concurrent, call.is_top_level)
     }
 }
 
@@ -73,7 +73,7 @@ fn deferred(oid: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
+fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool, is_top_level: bool) -> Result<()> {
     let populated = {
         let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
         rel.class().relispopulated
@@ -87,19 +87,21 @@ fn run(oid: pg_sys::Oid, skip_data: bool, concurrent: bool) -> Result<()> {
         }
         return populate::empty(oid);
     }
+    let ours = options::stored(oid);
+    let is_deferred = ours.refresh() != options::Refresh::Commit;
+    if concurrent && (ours.is_catching_up() || !populated && !is_deferred) {
+        online::refuse_block(is_top_level)?;
+        return online::populate(oid);
+    }
+    if ours.is_catching_up() {
+        return online::finish(oid);
+    }
     if populated {
-        if options::stored(oid).refresh() != options::Refresh::Commit {
+        if is_deferred {
             return deferred(oid);
         }
         lost::recover(oid)?;
         return Ok(());
-    }
-    if concurrent {
-        return Err(Error::unsupported(
-            "CONCURRENTLY cannot be used when the TVIEW is not populated",
-            -1,
-            "Use REFRESH without CONCURRENTLY once.",
-        ));
     }
     // Storage that other transactions can see is never written frozen: always new storage.
     populate::populate(oid, persistence(oid), false)?;

@@ -42,7 +42,7 @@ unsafe extern "C-unwind" fn process_utility(
 ) {
     // SAFETY: `pstmt`, `env`, `dest` and `qc` are what the server gave to its hook; `source` ends with a NUL.
     unsafe {
-        let mut call = Call::new(pstmt, qc);
+        let mut call = Call::new(pstmt, context, qc);
         let mut frame = Frame::new();
         frame.push(source);
         if concerns((*(*pstmt).utilityStmt).type_) {

@@ -40,6 +40,9 @@ impl Options {
     }
 
     pub fn refresh(&self) -> Refresh {
+        if self.is_catching_up() {
+            return Refresh::Manual;
+        }
         match self.0.get("refresh").map(String::as_str) {
             Some("deferred") => Refresh::Deferred,
             Some("manual") => Refresh::Manual,
@@ -52,6 +55,18 @@ impl Options {
             Some("incremental") => Mode::Incremental,
             Some("full") => Mode::Full,
             _ => Mode::Auto,
+        }
+    }
+
+    /// Whether it is being populated while writers go on, and follows a log until it is exact.
+    pub fn is_catching_up(&self) -> bool {
+        self.0.contains_key(CATCHING_UP)
+    }
+
+    pub fn set_catching_up(&mut self, is: bool) {
+        match is {
+            true => drop(self.0.insert(CATCHING_UP.into(), "true".into())),
+            false => drop(self.0.remove(CATCHING_UP)),
         }
     }
 
@@ -128,12 +143,15 @@ impl IntoIterator for Options {
     }
 }
 
+const CATCHING_UP: &str = "catching_up";
+
 /// Of a deferred TVIEW without the option.
 const DEFAULT_SCHEDULE: &str = "1m";
 
 /// Names of options and the values that they take.
 const OPTIONS: &[(&str, Kind)] = &[
     ("approximate", Kind::Bool),
+    (CATCHING_UP, Kind::True),
     ("document_indexes", Kind::Bool),
     ("incremental", Kind::True),
     ("key", Kind::Text),

@@ -35,8 +35,9 @@ pub enum By {
 }
 
 /// Brings a TVIEW and the deferred TVIEWs below it up to date.
-pub fn refresh(tview: pg_sys::Oid, by: By) -> Result<()> {
-    run(tview, false, by).map(drop)
+/// The number of rows of the log that were followed.
+pub fn refresh(tview: pg_sys::Oid, by: By) -> Result<u64> {
+    run(tview, false, by).map(|(rows, _)| rows)
 }
 
 /// Computes deferred TVIEWs anew, and those below them that are lost.
@@ -65,7 +66,7 @@ pub fn recover(tview: pg_sys::Oid) -> Result<bool> {
     Ok(true)
 }
 
-fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<Fixed> {
+fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<(u64, Fixed)> {
     if in_flight::any() {
         return Err(Error::InUse {
             what: format!("cannot refresh TVIEW \"{}\" inside of a statement that writes", name::bare(tview)),
@@ -76,10 +77,11 @@ fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<Fixed> {
     let (graph, tviews) = lock(tview)?;
     write::write();
     let fixed = Fixed::now();
+    let mut rows = 0;
     for member in tviews {
-        follow(member, &graph, anew && member == tview, by)?;
+        rows += follow(member, &graph, anew && member == tview, by)?;
     }
-    Ok(fixed)
+    Ok((rows, fixed))
 }
 
 thread_local! {
@@ -146,9 +148,9 @@ fn reads_uncaptured(tview: u32, graph: &Graph) -> bool {
 }
 
 /// Brings one TVIEW up to date, when those below are.
-fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<()> {
+fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u64> {
     if !Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated) {
-        return Ok(());
+        return Ok(0);
     }
     // SAFETY: plain getter.
     let started = unsafe { pg_sys::GetCurrentTimestamp() };
@@ -178,7 +180,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
             }
         }
         if changed.rows == 0 && !is_moved {
-            return Ok(());
+            return Ok(0);
         }
     }
     // SAFETY: the snapshot is active.
@@ -207,7 +209,10 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<(
     };
     // The clock alone is nothing to remember.
     let is_idle = changed.rows == 0 && !everything && entry.rows.iter().all(|n| *n == 0);
-    if is_idle { Ok(()) } else { history::note(tview, &entry) }
+    if !is_idle {
+        history::note(tview, &entry)?;
+    }
+    Ok(changed.rows)
 }
 
 /// The TVIEW, when it moves without a change in the log: by the clock, or by relations whose changes cannot be captured.
@@ -270,7 +275,7 @@ pub fn trim(tview: pg_sys::Oid) -> Result<()> {
 
 /// Brings a deferred TVIEW up to date, and then does something with the same snapshot.
 pub fn with_current<T>(tview: pg_sys::Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
-    let fixed = run(tview, false, By::Statement)?;
+    let (_, fixed) = run(tview, false, By::Statement)?;
     let result = f();
     drop(fixed);
     result

@@ -37,6 +37,12 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether a refresh can change a view: a deferred one, or one that reads such.
+    pub fn moves_by_refresh(&self, view: &View) -> bool {
+        let mut sources = self.views.iter().filter(|v| view.facts.sources.contains(&v.name));
+        view.is_deferred() || sources.any(|source| self.moves_by_refresh(source))
+    }
+
     fn tviews(&self) -> impl Iterator<Item = &View> {
         self.views.iter().filter(|v| v.is_tview)
     }

@@ -51,7 +51,7 @@ impl Run<'_> {
             let (Some(old), Some(new)) = (before.get(&v.name), after.get(&v.name)) else {
                 continue;
             };
-            if !self.live[view] || v.is_deferred() {
+            if !self.live[view] || self.case.moves_by_refresh(v) {
                 continue;
             }
             // recomputed in full, another one of several equal values may stand for them

@@ -24,7 +24,7 @@ impl Run<'_> {
         }
         let mut all = Watched::new();
         for (view, v) in self.case.views.iter().enumerate() {
-            if self.live[view] && v.is_tview && !v.is_deferred() {
+            if self.live[view] && v.is_tview && !self.case.moves_by_refresh(v) {
                 all.insert(view, oracle::places(&mut self.session.checker, v)?);
             }
         }

@@ -1,0 +1,108 @@
+//! A TVIEW populated while writers of its tables go on: REFRESH … CONCURRENTLY of one that is not populated.
+//!
+//! It follows a log until it is exact, like a TVIEW that is only refreshed (option `catching_up`): first the log is begun, with writers locked out for a
+//! moment; then the contents are computed as of a snapshot; then what has been written meanwhile is followed, again and again; and at last,
+//! with writers locked out for the moment that the rest takes, it follows at commit. Each step is a transaction of its own.
+//! Invariant: after any step the TVIEW is without contents, or equals its query as of the snapshot of its frontier; what is left undone is
+//! done by the next REFRESH. Called by REFRESH. Source: commands/indexcmds.c, DefineIndex, for the transactions.
+
+use crate::build::{logs, populate};
+use crate::capture::freed::freed;
+use crate::catalog::options::{self, Options};
+use crate::catalog::{self};
+use crate::pg::error::{Error, Result};
+use crate::pg::relation::Relation;
+use crate::refresh::flush::deferred::{self, By};
+use pgrx::pg_sys;
+
+/// So often it follows before writers are locked out.
+const ROUNDS: usize = 10;
+/// With so few rows left, writers do not wait long.
+const FEW: u64 = 2000;
+
+/// Outside of a transaction block; transactions are ended and begun inside.
+pub fn populate(oid: pg_sys::Oid) -> Result<()> {
+    let mut id = pg_sys::LockRelId { relId: oid, dbId: pg_sys::InvalidOid };
+    // SAFETY: the TVIEW is locked by the statement. A lock of the session lasts over the ends of transactions, and goes at an error.
+    unsafe {
+        id.dbId = pg_sys::MyDatabaseId;
+        pg_sys::LockRelationIdForSession(&mut id, pg_sys::ShareUpdateExclusiveLock as i32);
+    }
+    if !options::stored(oid).is_catching_up() {
+        logs::lock_sources(oid)?;
+        set(oid, true);
+        logs::follow(oid)?;
+        next_transaction();
+    }
+    if !is_populated(oid) {
+        populate::populate(oid, populate::persistence(oid), false)?;
+        next_transaction();
+    }
+    for _ in 0..ROUNDS {
+        let rows = deferred::refresh(oid, By::Statement)?;
+        deferred::trim(oid)?;
+        next_transaction();
+        if rows < FEW {
+            break;
+        }
+    }
+    finish(oid)?;
+    // SAFETY: locked above; the snapshot of the last transaction was pushed here.
+    unsafe {
+        pg_sys::UnlockRelationIdForSession(&mut id, pg_sys::ShareUpdateExclusiveLock as i32);
+        pg_sys::PopActiveSnapshot();
+    }
+    Ok(())
+}
+
+/// What is left, in one transaction: populates, if need be, and has the TVIEW follow at commit from here on.
+pub fn finish(oid: pg_sys::Oid) -> Result<()> {
+    logs::lock_sources(oid)?;
+    if !is_populated(oid) {
+        populate::populate(oid, populate::persistence(oid), false)?;
+    }
+    deferred::refresh(oid, By::Statement)?;
+    set(oid, false);
+    if options::stored(oid).refresh() == options::Refresh::Commit {
+        deferred::end(oid)?;
+        catalog::sources(|_| true).into_iter().for_each(|s| freed(s.relid));
+    }
+    Ok(())
+}
+
+fn is_populated(oid: pg_sys::Oid) -> bool {
+    Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated)
+}
+
+fn set(oid: pg_sys::Oid, is: bool) {
+    let mut ours: Options = options::stored(oid);
+    ours.set_catching_up(is);
+    options::store(oid, &ours);
+    catalog::invalidate_all();
+    // SAFETY: makes the option visible.
+    unsafe { pg_sys::CommandCounterIncrement() };
+}
+
+fn next_transaction() {
+    // SAFETY: outside of a transaction block, with nothing open.
+    unsafe {
+        if pg_sys::ActiveSnapshotSet() {
+            pg_sys::PopActiveSnapshot();
+        }
+        pg_sys::CommitTransactionCommand();
+        pg_sys::StartTransactionCommand();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+}
+
+/// An error inside of a transaction block, as the server says for CREATE INDEX CONCURRENTLY.
+pub fn refuse_block(is_top_level: bool) -> Result<()> {
+    // SAFETY: raises an error, or does nothing.
+    unsafe {
+        pg_sys::PreventInTransactionBlock(
+            is_top_level,
+            c"REFRESH MATERIALIZED VIEW CONCURRENTLY of a TVIEW that is not populated".as_ptr(),
+        )
+    };
+    Ok::<(), Error>(())
+}
