@@ -47,9 +47,9 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../sql/parts/compat_convert.sql",
     name = "compat_convert",
-    requires = ["compat_functions"],
-    finalize
+    requires = ["compat_functions"]
 );
+pgrx::extension_sql_file!("../sql/parts/pgstream.sql", name = "pgstream", requires = ["compat_convert"], finalize);
 
 #[allow(non_snake_case)]
 #[pg_guard]
