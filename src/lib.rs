@@ -44,11 +44,7 @@ pgrx::extension_sql_file!(
     name = "compat_functions",
     requires = ["compat_relations"]
 );
-pgrx::extension_sql_file!(
-    "../sql/parts/compat_convert.sql",
-    name = "compat_convert",
-    requires = ["compat_functions"]
-);
+pgrx::extension_sql_file!("../sql/parts/compat_convert.sql", name = "compat_convert", requires = ["compat_functions"]);
 pgrx::extension_sql_file!("../sql/parts/pgstream.sql", name = "pgstream", requires = ["compat_convert"], finalize);
 
 #[allow(non_snake_case)]

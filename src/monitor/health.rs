@@ -3,12 +3,15 @@
 use super::verify::tviews;
 use crate::build::advice;
 use crate::capture::install::{covering, has_triggers, installed, is_subscribed};
-use crate::catalog::{self, sentinel};
+use crate::catalog::{self, jobs, options, sentinel};
 use crate::counters::{SLOTS, table};
+use crate::log::board;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
 use crate::pg::{acl, guc, list, name, shmem};
+use crate::refresh::flush::deferred;
+use crate::refresh::plan::graph;
 use crate::refresh::plan::privileges::{self, Lack};
 use crate::tam;
 use pgrx::{IntoDatum, pg_sys};
@@ -25,8 +28,18 @@ fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
 sql_function!(tviews_health, pg_finfo_tviews_health, health);
 
 fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    let rows =
-        [preload(), syntax(), triggers(), indexes(), partners()?, contents(), privileges()?, catalog(), statistics()];
+    let rows = [
+        preload(),
+        syntax(),
+        triggers(),
+        indexes(),
+        partners()?,
+        contents(),
+        schedules()?,
+        privileges()?,
+        catalog(),
+        statistics(),
+    ];
     arguments.rows(rows.into_iter().map(|(check, status, detail, hint)| {
         [check.into_datum(), status.into_datum(), detail.into_datum(), hint.into_datum()]
     }))
@@ -120,6 +133,43 @@ fn indexes() -> Row {
     let good = bad.is_empty();
     let detail = if good { "all indexes of TVIEWs are valid".into() } else { format!("invalid: {}", bad.join(", ")) };
     row("indexes", good, detail, "Use REINDEX INDEX CONCURRENTLY, or DROP INDEX.")
+}
+
+/// TVIEWs with a schedule: whether a worker is there, and none is paused or late.
+fn schedules() -> Result<Row> {
+    let graph = graph::current()?;
+    let (mut n, mut paused, mut late) = (0, Vec::new(), Vec::new());
+    for tview in tviews() {
+        let Some(schedule) = options::stored(tview).schedule() else { continue };
+        n += 1;
+        let title = name::relation(tview).unwrap_or_default();
+        if jobs::of(tview).paused {
+            paused.push(format!("{title} is paused"));
+            continue;
+        }
+        let behind = deferred::behind(tview, &graph);
+        // SAFETY: plain getter.
+        let now = unsafe { pg_sys::GetCurrentTimestamp() };
+        if let Some((since, bound)) = behind.since.zip(schedule.bound()).filter(|(since, bound)| now - since > *bound) {
+            late.push(format!("{title} is {} s behind, more than {} s", (now - since) / 1_000_000, bound / 1_000_000));
+        }
+    }
+    if n == 0 {
+        return Ok(row("schedules", true, "no TVIEW has a schedule".into(), ""));
+    }
+    // SAFETY: a plain global.
+    let place = board::of(unsafe { pg_sys::MyDatabaseId }.to_u32());
+    if place.is_none_or(|p| p.pid() == 0) {
+        let detail = format!("no worker refreshes the {n} TVIEWs that have a schedule");
+        let hint = "It takes some seconds to start. It needs pg_tviews in shared_preload_libraries, and a free slot of max_worker_processes.";
+        return Ok(row("schedules", false, detail, hint));
+    }
+    if paused.is_empty() && late.is_empty() {
+        return Ok(row("schedules", true, format!("{n} TVIEWs are refreshed by schedule"), ""));
+    }
+    let hint = "tviews.refresh_history has errors and durations; tviews.resume() ends a pause.";
+    paused.extend(late);
+    Ok(("schedules".into(), "warning".into(), paused.join("; "), Some(hint.into())))
 }
 
 /// Tables that are read as a whole for one changed row.

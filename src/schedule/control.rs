@@ -2,12 +2,10 @@
 
 use super::jobs::alert;
 use crate::catalog::{self, deferred, jobs, options};
-use crate::log::read::{self, Behind};
 use crate::pg::acl::{self, maintains};
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::name;
-use crate::pg::snapshot::Active;
 use crate::refresh::flush::deferred as refresh;
 use crate::refresh::plan::graph;
 use crate::tam;
@@ -83,21 +81,12 @@ sql_function!(tviews_behind, pg_finfo_tviews_behind, behind);
 fn behind(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let graph = graph::current()?;
     let mut rows = Vec::new();
-    let snapshot = Active::latest();
     let all = catalog::stored().into_iter().filter(|t| graph.is_deferred(*t) && !graph.is_stage(*t));
     for tview in all.map(pg_sys::Oid::from) {
         let job = jobs::of(tview);
         let bound = options::stored(tview).schedule().and_then(|s| s.bound());
         let reached = deferred::reached(tview);
-        let mut found = Behind::default();
-        if let Some(reached) = &reached {
-            let mut group = graph.stages(tview);
-            group.insert(tview.to_u32());
-            for source in refresh::sources(&group, &graph) {
-                // SAFETY: the snapshot is active.
-                unsafe { read::behind(pg_sys::Oid::from(source), snapshot.raw(), &reached.frontier, &mut found) };
-            }
-        }
+        let found = refresh::behind(tview, &graph);
         let time = |t: Option<pg_sys::TimestampTz>| t.map(pg_sys::Datum::from);
         rows.push([
             tview.into_datum(),
@@ -112,6 +101,5 @@ fn behind(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
             job.error.filter(|_| acl::may_read_errors(tview)).into_datum(),
         ]);
     }
-    drop(snapshot);
     arguments.rows(rows)
 }

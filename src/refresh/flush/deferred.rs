@@ -273,6 +273,20 @@ pub fn trim(tview: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
+/// What a TVIEW has not followed by now.
+pub fn behind(tview: pg_sys::Oid, graph: &Graph) -> read::Behind {
+    let mut found = read::Behind::default();
+    let Some(reached) = deferred::reached(tview) else { return found };
+    let mut group = graph.stages(tview);
+    group.insert(tview.to_u32());
+    let snapshot = Active::latest();
+    for source in sources(&group, graph) {
+        // SAFETY: the snapshot is active.
+        unsafe { read::behind(pg_sys::Oid::from(source), snapshot.raw(), &reached.frontier, &mut found) };
+    }
+    found
+}
+
 /// Brings a deferred TVIEW up to date, and then does something with the same snapshot.
 pub fn with_current<T>(tview: pg_sys::Oid, f: impl FnOnce() -> Result<T>) -> Result<T> {
     let (_, fixed) = run(tview, false, By::Statement)?;
