@@ -25,9 +25,9 @@ def setup(cluster, variants):
     for variant in variants:
         toolchain.say(f"loading database {variant}")
         cluster.sql(f"CREATE DATABASE {variant}")
-        if variant == "tviews":
+        if variant in ("tviews", "deferred"):
             cluster.sql("CREATE EXTENSION pg_tviews", variant)
-        for script in ["schema", *{"hand": ["triggers"], "tviews": ["tviews"]}.get(variant, [])]:
+        for script in ["schema", *{"hand": ["triggers"], "tviews": ["tviews"], "deferred": ["deferred"]}.get(variant, [])]:
             cluster.sql((HERE / f"{script}.sql").read_text(), variant)
         cluster.sql("VACUUM ANALYZE", variant)
     cluster.sql("CHECKPOINT")
