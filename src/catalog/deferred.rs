@@ -78,7 +78,7 @@ pub fn reach(tview: pg_sys::Oid, frontier: &Frontier, at: pg_sys::TimestampTz) -
     // SAFETY: the input function of pg_snapshot takes its text; the others are passed by value.
     let snapshot = unsafe {
         let input = pg_sys::Oid::from(pg_sys::F_PG_SNAPSHOT_IN);
-        pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), pg_sys::Oid::from(pg_sys::PG_SNAPSHOTOID), -1)
+        pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), pg_sys::PG_SNAPSHOTOID, -1)
     };
     let (xid, part) = frontier.own.unzip();
     let columns = [

@@ -91,7 +91,7 @@ fn create(source: pg_sys::Oid, number: i32, persistence: u8) -> Result<pg_sys::O
         let owner = ext::namespace_owner(schema);
         let _pinned = Pinned::new(owner);
         let query = ddl::analyze(QUERY)?;
-        let heap = pg_sys::Oid::from(pg_sys::HEAP_TABLE_AM_OID);
+        let heap = pg_sys::HEAP_TABLE_AM_OID;
         let relid = ddl::create_matview((schema, pg_sys::InvalidOid), persistence, &name, owner, heap, &[], query)?;
         let rel = pg_sys::relation_open(relid, pg_sys::NoLock as i32);
         ext::set_matview_populated(rel, true);

@@ -123,15 +123,16 @@ impl Worker {
 
 /// Whether nothing has a schedule, when the database has been taken off the board.
 fn is_over() -> bool {
-    // SAFETY: a plain global.
-    let Some(place) = board::of(unsafe { pg_sys::MyDatabaseId }.to_u32()) else { return true };
+    // SAFETY: plain globals.
+    let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
+    let Some(place) = board::of(database) else { return true };
     place.free();
     // A session that has made one meanwhile may have found the database on the board.
     let any = background::transaction(|| jobs::look(&Begun::new()).any).unwrap_or(true);
     if any {
         board::want();
-        if let Some(place) = board::of(unsafe { pg_sys::MyDatabaseId }.to_u32()) {
-            place.set_pid(unsafe { pg_sys::MyProcPid });
+        if let Some(place) = board::of(database) {
+            place.set_pid(pid);
         }
     }
     !any
