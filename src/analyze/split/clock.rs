@@ -39,7 +39,12 @@ pub fn rewrite(query: Query) {
 
 /// Whether a sub-query is one that `rewrite` has made: it reads no relation, and has one row.
 pub fn is_value(sub: Query) -> bool {
-    sub.hasAggs() && sub.rtable().is_null() && sub.groupClause().is_null() && clock::reads(sub.cast())
+    // Before 16 a stored query lists two relations that it does not read.
+    let from = sub.jointree();
+    sub.hasAggs()
+        && (from.is_null() || from.fromlist().is_null())
+        && sub.groupClause().is_null()
+        && clock::reads(sub.cast())
 }
 
 /// The sub-query for an expression of the clock alone.
