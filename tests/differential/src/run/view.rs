@@ -2,6 +2,7 @@
 //! Invariant: a TVIEW that was created has the columns of its query. Called by `whole` and for `Act::Create`.
 
 use super::{BEFORE, Failure, Hat, Run};
+use crate::hazards::Hazard;
 use crate::properties::Property;
 use crate::server::{describe, rows, state};
 use anyhow::Result;
@@ -48,6 +49,9 @@ impl Run<'_> {
         if v.is_tview {
             self.out.created += 1;
             self.out.nesting.add_query(&v.query.sql);
+            if v.is_deferred() {
+                self.out.counts.add(Hazard::Deferred);
+            }
             for hazard in v.facts.hazards.iter().copied() {
                 self.out.counts.add(hazard);
             }
