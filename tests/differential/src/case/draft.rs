@@ -40,7 +40,7 @@ fn draft(seed: u64, features: Features) -> Case {
         let query = query_gen.query(depth);
         let mut facts = std::mem::take(&mut query_gen.facts);
         let mut options = vec![];
-        if is_tview && later.chance(12) {
+        if is_tview && dice.chance(12) {
             options.push("logged");
             facts.hazards.insert(Hazard::LoggedOption);
         } else if is_tview && dice.chance(8) {
@@ -53,7 +53,7 @@ fn draft(seed: u64, features: Features) -> Case {
             options.push("mode = incremental");
             facts.hazards.insert(Hazard::IncrementalMode);
         }
-        if is_tview && dice.chance(12) {
+        if is_tview && later.chance(12) {
             options.push(MANUAL);
         }
         let name = if dice.chance(10) { format!("\"Odd view {number}\"") } else { format!("tv_{number}") };
