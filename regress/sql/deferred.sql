@@ -231,6 +231,20 @@ UPDATE post SET score = 8 WHERE id = 55;
 REFRESH TVIEW bodies;
 REFRESH TVIEW total;
 SELECT * FROM oracle('total');
+-- readers of one that is computed anew
+INSERT INTO post VALUES (57, 2, 'before it is computed anew', 7);
+ALTER TVIEW page SET LOGGED;
+SELECT count(*) FROM oracle('names');
+REFRESH TVIEW both_ways;
+SELECT count(*) FROM oracle('both_ways');
+-- one that is also read through a TVIEW that follows at commit
+CREATE TVIEW twice WITH (refresh = manual) AS SELECT p.id, n.pages FROM page p JOIN names n ON n.name = p.name;
+INSERT INTO post VALUES (58, 3, 'seen twice', 7);
+REFRESH TVIEW twice;
+SELECT count(*) FROM oracle('twice');
+REFRESH TVIEW page;
+REFRESH TVIEW twice;
+SELECT count(*) FROM oracle('twice');
 -- without contents
 REFRESH TVIEW titles WITH NO DATA;
 INSERT INTO post VALUES (56, 1, 'meanwhile', 7);

@@ -18,8 +18,7 @@ pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
     if stages::is_stage(tview) || options::stored(tview).refresh() == options::Refresh::Commit {
         return Ok(false);
     }
-    let mut group = graph.stages(tview);
-    group.insert(tview.to_u32());
+    let group = refresh::group(tview, &graph);
     let logged = options::stored(tview).logged() == Some(true);
     // A worker that comes before this transaction has committed looks again.
     board::want();
@@ -34,8 +33,7 @@ pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
 /// Locks writers of these TVIEWs' tables out, before the TVIEWs themselves are locked.
 pub fn lock_sources(tview: pg_sys::Oid) -> Result<()> {
     let graph = graph::current()?;
-    let mut group = graph.stages(tview);
-    group.insert(tview.to_u32());
+    let group = refresh::group(tview, &graph);
     for source in refresh::sources(&group, &graph) {
         for relid in install::covering(pg_sys::Oid::from(source)) {
             // SAFETY: locking is harmless should the relation have gone meanwhile.

@@ -17,6 +17,7 @@ use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active, Fixed};
 use crate::pg::spi::Session;
 use crate::pg::{ext, guc, name};
+use crate::queue;
 use crate::refresh::flush::defining::Defining;
 use crate::refresh::flush::lost::recover;
 use crate::refresh::flush::{Moment, deferred as refresh, flush};
@@ -77,6 +78,10 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
     drop(rel);
     sentinel::raise(oid)?;
     indexes::create(oid)?;
+    if is_deferred && !fresh && graph::current()?.is_read(oid.to_u32()) && !catalog::stages::is_stage(oid) {
+        // Its readers know the contents of another snapshot.
+        queue::change_everything(oid);
+    }
     if let Some(frontier) = reached.filter(|_| !catalog::stages::is_stage(oid)) {
         // SAFETY: plain getter.
         deferred::reach(oid, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })?;
@@ -88,8 +93,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
 /// One snapshot for a deferred TVIEW, of a moment at which its logs have all that it sees.
 fn fix(oid: pg_sys::Oid) -> Result<Fixed> {
     let graph = graph::current()?;
-    let mut group = graph.stages(graph.root(oid));
-    group.insert(graph.root(oid).to_u32());
+    let group = refresh::group(graph.root(oid), &graph);
     for source in refresh::sources(&group, &graph) {
         read::hold(pg_sys::Oid::from(source));
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// The process ends when nothing has had a schedule for so long.
 const IDLE: Duration = Duration::from_secs(30);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[pg_guard]
 #[unsafe(no_mangle)]
@@ -56,7 +56,7 @@ struct Worker {
     begun: Begun,
     /// When something had a schedule last.
     busy: Instant,
-    /// When the history was tidied last.
+    /// When logs and history were tidied last.
     tidied: Option<Instant>,
 }
 
@@ -106,12 +106,15 @@ impl Worker {
         }
     }
 
-    /// Forgets old history, once an hour.
+    /// Empties logs that nobody waits for, once a minute, and forgets old history.
     fn tidy(&mut self) {
-        if self.tidied.is_some_and(|at| at.elapsed() < HOUR) {
+        if self.tidied.is_some_and(|at| at.elapsed() < MINUTE) {
             return;
         }
         self.tidied = Some(Instant::now());
+        if let Err(message) = background::transaction(|| or_raise(deferred::trim_all())) {
+            pgrx::log!("logs could not be emptied: {message}");
+        }
         let minutes = i64::from(guc::REFRESH_HISTORY.get());
         // SAFETY: plain getter.
         let before = unsafe { pg_sys::GetCurrentTimestamp() } - minutes * 60_000_000;

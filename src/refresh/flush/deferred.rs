@@ -10,7 +10,7 @@
 
 use crate::capture::install;
 use crate::catalog::history::{self, Entry};
-use crate::catalog::{deferred, sentinel};
+use crate::catalog::{deferred, logs, sentinel};
 use crate::log::{read, trim, write};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -18,7 +18,7 @@ use crate::pg::relation::Relation;
 use crate::pg::snapshot::{Active, Fixed};
 use crate::queue::{self, in_flight};
 use crate::refresh::flush::pending::Pending;
-use crate::refresh::flush::{Flush, Guard, Moment, Only, flush};
+use crate::refresh::flush::{Flush, Guard, Moment, Only, flush, lost};
 use crate::refresh::follow::base;
 use crate::refresh::plan::graph::{self, Graph};
 use crate::refresh::plan::tview;
@@ -46,8 +46,7 @@ pub fn recompute(tviews: BTreeSet<u32>) -> Result<()> {
         // Rows of the statement that are not captured yet would be followed twice.
         let oid = pg_sys::Oid::from(tview);
         let graph = graph::current()?;
-        let mut group = graph.stages(oid);
-        group.insert(tview);
+        let group = group(oid, &graph);
         if in_flight::any() {
             queue::recompute(oid);
         } else if group.iter().any(|t| reads_uncaptured(*t, &graph)) {
@@ -75,6 +74,7 @@ fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<(u64, Fixed)> {
     }
     flush(Moment::Read);
     let (graph, tviews) = lock(tview)?;
+    recover_sources(&tviews, &graph)?;
     write::write();
     let fixed = Fixed::now();
     let mut rows = 0;
@@ -109,11 +109,32 @@ pub fn may_read_foreign() -> bool {
     FOREIGN.get()
 }
 
-/// Locks a TVIEW and the deferred TVIEWs below it against other refreshes; they come in the order in which they follow.
+/// TVIEWs that follow at commit and are read by deferred ones: contents that a crash emptied would be read as they are.
+fn recover_sources(tviews: &[pg_sys::Oid], graph: &Graph) -> Result<()> {
+    let all = tviews.iter().flat_map(|t| sources(&group(*t, graph), graph)).collect::<BTreeSet<u32>>();
+    for source in all.into_iter().filter(|s| !graph.is_deferred(*s)) {
+        lost::recover(pg_sys::Oid::from(source))?;
+    }
+    Ok(())
+}
+
+/// A TVIEW and its stages.
+pub fn group(tview: pg_sys::Oid, graph: &Graph) -> BTreeSet<u32> {
+    let mut group = graph.stages(tview);
+    group.insert(tview.to_u32());
+    group
+}
+
+/// Locks a TVIEW and the deferred TVIEWs below it against other refreshes, and before them what they read, as statements do that change
+/// a table and what depends on it. The TVIEWs come in the order in which they follow.
 fn lock(tview: pg_sys::Oid) -> Result<(Rc<Graph>, Vec<pg_sys::Oid>)> {
     loop {
         let graph = graph::current()?;
         let tviews = below(tview, &graph);
+        for source in tviews.iter().flat_map(|t| sources(&group(*t, &graph), &graph)).collect::<BTreeSet<u32>>() {
+            // SAFETY: an existing relation, or a lock that is for nothing.
+            unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(source), pg_sys::AccessShareLock as i32) };
+        }
         for member in &tviews {
             // SAFETY: an existing relation, or a lock that is for nothing.
             unsafe { pg_sys::LockRelationOid(*member, pg_sys::ShareUpdateExclusiveLock as i32) };
@@ -125,7 +146,8 @@ fn lock(tview: pg_sys::Oid) -> Result<(Rc<Graph>, Vec<pg_sys::Oid>)> {
     }
 }
 
-/// A deferred TVIEW and those below it, in order; no stages.
+/// A deferred TVIEW and those below it, in order; no stages. Those that it also reads through a TVIEW that follows at commit are left out:
+/// that one would follow after this one.
 pub fn below(tview: pg_sys::Oid, graph: &Graph) -> Vec<pg_sys::Oid> {
     let mut found = BTreeSet::from([tview.to_u32()]);
     for t in graph.order.iter().rev() {
@@ -134,6 +156,11 @@ pub fn below(tview: pg_sys::Oid, graph: &Graph) -> Vec<pg_sys::Oid> {
             found.extend(roots.filter(|r| graph.is_deferred(*r)));
         }
     }
+    let commit: BTreeSet<u32> =
+        found.iter().flat_map(|t| sources(&group(pg_sys::Oid::from(*t), graph), graph)).collect();
+    let through = graph.below(&commit.into_iter().filter(|s| !graph.is_deferred(*s)).collect());
+    let behind: BTreeSet<u32> = through.iter().filter_map(|t| graph.reads.get(t)).flatten().copied().collect();
+    found.retain(|t| *t == tview.to_u32() || !behind.contains(t));
     let mut ordered: Vec<_> = graph.order.iter().filter(|t| found.contains(t)).map(|t| pg_sys::Oid::from(*t)).collect();
     // One that reads no relation is in no order.
     if !ordered.contains(&tview) {
@@ -154,8 +181,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
     }
     // SAFETY: plain getter.
     let started = unsafe { pg_sys::GetCurrentTimestamp() };
-    let mut group = graph.stages(tview);
-    group.insert(tview.to_u32());
+    let group = group(tview, graph);
     let reached = deferred::reached(tview);
     let everything = anew || reached.is_none() || group.iter().any(|t| is_lost(*t));
     let moved: BTreeSet<u32> =
@@ -252,18 +278,23 @@ pub fn begin(tview: pg_sys::Oid) -> Result<()> {
 /// A TVIEW that is exact for now, while writers are locked out, follows at commit from here on.
 pub fn end(tview: pg_sys::Oid) -> Result<()> {
     deferred::forget(tview);
-    let mut group = graph::current()?.stages(tview);
-    group.insert(tview.to_u32());
-    base::set(Some(&group));
+    base::set(Some(&group(tview, &*graph::current()?)));
     Ok(())
 }
 
 /// Empties the logs of a TVIEW's relations, as far as all their readers have followed.
 pub fn trim(tview: pg_sys::Oid) -> Result<()> {
     let graph = graph::current()?;
-    let mut group = graph.stages(tview);
-    group.insert(tview.to_u32());
-    for source in sources(&group, &graph) {
+    trim_of(sources(&group(tview, &graph), &graph), &graph)
+}
+
+/// The same for all logs: also of relations whose readers are never refreshed, because they have no contents.
+pub fn trim_all() -> Result<()> {
+    trim_of(logs::all().into_iter().map(|log| log.source.to_u32()).collect(), &*graph::current()?)
+}
+
+fn trim_of(of: BTreeSet<u32>, graph: &Graph) -> Result<()> {
+    for source in of {
         let reads = |t: &&u32| graph.is_deferred(**t) && graph.reads[*t].contains(&source);
         let roots: BTreeSet<u32> =
             graph.order.iter().filter(reads).map(|t| graph.root(pg_sys::Oid::from(*t)).to_u32()).collect();
@@ -277,10 +308,8 @@ pub fn trim(tview: pg_sys::Oid) -> Result<()> {
 pub fn behind(tview: pg_sys::Oid, graph: &Graph) -> read::Behind {
     let mut found = read::Behind::default();
     let Some(reached) = deferred::reached(tview) else { return found };
-    let mut group = graph.stages(tview);
-    group.insert(tview.to_u32());
     let snapshot = Active::latest();
-    for source in sources(&group, graph) {
+    for source in sources(&group(tview, graph), graph) {
         // SAFETY: the snapshot is active.
         unsafe { read::behind(pg_sys::Oid::from(source), snapshot.raw(), &reached.frontier, &mut found) };
     }
