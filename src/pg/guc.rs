@@ -8,6 +8,7 @@ pub static CHANGE_BUFFER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(-1);
 pub static CTAS_PREFIX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"tv_"));
 pub static FULL_REFRESH_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(0.3);
 pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
+pub static LOG_SIZE_ALERT: GucSetting<i32> = GucSetting::<i32>::new(1024 * 1024);
 pub static MAX_REFRESH_ERRORS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static REFRESH_HISTORY: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 pub static WORKER_NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(1000);
@@ -67,6 +68,16 @@ pub fn init(preloading: bool) {
         i32::MAX,
         GucContext::Suset,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.log_size_alert",
+        c"Size of a table's log for deferred TVIEWs from which channel tviews_alert is told.",
+        c"0 means never.",
+        &LOG_SIZE_ALERT,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_KB,
     );
     GucRegistry::define_int_guc(
         c"pg_tviews.max_refresh_errors",

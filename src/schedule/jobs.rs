@@ -6,7 +6,7 @@
 
 use crate::catalog::history::{self, Entry};
 use crate::catalog::jobs::{self, Job};
-use crate::catalog::{deferred, options};
+use crate::catalog::{deferred, logs, options};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::relation::Relation;
 use crate::pg::{ext, guc, name};
@@ -25,6 +25,9 @@ const LONGEST_WAIT: i64 = 3600 * SECOND;
 
 /// When TVIEWs were refreshed last by this worker, in the server's calendar.
 pub type Begun = BTreeMap<u32, pg_sys::TimestampTz>;
+
+/// TVIEWs that are too far behind, and relations whose logs are too large.
+pub type Told = BTreeSet<(&'static str, u32)>;
 
 /// A look at the schedules.
 pub struct Look {
@@ -124,6 +127,47 @@ pub fn failed(tview: pg_sys::Oid, started: pg_sys::TimestampTz, message: &str) -
     alert(tview, if pauses { "paused" } else { "failed" });
     pgrx::log!("refresh of TVIEW {} failed: {message}", name::relation(tview).unwrap_or_default());
     Ok(())
+}
+
+/// What is wrong now, of which listeners are told what they have not been told.
+pub fn troubles(told: &Told) -> Told {
+    if !crate::catalog::installed() {
+        return Told::new();
+    }
+    let graph = or_raise(graph::current());
+    let mut now = Told::new();
+    let scheduled = graph.order.iter().copied().filter(|t| graph.is_deferred(*t) && !graph.is_stage(*t));
+    for tview in scheduled {
+        let oid = pg_sys::Oid::from(tview);
+        let bound = options::stored(oid).schedule().and_then(|s| s.bound()).filter(|_| !jobs::of(oid).paused);
+        let since = refresh::behind(oid, &graph).since;
+        // SAFETY: plain getter.
+        let time = unsafe { pg_sys::GetCurrentTimestamp() };
+        if bound.zip(since).is_some_and(|(bound, since)| time - since > bound) {
+            now.insert(("stale", tview));
+        }
+    }
+    let most = guc::LOG_SIZE_ALERT.get() as u64 * 1024;
+    for log in logs::all() {
+        let size: u64 = log.both.iter().filter_map(|relid| size(*relid)).sum();
+        if most > 0 && size > most {
+            now.insert(("log grows", log.source.to_u32()));
+        }
+    }
+    now.difference(told).for_each(|(event, relid)| alert(pg_sys::Oid::from(*relid), event));
+    now
+}
+
+/// Bytes of a relation, with its TOAST table.
+fn size(relid: pg_sys::Oid) -> Option<u64> {
+    let rel = Relation::open(relid, pg_sys::AccessShareLock)?;
+    let toast = Relation::open(rel.class().reltoastrelid, pg_sys::AccessShareLock);
+    // SAFETY: open relations.
+    let bytes = |rel: &Relation| unsafe {
+        u64::from(pg_sys::RelationGetNumberOfBlocksInFork(rel.raw(), pg_sys::ForkNumber::MAIN_FORKNUM))
+            * u64::from(pg_sys::BLCKSZ)
+    };
+    Some(bytes(&rel) + toast.as_ref().map_or(0, bytes))
 }
 
 /// Tells listeners on channel `tviews_alert`, who may be anybody: messages of errors, which can contain data, are in `tviews.refresh_history`.

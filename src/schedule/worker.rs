@@ -3,7 +3,7 @@
 //! Invariant: each refresh is a transaction of its own, so a process that is killed between any two steps has done a refresh or has not. One worker
 //! works in a database at a time, by a lock of its session.
 
-use super::jobs::{self, Begun, Look};
+use super::jobs::{self, Begun, Look, Told};
 use crate::catalog::history;
 use crate::log::board;
 use crate::pg::error::or_raise;
@@ -32,7 +32,7 @@ pub extern "C-unwind" fn pg_tviews_scheduler(argument: pg_sys::Datum) {
     if let Some(place) = board::of(database) {
         place.set_pid(pid);
     }
-    Worker { begun: Begun::new(), busy: Instant::now(), tidied: None }.work();
+    Worker { begun: Begun::new(), busy: Instant::now(), told: Told::new(), tidied: None }.work();
 }
 
 /// Whether no other process is the worker of the database. The lock goes with the process.
@@ -56,6 +56,8 @@ struct Worker {
     begun: Begun,
     /// When something had a schedule last.
     busy: Instant,
+    /// What listeners have been told, and is still so.
+    told: Told,
     /// When logs and history were tidied last.
     tidied: Option<Instant>,
 }
@@ -114,6 +116,10 @@ impl Worker {
         self.tidied = Some(Instant::now());
         if let Err(message) = background::transaction(|| or_raise(deferred::trim_all())) {
             pgrx::log!("logs could not be emptied: {message}");
+        }
+        match background::transaction(|| jobs::troubles(&self.told)) {
+            Ok(now) => self.told = now,
+            Err(message) => pgrx::log!("it could not be looked at how far TVIEWs are behind: {message}"),
         }
         let minutes = i64::from(guc::REFRESH_HISTORY.get());
         // SAFETY: plain getter.
