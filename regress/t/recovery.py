@@ -5,6 +5,7 @@ a TVIEW that fails does not keep the others from being computed.
 Called by `make check`; alone: PG_CONFIG=… regress/t/recovery.py
 """
 
+import signal
 import subprocess
 import time
 
@@ -114,7 +115,22 @@ def main():
                 time.sleep(0.05)
         report.ok(answer == "60", "readers with a statement_timeout", answer)
 
+        # a server that is stopped while the launcher starts workers, or waits for one, ends
+        c.stop()
+        ends = []
+        for delay in range(10):
+            c.start()
+            time.sleep(delay / 200)
+            c.server.send_signal(signal.SIGINT)
+            try:
+                ends.append(c.server.wait(60))
+            except subprocess.TimeoutExpired:
+                c.crash()
+        c.server = None
+        report.ok(ends == [0] * 10, "a stop soon after the start", ends)
+
         # no process to be had: readers do the work
+        c.start()
         c.sql("ALTER ROLE postgres RESET statement_timeout")
         c.crash()
         with open(c.data / "postgresql.auto.conf", "a") as conf:

@@ -4,6 +4,7 @@
 
 use crate::pg::shmem;
 use crate::schedule::launch::{self, Launches};
+use pgrx::bgworkers::BackgroundWorkerStatus::{PostmasterDied, Stopped};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::{IntoDatum, pg_guard, pg_sys};
 use std::time::Duration;
@@ -36,12 +37,10 @@ pub extern "C-unwind" fn pg_tviews_launcher(_argument: pg_sys::Datum) {
     // No database: its catalogs are the shared ones.
     BackgroundWorker::connect_worker_to_spi_by_oid(None, None);
     if shmem::area().is_some() {
-        for database in databases() {
-            recover(database);
-        }
+        let _ = databases().into_iter().all(recover);
     }
     let mut launches = Launches::default();
-    while BackgroundWorker::wait_latch(Some(launch::NAP)) {
+    while wait(Some(launch::NAP)) {
         launches.look();
     }
     // As the launcher of logical replication: with 0 the postmaster would not start it again.
@@ -77,8 +76,16 @@ fn databases() -> Vec<pg_sys::Oid> {
     found
 }
 
-/// Runs the worker of a database, and waits for its end.
-fn recover(database: pg_sys::Oid) {
+/// Waits until something happens; false when the server stops.
+fn wait(time: Option<Duration>) -> bool {
+    // The latch alone does not tell: who waits for something else resets it.
+    // SAFETY: a plain global, set by the handler of SIGTERM.
+    let stops = || unsafe { (&raw const pg_sys::ShutdownRequestPending).read_volatile() } != 0;
+    !stops() && BackgroundWorker::wait_latch(time) && !stops()
+}
+
+/// Runs the worker of a database, and waits for its end; false when the server stops.
+fn recover(database: pg_sys::Oid) -> bool {
     for _ in 0..TRIES {
         // SAFETY: a plain global.
         let own = unsafe { pg_sys::MyProcPid };
@@ -92,12 +99,17 @@ fn recover(database: pg_sys::Oid) {
             .set_notify_pid(own)
             .load_dynamic();
         if let Ok(worker) = worker {
-            // Until the worker ends, or the postmaster does.
-            let _ = worker.wait_for_shutdown();
-            return;
+            // Not by the server's own wait, which SIGTERM does not end: a worker that the postmaster does not start any more never ends.
+            while !matches!(worker.pid(), Err(Stopped | PostmasterDied)) {
+                if !wait(None) {
+                    return false;
+                }
+            }
+            return true;
         }
-        if !BackgroundWorker::wait_latch(Some(AGAIN)) {
-            return;
+        if !wait(Some(AGAIN)) {
+            return false;
         }
     }
+    true
 }
