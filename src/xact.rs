@@ -41,7 +41,7 @@
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
 //! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `SUSPECTED`, `INVALIDATIONS`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
 //! | counters `WAITED`, `OWN` | counters | not transactional | | | |
-//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
+//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::sentinel;

@@ -9,6 +9,7 @@ use super::{Counters, FIELDS};
 use crate::pg::shmem;
 use pgrx::pg_sys;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
+use tviews_core::stat_file::OfHour;
 
 /// Hours of all databases that are kept.
 pub const SLOTS: usize = 1024;
@@ -51,6 +52,24 @@ impl Hours {
         self.counters[place].iter().for_each(|c| c.store(0, Relaxed));
         self.keys[place].store(key, Release);
         place
+    }
+
+    /// All hours, for the file of the counters.
+    pub fn to_keep(&self) -> Vec<OfHour> {
+        let used = self.keys.iter().zip(&self.counters).filter(|(key, _)| key.load(Relaxed) != 0);
+        used.map(|(key, counters)| OfHour {
+            key: key.load(Relaxed),
+            counters: std::array::from_fn(|i| counters[i].load(Relaxed)),
+        })
+        .collect()
+    }
+
+    /// Fills an empty table; what does not fit is left out.
+    pub fn take_over(&self, kept: Vec<OfHour>) {
+        for (place, hour) in kept.into_iter().filter(|hour| hour.key != 0).take(SLOTS).enumerate() {
+            self.counters[place].iter().zip(hour.counters).for_each(|(c, n)| c.store(n, Relaxed));
+            self.keys[place].store(hour.key, Relaxed);
+        }
     }
 
     /// Forgets the hours of a database. The caller holds the lock.

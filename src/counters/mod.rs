@@ -2,11 +2,12 @@
 //!
 //! A table in shared memory: keys (database, TVIEW) side by side, and one slot of atomic counters each. Adding takes no
 //! lock; a lock protects the assignment of slots and the texts of errors. Counters are not transactional: work that is
-//! rolled back was done. Slots of dropped TVIEWs are taken back when the table is full. Without shared memory, the same
-//! table is private to the session.
+//! rolled back was done. Slots of dropped TVIEWs are taken back when the table is full. A clean restart keeps all of it (kept.rs). Without
+//! shared memory, the same table is private to the session.
 //! Called by flush (adds) and by monitor (reads).
 
 pub mod hours;
+mod kept;
 pub mod progress;
 pub mod waits;
 pub mod watched;
@@ -20,6 +21,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
+use tviews_core::stat_file::FIELDS;
 
 /// Counts of one flush of one TVIEW, or sums over all flushes.
 #[derive(Debug, Default, Clone, Copy)]
@@ -37,8 +39,6 @@ pub struct Counters {
     pub flush_nanoseconds: u64,
     pub lock_wait_nanoseconds: u64,
 }
-
-const FIELDS: usize = 10;
 
 impl Counters {
     fn to_array(self) -> [u64; FIELDS] {
@@ -91,10 +91,23 @@ struct Text {
     bytes: [u8; TEXT],
 }
 
+impl Text {
+    /// The beginning of a text.
+    fn new(text: &[u8]) -> Text {
+        let mut new = Text { len: text.len().min(TEXT), bytes: [0; TEXT] };
+        new.bytes[..new.len].copy_from_slice(&text[..new.len]);
+        new
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 /// A key of 0 is a free slot; zeroes are an empty table.
 #[repr(C)]
 pub struct Table {
-    /// When the table was made.
+    /// When the table was made, or that of which it has the counters.
     since: AtomicI64,
     keys: [AtomicU64; SLOTS],
     slots: [Slot; SLOTS],
@@ -159,7 +172,7 @@ struct Shared {
 }
 
 pub fn init() {
-    shmem::init(std::mem::size_of::<Shared>(), first);
+    shmem::init(std::mem::size_of::<Shared>(), start, kept::save);
 }
 
 /// The words of waiting sessions; None without shared memory.
@@ -168,12 +181,24 @@ pub fn waits() -> Option<&'static Waits> {
     shmem::area().map(|area| unsafe { &(*area.cast::<Shared>()).waits })
 }
 
+/// Makes the shared table, with the counters from before a clean restart.
+///
+/// # Safety
+/// `zeroed` is memory of the table's size, all zeroes.
+unsafe fn start(zeroed: *mut u8) {
+    // SAFETY: as the caller promises; nobody else looks at the table yet.
+    unsafe {
+        first(zeroed);
+        kept::load(&*zeroed.cast::<Table>());
+    }
+}
+
 /// Sets the time at which a new table begins to count.
 ///
 /// # Safety
-/// `zeroed` ends with a NUL.
+/// `zeroed` is memory of the table's size, all zeroes.
 unsafe fn first(zeroed: *mut u8) {
-    // SAFETY: `zeroed` ends with a NUL.
+    // SAFETY: zeroes are an empty table.
     unsafe {
         (*zeroed.cast::<Table>()).since.store(pg_sys::GetCurrentTimestamp(), Relaxed);
     }
@@ -252,9 +277,8 @@ impl Table {
     /// Remembers the error that a flush ended with.
     pub fn failed(&self, tview: pg_sys::Oid, message: &str) {
         let Some(slot) = self.take(key(tview)) else { return };
-        let mut text = Text { len: 0, bytes: [0; TEXT] };
-        text.len = (0..=TEXT.min(message.len())).rev().find(|n| message.is_char_boundary(*n)).unwrap_or(0);
-        text.bytes[..text.len].copy_from_slice(&message.as_bytes()[..text.len]);
+        let len = (0..=TEXT.min(message.len())).rev().find(|n| message.is_char_boundary(*n)).unwrap_or(0);
+        let text = Text::new(&message.as_bytes()[..len]);
         // SAFETY: the lock is held.
         shmem::alone(|| unsafe { *slot.error.get() = text });
     }
@@ -266,7 +290,7 @@ impl Table {
         let counters = std::array::from_fn(|i| slot.counters[i].load(Relaxed));
         // SAFETY: the lock is held.
         let text = shmem::alone(|| unsafe { *slot.error.get() });
-        let error = (text.len > 0).then(|| String::from_utf8_lossy(&text.bytes[..text.len]).into_owned());
+        let error = (text.len > 0).then(|| String::from_utf8_lossy(text.bytes()).into_owned());
         (Counters::from_array(counters), error)
     }
 

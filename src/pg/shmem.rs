@@ -3,7 +3,7 @@
 //! Invariant: the piece is made new when the server starts, also after a crash, and has the same address in every
 //! backend. Without shared_preload_libraries there is no piece. Source of the protocol: storage/ipc/ipci.c, pg_stat_statements.
 
-use pgrx::pg_sys;
+use pgrx::{pg_guard, pg_sys};
 use std::ffi::CStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -17,13 +17,16 @@ static SIZE: AtomicUsize = AtomicUsize::new(0);
 static AREA: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static LOCK: AtomicPtr<pg_sys::LWLock> = AtomicPtr::new(std::ptr::null_mut());
 static FIRST: OnceLock<unsafe fn(*mut u8)> = OnceLock::new();
+static LAST: OnceLock<unsafe fn(*mut u8)> = OnceLock::new();
 static mut NEXT_REQUEST: pg_sys::shmem_request_hook_type = None;
 static mut NEXT_STARTUP: pg_sys::shmem_startup_hook_type = None;
 
-/// Asks for `size` bytes; `first` fills them in, zeroed before. Called once, while shared_preload_libraries are loaded.
-pub fn init(size: usize, first: unsafe fn(*mut u8)) {
+/// Asks for `size` bytes; `first` fills them in, zeroed before, and `last` looks at them when the server has stopped without a crash of its own
+/// processes. Neither raises errors. Called once, while shared_preload_libraries are loaded.
+pub fn init(size: usize, first: unsafe fn(*mut u8), last: unsafe fn(*mut u8)) {
     SIZE.store(HEAD + size, Ordering::Relaxed);
     let _ = FIRST.set(first);
+    let _ = LAST.set(last);
     // SAFETY: the postmaster has one thread.
     unsafe {
         NEXT_REQUEST = pg_sys::shmem_request_hook;
@@ -65,8 +68,21 @@ unsafe extern "C-unwind" fn startup() {
                 first(area.add(HEAD));
             }
         }
+        // In the postmaster, or in a server of one process: backends inherit the memory and forget the callbacks.
+        if !pg_sys::IsUnderPostmaster {
+            pg_sys::on_shmem_exit(Some(exit), pg_sys::Datum::from(0usize));
+        }
         LOCK.store(&raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock, Ordering::Relaxed);
         AREA.store(area, Ordering::Relaxed);
+    }
+}
+
+/// All other processes have ended. The code is not 0 when one of them has crashed. Source: contrib/pg_stat_statements, pgss_shmem_shutdown.
+#[pg_guard]
+unsafe extern "C-unwind" fn exit(code: i32, _argument: pg_sys::Datum) {
+    if let (0, Some(area), Some(last)) = (code, area(), LAST.get()) {
+        // SAFETY: the memory is still mapped.
+        unsafe { last(area) };
     }
 }
 

@@ -11,6 +11,7 @@
 //! | which plan is cheaper? | `choice` |
 //! | in which order do TVIEWs follow? | `graph` |
 //! | what has a transaction changed, and which TVIEWs have followed? | `queue` of sets like `zset`, by `subject`; `moments`; all by sub-transaction (`by_subxact`) |
+//! | how are counters kept while the server is down? | `stat_file` |
 //! | what does a statement say? | `syntax`, `options` |
 //!
 //! Each rule stands in a file of its own: its meaning, its equation, the code, and a test against recomputation over tiny domains (`tiny`), in
@@ -40,6 +41,7 @@ pub mod options;
 pub mod queue;
 pub mod reason;
 pub mod schedule;
+pub mod stat_file;
 pub mod strategy;
 pub mod subject;
 pub mod syntax;
