@@ -4,6 +4,10 @@
 -- each function: verify | rebuild | explain | strategies
 SELECT * FROM tviews.{function}({relation}::regclass);
 
+SELECT * FROM tviews.explain({relation}::regclass, true);
+
+SELECT count(*) FROM tviews.explain({relation}::regclass, analyze => NULL);
+
 SELECT * FROM tviews.stat_of({relation}::regclass::oid);
 
 SELECT tviews.verify(tview), tviews.rebuild(tview) FROM tviews.verify_all();

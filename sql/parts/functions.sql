@@ -12,9 +12,9 @@ CREATE FUNCTION tviews.rebuild(tview regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_rebuild';
 COMMENT ON FUNCTION tviews.rebuild(regclass) IS 'recomputes a TVIEW and writes the difference';
 
-CREATE FUNCTION tviews.explain(tview regclass) RETURNS SETOF text
+CREATE FUNCTION tviews.explain(tview regclass, "analyze" boolean DEFAULT false) RETURNS SETOF text
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_explain';
-COMMENT ON FUNCTION tviews.explain(regclass) IS 'how a TVIEW is maintained, and the SQL that does it';
+COMMENT ON FUNCTION tviews.explain(regclass, boolean) IS 'how a TVIEW is maintained, and the SQL that does it; with analyze, what a flush of its pending changes does';
 
 CREATE FUNCTION tviews.check(query text)
     RETURNS TABLE (base_table regclass, strategy text, reason text, hint text)

@@ -9,6 +9,7 @@
 pub mod hours;
 mod kept;
 pub mod progress;
+pub mod trace;
 pub mod waits;
 pub mod watched;
 

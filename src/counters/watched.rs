@@ -1,6 +1,6 @@
 //! Runs the maintenance of a TVIEW and counts its work.
 
-use crate::counters::{Counters, table, take_waited};
+use crate::counters::{Counters, table, take_waited, trace};
 use crate::pg::error::Result;
 use crate::pg::{guc, name, original};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -15,14 +15,51 @@ use std::time::Instant;
 #[derive(Default)]
 pub struct Work {
     pub counters: Counters,
-    /// The strategies that were followed, in words; only made when flushes are logged.
-    pub how: Option<String>,
+    /// Only made when somebody asks.
+    pub how: Option<How>,
+}
+
+/// How a flush followed the changes.
+pub struct How {
+    /// The TVIEW, or its stage.
+    pub relation: pg_sys::Oid,
+    pub strategies: String,
+    pub way: Way,
+    /// The user may not read the TVIEW.
+    pub hidden: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    NestedLoops,
+    FewRows,
+    ManyRows,
+    /// Everything was recomputed.
+    Full,
+}
+
+impl Way {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Way::NestedLoops => "nested loops",
+            Way::FewRows => "SQL for few rows",
+            Way::ManyRows => "SQL for many rows",
+            Way::Full => "the whole query",
+        }
+    }
+}
+
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}, by {}", self.strategies, self.way.as_str())
+    }
 }
 
 /// Runs the maintenance of one TVIEW and adds its counts, which it returns, or remembers the error that ended it, which goes on unchanged.
 pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Work>) -> Result<Counters> {
     let start = Instant::now();
     take_waited();
+    trace::begin();
     let result = catch_unwind(AssertUnwindSafe(maintain));
     match result {
         Ok(Ok(Work { counters: mut done, how })) if done.flushes > 0 => {
@@ -31,6 +68,7 @@ pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Work>) -> R
             table().add(tview, done);
             if let Some(how) = how {
                 log(tview, done, &how);
+                trace::add(tview, done, how);
             }
             Ok(done)
         }
@@ -46,19 +84,27 @@ pub fn watched(tview: pg_sys::Oid, maintain: impl FnOnce() -> Result<Work>) -> R
     }
 }
 
+/// Whether somebody wants to know how flushes follow changes.
+pub fn is_asked() -> bool {
+    logs() || trace::on()
+}
+
 /// Whether the durations of flushes are logged.
-pub fn logs() -> bool {
+fn logs() -> bool {
     guc::LOG_MIN_FLUSH_DURATION.get() >= 0
 }
 
 /// Logs a flush that took as long as the setting says.
-fn log(tview: pg_sys::Oid, done: Counters, how: &str) {
+fn log(tview: pg_sys::Oid, done: Counters, how: &How) {
     let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
     let took = milliseconds(done.flush_nanoseconds);
-    if took < f64::from(guc::LOG_MIN_FLUSH_DURATION.get()) {
+    if !logs() || took < f64::from(guc::LOG_MIN_FLUSH_DURATION.get()) {
         return;
     }
-    let title = name::relation(tview).unwrap_or_default();
+    let mut title = name::relation(tview).unwrap_or_default();
+    if how.relation != tview {
+        title.push_str(&format!(", stage {},", name::relation(how.relation).unwrap_or_default()));
+    }
     let Counters { changed_rows, dirty_keys, rows_inserted, rows_updated, rows_deleted, rows_unchanged, .. } = done;
     let detail = format!(
         "Strategy: {how}. Changed rows: {changed_rows}, keys: {dirty_keys}. Rows written: {rows_inserted} inserted, {rows_updated} updated, \

@@ -5,12 +5,14 @@ use crate::analyze::rules::join_values::{Column, Pair};
 use crate::build::internal::Preview;
 use crate::build::{check, indexes};
 use crate::catalog::stages;
+use crate::counters::trace;
 use crate::pg::error::{Error, Result};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::attname;
 use crate::pg::tree::Tree;
 use crate::pg::{ext, list, name};
+use crate::refresh::flush;
 use crate::refresh::plan::summary;
 use crate::refresh::plan::tview::{self, Tview};
 use pgrx::{IntoDatum, pg_sys};
@@ -74,7 +76,20 @@ sql_function!(tviews_explain, pg_finfo_tviews_explain, explain);
 fn explain(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let oid = open(arguments.relation())?.oid();
     super::check_select(oid);
-    arguments.rows(lines(oid)?.into_iter().map(|line| [line.into_datum()]))
+    // Before the plan is looked at: SQL that reads stages brings them up to date.
+    let flushed = if arguments.get(1) == Some(true) { flushed(oid) } else { Vec::new() };
+    arguments.rows(lines(oid)?.into_iter().chain(flushed).map(|line| [line.into_datum()]))
+}
+
+/// Flushes what is pending for a TVIEW, really, and says what each TVIEW that took part did.
+fn flushed(oid: pg_sys::Oid) -> Vec<String> {
+    let traced = trace::during(|| {
+        flush::flush_for_read(&BTreeSet::from([oid.to_u32()]));
+    });
+    match traced.is_empty() {
+        true => vec!["Flush: no changes are pending for it".into()],
+        false => traced.iter().flat_map(|t| t.lines(true)).collect(),
+    }
 }
 
 fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char};
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use tviews_core::syntax::{Header, may_concern_tviews, overwrite};
+use tviews_core::syntax::{Header, may_concern_tviews, overwrite, place_analyze};
 
 use super::complaint::{Complaint, raise};
 use super::jump::server_parser;
@@ -64,8 +64,9 @@ unsafe extern "C-unwind" fn prepare(text: *const c_char, tokens: scan::Tokens) -
         }
         let bytes = CStr::from_ptr(text).to_bytes();
         let mut copy = bytes.to_vec();
-        let headers = overwrite(&mut copy, std::slice::from_raw_parts(tokens.offsets, tokens.count));
-        if headers.is_empty() {
+        let tokens = std::slice::from_raw_parts(tokens.offsets, tokens.count);
+        let headers = overwrite(&mut copy, tokens);
+        if !place_analyze(&mut copy, tokens) && headers.is_empty() {
             return unchanged;
         }
         let parsed = pg_sys::palloc0(copy.len() + 1).cast::<u8>();

@@ -13,7 +13,7 @@ mod unused;
 use crate::capture::srf::{self, Offer};
 use crate::catalog::{cache, sentinel};
 use crate::counters::Counters;
-use crate::counters::watched::{self, Work};
+use crate::counters::watched::{self, How, Way, Work};
 use crate::feed;
 use crate::pg::callback::{self, Flushing, Names};
 use crate::pg::error::{Result, or_raise};
@@ -35,6 +35,7 @@ use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
+use tviews_core::choice::Size;
 use tviews_core::strategy::Strategy;
 
 /// Why a flush happens.
@@ -269,8 +270,9 @@ impl Flush {
         callback::set_flushing(flushing.clone());
         // Errors about privileges are shown to everybody.
         privileges::check(root)?;
+        let hidden = !may_read(owner, root);
         if let Some(flushing) = &mut flushing {
-            flushing.hidden = !may_read(owner, root);
+            flushing.hidden = hidden;
         }
         callback::set_flushing(flushing);
         let changes = self.pending.of(oid.to_u32(), graph)?;
@@ -336,7 +338,7 @@ impl Flush {
         if lost {
             sentinel::raise(oid)?;
         }
-        let (done, own) = (job.done, job.own.take());
+        let (done, own, rows) = (job.done, job.own.take(), job.rows);
         if let Some(mut own) = own {
             if lost {
                 // The contents before the crash are not known, so the difference is not a change that readers can follow.
@@ -345,15 +347,16 @@ impl Flush {
             self.publish(oid, own, graph);
         }
         callback::set_flushing(None);
-        let how = watched::logs().then(|| {
-            let full = done.full_recomputes > 0;
+        let how = watched::is_asked().then(|| {
             let strategies: BTreeSet<&str> = changed.iter().map(|r| tview.decisions[r].strategy.as_str()).collect();
-            let strategies = Vec::from_iter(strategies).join(" and ");
-            match (full, is_followed) {
-                (true, _) => "full".into(),
-                (_, true) => format!("{strategies}, by nested loops"),
-                _ => strategies,
-            }
+            let way = match (done.full_recomputes > 0, is_followed) {
+                (true, _) => Way::Full,
+                (_, true) => Way::NestedLoops,
+                _ if Size::of(rows).is_few() => Way::FewRows,
+                _ => Way::ManyRows,
+            };
+            let strategies = if way == Way::Full { "full".into() } else { Vec::from_iter(strategies).join(" and ") };
+            How { relation: oid, strategies, way, hidden }
         });
         Ok(Work { counters: done, how })
     }

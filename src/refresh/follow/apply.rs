@@ -4,6 +4,7 @@
 //! lacks a column of the key, an update is a delete and an insert, and all deletes come first.
 
 use crate::capture::trigger::ImageBuilder;
+use crate::counters::trace;
 use crate::feed::Recorder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
@@ -61,6 +62,7 @@ impl Job<'_> {
         if changes.len() == 0 {
             return Ok(());
         }
+        let start = trace::start();
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
         let split_updates = self.may_meet();
@@ -107,6 +109,7 @@ impl Job<'_> {
             }
             writer.close();
         }
+        trace::wrote(start);
         Ok(())
     }
 
