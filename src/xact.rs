@@ -26,6 +26,7 @@
 //! | refresh/follow/base `BASES` | commands of flushes | reset | reset | level below | undone |
 //! | refresh/follow/provisional `WRITTEN` | keys to look at again | reset | reset | | (too many are harmless) |
 //! | capture/srf `OFFER` | change rows for the flush's SQL | guard of the flush | reset | | as `RUNNING` |
+//! | pg/explain `OPEN` (before 18) | EXPLAIN ANALYZEs under way | | reset | level below | undone |
 //! | pg/started `STARTED` | executors of our own plans | their guards | their guards, reset | | their guards |
 //! | capture/install `TRIAL` | a trial is on the stack | its guard | its guard | | its guard |
 //! | hook/functions `CALLERS` | TVIEWs that call a function that changes | used by the statement | (looked at for nothing) | | (the same) |
@@ -42,7 +43,7 @@
 //! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `SUSPECTED`, `INVALIDATIONS`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
 //! | counters `WAITED`, `OWN` | counters | not transactional | | | |
 //! | counters/trace `TRACED`, `WRITING` | what flushes did, for who asks | its guard | its guard | | its guard |
-//! | hook `NEXT…`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
+//! | hook `NEXT…`, `ID`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::sentinel;
@@ -50,6 +51,8 @@ use crate::feed;
 use crate::log::write;
 use crate::pg::callback::{self, Frame};
 use crate::pg::error::or_raise;
+#[cfg(not(feature = "pg18"))]
+use crate::pg::explain;
 use crate::pg::fault::{self, Fault};
 use crate::pg::timeout::Limit;
 use crate::pg::{callees, ending, original, reserve, started};
@@ -129,6 +132,8 @@ fn end(undone: bool) {
     spill::reset();
     feed::reset();
     write::reset();
+    #[cfg(not(feature = "pg18"))]
+    explain::open::reset();
     if undone {
         switch::sub_abort(0);
         sentinel::forget();
@@ -161,6 +166,8 @@ fn released(level: u32) {
     freed::sub_commit(level);
     switch::sub_commit(level);
     feed::sub_commit(level);
+    #[cfg(not(feature = "pg18"))]
+    explain::open::sub_commit(level);
 }
 
 fn rolled_back(level: u32) {
@@ -172,5 +179,7 @@ fn rolled_back(level: u32) {
     freed::sub_abort(level);
     switch::sub_abort(level);
     feed::sub_abort(level);
+    #[cfg(not(feature = "pg18"))]
+    explain::open::sub_abort(level);
     sentinel::forget();
 }

@@ -68,3 +68,15 @@ COMMIT;
 SAVEPOINT s;
 
 RELEASE nosuch;
+
+-- EXPLAIN ANALYZE flushes in the middle of it
+-- each write: UPDATE app.item SET v = v + 1 | DELETE FROM app.item WHERE id = 3 | WITH x AS (INSERT INTO app.item VALUES (9100, 1, 3, 'e') RETURNING id) SELECT * FROM x | INSERT INTO app.part VALUES (9100, 1, 5) | TABLE app.sums
+-- each format: text | json | yaml | xml
+EXPLAIN (ANALYZE, FORMAT {format}) {write};
+UPDATE app.item SET v = v - 1;
+EXPLAIN (ANALYZE, TIMING OFF, FORMAT {format}) {write};
+
+PREPARE explained AS UPDATE app.item SET v = v + 1 WHERE id = $1;
+EXPLAIN ANALYZE EXECUTE explained(1);
+DO $$ DECLARE l text; BEGIN FOR k IN 1..3 LOOP FOR l IN EXPLAIN ANALYZE UPDATE app.item SET v = v + 1 LOOP END LOOP; END LOOP; END $$;
+DEALLOCATE explained;

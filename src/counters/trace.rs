@@ -1,7 +1,7 @@
 //! What the flushes of TVIEWs did and where their time went, for EXPLAIN ANALYZE and `tviews.explain`.
 //!
-//! Collected only while somebody asks: otherwise nothing is kept, and no clock is read. Invariant: of a TVIEW that the user may not read there is its name
-//! and the time that it took, which a writer knows anyway; no count, from which contents could be guessed.
+//! Collected only while somebody asks: otherwise nothing is kept, and no clock is read. Invariant: of TVIEWs that the user may not read there is only the
+//! time that all of them took, which a writer knows anyway: counts, and that a TVIEW had to follow another one, say something about contents.
 //! Written by watched.rs and by who writes rows (follow/apply.rs); asked for by monitor and hook.
 
 use crate::counters::Counters;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 thread_local! {
     /// None: nobody asks.
-    static TRACED: RefCell<Option<Vec<Traced>>> = const { RefCell::new(None) };
+    static TRACED: RefCell<Option<Trace>> = const { RefCell::new(None) };
     static WRITING: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
@@ -24,6 +24,14 @@ pub struct Traced {
     pub counters: Counters,
     pub how: How,
     writing: Duration,
+}
+
+/// All TVIEWs of some flushes, in order.
+#[derive(Default)]
+pub struct Trace {
+    pub shown: Vec<Traced>,
+    /// Milliseconds that those took which the user may not read; None: there were none.
+    pub hidden: Option<f64>,
 }
 
 /// Milliseconds of the parts of a flush.
@@ -41,7 +49,7 @@ pub fn on() -> bool {
 }
 
 /// Gives back what was collected before, also when an error unwinds.
-struct Asking(Option<Vec<Traced>>);
+struct Asking(Option<Trace>);
 
 impl Drop for Asking {
     fn drop(&mut self) {
@@ -49,9 +57,9 @@ impl Drop for Asking {
     }
 }
 
-/// Runs `f`, and gives what was flushed meanwhile, in order.
-pub fn during(f: impl FnOnce()) -> Vec<Traced> {
-    let _before = Asking(TRACED.replace(Some(Vec::new())));
+/// Runs `f`, and gives what was flushed meanwhile.
+pub fn during(f: impl FnOnce()) -> Trace {
+    let _before = Asking(TRACED.replace(Some(Trace::default())));
     f();
     TRACED.take().unwrap_or_default()
 }
@@ -69,7 +77,13 @@ pub fn add(tview: pg_sys::Oid, counters: Counters, how: How) {
     let shown = |oid| name::relation(oid).unwrap_or_default();
     let stage = (how.relation != tview).then(|| shown(how.relation));
     let traced = Traced { tview: shown(tview), stage, counters, how, writing: WRITING.get() };
-    TRACED.with_borrow_mut(|all| all.get_or_insert_default().push(traced));
+    TRACED.with_borrow_mut(|all| {
+        let all = all.get_or_insert_default();
+        match traced.how.hidden {
+            true => *all.hidden.get_or_insert_default() += traced.times().total,
+            false => all.shown.push(traced),
+        }
+    });
 }
 
 /// The time of writing rows, to be given to `wrote`; None when nobody asks.
@@ -83,6 +97,20 @@ pub fn wrote(since: Option<Instant>) {
     }
 }
 
+impl Trace {
+    pub fn is_empty(&self) -> bool {
+        self.shown.is_empty() && self.hidden.is_none()
+    }
+
+    pub fn lines(&self, timing: bool) -> Vec<String> {
+        let hidden = self.hidden.map(|total| match timing {
+            true => format!("Flush of TVIEWs that may not be read: time={total:.3}"),
+            false => "Flush of TVIEWs that may not be read".into(),
+        });
+        self.shown.iter().flat_map(|traced| traced.lines(timing)).chain(hidden).collect()
+    }
+}
+
 impl Traced {
     pub fn times(&self) -> Times {
         let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
@@ -93,7 +121,7 @@ impl Traced {
     }
 
     /// As text, one line and lines below it.
-    pub fn lines(&self, timing: bool) -> Vec<String> {
+    fn lines(&self, timing: bool) -> Vec<String> {
         let times = self.times();
         let stage = self.stage.iter().map(|stage| format!(", stage {stage}"));
         let mut head = format!("Flush of TVIEW {}{}", self.tview, String::from_iter(stage));
@@ -101,9 +129,6 @@ impl Traced {
             head.push_str(&format!(": time={:.3}", times.total));
         }
         let mut lines = vec![head];
-        if self.how.hidden {
-            return lines;
-        }
         let c = &self.counters;
         lines.push(format!("  Strategy: {}", self.how));
         lines.push(format!("  Changes: rows={} keys={}", c.changed_rows, c.dirty_keys));

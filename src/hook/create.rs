@@ -4,7 +4,7 @@
 //! the materialized view WITH NO DATA; the steps that make it a TVIEW (sources, triggers, options, state, contents, key index)
 //! follow in the same command.
 
-use super::{convention, named, replace};
+use super::{convention, explained, named, replace};
 use crate::analyze::query::{load, relations};
 use crate::build::adopt::adopt;
 use crate::build::check::check;
@@ -119,6 +119,9 @@ pub fn explained(call: &mut Call) -> Result<()> {
             .filter(|d| CStr::from_ptr((**d).defname) == c"analyze")
             .last()
             .is_some_and(|d| pg_sys::defGetBoolean(d));
+        if analyze {
+            explained::before(call);
+        }
         if !analyze || !list::is(inner, pg_sys::NodeTag::T_CreateTableAsStmt) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The server's hooks: syntax (a detour of the parser) · utility statements · executor start · object access · statistics.
+//! The server's hooks: syntax (a detour of the parser) · utility statements · executor start · EXPLAIN · object access · statistics.
 //!
 //! Invariant: every hook function is a plain C frame without destructors that calls guarded Rust before and after the
 //! next hook in the chain, so users' errors pass through untouched and our own carry position and context
@@ -12,6 +12,7 @@ mod convention;
 pub mod create;
 mod dependents;
 pub mod executor;
+mod explained;
 pub mod functions;
 mod keys;
 pub mod life;
@@ -30,6 +31,7 @@ pub mod utility;
 pub fn init() {
     utility::init();
     executor::init();
+    explained::init();
     merge::init();
     object_access::init();
     statistics::init();

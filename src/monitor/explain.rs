@@ -88,7 +88,7 @@ fn flushed(oid: pg_sys::Oid) -> Vec<String> {
     });
     match traced.is_empty() {
         true => vec!["Flush: no changes are pending for it".into()],
-        false => traced.iter().flat_map(|t| t.lines(true)).collect(),
+        false => traced.lines(true),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod ddl;
 pub mod deparse;
 pub mod ending;
 pub mod error;
+pub mod explain;
 pub mod ext;
 pub mod fault;
 pub mod function;
