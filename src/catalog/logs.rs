@@ -72,13 +72,6 @@ pub fn put(log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// A relation is gone, and its logs with it.
-pub fn gone(source: pg_sys::Oid) {
-    if of(source).is_some() {
-        remove(source);
-    }
-}
-
 pub fn remove(source: pg_sys::Oid) {
     if let Some(table) = Table::open("log", pg_sys::RowExclusiveLock) {
         table.delete(|t| decode(&table, t).is_some_and(|log| log.source == source));

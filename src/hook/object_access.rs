@@ -4,7 +4,7 @@
 
 use super::{functions, life, own};
 use crate::capture::freed::freed;
-use crate::catalog::{self, audit, deferred, logs, sentinel};
+use crate::catalog::{self, audit, deferred, sentinel};
 use crate::pg::callback::{Frame, Ready};
 use crate::tam;
 use pgrx::{pg_guard, pg_sys};
@@ -71,12 +71,8 @@ unsafe extern "C-unwind" fn on_access(
                             deferred::gone(object);
                         }
                         sources.into_iter().for_each(freed);
-                        logs::gone(object);
                     }
-                    pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {
-                        life::relation_dropped(object);
-                        logs::gone(object);
-                    }
+                    pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => life::relation_dropped(object),
                     _ => {}
                 };
             }

@@ -4,7 +4,7 @@
 //! image is the same bytes from one version of the server to the next, as rows of a table are. Logs are materialized views that nobody refreshes, for
 //! the reasons of the extension's own tables (sql/parts/schema.sql), in the schema that pg_dump takes for one of the server's.
 //! Invariant: a log is WAL-logged when a TVIEW that is WAL-logged reads it; otherwise a crash empties the log and its readers together. Logs go
-//! with the relation that is logged (an auto dependency), or when no deferred TVIEW reads it any more.
+//! when no deferred TVIEW reads the relation any more, which may be gone itself; not by a dependency, which event triggers of users would see.
 //! Called by build and by hook, with writers of the relation locked out.
 
 use crate::catalog::logs::{self, Log};
@@ -96,10 +96,6 @@ fn create(source: pg_sys::Oid, number: i32, persistence: u8) -> Result<pg_sys::O
         let rel = pg_sys::relation_open(relid, pg_sys::NoLock as i32);
         ext::set_matview_populated(rel, true);
         pg_sys::relation_close(rel, pg_sys::NoLock as i32);
-        let address =
-            |oid| pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: oid, objectSubId: 0 };
-        let kind = pg_sys::DependencyType::DEPENDENCY_AUTO;
-        pg_sys::recordDependencyOn(&address(relid), &address(source), kind);
         pg_sys::CommandCounterIncrement();
         Ok(relid)
     }
