@@ -1,6 +1,6 @@
-"""Packages of Debian that are fetched, not installed: headers and sources of servers.
+"""Packages of Debian that are fetched, not installed: headers and sources of servers, programs for tests.
 
-Invariant: apt's own configuration is not touched: lists and downloads are below a directory that is thrown away. Called by servers.py.
+Invariant: apt's own configuration is not touched: lists and downloads are below a directory that is thrown away. Called by servers.py and toolchain.py.
 """
 
 import re
@@ -11,6 +11,8 @@ from shell import as_root, fail, run, say
 
 # Debian's suites that have the source.
 SOURCES = {"17": "trixie", "18": "sid"}
+# The oldest suite that runs here: its programs run on the newer ones, too.
+OLDEST = "bookworm"
 
 
 def mirror():
@@ -26,12 +28,12 @@ def mirror():
     return found[0] if found else fail("no Debian mirror in the apt configuration")
 
 
-def apt_get(work, major, kind):
-    """apt-get with the suite that has this server, and with lists and downloads of its own below `work`."""
+def apt_get(work, suite, kind):
+    """apt-get with one suite, and with lists and downloads of its own below `work`."""
     (work / "lists/partial").mkdir(parents=True)
     keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
     signed = f"[signed-by={keyring}] " if keyring.exists() else ""
-    (work / "sources.list").write_text(f"{kind} {signed}{mirror()} {SOURCES[major]} main\n")
+    (work / "sources.list").write_text(f"{kind} {signed}{mirror()} {suite} main\n")
     apt = ["apt-get", "-q", "-o", f"Dir::Etc::sourcelist={work}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
            "-o", f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}", "-o", "APT::Sandbox::User="]
     run(*apt, "update")
@@ -42,7 +44,7 @@ def headers(major, directory):
     """For a wheel without headers: Debian's, of the same major version, for the options that the server in the wheel was built with."""
     work, server = directory / "headers", next(directory.glob("*/pginstall"))
     say(f"fetching the headers of PostgreSQL {major}")
-    run(*apt_get(work, major, "deb"), "download", f"postgresql-server-dev-{major}", cwd=work)
+    run(*apt_get(work, SOURCES[major], "deb"), "download", f"postgresql-server-dev-{major}", cwd=work)
     run("dpkg-deb", "-x", next(work.glob("*.deb")), work / "out")
     (server / "include").mkdir()
     (work / f"out/usr/include/postgresql/{major}/server").rename(server / "include/server")

@@ -72,7 +72,7 @@ def source_server(major, kind):
     def make(directory):
         work, prefix = directory / "src", CACHE / f"pg{major}-{kind}"
         say(f"fetching the source of PostgreSQL {major}")
-        run(*debian.apt_get(work, major, "deb-src"), "source", "--download-only", f"postgresql-{major}", cwd=work)
+        run(*debian.apt_get(work, debian.SOURCES[major], "deb-src"), "source", "--download-only", f"postgresql-{major}", cwd=work)
         run("tar", "xf", next(work.glob("*.orig.tar.*z*")), cwd=work)
         source, build = next(work.glob(f"postgresql-{major}*/configure")), work / "build"
         build.mkdir()

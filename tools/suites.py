@@ -71,12 +71,12 @@ def script(path, name, config, *arguments, **options):
     return tally([sys.executable, ROOT / "regress" / path, *arguments], name, env=dict(os.environ, PG_CONFIG=str(config)), cwd="/", **options)
 
 
-# Scripts that need something from the package registry: it is handed over as an argument.
-NEEDS = {"feed": toolchain.psycopg}
+# Scripts that need something that is no part of a server: directories with it are handed over as arguments.
+NEEDS = {"feed": [toolchain.psycopg], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
 
 
 def scripts(server):
     names = wanted("scripts", sorted(p.stem for p in (ROOT / "regress/t").glob("*.py") if p.stem != "cluster"))
     for name in names:
         headline(f"script {name}, {server.where}")
-        script(f"t/{name}.py", name, server.config, *[need() for known, need in NEEDS.items() if known == name])
+        script(f"t/{name}.py", name, server.config, *[need() for need in NEEDS.get(name, [])])

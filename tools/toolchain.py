@@ -13,12 +13,13 @@ import sys
 import tarfile
 import zipfile
 
+import debian
 from cache import CACHE, once, pip_download, unpack_wheel
 from servers import CORE, SUPPRESSIONS, VALGRIND, ask, label, major, pg_config
 from shell import ROOT, TARGET, apt_install, fail, run, say
 
 __all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "cargo_deny", "fail", "flights", "label", "libclang",
-           "major", "pg_config", "psycopg", "run", "say"]
+           "major", "pg_config", "prometheus", "psycopg", "pyyaml", "run", "say"]
 
 
 def libclang():
@@ -47,6 +48,24 @@ def psycopg():
             unpack_wheel(requirement, directory, "--only-binary=:all:")
 
     return once(f"psycopg-{sys.version_info[0]}.{sys.version_info[1]}", make)
+
+
+def pyyaml():
+    """A directory with PyYAML."""
+    return once("pyyaml", lambda d: unpack_wheel("PyYAML==6.0.3", d, "--only-binary=:all:"))
+
+
+def prometheus():
+    """The directory with prometheus, promtool and postgres_exporter, unpacked from Debian's packages."""
+    def make(directory):
+        say("fetching Prometheus and postgres_exporter")
+        work = directory / "download"
+        for name in ("prometheus", "prometheus-postgres-exporter"):
+            run(*debian.apt_get(work / name, debian.OLDEST, "deb"), "download", name, cwd=work / name)
+            run("dpkg-deb", "-x", next((work / name).glob("*.deb")), directory)
+        shutil.rmtree(work)
+
+    return once("prometheus", make) / "usr/bin"
 
 
 def flights():

@@ -31,7 +31,7 @@ SELECT tview, flush_time > 0 AS took_time, lock_wait_time AS waited, stats_reset
 
 -- the last error of a flush is kept although its transaction is gone, and is not changed on its way
 UPDATE t SET v = 50 WHERE id = 4;
-SELECT tview, last_error FROM counted;
+SELECT c.tview, s.failures, c.last_error FROM counted c JOIN tviews.stat s USING (tview) ORDER BY c.tview::text;
 DO $$ BEGIN
     UPDATE t SET v = 50 WHERE id = 4;
     PERFORM tviews.flush();

@@ -4,7 +4,7 @@ import signal
 
 from cluster import Cluster, Report
 
-STAT = "SELECT flushes, rows_inserted, dirty_keys, flush_time, last_error, stats_reset FROM tviews.stat WHERE tview = 'v'::regclass"
+STAT = "SELECT flushes, rows_inserted, dirty_keys, flush_time, failures, last_error, stats_reset FROM tviews.stat WHERE tview = 'v'::regclass"
 HOURS = "SELECT * FROM pg_tviews_performance_summary"
 FLUSHES = "SELECT flushes FROM tviews.stat WHERE tview = 'v'::regclass"
 
@@ -50,7 +50,7 @@ def main():
         except Exception as error:
             report.ok("division by zero" in str(error), "an error to remember", error)
         before = numbers()
-        report.ok(before.startswith("2|5|") and "|division by zero|" in before and before.count("\n") >= 1, "there is something to keep", before)
+        report.ok(before.startswith("2|5|") and "|1|division by zero|" in before and before.count("\n") >= 1, "there is something to keep", before)
         report.ok(not file.exists(), "a running server has no file")
 
         cluster.stop()

@@ -73,7 +73,7 @@ COMMENT ON FUNCTION tviews.behind() IS 'how far deferred TVIEWs are behind';
 CREATE FUNCTION tviews.stat_of(tview oid)
     RETURNS TABLE (flushes bigint, rows_inserted bigint, rows_updated bigint, rows_deleted bigint, rows_unchanged bigint,
                    changed_rows bigint, dirty_keys bigint, full_recomputes bigint, flush_time double precision,
-                   lock_wait_time double precision, last_error text, stats_reset timestamptz)
+                   lock_wait_time double precision, failures bigint, last_error text, stats_reset timestamptz)
     LANGUAGE c STRICT ROWS 1 AS 'MODULE_PATHNAME', 'tviews_stat_of';
 COMMENT ON FUNCTION tviews.stat_of(oid) IS 'counters of one TVIEW';
 

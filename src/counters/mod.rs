@@ -39,6 +39,8 @@ pub struct Counters {
     pub full_recomputes: u64,
     pub flush_nanoseconds: u64,
     pub lock_wait_nanoseconds: u64,
+    /// Flushes that ended in an error; they are no `flushes`.
+    pub failures: u64,
 }
 
 impl Counters {
@@ -54,12 +56,13 @@ impl Counters {
             self.full_recomputes,
             self.flush_nanoseconds,
             self.lock_wait_nanoseconds,
+            self.failures,
         ]
     }
 
     fn from_array(a: [u64; FIELDS]) -> Counters {
         let [flushes, rows_inserted, rows_updated, rows_deleted, rows_unchanged, ..] = a;
-        let [.., changed_rows, dirty_keys, full_recomputes, flush_nanoseconds, lock_wait_nanoseconds] = a;
+        let [.., changed_rows, dirty_keys, full_recomputes, flush_nanoseconds, lock_wait_nanoseconds, failures] = a;
         Counters {
             flushes,
             rows_inserted,
@@ -71,9 +74,13 @@ impl Counters {
             full_recomputes,
             flush_nanoseconds,
             lock_wait_nanoseconds,
+            failures,
         }
     }
 }
+
+/// Place of the failures among the counters.
+const FAILURES: usize = FIELDS - 1;
 
 /// Number of TVIEWs, of all databases, that can be counted at once.
 pub const SLOTS: usize = 4096;
@@ -275,9 +282,10 @@ impl Table {
         }
     }
 
-    /// Remembers the error that a flush ended with.
+    /// Counts and remembers the error that a flush ended with.
     pub fn failed(&self, tview: pg_sys::Oid, message: &str) {
         let Some(slot) = self.take(key(tview)) else { return };
+        slot.counters[FAILURES].fetch_add(1, Relaxed);
         let len = (0..=TEXT.min(message.len())).rev().find(|n| message.is_char_boundary(*n)).unwrap_or(0);
         let text = Text::new(&message.as_bytes()[..len]);
         // SAFETY: the lock is held.

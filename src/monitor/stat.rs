@@ -30,6 +30,7 @@ fn stat_of(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
         count(c.full_recomputes),
         milliseconds(c.flush_nanoseconds).into_datum(),
         milliseconds(c.lock_wait_nanoseconds).into_datum(),
+        count(c.failures),
         last_error.into_datum(),
         // a timestamptz is a number of microseconds
         table().since().into_datum(),

@@ -4,7 +4,7 @@
 //! any other file, cut, changed, of another server or of another format, is refused with the reason. A new format gets a new number.
 
 /// Counters of one TVIEW, or of one hour.
-pub const FIELDS: usize = 10;
+pub const FIELDS: usize = 11;
 
 const MAGIC: &[u8; 8] = b"pgtviews";
 const FORMAT: u32 = 1;
