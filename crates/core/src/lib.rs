@@ -12,6 +12,7 @@
 //! | in which order do TVIEWs follow? | `graph` |
 //! | what has a transaction changed, and which TVIEWs have followed? | `queue` of sets like `zset`, by `subject`; `moments`; all by sub-transaction (`by_subxact`) |
 //! | how are counters kept while the server is down? | `stat_file` |
+//! | which bytes does a document have, of which a part has changed? | `jsonb`; `pglz`, compressed |
 //! | what does a statement say? | `syntax`, `options` |
 //!
 //! Each rule stands in a file of its own: its meaning, its equation, the code, and a test against recomputation over tiny domains (`tiny`), in
@@ -31,6 +32,7 @@ pub mod feed;
 pub mod fold;
 pub mod frontier;
 pub mod graph;
+pub mod jsonb;
 pub mod key;
 pub mod locks;
 pub mod meetings;
@@ -38,6 +40,7 @@ pub mod model;
 pub mod moments;
 pub mod null_extension;
 pub mod options;
+pub mod pglz;
 pub mod queue;
 pub mod reason;
 pub mod schedule;
