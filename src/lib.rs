@@ -17,6 +17,7 @@ mod compat;
 mod counters;
 mod feed;
 mod hook;
+mod jsonb;
 mod log;
 mod monitor;
 mod pg;
@@ -35,7 +36,8 @@ pgrx::extension_sql_file!("../sql/parts/access_method.sql", name = "access_metho
 pgrx::extension_sql_file!("../sql/parts/capture.sql", name = "capture", requires = ["access_method"]);
 pgrx::extension_sql_file!("../sql/parts/states.sql", name = "states", requires = ["capture"]);
 pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requires = ["states"]);
-pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["functions"]);
+pgrx::extension_sql_file!("../sql/parts/jsonb.sql", name = "jsonb", requires = ["functions"]);
+pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["jsonb"]);
 pgrx::extension_sql_file!("../sql/parts/graph.sql", name = "graph", requires = ["views"]);
 pgrx::extension_sql_file!("../sql/parts/compat.sql", name = "compat", requires = ["graph"]);
 pgrx::extension_sql_file!("../sql/parts/compat_relations.sql", name = "compat_relations", requires = ["compat"]);

@@ -14,7 +14,7 @@ SRC = ROOT / "src"
 # From top to bottom; rooms of one line do not know each other. `crates/core` is below all of them and knows nothing of ours.
 ROOMS = """
 lib
-hook monitor compat recovery xact
+hook monitor compat recovery xact jsonb
 schedule
 build
 refresh/flush

@@ -99,3 +99,10 @@ FETCH ALL FROM c;
 -- the states of a group as one value: any row will do
 -- each row: NULL | ROW() | ROW(1, NULL) | ROW(NULL::int) | (SELECT i FROM app.item i LIMIT 1) | ROW(repeat('x', 100000), ARRAY[1]) | ROW(ROW(ROW(1)))
 SELECT length(tviews.packed({row}));
+
+-- parts of documents
+-- each document: NULL | '{}' | '[]' | '1' | 'null' | '{"a": [{"id": 1}, 2, null]}' | '[[[]]]' | format('%s%s', repeat('[', 500), repeat(']', 500))
+-- each path: NULL | '{}' | '{a}' | '{a,0}' | '{NULL}' | '{{a},{b}}' | '{-2147483648}' | '{99999999999}'
+SELECT length(tviews.jsonb_set_path(({document})::jsonb, {path}::text[], '{"x": 1.50}')::text), length(tviews.jsonb_set_path('{"a": []}', {path}::text[], ({document})::jsonb)::text);
+SELECT tviews.jsonb_array_insert(({document})::jsonb, {path}::text[], '{"id": 2}', 'id'), tviews.jsonb_array_insert(({document})::jsonb, {path}::text[], ({document})::jsonb);
+SELECT tviews.jsonb_array_update(({document})::jsonb, {path}::text[], 'id', ({document})::jsonb, '1'), tviews.jsonb_array_delete(({document})::jsonb, {path}::text[], 'id', '1');

@@ -65,6 +65,16 @@ pub enum Error {
     Owner { what: String, detail: String, hint: String },
     #[error("no collation was derived for column \"c{0}\"")]
     IndeterminateCollation(i16),
+    #[error("wrong number of array subscripts")]
+    Subscripts,
+    #[error("path element at position {0} is null")]
+    NullStep(usize),
+    #[error("path element at position {0} is not an integer: \"{1}\"")]
+    NoInteger(usize, String),
+    #[error("total size of jsonb elements exceeds the maximum of {} bytes", 0x0FFF_FFFF)]
+    DocumentTooLong,
+    #[error("jsonb value is corrupted")]
+    Corrupted,
     #[error("out of memory")]
     OutOfMemory,
     #[error("{0}")]
@@ -99,6 +109,11 @@ impl Error {
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Privilege { .. } | Error::Owner { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::IndeterminateCollation(_) => Code::ERRCODE_INDETERMINATE_COLLATION,
+            Error::Subscripts => Code::ERRCODE_ARRAY_ELEMENT_ERROR,
+            Error::NullStep(_) => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Error::NoInteger(..) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
+            Error::DocumentTooLong => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            Error::Corrupted => Code::ERRCODE_DATA_CORRUPTED,
             Error::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
             Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }

@@ -76,6 +76,15 @@ impl Arguments {
         }
     }
 
+    /// Argument `n` as it is given; None for NULL.
+    pub fn datum(&self, n: usize) -> Option<pg_sys::Datum> {
+        // SAFETY: as above.
+        unsafe {
+            let nargs = (*self.0).nargs as usize;
+            (*self.0).args.as_slice(nargs).get(n).and_then(|a| (!a.isnull).then_some(a.value))
+        }
+    }
+
     /// The relation that argument 0 names; 0 for none.
     pub fn relation(&self) -> pg_sys::Oid {
         self.get(0).unwrap_or(pg_sys::InvalidOid)

@@ -40,4 +40,5 @@ pub mod timeout;
 pub mod tree;
 pub mod tupdesc;
 pub mod values;
+pub mod varlena;
 pub mod walk;
