@@ -48,6 +48,8 @@ mod raw {
         // utils/datum.h
         pub fn datum_image_eq(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool;
         pub fn datumCopy(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum;
+        // access/toast_compression.h
+        pub static default_toast_compression: std::ffi::c_int;
     }
 }
 
@@ -169,6 +171,13 @@ pub unsafe fn constraint_of(relid: pg_sys::Oid, name: *const std::ffi::c_char) -
 pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
     // SAFETY: both values are of the type that `by_value` and `len` describe.
     unsafe { guard(|| raw::datum_image_eq(a, b, by_value, len)) }
+}
+
+/// Whether values of an attribute are compressed by pglz; `method`: pg_attribute.attcompression.
+pub fn compresses_by_pglz(method: std::ffi::c_char) -> bool {
+    // SAFETY: a plain global.
+    let usual = || unsafe { raw::default_toast_compression } == std::ffi::c_int::from(b'p');
+    if method == 0 { usual() } else { method as u8 == b'p' }
 }
 
 /// A copy of a value in the current memory context.

@@ -18,6 +18,7 @@ pub static SYNTAX_WORKS: AtomicBool = AtomicBool::new(false);
 pub static NATIVE_SYNTAX: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static NESTED_LOOPS: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static NOTIFY_KEYS: GucSetting<i32> = GucSetting::<i32>::new(1000);
+pub static PARTIAL_ROWS: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 pub fn init(preloading: bool) {
@@ -125,6 +126,14 @@ pub fn init(preloading: bool) {
         i32::MAX / 2,
         GucContext::Sighup,
         GucFlags::UNIT_MIN,
+    );
+    GucRegistry::define_bool_guc(
+        c"pg_tviews.partial_rows",
+        c"Compute only the columns and the parts of documents that a change can concern, and compress only these.",
+        c"Off: rows are computed and compressed as a whole, with the same result.",
+        &PARTIAL_ROWS,
+        GucContext::Userset,
+        GucFlags::default(),
     );
     GucRegistry::define_bool_guc(
         c"pg_tviews.unlogged_by_default",

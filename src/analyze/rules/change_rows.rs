@@ -52,6 +52,36 @@ pub fn add_beside(rte: RangeTblEntry, beside: Beside) -> Result<()> {
     Ok(())
 }
 
+/// The relation and its deleted rows, with one column more, whose number is returned: true for rows that have come, false for rows that did not
+/// change, NULL for deleted rows. `key`: columns that no two rows share. None for a relation with dropped columns, whose numbers would differ.
+pub fn add_marks(rte: RangeTblEntry, key: &[i16]) -> Result<Option<i16>> {
+    let rel = open(rte)?;
+    if (0..rel.natts()).any(|i| rel.attribute(i).attisdropped) || known(rte, &rel) != rel.natts() {
+        return Ok(None);
+    }
+    let table = relation_name(rte.relid())?;
+    let only = if rte.inh() { "" } else { "ONLY " };
+    let columns = live_columns(rte)?.join(", ");
+    let key: Vec<String> = key.iter().map(|c| name::ident(&attname(rel.attribute(*c as usize - 1)))).collect();
+    let of = |alias: &str| key.iter().map(|c| format!("{alias}.{c}")).collect::<Vec<_>>().join(", ");
+    let mark = name::ident("tviews mark");
+    let names = list::lappend(column_names(rte, &rel), make::string(Text::of(c"tviews mark")));
+    transplant(
+        rte,
+        &format!(
+            "SELECT 1 FROM (SELECT {columns}, ({}) IN (SELECT {} FROM tviews.inserted(NULL::{table}) i) AS {mark} FROM {only}{table} t \
+         UNION ALL (SELECT {columns}, NULL FROM tviews.deleted(NULL::{table}) OFFSET 0)) x",
+            of("t"),
+            of("i"),
+        ),
+    )?;
+    rte.eref().set_colnames(names);
+    if !rte.alias().is_null() && !rte.alias().colnames().is_null() {
+        rte.alias().set_colnames(names);
+    }
+    Ok(Some(rel.natts() as i16 + 1))
+}
+
 fn open(rte: RangeTblEntry) -> Result<Relation> {
     Relation::open(rte.relid(), pg_sys::AccessShareLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", rte.relid().to_u32())))

@@ -8,14 +8,18 @@ use crate::counters::trace;
 use crate::feed::Recorder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
+use crate::pg::list;
+use crate::pg::memory::Arena;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
-use crate::pg::{ext, list};
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::provisional;
 use crate::refresh::follow::rows::{Places, Rows};
+use crate::refresh::follow::written::{Row, Settled, Written};
+use crate::refresh::plan::parts::PartSql;
 use crate::tam::write::{WriteResult, Writer};
 use pgrx::pg_sys;
+use std::rc::Rc;
 
 /// Row actions that wait to be written.
 pub struct Changes {
@@ -24,11 +28,19 @@ pub struct Changes {
     /// The new row of each update.
     pub updated: Rows,
     pub inserts: Rows,
+    /// What the new rows of updates have; None: all columns.
+    pub parts: Option<Rc<PartSql>>,
 }
 
 impl Changes {
     pub fn new(rel: &Relation) -> Changes {
-        Changes { deletes: Places::new(), updates: Places::new(), updated: Rows::of(rel), inserts: Rows::of(rel) }
+        Changes {
+            deletes: Places::new(),
+            updates: Places::new(),
+            updated: Rows::of(rel),
+            inserts: Rows::of(rel),
+            parts: None,
+        }
     }
 
     /// # Safety
@@ -46,26 +58,22 @@ impl Changes {
     }
 }
 
-struct Row {
-    values: Vec<pg_sys::Datum>,
-    nulls: Vec<bool>,
-}
-
-impl Row {
-    fn new(n: usize) -> Row {
-        Row { values: vec![pg_sys::Datum::from(0usize); n], nulls: vec![true; n] }
-    }
-}
-
 impl Job<'_> {
-    pub fn apply(&mut self, mut changes: Changes, snapshot: &Active) -> Result<()> {
+    pub fn apply(&mut self, changes: Changes, snapshot: &Active) -> Result<()> {
+        self.apply_expected(changes, snapshot).map(|_| ())
+    }
+
+    /// Returns the number of rows that are not written, because the stored row is not one that the computed parts belong to.
+    pub fn apply_expected(&mut self, mut changes: Changes, snapshot: &Active) -> Result<u64> {
+        let mut unexpected = 0;
         if changes.len() == 0 {
-            return Ok(());
+            return Ok(unexpected);
         }
         let start = trace::start();
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
         let split_updates = self.may_meet();
+        let written = Written::new(self.rel);
         self.feed = self.recorder();
         // New rows of split updates, already recorded.
         let mut moved = Rows::of(self.rel);
@@ -83,14 +91,24 @@ impl Job<'_> {
                 pgrx::check_for_interrupts!();
                 let Some(tid) = changes.updates.next() else { break };
                 self.fetch(&mut writer, tid, snapshot, &mut old)?;
-                if is_same_row(self.rel, &old, &new) {
-                    self.done.rows_unchanged += 1;
-                    continue;
+                let memory = Arena::current();
+                match memory.enter(|| written.settle(&old, &mut new, changes.parts.as_ref().map(|p| &p.columns[..]))) {
+                    Settled::Same => {
+                        self.done.rows_unchanged += 1;
+                        continue;
+                    }
+                    Settled::Unexpected => {
+                        unexpected += 1;
+                        continue;
+                    }
+                    Settled::Differs => {}
                 }
                 self.done.rows_updated += 1;
                 self.record(&old, -1);
                 self.record(&new, 1);
                 if split_updates {
+                    // The values that stay where they are stored would go with the row.
+                    memory.enter(|| written.fetch(&mut new));
                     self.check(writer.delete(tid))?;
                     moved.put(&new.values, &new.nulls);
                 } else {
@@ -110,7 +128,7 @@ impl Job<'_> {
             writer.close();
         }
         trace::wrote(start);
-        Ok(())
+        Ok(unexpected)
     }
 
     /// Under the transaction's own snapshot, a unique violation by a row that it does not see is a serialization failure.
@@ -197,27 +215,6 @@ impl Job<'_> {
                 image.add_to(own, weight);
             }
         }
-    }
-}
-
-/// Whether two rows are the same to the byte (after detoasting). Source: utils/adt/datum.c, datum_image_eq.
-///
-/// # Safety
-/// `rel` is open.
-unsafe fn is_same_row(rel: &Relation, a: &Row, b: &Row) -> bool {
-    // SAFETY: `rel` is open.
-    unsafe {
-        if fault::on(Fault::WriteEqual) {
-            return false;
-        }
-        (0..rel.natts()).all(|i| {
-            let att = rel.attribute(i);
-            match (a.nulls[i], b.nulls[i]) {
-                (true, true) => true,
-                (false, false) => ext::same_image(a.values[i], b.values[i], att.attbyval, i32::from(att.attlen)),
-                _ => false,
-            }
-        })
     }
 }
 

@@ -20,6 +20,7 @@ use crate::refresh::follow::keyed::values::hash_value;
 use crate::refresh::follow::rows::Filled;
 use crate::refresh::follow::{locks, provisional};
 use crate::refresh::plan::keyed::KeyedSql;
+use crate::refresh::plan::parts::PartSql;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
 use tviews_core::choice::Size;
@@ -50,8 +51,11 @@ impl Job<'_> {
             let _offer = srf::offer_dirty(self.tview.oid, dirty);
             match &keys.stored {
                 Some(stored) => self.recompute_region(&keys.two_steps, stored, size),
+                None if self.recompute_parts(|parts| &parts.two_steps, size)? => Ok(()),
                 None => self.recompute(&keys.two_steps, size, is_again),
             }
+        } else if self.recompute_parts(|parts| &parts.one_step, size)? {
+            Ok(())
         } else {
             self.recompute(&keys.one_step, size, false)
         }
@@ -128,6 +132,49 @@ impl Job<'_> {
             }
         });
         Ok((set, hashes))
+    }
+
+    /// Computes only what the changes can concern; false when rows have to be computed as a whole. Rows that are written then are exact already.
+    fn recompute_parts(&mut self, forms: impl Fn(&PartSql) -> &Forms, size: Size) -> Result<bool> {
+        let Some(parts) = self.parts()? else { return Ok(false) };
+        let snapshot = self.snapshot();
+        let session = Session::open();
+        let plan = self.choose(&session, forms(&parts), size)?.plan;
+        let mut row = Filled::new(self.rel.natts());
+        let mut changes = Changes::new(self.rel);
+        let (mut keys, mut is_expected) = (0, true);
+        session.each(&plan, &mut |values, nulls| {
+            keys += 1;
+            // SAFETY: column 0 is a tid, column 1 a boolean; the others are of the attributes' types.
+            unsafe {
+                let stored = (!nulls[0]).then(|| *values[0].cast_mut_ptr::<pg_sys::ItemPointerData>());
+                let present = !nulls[1] && values[1].value() & 0xff != 0;
+                match (stored, present) {
+                    (None, false) => {}
+                    (Some(tid), true) => {
+                        row.fill(&values[2..], &nulls[2..]);
+                        changes.update(tid, &row.values, &row.nulls);
+                    }
+                    // No row comes or goes.
+                    _ => is_expected = false,
+                }
+            }
+        });
+        if !is_expected {
+            return Ok(false);
+        }
+        let known = self.done.dirty_keys;
+        self.done.dirty_keys = known.max(keys);
+        changes.parts = Some(parts);
+        let unexpected = self.apply_expected(changes, &snapshot)?;
+        if unexpected > 0 {
+            // What is written is seen by the next snapshot, and is not counted twice.
+            self.done.rows_unchanged = 0;
+            self.done.dirty_keys = known;
+            // SAFETY: inside a transaction.
+            unsafe { pg_sys::CommandCounterIncrement() };
+        }
+        Ok(unexpected == 0)
     }
 
     /// `is_again`: other transactions may have written rows with provisional keys, unseen by the flush that wrote these keys.

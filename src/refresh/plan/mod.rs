@@ -7,6 +7,7 @@ pub mod graph;
 pub mod keyed;
 pub mod lookup;
 pub mod loops;
+pub mod parts;
 pub mod privileges;
 pub mod sql;
 pub mod summary;

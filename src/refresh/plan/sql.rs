@@ -86,10 +86,14 @@ pub fn stored(tview: &Tview, keys: &str) -> Result<String> {
 
 /// For each key of `keys`: ctid of the stored row, whether the query has a row, and the query's row with its state.
 pub fn recompute(tview: &Tview, keys: &str) -> Result<Forms> {
+    recompute_as(tview, keys, &tview.query)
+}
+
+/// The same by a query with the columns of the TVIEW's.
+pub fn recompute_as(tview: &Tview, keys: &str, query: &str) -> Result<Forms> {
     let key = required_key(tview)?;
     let n = tview.selected;
     let columns = numbered("c", n);
-    let query = &tview.query;
     let by_key = format!(
         "LEFT JOIN LATERAL (SELECT true, q.* FROM ({query}) q({columns}) WHERE {} OFFSET 0) f(present, {columns}) ON true",
         conjunction(key, |_, k| format!("q.c{}", k.at + 1)),

@@ -20,7 +20,7 @@ use crate::pg::spi::{Plan, Session};
 use crate::pg::tree::Query;
 use crate::refresh::plan::decide::decide;
 use crate::refresh::plan::loops::Loops;
-use crate::refresh::plan::{bag, fold, keyed};
+use crate::refresh::plan::{bag, fold, keyed, parts};
 use crate::tam;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
@@ -96,6 +96,8 @@ pub struct Tview {
     /// Whether a row may take a unique value that another row has not given up yet; None: not asked yet.
     pub may_meet: Cell<Option<bool>>,
     pub keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
+    /// By changed relation and its changed columns.
+    pub part_sql: RefCell<HashMap<(u32, BTreeSet<i16>), Option<Rc<parts::PartSql>>>>,
 }
 
 #[derive(Default)]
@@ -194,6 +196,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             loops: RefCell::default(),
             may_meet: Cell::new(None),
             keyed_sql: RefCell::new(HashMap::new()),
+            part_sql: RefCell::new(HashMap::new()),
             fold_sql: RefCell::new(HashMap::new()),
             bag_sql: RefCell::new(HashMap::new()),
         })

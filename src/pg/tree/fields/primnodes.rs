@@ -84,6 +84,7 @@ nodes! {
         funcid, set_funcid: Oid;
         funcresulttype, set_funcresulttype: Oid;
         funcretset, set_funcretset: bool;
+        funcvariadic, set_funcvariadic: bool;
         funcformat, set_funcformat: pg_sys::CoercionForm::Type;
         funccollid, set_funccollid: Oid;
         inputcollid, set_inputcollid: Oid;
