@@ -21,6 +21,8 @@ pub struct Conditions {
     pub setting: Option<usize>,
     /// few rows are followed by SQL, too
     pub sql_only: bool,
+    /// rows are computed as a whole
+    pub whole_rows: bool,
 }
 
 impl Conditions {
@@ -34,6 +36,7 @@ impl Conditions {
             pool: !owner && !odd_settings && !writer && dice.chance(40),
             setting: (odd_settings && dice.chance(70)).then(|| dice.below(1000)),
             sql_only: dice.chance(20),
+            whole_rows: dice.chance(15),
         }
     }
 

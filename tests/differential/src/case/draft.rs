@@ -122,6 +122,7 @@ mod tests {
             OtherOwner,
             RowSecurity,
             SqlOnly,
+            WholeRows,
         ]
     };
 

@@ -35,6 +35,46 @@ impl Gen<'_> {
         Expr { sql, ty: picked.ty, fuzzy, base: None }
     }
 
+    /// A document with an array of rows of another table, from 100 bytes to a megabyte.
+    fn document_of_rows(&mut self, rels: &[Rel], inner: &Rel, condition: &str) -> Expr {
+        self.note(Hazard::DocumentOfRows);
+        let scope = std::slice::from_ref(inner);
+        let (one, other, head) = (self.any_column(scope), self.any_column(scope), self.any_column(rels));
+        let value = |e: &Expr| if e.fuzzy { "NULL".to_string() } else { e.sql.clone() };
+        let long = *self.dice.pick(&[
+            "",
+            "",
+            ", 'long', repeat(md5(K::text), 20)",
+            ", 'long', repeat(K::text || ' words of a long text ', 300)",
+        ]);
+        let long = long.replace('K', &format!("({})", inner.order.first().map_or("1", String::as_str)));
+        let element = match self.dice.below(4) {
+            0 => value(&one),
+            1 => format!("jsonb_build_object('a', {}, 'a', {}{long})", value(&one), value(&other)),
+            _ => format!("jsonb_build_object('a', {}, 'n', 1.50, 'b', {}{long})", value(&one), value(&other)),
+        };
+        let filter =
+            if self.dice.chance(20) { format!(" FILTER (WHERE {} IS NOT NULL)", one.sql) } else { String::new() };
+        let element = if element == "NULL" { "1.0".into() } else { element };
+        let array = format!(
+            "(SELECT jsonb_agg({element} ORDER BY {}){filter} FROM {} WHERE {condition})",
+            inner.order.join(", "),
+            inner.sql
+        );
+        let array = if self.dice.chance(50) { format!("COALESCE({array}, '[]')") } else { array };
+        let nested = format!("jsonb_build_object('h', {}, 'n', 2.00)", value(&head));
+        let sql = match self.dice.below(4) {
+            0 => array,
+            1 => format!("jsonb_build_object('list', {array}, 'head', {nested})"),
+            2 => format!("jsonb_build_object('head', {}, 'list', {array}, 'head', {nested})", value(&head)),
+            _ => format!(
+                "jsonb_build_object('one', jsonb_build_object('list', {array}, 'x', 1.0), 'head', {nested}, 'h', {})",
+                value(&head)
+            ),
+        };
+        Expr::plain(sql, Ty::Jsonb)
+    }
+
     /// A scalar sub-query for the select list.
     pub fn scalar_subquery(&mut self, rels: &[Rel]) -> Expr {
         let mut inner = self.simple_rel();
@@ -50,7 +90,8 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(16) {
+        match self.dice.below(18) {
+            16 | 17 => self.document_of_rows(rels, &inner, &format!("{i} = {o}")),
             3 | 6 => {
                 self.note(Hazard::ArraySubquery);
                 let text = own.text();

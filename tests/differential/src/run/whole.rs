@@ -63,6 +63,9 @@ impl Run<'_> {
         if case.conditions.sql_only {
             statements.push("SET pg_tviews.nested_loops = off".into());
         }
+        if case.conditions.whole_rows {
+            statements.push("SET pg_tviews.partial_rows = off".into());
+        }
         statements.extend(case.triggers.clone());
         statements.extend(case.conditions.setup(&case.schema));
         if case.conditions.odd_settings {
@@ -121,6 +124,7 @@ impl Run<'_> {
             (c.owner, Hazard::OtherOwner),
             (c.row_security, Hazard::RowSecurity),
             (c.sql_only, Hazard::SqlOnly),
+            (c.whole_rows, Hazard::WholeRows),
         ] {
             if is {
                 self.out.counts.add(hazard);
