@@ -72,6 +72,7 @@ bench:
 	@$(PYTHON) bench/writers.py $(SERVER)
 	@$(PYTHON) bench/deferred.py $(SERVER)
 	@$(PYTHON) bench/syntax.py $(SERVER)
+	@$(PYTHON) bench/documents.py $(SERVER)
 
 bench-tpch:
 	@$(PYTHON) bench/tpch/run.py $(SERVER)
