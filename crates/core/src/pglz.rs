@@ -39,7 +39,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// None at the end.
     fn next(&mut self) -> Option<Item> {
-        if self.read % 8 == 0 {
+        if self.read.is_multiple_of(8) {
             self.control = *self.bytes.get(self.at)?;
             self.at += 1;
         }
@@ -65,7 +65,7 @@ impl Reader<'_> {
 
     /// Where the group that begins here ends, and how many bytes it stands for; None at the last groups, or inside of one.
     fn group(&self) -> Option<(usize, usize)> {
-        if self.read % 8 != 0 || self.at + 1 + 3 * 8 > self.bytes.len() {
+        if !self.read.is_multiple_of(8) || self.at + 1 + 3 * 8 > self.bytes.len() {
             return None;
         }
         let control = self.bytes[self.at];
@@ -204,12 +204,12 @@ pub fn compress_like(old: &[u8], new: &[u8], pieces: &[Piece], most: usize) -> O
         while from.place < end && to.out.len() < most {
             let place = piece.new + (from.place - piece.old);
             let is_written = to.place == place;
-            if is_written && to.written % 8 == 0 && place - piece.new >= REACH {
-                if let Some(group) = from.group().filter(|(_, len)| from.place + len <= end) {
-                    to.group(&old[from.at..group.0], group.1);
-                    from.skip(group);
-                    continue;
-                }
+            let is_inside = is_written && to.written.is_multiple_of(8) && place - piece.new >= REACH;
+            let group = if is_inside { from.group() } else { None };
+            if let Some(group) = group.filter(|(_, len)| from.place + len <= end) {
+                to.group(&old[from.at..group.0], group.1);
+                from.skip(group);
+                continue;
             }
             let item = from.next()?;
             if from.place > end {

@@ -17,6 +17,9 @@ use std::rc::Rc;
 /// Relations with more columns are not looked at.
 const MOST_COLUMNS: usize = 100;
 
+/// Gets the values of a change row, its flags for NULL, and its weight.
+type Look<'l> = &'l mut dyn FnMut(&[pg_sys::Datum], &[bool], i64);
+
 impl Job<'_> {
     /// The SQL for what these changes can concern; None when rows are computed as a whole.
     pub fn parts(&self) -> Result<Option<Rc<PartSql>>> {
@@ -57,7 +60,7 @@ impl Job<'_> {
         ((1..).zip(&differ).filter(|(_, differs)| **differs).map(|(att, _)| att).collect(), others == 0)
     }
 
-    fn each_change(&self, source: &Relation, relid: u32, look: &mut dyn FnMut(&[pg_sys::Datum], &[bool], i64)) {
+    fn each_change(&self, source: &Relation, relid: u32, look: Look) {
         // SAFETY: images are minimal tuples of the relation's row type.
         unsafe {
             let row = pg_sys::MakeSingleTupleTableSlot(source.tupdesc(), &pg_sys::TTSOpsMinimalTuple);

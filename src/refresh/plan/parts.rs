@@ -10,7 +10,7 @@ use crate::pg::memory;
 use crate::pg::relation::Relation;
 use crate::refresh::plan::sql;
 use crate::refresh::plan::tview::{self, Tview, maintained};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use tviews_core::model::Shape;
 
@@ -23,6 +23,9 @@ pub struct PartSql {
     /// Only for changes that have as many old as new rows, equal in the columns that did not change.
     pub balanced: bool,
 }
+
+/// By changed relation and its changed columns.
+pub type Known = HashMap<(u32, BTreeSet<i16>), Option<Rc<PartSql>>>;
 
 impl Tview {
     /// The SQL for changes of these columns of a relation; None when they can concern all of a row.

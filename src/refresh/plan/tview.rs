@@ -96,8 +96,7 @@ pub struct Tview {
     /// Whether a row may take a unique value that another row has not given up yet; None: not asked yet.
     pub may_meet: Cell<Option<bool>>,
     pub keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
-    /// By changed relation and its changed columns.
-    pub part_sql: RefCell<HashMap<(u32, BTreeSet<i16>), Option<Rc<parts::PartSql>>>>,
+    pub part_sql: RefCell<parts::Known>,
 }
 
 #[derive(Default)]

@@ -109,13 +109,15 @@ impl Pieces<'_> {
         let (one, other) = (old.child(a), new.child(b));
         let (mut from, mut to) = (at + old.start(a), place + new.start(b));
         let both = one.kind == Type::Container && other.kind == Type::Container;
-        if both && one != other && self.depth < DEEP {
-            if let (Ok(one), Ok(other)) = (Container::new(one.bytes), Container::new(other.bytes)) {
-                self.depth += 1;
-                self.containers((from, &one), (to, &other));
-                self.depth -= 1;
-                return;
-            }
+        if both
+            && one != other
+            && self.depth < DEEP
+            && let (Ok(one), Ok(other)) = (Container::new(one.bytes), Container::new(other.bytes))
+        {
+            self.depth += 1;
+            self.containers((from, &one), (to, &other));
+            self.depth -= 1;
+            return;
         }
         let ends = (from + one.bytes.len(), to + other.bytes.len());
         let padding = old.start(a) - old.range(a).0;

@@ -274,7 +274,7 @@ fn pairs(call: Tree<pg_sys::FuncExpr>) -> Option<Vec<(Vec<u8>, Node, Node)>> {
     let args: Vec<Node> = list::iter::<pg_sys::Node>(call.args()).collect();
     if call.funcid() != pg_sys::Oid::from(pg_sys::F_JSONB_BUILD_OBJECT_ANY)
         || call.funcvariadic()
-        || args.len() % 2 != 0
+        || !args.len().is_multiple_of(2)
     {
         return None;
     }

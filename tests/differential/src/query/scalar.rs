@@ -90,8 +90,8 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(18) {
-            16 | 17 => self.document_of_rows(rels, &inner, &format!("{i} = {o}")),
+        match self.dice.below(20) {
+            16..=19 => self.document_of_rows(rels, &inner, &format!("{i} = {o}")),
             3 | 6 => {
                 self.note(Hazard::ArraySubquery);
                 let text = own.text();
