@@ -97,13 +97,13 @@ impl Gen<'_> {
                 let text = own.text();
                 expr(format!("ARRAY(SELECT {text} FROM {from} WHERE {i} = {o} ORDER BY {text})"), Ty::Texts, own.fuzzy)
             }
-            7 => {
+            7 | 15 => {
                 self.note(Hazard::ScalarNullOrValue);
                 let picked = self.any_column(scope);
                 let text = picked.text();
                 expr(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
-            8 | 9 | 11 | 14 | 15 => self.single_row(rels, &inner, &format!("{i} = {o}")),
+            8 | 9 | 11 | 14 => self.single_row(rels, &inner, &format!("{i} = {o}")),
             0 => {
                 self.note(Hazard::Unconnected);
                 let condition = self.condition(scope, 0);
