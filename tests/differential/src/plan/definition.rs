@@ -14,7 +14,7 @@ impl Planner<'_> {
         let table = tree.unwrap_or_else(|| self.table());
         let t = self.schema.tables[table].clone();
         let mut steps = if self.dice.chance(50) { self.statement() } else { vec![] };
-        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(12), &t.kind) {
+        let (sql, hazard): (Vec<String>, Hazard) = match (self.dice.below(14), &t.kind) {
             (0..=2 | 11, Kind::Parted { leaves, bounds, .. }) => {
                 let i = self.dice.below(leaves.len());
                 let (leaf, bound) = (&leaves[i], &bounds[i]);
@@ -50,7 +50,7 @@ impl Planner<'_> {
                 let drop = format!("ALTER TABLE {} DROP COLUMN {name}", t.name);
                 return self.in_two(vec![add], vec![drop], Hazard::DropColumn);
             }
-            (0 | 6, Kind::Plain) if !t.referenced && t.columns.iter().all(|c| c.fk.is_none()) => (
+            (0 | 6 | 13, Kind::Plain) if !t.referenced && t.columns.iter().all(|c| c.fk.is_none()) => (
                 vec![format!("ALTER TABLE {} SET {}", t.name, self.dice.pick(&["UNLOGGED", "LOGGED"]))],
                 Hazard::Rewrite,
             ),
@@ -64,7 +64,7 @@ impl Planner<'_> {
                 self.schema.tables[table].columns[column].name = name;
                 (vec![sql], Hazard::RenameColumn)
             }
-            (9 | 10, _) => {
+            (9 | 10 | 12, _) => {
                 let other = self.fresh("other_");
                 match self.dice.below(3) {
                     0 => {
