@@ -5,6 +5,7 @@ Invariant: a program is built without a server, once for all of them, and is tol
 
 import os
 import re
+import subprocess
 
 import toolchain
 from choice import SECONDS, SELECTED, seed, wanted
@@ -27,6 +28,13 @@ def client(package, *arguments):
     than it gains."""
     quick = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
     return ["cargo", "run", "--release", "-p", package, "--", *arguments], {"cwd": ROOT, "env": {**host_environment(), **quick, "RUST_BACKTRACE": "0"}}
+
+
+def listener():
+    """The program that listens to the change feed."""
+    command, options = client("tviews_listen")
+    subprocess.run(["cargo", "build", "-q", *command[2:command.index("--")]], check=True, **options)
+    return TARGET / "host/release/tviews_listen"
 
 
 def hostile(server):

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import clients
 import toolchain
 from choice import wanted
 from toolchain import ROOT, TARGET
@@ -71,8 +72,8 @@ def script(path, name, config, *arguments, **options):
     return tally([sys.executable, ROOT / "regress" / path, *arguments], name, env=dict(os.environ, PG_CONFIG=str(config)), cwd="/", **options)
 
 
-# Scripts that need something that is no part of a server: directories with it are handed over as arguments.
-NEEDS = {"feed": [toolchain.psycopg], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
+# Scripts that need something that is no part of a server: directories with it, or programs, are handed over as arguments.
+NEEDS = {"feed": [toolchain.psycopg, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
 
 
 def scripts(server):

@@ -1,9 +1,10 @@
-"""What a listening client gets of TVIEWs with the option notify: psycopg, from a directory given as argument.
+"""What listening clients get of TVIEWs with the option notify: psycopg, from a directory given as argument, and a program in Rust, the other argument.
 
 Messages come at commit, from the server's own NOTIFY; each names the TVIEW, the kind of change and the keys, in less than 8,000 bytes.
 """
 
 import json
+import subprocess
 import sys
 
 from cluster import Cluster, Report, SqlError
@@ -25,9 +26,14 @@ CREATE TVIEW tv_count WITH (notify) AS SELECT fk_user, count(*) AS n FROM tb_pos
 
 
 class Listener:
+    """psycopg, and beside it the program in Rust; `differ` has where they did not hear the same."""
+
     def __init__(self, cluster):
         self.connection = psycopg.connect(cluster.dsn(), autocommit=True)
         self.connection.execute("LISTEN tviews")
+        self.program = subprocess.Popen([sys.argv[2], cluster.dsn()], stdout=subprocess.PIPE, text=True, env=cluster.env)
+        self.program.stdout.readline()
+        self.both, self.differ = 0, []
 
     def heard(self):
         """The messages since the last call. A message of our own, sent last, ends the wait."""
@@ -35,9 +41,21 @@ class Listener:
         messages = []
         for message in self.connection.notifies(timeout=20):
             if message.payload == "end":
-                return messages
+                break
             messages.append(message.payload)
-        raise TimeoutError("no message of our own")
+        else:
+            raise TimeoutError("no message of our own")
+        by_program = list(iter(self.line, "end"))
+        self.both += len(messages)
+        if by_program != messages:
+            self.differ.append((messages, by_program))
+        return messages
+
+    def line(self):
+        line = self.program.stdout.readline()
+        if not line:
+            raise EOFError("the program in Rust has ended")
+        return line.rstrip("\n")
 
 
 def main():
@@ -89,6 +107,10 @@ def main():
         except SqlError as error:
             report.ok("cannot PREPARE" in str(error), "a prepared transaction is refused", error)
         expect("and announces nothing", "SELECT 1", [])
+        report.ok(listener.both > 10 and not listener.differ, "a client in Rust hears the same", (listener.both, listener.differ[:2]))
+        listener.connection.close()
+        listener.program.kill()
+        listener.program.wait()
         report.ok(cluster.sql("SELECT bool_and(ok) FROM tviews.verify_all()") == "t", "TVIEWs equal their queries")
     report.done()
 
