@@ -12,6 +12,7 @@ import shutil
 import sys
 import tarfile
 import zipfile
+import zlib
 
 import debian
 from cache import CACHE, once, pip_download, unpack_wheel
@@ -19,7 +20,7 @@ from servers import CORE, SUPPRESSIONS, VALGRIND, ask, label, major, pg_config
 from shell import ROOT, TARGET, apt_install, fail, run, say
 
 __all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "cargo_deny", "fail", "flights", "label", "libclang",
-           "major", "pg_config", "prometheus", "psycopg", "pyyaml", "run", "say"]
+           "major", "pg_config", "prometheus", "python_clients", "pyyaml", "run", "say"]
 
 
 def libclang():
@@ -41,13 +42,16 @@ def cargo_deny():
     return once("cargo-deny", make) / "bin/cargo-deny"
 
 
-def psycopg():
-    """A directory with psycopg and its libpq, for this Python."""
+def python_clients():
+    """A directory with what examples/blog/requirements.txt names, psycopg and its libpq among it, for this Python."""
+    requirements = (ROOT / "examples/blog/requirements.txt").read_text().split()
+
     def make(directory):
-        for requirement in ("psycopg==3.2.13", "psycopg-binary==3.2.13", "typing_extensions==4.15.0"):
+        for requirement in requirements:
             unpack_wheel(requirement, directory, "--only-binary=:all:")
 
-    return once(f"psycopg-{sys.version_info[0]}.{sys.version_info[1]}", make)
+    name = f"clients-{sys.version_info[0]}.{sys.version_info[1]}-{zlib.crc32(' '.join(requirements).encode()):08x}"
+    return once(name, make)
 
 
 def pyyaml():
