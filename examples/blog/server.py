@@ -1,6 +1,6 @@
 """A GraphQL server over TVIEWs, with a cache of documents: `server.py DSN PORT`.
 
-Invariant: an answer has everything that was committed before its request came. One thread and one connection: what is read goes into the cache before
+Invariant: an answer has everything whose COMMIT had returned before its request came. One thread and one connection: what is read goes into the cache before
 a message about it is looked at.
 """
 
@@ -39,7 +39,7 @@ class Cache:
         self.documents, self.ids, self.read = {}, {}, []  # what was read before LISTEN may be old
 
     def follow(self):
-        """Forgets what has changed. The server sends the messages of all that committed before it says that a query is done."""
+        """Forgets what has changed. Messages of all whose COMMIT has returned come before the end of a query."""
         self.read = []
         try:
             self.connection.execute("SELECT 1")
