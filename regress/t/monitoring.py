@@ -41,6 +41,7 @@ CREATE TVIEW app.quotient AS SELECT id, 100 / d AS q FROM app.t;
 CREATE TVIEW app."Odd ""name""" AS SELECT d, count(*) AS n FROM app.t GROUP BY d;
 CREATE TVIEW app.empty AS SELECT id FROM app.t WITH NO DATA;
 CREATE TVIEW app.secret AS SELECT id, d FROM app.t WHERE id > 90;
+CREATE TVIEW app.later WITH (refresh = manual) AS SELECT d, sum(id) AS ids FROM app.t GROUP BY d;
 UPDATE app.t SET d = 7 WHERE id < 5;
 CREATE ROLE watcher LOGIN IN ROLE pg_monitor;
 '''
@@ -191,6 +192,9 @@ def through_prometheus(cluster, report, metrics, directory):
                   "the numbers are those of tviews.stat", samples)
         report.ok(samples.get(("pg_tview_populated", "app.empty")) == 0 and samples.get(("pg_tview_populated", "app.secret")) == 1, "populated or not", samples)
         report.ok(samples.get(("pg_tviews_health_problem", "contents")) == 1 and samples.get(("pg_tviews_health_problem", "preload")) == 0, "health", samples)
+
+        behind = samples.get(("pg_tviews_deferred_rows_behind", "app.later"))
+        report.ok(behind and behind == int(cluster.sql("SELECT rows_behind FROM tviews.staleness")), "how far a TVIEW that follows later is behind", samples)
 
         api = f"http://127.0.0.1:{prometheus}/api/v1"
 
