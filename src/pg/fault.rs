@@ -47,7 +47,7 @@ faults! {
     SkipNullExtension c"skip_null_extension",
     SkipDeletedOfOthers c"skip_deleted_of_others",
     KeepStoredParts c"keep_stored_parts",
-    IgnoreJoinColumns c"ignore_join_columns",
+    KeepStoredColumns c"keep_stored_columns",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

@@ -17,7 +17,6 @@ use crate::analyze::query::printed;
 use crate::analyze::query::tree::{outputs, type_of};
 use crate::analyze::rules::lift;
 use crate::pg::error::Result;
-use crate::pg::fault::{self, Fault};
 use crate::pg::tree::{List, Node, Query, Tree, Var, list, lsyscache, make, server, walk};
 use pgrx::pg_sys::{self, NodeTag};
 use std::collections::BTreeSet;
@@ -176,7 +175,7 @@ impl<'a> Change<'a> {
     }
 
     fn condition(&self, scope: &Scope, quals: Node) -> Option<()> {
-        (!self.concerns(scope, quals, 0) || fault::on(Fault::IgnoreJoinColumns)).then_some(())
+        (!self.concerns(scope, quals, 0)).then_some(())
     }
 
     /// Whether an expression of a block, or a query inside of it, can have another value; `level`: how far the block is above its columns.

@@ -14,9 +14,14 @@ use std::time::{Duration, Instant};
 use suits::suits;
 
 /// Shorter, since most mistakes show early, and without thousands of rows.
-fn brief(mut case: Case) -> Option<Case> {
+fn brief(mut case: Case, fault: &str) -> Option<Case> {
     if case.schema.large {
         return None;
+    }
+    if suits::is_of_parts(fault) {
+        // few changes are followed without SQL, row by row, and as a whole
+        (case.conditions.sql_only, case.conditions.whole_rows) = (true, false);
+        case.watched = true;
     }
     case.transactions.truncate(16);
     case.transactions
@@ -37,7 +42,7 @@ fn caught(args: &Args, fault: &str, seconds: u64) -> Result<(u64, Option<(u64, S
         }
         let seed = args.case.unwrap_or_else(|| case_seed(args.seed, number));
         let built = case::build(seed, broken.features);
-        let Some(case) = brief(built).filter(|c| suits(c, fault)) else {
+        let Some(case) = brief(built, fault).filter(|c| suits(c, fault)) else {
             continue;
         };
         tried += 1;

@@ -9,6 +9,11 @@ pub fn suits(case: &Case, fault: &str) -> bool {
     has_any(case, shows_in(fault)) && can_tell(case, fault)
 }
 
+/// Whether a fault is one of rows of which only a part is computed.
+pub fn is_of_parts(fault: &str) -> bool {
+    ["keep_stored_parts", "keep_stored_columns"].contains(&fault)
+}
+
 /// Hazards without which a fault cannot show: cases that have none of them are not run.
 fn shows_in(fault: &str) -> &'static [Hazard] {
     match fault {
@@ -81,6 +86,7 @@ fn can_tell(case: &Case, fault: &str) -> bool {
     match fault {
         "narrow_range" => case.views.iter().any(compares),
         "write_equal" => case.watched,
+        "keep_stored_parts" => case.views.iter().any(|v| v.is_tview && v.query.sql.contains("jsonb_build_object")),
         "keep_representative" => case.views.iter().any(shows_key),
         _ => true,
     }
