@@ -73,6 +73,7 @@ bench:
 	@$(PYTHON) bench/deferred.py $(SERVER)
 	@$(PYTHON) bench/syntax.py $(SERVER)
 	@$(PYTHON) bench/documents.py $(SERVER)
+	@$(PYTHON) bench/loads.py $(SERVER)
 
 bench-tpch:
 	@$(PYTHON) bench/tpch/run.py $(SERVER)
