@@ -32,7 +32,8 @@ const QUERY: &str = "SELECT NULL::pg_catalog.xid8, NULL::pg_catalog.timestamptz,
 
 /// Gives a relation logs, WAL-logged if `logged`. Logs that are there stay, and their rows with them.
 pub fn ensure(source: pg_sys::Oid, logged: bool) -> Result<()> {
-    let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
+    // The server's heap makes no unlogged materialized view. Source: access/heap/heapam_handler.c, heapam_relation_set_new_filelocator.
+    let persistence = pg_sys::RELPERSISTENCE_PERMANENT;
     let known = logs::of(source);
     if let Some(log) = &known {
         let kept = log.both.iter().all(|relid| {
