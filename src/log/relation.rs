@@ -71,7 +71,10 @@ fn drop_logs(log: &Log) {
         unsafe {
             let object = pg_sys::ObjectAddress { classId: pg_sys::RelationRelationId, objectId: relid, objectSubId: 0 };
             let restrict = pg_sys::DropBehavior::DROP_RESTRICT;
+            // Rows of catalogs that may have been toasted are deleted under a snapshot.
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
             pg_sys::performDeletion(&object, restrict, pg_sys::PERFORM_DELETION_INTERNAL as i32);
+            pg_sys::PopActiveSnapshot();
             pg_sys::CommandCounterIncrement();
         }
     }
