@@ -14,6 +14,7 @@ use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::{ddl, ext};
+use crate::tam::storage;
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -32,8 +33,7 @@ const QUERY: &str = "SELECT NULL::pg_catalog.xid8, NULL::pg_catalog.timestamptz,
 
 /// Gives a relation logs, WAL-logged if `logged`. Logs that are there stay, and their rows with them.
 pub fn ensure(source: pg_sys::Oid, logged: bool) -> Result<()> {
-    // The server's heap makes no unlogged materialized view. Source: access/heap/heapam_handler.c, heapam_relation_set_new_filelocator.
-    let persistence = pg_sys::RELPERSISTENCE_PERMANENT;
+    let persistence = if logged { pg_sys::RELPERSISTENCE_PERMANENT } else { pg_sys::RELPERSISTENCE_UNLOGGED };
     let known = logs::of(source);
     if let Some(log) = &known {
         let kept = log.both.iter().all(|relid| {
@@ -96,8 +96,13 @@ fn create(source: pg_sys::Oid, number: i32, persistence: u8) -> Result<pg_sys::O
         let _pinned = Pinned::new(owner);
         let query = ddl::analyze(QUERY)?;
         let heap = pg_sys::HEAP_TABLE_AM_OID;
-        let relid = ddl::create_matview((schema, pg_sys::InvalidOid), persistence, &name, owner, heap, &[], query)?;
+        // Unlogged from its second storage on: the heap makes no unlogged materialized view by itself.
+        let permanent = pg_sys::RELPERSISTENCE_PERMANENT;
+        let relid = ddl::create_matview((schema, pg_sys::InvalidOid), permanent, &name, owner, heap, &[], query)?;
         let rel = pg_sys::relation_open(relid, pg_sys::NoLock as i32);
+        if persistence != permanent {
+            storage::replace_storage(rel, persistence);
+        }
         ext::set_matview_populated(rel, true);
         pg_sys::relation_close(rel, pg_sys::NoLock as i32);
         pg_sys::CommandCounterIncrement();

@@ -12,6 +12,7 @@ use crate::catalog::logs::{self, Log};
 use crate::pg::memory::Arena;
 use crate::pg::relation::Relation;
 use crate::pg::slot;
+use crate::pg::snapshot::Active;
 use crate::queue;
 use crate::queue::changes::{ChangeSet, Image};
 use pgrx::pg_sys;
@@ -143,6 +144,8 @@ struct Writer<'a> {
     to: &'a Relation,
     bulk: pg_sys::BulkInsertState,
     memory: Arena,
+    /// Held while rows are written that may have values in a TOAST table. Source: access/heap/heapam.c, AssertHasSnapshotForToast.
+    _snapshot: Option<Active>,
     xid: u64,
     at: pg_sys::TimestampTz,
     rows: usize,
@@ -158,6 +161,7 @@ impl Writer<'_> {
                 to,
                 bulk: std::ptr::null_mut(),
                 memory: Arena::current(),
+                _snapshot: (!pg_sys::HaveRegisteredOrActiveSnapshot()).then(Active::of_transaction),
                 xid: pg_sys::GetTopFullTransactionId().value,
                 at: pg_sys::GetCurrentTimestamp(),
                 rows: 0,

@@ -17,7 +17,7 @@ pub fn is_ours(routine: *const pg_sys::TableAmRoutine) -> bool {
     ROUTINE.get().is_some_and(|ours| std::ptr::eq(ours, routine))
 }
 
-fn routine() -> &'static pg_sys::TableAmRoutine {
+pub fn routine() -> &'static pg_sys::TableAmRoutine {
     ROUTINE.get_or_init(|| {
         let mut routine = *heap::routine();
         routine.tuple_insert = Some(reject::tuple_insert);

@@ -7,6 +7,8 @@ use std::ffi::c_char;
 
 use pgrx::pg_sys;
 
+use super::switch;
+
 /// Gives the TVIEW new, empty storage with the given persistence (`b'p'` or `b'u'`); its indexes are empty and valid afterwards.
 /// Ends with CommandCounterIncrement.
 ///
@@ -93,9 +95,17 @@ unsafe fn rebuild_own_indexes(rel_oid: pg_sys::Oid, persistence: u8) {
 unsafe fn new_files(rel: pg_sys::Relation, persistence: u8) {
     // SAFETY: `rel` is open.
     unsafe {
+        // The heap asserts that an unlogged relation is no materialized view (create.rs).
+        let is_log = super::is_matview(rel) && !super::is_ours(rel);
+        if is_log {
+            switch::begin_as_ours(rel);
+        }
         #[cfg(feature = "pg15")]
         pg_sys::RelationSetNewRelfilenode(rel, persistence as c_char);
         #[cfg(not(feature = "pg15"))]
         pg_sys::RelationSetNewRelfilenumber(rel, persistence as c_char);
+        if is_log {
+            switch::end();
+        }
     }
 }
