@@ -53,5 +53,22 @@ CREATE OR REPLACE TVIEW g AS SELECT g, count(*) AS n, sum(v) AS s, max(w) AS w, 
 CREATE OR REPLACE TVIEW g AS SELECT g, count(*) AS n, sum(v) AS s, max(w) AS w, avg(v) AS avg, min(v) AS least, ROW(1, 2) AS r FROM t GROUP BY g;
 CREATE OR REPLACE TVIEW g AS SELECT g, count(*) AS n, sum(v) AS s, max(w) AS w, avg(v) AS avg, min(v) AS least, max(v) AS ctid FROM t GROUP BY g;
 
+-- what is stored and joins it knows its columns still, when new ones take the numbers of its state
+CREATE TVIEW base AS SELECT g, count(*) AS n, sum(v) AS s FROM t GROUP BY g;
+CREATE VIEW joined AS SELECT b.g, b.s, t.w FROM base b JOIN t ON t.g = b.g;
+CREATE TVIEW joined_too AS SELECT b.g, b.s, t.id FROM base b JOIN t USING (g);
+CREATE FUNCTION joined() RETURNS numeric STABLE BEGIN ATOMIC SELECT sum(b.s) FROM base b LEFT JOIN t ON t.g = b.g; END;
+CREATE TABLE guarded (g int);
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY of_groups ON guarded USING (EXISTS (SELECT FROM base b CROSS JOIN t WHERE b.g = guarded.g AND t.g = b.g));
+CREATE OR REPLACE TVIEW base AS SELECT g, count(*) AS n, sum(v) AS s, max(v) AS most, min(v) AS least FROM t GROUP BY g;
+SELECT pg_get_viewdef('joined'::regclass);
+SELECT pg_get_viewdef('joined_too'::regclass);
+SELECT prosrc = '' AS no_text, pg_get_function_sqlbody(oid) FROM pg_proc WHERE proname = 'joined';
+SELECT qual FROM pg_policies WHERE policyname = 'of_groups';
+UPDATE t SET v = v + 1;
+SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('base', 'joined_too');
+SELECT (SELECT count(*) FROM joined) = (SELECT count(*) FROM joined_too) AS joined, joined() IS NOT NULL AS summed;
+
 SET client_min_messages = warning;
 DROP SCHEMA replace CASCADE;

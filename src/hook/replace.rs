@@ -13,7 +13,7 @@ use crate::hook::create::{Planned, report};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::{Relation, attname};
 use crate::pg::tree::{TargetEntry, Text, Tree};
-use crate::pg::{ext, list, name};
+use crate::pg::{ext, list, name, stored_trees};
 use crate::queue;
 use crate::refresh::plan::graph;
 use crate::tam::{self, state};
@@ -41,6 +41,9 @@ pub unsafe fn replace(
         }
         state::remove_state_attributes(oid);
         pg_sys::CommandCounterIncrement();
+        if wanted.len() > more {
+            stored_trees::forget_columns(oid, more);
+        }
         state::append_columns(oid, &wanted[more..]);
         ext::store_view_query(oid, ext::copy(planned.query), true);
         pg_sys::CommandCounterIncrement();

@@ -34,6 +34,7 @@ pub mod slot;
 pub mod snapshot;
 pub mod spi;
 pub mod started;
+pub mod stored_trees;
 pub mod subtransaction;
 pub mod syscatalog;
 pub mod timeout;

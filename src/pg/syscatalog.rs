@@ -54,6 +54,10 @@ pub const POLICY_BY_OID: Catalog = Catalog { relation: POLICY, index: 3257, keys
 pub const POLICY: u32 = 3256;
 pub const POLICY_RELATION: i32 = 3;
 
+/// pg_proc by oid.
+pub const PROCEDURE_BY_OID: Catalog = Catalog { relation: PROCEDURE, index: 2690, keys: &[1] };
+pub const PROCEDURE: u32 = 1255;
+
 /// pg_ts_config.
 pub const TS_CONFIG: u32 = 3602;
 
@@ -112,6 +116,45 @@ impl Catalog {
             out.push(wanted.iter().map(column).collect());
         });
         out
+    }
+
+    /// Stores the trees of one row again that `change` has changed in place; whether there was one. Columns are numbered from 1.
+    pub fn replace_trees(
+        &self,
+        oid: Oid,
+        columns: &[usize],
+        mut change: impl FnMut(*mut pg_sys::Node) -> bool,
+    ) -> bool {
+        let mut old = None;
+        // SAFETY: a copy of a tuple of the catalog.
+        self.scan(&[oid], |_, tuple| old = Some(unsafe { pg_sys::heap_copytuple(tuple) }));
+        let rel = Relation::open(Oid::from(self.relation), pg_sys::RowExclusiveLock);
+        let (Some(old), Some(rel)) = (old, rel) else { return false };
+        let n = rel.natts();
+        let (mut values, mut nulls, mut replaced) =
+            (vec![pg_sys::Datum::from(0usize); n], vec![false; n], vec![false; n]);
+        // SAFETY: the columns are texts of trees, as nodeToString writes them.
+        unsafe {
+            for &column in columns {
+                let mut null = false;
+                let stored = pg_sys::heap_getattr(old, column as i32, rel.tupdesc(), &mut null);
+                if null {
+                    continue;
+                }
+                let tree = pg_sys::stringToNode(pg_sys::text_to_cstring(stored.cast_mut_ptr())).cast::<pg_sys::Node>();
+                if !tree.is_null() && change(tree) {
+                    let text = pg_sys::cstring_to_text(pg_sys::nodeToString(tree.cast()));
+                    (values[column - 1], replaced[column - 1]) = (pg_sys::Datum::from(text), true);
+                }
+            }
+            let is_changed = replaced.contains(&true);
+            if is_changed {
+                let (values, nulls, replaced) = (values.as_mut_ptr(), nulls.as_mut_ptr(), replaced.as_mut_ptr());
+                let new = pg_sys::heap_modify_tuple(old, rel.tupdesc(), values, nulls, replaced);
+                pg_sys::CatalogTupleUpdate(rel.raw(), &mut (*old).t_self, new);
+            }
+            is_changed
+        }
     }
 
     /// Shows every tuple with these key values.
