@@ -38,7 +38,7 @@ fn kind(catalog: u32) -> Option<Kind> {
 /// # Safety
 /// The relation is locked as for ALTER TABLE, and the columns behind these cannot be read.
 pub unsafe fn forget_columns(relid: Oid, columns: usize) {
-    let class = Oid::from(pg_sys::RelationRelationId);
+    let class = pg_sys::RelationRelationId;
     let found = DEPEND_BY_REFERENCE.find(&[class, relid], &[DEPEND_CLASS, DEPEND_OBJECT]);
     let found: BTreeSet<(u32, u32)> = found.iter().map(|of| (of[0].to_u32(), of[1].to_u32())).collect();
     for (catalog, oid) in found {
