@@ -48,7 +48,7 @@ REFRESH TVIEW many;
 REFRESH TVIEW both_ways;
 SELECT * FROM total ORDER BY name;
 SELECT tview, missing, extra FROM tviews.verify_all() WHERE tview::text IN (SELECT tview::text FROM tviews.staleness UNION SELECT 'names') ORDER BY tview::text;
-SELECT tview, initiator, action, status, changed_rows, rows_inserted, rows_updated, rows_deleted, lag > '0' AS lag, snapshot IS NOT NULL AS snapshot, error
+SELECT tview, initiator, action, reason, status, changed_rows, rows_inserted, rows_updated, rows_deleted, lag > '0' AS lag, snapshot IS NOT NULL AS snapshot, error
   FROM tviews.refresh_history ORDER BY started;
 -- again: nothing to do, and no history of that
 REFRESH TVIEW both_ways;
@@ -294,6 +294,20 @@ RESET ROLE;
 SELECT tviews.pause('total'); \echo :SQLSTATE
 SELECT tviews.pause('post'); \echo :SQLSTATE
 SELECT n FROM own WHERE author = 1;
+
+-- why all of one was computed anew
+CREATE TABLE counted (id int PRIMARY KEY, n int);
+INSERT INTO counted SELECT i, i FROM generate_series(1, 1000) i;
+CREATE TVIEW counted_total WITH (refresh = manual) AS SELECT n % 10 AS digit, count(*) FROM counted GROUP BY 1;
+CREATE TVIEW counted_rows WITH (refresh = manual, mode = full) AS SELECT id, n FROM counted;
+INSERT INTO counted VALUES (2000, 7);
+REFRESH TVIEW counted_total;
+REFRESH TVIEW counted_rows;
+TRUNCATE counted;
+REFRESH TVIEW counted_total;
+REFRESH TVIEW counted_rows;
+SELECT tview, action, reason FROM tviews.refresh_history WHERE tview::text LIKE 'counted%' ORDER BY started;
+DROP TABLE counted CASCADE;
 
 -- nothing is left
 DROP TVIEW own;

@@ -39,9 +39,9 @@ CREATE UNIQUE INDEX job_key ON tviews.job (tview);
 
 -- What refreshes have done, those that had nothing to do left out.
 CREATE MATERIALIZED VIEW tviews.history (tview, started, finished, initiator, action, changed_rows, rows_inserted, rows_updated, rows_deleted, lag,
-                                         snapshot, error) USING heap
+                                         snapshot, error, reason) USING heap
     AS SELECT NULL::oid, NULL::timestamptz, NULL::timestamptz, NULL::text, NULL::text, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-              NULL::interval, NULL::text, NULL::text WHERE false;
+              NULL::interval, NULL::text, NULL::text, NULL::text WHERE false;
 CREATE INDEX history_key ON tviews.history (tview, started);
 
 -- The logs of relations that such TVIEWs read; `writes` is the one that is written, 1 or 2.

@@ -45,7 +45,7 @@ GRANT SELECT ON tviews.staleness TO PUBLIC;
 
 -- Messages of errors can contain data of the tables.
 CREATE VIEW tviews.refresh_history AS
-SELECT h.tview::regclass AS tview, h.started, h.finished, h.finished - h.started AS duration, h.initiator, h.action,
+SELECT h.tview::regclass AS tview, h.started, h.finished, h.finished - h.started AS duration, h.initiator, h.action, h.reason,
        CASE WHEN h.error IS NULL THEN 'ok' ELSE 'failed' END AS status,
        h.changed_rows, h.rows_inserted, h.rows_updated, h.rows_deleted, h.lag, h.snapshot::pg_snapshot AS snapshot,
        CASE WHEN pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN h.error END AS error

@@ -3,6 +3,7 @@
 use super::table::Table;
 use crate::pg::error::Result;
 use pgrx::{IntoDatum, pg_sys};
+use tviews_core::whole::Whole;
 
 /// One refresh of one TVIEW. Times are those of the server's clock.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub struct Entry {
     /// The snapshot that the TVIEW is exact for.
     pub snapshot: Option<String>,
     pub error: Option<String>,
+    /// Why everything was computed anew.
+    pub reason: Option<Whole>,
 }
 
 pub fn note(tview: pg_sys::Oid, entry: &Entry) -> Result<()> {
@@ -46,6 +49,7 @@ pub fn note(tview: pg_sys::Oid, entry: &Entry) -> Result<()> {
     }));
     columns.push(entry.snapshot.clone().into_datum());
     columns.push(entry.error.clone().into_datum());
+    columns.push(entry.reason.map(|why| why.to_string()).into_datum());
     table.insert(&columns);
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::panic::resume_unwind;
 use std::time::Instant;
+use tviews_core::whole::Whole;
 
 /// What one flush of a TVIEW has done.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub struct How {
     pub relation: pg_sys::Oid,
     pub strategies: String,
     pub way: Way,
+    /// Why everything was recomputed, if it was.
+    pub why: Option<Whole>,
     /// The user may not read the TVIEW.
     pub hidden: bool,
 }
@@ -51,7 +54,8 @@ impl Way {
 
 impl std::fmt::Display for How {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{}, by {}", self.strategies, self.way.as_str())
+        write!(f, "{}, by {}", self.strategies, self.way.as_str())?;
+        self.why.filter(|_| self.way == Way::Full).map_or(Ok(()), |why| write!(f, ", because {why}"))
     }
 }
 

@@ -50,4 +50,5 @@ pub mod subject;
 pub mod syntax;
 #[cfg(test)]
 mod tiny;
+pub mod whole;
 pub mod zset;

@@ -26,6 +26,7 @@ use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tviews_core::whole::Whole;
 
 /// Who wants a refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,14 +185,21 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
     let group = group(tview, graph);
     let reached = deferred::reached(tview);
     let everything = anew || reached.is_none() || group.iter().any(|t| is_lost(*t));
-    let moved: BTreeSet<u32> =
+    let moved: Vec<(u32, Whole)> =
         group.iter().copied().filter_map(|t| moves(t, graph).transpose()).collect::<Result<_>>()?;
     let is_moved = !moved.is_empty();
+    let asked = match moved.first() {
+        _ if anew => Whole::Asked,
+        _ if reached.is_none() => Whole::First,
+        _ if everything => Whole::Lost,
+        Some((_, why)) => *why,
+        None => Whole::Asked,
+    };
     let mut pending = match everything {
         true => Pending::recompute(group.clone()),
         false => Pending::new(false, false),
     };
-    pending.recompute.extend(moved);
+    pending.recompute.extend(moved.into_iter().map(|(t, _)| t));
     let mut changed = Changed { everything, ..Changed::default() };
     let snapshot = Active::latest();
     if let Some(reached) = reached.filter(|_| !everything) {
@@ -212,22 +220,24 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
     // SAFETY: the snapshot is active.
     let frontier = unsafe { read::frontier(snapshot.raw()) };
     drop(snapshot);
-    let counters = {
+    let (counters, why) = {
         let _guard = Guard::enter();
         let _foreign = Foreign::allow();
         let only = Some(Only { read: BTreeSet::from([tview.to_u32()]), below: group });
-        let mut flush = Flush { only, deferred: true, ..Flush::of(pending) };
+        let mut flush = Flush { only, deferred: true, asked, ..Flush::of(pending) };
         flush.run(Rc::clone(graph))?;
-        flush.done
+        (flush.done, flush.why)
     };
     // For deferred TVIEWs that read this one.
     write::write();
     // SAFETY: plain getter.
     deferred::reach(tview, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })?;
+    let is_full = changed.everything || counters.full_recomputes > 0;
     let entry = Entry {
         started,
         is_scheduled: by == By::Schedule,
-        action: if changed.everything || counters.full_recomputes > 0 { "full" } else { "incremental" },
+        action: if is_full { "full" } else { "incremental" },
+        reason: why.filter(|_| is_full),
         rows: [changed.rows, counters.rows_inserted, counters.rows_updated, counters.rows_deleted],
         behind_since: changed.since,
         snapshot: Some(frontier.to_string()),
@@ -241,13 +251,13 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
     Ok(changed.rows)
 }
 
-/// The TVIEW, when it moves without a change in the log: by the clock, or by relations whose changes cannot be captured.
-fn moves(tview: u32, graph: &Graph) -> Result<Option<u32>> {
+/// The TVIEW and the reason, when it moves without a change in the log: by the clock, or by relations whose changes cannot be captured.
+fn moves(tview: u32, graph: &Graph) -> Result<Option<(u32, Whole)>> {
     if reads_uncaptured(tview, graph) {
-        return Ok(Some(tview));
+        return Ok(Some((tview, Whole::NotCaptured)));
     }
     match Relation::open(pg_sys::Oid::from(tview), pg_sys::AccessShareLock) {
-        Some(rel) => Ok(tview::of(&rel)?.reads_clock.then_some(tview)),
+        Some(rel) => Ok(tview::of(&rel)?.reads_clock.then_some((tview, Whole::Clock))),
         None => Ok(None),
     }
 }

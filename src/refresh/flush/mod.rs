@@ -37,6 +37,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use tviews_core::choice::Size;
 use tviews_core::strategy::Strategy;
+use tviews_core::whole::Whole;
 
 /// Why a flush happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,10 @@ pub struct Flush {
     /// Inside of a statement that writes: the flush sees the rows written so far, and they come once more as change rows.
     inside: bool,
     late: Late,
+    /// Why TVIEWs are in `pending.recompute`.
+    asked: Whole,
+    /// Why everything was recomputed, of the TVIEW or stage for which it was first.
+    why: Option<Whole>,
     /// What was done to TVIEWs themselves, stages left out.
     done: Counters,
 }
@@ -178,7 +183,17 @@ fn flush_some(moment: Moment, only: Option<Only>) {
 impl Flush {
     fn of(pending: Pending) -> Flush {
         let (late, done) = (Late::default(), Counters::default());
-        Flush { pending, only: None, on_transaction_snapshot: false, deferred: false, inside: false, late, done }
+        Flush {
+            pending,
+            only: None,
+            on_transaction_snapshot: false,
+            deferred: false,
+            inside: false,
+            late,
+            asked: Whole::Asked,
+            why: None,
+            done,
+        }
     }
 
     fn run(&mut self, mut graph: Rc<Graph>) -> Result<()> {
@@ -289,9 +304,12 @@ impl Flush {
         }
         let of_sources = changed.iter().map(|r| (*r, changes[r].clone())).collect();
         srf::offer(Some(Offer { changes: of_sources, dirty: HashMap::new() }));
-        let everything = lost
-            || self.pending.recompute.contains(&oid.to_u32())
-            || self.prefers_full(&tview, &rel, &changed, &changes);
+        let why = match self.pending.recompute.contains(&oid.to_u32()) {
+            _ if lost => Some(Whole::Lost),
+            true => Some(self.asked),
+            false => self.prefers_full(&tview, &rel, &changed, &changes),
+        };
+        let everything = why.is_some();
         if lost && tview.notify {
             // The contents before the crash are not known.
             feed::anything(oid);
@@ -310,6 +328,7 @@ impl Flush {
             provisional: recomputes,
             apart: self.pending.apart,
             rows: 0,
+            why,
             done: Counters { flushes: 1, ..Counters::default() },
         };
         let size = job.size();
@@ -338,7 +357,10 @@ impl Flush {
         if lost {
             sentinel::raise(oid)?;
         }
-        let (done, own, rows) = (job.done, job.own.take(), job.rows);
+        let (done, own, rows, why) = (job.done, job.own.take(), job.rows, job.why);
+        if done.full_recomputes > 0 {
+            self.why = self.why.or(why);
+        }
         if let Some(mut own) = own {
             if lost {
                 // The contents before the crash are not known, so the difference is not a change that readers can follow.
@@ -356,7 +378,7 @@ impl Flush {
                 _ => Way::ManyRows,
             };
             let strategies = if way == Way::Full { "full".into() } else { Vec::from_iter(strategies).join(" and ") };
-            How { relation: oid, strategies, way, hidden }
+            How { relation: oid, strategies, way, why, hidden }
         });
         Ok(Work { counters: done, how })
     }
@@ -385,23 +407,23 @@ impl Flush {
         self.pending.publish(oid.to_u32(), own);
     }
 
-    fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> bool {
+    fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> Option<Whole> {
         let mut rows = 0;
         // Strategies that add compare costs.
         let mut adds = !self.pending.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
-                return true;
+                return Some(Whole::Strategy);
             }
             adds &= tview.decisions[relid].adds();
             for set in &changes[relid] {
                 if set.is_everything() {
-                    return true;
+                    return Some(Whole::Everything);
                 }
                 rows += set.len();
             }
         }
-        !adds && is_large(rel, rows)
+        (!adds && is_large(rel, rows)).then_some(Whole::Many(rows))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::refresh::plan::bag::BagSql;
 use pgrx::{FromDatum, pg_sys};
 use std::collections::{BTreeSet, HashSet};
 use tviews_core::choice::Size;
+use tviews_core::whole::Whole;
 
 impl Job<'_> {
     pub fn bag(&mut self, sql: &BagSql, size: Size) -> Result<()> {
@@ -52,7 +53,7 @@ impl Job<'_> {
         let mut changes = Changes::new(self.rel);
         for mut rows in weighed.by_parts() {
             if !self.place(&mut rows, sql, size, &snapshot, &mut changes)? {
-                return self.instead();
+                return self.instead(Whole::Cheaper);
             }
         }
         self.apply(changes, &snapshot)

@@ -9,9 +9,11 @@ use crate::refresh::follow::difference::{Difference, each_stored};
 use crate::refresh::follow::job::{self, Job};
 use crate::refresh::follow::rows::Filled;
 use tviews_core::choice::Size;
+use tviews_core::whole::Whole;
 
 impl Job<'_> {
-    pub fn full(&mut self) -> Result<()> {
+    pub fn full(&mut self, why: Whole) -> Result<()> {
+        self.why = self.why.or(Some(why));
         self.done.full_recomputes = 1;
         job::note_size(self.rel.class().reltuples.max(0.0) as usize);
         let snapshot = self.snapshot();

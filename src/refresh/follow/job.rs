@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::rc::Rc;
 use tviews_core::choice::{self, Size};
+use tviews_core::whole::Whole;
 
 /// The maintenance of one TVIEW in one flush.
 pub struct Job<'a> {
@@ -37,6 +38,8 @@ pub struct Job<'a> {
     pub apart: bool,
     /// Number of changed rows.
     pub rows: usize,
+    /// Why everything was recomputed, if it was.
+    pub why: Option<Whole>,
     /// Counters of the work done so far.
     pub done: Counters,
 }

@@ -25,6 +25,7 @@ use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
 use tviews_core::choice::Size;
 use tviews_core::queue::Absorb;
+use tviews_core::whole::Whole;
 
 impl Job<'_> {
     pub fn keyed(&mut self, keys: &KeyedSql, size: Size) -> Result<()> {
@@ -45,7 +46,7 @@ impl Job<'_> {
             self.done.dirty_keys = dirty.len() as u64;
             // A flush that locks all keys must not hold some of them already: two such flushes would wait for each other.
             if !is_again && job::is_large(self.rel, self.rows) {
-                return self.instead();
+                return self.instead(Whole::Many(self.rows));
             }
             locks::keys(self.tview, &hashes, &|hash| self.words_of_key(&dirty, hash));
             let _offer = srf::offer_dirty(self.tview.oid, dirty);

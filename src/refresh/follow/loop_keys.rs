@@ -20,6 +20,7 @@ use crate::refresh::plan::loops::{Joined, KeyedLoops, Rows};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tviews_core::whole::Whole;
 
 /// Keys as rows of the TVIEW's row type, and their hashes, where they are locked.
 struct Dirty {
@@ -136,7 +137,7 @@ impl Job<'_> {
         }
         if locked {
             if job::is_large(self.rel, self.rows) {
-                return self.instead().map(|()| true);
+                return self.instead(Whole::Many(self.rows)).map(|()| true);
             }
             locks::keys(self.tview, &hashes, &|hash| self.words_of_key(&dirty, hash));
         }

@@ -10,6 +10,7 @@ use crate::pg::subtransaction;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
 use tviews_core::locks::mixes_moments;
+use tviews_core::whole::Whole;
 
 impl Job<'_> {
     /// Whether rows of different moments can meet.
@@ -28,6 +29,6 @@ impl Job<'_> {
     /// Recomputes everything, when `lead` returned None.
     pub fn without_lead(&mut self) -> Result<()> {
         locks::for_full(self.tview, self.changed);
-        self.full()
+        self.full(Whole::Failed)
     }
 }

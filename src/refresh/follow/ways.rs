@@ -22,6 +22,7 @@ use pgrx::FromDatum;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::choice::Size;
+use tviews_core::whole::Whole;
 
 /// The strategies that these changes can follow; without any, everything is recomputed.
 #[derive(Default)]
@@ -95,9 +96,13 @@ impl Job<'_> {
         if size.is_few() {
             pinned::small();
         }
-        if !adds && ways.keyed.is_none() || !self.are_open(&ways.gates(), size)? {
+        let why = match !adds && ways.keyed.is_none() {
+            true => Some(Whole::Again),
+            false => (!self.are_open(&ways.gates(), size)?).then_some(Whole::NullValue),
+        };
+        if let Some(why) = why {
             locks::for_full(self.tview, self.changed);
-            return self.full();
+            return self.full(why);
         }
         self.lock_for_commit(ways.keyed.is_some());
         self.lock_relations()?;
@@ -105,7 +110,7 @@ impl Job<'_> {
         let (anchors, values) = ways.delta().map_or((&[][..], &[][..]), |d| (&d.anchors, &d.locks));
         let finding: Vec<&Forms> = anchors.iter().map(|a| &a.select).collect();
         if adds && self.prefers_whole(&finding, size)? {
-            return self.instead();
+            return self.instead(Whole::Cheaper);
         }
         let found = match anchors {
             [] => Some(Found::default()),
@@ -129,7 +134,7 @@ impl Job<'_> {
             _ => Vec::new(),
         };
         if self.prefers_whole(&forms, size)? {
-            return self.instead();
+            return self.instead(Whole::Cheaper);
         }
         let blind = !anchors.is_empty() || !values.is_empty();
         if blind && self.lead(|job| job.lock_values(&found, values, size))?.is_none() {
@@ -158,8 +163,8 @@ impl Job<'_> {
     }
 
     /// Recomputes everything, with the relations locked as for adding.
-    pub fn instead(&mut self) -> Result<()> {
+    pub fn instead(&mut self, why: Whole) -> Result<()> {
         locks::everything(self.tview);
-        self.full()
+        self.full(why)
     }
 }

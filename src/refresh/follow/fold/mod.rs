@@ -33,6 +33,7 @@ use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use tviews_core::choice::Size;
 use tviews_core::fold::{Fate, fate};
+use tviews_core::whole::Whole;
 
 /// Memory is measured each time so many rows have been added.
 const LOOK: usize = 256;
@@ -247,8 +248,9 @@ impl Job<'_> {
             }
             // The only group: recomputed by the whole query, but not counted as a full recomputation.
             _ => {
-                self.full()?;
-                self.done.full_recomputes = 0;
+                let why = self.why;
+                self.full(Whole::Cheaper)?;
+                (self.why, self.done.full_recomputes) = (why, 0);
                 Ok(())
             }
         }

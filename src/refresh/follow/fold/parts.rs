@@ -20,6 +20,7 @@ use crate::refresh::plan::keyed::KeyedSql;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::BTreeSet;
 use tviews_core::choice::Size;
+use tviews_core::whole::Whole;
 
 /// Number of parts when there are more rows than memory holds.
 pub const MANY: usize = 64;
@@ -38,7 +39,7 @@ impl Job<'_> {
         let Some(fold) = &tview.fold else { return Err(Error::Internal("no fold".into())) };
         if number > 1 && self.may_meet() {
             // Parts are written one after the other.
-            return self.instead();
+            return self.instead(Whole::Cheaper);
         }
         let mut parts = empty(fold, number);
         let Some(hashes) = self.lead(|job| job.divide(&mut parts, fold, sql, size))? else {

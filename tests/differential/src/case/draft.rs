@@ -123,6 +123,8 @@ mod tests {
             RowSecurity,
             SqlOnly,
             WholeRows,
+            LongDocument,
+            MegabyteDocument,
         ]
     };
 

@@ -124,6 +124,8 @@ hazards! {
     OwnAggregate "aggregates" "user-defined aggregate",
     OverAggregates "aggregates" "expression over aggregates",
     DocumentOfRows "sub-queries" "document with an array of rows of another table",
+    LongDocument "sub-queries" "the same of more than 2 kB",
+    MegabyteDocument "sub-queries" "the same of a megabyte or more",
     AggregateDocument "aggregates" "jsonb_build_object over aggregates",
     KeyNotInOutput "aggregates" "group key not in the output",
     NullGroup "aggregates" "group key that may be NULL",

@@ -35,7 +35,7 @@ impl Gen<'_> {
         Expr { sql, ty: picked.ty, fuzzy, base: None }
     }
 
-    /// A document with an array of rows of another table, from 100 bytes to a megabyte.
+    /// A document with an array of rows of another table, from 100 bytes to some megabytes.
     fn document_of_rows(&mut self, rels: &[Rel], inner: &Rel, condition: &str) -> Expr {
         self.note(Hazard::DocumentOfRows);
         let scope = std::slice::from_ref(inner);
@@ -44,8 +44,11 @@ impl Gen<'_> {
         let long = *self.dice.pick(&[
             "",
             "",
+            "",
             ", 'long', repeat(md5(K::text), 20)",
             ", 'long', repeat(K::text || ' words of a long text ', 300)",
+            // of thousands of rows it would be gigabytes
+            if self.schema.large { "" } else { ", 'long', repeat(K::text || ' words of a long text ', 20000)" },
         ]);
         let long = long.replace('K', &format!("({})", inner.order.first().map_or("1", String::as_str)));
         let element = match self.dice.below(4) {

@@ -5,7 +5,7 @@ use super::{Failure, Hat, Run};
 use crate::case::Transaction;
 use crate::hazards::Hazard;
 use crate::properties::Property;
-use crate::server::{describe, settings, state};
+use crate::server::{describe, rows, settings, state};
 use anyhow::Result;
 
 impl Run<'_> {
@@ -37,6 +37,7 @@ impl Run<'_> {
             self.analyze_stored()?;
         }
         self.count_conditions();
+        self.count_documents()?;
         for (index, transaction) in case.transactions.iter().enumerate() {
             self.at = index;
             if let Some(f) = self.observed(transaction)? {
@@ -112,6 +113,24 @@ impl Run<'_> {
         self.sql(
             "DO $$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relkind = 'm' LOOP EXECUTE 'ANALYZE ' || r; END LOOP; END $$",
         )?;
+        Ok(())
+    }
+
+    /// How long the documents with arrays of rows are.
+    fn count_documents(&mut self) -> Result<()> {
+        let mut longest = 0;
+        for (view, v) in self.case.views.iter().enumerate() {
+            if self.live[view] && v.is_tview && v.facts.hazards.contains(&Hazard::DocumentOfRows) {
+                self.wear(Hat::Admin)?;
+                let sql = format!("SELECT coalesce(max(octet_length(v::text)), 0) FROM {} AS v", v.name);
+                longest = longest.max(rows(&mut self.session.client, &sql)?.concat().parse()?);
+            }
+        }
+        for (least, hazard) in [(2_000, Hazard::LongDocument), (1_000_000, Hazard::MegabyteDocument)] {
+            if longest >= least {
+                self.out.counts.add(hazard);
+            }
+        }
         Ok(())
     }
 

@@ -1,0 +1,55 @@
+//! Why all of a TVIEW was computed anew, instead of what changes concern.
+//!
+//! Invariant: each text is here and nowhere else. It completes "computed anew, because …", and is shown by `tviews.refresh_history` and in the log.
+//! Made where the extension decides it.
+
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Whole {
+    /// No snapshot was followed to its end before.
+    First,
+    /// A crash emptied an unlogged TVIEW.
+    Lost,
+    /// An expression that is no condition on a column reads the clock.
+    Clock,
+    /// Foreign tables, ordinary materialized views.
+    NotCaptured,
+    /// DDL on what the query reads, `mode = full`, or a caller who wants it.
+    Asked,
+    /// The query has no better strategy for changes of this relation.
+    Strategy,
+    /// TRUNCATE, a rewrite, or a change that no trigger saw.
+    Everything,
+    /// More rows or keys than pg_tviews.full_refresh_threshold allows.
+    Many(usize),
+    /// The planner's estimates.
+    Cheaper,
+    /// A value that the rows are compared with is or was NULL.
+    NullValue,
+    /// Changes were followed in the middle of the transaction, and cannot be added once more.
+    Again,
+    /// An expression failed for a row that the query itself does not compute.
+    Failed,
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Whole::First => "it was not refreshed before",
+            Whole::Lost => "its rows were lost in a crash",
+            Whole::Clock => "it reads the clock",
+            Whole::NotCaptured => "it reads a relation whose changes are not captured",
+            Whole::Asked => "its definition, or what it reads, became another one",
+            Whole::Strategy => "the query is recomputed for every change of this relation",
+            Whole::Everything => "all rows of a relation may have changed",
+            Whole::Many(rows) => {
+                return write!(f, "{rows} changed rows or keys are past pg_tviews.full_refresh_threshold");
+            }
+            Whole::Cheaper => "by the planner's estimates that was cheaper",
+            Whole::NullValue => "a value that rows are compared with is or was NULL",
+            Whole::Again => "changes had been followed in the middle of the transaction",
+            Whole::Failed => "an expression failed for a row that the query need not compute",
+        })
+    }
+}
