@@ -6,7 +6,8 @@
 //! ΔQ = Q(now | A in D) − Q(before | A in D)
 //!
 //! D is found like dirty keys (null_extension.rs), the key of A being the key. A must be on no nullable side, its key never NULL, and its rows must
-//! not depend on other rows, or some rows of Q would have no key to be found by. The changed relation itself is the finest anchor.
+//! not depend on other rows, or some rows of Q would have no key to be found by. The changed relation itself is the finest anchor. Other columns of A will do
+//! in the place of a key, if the NULLs among them count as a value: fewer anchors are told apart then.
 //!
 //! Two writers can be blind to each other here. But the keys that the changes of one lead to do not depend on rows that the other changes: where
 //! they do, rows of two places meet, and other locks keep the writers apart (locks.rs). So it is enough to lock these keys. Who

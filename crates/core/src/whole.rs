@@ -29,6 +29,8 @@ pub enum Whole {
     NullValue,
     /// Changes were followed in the middle of the transaction, and cannot be added once more.
     Again,
+    /// Several relations have changed, and no strategy follows them at once.
+    Together,
     /// An expression failed for a row that the query itself does not compute.
     Failed,
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Whole {
             Whole::Cheaper => "by the planner's estimates that was cheaper",
             Whole::NullValue => "a value that rows are compared with is or was NULL",
             Whole::Again => "changes had been followed in the middle of the transaction",
+            Whole::Together => "relations have changed that cannot be followed at once",
             Whole::Failed => "an expression failed for a row that the query need not compute",
         })
     }

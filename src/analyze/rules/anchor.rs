@@ -2,6 +2,7 @@
 //!
 //! The equation, and which relations can be the anchor, is in tviews_core::anchor: the block now minus the block before, both restricted to the
 //! rows of the anchor that the changes can affect. The keys of these rows are found like any dirty keys (dirty.rs).
+//! A relation without a key is the anchor by a column that sub-queries look at: rows with other values in it are the same before and after.
 //! Invariant: rows of the block with other anchors are the same before and after. Called by refresh/plan when `delta` has no terms.
 
 use crate::analyze::describe::{Block, Described, Item, KeyOf};
@@ -14,7 +15,7 @@ use crate::analyze::rules::forms::{Forms, union_all};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
-use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, list, lsyscache, make, server};
+use crate::pg::tree::{List, Node, Query, TargetEntry, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -49,7 +50,43 @@ pub fn terms(
             Err(reason) => why = reason,
         }
     }
+    for (col, relid) in looked_at(d) {
+        if !changed.contains(&relid) || captured(relid, &[col.att]) {
+            match anchored(d, targets, relid, &[col], changed, times, key_of)? {
+                Ok(terms) => return Ok(Ok(terms)),
+                Err(reason) if why == Reason::NoAnchor => why = reason,
+                Err(_) => {}
+            }
+        }
+    }
     Ok(Err(why))
+}
+
+/// Columns of relations without key, of the block itself, that sub-queries look at, and their relations.
+fn looked_at(d: &Described) -> Vec<(Col, u32)> {
+    let query = d.block.query;
+    let links = walk::links(query);
+    let mut looks: Vec<(Node, i32)> = links.iter().map(|link| (link.subselect(), 1)).collect();
+    looks.extend(links.iter().map(|link| (link.testexpr(), 0)));
+    for index in relations::in_from(query) {
+        let rte = server::rt_fetch(index, query);
+        if rte.lateral() && !rte.subquery().is_null() {
+            looks.push((rte.subquery().cast(), 1));
+        }
+    }
+    let nullable = d.description.join.nullable();
+    let mut found: Vec<(Col, u32)> = Vec::new();
+    for (node, level) in looks {
+        for var in list::iter::<pg_sys::Var>(server::pull_vars_of_level(node, level)) {
+            let own = var.copy();
+            own.set_varlevelsup(0);
+            let Some(col) = d.block.resolve_expr(server::flatten_join_aliases(query, own.cast())) else { continue };
+            let atom = &d.description.atoms[col.atom];
+            let relid = atom.relid.filter(|_| atom.depends.is_empty() && !nullable.contains(&col.atom));
+            found.extend(relid.map(|relid| (col, relid)).filter(|of| !found.contains(of)));
+        }
+    }
+    found
 }
 
 /// A Var of `query`, which mirrors `block`, for a column of one of its atoms. Sub-queries get the column as one more output where
@@ -148,6 +185,14 @@ fn anchored(
         let list: String = columns.iter().map(|c| format!(", q.{c}")).collect();
         format!("SELECT {weight}::pg_catalog.int8{list}")
     };
+    let can_be_null = key.iter().any(|c| !d.description.atoms[c.atom].not_null.contains(&c.att));
+    // One column, then.
+    let without_value = |weight: i64| {
+        Forms::plain(format!(
+            "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE d.k1 IS NULL AND q.a1 IS NULL OFFSET 0) q",
+            shown(weight)
+        ))
+    };
     let select = |weight: i64| Forms {
         by_key: format!(
             "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
@@ -158,9 +203,13 @@ fn anchored(
     let flips = (0..d.description.atoms.len()).collect();
     let mut out = Terms { flips, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
     for (weight, moment) in TERMS {
-        match moment {
-            Moment::Now => out.now.push(select(weight)),
-            Moment::Before => out.before.push(select(weight)),
+        let terms = match moment {
+            Moment::Now => &mut out.now,
+            Moment::Before => &mut out.before,
+        };
+        terms.push(select(weight));
+        if can_be_null {
+            terms.push(without_value(weight));
         }
     }
     Ok(Ok(out))

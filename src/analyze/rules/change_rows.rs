@@ -82,6 +82,33 @@ pub fn add_marks(rte: RangeTblEntry, key: &[i16]) -> Result<Option<i16>> {
     Ok(Some(rel.natts() as i16 + 1))
 }
 
+/// Which rows of a relation are wanted: those with a value that is among the anchors, or, when NULL is, those with NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    Some,
+    Null,
+}
+
+/// The rows of a relation that have anchors in column `att`. `anchors`: the relation that stands for the anchors, and its column, as SQL.
+pub fn only_values(rte: RangeTblEntry, att: i16, values: Values, anchors: (&str, &str)) -> Result<()> {
+    let rel = open(rte)?;
+    let table = relation_name(rte.relid())?;
+    let only = if rte.inh() { "" } else { "ONLY " };
+    let columns = live_columns(rte)?.join(", ");
+    let names = column_names(rte, &rel);
+    let own = name::ident(&attname(rel.attribute(att as usize - 1)));
+    let (of, column) = anchors;
+    let condition = match values {
+        Values::Some => format!("x.{own} IN (SELECT d.{column} FROM tviews.dirty(NULL::{of}) d)"),
+        Values::Null => {
+            format!("x.{own} IS NULL AND EXISTS (SELECT FROM tviews.dirty(NULL::{of}) d WHERE d.{column} IS NULL)")
+        }
+    };
+    transplant(rte, &format!("SELECT 1 FROM (SELECT {columns} FROM {only}{table} x WHERE {condition}) x"))?;
+    rte.eref().set_colnames(names);
+    Ok(())
+}
+
 fn open(rte: RangeTblEntry) -> Result<Relation> {
     Relation::open(rte.relid(), pg_sys::AccessShareLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", rte.relid().to_u32())))

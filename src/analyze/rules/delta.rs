@@ -181,7 +181,7 @@ fn with_faults(mut equation: Vec<Term>) -> Vec<Term> {
 }
 
 /// The SELECT of a weight and some expressions from the FROM and WHERE clauses of a query.
-fn select(query: Query, weight: Node, targets: &[Node]) -> Result<Forms> {
+pub(super) fn select(query: Query, weight: Node, targets: &[Node]) -> Result<Forms> {
     tree::strip(query);
     let mut list: List = Tree::null();
     for (i, node) in std::iter::once(&weight).chain(targets).enumerate() {

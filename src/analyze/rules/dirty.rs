@@ -14,6 +14,7 @@ use crate::analyze::query::from::find;
 use crate::analyze::query::printed;
 use crate::analyze::query::tree::{outputs, strip};
 use crate::analyze::rules::change_rows::{add_beside, drop_whole_rows, replace_by};
+use crate::analyze::rules::forget::{Rows, forget_items};
 use crate::analyze::rules::lift;
 use crate::analyze::rules::null_extension::{
     drop_conditions, lateral_depends, nullable_side, outer_conditions, survives,
@@ -73,15 +74,43 @@ struct Collect<'a> {
 impl Collect<'_> {
     /// Terms of the relations in the FROM clause at and below `focus`, and of relations in sub-queries there.
     fn collect(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
-        let clean = query.copy();
-        let relaxed = lift::drop_changed_conditions(clean, self.changed)
-            .and_then(|()| lift::forget_items(clean, self.key, self.changed));
-        if let Err(why) = relaxed {
+        if let Err(why) = self.places(query, focus, out)? {
             return Ok(Err(why));
         }
+        for site in lift::sites(query, focus, self.changed) {
+            let collected = memory::aside(|| {
+                let lifted = query.copy();
+                match lift::lift(lifted, &site, self.key, self.changed) {
+                    Ok(path) => self.collect(lifted, &path, out),
+                    Err(why) => Ok(Err(why)),
+                }
+            });
+            if let Err(why) = collected? {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Terms of the relations in the FROM clause at and below `focus`.
+    fn places(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
+        if !lift::has_place(lift::block_at(query, focus), self.changed) {
+            return Ok(Ok(()));
+        }
+        let relaxed = |rows: Rows| {
+            let clean = query.copy();
+            lift::drop_changed_conditions(clean, self.changed)
+                .and_then(|()| forget_items(clean, focus, self.key, self.changed, rows))
+                .map(|widened| (clean, widened))
+        };
+        let (clean, widened) = match relaxed(Rows::Any).or_else(|why| relaxed(Rows::All).map_err(|_| why)) {
+            Ok(relaxed) => relaxed,
+            Err(why) => return Ok(Err(why)),
+        };
         let d = describe(clean, self.key_of);
         for (a, atom) in d.description.atoms.iter().enumerate() {
-            if !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
+            let beside = widened.iter().any(|path| atom.path.starts_with(path));
+            if beside || !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
                 continue;
             }
             // Below, conditions are missing.
@@ -98,18 +127,6 @@ impl Collect<'_> {
                     out.occurrences += 1;
                     out.selects.extend(term.selects);
                 }
-            }
-        }
-        for site in lift::sites(query, focus, self.changed) {
-            let collected = memory::aside(|| {
-                let lifted = query.copy();
-                match lift::lift(lifted, &site, self.key, self.changed) {
-                    Ok(path) => self.collect(lifted, &path, out),
-                    Err(why) => Ok(Err(why)),
-                }
-            });
-            if let Err(why) = collected? {
-                return Ok(Err(why));
             }
         }
         Ok(Ok(()))
@@ -136,13 +153,13 @@ fn term(
     let query = d.block.query.copy();
     let atoms = &d.description.atoms;
     let mut edit = Edit { atom, changed, beside, groups: Vec::new() };
-    if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, true) {
+    if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, &atoms[atom].path, true) {
         return Ok(Err(why));
     }
     for (other, a) in atoms.iter().enumerate() {
         if other != atom
             && a.relid.is_some_and(|r| changed.contains(&r))
-            && let Err(why) = edit.null_extensions(query, &d.block, &a.path, false)
+            && let Err(why) = edit.null_extensions(query, &d.block, &a.path, &atoms[atom].path, false)
         {
             return Ok(Err(why));
         }
@@ -240,12 +257,13 @@ struct Edit<'a> {
 impl Edit<'_> {
     /// Finds the sides that can be null-extended on the way to an atom, at this block and below, and drops the conditions that
     /// such rows may pass where matched rows do not. `convert`: the atom is the changed one, so that only its own rows
-    /// are wanted and outer joins that would null-extend it become inner.
+    /// are wanted and outer joins that would null-extend it become inner. `own`: the path of the changed one; empty outside of its block.
     fn null_extensions(
         &mut self,
         query: Query,
         block: &Block,
         path: &[usize],
+        own: &[usize],
         convert: bool,
     ) -> std::result::Result<(), Reason> {
         let index = path[0];
@@ -257,7 +275,7 @@ impl Edit<'_> {
             local.extend(survives(query, &joins[..i], side)?);
         }
         drop_conditions(query, &mut local);
-        if local.iter().any(|side| lateral_depends(query, side)) {
+        if local.iter().any(|side| lateral_depends(query, side, own.first().copied())) {
             return Err(Reason::LateralOfNullable);
         }
         for side in &local {
@@ -269,7 +287,8 @@ impl Edit<'_> {
         if let Some(Item::Sub(sub)) = block.items.get(&index) {
             let rte = server::rt_fetch(index, query);
             let before = self.groups.len();
-            self.null_extensions(rte.subquery(), sub, &path[1..], convert)?;
+            let below = if own.first() == Some(&index) { &own[1..] } else { &[][..] };
+            self.null_extensions(rte.subquery(), sub, &path[1..], below, convert)?;
             for group in &self.groups[before..] {
                 outer_conditions(query, &joins, index, sub, group)?;
             }
@@ -287,11 +306,8 @@ impl Edit<'_> {
                 Item::Atom(_) => {
                     rte.rtekind() == pg_sys::RTEKind::RTE_RELATION
                         && self.changed.contains(&rte.relid().to_u32())
-                        && walk::walk(query.targetList().cast(), &mut |node| {
-                            list::is(node, pg_sys::NodeTag::T_Var)
-                                && node.cast::<pg_sys::Var>().varno() as usize == *i
-                                && node.cast::<pg_sys::Var>().varattno() <= 0
-                        })
+                        && list::iter::<pg_sys::Var>(server::pull_vars_of_level(query.targetList().cast(), 0))
+                            .any(|var| var.varno() as usize == *i && var.varattno() <= 0)
                 }
             }
         })

@@ -8,9 +8,11 @@
 //! Called by dirty.
 
 use crate::analyze::query::conditions::{conditions, conjunction};
-use crate::analyze::query::tree::{self, is_plain};
+use crate::analyze::query::tree::is_plain;
 use crate::analyze::query::{levels, relations};
-use crate::analyze::rules::reduce::{forgotten, is_forgotten, reduce};
+use crate::analyze::rules::forget::{drop_conditions, forget};
+use crate::analyze::rules::pieces::{self, Step};
+use crate::analyze::rules::reduce::is_forgotten;
 use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -23,6 +25,8 @@ pub struct Site {
     /// Range table indexes from the top query to the block that the sub-query is in.
     pub block: Vec<usize>,
     what: What,
+    /// The piece of it.
+    piece: Vec<Step>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,18 @@ pub fn reads(node: Node, changed: &BTreeSet<u32>) -> bool {
     })
 }
 
+/// Whether the FROM clause of a block, or of a plain sub-query in it, has one of these relations.
+pub fn has_place(block: Query, changed: &BTreeSet<u32>) -> bool {
+    relations::in_from(block).into_iter().any(|i| {
+        let rte = server::rt_fetch(i, block);
+        match rte.rtekind() {
+            pg_sys::RTEKind::RTE_RELATION => changed.contains(&rte.relid().to_u32()),
+            pg_sys::RTEKind::RTE_SUBQUERY => is_plain(rte.subquery()) && has_place(rte.subquery(), changed),
+            _ => false,
+        }
+    })
+}
+
 /// The block at a path of plain sub-queries.
 pub fn block_at(query: Query, path: &[usize]) -> Query {
     path.iter().fold(query, |q, i| server::rt_fetch(*i, q).subquery())
@@ -60,8 +76,8 @@ pub fn sites(query: Query, below: &[usize], changed: &BTreeSet<u32>) -> Vec<Site
 
 fn find_sites(query: Query, path: &[usize], changed: &BTreeSet<u32>, out: &mut Vec<Site>) {
     for (n, link) in walk::links(query).into_iter().enumerate() {
-        if reads(link.subselect(), changed) {
-            out.push(Site { block: path.to_vec(), what: What::Link(n) });
+        for piece in pieces::of(link.subselect().cast(), changed) {
+            out.push(Site { block: path.to_vec(), what: What::Link(n), piece });
         }
     }
     for index in relations::in_from(query) {
@@ -74,7 +90,9 @@ fn find_sites(query: Query, path: &[usize], changed: &BTreeSet<u32>, out: &mut V
             below.push(index);
             find_sites(rte.subquery(), &below, changed, out);
         } else {
-            out.push(Site { block: path.to_vec(), what: What::Item(index) });
+            for piece in pieces::of(rte.subquery(), changed) {
+                out.push(Site { block: path.to_vec(), what: What::Item(index), piece });
+            }
         }
     }
 }
@@ -83,15 +101,16 @@ fn find_sites(query: Query, path: &[usize], changed: &BTreeSet<u32>, out: &mut V
 pub fn lift(query: Query, site: &Site, key: &[usize], changed: &BTreeSet<u32>) -> Result<Vec<usize>, Reason> {
     let block = block_at(query, &site.block);
     let index = match site.what {
-        What::Link(n) => lift_link(block, n)?,
+        What::Link(n) => lift_link(block, n, &site.piece)?,
         What::Item(index) => {
             let rte = server::rt_fetch(index, block);
-            let unknown = reduce(rte.subquery())?;
-            let all = list::len(rte.subquery().targetList());
-            if unknown.len() == all && !rte.lateral() {
+            let (sub, unknown) = pieces::cut(rte.subquery(), &site.piece)?;
+            let all = list::len(sub.targetList());
+            if unknown.len() == all && !rte.lateral() && !levels::has_columns(sub.cast()) {
                 return Err(Reason::EveryRow);
             }
-            forget(block, index, &unknown)?;
+            rte.set_subquery(sub);
+            forget(block, index, &unknown, &|i| i == index)?;
             index
         }
     };
@@ -106,7 +125,8 @@ pub fn lift(query: Query, site: &Site, key: &[usize], changed: &BTreeSet<u32>) -
                 return Err(Reason::KeyOfSubquery);
             }
         } else {
-            forget(block_at(query, &site.block[..depth - 1]), site.block[depth - 1], &unknown)?;
+            let index = site.block[depth - 1];
+            forget(block_at(query, &site.block[..depth - 1]), index, &unknown, &|i| i == index)?;
         }
     }
     Ok(path)
@@ -125,12 +145,12 @@ fn has_link(node: Node) -> bool {
 }
 
 /// Makes the n-th sub-link of a block a LATERAL item of its FROM clause.
-fn lift_link(block: Query, n: usize) -> Result<usize, Reason> {
+fn lift_link(block: Query, n: usize, piece: &[Step]) -> Result<usize, Reason> {
     use pg_sys::SubLinkType::*;
     let link = walk::links(block)[n];
     let positive = conditions(block.jointree().quals()).iter().any(|c| (*c).cast() == link);
     let sub: Query = server::flatten_groups(block, link.subselect()).copy().cast();
-    let unknown = reduce(sub)?;
+    let (sub, unknown) = pieces::cut(sub, piece)?;
     let test = link.testexpr();
     let connected = levels::has_columns(sub.cast());
     if test.is_null() && !connected {
@@ -206,117 +226,6 @@ pub fn add_item(block: Query, sub: Query) -> usize {
     index
 }
 
-/// Drops the conditions of a block on unknown columns of item `index`; outputs computed from them become unknown.
-fn forget(block: Query, index: usize, unknown: &BTreeSet<i16>) -> Result<(), Reason> {
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let uses = |node: Node| mentions(node, index, unknown, 0);
-    let from = block.jointree();
-    forget_in_joins(block, from.cast(), &uses)?;
-    for i in relations::in_from(block) {
-        let rte = server::rt_fetch(i, block);
-        let lateral = rte.lateral()
-            && ((!rte.subquery().is_null() && mentions(rte.subquery().cast(), index, unknown, 1))
-                || mentions(rte.functions().cast(), index, unknown, 0)
-                || mentions(rte.values_lists().cast(), index, unknown, 0));
-        if lateral {
-            return Err(Reason::LateralOfSubquery);
-        }
-    }
-    for tle in list::iter::<pg_sys::TargetEntry>(block.targetList()) {
-        let expr = server::flatten_groups(block, tle.expr());
-        let expr = server::flatten_join_aliases(block, expr);
-        if uses(expr) {
-            tle.set_expr(forgotten(expr).cast());
-        }
-    }
-    Ok(())
-}
-
-pub fn forget_in_joins(block: Query, node: Node, uses: &dyn Fn(Node) -> bool) -> Result<(), Reason> {
-    if list::is(node, pg_sys::NodeTag::T_FromExpr) {
-        let from = node.cast::<pg_sys::FromExpr>();
-        for item in list::iter::<pg_sys::Node>(from.fromlist()) {
-            forget_in_joins(block, item, uses)?;
-        }
-        let flat = server::flatten_join_aliases(block, from.quals());
-        from.set_quals(conjunction(conditions(flat).into_iter().filter(|c| !uses(*c)).collect()));
-    } else if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
-        let join = node.cast::<pg_sys::JoinExpr>();
-        forget_in_joins(block, join.larg(), uses)?;
-        forget_in_joins(block, join.rarg(), uses)?;
-        let all = conditions(server::flatten_join_aliases(block, join.quals()));
-        if all.iter().any(|c| uses(*c)) {
-            if join.jointype() != pg_sys::JoinType::JOIN_INNER {
-                return Err(Reason::OuterOfSubquery);
-            }
-            let rest: Vec<_> = all.into_iter().filter(|c| !uses(*c)).collect();
-            join.set_quals(if rest.is_empty() { make::boolean(true) } else { conjunction(rest) });
-        }
-    }
-    Ok(())
-}
-
-/// Whether a tree has a Var of one of these columns; `level` is how many blocks above the tree the item is.
-fn mentions(node: Node, index: usize, columns: &BTreeSet<i16>, level: u32) -> bool {
-    // Vars inside sub-queries have higher levels: any that reaches beyond its own block and has the right numbers may be one.
-    walk::walk(node, &mut |n| {
-        if !list::is(n, pg_sys::NodeTag::T_Var) {
-            return false;
-        }
-        let var = n.cast::<pg_sys::Var>();
-        var.varno() as usize == index
-            && var.varlevelsup() >= level
-            && (var.varattno() <= 0 || columns.contains(&var.varattno()))
-    })
-}
-
-/// Forgets FROM items that are not plain and read changed relations: their rows differ between the old and the new state, so any
-/// row may be theirs. (Changes inside of such items have terms of their own, in which the items are lifted and plain.)
-pub fn forget_items(query: Query, key: &[usize], changed: &BTreeSet<u32>) -> Result<(), Reason> {
-    forget_items_of(query, changed)?;
-    let gone = list::iter::<pg_sys::TargetEntry>(query.targetList())
-        .any(|t| is_forgotten(t.expr()) && key.contains(&(t.resno() as usize - 1)));
-    if gone {
-        return Err(Reason::KeyOfSubquery);
-    }
-    Ok(())
-}
-
-fn forget_items_of(query: Query, changed: &BTreeSet<u32>) -> Result<(), Reason> {
-    for index in relations::in_from(query) {
-        let rte = server::rt_fetch(index, query);
-        if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY || !reads(rte.subquery().cast(), changed) {
-            continue;
-        }
-        let sub = rte.subquery();
-        if is_plain(sub) {
-            forget_items_of(sub, changed)?;
-            let unknown: BTreeSet<i16> = list::iter::<pg_sys::TargetEntry>(sub.targetList())
-                .filter(|t| is_forgotten(t.expr()))
-                .map(|t| t.resno())
-                .collect();
-            forget(query, index, &unknown)?;
-            continue;
-        }
-        let any = make::make::<pg_sys::Query>();
-        any.set_commandType(pg_sys::CmdType::CMD_SELECT);
-        any.set_canSetTag(true);
-        any.set_jointree(make::make::<pg_sys::FromExpr>());
-        let mut all = BTreeSet::new();
-        for tle in tree::outputs(sub) {
-            let entry = make::target(forgotten(tle.expr()).cast(), tle.resno() as usize, tle.resname(), false);
-            any.set_targetList(list::lappend(any.targetList(), entry.cast()));
-            all.insert(tle.resno());
-        }
-        rte.set_subquery(any);
-        rte.set_lateral(false);
-        forget(query, index, &all)?;
-    }
-    Ok(())
-}
-
 /// Drops WHERE and inner join conditions with sub-links over changed relations: their results can differ between the old and the new
 /// state. Outer joins with such conditions cannot be followed, nor outer joins with one below their nullable side: more rows
 /// there would be fewer null-extended rows.
@@ -325,7 +234,7 @@ pub fn drop_changed_conditions(query: Query, changed: &BTreeSet<u32>) -> Result<
     if below_nullable_side(query, query.jointree().cast(), false, &uses) {
         return Err(Reason::NullableSubquery);
     }
-    forget_in_joins(query, query.jointree().cast(), &uses).map_err(|_| Reason::SubqueryInOuterCondition)?;
+    drop_conditions(query, query.jointree().cast(), &uses).map_err(|_| Reason::SubqueryInOuterCondition)?;
     for index in relations::in_from(query) {
         let rte = server::rt_fetch(index, query);
         if rte.rtekind() == pg_sys::RTEKind::RTE_SUBQUERY && is_plain(rte.subquery()) {

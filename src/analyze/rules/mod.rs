@@ -1,15 +1,17 @@
 //! The SQL by which changes are followed.
 //!
-//! dirty: the query for the keys that a change can affect · null_extension: sides that outer joins null-extend in it · lift, reduce: sub-queries in
-//! it · change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · anchor: weighted rows of any block ·
+//! dirty: the query for the keys that a change can affect · null_extension: sides that outer joins null-extend in it · lift, pieces, reduce: sub-queries in
+//! it · forget: what is left when values are not known · change_rows: change sets in the place of relations · delta: the weighted rows by which a join changes · anchor, common_value: weighted rows of any block ·
 //! outer: weighted rows of outer joins · value_range: rows that a changed value concerns · fence, forms: forms for few rows and for many ·
 //! join_values, join_tree: by which values relations meet · parts: what of a row a change can concern · whole: the whole query · nested_loop: instead of SQL, loops over indexes.
 
 pub mod anchor;
 mod change_rows;
+pub mod common_value;
 pub mod delta;
 pub mod dirty;
 mod fence;
+mod forget;
 pub mod forms;
 mod join_tree;
 pub mod join_values;
@@ -18,6 +20,7 @@ pub mod nested_loop;
 mod null_extension;
 mod outer;
 pub mod parts;
+mod pieces;
 mod reduce;
 mod value_range;
 pub mod whole;

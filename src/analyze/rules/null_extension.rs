@@ -9,7 +9,8 @@ use crate::analyze::describe::Block;
 use crate::analyze::query::conditions::{conditions, conjunction, mentions, strict_in};
 use crate::analyze::query::from::{OnPath, is_nullable, keep, kind};
 use crate::analyze::query::relations;
-use crate::pg::tree::{Node, Query, Var, list, server, walk};
+use crate::analyze::query::tree::is_plain;
+use crate::pg::tree::{Node, Query, RangeTblEntry, Var, list, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use tviews_core::null_extension::{self, Above, Condition};
@@ -65,13 +66,42 @@ pub fn drop_conditions(query: Query, sides: &mut Vec<BTreeSet<usize>>) {
     from.set_quals(conjunction(kept.map(|(c, _)| c).collect()));
 }
 
-/// Whether a LATERAL item of the FROM clause looks at a null-extended side: the item has other rows then.
-pub fn lateral_depends(query: Query, side: &BTreeSet<usize>) -> bool {
-    lateral_looks(query, &|var| side.contains(&(var.varno() as usize)))
+/// Whether a LATERAL item of the FROM clause looks at a null-extended side: the item has other rows then. `only`: the item of which rows are
+/// wanted; it does not matter where it has no rows.
+pub fn lateral_depends(query: Query, side: &BTreeSet<usize>, only: Option<usize>) -> bool {
+    lateral_looks(query, &|i, var| {
+        let looks = side.contains(&(var.varno() as usize));
+        looks && !(only == Some(i) && is_empty_without(server::rt_fetch(i, query), var.varno() as usize))
+    })
 }
 
-/// Whether a LATERAL item of the FROM clause looks at a column of other items for which `at` is true.
-fn lateral_looks(query: Query, at: &dyn Fn(Var) -> bool) -> bool {
+/// Whether a LATERAL sub-query has no rows for a null-extended row of an item around it: its WHERE clause is strict in that item.
+fn is_empty_without(rte: RangeTblEntry, around: usize) -> bool {
+    if rte.subquery().is_null() || !is_plain(rte.subquery()) {
+        return false;
+    }
+    let sub = rte.subquery();
+    // Columns of the item as if it were one of the sub-query's own.
+    let number = list::len(sub.rtable()) + 1;
+    conditions(server::flatten_join_aliases(sub, sub.jointree().quals())).into_iter().any(|condition| {
+        let as_own = walk::rewrite(condition, &mut |n| {
+            let is_of = list::is(n, pg_sys::NodeTag::T_Var) && {
+                let var = n.cast::<pg_sys::Var>();
+                var.varlevelsup() == 1 && var.varno() as usize == around
+            };
+            is_of.then(|| {
+                let own = n.cast::<pg_sys::Var>().copy();
+                own.set_varlevelsup(0);
+                own.set_varno(number as i32);
+                own.cast()
+            })
+        });
+        strict_in(as_own).contains(&number)
+    })
+}
+
+/// Whether a LATERAL item of the FROM clause looks at a column of other items for which `at` is true; it is told the item.
+fn lateral_looks(query: Query, at: &dyn Fn(usize, Var) -> bool) -> bool {
     relations::in_from(query).into_iter().any(|i| {
         let rte = server::rt_fetch(i, query);
         if !rte.lateral() {
@@ -84,7 +114,7 @@ fn lateral_looks(query: Query, at: &dyn Fn(Var) -> bool) -> bool {
             pg_sys::RTEKind::RTE_VALUES => (rte.values_lists().cast(), 0),
             _ => return true,
         };
-        list::iter::<pg_sys::Var>(server::pull_vars_of_level(node, level)).any(at)
+        list::iter::<pg_sys::Var>(server::pull_vars_of_level(node, level)).any(|var| at(i, var))
     })
 }
 
@@ -119,7 +149,7 @@ pub fn outer_conditions(
         });
         vars.into_iter().any(&is_extended)
     };
-    if lateral_looks(query, &is_extended) {
+    if lateral_looks(query, &|_, var| is_extended(var)) {
         return Err(Reason::LateralOfNullable);
     }
     for on in joins {

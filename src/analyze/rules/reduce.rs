@@ -7,7 +7,7 @@
 
 use crate::analyze::query::levels;
 use crate::analyze::query::tree::{self, strip, type_of};
-use crate::analyze::rules::lift;
+use crate::analyze::rules::forget;
 use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -93,7 +93,7 @@ pub fn reduce(sub: Query) -> Result<BTreeSet<i16>, Reason> {
 fn drop_aggregates_above(sub: Query) -> Result<(), Reason> {
     let refused = || Reason::AggregateAround;
     if levels::has_aggregates(sub.cast()) {
-        lift::forget_in_joins(sub, sub.jointree().cast(), &|node| levels::has_aggregates(node))
+        forget::drop_conditions(sub, sub.jointree().cast(), &|node| levels::has_aggregates(node))
             .map_err(|_| refused())?;
     }
     if levels::has_aggregates(sub.cast()) {
@@ -121,6 +121,21 @@ fn links_of_rows(sub: Query, expr: Node, found: &mut Vec<Tree<pg_sys::SubLink>>)
     if !lone {
         links_in(expr, found);
     }
+}
+
+/// Sub-links of the outputs and of HAVING that are computed beside aggregates without GROUP BY.
+pub fn links_beside(sub: Query) -> Vec<Tree<pg_sys::SubLink>> {
+    let mut found = Vec::new();
+    let outputs = list::iter::<pg_sys::TargetEntry>(sub.targetList()).map(|t| t.expr());
+    for expr in outputs.chain([sub.havingQual()]).filter(|e| !e.is_null()) {
+        // Arguments of aggregates are computed for rows.
+        let beside = walk::rewrite(expr, &mut |n| {
+            let is_own = list::is(n, pg_sys::NodeTag::T_Aggref) && n.cast::<pg_sys::Aggref>().agglevelsup() == 0;
+            is_own.then(|| make::null(type_of(n)))
+        });
+        links_in(beside, &mut found);
+    }
+    found
 }
 
 /// Sub-links that look at no aggregate or window of the blocks around them.

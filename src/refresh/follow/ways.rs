@@ -97,7 +97,7 @@ impl Job<'_> {
             pinned::small();
         }
         let why = match !adds && ways.keyed.is_none() {
-            true => Some(Whole::Again),
+            true => Some(if self.again { Whole::Again } else { Whole::Together }),
             false => (!self.are_open(&ways.gates(), size)?).then_some(Whole::NullValue),
         };
         if let Some(why) = why {

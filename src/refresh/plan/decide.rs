@@ -10,7 +10,7 @@ use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, relations};
 use crate::analyze::rules::delta::Guard;
 use crate::analyze::rules::join_values::{self, Pair};
-use crate::analyze::rules::{anchor, delta, dirty, whole};
+use crate::analyze::rules::{anchor, common_value, delta, dirty, whole};
 use crate::analyze::split::set_operations;
 use crate::pg::error::{Error, Result};
 use crate::pg::memory;
@@ -258,12 +258,21 @@ pub fn weighted(
     let atoms = &d.description.atoms;
     let used = relations::of(d.block.query);
     let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
-    if changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times))
-        && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed, states))?
+    let everywhere = changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times));
+    if everywhere
+        && common_value::is_chain(d)
+        && let Ok(terms) = printed::or_why(common_value::terms(d, targets, changed))?
     {
         return Ok(Ok(terms));
     }
-    printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))
+    if everywhere && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed, states))? {
+        return Ok(Ok(terms));
+    }
+    let anchored = printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))?;
+    if anchored.is_ok() || !everywhere {
+        return Ok(anchored);
+    }
+    Ok(printed::or_why(common_value::terms(d, targets, changed))?.or(anchored))
 }
 
 /// For decisions, which are the same for TVIEWs that follow later.

@@ -10,6 +10,7 @@ mod expression;
 mod facts;
 mod from;
 mod nesting;
+mod per_row;
 mod scalar;
 mod select;
 mod setop;

@@ -39,7 +39,11 @@ impl Gen<'_> {
             }
             _ => String::new(),
         };
-        let sql = match self.dice.below(17) {
+        let sql = match self.dice.below(18) {
+            17 => {
+                let (rows, _) = self.rows_of_both(rels);
+                format!("{} ({rows})", self.dice.pick(&["EXISTS", "NOT EXISTS"]))
+            }
             13 => {
                 self.note(Hazard::UnconnectedExists);
                 let more = self.dice.pick(&["", " GROUP BY {i} HAVING count(*) > 1"]).replace("{i}", i);

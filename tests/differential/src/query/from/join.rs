@@ -46,6 +46,10 @@ impl Gen<'_> {
             if self.dice.chance(20) && self.lateral(from) {
                 continue;
             }
+            if number == 0 && from.rels.len() == 1 && self.dice.chance(6) && self.full_chain(from) {
+                outer = true;
+                continue;
+            }
             let kind = self.dice.weighted(&[
                 (34, "JOIN"),
                 (26, "LEFT JOIN"),

@@ -22,8 +22,21 @@ impl Gen<'_> {
         } else {
             format!("{} CROSS JOIN {}", from.sql, rel.sql)
         };
-        from.rels.push(rel);
+        from.rels.push(rel.clone());
+        if self.dice.chance(30) {
+            self.joined_to_lateral(from, &rel);
+        }
         true
+    }
+
+    /// A left join by what a LATERAL item shows.
+    fn joined_to_lateral(&mut self, from: &mut FromClause, rel: &Rel) {
+        let other = self.some_base();
+        if let Some((shown, own)) = self.match_up(std::slice::from_ref(rel), &other) {
+            self.note(Hazard::LeftJoinByLateral);
+            from.sql = format!("{} LEFT JOIN {} ON {} = {}", from.sql, other.sql, own.sql, shown.sql);
+            from.rels.push(other);
+        }
     }
 
     fn set_returning(&mut self, rels: &[Rel]) -> Option<Rel> {
@@ -121,7 +134,15 @@ impl Gen<'_> {
         let picked = self.any_column(std::slice::from_ref(&inner));
         let order = inner.order.join(", ");
         let ambiguous = picked.fuzzy || picked.ty.is_ambiguous();
-        match self.dice.below(5) {
+        match self.dice.below(8) {
+            5 | 6 => {
+                let (rows, fuzzy) = self.rows_of_both(rels);
+                rel_of(&alias, format!("LATERAL ({rows}) AS {alias}"), &[("v", Ty::Text, fuzzy)])
+            }
+            7 => {
+                let sql = format!("LATERAL ({}) AS {alias}", self.value_beside(rels));
+                rel_of(&alias, sql, &[("v", Ty::Big, false), ("w", Ty::Text, false)])
+            }
             4 if picked.ty.has_equality() => {
                 self.note(Hazard::TopNPerKey);
                 self.note(Hazard::TiesPerKey);

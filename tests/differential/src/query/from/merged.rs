@@ -69,6 +69,39 @@ impl Gen<'_> {
         from.rels = vec![Rel { sql: from.sql.clone(), columns, names, order, key: vec![] }];
     }
 
+    /// `a FULL JOIN b ON b.k = a.k FULL JOIN c ON c.k = COALESCE(a.k, b.k)`; false when there are no such columns.
+    pub(super) fn full_chain(&mut self, from: &mut FromClause) -> bool {
+        let left = from.rels[0].clone();
+        let usable: Vec<Expr> = left
+            .columns
+            .iter()
+            .filter(|c| c.ty.has_equality() && !c.ty.is_ambiguous() && c.base.is_some())
+            .cloned()
+            .collect();
+        let Some(first) = self.dice.maybe(&usable).cloned() else { return false };
+        let mut met = vec![first.clone()];
+        let (mut sql, mut rels) = (from.sql.clone(), from.rels.clone());
+        for _ in 0..self.dice.between(2, 3) {
+            let next = self.some_base();
+            let alike: Vec<Expr> = next.columns.iter().filter(|c| c.ty == first.ty).cloned().collect();
+            let Some(own) = self.dice.maybe(&alike).cloned() else { continue };
+            let names: Vec<&str> = met.iter().map(|c| c.sql.as_str()).collect();
+            let value = if names.len() == 1 { names[0].to_string() } else { format!("COALESCE({})", names.join(", ")) };
+            let kind = *self.dice.pick(&["FULL JOIN", "FULL JOIN", "FULL JOIN", "LEFT JOIN"]);
+            self.join_fact(own.base.zip(first.base), if kind == "FULL JOIN" { Join::Full } else { Join::Outer });
+            sql = format!("{sql} {kind} {} ON {} = {value}", next.sql, own.sql);
+            rels.push(next);
+            met.push(own);
+        }
+        if met.len() < 3 {
+            return false;
+        }
+        self.note(Hazard::FullChain);
+        self.note(Hazard::FullJoin);
+        (from.sql, from.rels) = (sql, rels);
+        true
+    }
+
     pub(super) fn using(&mut self, from: &mut FromClause, right: Rel) {
         let left = from.rels[0].clone();
         let common: Vec<usize> = (0..left.names.len())
