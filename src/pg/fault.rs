@@ -46,7 +46,7 @@ faults! {
     NullKeysDiffer c"null_keys_differ",
     SkipNullExtension c"skip_null_extension",
     SkipDeletedOfOthers c"skip_deleted_of_others",
-    KeepUnknown c"keep_unknown",
+    SkipPieces c"skip_pieces",
     KeepStoredParts c"keep_stored_parts",
     KeepStoredColumns c"keep_stored_columns",
     // fold and delta

@@ -56,7 +56,7 @@ pub fn look(begun: &Begun) -> Look {
         look.any = true;
         let job = jobs::of(tview);
         let Some(last) = last(tview, begun) else { continue };
-        let Some(at) = next(&schedule, last, &job, &zone).filter(|_| !job.paused) else { continue };
+        let Some(at) = next(&schedule, (tview, last), &job, &zone).filter(|_| !job.paused) else { continue };
         if at > now {
             look.next = look.next.into_iter().chain([at]).min();
         } else if covered.insert(tview.to_u32()) {
@@ -75,8 +75,14 @@ fn last(tview: pg_sys::Oid, begun: &Begun) -> Option<pg_sys::TimestampTz> {
 }
 
 /// When it is due: by its schedule, or, after an error, later.
-fn next(schedule: &Schedule, last: pg_sys::TimestampTz, job: &Job, zone: &str) -> Option<pg_sys::TimestampTz> {
-    let by_schedule = schedule.next(last + EPOCH, zone)? - EPOCH;
+fn next(
+    schedule: &Schedule,
+    (tview, last): (pg_sys::Oid, pg_sys::TimestampTz),
+    job: &Job,
+    zone: &str,
+) -> Option<pg_sys::TimestampTz> {
+    let early = schedule.early(u64::from(tview.to_u32()).rotate_left(32) ^ last as u64);
+    let by_schedule = schedule.next(last + EPOCH, zone)? - EPOCH - early;
     let Some(failed) = job.failed_at.filter(|_| job.errors > 0) else { return Some(by_schedule) };
     let wait = SECOND << job.errors.clamp(0, 12);
     Some(by_schedule.max(failed + wait.min(LONGEST_WAIT)))

@@ -11,7 +11,6 @@ use crate::analyze::query::{levels, relations};
 use crate::analyze::rules::lift::{drop_changed_conditions, reads};
 use crate::analyze::rules::pieces::has_one_row;
 use crate::analyze::rules::reduce::{forgotten, is_forgotten};
-use crate::pg::fault::{self, Fault};
 use crate::pg::tree::{JoinExpr, List, Node, Query, RangeTblEntry, Tree, list, make, server};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -88,18 +87,17 @@ impl Of<'_> {
                 self.conditions(item, more)?;
             }
             let flat = server::flatten_join_aliases(self.block, from.quals());
-            let stays = |c: &Node| !self.is_in(*c, 0) || fault::on(Fault::KeepUnknown);
-            from.set_quals(conjunction(conditions(flat).into_iter().filter(stays).collect()));
+            from.set_quals(conjunction(conditions(flat).into_iter().filter(|c| !self.is_in(*c, 0)).collect()));
         } else if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
             let join = node.cast::<pg_sys::JoinExpr>();
             self.conditions(join.larg(), more)?;
             self.conditions(join.rarg(), more)?;
             let all = conditions(server::flatten_join_aliases(self.block, join.quals()));
-            if all.iter().any(|c| self.is_in(*c, 0)) {
-                if join.jointype() == pg_sys::JoinType::JOIN_INNER || !self.leave_out(join, more)? {
-                    let rest: Vec<_> = all.into_iter().filter(|c| !self.is_in(*c, 0)).collect();
-                    join.set_quals(if rest.is_empty() { make::boolean(true) } else { conjunction(rest) });
-                }
+            if all.iter().any(|c| self.is_in(*c, 0))
+                && (join.jointype() == pg_sys::JoinType::JOIN_INNER || !self.leave_out(join, more)?)
+            {
+                let rest: Vec<_> = all.into_iter().filter(|c| !self.is_in(*c, 0)).collect();
+                join.set_quals(if rest.is_empty() { make::boolean(true) } else { conjunction(rest) });
             }
         }
         Ok(())
@@ -277,10 +275,10 @@ fn widen(sub: Query, changed: &BTreeSet<u32>) -> bool {
     let mut targets: List = Tree::null();
     for tle in outs {
         let expr = server::flatten_groups(sub, tle.expr());
-        let is_value = !levels::is_computed(expr)
-            && !levels::has_aggregates(expr)
-            && !(server::checkExprHasSubLink(expr) && reads(expr, changed));
-        tle.set_expr(if is_value { expr.cast() } else { forgotten(expr).cast() });
+        let is_other = levels::is_computed(expr)
+            || levels::has_aggregates(expr)
+            || server::checkExprHasSubLink(expr) && reads(expr, changed);
+        tle.set_expr(if is_other { forgotten(expr).cast() } else { expr.cast() });
         tle.set_ressortgroupref(0);
         targets = list::lappend(targets, tle.cast());
     }

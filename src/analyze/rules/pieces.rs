@@ -6,7 +6,8 @@
 
 use crate::analyze::query::tree::{outputs, type_of};
 use crate::analyze::rules::lift::reads;
-use crate::analyze::rules::reduce::{links_beside, reduce};
+use crate::analyze::rules::reduce::{forgotten, links_beside, reduce};
+use crate::pg::fault::{self, Fault};
 use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -96,6 +97,14 @@ fn arguments(sub: Query) -> List {
 
 /// A piece of a sub-query, stripped of everything behind WHERE, and the numbers of its outputs that are unknown.
 pub fn cut(sub: Query, steps: &[Step]) -> Result<(Query, BTreeSet<i16>), Reason> {
+    let (piece, unknown) = piece(sub, steps)?;
+    if !steps.is_empty() && fault::on(Fault::SkipPieces) {
+        piece.jointree().set_quals(make::boolean(false));
+    }
+    Ok((piece, unknown))
+}
+
+fn piece(sub: Query, steps: &[Step]) -> Result<(Query, BTreeSet<i16>), Reason> {
     match steps.split_first() {
         None => reduce(sub).map(|unknown| (sub, unknown)),
         Some((Step::Outputs, _)) => Ok(outputs_alone(sub)),
@@ -127,7 +136,7 @@ fn outputs_alone(sub: Query) -> (Query, BTreeSet<i16>) {
     alone.set_hasSubLinks(true);
     alone.set_jointree(make::make::<pg_sys::FromExpr>());
     let mut targets: List = Tree::null();
-    let shown = outputs(sub).into_iter().map(|t| crate::analyze::rules::reduce::forgotten(t.expr()));
+    let shown = outputs(sub).into_iter().map(|t| forgotten(t.expr()));
     let all: Vec<Node> = shown.chain(links_beside(sub).into_iter().map(|l| l.cast())).collect();
     for (i, expr) in all.iter().enumerate() {
         let label = CString::new(format!("c{}", i + 1)).unwrap_or_default();

@@ -32,7 +32,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "skip_null_extension" | "skip_partners" => {
             &[Hazard::FirstMatch, Hazard::LastMatch, Hazard::MatchReplaced, Hazard::LeftRowAndMatch]
         }
-        "keep_unknown" => &[Hazard::TopNPerKey, Hazard::TiesPerKey, Hazard::GroupedSubquery, Hazard::LeftJoinByLateral],
+        "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
         "keep_levels" => &[Hazard::LateralOuterJoin],
         "keep_extremum" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
         "ignore_filters" => &[Hazard::FilteredAggregate],

@@ -92,9 +92,9 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(26) {
+        match self.dice.below(27) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
-            24 | 25 => self.aggregate_of_both(rels),
+            24..=26 => self.aggregate_of_both(rels),
             16..=19 => self.document_of_rows(rels, &inner, &format!("{i} = {o}")),
             3 | 6 => {
                 self.note(Hazard::ArraySubquery);
