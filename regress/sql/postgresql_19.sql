@@ -52,6 +52,14 @@ UPDATE grp SET w = 7 WHERE id = 2;
 SELECT * FROM oracle() WHERE tview IN ('arrays', 'of_all', 'of_view');
 TABLE of_all;
 
+-- what is printed of it forgets the state of a TVIEW, too, when columns take its numbers
+CREATE TVIEW narrow AS SELECT grp, count(*) AS n FROM item GROUP BY grp;
+CREATE VIEW reads_narrow AS SELECT g.id, JSON_ARRAY(SELECT w.n FROM narrow w JOIN grp h ON h.id = w.grp WHERE w.grp = g.id) AS a FROM grp g;
+CREATE OR REPLACE TVIEW narrow AS SELECT grp, count(*) AS n, sum(v) AS v FROM item GROUP BY grp;
+SELECT pg_get_viewdef('reads_narrow');
+SELECT * FROM reads_narrow ORDER BY id;
+SELECT * FROM oracle('narrow');
+
 -- ON CONFLICT DO SELECT: what is selected is no change, however many rows the command counts
 CREATE TVIEW sums AS SELECT grp, count(*) AS n, sum(v) AS v, sum(twice) AS twice FROM item GROUP BY grp;
 CREATE FUNCTION flushes() RETURNS bigint LANGUAGE sql AS $$ SELECT coalesce(sum(flushes), 0)::bigint FROM tviews.stat WHERE tview = 'nineteen.sums'::regclass $$;
@@ -160,17 +168,24 @@ SELECT * FROM oracle('sums');
 UPDATE item SET v = 2 WHERE id = 1;
 SELECT * FROM oracle('sums');
 
--- sums of floating point numbers: not added in parts below a join, whatever the writer's plans do
+-- sums of floating point numbers: not added in parts below a join, whatever the plans of users do
 CREATE TABLE big (k int, x float8);
-CREATE TABLE many (k int);
-INSERT INTO many SELECT 1 FROM generate_series(1, 1000);
-INSERT INTO big VALUES (1, 1e16), (1, 1), (1, -1e16);
+CREATE TABLE many (k int, n int);
+INSERT INTO big VALUES (1, 1e16);
+INSERT INTO big SELECT 2, 1 FROM generate_series(1, 1000);
+INSERT INTO big VALUES (1, -1e16);
+INSERT INTO many SELECT k, n FROM generate_series(1, 2) k, generate_series(1, 2) n;
 ANALYZE big, many;
-SHOW enable_eager_aggregate;
-CREATE TVIEW floats AS SELECT b.k, sum(b.x) AS x FROM big b JOIN many m ON m.k = b.k GROUP BY b.k;
+SELECT m.n, sum(b.x) AS x FROM big b JOIN many m USING (k) GROUP BY m.n ORDER BY n;
+CREATE TVIEW floats AS SELECT m.n, sum(b.x) AS x FROM big b JOIN many m USING (k) GROUP BY m.n;
+SELECT * FROM floats ORDER BY n;
 SELECT ok FROM tviews.verify('floats');
-INSERT INTO big VALUES (1, 2);
+INSERT INTO big VALUES (2, 2);
 SELECT ok FROM tviews.verify('floats');
+REFRESH TVIEW floats;
+SELECT ok FROM tviews.verify('floats');
+-- … which the oracle adds in the other way
+DROP TVIEW floats;
 
 -- new functions and types
 CREATE TVIEW no AS SELECT id, random(date '2026-01-01', date '2026-02-01') AS d FROM grp;

@@ -63,7 +63,14 @@ impl Object {
                 for (number, at) in (1i16..).zip(positions) {
                     let attribute = rel.attribute(*at);
                     let label = CString::new(attname(attribute)).unwrap_or_default();
-                    pg_sys::TupleDescInitEntry(desc, number, label.as_ptr(), attribute.atttypid, attribute.atttypmod, 0);
+                    pg_sys::TupleDescInitEntry(
+                        desc,
+                        number,
+                        label.as_ptr(),
+                        attribute.atttypid,
+                        attribute.atttypmod,
+                        0,
+                    );
                     pg_sys::TupleDescInitEntryCollation(desc, number, attribute.attcollation);
                 }
             });

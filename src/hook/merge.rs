@@ -123,7 +123,7 @@ unsafe fn may_move_rows(
         let relid = (*root).relid;
         let Some(rel) = Relation::open(relid, pg_sys::NoLock) else { return false };
         let index = (*root).perminfoindex as usize;
-        if rel.relkind() != pg_sys::RELKIND_PARTITIONED_TABLE || index == 0 {
+        if index == 0 {
             return true;
         }
         let rights = list::nth::<pg_sys::RTEPermissionInfo>((*plan).permInfos, index - 1);
@@ -149,10 +149,12 @@ unsafe fn mark(plan: *mut pg_sys::PlannedStmt, node: *mut pg_sys::Node) {
         }
         let (inserts, updates) = actions(modify);
         let rte = list::nth::<pg_sys::RangeTblEntry>((*plan).rtable, modify.rootRelation as usize - 1);
-        if !updates || !(inserts || may_move_rows(plan, modify, rte) || triggers_may(plan, modify)) {
+        let Some(rel) = Relation::open((*rte).relid, pg_sys::NoLock) else { return };
+        let is_partitioned = rel.relkind() == pg_sys::RELKIND_PARTITIONED_TABLE;
+        let moves = || is_partitioned && (may_move_rows(plan, modify, rte) || triggers_may(plan, modify));
+        if !updates || !(inserts || moves()) {
             return;
         }
-        let Some(rel) = Relation::open((*rte).relid, pg_sys::NoLock) else { return };
         let routes = route::of(rel.raw());
         let targets = routes.targets.iter().chain(&routes.logged).map(|t| t.relid);
         targets.chain(routes.everything.iter().copied()).for_each(queue::change_everything);

@@ -164,7 +164,9 @@ impl Error {
             Error::Behind(_) => {
                 Some("Create or populate it in a READ COMMITTED transaction, or as the first statement.".into())
             }
-            Error::Serialization | Error::Recomputed(_) | Error::Rewritten(_) => Some("The transaction might succeed if retried.".into()),
+            Error::Serialization | Error::Recomputed(_) | Error::Rewritten(_) => {
+                Some("The transaction might succeed if retried.".into())
+            }
             _ => None,
         }
     }

@@ -134,7 +134,7 @@ impl Writer {
 
     /// # Safety
     /// As [`Self::update`].
-    pub unsafe fn delete(&mut self, #[allow(unused_mut)] mut tid: pg_sys::ItemPointerData) -> WriteResult {
+    pub unsafe fn delete(&mut self, mut tid: pg_sys::ItemPointerData) -> WriteResult {
         // SAFETY: As [`Self::update`], as the caller promises.
         unsafe {
             self.per_row(|writer| {
@@ -144,7 +144,7 @@ impl Writer {
                 #[cfg(not(feature = "since_19"))]
                 let result = pg_sys::heap_delete(writer.rel, &mut tid, cid, crosscheck, true, &mut failure, false);
                 #[cfg(feature = "since_19")]
-                let result = pg_sys::heap_delete(writer.rel, &tid, cid, 0, crosscheck, true, &mut failure);
+                let result = pg_sys::heap_delete(writer.rel, &raw mut tid, cid, 0, crosscheck, true, &mut failure);
                 outcome(result)
             })
         }

@@ -1,8 +1,8 @@
 //! The process that finishes one prepared transaction.
 
 use super::order::{Order, Segment};
-use crate::pg::{background, original};
 use crate::pg::pinned::Pinned;
+use crate::pg::{background, original};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{PgTryBuilder, pg_guard, pg_sys};
 use std::ffi::c_char;

@@ -69,16 +69,13 @@ pub unsafe extern "C-unwind" fn tokens(text: *const c_char) -> Tokens {
 }
 
 /// The setting that says which messages of this process are logged: one for each kind of process from 19 on.
-///
-/// # Safety
-/// In a process of the server.
-unsafe fn logged() -> *mut c_int {
-    // SAFETY: a variable of the process; an array with a place for each kind (utils/guc.h).
+fn logged() -> *mut c_int {
+    let first = (&raw mut pg_sys::log_min_messages).cast::<c_int>();
+    #[cfg(not(feature = "since_19"))]
+    return first;
+    #[cfg(feature = "since_19")]
+    // SAFETY: an array with a place for each kind (utils/guc.h).
     unsafe {
-        let first = (&raw mut pg_sys::log_min_messages).cast::<c_int>();
-        #[cfg(not(feature = "since_19"))]
-        return first;
-        #[cfg(feature = "since_19")]
         first.add(pg_sys::MyBackendType as usize)
     }
 }
