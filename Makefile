@@ -1,5 +1,5 @@
 # pg_tviews: build, test and try it. `make help` lists the commands.
-# PG=18 (default), 17, 17-assert, 16, 15, 18-assert: private copies of servers below target/cache. PG_CONFIG=… : a server of yours.
+# PG=18 (default), 17, 17-assert, 16, 15, 18-assert, 19: private copies of servers below target/cache. PG_CONFIG=… : a server of yours.
 PG ?= 18
 SERVER = $(or $(PG_CONFIG),$(PG))
 PROFILE ?= release
@@ -24,7 +24,7 @@ help:
 	@echo 'make fuzz               differential test until interrupted, or for SECONDS=…; SEED=…'
 	@echo 'make clean              remove what was built; downloaded servers stay (clean-all removes these too)'
 	@echo
-	@echo 'PG=18 (default) | 17 | 17-assert | 16 | 15 | 18-assert: a private copy of that server below target/cache'
+	@echo 'PG=18 (default) | 17 | 17-assert | 16 | 15 | 18-assert | 19: a private copy of that server below target/cache'
 	@echo 'PG_CONFIG=/path/to/pg_config: an installed server instead'
 
 build:

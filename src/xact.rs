@@ -39,6 +39,7 @@
 //! | pg/ending `ENDING` | this module runs | | | | |
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
+//! | catalog/cache `RECENT` | relations that were invalidated | reset | reset | | (too many are harmless) |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
 //! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `SUSPECTED`, `INVALIDATIONS`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
 //! | counters `WAITED`, `OWN` | counters | not transactional | | | |
@@ -46,12 +47,12 @@
 //! | hook `NEXT…`, `ID`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
-use crate::catalog::sentinel;
+use crate::catalog::{cache, sentinel};
 use crate::feed;
 use crate::log::write;
 use crate::pg::callback::{self, Frame};
 use crate::pg::error::or_raise;
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 use crate::pg::explain;
 use crate::pg::fault::{self, Fault};
 use crate::pg::timeout::Limit;
@@ -129,10 +130,11 @@ fn end(undone: bool) {
     started::reset();
     callees::reset();
     original::take();
+    cache::forget_recent();
     spill::reset();
     feed::reset();
     write::reset();
-    #[cfg(not(feature = "pg18"))]
+    #[cfg(not(feature = "since_18"))]
     explain::open::reset();
     if undone {
         switch::sub_abort(0);
@@ -166,7 +168,7 @@ fn released(level: u32) {
     freed::sub_commit(level);
     switch::sub_commit(level);
     feed::sub_commit(level);
-    #[cfg(not(feature = "pg18"))]
+    #[cfg(not(feature = "since_18"))]
     explain::open::sub_commit(level);
 }
 
@@ -179,7 +181,7 @@ fn rolled_back(level: u32) {
     freed::sub_abort(level);
     switch::sub_abort(level);
     feed::sub_abort(level);
-    #[cfg(not(feature = "pg18"))]
+    #[cfg(not(feature = "since_18"))]
     explain::open::sub_abort(level);
     sentinel::forget();
 }

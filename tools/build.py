@@ -5,6 +5,7 @@ installed file is replaced by renaming, so a running server keeps the library it
 Called by the Makefile, tools/check.py and demo/run.py.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -30,9 +31,29 @@ def environment(pg, config):
     return env
 
 
-def cargo(*arguments, env=None):
+def declared(manifest):
+    """The rust-version that a Cargo.toml, or a part of it, declares."""
+    return tuple(map(int, re.search(r'^rust-version = "(\d+)\.(\d+)"', manifest, re.M).groups()))
+
+
+@functools.cache
+def compiler_options():
+    """What cargo needs to be told where rustc is older than the extension declares, but not older than what the tests have been run with."""
+    workspace, extension = (ROOT / "Cargo.toml").read_text().split("\n[package]\n")
+    tried, wanted = declared(workspace), declared(extension)
+    found = tuple(map(int, re.search(r" (\d+)\.(\d+)", toolchain.run("rustc", "--version", cwd=ROOT)).groups()))
+    shown = ["{}.{}".format(*version) for version in (found, wanted, tried)]
+    if found >= wanted:
+        return []
+    if found < tried:
+        toolchain.fail(f"rustc {shown[0]} is too old, {shown[1]} is needed ({shown[2]} works): rustup update, or a newer rustc of your system")
+    toolchain.say(f"rustc {shown[0]} is older than {shown[1]}, which pgrx declares, but known to work: cargo --ignore-rust-version")
+    return ["--ignore-rust-version"]
+
+
+def cargo(action, *arguments, env=None):
     sys.stdout.flush()
-    command = ["cargo", *arguments]
+    command = ["cargo", action, *compiler_options(), *arguments]
     if subprocess.run(command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL).returncode:
         toolchain.fail(" ".join(command) + " failed")
 

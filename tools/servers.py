@@ -61,6 +61,33 @@ def debian_server(major):
     return once(f"pg{major}", make) / f"lib/postgresql/{major}/bin/pg_config"
 
 
+# Stands in for a program that this machine's C library is too old for, and starts it with the loader and the libraries that came with it. The program
+# is told our path as its own, for that is where it looks for others and for its files.
+STARTER = """#!/bin/sh
+root=${{0%/*}}/{up}
+exec "$root/{loader}" --inhibit-cache --library-path "$root/{libraries}" --argv0 "$0" "${{0%/*}}/{real}/${{0##*/}}" "$@"
+"""
+REAL = "linked"  # where the programs themselves are, beside what stands in for them
+
+
+def unpacked_server(major):
+    """Debian's server for newer systems than this one, unpacked, with its libraries: its programs run by the loader among these, unprivileged."""
+    def make(directory):
+        debian.unpacked(major, directory)
+        loader = next(directory.glob("usr/lib/*/ld-*.so.*"))
+        home = directory / f"usr/lib/postgresql/{major}"
+        for program in [*home.glob("bin/*"), *home.glob("lib/pgxs/src/test/*/*")]:
+            if program.is_file() and program.read_bytes()[:4] == b"\x7fELF":
+                real = program.parent / REAL / program.name
+                real.parent.mkdir(exist_ok=True)
+                program.rename(real)
+                program.write_text(STARTER.format(up=os.path.relpath(directory, program.parent), loader=loader.relative_to(directory),
+                                                  libraries=loader.parent.relative_to(directory), real=REAL))
+                program.chmod(0o755)
+
+    return once(f"pg{major}", make) / f"usr/lib/postgresql/{major}/bin/pg_config"
+
+
 def source_server(major, kind):
     """PostgreSQL with assertions, from the source package of Debian's suite. Kinds: FLAGS."""
     missing = [tool for tool in ("bison", "flex", "perl", "make", "gcc") if not shutil.which(tool)]
@@ -105,10 +132,12 @@ def pg_config(pg):
         return wheel_server(pg)
     if pg == "15":
         return debian_server(pg)
+    if pg in debian.UNPACKED:
+        return unpacked_server(pg)
     version, _, kind = pg.partition("-")
     if version in debian.SOURCES and kind in FLAGS:
         return source_server(version, kind)
-    return fail(f"PG={pg} is not one of 15, 16, 17, 17-assert, 18, 18-assert, 18-valgrind; name an installed server with PG_CONFIG=…")
+    return fail(f"PG={pg} is not one of 15, 16, 17, 17-assert, 18, 18-assert, 18-valgrind, 19; name an installed server with PG_CONFIG=…")
 
 
 def ask(config, *questions):

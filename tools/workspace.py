@@ -40,11 +40,12 @@ def lint():
     """The workspace as it is built, with its tests; and the extension without the syntax and with every optional feature."""
     environment = build.environment("18", toolchain.pg_config("18"))
     strictly = ["--", "-D", "warnings"]
-    step("lint", "clippy", "--workspace", *strictly, env=environment)
-    step("lint, tests", "clippy", *UNITS, "--all-targets", *strictly, env=environment)
+    clippy = ["clippy", *build.compiler_options()]
+    step("lint", *clippy, "--workspace", *strictly, env=environment)
+    step("lint, tests", *clippy, *UNITS, "--all-targets", *strictly, env=environment)
     for chosen in ([], [*build.USUAL, "faults"]):
         name = f"lint, {' '.join(chosen) or 'no features'}"
-        step(name, "clippy", "-p", "pg_tviews", "--lib", *build.features("18", chosen), *strictly, env=environment)
+        step(name, *clippy, "-p", "pg_tviews", "--lib", *build.features("18", chosen), *strictly, env=environment)
 
 
 def deny():

@@ -256,7 +256,9 @@ SELECT tviews.rebuild('titles');
 ALTER TABLE post RENAME COLUMN score TO points;
 ALTER TABLE post ADD COLUMN extra int DEFAULT 3;
 UPDATE post SET points = 9 WHERE id = 55;
+\set VERBOSITY terse
 ALTER TABLE post ALTER COLUMN points TYPE float8;
+\set VERBOSITY default
 ALTER TABLE author DROP COLUMN name; \echo :SQLSTATE
 ALTER TABLE author DROP COLUMN note;
 CREATE TVIEW extras WITH (refresh = manual) AS SELECT extra, count(*), sum(points) FROM post GROUP BY extra;

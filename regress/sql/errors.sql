@@ -29,7 +29,10 @@ CREATE TVIEW x AS SELECT relname FROM pg_class;
 \echo :SQLSTATE
 CREATE TVIEW x AS SELECT t.id FROM t WHERE EXISTS (SELECT FROM pg_catalog.pg_class);
 CREATE TVIEW x AS SELECT table_name FROM information_schema.tables;
+-- "materialized views must not use temporary …"
+\set VERBOSITY sqlstate
 CREATE TVIEW x AS SELECT id FROM tmp;
+\set VERBOSITY default
 CREATE TVIEW x AS SELECT id FROM plain;
 CREATE TVIEW x AS SELECT * FROM seq;
 CREATE TVIEW x AS SELECT xmin::text AS m, ctid::text AS c FROM t;

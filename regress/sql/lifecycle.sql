@@ -86,7 +86,9 @@ TABLE left_behind;
 
 -- types of used columns stay; unused ones may change
 CREATE TVIEW a AS SELECT id, v FROM t;
+\set VERBOSITY terse
 ALTER TABLE t ALTER v TYPE bigint;
+\set VERBOSITY default
 ALTER TABLE t ALTER w TYPE varchar(10);
 ALTER TABLE t DROP w;
 ALTER TABLE t ADD w text;

@@ -46,6 +46,14 @@ SELECT * FROM oracle();
 MERGE INTO p USING generate_series(1, 8) g ON g = p.id AND p.k < 3
   WHEN MATCHED THEN UPDATE SET k = 3 - p.k WHEN NOT MATCHED THEN INSERT VALUES (g + 60, 1, 'merged');
 SELECT * FROM oracle();
+-- rows that a trigger moves, of columns that MERGE does not name
+CREATE FUNCTION moves() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.k := 3 - NEW.k; RETURN NEW; END $$;
+CREATE TRIGGER moves BEFORE UPDATE ON p1 FOR EACH ROW EXECUTE FUNCTION moves();
+UPDATE p SET v = 'moved' WHERE k = 1 AND id % 2 = 0;
+SELECT * FROM oracle();
+MERGE INTO p USING generate_series(1, 70) g ON g = p.id AND p.k = 1 WHEN MATCHED THEN UPDATE SET v = 'merged and moved';
+SELECT * FROM oracle();
+DROP TRIGGER moves ON p1;
 -- partitions that come and go
 CREATE TABLE p5 PARTITION OF p FOR VALUES IN (5);
 INSERT INTO p VALUES (1, 5, 'new partition');

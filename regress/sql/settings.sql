@@ -26,6 +26,10 @@ BEGIN
         ('backslash_quote', 'on'), ('row_security', 'off'), ('default_text_search_config', 'simple'), ('enable_seqscan', 'off'), ('search_path', 'pg_catalog'),
         ('default_table_access_method', 'tview'), ('default_toast_compression', 'pglz'), ('check_function_bodies', 'off'), ('session_replication_role', 'origin')
     LOOP
+        -- 19 has one kind of strings
+        IF s.column1 = 'standard_conforming_strings' AND current_setting('server_version_num')::int >= 190000 THEN
+            CONTINUE;
+        END IF;
         IF EXISTS (SELECT FROM pg_settings WHERE lower(name) = lower(s.column1)) THEN
             PERFORM set_config(s.column1, s.column2, false);
         END IF;

@@ -21,12 +21,13 @@ use crate::queue;
 use crate::refresh::flush::defining::Defining;
 use crate::refresh::flush::lost::recover;
 use crate::refresh::flush::{Moment, deferred as refresh, flush};
-use crate::refresh::follow::base;
+use crate::refresh::follow::{base, sources};
 use crate::refresh::plan::tview::{self, Tview};
 use crate::refresh::plan::{decide, graph, privileges, summary};
 use crate::tam::bulk::BulkWriter;
 use crate::tam::{state, storage};
 use pgrx::pg_sys;
+use std::collections::BTreeSet;
 use tviews_core::choice::Size;
 use tviews_core::strategy::Strategy;
 
@@ -247,6 +248,8 @@ fn check_bodies(tview: &Tview, rel: &Relation) -> Result<()> {
 fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
     let pinned = Pinned::new(tview.owner);
     pinned.search_path(&tview.search_path);
+    let (graph, none) = (graph::current()?, BTreeSet::new());
+    let held = sources::hold(graph.reads.get(&rel.oid().to_u32()).unwrap_or(&none), false)?;
     let _snapshot = Active::latest();
     let session = Session::open();
     let plan = tview.plan(&session, &tview.query, Size::WHOLE)?;
@@ -262,6 +265,7 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
                 writer.insert(&values, &nulls);
             }
         });
+        held.confirm()?;
         Ok(writer.finish())
     }
 }

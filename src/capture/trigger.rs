@@ -281,9 +281,9 @@ impl ImageBuilder {
     unsafe fn form(&mut self) -> pg_sys::MinimalTuple {
         // SAFETY: one value and one flag for each attribute of the descriptor.
         unsafe {
-            #[cfg(not(feature = "pg18"))]
+            #[cfg(not(feature = "since_18"))]
             return pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
-            #[cfg(feature = "pg18")]
+            #[cfg(feature = "since_18")]
             pg_sys::heap_form_minimal_tuple(self.desc, self.values.as_ptr(), self.nulls.as_ptr(), 0)
         }
     }

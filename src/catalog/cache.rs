@@ -31,6 +31,8 @@ thread_local! {
     /// Relations that were invalidated, and by which invalidation last.
     static SUSPECTED: RefCell<HashMap<u32, u64>> = RefCell::default();
     static INVALIDATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Relations that were invalidated since the last transaction ended; None: more than are counted.
+    static RECENT: RefCell<Option<Vec<u32>>> = const { RefCell::new(Some(Vec::new())) };
 }
 
 pub fn init() {
@@ -148,9 +150,33 @@ fn definition(relid: u32) -> u64 {
     hasher.finish()
 }
 
+/// So many relations are counted.
+const FEW: usize = 64;
+
+/// Relations that were invalidated in this transaction; None: many.
+pub fn recent() -> Option<Vec<u32>> {
+    RECENT.with_borrow(Clone::clone)
+}
+
+pub fn forget_recent() {
+    RECENT.replace(Some(Vec::new()));
+}
+
+fn note_recent(relid: pg_sys::Oid) {
+    // Nothing arrives while the list is copied.
+    let _ = RECENT.with(|recent| {
+        recent.try_borrow_mut().map(|mut recent| match &mut *recent {
+            Some(few) if few.contains(&relid.to_u32()) => {}
+            Some(few) if relid != pg_sys::InvalidOid && few.len() < FEW => few.push(relid.to_u32()),
+            all => *all = None,
+        })
+    });
+}
+
 /// Called by the server at arbitrary points: looks at nothing but its own notes.
 #[pg_guard]
 unsafe extern "C-unwind" fn on_relcache(_arg: pg_sys::Datum, relid: pg_sys::Oid) {
+    note_recent(relid);
     if relid == pg_sys::InvalidOid {
         changed();
         return;

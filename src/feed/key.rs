@@ -4,6 +4,7 @@
 //! Invariant: texts are made with the settings of maintenance, so that a key has one text. Source: utils/adt/json.c, row_to_json.
 
 use crate::pg::relation::{Relation, attname};
+use crate::pg::tupdesc;
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::CString;
@@ -58,13 +59,21 @@ impl Object {
     unsafe fn new(rel: &Relation, positions: &[usize]) -> Object {
         // SAFETY: a new descriptor, each attribute set once.
         unsafe {
-            let desc = pg_sys::CreateTemplateTupleDesc(positions.len() as i32);
-            for (number, at) in (1i16..).zip(positions) {
-                let attribute = rel.attribute(*at);
-                let label = CString::new(attname(attribute)).unwrap_or_default();
-                pg_sys::TupleDescInitEntry(desc, number, label.as_ptr(), attribute.atttypid, attribute.atttypmod, 0);
-                pg_sys::TupleDescInitEntryCollation(desc, number, attribute.attcollation);
-            }
+            let desc = tupdesc::of(positions.len(), |desc| {
+                for (number, at) in (1i16..).zip(positions) {
+                    let attribute = rel.attribute(*at);
+                    let label = CString::new(attname(attribute)).unwrap_or_default();
+                    pg_sys::TupleDescInitEntry(
+                        desc,
+                        number,
+                        label.as_ptr(),
+                        attribute.atttypid,
+                        attribute.atttypmod,
+                        0,
+                    );
+                    pg_sys::TupleDescInitEntryCollation(desc, number, attribute.attcollation);
+                }
+            });
             Object { positions: positions.to_vec(), desc: pg_sys::BlessTupleDesc(desc) }
         }
     }

@@ -35,7 +35,7 @@ pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
                     | AT_DisableTrigAll
                     | AT_AlterColumnType
             );
-            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            #[cfg(feature = "since_17")]
             let relevant = relevant || (*cmd).subtype == AT_SetExpression;
             uniqueness |= matches!(
                 (*cmd).subtype,

@@ -119,11 +119,16 @@ unsafe fn writes(query: *mut pg_sys::QueryDesc) -> bool {
     unsafe { (*query).operation != pg_sys::CmdType::CMD_SELECT || (*(*query).plannedstmt).hasModifyingCTE }
 }
 
+#[cfg(not(feature = "since_19"))]
+type Jumble = *mut pg_sys::JumbleState;
+#[cfg(feature = "since_19")]
+type Jumble = *const pg_sys::JumbleState;
+
 #[allow(ffi_unwind_calls)] // the frame has no destructors
 unsafe extern "C-unwind" fn post_parse_analyze(
     pstate: *mut pg_sys::ParseState,
     query: *mut pg_sys::Query,
-    jumble: *mut pg_sys::JumbleState,
+    jumble: Jumble,
 ) {
     // SAFETY: `pstate` and `jumble` are what the server gave to its hook; `query` is a live tree of the server.
     unsafe {

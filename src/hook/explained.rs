@@ -109,7 +109,7 @@ fn properties(output: &Output, traced: &Traced) {
     }
 }
 
-#[cfg(feature = "pg18")]
+#[cfg(feature = "since_18")]
 mod hooks {
     use super::flush_and_show;
     use pgrx::pg_sys;
@@ -182,7 +182,7 @@ mod hooks {
     }
 }
 
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 mod hooks {
     use super::flush_and_show;
     use crate::pg::explain::open;

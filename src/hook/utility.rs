@@ -122,7 +122,6 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_RuleStmt
             | T_CreatePolicyStmt
             | T_AlterPolicyStmt
-            | T_ClusterStmt
             | T_ReindexStmt
             | T_CreateFunctionStmt
             | T_AlterFunctionStmt
@@ -138,7 +137,15 @@ fn concerns(tag: pg_sys::NodeTag) -> bool {
             | T_GrantRoleStmt
             | T_CreateSubscriptionStmt
             | T_AlterSubscriptionStmt
-    )
+    ) || rewrites(tag)
+}
+
+/// CLUSTER, which is a form of REPACK from 19 on.
+fn rewrites(tag: pg_sys::NodeTag) -> bool {
+    #[cfg(not(feature = "since_19"))]
+    return tag == pg_sys::NodeTag::T_ClusterStmt;
+    #[cfg(feature = "since_19")]
+    return tag == pg_sys::NodeTag::T_RepackStmt;
 }
 
 /// DDL must find no row images of an older row type pending; reads are seen by the executor's hooks, COPY's below.

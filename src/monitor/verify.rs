@@ -12,10 +12,11 @@ use crate::pg::error::{Error, Result, or_raise};
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::original::Told;
 use crate::pg::pinned::Pinned;
-use crate::pg::snapshot::{self, Active, Fixed};
+use crate::pg::snapshot::Active;
 use crate::pg::spi::{Plan, Session};
 use crate::pg::{name, subtransaction};
 use crate::refresh::flush::{self, Moment, deferred, lost};
+use crate::refresh::follow::sources;
 use crate::refresh::plan::{graph, privileges, tview};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
@@ -89,11 +90,11 @@ fn compare_now(relid: pg_sys::Oid) -> Result<Row> {
     let tview = tview::of(&rel)?;
     let pinned = Pinned::new(tview.owner);
     pinned.search_path(&tview.search_path);
-    let _snapshot = if !Fixed::is() && snapshot::transaction_keeps_its_snapshot() {
-        Active::of_transaction()
-    } else {
-        Active::latest()
-    };
+    let keep = sources::reads_kept_snapshot();
+    let graph = graph::current()?;
+    let tables = deferred::sources(&deferred::group(relid, &graph), &graph);
+    let held = sources::hold(&tables, keep)?;
+    let _snapshot = if keep { Active::of_transaction() } else { Active::latest() };
     let n = tview.columns.len();
     let all = |prefix: &str, k: usize| (1..=k).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ");
     let mut of_query = Vec::new();
@@ -119,6 +120,7 @@ fn compare_now(relid: pg_sys::Oid) -> Result<Row> {
     // SAFETY: both columns are bigint.
     let count = |col| rows.get(0, col).and_then(|d| unsafe { i64::from_datum(d, false) }).unwrap_or(-1);
     let (missing, extra) = (count(0), count(1));
+    held.confirm()?;
     Ok((relid, missing, extra))
 }
 

@@ -101,7 +101,7 @@ unsafe fn text(name: *const std::ffi::c_char) -> Option<String> {
 
 /// Whether the user is the owner, or has MAINTAIN where that privilege exists (17).
 pub fn maintains(relid: pg_sys::Oid) -> bool {
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    #[cfg(feature = "since_17")]
     // SAFETY: an existing relation.
     unsafe {
         let granted = pg_sys::pg_class_aclcheck(relid, pg_sys::GetUserId(), pg_sys::ACL_MAINTAIN as pg_sys::AclMode);

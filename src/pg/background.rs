@@ -7,11 +7,20 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{FromDatum, PgTryBuilder, pg_sys};
 use std::ffi::c_int;
 
+#[cfg(not(feature = "since_19"))]
 unsafe extern "C-unwind" {
     // tcop/postgres.c: ends the process at the next safe place.
     fn die(signal: c_int);
     // postmaster/interrupt.c: has the settings read again.
     fn SignalHandlerForConfigReload(signal: c_int);
+}
+
+#[cfg(feature = "since_19")]
+#[allow(improper_ctypes)]
+unsafe extern "C-unwind" {
+    // As above; they are also told who has sent the signal.
+    fn die(signal: c_int, from: *const pg_sys::pg_signal_info);
+    fn SignalHandlerForConfigReload(signal: c_int, from: *const pg_sys::pg_signal_info);
 }
 
 /// Connects to the database whose oid the launcher has given; ends at the next safe place when told to.
@@ -33,16 +42,27 @@ pub unsafe fn begin(argument: pg_sys::Datum) {
     }
 }
 
+#[cfg(not(feature = "since_19"))]
+type Handler = unsafe extern "C-unwind" fn(c_int);
+#[cfg(feature = "since_19")]
+type Handler = unsafe extern "C-unwind" fn(c_int, *const pg_sys::pg_signal_info);
+
+/// Lets SIGTERM end this process at the next safe place.
+pub fn die_at_sigterm() {
+    // SAFETY: the server's own handler.
+    unsafe { handle(libc::SIGTERM, die) }
+}
+
 /// Sets the handler of a signal.
 ///
 /// # Safety
 /// The handler is one of the server, or does as little.
-unsafe fn handle(signal: c_int, handler: unsafe extern "C-unwind" fn(c_int)) {
+unsafe fn handle(signal: c_int, handler: Handler) {
     // SAFETY: as the caller promises.
     unsafe {
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         pg_sys::pqsignal(signal, Some(handler));
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         pg_sys::pqsignal_be(signal, Some(handler));
     }
 }

@@ -6,7 +6,7 @@
 //! Called by build/internal and build/indexes. Source: commands/createas.c, create_ctas_internal; tcop/utility.c, T_IndexStmt.
 
 use super::error::{Error, Result};
-use super::{ext, list};
+use super::{ext, list, tupdesc};
 use pgrx::pg_sys::{self, Oid, ffi::pg_guard_ffi_boundary as guard};
 use std::ffi::{CStr, CString, c_char};
 
@@ -82,6 +82,7 @@ pub unsafe fn create_matview(
             );
             pg_sys::TupleDescInitEntryCollation(columns, number, collation);
         }
+        tupdesc::finalize(columns);
         let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
         let options = if options.is_empty() { None } else { pgrx::IntoDatum::into_datum(options) };
         let relid = pg_sys::heap_create_with_catalog(
@@ -141,6 +142,8 @@ pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<pg_sys::ObjectAddres
         let stmt = (*raw).stmt.cast::<pg_sys::IndexStmt>();
         let stmt = guard(|| raw::transformIndexStmt(relid, stmt, text));
         let index = pg_sys::DefineIndex(
+            #[cfg(feature = "since_19")]
+            std::ptr::null_mut(),
             relid,
             stmt,
             pg_sys::InvalidOid,

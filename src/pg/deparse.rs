@@ -30,7 +30,7 @@ pub unsafe fn printed(query: *mut pg_sys::Query) -> (*mut pg_sys::Query, String)
         let tree = named_row::select(tree);
         let copy = ext::copy(tree);
         cycle_marks::bare(copy);
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         qualify(copy);
         (tree, CStr::from_ptr(pg_sys::pg_get_querydef(copy, false)).to_string_lossy().into_owned())
     }
@@ -40,7 +40,7 @@ pub unsafe fn printed(query: *mut pg_sys::Query) -> (*mut pg_sys::Query, String)
 ///
 /// # Safety
 /// `query` is a copy that nobody else sees; the new node lives in the current context.
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 unsafe fn qualify(query: *mut pg_sys::Query) {
     // SAFETY: `query` is a copy that nobody else sees; the new node lives in the current context.
     unsafe {

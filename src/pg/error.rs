@@ -49,6 +49,9 @@ pub enum Error {
         "could not serialize access: TVIEW \"{0}\" would show what was committed after this transaction's snapshot"
     )]
     Behind(String),
+    /// A table that a snapshot sees as empty.
+    #[error("could not serialize access: table \"{0}\" was rewritten after the snapshot was taken")]
+    Rewritten(String),
     /// Something that is being used by a statement on the stack.
     #[error("{what}")]
     InUse { what: String, hint: String },
@@ -103,7 +106,9 @@ impl Error {
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,
             Error::Circle(_) => Code::ERRCODE_INVALID_OBJECT_DEFINITION,
-            Error::Serialization | Error::Recomputed(_) | Error::Behind(_) => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Serialization | Error::Recomputed(_) | Error::Rewritten(_) | Error::Behind(_) => {
+                Code::ERRCODE_T_R_SERIALIZATION_FAILURE
+            }
             Error::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
             Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
@@ -159,7 +164,9 @@ impl Error {
             Error::Behind(_) => {
                 Some("Create or populate it in a READ COMMITTED transaction, or as the first statement.".into())
             }
-            Error::Serialization | Error::Recomputed(_) => Some("The transaction might succeed if retried.".into()),
+            Error::Serialization | Error::Recomputed(_) | Error::Rewritten(_) => {
+                Some("The transaction might succeed if retried.".into())
+            }
             _ => None,
         }
     }

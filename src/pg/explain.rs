@@ -73,7 +73,7 @@ impl Output {
 }
 
 /// Before 18: the EXPLAIN ANALYZEs that are under way, with the text of their statement, which nothing that runs inside of them has.
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 pub mod open {
     use pgrx::pg_sys;
     use std::cell::RefCell;

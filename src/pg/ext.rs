@@ -138,7 +138,7 @@ pub unsafe fn flatten_join_aliases(query: *mut pg_sys::Query, node: *mut pg_sys:
 ///
 /// # Safety
 /// `query` is a live tree of the server; `node` is a live node of such a tree.
-#[cfg(feature = "pg18")]
+#[cfg(feature = "since_18")]
 pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: `query` is a live tree of the server; `node` is a live node of such a tree.
     unsafe { if (*query).hasGroupRTE { pg_sys::flatten_group_exprs(std::ptr::null_mut(), query, node) } else { node } }
@@ -148,7 +148,7 @@ pub unsafe fn flatten_groups(query: *mut pg_sys::Query, node: *mut pg_sys::Node)
 ///
 /// # Safety
 /// None: the signature is that of 18.
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 pub unsafe fn flatten_groups(_query: *mut pg_sys::Query, node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     node
 }

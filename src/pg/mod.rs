@@ -19,6 +19,7 @@ pub mod function;
 pub mod guc;
 pub mod list;
 pub mod memory;
+pub mod moved;
 pub mod name;
 mod named_row;
 pub mod original;

@@ -1,9 +1,10 @@
 //! Errors of users' expressions inside a flush, kept as the server raised them.
 //!
-//! pgrx turns an error into a Rust panic and raises a new one when all frames are unwound; SQLSTATEs it does not know,
-//! context lines, constraint names … are lost on the way. So the SQL of a flush runs inside `keep`, which copies the
-//! server's `ErrorData` before pgrx sees the error, and the hooks run inside `shield`, which hands the copy to their C
-//! frame for `ReThrowError`. Invariant: a kept error is taken by the first shield that the same panic reaches.
+//! pgrx turns an error into a Rust panic and leaves the error on the server's stack of five until its guard, where all frames are
+//! unwound, throws it again. Who catches the panic on the way must take the error from that stack (`settled`): the sixth is a PANIC of the server.
+//! So the SQL of a flush runs inside `keep`, which copies the server's `ErrorData` before pgrx sees the error, and the hooks run inside
+//! `shield`, which hands the copy to their C frame for `ReThrowError`. An error that was caught and not kept is raised anew, with the context of where
+//! that happens: lines about SQL of ours are lost. Invariant: a kept error is taken by the first shield that the same panic reaches.
 
 use super::callback;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
@@ -109,6 +110,7 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
         Ok(()) => std::ptr::null_mut(),
         Err(panic) => {
+            let panic = settled(panic);
             let kept = KEPT.replace(std::ptr::null_mut());
             if let Some(tview) = callback::hidden() {
                 hide(&tview, kept, &*panic);
@@ -121,6 +123,26 @@ pub fn shield(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
             kept
         }
     }
+}
+
+/// A panic that was caught, when the error behind it, if it is one of the server, is no longer on the server's stack.
+pub fn settled(panic: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
+    match panic.downcast::<CaughtError>() {
+        Ok(caught) => match *caught {
+            CaughtError::PostgresError(report) => {
+                taken();
+                Box::new(CaughtError::ErrorReport(report))
+            }
+            other => Box::new(other),
+        },
+        Err(panic) => panic,
+    }
+}
+
+/// Takes the errors from the server's stack: they have been caught.
+pub fn taken() {
+    // SAFETY: no error of the server is on its way through C frames while Rust frames run.
+    unsafe { pg_sys::FlushErrorState() };
 }
 
 /// Adds to an error of our SQL: which role lacks rights for an expression, and where names were looked for. The user cannot know either.
@@ -152,9 +174,9 @@ fn lasting(text: &str) -> *mut c_char {
 pub fn carry(f: impl FnOnce()) -> *mut pg_sys::ErrorData {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
         Ok(()) => std::ptr::null_mut(),
-        Err(panic) => match take() {
-            kept if kept.is_null() => std::panic::resume_unwind(panic),
-            kept => kept,
+        Err(panic) => match (take(), settled(panic)) {
+            (kept, panic) if kept.is_null() => std::panic::resume_unwind(panic),
+            (kept, _) => kept,
         },
     }
 }

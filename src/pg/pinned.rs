@@ -7,7 +7,7 @@ use super::fault::{self, Fault};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// The settings of 15 to 18 that values depend on and a session can change: how types are read and written, how text is parsed, how much of an
+/// The settings of 15 to 19 that values depend on and a session can change: how types are read and written, how text is parsed, how much of an
 /// index is looked at, which rows may be read. Order does not matter; a setting that a server does not have is left out.
 const SETTINGS: &[Setting] = &[
     Setting(c"search_path", c"pg_catalog, pg_temp", || is_text(kept::namespace_search_path(), c"pg_catalog, pg_temp")),
@@ -23,7 +23,11 @@ const SETTINGS: &[Setting] = &[
     Setting(c"lc_time", c"C", || is_text(kept::locale_time(), c"C")),
     Setting(c"xmlbinary", c"base64", || kept::xmlbinary() == 0),
     Setting(c"quote_all_identifiers", c"off", || !kept::quote_all_identifiers()),
+    #[cfg(not(feature = "since_19"))]
     Setting(c"standard_conforming_strings", c"on", kept::standard_conforming_strings),
+    // Sums of floating point numbers are others when they are added in parts below a join.
+    #[cfg(feature = "since_19")]
+    Setting(c"enable_eager_aggregate", c"off", || !kept::enable_eager_aggregate()),
     Setting(c"transform_null_equals", c"off", || !kept::Transform_null_equals()),
     Setting(c"row_security", c"on", kept::row_security),
     Setting(c"array_nulls", c"on", kept::Array_nulls),
@@ -57,7 +61,8 @@ mod kept {
     }
 
     macro_rules! variables {
-        ($($name:ident: $of:ident -> $type:ty;)*) => {$(
+        ($($(#[$has:meta])* $name:ident: $of:ident -> $type:ty;)*) => {$(
+            $(#[$has])*
             pub fn $name() -> $type {
                 // SAFETY: a variable of the process, which has one thread.
                 unsafe { $of::$name as $type }
@@ -77,7 +82,10 @@ mod kept {
         locale_time: server -> *const c_char;
         xmlbinary: server -> c_int;
         quote_all_identifiers: pg_sys -> bool;
+        #[cfg(not(feature = "since_19"))]
         standard_conforming_strings: pg_sys -> bool;
+        #[cfg(feature = "since_19")]
+        enable_eager_aggregate: pg_sys -> bool;
         Transform_null_equals: pg_sys -> bool;
         row_security: pg_sys -> bool;
         Array_nulls: pg_sys -> bool;

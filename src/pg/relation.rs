@@ -54,13 +54,13 @@ impl Relation {
 
     /// Whether no row has NULL in an attribute. From 18 on a constraint NOT NULL may be NOT VALID: rows from before it may.
     pub fn is_not_null(&self, i: usize) -> bool {
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         // SAFETY: in bounds, as `attribute` asserts.
         let valid = unsafe {
             let compact = (*self.tupdesc()).compact_attrs.as_ptr().add(i);
             (*compact).attnullability as u8 != pg_sys::ATTNULLABLE_INVALID
         };
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         let valid = true;
         self.attribute(i).attnotnull && valid
     }

@@ -133,9 +133,9 @@ fn output() -> *mut pg_sys::Param {
 unsafe fn compare(row: *mut pg_sys::RowCompareExpr, right: *mut pg_sys::Node) {
     // SAFETY: `row` and `right` are live nodes of a tree of the server.
     unsafe {
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         let strategy = (*row).rctype as usize;
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         let strategy = (*row).cmptype as usize;
         let Some(operator) = ORDER.get(strategy.wrapping_sub(1)) else { return };
         (*row).opnos = pg_sys::lcons_oid((*operator).into(), (*row).opnos);

@@ -93,6 +93,15 @@ impl Drop for Fixed {
     }
 }
 
+/// Whether a snapshot sees what another transaction has written, which has committed; of what this transaction has written it may see a part.
+///
+/// # Safety
+/// `snapshot` is a live MVCC snapshot.
+pub unsafe fn sees(snapshot: pg_sys::Snapshot, xid: pg_sys::TransactionId) -> bool {
+    // SAFETY: live, as the caller promises; both look only.
+    unsafe { !pg_sys::TransactionIdIsCurrentTransactionId(xid) && !pg_sys::XidInMVCCSnapshot(xid, snapshot) }
+}
+
 /// Whether the transaction is REPEATABLE READ or SERIALIZABLE.
 pub fn transaction_keeps_its_snapshot() -> bool {
     // SAFETY: a plain global.

@@ -120,9 +120,9 @@ pub struct Cost {
 
 impl Cost {
     fn of(tree: &pg_sys::Plan) -> Cost {
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         let forced = tree.disabled_nodes > 0;
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         let forced = tree.total_cost >= 1.0e10;
         Cost { estimate: choice::Cost::of(tree.total_cost, tree.plan_rows), forced }
     }

@@ -66,6 +66,12 @@ unsafe fn forget_in(tree: *mut pg_sys::Node, relid: Oid, columns: usize) -> bool
     // SAFETY: as the caller promises; lists of names are cut short in place.
     unsafe {
         walk::walk(tree, &mut |node| {
+            // What JSON_ARRAY of a query was made from is printed, and not walked.
+            #[cfg(feature = "since_19")]
+            if list::is(node, NodeTag::T_JsonConstructorExpr) {
+                let written = (*node.cast::<pg_sys::JsonConstructorExpr>()).orig_query;
+                had |= !written.is_null() && forget_in(written, relid, columns);
+            }
             if list::is(node, NodeTag::T_Query) {
                 for rte in list::iter::<pg_sys::RangeTblEntry>((*node.cast::<pg_sys::Query>()).rtable) {
                     let is_read = (*rte).rtekind == pg_sys::RTEKind::RTE_RELATION && (*rte).relid == relid;

@@ -79,7 +79,7 @@ fn run<T>(f: impl FnOnce() -> T, keep: fn(bool) -> bool) -> Result<T, Failure> {
         pg_sys::CurrentMemoryContext = before.0;
         before
     };
-    let done = catch_unwind(AssertUnwindSafe(f));
+    let done = catch_unwind(AssertUnwindSafe(f)).map_err(original::settled);
     let error = if done.is_err() { original::take() } else { std::ptr::null_mut() };
     // SAFETY: the sub-transactions are those begun above: whatever `f` began within them has ended or is rolled back with them.
     unsafe {

@@ -2,7 +2,7 @@
 //!
 //! Numbers come from the server's catalog headers (pg_inherits.h, pg_depend.h, pg_shdepend.h, pg_rewrite.h, pg_subscription_rel.h,
 //! pg_attrdef.h, pg_constraint.h, pg_event_trigger.h), which have not changed
-//! from 15 to 18.
+//! from 15 to 19.
 
 use super::relation::Relation;
 use pgrx::FromDatum;
@@ -54,6 +54,10 @@ pub const POLICY_BY_OID: Catalog = Catalog { relation: POLICY, index: 3257, keys
 pub const POLICY: u32 = 3256;
 pub const POLICY_RELATION: i32 = 3;
 
+/// pg_class by oid.
+pub const CLASS_BY_OID: Catalog = Catalog { relation: 1259, index: 2662, keys: &[1] };
+pub const CLASS_FILENODE: i32 = 8;
+
 /// pg_proc by oid.
 pub const PROCEDURE_BY_OID: Catalog = Catalog { relation: PROCEDURE, index: 2690, keys: &[1] };
 pub const PROCEDURE: u32 = 1255;
@@ -69,9 +73,9 @@ pub const REWRITE_RELATION: i32 = 3;
 /// never changed in place.
 pub const ATTRIBUTES: Catalog = Catalog { relation: 1249, index: 2659, keys: &[1] };
 pub const INDEXES: Catalog = Catalog { relation: 2610, index: 2678, keys: &[2] };
-#[cfg(feature = "pg18")]
+#[cfg(feature = "since_18")]
 pub const CONSTRAINTS: Catalog = Catalog { relation: CONSTRAINT, index: 2665, keys: &[9] };
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 pub const CONSTRAINTS: Catalog = Catalog { relation: CONSTRAINT, index: 2665, keys: &[8] };
 pub const DEFAULTS: Catalog = Catalog { relation: DEFAULT, index: 2656, keys: &[2] };
 pub const RULES: Catalog = Catalog { relation: REWRITE, index: 2693, keys: &[3] };
@@ -92,6 +96,18 @@ pub unsafe fn version_of(tuple: pg_sys::HeapTuple) -> Version {
     }
 }
 
+/// The transaction that wrote a version of a row; None when it is older than every snapshot. Source: access/htup_details.h.
+///
+/// # Safety
+/// A tuple that was read from a table.
+pub unsafe fn inserted_by(tuple: pg_sys::HeapTuple) -> Option<pg_sys::TransactionId> {
+    // SAFETY: a tuple that was read from a table.
+    unsafe {
+        let (header, frozen) = (&*(*tuple).t_data, pg_sys::HEAP_XMIN_FROZEN as u16);
+        (header.t_infomask & frozen != frozen).then_some(header.t_choice.t_heap.t_xmin)
+    }
+}
+
 impl Catalog {
     /// The versions of all rows with these key values.
     pub fn versions(&self, values: &[Oid]) -> Vec<Version> {
@@ -103,8 +119,17 @@ impl Catalog {
 
     /// For every tuple with these key values: the columns `wanted`, which are oids, numbers or single characters.
     pub fn find(&self, values: &[Oid], wanted: &[i32]) -> Vec<Vec<Oid>> {
+        // SAFETY: null stands for the server's own snapshot of the catalogs.
+        unsafe { self.find_as(std::ptr::null_mut(), values, wanted) }
+    }
+
+    /// As `find`, for tuples that a snapshot sees.
+    ///
+    /// # Safety
+    /// `snapshot` is null, or active or registered.
+    pub unsafe fn find_as(&self, snapshot: pg_sys::Snapshot, values: &[Oid], wanted: &[i32]) -> Vec<Vec<Oid>> {
         let mut out = Vec::new();
-        self.scan(values, |rel, tuple| {
+        let look = |rel: &Relation, tuple: pg_sys::HeapTuple| {
             let column = |att: &i32| {
                 let mut null = false;
                 // SAFETY: a tuple of the catalog; wanted columns are passed by value and not NULL.
@@ -114,7 +139,9 @@ impl Catalog {
                 }
             };
             out.push(wanted.iter().map(column).collect());
-        });
+        };
+        // SAFETY: as the caller promises.
+        unsafe { self.scan_as(snapshot, values, look) };
         out
     }
 
@@ -158,7 +185,19 @@ impl Catalog {
     }
 
     /// Shows every tuple with these key values.
-    fn scan(&self, values: &[Oid], mut look: impl FnMut(&Relation, pg_sys::HeapTuple)) {
+    fn scan(&self, values: &[Oid], look: impl FnMut(&Relation, pg_sys::HeapTuple)) {
+        // SAFETY: as above.
+        unsafe { self.scan_as(std::ptr::null_mut(), values, look) }
+    }
+
+    /// # Safety
+    /// As `find_as`.
+    unsafe fn scan_as(
+        &self,
+        snapshot: pg_sys::Snapshot,
+        values: &[Oid],
+        mut look: impl FnMut(&Relation, pg_sys::HeapTuple),
+    ) {
         assert_eq!(values.len(), self.keys.len());
         let Some(rel) = Relation::open(Oid::from(self.relation), pg_sys::AccessShareLock) else { return };
         // SAFETY: a catalog scan as the server itself does it.
@@ -179,7 +218,7 @@ impl Catalog {
                 rel.raw(),
                 Oid::from(self.index),
                 true,
-                std::ptr::null_mut(),
+                snapshot,
                 keys.len() as i32,
                 keys.as_mut_ptr(),
             );

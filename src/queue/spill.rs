@@ -4,7 +4,7 @@
 //! while that transaction lives. At the end of a (sub)transaction nothing is read or closed: a store that is dropped then is closed
 //! by the next statement that spills, or before commit (`bury`).
 
-use crate::pg::{ending, guc};
+use crate::pg::{ending, guc, tupdesc};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
@@ -51,9 +51,10 @@ impl Spill {
             };
             let memory = (memory / parts as i32).max(64);
             let store = pg_sys::tuplestore_begin_heap(false, false, memory);
-            let desc = pg_sys::CreateTemplateTupleDesc(2);
-            pg_sys::TupleDescInitEntry(desc, 1, c"weight".as_ptr(), pg_sys::INT8OID, -1, 0);
-            pg_sys::TupleDescInitEntry(desc, 2, c"image".as_ptr(), pg_sys::BYTEAOID, -1, 0);
+            let desc = tupdesc::of(2, |desc| {
+                pg_sys::TupleDescInitEntry(desc, 1, c"weight".as_ptr(), pg_sys::INT8OID, -1, 0);
+                pg_sys::TupleDescInitEntry(desc, 2, c"image".as_ptr(), pg_sys::BYTEAOID, -1, 0);
+            });
             pg_sys::CurrentResourceOwner = owner;
             pg_sys::MemoryContextSwitchTo(context);
             Spill { store, desc, len: 0 }

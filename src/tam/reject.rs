@@ -66,17 +66,38 @@ type UpdateIndexes = bool;
 #[cfg(not(feature = "pg15"))]
 type UpdateIndexes = pg_sys::TU_UpdateIndexes::Type;
 
+#[cfg(not(feature = "since_19"))]
+type Options = i32;
+#[cfg(feature = "since_19")]
+type Options = u32;
+
 checked! {
-    tuple_insert(slot: Slot, cid: pg_sys::CommandId, options: i32, bulk: Bulk);
-    tuple_insert_speculative(slot: Slot, cid: pg_sys::CommandId, options: i32, bulk: Bulk, token: u32);
+    tuple_insert(slot: Slot, cid: pg_sys::CommandId, options: Options, bulk: Bulk);
+    tuple_insert_speculative(slot: Slot, cid: pg_sys::CommandId, options: Options, bulk: Bulk, token: u32);
     tuple_complete_speculative(slot: Slot, token: u32, succeeded: bool);
-    multi_insert(slots: *mut Slot, count: i32, cid: pg_sys::CommandId, options: i32, bulk: Bulk);
+    multi_insert(slots: *mut Slot, count: i32, cid: pg_sys::CommandId, options: Options, bulk: Bulk);
+}
+
+#[cfg(not(feature = "since_19"))]
+checked! {
     tuple_delete(
         tid: pg_sys::ItemPointer, cid: pg_sys::CommandId, snapshot: pg_sys::Snapshot, crosscheck: pg_sys::Snapshot, wait: bool,
         failure: *mut pg_sys::TM_FailureData, changing_partition: bool,
     ) -> pg_sys::TM_Result::Type;
     tuple_update(
         tid: pg_sys::ItemPointer, slot: Slot, cid: pg_sys::CommandId, snapshot: pg_sys::Snapshot, crosscheck: pg_sys::Snapshot,
+        wait: bool, failure: *mut pg_sys::TM_FailureData, mode: *mut pg_sys::LockTupleMode::Type, indexes: *mut UpdateIndexes,
+    ) -> pg_sys::TM_Result::Type;
+}
+
+#[cfg(feature = "since_19")]
+checked! {
+    tuple_delete(
+        tid: pg_sys::ItemPointer, cid: pg_sys::CommandId, options: Options, snapshot: pg_sys::Snapshot, crosscheck: pg_sys::Snapshot, wait: bool,
+        failure: *mut pg_sys::TM_FailureData,
+    ) -> pg_sys::TM_Result::Type;
+    tuple_update(
+        tid: pg_sys::ItemPointer, slot: Slot, cid: pg_sys::CommandId, options: Options, snapshot: pg_sys::Snapshot, crosscheck: pg_sys::Snapshot,
         wait: bool, failure: *mut pg_sys::TM_FailureData, mode: *mut pg_sys::LockTupleMode::Type, indexes: *mut UpdateIndexes,
     ) -> pg_sys::TM_Result::Type;
 }

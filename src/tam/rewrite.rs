@@ -1,4 +1,4 @@
-//! VACUUM FULL and CLUSTER: heap's copy, made to keep the state attributes.
+//! VACUUM FULL, CLUSTER and REPACK: heap's copy, made to keep the state attributes.
 //!
 //! Invariant: whole tuples survive a rewrite. Heap's copy sets attributes that the *target's* descriptor marks as dropped to NULL
 //! (heapam_handler.c, reform_and_rewrite_tuple), so the marks are taken off that descriptor for the duration of the copy. Nobody else can
@@ -17,6 +17,7 @@ pub unsafe extern "C-unwind" fn relation_copy_for_cluster(
     index: pg_sys::Relation,
     use_sort: bool,
     oldest_xmin: pg_sys::TransactionId,
+    #[cfg(feature = "since_19")] snapshot: pg_sys::Snapshot,
     xid_cutoff: *mut pg_sys::TransactionId,
     multi_cutoff: *mut pg_sys::MultiXactId,
     tuples: *mut f64,
@@ -36,6 +37,8 @@ pub unsafe extern "C-unwind" fn relation_copy_for_cluster(
             index,
             use_sort,
             oldest_xmin,
+            #[cfg(feature = "since_19")]
+            snapshot,
             xid_cutoff,
             multi_cutoff,
             tuples,

@@ -15,7 +15,7 @@ use std::ffi::CString;
 use super::attver;
 use super::heap::heap_callback;
 use crate::pg::ddl;
-use crate::pg::tupdesc::attr as attribute;
+use crate::pg::tupdesc::{attr as attribute, finalize};
 
 /// Attribute numbers (1-based), ascending.
 pub type Attributes = SmallVec<[i16; 2]>;
@@ -113,6 +113,7 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) 
                 (*column).attstorage = pg_sys::TYPSTORAGE_PLAIN as _;
             }
         }
+        finalize(desc);
         let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
         let indexes = pg_sys::CatalogOpenIndexes(catalog);
         insert_attributes(catalog, desc, rel_oid, indexes);
@@ -157,6 +158,8 @@ pub unsafe fn append_columns(rel_oid: pg_sys::Oid, columns: &[Column]) {
             }
             (*attribute(desc, i)).attnum = number;
         }
+        finalize(all);
+        finalize(desc);
         pg_sys::CheckAttributeNamesTypes(all, pg_sys::RELKIND_MATVIEW as _, 0);
         let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
         let indexes = pg_sys::CatalogOpenIndexes(catalog);

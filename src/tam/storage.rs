@@ -62,9 +62,9 @@ pub unsafe fn set_row_count(rel: pg_sys::Relation, rows: u64) {
         let (xid, multixact) = (pg_sys::InvalidTransactionId, pg_sys::MultiXactId::from(0u32));
         let (no, null) = (false, std::ptr::null_mut());
         // In a transaction that goes on, has_index = false is not stored.
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, no, xid, multixact, null, null, true);
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         pg_sys::vac_update_relstats(rel, pages, rows as f64, 0, 0, no, xid, multixact, null, null, true);
     }
 }

@@ -105,6 +105,8 @@ impl Writer {
                     &mut tid,
                     tuple,
                     pg_sys::GetCurrentCommandId(true),
+                    #[cfg(feature = "since_19")]
+                    0,
                     std::ptr::null_mut(),
                     true,
                     &mut failure,
@@ -138,7 +140,12 @@ impl Writer {
             self.per_row(|writer| {
                 let mut failure = pg_sys::TM_FailureData::default();
                 let cid = pg_sys::GetCurrentCommandId(true);
-                outcome(pg_sys::heap_delete(writer.rel, &mut tid, cid, std::ptr::null_mut(), true, &mut failure, false))
+                let crosscheck = std::ptr::null_mut();
+                #[cfg(not(feature = "since_19"))]
+                let result = pg_sys::heap_delete(writer.rel, &mut tid, cid, crosscheck, true, &mut failure, false);
+                #[cfg(feature = "since_19")]
+                let result = pg_sys::heap_delete(writer.rel, &raw mut tid, cid, 0, crosscheck, true, &mut failure);
+                outcome(result)
             })
         }
     }
@@ -233,7 +240,7 @@ impl Writer {
                 return;
             }
             pg_sys::ExecStoreHeapTuple(tuple, self.written, false);
-            // update = false: true would ask the estate's range table which columns changed, only to pass a hint to the index.
+            // Not as for an UPDATE: that would ask the estate's range table which columns changed, only to pass a hint to the index.
             #[cfg(feature = "pg15")]
             {
                 let _ = summarizing;
@@ -247,7 +254,13 @@ impl Writer {
                     std::ptr::null_mut(),
                 );
             }
-            #[cfg(not(feature = "pg15"))]
+            #[cfg(feature = "since_19")]
+            {
+                let flags = if summarizing { pg_sys::EIIT_ONLY_SUMMARIZING } else { 0 };
+                let none = std::ptr::null_mut();
+                pg_sys::ExecInsertIndexTuples(self.info, self.estate, flags, self.written, none, std::ptr::null_mut());
+            }
+            #[cfg(not(any(feature = "pg15", feature = "since_19")))]
             pg_sys::ExecInsertIndexTuples(
                 self.info,
                 self.written,

@@ -176,7 +176,7 @@ fn column(mut node: Node, around: &[Query]) -> Option<(Place, i16)> {
             Some((Place { query: query.raw() as usize, index, relid: rte.relid().to_u32() }, var.varattno()))
         }
         RTE_JOIN => column(list::nth(rte.joinaliasvars(), nth), around),
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         RTE_GROUP => column(list::nth(rte.groupexprs(), nth), around),
         RTE_SUBQUERY if is_simple(rte.subquery()) => {
             let mut inside = around.to_vec();

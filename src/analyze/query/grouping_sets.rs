@@ -32,7 +32,7 @@ fn tell_apart_here(query: Query) {
 /// Where a grouping expression is kept: in its target entry, or (18) where the columns that stand for it are defined.
 enum Place {
     Target(TargetEntry),
-    #[cfg(feature = "pg18")]
+    #[cfg(feature = "since_18")]
     Group(List, usize),
 }
 
@@ -40,7 +40,7 @@ impl Place {
     fn get(&self) -> Node {
         match self {
             Place::Target(tle) => tle.expr(),
-            #[cfg(feature = "pg18")]
+            #[cfg(feature = "since_18")]
             Place::Group(all, number) => list::nth(*all, *number),
         }
     }
@@ -48,7 +48,7 @@ impl Place {
     fn set(&self, expr: Node) {
         match self {
             Place::Target(tle) => tle.set_expr(expr),
-            #[cfg(feature = "pg18")]
+            #[cfg(feature = "since_18")]
             Place::Group(all, number) => list::set(*all, *number, expr),
         }
     }
@@ -57,7 +57,7 @@ impl Place {
 /// The columns of equal expressions are all the first one (18), and only the target entry tells which is meant (parse_agg.c, buildGroupedVar).
 fn grouped_by(query: Query, number: usize, reference: u32) -> Place {
     let tle = server::get_sortgroupref_tle(reference, query.targetList());
-    #[cfg(feature = "pg18")]
+    #[cfg(feature = "since_18")]
     if query.hasGroupRTE() && list::is(tle.expr(), pg_sys::NodeTag::T_Var) {
         let var = tle.expr().cast::<pg_sys::Var>();
         let rte = server::rt_fetch(var.varno() as usize, query);

@@ -114,7 +114,7 @@ fn flatten(query: Query, joins: &[JoinExpr]) {
         rte.set_values_lists(flat(rte.values_lists().cast()).cast());
         rte.set_tablesample(flat(rte.tablesample().cast()).cast());
         rte.set_securityQuals(flat(rte.securityQuals().cast()).cast());
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         {
             rte.set_groupexprs(flat(rte.groupexprs().cast()).cast());
         }

@@ -2,6 +2,8 @@
 //!
 //! Source: commands/matview.c (the one rule of a matview), rewrite/rewriteHandler.c.
 
+#[cfg(feature = "since_19")]
+use crate::analyze::query::json_arrays;
 use crate::analyze::query::{grouping_sets, joins, row_types, select_list, view_rows};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
@@ -35,6 +37,8 @@ pub fn plain(query: Query) -> Query {
 
 /// Gives a query, in place, a form that its text keeps.
 fn written(query: Query) {
+    #[cfg(feature = "since_19")]
+    json_arrays::spell_out(query);
     joins::plain(query);
     row_types::complete(query);
     grouping_sets::tell_apart(query);

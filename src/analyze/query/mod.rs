@@ -1,7 +1,7 @@
 //! Query trees: how they are loaded, read, edited, and printed. Nothing here knows of maintenance.
 //!
 //! load: the stored query, views expanded · tree, conditions, from, call: parts of a query · relations: the relations it reads · levels: columns
-//! from the queries around a tree · clock: what gives the time · joins, select_list, view_rows, grouping_sets: forms that text keeps · printed, canonical, analysed: text that is
+//! from the queries around a tree · clock: what gives the time · joins, json_arrays, select_list, view_rows, grouping_sets: forms that text keeps · printed, canonical, analysed: text that is
 //! read back and compared · operators: the search_path that the text needs.
 
 pub mod analysed;
@@ -12,6 +12,8 @@ pub mod conditions;
 pub mod from;
 pub mod grouping_sets;
 mod joins;
+#[cfg(feature = "since_19")]
+mod json_arrays;
 pub mod levels;
 pub mod load;
 pub mod operators;

@@ -5,7 +5,7 @@
 //! are not counted.
 
 use crate::pg::relation::TABLEOID;
-#[cfg(feature = "pg18")]
+#[cfg(feature = "since_18")]
 use crate::pg::tree::lsyscache;
 use crate::pg::tree::{Node, Query, RangeTblEntry, list, server, walk};
 use pgrx::pg_sys;
@@ -71,7 +71,7 @@ pub fn of(query: Query) -> BTreeMap<u32, Use> {
 }
 
 /// Whether a column, or, for the whole row, any column, is computed when it is read: change rows do not have it.
-#[cfg(feature = "pg18")]
+#[cfg(feature = "since_18")]
 fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
     let generated = |c: i16| lsyscache::get_attgenerated(relid, c) == b'v';
     if column > 0 {
@@ -82,13 +82,13 @@ fn is_virtual(relid: pg_sys::Oid, column: i16) -> bool {
 }
 
 /// Before 18 all columns are stored.
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 fn is_virtual(_relid: pg_sys::Oid, _column: i16) -> bool {
     false
 }
 
 /// The columns that a virtual generated column is computed from.
-#[cfg(feature = "pg18")]
+#[cfg(feature = "since_18")]
 fn computed_from(relid: pg_sys::Oid, column: i16) -> Vec<i16> {
     let mut found = Vec::new();
     if column > 0
@@ -105,7 +105,7 @@ fn computed_from(relid: pg_sys::Oid, column: i16) -> Vec<i16> {
     found
 }
 
-#[cfg(not(feature = "pg18"))]
+#[cfg(not(feature = "since_18"))]
 fn computed_from(_relid: pg_sys::Oid, _column: i16) -> Vec<i16> {
     Vec::new()
 }

@@ -37,7 +37,7 @@ pub fn strip(query: Query) {
     query.set_hasAggs(false);
     query.set_hasWindowFuncs(false);
     query.set_hasDistinctOn(false);
-    #[cfg(feature = "pg18")]
+    #[cfg(feature = "since_18")]
     {
         query.set_hasGroupRTE(false);
     }

@@ -158,7 +158,20 @@ fn found_function(name: &CStr) -> bool {
     let names = list::lappend(Tree::null(), make::string(Text::of(name)));
     let any = std::ptr::null_mut();
     // SAFETY: a live list of names.
-    unsafe { !pg_sys::FuncnameGetCandidates(names.raw(), -1, any, false, false, false, true).is_null() }
+    let found = unsafe {
+        pg_sys::FuncnameGetCandidates(
+            names.raw(),
+            -1,
+            any,
+            false,
+            false,
+            false,
+            true,
+            #[cfg(feature = "since_19")]
+            &mut 0,
+        )
+    };
+    !found.is_null()
 }
 
 fn found_type(name: &CStr) -> bool {

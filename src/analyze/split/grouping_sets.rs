@@ -108,7 +108,7 @@ fn branch(query: Query, set: &Set) -> Query {
     out.set_groupingSets(Tree::null());
     out.set_groupDistinct(false);
     out.set_sortClause(Tree::null());
-    #[cfg(feature = "pg18")]
+    #[cfg(feature = "since_18")]
     {
         out.set_hasGroupRTE(false);
     }

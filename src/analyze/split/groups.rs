@@ -170,7 +170,7 @@ pub fn grouped(query: Query, columns: &[Column]) -> Query {
     inner.set_limitOffset(Tree::null());
     inner.set_hasWindowFuncs(false);
     inner.set_hasDistinctOn(false);
-    #[cfg(feature = "pg18")]
+    #[cfg(feature = "since_18")]
     {
         inner.set_hasGroupRTE(false);
     }

@@ -1,16 +1,11 @@
 //! The process that finishes one prepared transaction.
 
 use super::order::{Order, Segment};
-use crate::pg::original;
 use crate::pg::pinned::Pinned;
+use crate::pg::{background, original};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{PgTryBuilder, pg_guard, pg_sys};
-use std::ffi::{c_char, c_int};
-
-unsafe extern "C-unwind" {
-    // tcop/postgres.c: ends the process at the next safe place.
-    fn die(signal: c_int);
-}
+use std::ffi::c_char;
 
 mod raw {
     use super::c_char;
@@ -25,10 +20,7 @@ mod raw {
 pub extern "C-unwind" fn pg_tviews_finish_prepared(argument: pg_sys::Datum) {
     // SAFETY: the process has just begun; the caller passes the handle of a segment.
     unsafe {
-        #[cfg(not(feature = "pg18"))]
-        pg_sys::pqsignal(libc::SIGTERM, Some(die));
-        #[cfg(feature = "pg18")]
-        pg_sys::pqsignal_be(libc::SIGTERM, Some(die));
+        background::die_at_sigterm();
         pg_sys::BackgroundWorkerUnblockSignals();
         let handle = argument.value() as pg_sys::dsm_handle;
         let Some(segment) = Segment::attach(handle) else { return };

@@ -47,24 +47,36 @@ pub unsafe extern "C-unwind" fn tokens(text: *const c_char) -> Tokens {
         // The stacks that PG_TRY saves, the memory context as plpgsql does, and the settings that say which messages are sent.
         let (stack, callbacks) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
         let context = pg_sys::CurrentMemoryContext;
-        let (to_client, to_log) = (pg_sys::client_min_messages, pg_sys::log_min_messages);
+        let to_log = logged();
+        let kept = (pg_sys::client_min_messages, *to_log);
         let jumped = cee_scape::call_with_sigsetjmp(false, |jump| {
             pg_sys::PG_exception_stack = (jump as *const cee_scape::SigJmpBufFields).cast_mut().cast();
             pg_sys::client_min_messages = ERROR;
-            pg_sys::log_min_messages = ERROR;
+            *to_log = ERROR;
             scan(text, result);
             0
         });
         pg_sys::PG_exception_stack = stack;
         pg_sys::error_context_stack = callbacks;
-        pg_sys::client_min_messages = to_client;
-        pg_sys::log_min_messages = to_log;
+        (pg_sys::client_min_messages, *to_log) = kept;
         if jumped != 0 {
             // errfinish jumps in ErrorContext.
             pg_sys::CurrentMemoryContext = context;
             FlushErrorState();
         }
         tokens
+    }
+}
+
+/// The setting that says which messages of this process are logged: one for each kind of process from 19 on.
+fn logged() -> *mut c_int {
+    let first = (&raw mut pg_sys::log_min_messages).cast::<c_int>();
+    #[cfg(not(feature = "since_19"))]
+    return first;
+    #[cfg(feature = "since_19")]
+    // SAFETY: an array with a place for each kind (utils/guc.h).
+    unsafe {
+        first.add(pg_sys::MyBackendType as usize)
     }
 }
 

@@ -151,7 +151,7 @@ pub fn op_input_types(operator: Oid) -> (Oid, Oid) {
 }
 
 /// The expression that a generated column is computed from.
-#[cfg(feature = "pg18")]
+#[cfg(feature = "since_18")]
 pub fn build_generation_expression(relation: &relation::Relation, column: i16) -> Node {
     // SAFETY: an open relation with such a column.
     unsafe { Tree::new(pg_sys::build_generation_expression(relation.raw(), i32::from(column))) }

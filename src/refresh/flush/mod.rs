@@ -25,7 +25,7 @@ use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
 use crate::refresh::follow::job::{self, Changes, Job, is_large};
 use crate::refresh::follow::ways::Ways;
-use crate::refresh::follow::{base, provisional};
+use crate::refresh::follow::{base, provisional, sources};
 use crate::refresh::plan::graph::{self, Graph};
 use crate::refresh::plan::privileges;
 use crate::refresh::plan::tview::{self, Tview};
@@ -297,6 +297,8 @@ impl Flush {
             callback::set_flushing(None);
             return Ok(Work::default());
         }
+        let none = BTreeSet::new();
+        let held = sources::hold(graph.reads.get(&oid.to_u32()).unwrap_or(&none), self.on_transaction_snapshot)?;
         let lost = !sentinel::alive(oid, rel.class()) && is_still_lost(oid);
         let mut changed: BTreeSet<u32> = tview.decisions.keys().copied().filter(|r| changes.contains_key(r)).collect();
         if fault::on(Fault::SkipSecondRelation) {
@@ -348,6 +350,7 @@ impl Flush {
             pinned.search_path(&tview.search_path);
             job.follow(&ways, size)?;
         }
+        held.confirm()?;
         if recomputes {
             queue::recompute(oid);
         } else if self.inside {

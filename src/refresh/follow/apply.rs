@@ -10,6 +10,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::list;
 use crate::pg::memory::Arena;
+use crate::pg::original;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::refresh::follow::job::Job;
@@ -143,7 +144,10 @@ impl Job<'_> {
                 return;
             }
             pgrx::PgTryBuilder::new(std::panic::AssertUnwindSafe(|| writer.insert(&row.values, &row.nulls)))
-                .catch_when(pgrx::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| Error::Serialization.raise())
+                .catch_when(pgrx::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| {
+                    original::taken();
+                    Error::Serialization.raise()
+                })
                 .execute();
         }
     }

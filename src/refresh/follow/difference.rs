@@ -10,7 +10,7 @@ use crate::pg::error::Result;
 use crate::pg::memory::{Arena, InArena, enough, hash_mem};
 use crate::pg::relation::Relation;
 use crate::pg::row_hash::RowHash;
-use crate::pg::slot;
+use crate::pg::{slot, tupdesc};
 use crate::refresh::follow::apply::Changes;
 use crate::refresh::follow::rows::{Home, Rows, pack, unpack};
 use allocator_api2::vec::Vec as ArenaVec;
@@ -121,11 +121,11 @@ impl<'a> Difference<'a> {
     pub fn new(rel: &'a Relation, selected: usize) -> Difference<'a> {
         // SAFETY: lives in the current context, as the rows on disk do.
         let desc = unsafe {
-            let desc = pg_sys::CreateTemplateTupleDesc(3);
-            for (number, label) in [c"high", c"low", c"place"].into_iter().enumerate() {
-                pg_sys::TupleDescInitEntry(desc, number as i16 + 1, label.as_ptr(), pg_sys::INT8OID, -1, 0);
-            }
-            desc
+            tupdesc::of(3, |desc| {
+                for (number, label) in [c"high", c"low", c"place"].into_iter().enumerate() {
+                    pg_sys::TupleDescInitEntry(desc, number as i16 + 1, label.as_ptr(), pg_sys::INT8OID, -1, 0);
+                }
+            })
         };
         let hash = RowHash::new(rel, selected);
         let (table, changes) = (Table::new(), Changes::new(rel));

@@ -20,5 +20,6 @@ mod parts;
 mod plain;
 pub mod provisional;
 mod rows;
+pub mod sources;
 pub mod ways;
 mod written;

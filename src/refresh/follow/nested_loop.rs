@@ -9,7 +9,7 @@ use crate::analyze::rules::nested_loop::{Key, NestedLoop, Step, Value};
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
-use crate::pg::{original, slot};
+use crate::pg::{original, slot, tupdesc};
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::c_int;
 use std::mem::offset_of;
@@ -124,11 +124,12 @@ impl Evaluation {
     unsafe fn new(frame: &[Type], computes: bool) -> Evaluation {
         // SAFETY: a new descriptor, each attribute set once; what belongs to it lives in the current context.
         unsafe {
-            let desc = pg_sys::CreateTemplateTupleDesc(frame.len() as c_int);
-            for (number, of) in (1i16..).zip(frame) {
-                pg_sys::TupleDescInitEntry(desc, number, std::ptr::null(), of.0, of.1, 0);
-                pg_sys::TupleDescInitEntryCollation(desc, number, of.2);
-            }
+            let desc = tupdesc::of(frame.len(), |desc| {
+                for (number, of) in (1i16..).zip(frame) {
+                    pg_sys::TupleDescInitEntry(desc, number, std::ptr::null(), of.0, of.1, 0);
+                    pg_sys::TupleDescInitEntryCollation(desc, number, of.2);
+                }
+            });
             let frame = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsVirtual);
             pg_sys::ExecStoreAllNullTuple(frame);
             let (estate, context) = if computes {
@@ -235,10 +236,12 @@ impl<'a> Lookup<'a> {
                 relation.raw(),
                 index.raw(),
                 snapshot,
-                #[cfg(feature = "pg18")]
+                #[cfg(feature = "since_18")]
                 std::ptr::null_mut(),
                 step.keys.len() as c_int,
                 0,
+                #[cfg(feature = "since_19")]
+                pg_sys::ScanOptions::SO_NONE,
             );
             Ok(Lookup {
                 step,

@@ -5,7 +5,7 @@
 //! Called by the strategies and by apply.
 
 use crate::pg::relation::Relation;
-use crate::pg::slot;
+use crate::pg::{slot, tupdesc};
 use pgrx::pg_sys::{self, Datum, ItemPointerData};
 
 /// Up to so many rows or places, there is no tuplestore.
@@ -158,9 +158,9 @@ impl Rows {
 unsafe fn form(desc: pg_sys::TupleDesc, values: &[Datum], nulls: &[bool]) -> pg_sys::MinimalTuple {
     // SAFETY: `desc` describes a relation that is open.
     unsafe {
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         return pg_sys::heap_form_minimal_tuple(desc, values.as_ptr().cast_mut(), nulls.as_ptr().cast_mut());
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         pg_sys::heap_form_minimal_tuple(desc, values.as_ptr(), nulls.as_ptr(), 0)
     }
 }
@@ -200,8 +200,9 @@ impl Places {
             // one for the session
             let desc = *ONE.get_or_init(|| {
                 let before = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
-                let desc = pg_sys::CreateTemplateTupleDesc(1);
-                pg_sys::TupleDescInitEntry(desc, 1, c"place".as_ptr(), pg_sys::INT8OID, -1, 0);
+                let desc = tupdesc::of(1, |desc| {
+                    pg_sys::TupleDescInitEntry(desc, 1, c"place".as_ptr(), pg_sys::INT8OID, -1, 0);
+                });
                 pg_sys::MemoryContextSwitchTo(before);
                 desc as usize
             });

@@ -74,11 +74,19 @@ fn level(node: Node) {
             }
         }
         // WITHOUT WRAPPER is the default, and is printed.
-        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        #[cfg(feature = "since_17")]
         T_JsonExpr => {
             let json = node.cast::<pg_sys::JsonExpr>();
             if json.wrapper() == pg_sys::JsonWrapper::JSW_UNSPEC {
                 json.set_wrapper(pg_sys::JsonWrapper::JSW_NONE);
+            }
+        }
+        // RESPECT NULLS is the default, and is not printed.
+        #[cfg(feature = "since_19")]
+        T_WindowFunc => {
+            let call = node.cast::<pg_sys::WindowFunc>();
+            if call.ignore_nulls() == pg_sys::PARSER_RESPECT_NULLS as i32 {
+                call.set_ignore_nulls(pg_sys::NO_NULLTREATMENT as i32);
             }
         }
         T_RangeTblFunction => node.cast::<pg_sys::RangeTblFunction>().set_funcparams(Bits::null()),
@@ -206,7 +214,7 @@ fn block(query: Query) -> bool {
     {
         query.set_rteperminfos(Tree::null());
     }
-    #[cfg(feature = "pg18")]
+    #[cfg(feature = "since_18")]
     {
         query.set_hasGroupRTE(false);
     }

@@ -8,9 +8,9 @@ nodes! {
     Query: T_Query {
         commandType, set_commandType: pg_sys::CmdType::Type;
         querySource, set_querySource: pg_sys::QuerySource::Type;
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(feature = "since_18"))]
         queryId, set_queryId: u64;
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         queryId, set_queryId: i64;
         canSetTag, set_canSetTag: bool;
         isReturn, set_isReturn: bool;
@@ -44,7 +44,7 @@ nodes! {
         stmt_len, set_stmt_len: i32;
         #[cfg(not(feature = "pg15"))]
         rteperminfos, set_rteperminfos: List;
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         hasGroupRTE, set_hasGroupRTE: bool;
     }
     RangeTblEntry: T_RangeTblEntry {
@@ -82,7 +82,7 @@ nodes! {
         securityQuals, set_securityQuals: List;
         #[cfg(not(feature = "pg15"))]
         perminfoindex, set_perminfoindex: u32;
-        #[cfg(feature = "pg18")]
+        #[cfg(feature = "since_18")]
         groupexprs, set_groupexprs: List;
     }
     SetOperationStmt: T_SetOperationStmt {

@@ -123,6 +123,8 @@ nodes! {
         args, set_args: List;
         aggfilter, set_aggfilter: Node;
         winref, set_winref: u32;
+        #[cfg(feature = "since_19")]
+        ignore_nulls, set_ignore_nulls: i32;
         location, set_location: i32;
     }
     Param: T_Param {
@@ -135,6 +137,8 @@ nodes! {
     }
     #[cfg(not(feature = "pg15"))]
     JsonConstructorExpr: T_JsonConstructorExpr {
+        type_, set_type: pg_sys::JsonConstructorType::Type;
+        coercion, set_coercion: Node;
         args, set_args: List;
         func, set_func: Node;
         location, set_location: i32;
@@ -184,7 +188,7 @@ nodes! {
         colnames, set_colnames: List;
         location, set_location: i32;
     }
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    #[cfg(feature = "since_17")]
     JsonExpr: T_JsonExpr {
         op, set_op: pg_sys::JsonExprOp::Type;
         format, set_format: Tree<pg_sys::JsonFormat>;

@@ -5,7 +5,7 @@
 
 use crate::analyze::describe::fold::{Fold, Output};
 use crate::analyze::query::tree::Type;
-use crate::pg::{original, slot};
+use crate::pg::{original, slot, tupdesc};
 use pgrx::pg_sys::{self, Datum};
 
 pub struct Outputs {
@@ -25,11 +25,12 @@ impl Outputs {
                 return None;
             }
             let types: Vec<&Type> = fold.key_types.iter().chain(&fold.aggregate_types).collect();
-            let desc = pg_sys::CreateTemplateTupleDesc(types.len() as i32);
-            for (i, t) in types.iter().enumerate() {
-                pg_sys::TupleDescInitEntry(desc, i as i16 + 1, std::ptr::null(), t.0, t.1, 0);
-                pg_sys::TupleDescInitEntryCollation(desc, i as i16 + 1, t.2);
-            }
+            let desc = tupdesc::of(types.len(), |desc| {
+                for (i, t) in types.iter().enumerate() {
+                    pg_sys::TupleDescInitEntry(desc, i as i16 + 1, std::ptr::null(), t.0, t.1, 0);
+                    pg_sys::TupleDescInitEntryCollation(desc, i as i16 + 1, t.2);
+                }
+            });
             let slot = pg_sys::MakeSingleTupleTableSlot(desc, &pg_sys::TTSOpsVirtual);
             let estate = pg_sys::CreateExecutorState();
             let prepare = |o: &Output| match o {

@@ -7,6 +7,7 @@
 use crate::analyze::describe::fold::Fold;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
+use crate::pg::tupdesc;
 use pgrx::pg_sys::{self, Datum};
 
 /// How the states of a fold are packed.
@@ -23,10 +24,11 @@ impl Packing {
         }
         // SAFETY: a new descriptor in the current context, each attribute set once.
         unsafe {
-            let desc = pg_sys::CreateTemplateTupleDesc(fold.state_types.len() as i32);
-            for (number, of) in (1i16..).zip(&fold.state_types) {
-                pg_sys::TupleDescInitEntry(desc, number, c"".as_ptr(), *of, -1, 0);
-            }
+            let desc = tupdesc::of(fold.state_types.len(), |desc| {
+                for (number, of) in (1i16..).zip(&fold.state_types) {
+                    pg_sys::TupleDescInitEntry(desc, number, c"".as_ptr(), *of, -1, 0);
+                }
+            });
             Some(Packing(desc))
         }
     }

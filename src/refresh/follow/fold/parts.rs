@@ -11,6 +11,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::{self, Arena};
 use crate::pg::spi::Session;
+use crate::pg::tupdesc;
 use crate::refresh::follow::fold::group::Groups;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
@@ -151,10 +152,10 @@ fn descriptor(fold: &Fold) -> pg_sys::TupleDesc {
         let mut types = vec![weight];
         types.extend(fold.key_types.iter().chain(&fold.arg_types));
         types.extend(std::iter::repeat_n(filter, fold.filter_count));
-        let desc = pg_sys::CreateTemplateTupleDesc(types.len() as i32);
-        for (number, of) in (1i16..).zip(&types) {
-            pg_sys::TupleDescInitEntry(desc, number, c"".as_ptr(), of.0, of.1, 0);
-        }
-        desc
+        tupdesc::of(types.len(), |desc| {
+            for (number, of) in (1i16..).zip(&types) {
+                pg_sys::TupleDescInitEntry(desc, number, c"".as_ptr(), of.0, of.1, 0);
+            }
+        })
     }
 }

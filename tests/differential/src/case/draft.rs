@@ -85,7 +85,7 @@ mod tests {
         let mut counts = Counts::default();
         let mut nesting = Nesting::default();
         for number in 0..1000 {
-            let case = build(crate::dice::case_seed(9, number), Features { version: 18, icu: true, citext: true });
+            let case = build(crate::dice::case_seed(9, number), Features { version: 19, icu: true, citext: true });
             case.planned().into_iter().for_each(|h| counts.add(h));
             case.tviews().for_each(|v| nesting.add_query(&v.query.sql));
         }

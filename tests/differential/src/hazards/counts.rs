@@ -16,9 +16,12 @@ impl Counts {
     pub fn missing(&self, cases: u64, features: Features) -> Vec<String> {
         let least = (cases / CASES_PER_HAZARD).max(1);
         let possible = |h: Hazard| match h {
-            Hazard::SqlJsonAggregate => features.version >= 16,
+            Hazard::SqlJsonAggregate | Hazard::JsonArrayOfQuery => features.version >= 16,
             Hazard::JsonTable | Hazard::MergeBySource => features.version >= 17,
             Hazard::VirtualColumn => features.version >= 18,
+            Hazard::IgnoreNulls | Hazard::OnConflictSelect | Hazard::Repack | Hazard::RepackConcurrently => {
+                features.version >= 19
+            }
             Hazard::CaseInsensitive => features.icu || features.citext,
             _ => true,
         };

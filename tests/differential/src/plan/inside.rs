@@ -74,10 +74,32 @@ impl Planner<'_> {
     pub fn housekeeping(&mut self) -> Option<Transaction> {
         let view = self.early_tview()?;
         let name = self.views[view].name.clone();
-        let command = *self.dice.pick(&["VACUUM (FULL)", "VACUUM", "ANALYZE", "REINDEX TABLE"]);
         let group = self.next_group();
-        let steps = vec![step(Act::Native(format!("{command} {name}")), &[Hazard::Housekeeping], group)];
+        let (sql, hazard) = match self.repack(&name) {
+            Some(repack) => repack,
+            None => {
+                let command = *self.dice.pick(&["VACUUM (FULL)", "VACUUM", "ANALYZE", "REINDEX TABLE"]);
+                (format!("{command} {name}"), Hazard::Housekeeping)
+            }
+        };
+        let steps = vec![step(Act::Native(sql), &[hazard], group)];
         Some(Transaction { end: crate::case::End::Autocommit, ..Transaction::new(steps) })
+    }
+
+    /// REPACK of a TVIEW, or of a table, CONCURRENTLY where that is possible.
+    fn repack(&mut self, tview: &str) -> Option<(String, Hazard)> {
+        if self.schema.features.version < 19 || self.dice.chance(25) {
+            return None;
+        }
+        if self.dice.chance(30) {
+            return Some((format!("REPACK {tview}"), Hazard::Repack));
+        }
+        let table = self.dice.below(self.schema.tables.len());
+        let t = &self.schema.tables[table];
+        if t.unlogged || t.sure_key().is_empty() {
+            return Some((format!("REPACK {}", t.name), Hazard::Repack));
+        }
+        Some((format!("REPACK (CONCURRENTLY) {}", t.name), Hazard::RepackConcurrently))
     }
 
     /// Emptied, written while it is empty, populated.

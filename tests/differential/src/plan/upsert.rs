@@ -22,6 +22,16 @@ impl Planner<'_> {
         let Some(&column) = self.dice.maybe(&others) else {
             return self.update(table);
         };
+        if self.schema.features.version >= 19 && self.dice.chance(45) {
+            let lock = *self.dice.pick(&["", "", " FOR UPDATE", " FOR KEY SHARE"]);
+            let condition = self.predicate(table);
+            let filter = if self.dice.chance(40) { format!(" WHERE {condition}") } else { String::new() };
+            let target = t.list(&target);
+            return self.one(
+                format!("{row} ON CONFLICT ({target}) DO SELECT{lock}{filter} RETURNING 1"),
+                &[Hazard::OnConflictSelect],
+            );
+        }
         let name = &t.columns[column].name;
         self.one(
             format!("{row} ON CONFLICT ({}) DO UPDATE SET {name} = excluded.{name}", t.list(&target)),

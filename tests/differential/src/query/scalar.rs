@@ -92,9 +92,17 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(27) {
+        match self.dice.below(29) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
             24..=26 => self.aggregate_of_both(rels),
+            27 | 28 if self.schema.features.version >= 16 => {
+                self.note(Hazard::JsonArrayOfQuery);
+                let text = own.text();
+                let returning = self.dice.pick(&["", " RETURNING jsonb"]).to_string();
+                let ty = if returning.is_empty() { Ty::Json } else { Ty::Jsonb };
+                let query = format!("SELECT {text} FROM {from} WHERE {i} = {o} ORDER BY {text}");
+                expr(format!("JSON_ARRAY({query}{returning})"), ty, own.fuzzy)
+            }
             16..=19 => self.document_of_rows(rels, &inner, &format!("{i} = {o}")),
             3 | 6 => {
                 self.note(Hazard::ArraySubquery);

@@ -66,14 +66,20 @@ impl Gen<'_> {
                 // of rows that are equal in the order, EXCLUDE TIES keeps the current one: a sum over them is the same for each
                 (format!("sum({number}) OVER ({by}ORDER BY {number} {frame})"), Ty::Big)
             }
-            13 => {
-                note(Hazard::WindowValue);
-                let word = self.dice.pick(&["lag", "lead", "first_value", "last_value"]);
-                (format!("{word}({number}) OVER {total}"), Ty::Int)
-            }
-            14 => {
-                note(Hazard::WindowValue);
-                (format!("nth_value({number}, 2) OVER {total}"), Ty::Int)
+            n @ (13 | 14) => {
+                let word = match n {
+                    13 => format!("{}({number})", self.dice.pick(&["lag", "lead", "first_value", "last_value"])),
+                    _ => format!("nth_value({number}, 2)"),
+                };
+                let nulls = match self.schema.features.version {
+                    19.. => *self.dice.pick(&["", " IGNORE NULLS", " IGNORE NULLS", " RESPECT NULLS"]),
+                    _ => "",
+                };
+                self.note(Hazard::WindowValue);
+                if !nulls.is_empty() {
+                    self.note(Hazard::IgnoreNulls);
+                }
+                (format!("{word}{nulls} OVER {total}"), Ty::Int)
             }
             _ => {
                 note(Hazard::NamedWindow);
