@@ -19,8 +19,8 @@ SESSIONS = "4"
 
 
 def host_environment():
-    """For crates that know no PostgreSQL: built once for all servers."""
-    return dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "host"))
+    """For crates that know no server: built once for all of them. The command has PostgreSQL's parser, whose bindings are made with libclang."""
+    return dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "host"), **toolchain.bindings())
 
 
 def client(package, *arguments):
@@ -35,6 +35,12 @@ def listener():
     command, options = client("tviews_listen")
     subprocess.run(["cargo", "build", "-q", *command[2:command.index("--")]], check=True, **options)
     return TARGET / "host/release/tviews_listen"
+
+
+def command():
+    """The command tviews, built as its unit tests are."""
+    subprocess.run(["cargo", "build", "-q", "-p", "tviews_cli"], check=True, cwd=ROOT, env=host_environment())
+    return TARGET / "host/debug/tviews"
 
 
 def hostile(server):

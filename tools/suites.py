@@ -73,7 +73,8 @@ def script(path, name, config, *arguments, **options):
 
 
 # Scripts that need something that is no part of a server: directories with it, or programs, are handed over as arguments.
-NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
+COMMANDS = {name: [clients.command] for name in ("command_builtin", "command_convert", "command_lint")}
+NEEDS = {**COMMANDS, "blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
 
 
 def scripts(server):

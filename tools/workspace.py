@@ -18,7 +18,7 @@ from watch import passes, sums, tally
 
 UNIT = re.compile(r"^test result: .*? (\d+) passed; (\d+) failed")
 # what knows no PostgreSQL
-UNITS = ["-p", "tviews_core", "-p", "tviews_tpch", "-p", "tviews_differential", "-p", "tviews_hostile"]
+UNITS = ["-p", "tviews_core", "-p", "tviews_cli", "-p", "tviews_tpch", "-p", "tviews_differential", "-p", "tviews_hostile"]
 
 
 def step(name, *arguments, env=None):
@@ -37,11 +37,12 @@ def rustfmt():
 
 
 def lint():
-    """The workspace as it is built, with its tests; and the extension without the syntax and with every optional feature."""
+    """The workspace as it is built, with its tests; and the extension without the syntax and with every optional feature. The command is built where
+    its tests are, once."""
     environment = build.environment("18", toolchain.pg_config("18"))
     strictly = ["--", "-D", "warnings"]
-    step("lint", "clippy", "--workspace", *strictly, env=environment)
-    step("lint, tests", "clippy", *UNITS, "--all-targets", *strictly, env=environment)
+    step("lint", "clippy", "--workspace", "--exclude", "tviews_cli", *strictly, env=environment)
+    step("lint, tests", "clippy", *UNITS, "--all-targets", *strictly, env=host_environment())
     for chosen in ([], [*build.USUAL, "faults"]):
         name = f"lint, {' '.join(chosen) or 'no features'}"
         step(name, "clippy", "-p", "pg_tviews", "--lib", *build.features("18", chosen), *strictly, env=environment)

@@ -1,0 +1,89 @@
+//! The command line.
+//!
+//! Invariant: what is written here is the help, the man page and the completions. Called by main.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Incremental materialized views of pg_tviews, from the shell.
+///
+/// Exit status: 0 when all is well, 1 when there is something to look at, 2 when the command could not do what it was asked.
+#[derive(Debug, Parser)]
+#[command(name = "tviews", version, max_term_width = 120, disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Convert(Convert),
+    Lint(Lint),
+    Generate(Generate),
+}
+
+/// Write man pages and completions for bash, zsh and fish.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The directory that has, or gets, share/man and the like.
+    #[arg(value_name = "PREFIX")]
+    pub prefix: PathBuf,
+}
+
+/// Rewrite scripts so that what they refresh or keep up to date becomes TVIEWs.
+///
+/// Prints a diff, and lists what it recognised but left alone, with file, line and reason. Comments and formatting stay as they are.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// SQL files; of a directory, all files *.sql in it.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What the scripts are written for.
+    #[arg(long, value_enum, default_value_t = From::Auto)]
+    pub from: From,
+    /// Write the files instead of only showing the difference.
+    #[arg(long)]
+    pub write: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum From {
+    /// Materialized views, and the jobs of pg_cron that refresh them.
+    Matview,
+    /// pgivm.create_immv and its relatives.
+    PgIvm,
+    /// CREATE TABLE tv_… AS, pg_tviews_create and its relatives.
+    PgTviews,
+    /// create_stream_table and its relatives, also of pg_trickle.
+    PgStream,
+    /// All of these.
+    Auto,
+}
+
+/// Say what each view of schema files would be as a TVIEW.
+///
+/// Strategy for each table, missing indexes, refusals with hints. Works without a database, by the files alone: what cannot be known from them is
+/// guessed, and says so. With --dsn a server is asked, whose database has the tables.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// SQL files; of a directory, all files *.sql in it. Together they are one schema, in the order given.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Ask tviews.check of this database instead.
+    #[arg(long)]
+    pub dsn: Option<String>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Exit with status 1 also when a change would recompute a whole query.
+    #[arg(long)]
+    pub incremental: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+    /// SARIF 2.1.0, for code review.
+    Sarif,
+}

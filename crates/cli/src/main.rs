@@ -1,0 +1,34 @@
+//! The command `tviews`: what users of pg_tviews do from a shell.
+//!
+//! Invariant: it never shares a process with a server, and what it knows of one it has asked over a connection; errors are sentences on standard
+//! error. Called by people and scripts.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod convert;
+mod generate;
+mod lint;
+mod outcome;
+mod script;
+mod server;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Command::Convert(a) => convert::run(a),
+        Command::Lint(a) => lint::run(a),
+        Command::Generate(a) => generate::run(a),
+    };
+    match done {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            eprintln!("tviews: {}", error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "));
+            ExitCode::from(outcome::FAILED)
+        }
+    }
+}
