@@ -19,7 +19,50 @@ pub struct Arguments {
 pub enum Command {
     Convert(Convert),
     Lint(Lint),
+    Plan(Plan),
+    Apply(Apply),
+    Diff(Diff),
     Generate(Generate),
+}
+
+/// Show what has to change so that a database has the TVIEWs of schema files.
+///
+/// Looks at CREATE TVIEW (in all its forms) and at indexes, comments and privileges of TVIEWs; other statements are not looked at. Nothing is changed: the
+/// output is a script. Exit status 1 when there is something to change.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The database: host=… dbname=…, or postgresql://…; libpq's variables fill in the rest.
+    #[arg(long, env = "TVIEWS_DSN")]
+    pub dsn: String,
+    /// SQL files; of a directory, all files *.sql in it.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Drop TVIEWs that are not in the files.
+    #[arg(long)]
+    pub drop: bool,
+}
+
+/// Do what plan shows, in one transaction.
+#[derive(Debug, Args)]
+pub struct Apply {
+    #[command(flatten)]
+    pub plan: Plan,
+    /// Seconds that a statement waits for a lock before everything is taken back; 0 waits for ever.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub lock_timeout: u32,
+}
+
+/// Show by what the TVIEWs of two databases differ.
+///
+/// Definitions, options, storage, indexes and comments, as a unified diff. Exit status 1 when they differ.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// One database.
+    #[arg(long, env = "TVIEWS_DSN")]
+    pub dsn: String,
+    /// The other one.
+    #[arg(long, value_name = "DSN")]
+    pub with: String,
 }
 
 /// Write man pages and completions for bash, zsh and fish.

@@ -7,9 +7,11 @@
 
 mod arguments;
 mod convert;
+mod diff;
 mod generate;
 mod lint;
 mod outcome;
+mod plan;
 mod script;
 mod server;
 
@@ -22,6 +24,9 @@ fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Convert(a) => convert::run(a),
         Command::Lint(a) => lint::run(a),
+        Command::Plan(a) => plan::plan(a),
+        Command::Apply(a) => plan::apply(a),
+        Command::Diff(a) => diff::run(a),
         Command::Generate(a) => generate::run(a),
     };
     match done {
