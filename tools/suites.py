@@ -73,7 +73,7 @@ def script(path, name, config, *arguments, **options):
 
 
 # Scripts that need something that is no part of a server: directories with it, or programs, are handed over as arguments.
-COMMANDS = {name: [clients.command] for name in ("command_convert", "command_lint", "command_plan")}
+COMMANDS = {name: [clients.command] for name in ("command_convert", "command_doctor", "command_lint", "command_plan")}
 NEEDS = {**COMMANDS, "blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
 
 

@@ -22,7 +22,30 @@ pub enum Command {
     Plan(Plan),
     Apply(Apply),
     Diff(Diff),
+    Doctor(Doctor),
     Generate(Generate),
+}
+
+/// Look for what is wrong with the TVIEWs of a database.
+///
+/// Each finding is a sentence and the statement that mends it: health, missing and invalid indexes, disabled triggers, bloat, lock pile-ups, schedules,
+/// joins for columns that nobody reads, settings. Exit status 1 when there is a problem; advice does not count.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The database.
+    #[arg(long, env = "TVIEWS_DSN")]
+    pub dsn: String,
+    #[arg(long, value_enum, default_value_t = Report::Text)]
+    pub format: Report,
+    /// Exit with status 1 also for advice.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Report {
+    Text,
+    Json,
 }
 
 /// Show what has to change so that a database has the TVIEWs of schema files.

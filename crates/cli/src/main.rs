@@ -8,6 +8,7 @@
 mod arguments;
 mod convert;
 mod diff;
+mod doctor;
 mod generate;
 mod lint;
 mod outcome;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Plan(a) => plan::plan(a),
         Command::Apply(a) => plan::apply(a),
         Command::Diff(a) => diff::run(a),
+        Command::Doctor(a) => doctor::run(a),
         Command::Generate(a) => generate::run(a),
     };
     match done {
