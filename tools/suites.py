@@ -73,8 +73,9 @@ def script(path, name, config, *arguments, **options):
 
 
 # Scripts that need something that is no part of a server: directories with it, or programs, are handed over as arguments.
-COMMANDS = {name: [clients.command] for name in ("command_convert", "command_doctor", "command_lint", "command_plan")}
-NEEDS = {**COMMANDS, "blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
+COMMANDS = ["command_bench", "command_convert", "command_doctor", "command_lint", "command_plan", "command_watch"]
+NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus],
+         **{name: [clients.command] for name in COMMANDS}}
 
 
 def scripts(server):

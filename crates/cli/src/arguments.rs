@@ -23,7 +23,80 @@ pub enum Command {
     Apply(Apply),
     Diff(Diff),
     Doctor(Doctor),
+    Graph(Graph),
+    Top(Top),
+    Bench(Bench),
     Generate(Generate),
+}
+
+/// Show which TVIEWs are computed from which relations.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// The database.
+    #[arg(long, env = "TVIEWS_DSN")]
+    pub dsn: String,
+    /// As a picture.
+    #[arg(long, group = "form")]
+    pub svg: bool,
+    /// As a graph of Mermaid, which many documents show as a picture.
+    #[arg(long, group = "form")]
+    pub mermaid: bool,
+    /// As a graph of Graphviz.
+    #[arg(long, group = "form")]
+    pub dot: bool,
+    #[arg(long, group = "form")]
+    pub json: bool,
+}
+
+/// Watch the TVIEWs of a database at work.
+///
+/// Flushes a second, how long they take and wait, rows written, what deferred TVIEWs have not followed yet, how far recovery is. Keys: q ends, s changes the
+/// order, p pauses.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// The database.
+    #[arg(long, env = "TVIEWS_DSN")]
+    pub dsn: String,
+    /// Seconds between two looks.
+    #[arg(long, short, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
+    pub interval: f64,
+    /// Print the rates of one interval, and end.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Run a script of writes with and without TVIEWs, and compare.
+///
+/// Each round runs the script once in either way, as one transaction that is rolled back, and flushes at its end; COMMIT, and the waiting for the disk that
+/// belongs to it, is not measured. The rounds without TVIEWs drop them in their transaction: other sessions cannot use the tables meanwhile, so this
+/// refuses a database that others are connected to, unless it is told --lock-others. What no rollback takes back, such as sequences, moves on. With
+/// --copy everything happens in a copy of the database.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// The database.
+    #[arg(long, env = "TVIEWS_DSN")]
+    pub dsn: String,
+    /// The script: SQL without BEGIN and COMMIT.
+    #[arg(long, short, value_name = "SCRIPT")]
+    pub file: PathBuf,
+    /// How many rounds count.
+    #[arg(long, short, default_value_t = 20, value_parser = clap::value_parser!(u32).range(3..))]
+    pub rounds: u32,
+    /// Make a copy of the database under this name first, and drop it at the end. Nobody may be connected to the database meanwhile.
+    #[arg(long, value_name = "NAME")]
+    pub copy: Option<String>,
+    /// Go on although others are connected: they wait for each round without TVIEWs.
+    #[arg(long)]
+    pub lock_others: bool,
+    #[arg(long, value_enum, default_value_t = Report::Text)]
+    pub format: Report,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("it is a number of seconds from 0.1 to 3600".into()),
+    }
 }
 
 /// Look for what is wrong with the TVIEWs of a database.

@@ -6,15 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod convert;
 mod diff;
 mod doctor;
 mod generate;
+mod graph;
 mod lint;
 mod outcome;
 mod plan;
 mod script;
 mod server;
+mod top;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -29,6 +32,9 @@ fn main() -> ExitCode {
         Command::Apply(a) => plan::apply(a),
         Command::Diff(a) => diff::run(a),
         Command::Doctor(a) => doctor::run(a),
+        Command::Graph(a) => graph::run(a),
+        Command::Top(a) => top::run(a),
+        Command::Bench(a) => bench::run(a),
         Command::Generate(a) => generate::run(a),
     };
     match done {
