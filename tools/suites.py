@@ -73,7 +73,7 @@ def script(path, name, config, *arguments, **options):
 
 
 # Scripts that need something that is no part of a server: directories with it, or programs, are handed over as arguments.
-COMMANDS = ["command_bench", "command_convert", "command_doctor", "command_lint", "command_plan", "command_watch"]
+COMMANDS = ["command_bench", "command_convert", "command_docs", "command_doctor", "command_lint", "command_plan", "command_watch"]
 NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus],
          **{name: [clients.command] for name in COMMANDS}}
 

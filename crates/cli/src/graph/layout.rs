@@ -1,47 +1,69 @@
 //! Where nodes stand: in layers, each behind all that it is computed from, ordered so that few edges cross.
 //!
-//! Invariant: every edge leads to a later layer. Names that make a circle, of which the extension makes none, end in the last layer that was
-//! counted. Called by the drawers.
+//! Invariant: every edge leads to a later layer, and bends once in each layer that it passes, where nothing else stands. Names that make a circle, of
+//! which the extension makes none, end in the last layer that was counted. Called by the drawers.
 
 use super::{Edge, Node};
 use std::collections::HashMap;
 
-/// The nodes of each layer, as numbers.
-pub fn layers(nodes: &[Node], edges: &[Edge]) -> Vec<Vec<usize>> {
+/// What stands in a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// A node, by its number.
+    Node(usize),
+    /// An edge that passes, by its number, and the layer.
+    Bend(usize, usize),
+}
+
+pub fn layers(nodes: &[Node], edges: &[Edge]) -> Vec<Vec<Slot>> {
     let number: HashMap<&str, usize> = nodes.iter().enumerate().map(|(n, node)| (node.name.as_str(), n)).collect();
-    let pairs: Vec<(usize, usize)> =
-        edges.iter().filter_map(|e| Some((*number.get(e.from.as_str())?, *number.get(e.to.as_str())?))).collect();
+    let ends = |e: &Edge| Some((*number.get(e.from.as_str())?, *number.get(e.to.as_str())?));
+    let known: Vec<(usize, (usize, usize))> =
+        edges.iter().enumerate().filter_map(|(n, e)| Some((n, ends(e)?))).collect();
     let mut depth = vec![0; nodes.len()];
     for _ in 0..nodes.len() {
-        for (from, to) in &pairs {
+        for (_, (from, to)) in &known {
             depth[*to] = depth[*to].max((depth[*from] + 1).min(nodes.len()));
         }
     }
-    let mut layers: Vec<Vec<usize>> = vec![Vec::new(); depth.iter().max().map_or(0, |d| d + 1)];
-    depth.iter().enumerate().for_each(|(n, d)| layers[*d].push(n));
-    // Each node moves to the middle of its neighbours in the layers before, and then in those behind.
-    for sweep in 0..8 {
-        let place = places(&layers);
+    let mut layers: Vec<Vec<Slot>> = vec![Vec::new(); depth.iter().max().map_or(0, |d| d + 1)];
+    depth.iter().enumerate().for_each(|(n, d)| layers[*d].push(Slot::Node(n)));
+    let mut pairs = Vec::new();
+    for (edge, (from, to)) in &known {
+        let mut last = Slot::Node(*from);
+        for (at, layer) in layers.iter_mut().enumerate().take(depth[*to]).skip(depth[*from] + 1) {
+            layer.push(Slot::Bend(*edge, at));
+            pairs.push((last, Slot::Bend(*edge, at)));
+            last = Slot::Bend(*edge, at);
+        }
+        pairs.push((last, Slot::Node(*to)));
+    }
+    // Each slot moves to the middle of its neighbours in the layers before, and then in those behind.
+    for sweep in 0..12 {
         let behind = sweep % 2 == 1;
-        for layer in &mut layers {
-            let middle = |n: usize| {
-                let near = pairs.iter().filter_map(|(from, to)| match behind {
-                    false if *to == n => Some(place[from]),
-                    true if *from == n => Some(place[to]),
-                    _ => None,
-                });
-                let near: Vec<f64> = near.collect();
-                if near.is_empty() { place[&n] } else { near.iter().sum::<f64>() / near.len() as f64 }
+        for at in 0..layers.len() {
+            let place = places(&layers);
+            let middle = |slot: &Slot| {
+                let near: Vec<f64> = pairs
+                    .iter()
+                    .filter_map(|(from, to)| match behind {
+                        false if to == slot => Some(place[from]),
+                        true if from == slot => Some(place[to]),
+                        _ => None,
+                    })
+                    .collect();
+                if near.is_empty() { place[slot] } else { near.iter().sum::<f64>() / near.len() as f64 }
             };
-            layer.sort_by(|a, b| middle(*a).total_cmp(&middle(*b)));
+            let at = if behind { layers.len() - 1 - at } else { at };
+            layers[at].sort_by(|a, b| middle(a).total_cmp(&middle(b)));
         }
     }
     layers
 }
 
-/// Where each node stands in its layer, from 0 to 1.
-fn places(layers: &[Vec<usize>]) -> HashMap<usize, f64> {
-    let place = |layer: &Vec<usize>| -> Vec<(usize, f64)> {
+/// Where each slot is in its layer, from 0 to 1.
+fn places(layers: &[Vec<Slot>]) -> HashMap<Slot, f64> {
+    let place = |layer: &Vec<Slot>| -> Vec<(Slot, f64)> {
         layer.iter().enumerate().map(|(at, n)| (*n, (at as f64 + 0.5) / layer.len() as f64)).collect()
     };
     layers.iter().flat_map(place).collect()
@@ -64,17 +86,24 @@ mod tests {
     fn edges_lead_to_later_layers() {
         let (nodes, edges) = graph(&[("a", "v"), ("b", "v"), ("v", "w"), ("a", "w"), ("c", "x")]);
         let layers = layers(&nodes, &edges);
-        let depth = |name: &str| layers.iter().position(|l| l.iter().any(|n| nodes[*n].name == name)).unwrap();
+        let is = |slot: &Slot, name: &str| matches!(slot, Slot::Node(n) if nodes[*n].name == name);
+        let depth = |name: &str| layers.iter().position(|l| l.iter().any(|s| is(s, name))).unwrap();
         assert!(edges.iter().all(|e| depth(&e.from) < depth(&e.to)));
         assert_eq!((depth("a"), depth("v"), depth("w"), depth("x")), (0, 1, 2, 1));
+        let passes = edges.iter().position(|e| e.from == "a" && e.to == "w").unwrap();
+        assert!(layers[1].contains(&Slot::Bend(passes, 1)), "an edge has a place in the layer that it passes");
     }
 
     #[test]
     fn neighbours_stand_beside_each_other() {
         let (nodes, edges) = graph(&[("a", "z"), ("b", "y"), ("c", "x")]);
         let layers = layers(&nodes, &edges);
-        let names: Vec<&str> = layers[1].iter().map(|n| nodes[*n].name.as_str()).collect();
-        assert_eq!(names, ["z", "y", "x"], "no edge crosses another");
+        let name = |slot: &Slot| match slot {
+            Slot::Node(n) => nodes[*n].name.clone(),
+            Slot::Bend(..) => String::new(),
+        };
+        let names: String = layers[1].iter().map(name).collect();
+        assert_eq!(names, "zyx", "no edge crosses another");
     }
 
     #[test]

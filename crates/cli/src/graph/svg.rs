@@ -2,6 +2,7 @@
 //!
 //! Invariant: names are text and never markup, and the picture is as large as what is on it. Called by graph.
 
+use super::layout::Slot;
 use super::{Edge, Node};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -22,15 +23,25 @@ struct Place {
     width: usize,
 }
 
-pub fn draw(nodes: &[Node], edges: &[Edge], layers: &[Vec<usize>]) -> String {
+pub fn draw(nodes: &[Node], edges: &[Edge], layers: &[Vec<Slot>]) -> String {
     let tallest = layers.iter().map(|l| l.len() * (HEIGHT + GAP)).max().unwrap_or(0);
     let mut places: HashMap<&str, Place> = HashMap::new();
+    let mut bends: HashMap<usize, Vec<Place>> = HashMap::new();
     let mut x = MARGIN;
     for layer in layers {
-        let width = layer.iter().map(|n| nodes[*n].name.chars().count() * LETTER + 24).max().unwrap_or(0);
+        let letters = |slot: &Slot| match slot {
+            Slot::Node(n) => nodes[*n].name.chars().count() * LETTER + 24,
+            Slot::Bend(..) => 0,
+        };
+        let width = layer.iter().map(letters).max().unwrap_or(0);
         let mut y = MARGIN + (tallest - layer.len() * (HEIGHT + GAP)) / 2;
-        for n in layer {
-            places.insert(&nodes[*n].name, Place { x, y, width });
+        for slot in layer {
+            match slot {
+                Slot::Node(n) => {
+                    places.insert(&nodes[*n].name, Place { x, y, width });
+                }
+                Slot::Bend(edge, _) => bends.entry(*edge).or_default().push(Place { x, y, width }),
+            }
             y += HEIGHT + GAP;
         }
         x += width + BETWEEN;
@@ -42,20 +53,26 @@ pub fn draw(nodes: &[Node], edges: &[Edge], layers: &[Vec<usize>]) -> String {
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">"#
     );
     let _ = writeln!(out, r#"<rect width="100%" height="100%" fill="white"/>"#);
-    for edge in edges {
+    for (number, edge) in edges.iter().enumerate() {
         let (Some(from), Some(to)) = (places.get(edge.from.as_str()), places.get(edge.to.as_str())) else { continue };
         let colour = COLOURS.iter().find(|(s, _)| *s == edge.strategy).map_or("#777", |(_, c)| c);
-        let (x1, y1, x2, y2) = (from.x + from.width, from.y + HEIGHT / 2, to.x, to.y + HEIGHT / 2);
-        let bend = BETWEEN / 2;
-        let _ = writeln!(
-            out,
-            r#"<path d="M{x1} {y1} C{} {y1} {} {y2} {x2} {y2}" fill="none" stroke="{colour}" stroke-width="1.6"/>"#,
-            x1 + bend,
-            x2.saturating_sub(bend),
-        );
-        let _ = writeln!(out, r#"<path d="M{x2} {y2} l-8 -4 v8 z" fill="{colour}"/>"#);
+        let middle = |p: &Place| p.y + HEIGHT / 2;
+        let (mut x, mut y) = (from.x + from.width, middle(from));
         // The label stands near the start, where edges to one node are apart.
-        let (lx, ly) = ((3 * x1 + x2) / 4, (5 * y1 + y2) / 6);
+        let next = bends.get(&number).and_then(|b| b.first()).unwrap_or(to);
+        let (lx, ly) = ((2 * x + next.x) / 3, (3 * y + middle(next)) / 4);
+        let mut path = format!("M{x} {y}");
+        for stop in bends.get(&number).into_iter().flatten().chain([to]) {
+            let (bend, end) = (BETWEEN / 2, middle(stop));
+            let _ = write!(path, " C{} {y} {} {end} {} {end}", x + bend, stop.x.saturating_sub(bend), stop.x);
+            (x, y) = (stop.x, end);
+            if !std::ptr::eq(stop, to) {
+                x += stop.width;
+                let _ = write!(path, " H{x}");
+            }
+        }
+        let _ = writeln!(out, r#"<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>"#);
+        let _ = writeln!(out, r#"<path d="M{x} {y} l-8 -4 v8 z" fill="{colour}"/>"#);
         let _ = writeln!(
             out,
             r#"<text x="{lx}" y="{}" fill="{colour}" font-size="11" text-anchor="middle">{}</text>"#,
@@ -93,7 +110,7 @@ mod tests {
     #[test]
     fn names_are_no_markup() {
         let nodes = [Node { name: "a<b>&\"c\"".into(), kind: "table".into() }];
-        let svg = draw(&nodes, &[], &[vec![0]]);
+        let svg = draw(&nodes, &[], &[vec![Slot::Node(0)]]);
         assert!(svg.contains("a&lt;b&gt;&amp;&quot;c&quot;") && svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     }
 

@@ -2,13 +2,22 @@
 //!
 //! Invariant: a TVIEW comes behind those that it reads. Called by graph.
 
+use super::layout::Slot;
 use super::{Edge, Node};
 use std::fmt::Write;
 
-pub fn draw(nodes: &[Node], edges: &[Edge], layers: &[Vec<usize>]) -> String {
+pub fn draw(nodes: &[Node], edges: &[Edge], layers: &[Vec<Slot>]) -> String {
     let mut out = String::new();
-    for n in layers.iter().flatten().filter(|n| nodes[**n].kind != "table") {
-        let name = &nodes[*n].name;
+    let tview = |slot: &Slot| match slot {
+        Slot::Node(n) if nodes[*n].kind != "table" => Some(&nodes[*n].name),
+        _ => None,
+    };
+    let in_order = layers.iter().flat_map(|layer| {
+        let mut names: Vec<&String> = layer.iter().filter_map(tview).collect();
+        names.sort();
+        names
+    });
+    for name in in_order {
         let _ = writeln!(out, "{name}");
         let reads: Vec<&Edge> = edges.iter().filter(|e| e.to == *name).collect();
         let width = reads.iter().map(|e| e.from.chars().count()).max().unwrap_or(0);

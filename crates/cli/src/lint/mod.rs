@@ -199,7 +199,7 @@ fn rows(analysis: &decide::Analysis, schema: &Schema) -> Vec<Row> {
                 let full = |name: &Name| format!("{}.{}", nodes::quoted(&name.0), nodes::quoted(&name.1));
                 let (searched, changed) = (full(&search.searched), full(table));
                 hints.push(format!(
-                    "CREATE INDEX ON {searched} ({}); without, a changed row of {changed} reads all of {searched}",
+                    "CREATE INDEX ON {searched} ({}); -- without it, a changed row of {changed} reads all of {searched}",
                     columns.join(", ")
                 ));
             }
