@@ -42,11 +42,19 @@ CREATE TABLE f AS
        AND NOT proargtypes::oid[] && '{internal,cstring,trigger}'::regtype[]::oid[]
        AND prorettype <> ALL ('{internal,cstring,trigger,event_trigger,language_handler,fdw_handler,index_am_handler,table_am_handler,tsm_handler}'::regtype[]);
 """
+# Functions that the list accepts are asked about together, one by one only where that is not the answer: it is the same, and takes a third of the time.
+TOGETHER = """
+CREATE TABLE refused (name text);
+INSERT INTO refused SELECT unnest('{{{refused}}}'::text[]);
+CREATE TABLE part AS
+    SELECT array_agg(call) AS calls, said(format('SELECT id, %s FROM t', string_agg(format('(%s) AS x%s', call, n), ', '))) AS answer
+      FROM (SELECT call, row_number() OVER () AS n FROM f WHERE kind = 'f' AND NOT set AND name NOT IN (TABLE refused)) x GROUP BY n / 25;
+"""
 ANSWERS = """
 COPY (SELECT name, kind, arguments, set, volatile, coalesce(types, ''),
              CASE WHEN kind = 'a' THEN said(format('SELECT g, (%s) AS x FROM t GROUP BY g', CASE call WHEN 'pg_catalog.count()' THEN 'count(*)' ELSE call END))
                   WHEN set THEN said(format('SELECT id, x::text AS x FROM t, %s AS x', call))
-                  WHEN kind = 'f' THEN said(format('SELECT id, (%s) AS x FROM t', call)) END
+                  WHEN kind = 'f' THEN coalesce((SELECT answer FROM part WHERE call = ANY (calls) AND answer = 'keyed'), said(format('SELECT id, (%s) AS x FROM t', call))) END
         FROM f) TO stdout
 """
 
@@ -91,6 +99,8 @@ def main():
     report = Report()
     with Cluster(ram=True) as cluster:
         cluster.sql(ASK)
+        refused = [name for name, _, rest in (line.partition(" ") for line in LIST.read_text().splitlines()) if rest and rest[0] in "vrt?"]
+        cluster.sql(TOGETHER.format(refused=",".join(refused)))
         known = sorted(lines(cluster.sql(ANSWERS)))
         version = int(cluster.sql("SHOW server_version_num")) // 10000
     if "--write" in sys.argv:

@@ -39,6 +39,18 @@ def main():
             if block["output"] is not None:
                 report.ok(pattern(block["output"]).fullmatch(done.stdout), f"command.md:{line} prints what is shown", done.stdout)
         report.ok(blocks > 8, "the page has examples", blocks)
+        prefix = Path(directory) / "prefix"
+        subprocess.run([COMMAND, "generate", prefix], check=True)
+        help_text = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+        words = re.findall(r"^  ([a-z]+)  ", help_text.partition("Commands:")[2], re.M)
+        pages = {page.name: page.read_text() for page in (prefix / "share/man/man1").iterdir()}
+        report.ok(len(words) > 8 and set(pages) == {"tviews.1", *(f"tviews-{word}.1" for word in words)} and all(".SH SYNOPSIS" in p for p in pages.values()),
+                  "each command has a man page", sorted(pages))
+        report.ok(all(f"`tviews {word}" in text for word in words), "and is on the page", words)
+        completion = prefix / "share/bash-completion/completions/tviews"
+        tried = f"source {completion}; COMP_WORDS=(tviews do); COMP_CWORD=1; _tviews tviews do tviews; echo ${{COMPREPLY[@]}}"
+        done = subprocess.run(["bash", "-c", tried], capture_output=True, text=True)
+        report.ok(done.stdout.split() == ["doctor"] and (prefix / "share/zsh/site-functions/_tviews").exists(), "bash completes commands", done.stdout + done.stderr)
     report.done()
 
 

@@ -12,10 +12,10 @@ COMMAND = sys.argv[1]
 SETUP = """
 CREATE EXTENSION pg_tviews;
 CREATE TABLE customer (id int PRIMARY KEY, name text NOT NULL, country text NOT NULL);
-CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, amount numeric NOT NULL);
+CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, amount numeric NOT NULL, pad text DEFAULT repeat('x', 200));
 CREATE INDEX ON orders (customer);
 INSERT INTO customer SELECT n, 'name ' || n, 'country ' || n % 3 FROM generate_series(1, 100) n;
-INSERT INTO orders SELECT n, 1 + n % 100, n FROM generate_series(1, 40000) n;
+INSERT INTO orders SELECT n, 1 + n % 100, n FROM generate_series(1, 6000) n;
 CREATE TVIEW by_customer AS SELECT customer, count(*) AS n, sum(amount) AS amount FROM orders GROUP BY customer;
 CREATE TVIEW page AS SELECT o.id, o.amount, c.name FROM orders o JOIN customer c ON c.id = o.customer;
 ANALYZE;

@@ -8,9 +8,12 @@ use postgres::{Client, Config, NoTls, config::Host};
 
 /// A connection to any database.
 pub fn connect(dsn: &str) -> Result<Client> {
-    let config = config(dsn)?;
+    open(&config(dsn)?)
+}
+
+fn open(config: &Config) -> Result<Client> {
     let mut client = config.connect(NoTls).map_err(|e| {
-        let place = place(&config);
+        let place = place(config);
         if e.to_string().contains("TLS") {
             anyhow!(
                 "{place} wants TLS, which this command does not speak: connect through a socket, a tunnel or a proxy"
@@ -23,9 +26,21 @@ pub fn connect(dsn: &str) -> Result<Client> {
     Ok(client)
 }
 
+/// A connection to another database of the same server.
+pub fn connect_beside(dsn: &str, database: &str) -> Result<Client> {
+    let mut config = config(dsn)?;
+    config.dbname(database);
+    open(&config)
+}
+
 /// A connection to a database that has the extension.
 pub fn connect_extension(dsn: &str) -> Result<Client> {
-    let mut client = connect(dsn)?;
+    let client = connect(dsn)?;
+    with_extension(client)
+}
+
+/// The same, when the database has the extension.
+pub fn with_extension(mut client: Client) -> Result<Client> {
     let row = client
         .query_one("SELECT current_database(), EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_tviews')", &[])
         .map_err(sentence)?;

@@ -39,7 +39,8 @@ struct Measured {
 pub fn run(arguments: &Bench) -> Result<Outcome> {
     let steps = steps(&arguments.file)?;
     let Some(name) = &arguments.copy else {
-        return compare(&arguments.dsn, &steps, arguments);
+        let connect = || server::connect_extension(&arguments.dsn);
+        return compare(&connect, &steps, arguments);
     };
     let mut client = server::connect_extension(&arguments.dsn)?;
     let row = client
@@ -48,17 +49,14 @@ pub fn run(arguments: &Bench) -> Result<Outcome> {
     let (database, copy): (String, String) = (row.get(0), row.get(1));
     drop(client);
     // A template must not have the connection that copies it.
-    let mut elsewhere = server::connect(&format!("{} dbname=postgres", arguments.dsn))
-        .context("the copy is made from the database postgres")?;
+    let mut elsewhere =
+        server::connect_beside(&arguments.dsn, "postgres").context("the copy is made from the database postgres")?;
     elsewhere
         .batch_execute(&format!("CREATE DATABASE {copy} TEMPLATE {database}"))
         .map_err(sentence)
         .context("the copy cannot be made")?;
-    let done = compare(
-        &format!("{} dbname='{}'", arguments.dsn, name.replace('\\', "\\\\").replace('\'', "\\'")),
-        &steps,
-        arguments,
-    );
+    let connect = || server::with_extension(server::connect_beside(&arguments.dsn, name)?);
+    let done = compare(&connect, &steps, arguments);
     let dropped = elsewhere.batch_execute(&format!("DROP DATABASE {copy} WITH (FORCE)")).map_err(sentence);
     dropped.context(format!("the copy {copy} is left over"))?;
     done
@@ -94,8 +92,8 @@ fn steps(path: &std::path::Path) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn compare(dsn: &str, steps: &[Step], arguments: &Bench) -> Result<Outcome> {
-    let mut with = server::connect_extension(dsn)?;
+fn compare(connect: &dyn Fn() -> Result<Client>, steps: &[Step], arguments: &Bench) -> Result<Outcome> {
+    let mut with = connect()?;
     let others: i64 = with
         .query_one(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
@@ -119,7 +117,7 @@ fn compare(dsn: &str, steps: &[Step], arguments: &Bench) -> Result<Outcome> {
     if names.is_empty() {
         bail!("the database has no TVIEW");
     }
-    let mut without = server::connect_extension(dsn)?;
+    let mut without = connect()?;
     let drop = format!("DROP TVIEW {} CASCADE", names.join(", "));
     let before = flush_times(&mut with)?;
     let bar = ProgressBar::new(u64::from(arguments.rounds))

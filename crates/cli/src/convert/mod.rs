@@ -3,6 +3,7 @@
 //! Invariant: an edit replaces a part of one statement whose meaning is known from its parse tree; everything else, comments and formatting included,
 //! keeps its bytes. What was recognised and is left alone is told with its reason. Called by main.
 
+mod bodies;
 mod call;
 mod cron;
 mod diff;
@@ -77,13 +78,14 @@ struct Left {
 type Recogniser = fn(&Scripts, &Script, &Statement) -> Found;
 
 /// The first that makes something of a statement counts.
-const RECOGNISERS: [(From, Recogniser); 6] = [
+const RECOGNISERS: [(From, Recogniser); 7] = [
     (From::Matview, matview::recognise),
     (From::Matview, cron::recognise),
     (From::PgTviews, pg_tviews::recognise),
     (From::PgIvm, immv::recognise),
     (From::PgStream, stream::recognise),
     (From::Matview, triggers::recognise),
+    (From::Auto, bodies::recognise),
 ];
 
 /// What comes out for a set of files: the edits of each, and what is left.
@@ -132,7 +134,7 @@ fn edits(context: &Scripts, script: &Script, file: usize, left: &mut Vec<Left>) 
             continue;
         }
         for (from, recognise) in RECOGNISERS {
-            if !context.is_from(from) {
+            if from != From::Auto && !context.is_from(from) {
                 continue;
             }
             match recognise(context, script, statement) {

@@ -138,6 +138,17 @@ fn triggers_are_told() {
 }
 
 #[test]
+fn bodies_are_told() {
+    stays("DO $$ BEGIN\n REFRESH  MATERIALIZED VIEW v; END $$;", 1, "a DO block has refresh materialized view inside");
+    stays(
+        "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'SELECT pgivm.create_immv(a, b) FROM t';",
+        1,
+        "a function has create_immv inside",
+    );
+    becomes("DO $$ BEGIN PERFORM 1; END $$;", "DO $$ BEGIN PERFORM 1; END $$;");
+}
+
+#[test]
 fn only_what_is_asked_for() {
     let sql = "CREATE MATERIALIZED VIEW v AS SELECT 1; SELECT create_immv('w', 'SELECT 2');";
     assert_eq!(converted(sql, From::PgIvm).0, "CREATE MATERIALIZED VIEW v AS SELECT 1; CREATE TVIEW w AS\nSELECT 2;");
