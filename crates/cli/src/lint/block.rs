@@ -4,26 +4,19 @@
 //! `Analyst::query`.
 
 use super::decide::{Analysis, Analyst, Block, Output, followed};
-use super::expression::{calls, has_aggregates, returns_set, signature, sub_links, value};
+use super::expression::{calls, has_aggregates, returns_set, signature};
 use super::from;
 use super::groups;
+use super::inside::{Inside, is_correlated, sub_queries};
 use super::scope::{Found, Scope, Source};
-use crate::script::nodes::{Constant, constant, last, strings};
+use super::targets::{Target, targets};
+use super::windows::{Partitioned, partitions, windows};
+use crate::script::nodes::{Constant, constant, strings};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Node, SelectStmt, SubLink, SubLinkType, WindowDef};
-use std::collections::BTreeSet;
+use pg_query::protobuf::{Node, SelectStmt};
 use tviews_core::model::{Col, Join, Shape};
 use tviews_core::reason::Reason;
 use tviews_core::strategy::Strategy;
-
-/// The select list, with stars written out.
-pub struct Target<'a> {
-    pub name: String,
-    /// None for a column of a star.
-    pub node: Option<&'a Node>,
-    pub value: super::scope::Value,
-}
-
 pub fn block(cx: &mut Analyst, select: &SelectStmt, scope: Scope) -> Analysis {
     let mut b = Block { scope, ..Block::default() };
     let join = from::items(cx, &mut b, &select.from_clause, select.where_clause.as_deref());
@@ -255,7 +248,7 @@ fn groups_of(
 }
 
 /// A grouping expression: its signature, and its place in the output.
-fn group(node: &Node, scope: &Scope, targets: &[Target]) -> (String, Option<usize>) {
+pub fn group(node: &Node, scope: &Scope, targets: &[Target]) -> (String, Option<usize>) {
     if let Some(Constant::Number(n)) = constant(node)
         && let Some(at) = n.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).filter(|n| *n < targets.len())
     {
@@ -284,125 +277,4 @@ fn is_distinct_on(select: &SelectStmt) -> bool {
 
 fn on_positions(select: &SelectStmt, scope: &Scope, targets: &[Target]) -> Option<Vec<usize>> {
     select.distinct_clause.iter().map(|d| group(d, scope, targets).1).collect()
-}
-
-/// The partitioning expressions of each window that is used.
-fn windows<'a>(select: &'a SelectStmt, nodes: &[&'a Node]) -> Vec<Vec<&'a Node>> {
-    let named = |name: &str| {
-        select.window_clause.iter().find_map(|w| match &w.node {
-            Some(NodeEnum::WindowDef(w)) if w.name == name => Some(w.as_ref()),
-            _ => None,
-        })
-    };
-    let by = |over: &'a WindowDef| -> Vec<&'a Node> {
-        let mut over = over;
-        for _ in 0..8 {
-            let other = if over.name.is_empty() { &over.refname } else { &over.name };
-            match named(other) {
-                Some(base) if over.partition_clause.is_empty() && !std::ptr::eq(base, over) => over = base,
-                _ => break,
-            }
-        }
-        over.partition_clause.iter().collect()
-    };
-    nodes.iter().flat_map(|n| calls(n)).filter_map(|c| c.over.as_deref()).map(by).collect()
-}
-
-enum Partitioned {
-    Nothing,
-    By(Vec<usize>),
-    Differently,
-}
-
-fn partitions(windows: &[Vec<&Node>], scope: &Scope, targets: &[Target]) -> Partitioned {
-    if windows.iter().any(Vec::is_empty) {
-        return Partitioned::Nothing;
-    }
-    let sets: Vec<BTreeSet<String>> = windows.iter().map(|w| w.iter().map(|n| signature(n, scope)).collect()).collect();
-    let common: Vec<&&Node> =
-        windows[0].iter().filter(|n| sets.iter().all(|s| s.contains(&signature(n, scope)))).collect();
-    let positions: Option<Vec<usize>> = common.iter().map(|n| group(n, scope, targets).1).collect();
-    match positions {
-        Some(positions) if !positions.is_empty() => Partitioned::By(positions),
-        _ => Partitioned::Differently,
-    }
-}
-
-/// The select list.
-pub fn targets<'a>(b: &Block, select: &'a SelectStmt) -> Vec<Target<'a>> {
-    let mut found = Vec::new();
-    for target in &select.target_list {
-        let Some(NodeEnum::ResTarget(target)) = &target.node else { continue };
-        let Some(node) = target.val.as_deref() else { continue };
-        if let Some(NodeEnum::ColumnRef(column)) = &node.node
-            && matches!(column.fields.last().and_then(|f| f.node.as_ref()), Some(NodeEnum::AStar(_)))
-        {
-            let alias = strings(&column.fields).last().map(|s| s.to_string());
-            for item in b.scope.items.iter().filter(|i| alias.as_ref().is_none_or(|a| *a == i.alias)) {
-                let columns = item.columns.iter().filter(|c| alias.is_some() || !item.hidden.contains(&c.name));
-                found.extend(columns.map(|c| Target { name: c.name.clone(), node: None, value: c.value.clone() }));
-            }
-            continue;
-        }
-        let name = if target.name.is_empty() { natural_name(node) } else { target.name.clone() };
-        found.push(Target { name, node: Some(node), value: value(node, &b.scope) });
-    }
-    found
-}
-
-/// The name that the server gives a column without AS.
-fn natural_name(node: &Node) -> String {
-    match &node.node {
-        Some(NodeEnum::ColumnRef(c)) => last(&c.fields).into(),
-        Some(NodeEnum::FuncCall(f)) => last(&f.funcname).into(),
-        Some(NodeEnum::TypeCast(c)) => c.arg.as_ref().map_or_else(String::new, |a| natural_name(a)),
-        Some(NodeEnum::CoalesceExpr(_)) => "coalesce".into(),
-        Some(NodeEnum::CaseExpr(_)) => "case".into(),
-        _ => "?column?".into(),
-    }
-}
-
-enum Inside {
-    /// Its tables lead to the rows that they concern.
-    AsAround,
-    /// A value that all rows are compared with: a stage of one row.
-    Value,
-    /// All rows depend on all of its rows.
-    Full,
-}
-
-/// Analyses of the sub-queries in expressions.
-fn sub_queries(cx: &mut Analyst, b: &mut Block, expressions: &[&Node]) -> Vec<(Analysis, Inside)> {
-    let links: Vec<&SubLink> = expressions.iter().flat_map(|e| sub_links(e)).collect();
-    let mut found = Vec::new();
-    for link in links {
-        let Some(NodeEnum::SelectStmt(query)) = link.subselect.as_ref().and_then(|s| s.node.as_ref()) else { continue };
-        let around = b.scope.clone();
-        let analysis = cx.query(query, &around);
-        let kind = SubLinkType::try_from(link.sub_link_type);
-        let compared = matches!(kind, Ok(SubLinkType::AnySublink | SubLinkType::AllSublink));
-        let inside = if analysis.correlated || compared {
-            Inside::AsAround
-        } else if kind == Ok(SubLinkType::ArraySublink) {
-            Inside::Full
-        } else {
-            let one_value = kind == Ok(SubLinkType::ExistsSublink) || (is_one_group(query, cx));
-            b.doubts.insert("a sub-query without connection to the row".into());
-            if one_value { Inside::Value } else { Inside::Full }
-        };
-        found.push((analysis, inside));
-    }
-    found
-}
-
-pub fn is_one_group(select: &SelectStmt, cx: &Analyst) -> bool {
-    let aggregates = |n: &Node| matches!(&n.node, Some(NodeEnum::ResTarget(t)) if t.val.as_ref().is_some_and(|v| has_aggregates(v, cx.schema)));
-    select.group_clause.is_empty() && select.target_list.iter().any(aggregates)
-}
-
-/// Whether a name of the block is one of the blocks around it.
-fn is_correlated(b: &Block, expressions: &[&Node]) -> bool {
-    let around =
-        |n: &&Node| matches!(&n.node, Some(NodeEnum::ColumnRef(c)) if matches!(b.scope.find(c), Found::Around(_)));
-    expressions.iter().flat_map(|e| super::expression::all(e)).any(|n| around(&n))
 }

@@ -224,7 +224,7 @@ fn sub_query(
     if is_plain(query) && !super::block_has_stage(query, cx.schema) {
         let saved = std::mem::replace(&mut b.scope, scope);
         let join = items(cx, b, &query.from_clause, query.where_clause.as_deref());
-        let targets = super::block::targets(b, query);
+        let targets = super::targets::targets(b, query);
         let columns = targets
             .iter()
             .enumerate()
@@ -247,7 +247,7 @@ fn sub_query(
     let made = Atom {
         keys: match &analysis.key {
             // Of each row around it there is one.
-            _ if analysis.correlated && (super::block::is_one_group(query, cx) || is_one_row(query)) => {
+            _ if analysis.correlated && (super::inside::is_one_group(query, cx) || is_one_row(query)) => {
                 vec![Vec::new()]
             }
             key => key.iter().map(|k| k.iter().map(|p| *p as i16 + 1).collect()).collect(),

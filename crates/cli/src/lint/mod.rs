@@ -8,12 +8,16 @@ mod decide;
 mod expression;
 mod from;
 mod groups;
+mod inside;
 mod output;
 mod refuse;
+mod relation;
 mod sarif;
 pub mod schema;
 mod scope;
 mod server;
+mod targets;
+mod windows;
 
 use crate::arguments::{Format, Lint};
 use crate::outcome::Outcome;

@@ -3,72 +3,18 @@
 //! Invariant: statements count in the order of the files, as they would when they are run; what a statement leaves open (columns of a table LIKE
 //! another one, say) makes the relation incomplete, and conclusions from it are guesses. Called by lint and convert.
 
+pub use super::relation::{Column, Kind, Relation};
+use super::relation::{constrain, key, set_not_null};
 use crate::script::nodes::{last, string, strings, type_name};
 use crate::script::{Script, Tree};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterTableStmt, AlterTableType, ConstrType, Constraint, CreateStmt, IndexStmt, Node, ObjectType, RangeVar,
-    SelectStmt,
+    AlterTableStmt, AlterTableType, ConstrType, CreateStmt, IndexStmt, Node, ObjectType, RangeVar,
 };
 use std::collections::BTreeMap;
 
 /// Schema and name.
 pub type Name = (String, String);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Table,
-    View,
-    Matview,
-    Tview,
-    Foreign,
-    Temporary,
-    Sequence,
-}
-
-#[derive(Debug, Clone)]
-pub struct Column {
-    pub name: String,
-    pub of: Option<String>,
-    pub not_null: bool,
-    pub is_virtual: bool,
-}
-
-#[derive(Debug, Clone)]
-pub struct Relation {
-    pub kind: Kind,
-    pub columns: Vec<Column>,
-    /// Whether all columns and keys are known.
-    pub complete: bool,
-    /// Positions of columns that are unique and cannot be NULL, or whose NULLs are equal.
-    pub keys: Vec<Vec<usize>>,
-    /// The first column of each index that finds rows.
-    pub indexed: Vec<String>,
-    pub has_children: bool,
-    pub row_security: bool,
-    pub query: Option<SelectStmt>,
-    pub names: Vec<String>,
-}
-
-impl Relation {
-    fn new(kind: Kind) -> Relation {
-        Relation {
-            kind,
-            columns: Vec::new(),
-            complete: true,
-            keys: Vec::new(),
-            indexed: Vec::new(),
-            has_children: false,
-            row_security: false,
-            query: None,
-            names: Vec::new(),
-        }
-    }
-
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|c| c.name == name)
-    }
-}
 
 /// What is known of a function of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -393,45 +339,6 @@ pub fn made_as(tree: &Tree) -> Option<Kind> {
     let name = into.rel.as_ref()?;
     let usual = name.relname.starts_with("tv_") && name.relpersistence != "t" && into.access_method.is_empty();
     usual.then_some(Kind::Tview)
-}
-
-fn set_not_null(table: &mut Relation, column: &str) {
-    if let Some(at) = table.position(column) {
-        table.columns[at].not_null = true;
-    }
-}
-
-fn constrain(table: &mut Relation, columns: &[String], constraint: &Constraint) {
-    match ConstrType::try_from(constraint.contype) {
-        Ok(ConstrType::ConstrPrimary) => {
-            columns.iter().for_each(|c| set_not_null(table, c));
-            index_of(table, columns);
-            if !constraint.deferrable {
-                key(table, columns, false);
-            }
-        }
-        Ok(ConstrType::ConstrUnique) => {
-            index_of(table, columns);
-            if !constraint.deferrable {
-                key(table, columns, constraint.nulls_not_distinct);
-            }
-        }
-        Ok(ConstrType::ConstrNotnull) => columns.iter().for_each(|c| set_not_null(table, c)),
-        _ => {}
-    }
-}
-
-fn index_of(table: &mut Relation, columns: &[String]) {
-    table.indexed.extend(columns.first().cloned());
-}
-
-fn key(table: &mut Relation, columns: &[String], nulls_not_distinct: bool) {
-    let positions: Option<Vec<usize>> = columns.iter().map(|c| table.position(c)).collect();
-    if let Some(positions) = positions
-        && (nulls_not_distinct || positions.iter().all(|p| table.columns[*p].not_null))
-    {
-        table.keys.push(positions);
-    }
 }
 
 #[cfg(test)]
