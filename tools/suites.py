@@ -73,13 +73,13 @@ def script(path, name, config, *arguments, **options):
 
 
 # Scripts that need something that is no part of a server: directories with it, or programs, are handed over as arguments.
-COMMANDS = ["command_bench", "command_convert", "command_docs", "command_doctor", "command_lint", "command_plan", "command_watch"]
+COMMANDS = ["command_bench", "command_convert", "command_corpus", "command_docs", "command_doctor", "command_lint", "command_plan", "command_watch"]
 NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "monitoring": [toolchain.pyyaml, toolchain.prometheus],
          **{name: [clients.command] for name in COMMANDS}}
 
 
 # What depends on the server little: one of `make check` is enough.
-ONCE = {"command_bench", "command_builtin", "command_convert", "command_docs", "command_lint"}
+ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint"}
 
 
 def scripts(server):

@@ -4,7 +4,7 @@
 //! `Analyst::query`.
 
 use super::decide::{Analysis, Analyst, Block, Output, followed};
-use super::expression::{calls, has_aggregates, returns_set, signature};
+use super::expression::{all, calls, has_aggregates, returns_set, signature, sub_links};
 use super::from;
 use super::groups;
 use super::inside::{Inside, is_correlated, sub_queries};
@@ -29,6 +29,10 @@ pub fn block(cx: &mut Analyst, select: &SelectStmt, scope: Scope) -> Analysis {
     expressions.extend(select.where_clause.as_deref());
     expressions.extend(select.having_clause.as_deref());
     expressions.extend(from::conditions(&select.from_clause));
+    if from::conditions(&select.from_clause).iter().any(|c| !sub_links(c).is_empty()) {
+        b.doubts.insert("a sub-query in the condition of a join".into());
+    }
+    doubtful_names(&mut b, &expressions);
     let inner = sub_queries(cx, &mut b, &expressions);
     let correlated = is_correlated(&b, &expressions);
     let outputs: Vec<Output> = targets
@@ -112,9 +116,15 @@ fn shaped(
     let limited = select.limit_count.is_some() || select.limit_offset.is_some();
     let windows = windows(select, &nodes);
     let grouped = aggregates || !select.group_clause.is_empty();
+    if join.has_full() && (grouped || !select.distinct_clause.is_empty()) {
+        b.doubts.insert("a FULL join below groups".into());
+    }
     let mut found = if grouped {
         groups_of(cx, b, join, select, targets, outputs, columns)
     } else if !windows.is_empty() {
+        if nodes.iter().any(|n| !sub_links(n).is_empty()) {
+            b.doubts.insert("a sub-query beside windows".into());
+        }
         let by = partitions(&windows, &b.scope, targets);
         match by {
             Partitioned::Nothing => {
@@ -164,6 +174,22 @@ fn shaped(
         found = above_stage(found, above);
     }
     limit(found, limited)
+}
+
+/// Names that stand for more than a column: a row, or the table of a row.
+fn doubtful_names(b: &mut Block, expressions: &[&Node]) {
+    for node in expressions.iter().flat_map(|e| all(e)) {
+        let Some(NodeEnum::ColumnRef(column)) = &node.node else { continue };
+        let parts = strings(&column.fields);
+        let is_row =
+            column.fields.len() == 1 && parts.first().is_some_and(|p| b.scope.items.iter().any(|i| i.alias == *p));
+        if is_row && !matches!(b.scope.find(column), Found::Here(_)) {
+            b.doubts.insert("a row as a whole".into());
+        }
+        if parts.last() == Some(&"tableoid") {
+            b.doubts.insert("tableoid: the table that it is of is recomputed in full".into());
+        }
+    }
 }
 
 fn limit(found: Analysis, limited: bool) -> Analysis {
@@ -219,6 +245,8 @@ fn groups_of(
         let stage = cx.decide(b, join, Shape::Groups(vec![Some(0)]), outputs, columns, fold);
         return above_stage(Analysis { key: None, ..stage }, followed(Strategy::Delta, Reason::Added));
     }
+    // DISTINCT is over the stage with all of the groups, whatever of them is shown.
+    let distinct_above = !select.distinct_clause.is_empty() && !is_distinct_on(select);
     if !hidden && !having {
         return cx.decide(b, join, Shape::Groups(shown), outputs, columns, fold);
     }
@@ -241,7 +269,7 @@ fn groups_of(
     } else {
         (Strategy::Delta, Reason::Added)
     };
-    let mut found = above_stage(stage, followed(strategy, why));
+    let mut found = if distinct_above { stage } else { above_stage(stage, followed(strategy, why)) };
     found.outputs = outputs;
     found.key = key;
     found

@@ -221,6 +221,9 @@ fn sub_query(
         scope.lateral = [b.scope.items.clone(), b.scope.lateral.clone()].concat();
     }
     add_ctes(query, &mut scope);
+    if lateral && b.outer_joins > 0 {
+        b.doubts.insert("a LATERAL item beside an outer join".into());
+    }
     if is_plain(query) && !super::block_has_stage(query, cx.schema) {
         let saved = std::mem::replace(&mut b.scope, scope);
         let join = items(cx, b, &query.from_clause, query.where_clause.as_deref());
@@ -299,6 +302,9 @@ fn recursive(cx: &mut Analyst, b: &mut Block, query: &SelectStmt, alias: String)
 }
 
 fn of_function(cx: &mut Analyst, b: &mut Block, function: &RangeFunction) -> Join {
+    if function.functions.iter().any(|f| !super::expression::sub_links(f).is_empty()) {
+        b.doubts.insert("a function in FROM has a sub-query as argument".into());
+    }
     let calls: Vec<_> = function.functions.iter().flat_map(super::expression::calls_of_list).collect();
     let one_row = !calls.is_empty()
         && !function.is_rowsfrom

@@ -6,6 +6,7 @@
 use super::decide::{Analysis, Analyst, Block};
 use super::expression::{has_aggregates, sub_links};
 use super::scope::Found;
+use crate::script::nodes::{json, walk};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, SelectStmt, SubLink, SubLinkType};
 
@@ -26,6 +27,9 @@ pub fn sub_queries(cx: &mut Analyst, b: &mut Block, expressions: &[&Node]) -> Ve
         let Some(NodeEnum::SelectStmt(query)) = link.subselect.as_ref().and_then(|s| s.node.as_ref()) else { continue };
         let around = b.scope.clone();
         let analysis = cx.query(query, &around);
+        if has_sub_query(query) {
+            b.doubts.insert("a sub-query inside of a sub-query".into());
+        }
         let kind = SubLinkType::try_from(link.sub_link_type);
         let compared = matches!(kind, Ok(SubLinkType::AnySublink | SubLinkType::AllSublink));
         let inside = if analysis.correlated || compared {
@@ -39,6 +43,15 @@ pub fn sub_queries(cx: &mut Analyst, b: &mut Block, expressions: &[&Node]) -> Ve
         };
         found.push((analysis, inside));
     }
+    found
+}
+
+fn has_sub_query(query: &SelectStmt) -> bool {
+    let mut found = false;
+    walk(&json(query), &mut |kind, _| {
+        found |= kind == "SubLink";
+        true
+    });
     found
 }
 

@@ -96,6 +96,16 @@ impl Look<'_> {
                         false,
                     );
                 }
+                "TypeCast" => self.cast(fields),
+                "AExpr" if nodes::names(&fields["name"]).last() == Some(&"@@") => {
+                    self.found.doubts.insert("@@ depends on default_text_search_config when one side is text".into());
+                }
+                "CommonTableExpr"
+                    if inside.is_some()
+                        && (fields["search_clause"].is_object() || fields["cycle_clause"].is_object()) =>
+                {
+                    self.found.doubts.insert("SEARCH and CYCLE in a view cannot be maintained".into());
+                }
                 "RangeVar" => self.relation(fields, at, &ctes),
                 "ColumnRef" => {
                     let name = nodes::names(&fields["fields"]).last().copied().unwrap_or_default();
@@ -106,6 +116,20 @@ impl Look<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Types whose values are read by settings, catalogs or the clock: which conversions there are is for the server to say.
+    fn cast(&mut self, fields: &Value) {
+        let of = nodes::names(&fields["type_name"]["names"]).last().copied().unwrap_or_default().to_string();
+        let text = fields.pointer("/arg/node/TypeCast/arg/node/AConst/val/Sval/sval").and_then(Value::as_str);
+        let moment = text.is_some_and(|t| {
+            ["now", "today", "tomorrow", "yesterday"].iter().any(|w| t.to_ascii_lowercase().contains(w))
+        });
+        if of.starts_with("reg") || of == "money" || of == "timetz" || moment {
+            self.found
+                .doubts
+                .insert(format!("whether a conversion to {of} can be maintained depends on what is converted"));
         }
     }
 
@@ -192,6 +216,11 @@ impl Look<'_> {
             return;
         };
         let (name, relation) = (name.clone(), relation.clone());
+        if let Some(column) =
+            relation.columns.iter().find(|c| matches!(c.of.as_deref(), Some("money" | "time with time zone")))
+        {
+            self.found.doubts.insert(format!("{relname} has a column {}, whose type is read by settings", column.name));
+        }
         match relation.kind {
             Kind::Temporary => {
                 self.refuse(
