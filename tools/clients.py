@@ -23,11 +23,14 @@ def host_environment():
     return dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "host"), **toolchain.bindings())
 
 
+def release_environment():
+    """For programs that are built to be used: linking them as the extension is would take longer than it gains."""
+    return {**host_environment(), "CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
+
+
 def client(package, *arguments):
-    """How a program of the workspace is run: its command, and the rest. It is built once for a run: linking it as the extension is would take longer
-    than it gains."""
-    quick = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
-    return ["cargo", "run", "--release", "-p", package, "--", *arguments], {"cwd": ROOT, "env": {**host_environment(), **quick, "RUST_BACKTRACE": "0"}}
+    """How a program of the workspace is run: its command, and the rest. It is built once for a run."""
+    return ["cargo", "run", "--release", "-p", package, "--", *arguments], {"cwd": ROOT, "env": {**release_environment(), "RUST_BACKTRACE": "0"}}
 
 
 def listener():

@@ -12,7 +12,7 @@ from shell import ROOT, TARGET, fail, say
 
 
 def main():
-    if subprocess.run(["cargo", "build", "--release", "-p", "tviews_cli"], cwd=ROOT, env=clients.host_environment()).returncode:
+    if subprocess.run(["cargo", "build", "--release", "-p", "tviews_cli"], cwd=ROOT, env=clients.release_environment()).returncode:
         fail("the command could not be built")
     built, where = TARGET / "host/release/tviews", TARGET / "command"
     shutil.rmtree(where, ignore_errors=True)

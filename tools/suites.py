@@ -79,7 +79,7 @@ NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, 
 
 
 # What depends on the server little: one of `make check` is enough.
-ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint"}
+ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint", "command_watch"}
 
 
 def scripts(server):

@@ -23,8 +23,20 @@ use arguments::{Arguments, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
+/// Trees are walked by recursion: a chain of ten thousand operators is as deep as it is long.
+const STACK: usize = 1 << 30;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let ended =
+        std::thread::Builder::new().stack_size(STACK).spawn(move || run(&arguments)).map(std::thread::JoinHandle::join);
+    match ended {
+        Ok(Ok(status)) => status,
+        _ => ExitCode::from(outcome::FAILED),
+    }
+}
+
+fn run(arguments: &Arguments) -> ExitCode {
     let done = match &arguments.command {
         Command::Convert(a) => convert::run(a),
         Command::Lint(a) => lint::run(a),

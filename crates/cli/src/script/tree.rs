@@ -60,6 +60,7 @@ pub fn is_comment(token: &ScanToken) -> bool {
 pub fn message(error: &pg_query::Error) -> String {
     match error {
         pg_query::Error::Parse(text) | pg_query::Error::Scan(text) => text.clone(),
+        pg_query::Error::Decode(_) => "it is nested too deeply".into(),
         other => other.to_string(),
     }
 }
@@ -113,6 +114,13 @@ mod tests {
         let tree = Tree::parse("CREATE LOGGED TVIEW IF NOT EXISTS s.v WITH (key = 'a') AS SELECT a FROM t").unwrap();
         assert!(matches!(tree.tview, Some(Kind::Create { or_replace: false, logged: Some(true) })));
         assert_eq!(tree.create_as().unwrap().0.into.as_ref().unwrap().rel.as_ref().unwrap().relname, "v");
+        let long = format!("SELECT {}", vec!["a"; 300].join(" || "));
+        std::thread::Builder::new()
+            .stack_size(1 << 28)
+            .spawn(move || assert!(Tree::parse(&long).is_ok()))
+            .unwrap()
+            .join()
+            .unwrap();
         assert!(Tree::parse("SELECT FROM FROM").err().unwrap().contains("syntax error"));
     }
 }
