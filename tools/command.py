@@ -5,10 +5,13 @@ Invariant: what is there belongs to one build: man pages and completions are wri
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
-import clients
-from build import put
-from shell import ROOT, TARGET, fail, say
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "regress/t"))
+import clients  # noqa: E402
+from build import put  # noqa: E402
+from shell import ROOT, TARGET, fail, say  # noqa: E402
 
 
 def main():

@@ -117,6 +117,24 @@ def main():
         else:
             report.ok(any("not known without pg_stat_statements" in s for s in unread()), "columns that are read are not known without pg_stat_statements", unread())
 
+        receiver = subprocess.Popen([cluster.bindir / "pg_receivewal", "-D", cluster.directory], env=cluster.env, stderr=subprocess.DEVNULL, **cluster.as_server())
+        while cluster.sql("SELECT count(*) FROM pg_stat_replication") == "0":
+            time.sleep(0.05)
+        mine = found("replication")
+        for finding in mine:
+            cluster.sql(finding["statement"])
+        report.ok(any("public.page is unlogged" in f["sentence"] for f in mine) and not found("replication"), "unlogged TVIEWs beside a standby", mine)
+        receiver.terminate()
+        receiver.wait()
+
+        for check, setting in [("native syntax", "SET pg_tviews.native_syntax = off"), ("preload", "RESET shared_preload_libraries")]:
+            cluster.sql(f"ALTER SYSTEM {setting}")
+            cluster.restart()
+            mine = found(check)
+            cluster.sql(mine[0]["statement"] if mine else "SELECT 1")
+            cluster.restart()
+            report.ok(len(mine) == 1 and mine[0]["problem"] == (check == "preload") and not found(check), f"{check} is found, and mended by its statement", mine)
+
         cluster.sql("CREATE ROLE visitor LOGIN")
         text = subprocess.run([COMMAND, "doctor", "--dsn", cluster.dsn().replace("user=postgres", "user=visitor")], capture_output=True, text=True)
         report.ok(text.returncode in (0, 1) and "problem" in text.stdout.splitlines()[-1], "any role may look", text.stdout + text.stderr)

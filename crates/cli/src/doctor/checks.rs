@@ -12,8 +12,8 @@ pub const CHECKS: [Check; 15] = [
     Check {
         name: "preload",
         query: "SELECT true, 'pg_tviews is not in shared_preload_libraries, so TVIEWs are not kept up to date by sessions that have not loaded it; after the statement, restart the server',
-                       format('ALTER SYSTEM SET shared_preload_libraries = %s', (SELECT string_agg(quote_literal(trim(l)), ', ')
-                           FROM unnest(string_to_array(current_setting('shared_preload_libraries'), ',') || 'pg_tviews'::text) l WHERE trim(l) <> ''))
+                       format('ALTER SYSTEM SET shared_preload_libraries = %s', (SELECT string_agg(quote_literal(trim(l, ' \"')), ', ')
+                           FROM unnest(string_to_array(current_setting('shared_preload_libraries'), ',') || 'pg_tviews'::text) l WHERE trim(l, ' \"') <> ''))
                   FROM tviews.health() WHERE \"check\" = 'preload' AND status <> 'ok'",
     },
     Check {
