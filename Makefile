@@ -11,6 +11,7 @@ export TESTS SEED SCALE ONLY
 help:
 	@echo 'make build              compile the extension (PROFILE=release|dev)'
 	@echo 'make install            … and install it into the server'
+	@echo 'make cli                the command tviews, with man pages and completions, below target/command'
 	@echo 'make check              all tests; TESTS="tier or test …" runs some of them'
 	@echo 'make check-fast         the same without the minutes of the differential and hostile tests and TPC-H'
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
@@ -32,6 +33,9 @@ build:
 
 install:
 	$(PYTHON) tools/build.py install $(SERVER) $(DEV)
+
+cli:
+	$(PYTHON) tools/command.py
 
 # tests run on the quicker dev build unless PROFILE is given
 CHECK_PROFILE = $(if $(filter file,$(origin PROFILE)),,PROFILE=$(PROFILE))
@@ -79,9 +83,9 @@ bench-tpch:
 	@$(PYTHON) bench/tpch/run.py $(SERVER)
 
 clean:
-	rm -rf target/host target/typecheck target/results target/pg*
+	rm -rf target/host target/command target/typecheck target/results target/pg*
 
 clean-all:
 	rm -rf target
 
-.PHONY: help build install check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all
+.PHONY: help build install cli check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all

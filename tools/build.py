@@ -23,9 +23,7 @@ def version():
 
 def environment(pg, config):
     """Environment in which cargo builds against one server."""
-    include = toolchain.run("gcc", "-print-file-name=include").strip()
-    env = dict(os.environ, PGRX_PG_CONFIG_PATH=str(config), LIBCLANG_PATH=toolchain.libclang(), CARGO_TARGET_DIR=str(TARGET / toolchain.label(pg)))
-    env.setdefault("BINDGEN_EXTRA_CLANG_ARGS", f"-I{include}")
+    env = dict(os.environ, PGRX_PG_CONFIG_PATH=str(config), CARGO_TARGET_DIR=str(TARGET / toolchain.label(pg)), **toolchain.bindings())
     if pg.endswith(toolchain.VALGRIND):  # unoptimised code takes many times as long there as anywhere
         env.setdefault("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
     return env

@@ -19,15 +19,18 @@ SESSIONS = "4"
 
 
 def host_environment():
-    """For crates that know no PostgreSQL: built once for all servers."""
-    return dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "host"))
+    """For crates that know no server: built once for all of them. The command has PostgreSQL's parser, whose bindings are made with libclang."""
+    return dict(os.environ, CARGO_TARGET_DIR=str(TARGET / "host"), **toolchain.bindings())
+
+
+def release_environment():
+    """For programs that are built to be used: linking them as the extension is would take longer than it gains."""
+    return {**host_environment(), "CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
 
 
 def client(package, *arguments):
-    """How a program of the workspace is run: its command, and the rest. It is built once for a run: linking it as the extension is would take longer
-    than it gains."""
-    quick = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
-    return ["cargo", "run", "--release", "-p", package, "--", *arguments], {"cwd": ROOT, "env": {**host_environment(), **quick, "RUST_BACKTRACE": "0"}}
+    """How a program of the workspace is run: its command, and the rest. It is built once for a run."""
+    return ["cargo", "run", "--release", "-p", package, "--", *arguments], {"cwd": ROOT, "env": {**release_environment(), "RUST_BACKTRACE": "0"}}
 
 
 def listener():
@@ -35,6 +38,12 @@ def listener():
     command, options = client("tviews_listen")
     subprocess.run(["cargo", "build", "-q", *command[2:command.index("--")]], check=True, **options)
     return TARGET / "host/release/tviews_listen"
+
+
+def command():
+    """The command tviews, built as its unit tests are."""
+    subprocess.run(["cargo", "build", "-q", "-p", "tviews_cli"], check=True, cwd=ROOT, env=host_environment())
+    return TARGET / "host/debug/tviews"
 
 
 def hostile(server):

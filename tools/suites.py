@@ -11,7 +11,7 @@ from pathlib import Path
 
 import clients
 import toolchain
-from choice import wanted
+from choice import SELECTED, wanted
 from toolchain import ROOT, TARGET
 from total import headline
 from watch import MINUTES, tally
@@ -73,11 +73,20 @@ def script(path, name, config, *arguments, **options):
 
 
 # Scripts that need something that is no part of a server: directories with it, or programs, are handed over as arguments.
-NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "pool": [toolchain.python_clients, toolchain.pgbouncer], "monitoring": [toolchain.pyyaml, toolchain.prometheus]}
+COMMANDS = ["command_bench", "command_convert", "command_corpus", "command_docs", "command_doctor", "command_lint", "command_plan", "command_watch"]
+NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "pool": [toolchain.python_clients, toolchain.pgbouncer],
+         "monitoring": [toolchain.pyyaml, toolchain.prometheus],
+         **{name: [clients.command] for name in COMMANDS}}
+
+
+# What depends on the server little: one of `make check` is enough.
+ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint", "command_watch"}
 
 
 def scripts(server):
     names = wanted("scripts", sorted(p.stem for p in (ROOT / "regress/t").glob("*.py") if p.stem != "cluster"))
+    if not SELECTED and toolchain.major(server.config) != "18":
+        names = [name for name in names if name not in ONCE]
     for name in names:
         headline(f"script {name}, {server.where}")
         script(f"t/{name}.py", name, server.config, *[need() for need in NEEDS.get(name, [])])

@@ -19,16 +19,23 @@ from cache import CACHE, once, pip_download, unpack_wheel
 from servers import CORE, SUPPRESSIONS, VALGRIND, ask, label, major, pg_config
 from shell import ROOT, TARGET, apt_install, fail, run, say
 
-__all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "cargo_deny", "fail", "flights", "label", "libclang",
+__all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "bindings", "cargo_deny", "fail", "flights", "label", "libclang",
            "major", "pg_config", "prometheus", "python_clients", "pyyaml", "run", "say"]
 
 
 def libclang():
-    """The directory of libclang.so, which pgrx's build needs for its bindings."""
+    """The directory of libclang.so."""
     if os.environ.get("LIBCLANG_PATH"):
         return os.environ["LIBCLANG_PATH"]
     found = once("libclang", lambda d: unpack_wheel("libclang==18.1.1", d, "--only-binary=:all:"))
     return str(next(found.rglob("libclang*.so*")).parent)
+
+
+def bindings():
+    """Environment in which crates make bindings of C: libclang, and the headers that gcc has built in."""
+    include = run("gcc", "-print-file-name=include").strip()
+    arguments = os.environ.get("BINDGEN_EXTRA_CLANG_ARGS") or f"-I{include}"
+    return {"LIBCLANG_PATH": libclang(), "BINDGEN_EXTRA_CLANG_ARGS": arguments}
 
 
 def cargo_deny():

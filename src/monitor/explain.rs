@@ -1,6 +1,6 @@
 //! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
 
-use super::{hints, open};
+use super::open;
 use crate::analyze::rules::join_values::{Column, Pair};
 use crate::build::internal::Preview;
 use crate::build::{check, indexes};
@@ -168,7 +168,7 @@ fn check(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let query: String = arguments.get(0).unwrap_or_default();
     let Preview { decisions, advice } = decide(&query)?;
     arguments.rows(decisions.iter().map(|(r, d)| {
-        let mut hints: Vec<String> = hints::of(d).into_iter().collect();
+        let mut hints: Vec<String> = tviews_core::hints::of(d).into_iter().collect();
         hints.extend(advice.iter().filter(|(changed, _)| changed == r).map(|(_, text)| text.clone()));
         [
             pg_sys::Oid::from(*r).into_datum(),

@@ -5,7 +5,6 @@
 mod changes;
 mod explain;
 mod health;
-mod hints;
 mod pending;
 pub mod stat;
 mod verify;

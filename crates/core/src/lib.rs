@@ -9,6 +9,7 @@
 //! | how does a group take in weighted rows? | `fold` |
 //! | what is locked, in which order? | `locks`, and `meetings` for the values by which relations meet |
 //! | which plan is cheaper? | `choice` |
+//! | how is a full recomputation avoided? | `hints` |
 //! | in which order do TVIEWs follow? | `graph` |
 //! | what has a transaction changed, and which TVIEWs have followed? | `queue` of sets like `zset`, by `subject`; `moments`; all by sub-transaction (`by_subxact`) |
 //! | how are counters kept while the server is down? | `stat_file` |
@@ -32,6 +33,7 @@ pub mod feed;
 pub mod fold;
 pub mod frontier;
 pub mod graph;
+pub mod hints;
 pub mod jsonb;
 pub mod key;
 pub mod locks;

@@ -1,7 +1,9 @@
-//! Advice on avoiding a full recomputation, by its reason. Called by explain.
+//! Advice on avoiding a full recomputation, by its reason.
+//!
+//! Invariant: the advice depends on the decision only. Called by `tviews.check`, and by the command `tviews lint`.
 
-use tviews_core::reason::Reason::{self, *};
-use tviews_core::strategy::{Decision, Strategy};
+use crate::reason::Reason::{self, *};
+use crate::strategy::{Decision, Strategy};
 
 /// Reasons, and advice. The first entry with the reason counts.
 const HINTS: &[(&[Reason], &str)] = &[
