@@ -7,7 +7,7 @@ use super::schema::{Routine, Schema};
 use super::scope::{Found, Scope, Value};
 use crate::script::nodes::{Constant, constant, json, last, strings, type_name};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{FuncCall, Node, SubLink};
+use pg_query::protobuf::{FuncCall, Node, SelectStmt, SubLinkType};
 
 /// The nodes directly below one, of expressions and what holds them.
 pub fn below(node: &Node) -> Vec<&Node> {
@@ -57,12 +57,20 @@ pub fn all(node: &Node) -> Vec<&Node> {
     found
 }
 
-pub fn sub_links(node: &Node) -> Vec<&SubLink> {
+/// The sub-queries of an expression, and what is done with their rows.
+pub fn sub_links(node: &Node) -> Vec<(&SelectStmt, SubLinkType)> {
     all(node)
         .into_iter()
-        .filter_map(|n| match &n.node {
-            Some(NodeEnum::SubLink(s)) => Some(s.as_ref()),
-            _ => None,
+        .filter_map(|n| {
+            let (query, kind) = match &n.node {
+                Some(NodeEnum::SubLink(s)) => (&s.subselect, SubLinkType::try_from(s.sub_link_type).ok()?),
+                Some(NodeEnum::JsonArrayQueryConstructor(c)) => (&c.query, SubLinkType::ArraySublink),
+                _ => return None,
+            };
+            match query.as_ref()?.node.as_ref()? {
+                NodeEnum::SelectStmt(select) => Some((select.as_ref(), kind)),
+                _ => None,
+            }
         })
         .collect()
 }

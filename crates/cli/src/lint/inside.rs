@@ -8,7 +8,7 @@ use super::expression::{has_aggregates, sub_links};
 use super::scope::Found;
 use crate::script::nodes::{json, walk};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Node, SelectStmt, SubLink, SubLinkType};
+use pg_query::protobuf::{Node, SelectStmt, SubLinkType};
 
 pub enum Inside {
     /// Its tables lead to the rows that they concern.
@@ -21,23 +21,21 @@ pub enum Inside {
 
 /// Analyses of the sub-queries in expressions.
 pub fn sub_queries(cx: &mut Analyst, b: &mut Block, expressions: &[&Node]) -> Vec<(Analysis, Inside)> {
-    let links: Vec<&SubLink> = expressions.iter().flat_map(|e| sub_links(e)).collect();
+    let links: Vec<(&SelectStmt, SubLinkType)> = expressions.iter().flat_map(|e| sub_links(e)).collect();
     let mut found = Vec::new();
-    for link in links {
-        let Some(NodeEnum::SelectStmt(query)) = link.subselect.as_ref().and_then(|s| s.node.as_ref()) else { continue };
+    for (query, kind) in links {
         let around = b.scope.clone();
         let analysis = cx.query(query, &around);
         if has_sub_query(query) {
             b.doubts.insert("a sub-query inside of a sub-query".into());
         }
-        let kind = SubLinkType::try_from(link.sub_link_type);
-        let compared = matches!(kind, Ok(SubLinkType::AnySublink | SubLinkType::AllSublink));
+        let compared = matches!(kind, SubLinkType::AnySublink | SubLinkType::AllSublink);
         let inside = if analysis.correlated || compared {
             Inside::AsAround
-        } else if kind == Ok(SubLinkType::ArraySublink) {
+        } else if kind == SubLinkType::ArraySublink {
             Inside::Full
         } else {
-            let one_value = kind == Ok(SubLinkType::ExistsSublink) || (is_one_group(query, cx));
+            let one_value = kind == SubLinkType::ExistsSublink || (is_one_group(query, cx));
             b.doubts.insert("a sub-query without connection to the row".into());
             if one_value { Inside::Value } else { Inside::Full }
         };
@@ -49,7 +47,7 @@ pub fn sub_queries(cx: &mut Analyst, b: &mut Block, expressions: &[&Node]) -> Ve
 fn has_sub_query(query: &SelectStmt) -> bool {
     let mut found = false;
     walk(&json(query), &mut |kind, _| {
-        found |= kind == "SubLink";
+        found |= kind == "SubLink" || kind == "JsonArrayQueryConstructor";
         true
     });
     found
