@@ -17,7 +17,7 @@ impl Gen<'_> {
         let outer = key.as_ref().and_then(|k| self.column_of(rels, k.ty));
         let picked = self.any_column(scope);
         let condition = match (key, outer, self.column_of(scope, Ty::Int)) {
-            (Some(key), Some(outer), _) if self.dice.chance(50) => {
+            (Some(key), Some(outer), _) if self.dice.chance(85) => {
                 self.note(Hazard::ScalarByKey);
                 format!("{} = {}", key.sql, outer.sql)
             }
@@ -90,8 +90,8 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(22) {
-            20 | 21 if self.schema.features.version >= 16 => {
+        match self.dice.below(21) {
+            20 if self.schema.features.version >= 16 => {
                 self.note(Hazard::JsonArrayOfQuery);
                 let text = own.text();
                 let returning = self.dice.pick(&["", " RETURNING jsonb"]).to_string();
