@@ -60,6 +60,10 @@ def headers(major, directory):
     if "--without-icu" in run(server / "bin/pg_config", "--configure"):
         config = server / "include/server/pg_config.h"
         config.write_text(config.read_text().replace("#define USE_ICU 1", "/* #undef USE_ICU */"))
+    # Of a later minor version than the server, they declare a check that the server may not have, and pgrx calls it where its name is found.
+    if b"heap_datum_check" not in (server / "bin/postgres").read_bytes():
+        tuples = server / "include/server/access/htup_details.h"
+        tuples.write_text(tuples.read_text().replace("HeapTupleHeaderIsVersionedDatum", "HeapTupleHeaderHasVersion"))
     shutil.rmtree(work)
 
 

@@ -20,7 +20,7 @@ impl Planner<'_> {
                 let (leaf, bound) = (&leaves[i], &bounds[i]);
                 let detach = format!("ALTER TABLE {} DETACH PARTITION {leaf}", t.name);
                 let attach = format!("ALTER TABLE {} ATTACH PARTITION {leaf} {bound}", t.name);
-                if self.dice.chance(60) {
+                if self.dice.chance(50) {
                     let row = format!("UPDATE {leaf} SET {n} = {n} + 1", n = t.note);
                     (vec![detach, row, attach], Hazard::AttachDetach)
                 } else {

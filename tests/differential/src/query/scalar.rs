@@ -17,7 +17,7 @@ impl Gen<'_> {
         let outer = key.as_ref().and_then(|k| self.column_of(rels, k.ty));
         let picked = self.any_column(scope);
         let condition = match (key, outer, self.column_of(scope, Ty::Int)) {
-            (Some(key), Some(outer), _) if self.dice.chance(50) => {
+            (Some(key), Some(outer), _) if self.dice.chance(85) => {
                 self.note(Hazard::ScalarByKey);
                 format!("{} = {}", key.sql, outer.sql)
             }
@@ -92,10 +92,10 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(29) {
+        match self.dice.below(28) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
             24..=26 => self.aggregate_of_both(rels),
-            27 | 28 if self.schema.features.version >= 16 => {
+            27 if self.schema.features.version >= 16 => {
                 self.note(Hazard::JsonArrayOfQuery);
                 let text = own.text();
                 let returning = self.dice.pick(&["", " RETURNING jsonb"]).to_string();
