@@ -19,7 +19,7 @@ pub fn build(seed: u64, features: Features) -> Case {
     drafts.rev().max_by_key(score).unwrap_or_else(|| draft(seed, features))
 }
 
-const DRAFTS: u64 = 4;
+const DRAFTS: u64 = 5;
 
 /// One case, as the dice throw it.
 fn draft(seed: u64, features: Features) -> Case {

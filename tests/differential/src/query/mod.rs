@@ -76,7 +76,7 @@ impl<'a> Gen<'a> {
                 (6, Self::distinct),
                 (5, Self::distinct_on),
                 (9, Self::set_operation),
-                (11, Self::window),
+                (12, Self::window),
                 (5, Self::top),
                 (8, Self::cte),
                 (3, |g, _| g.recursive()),

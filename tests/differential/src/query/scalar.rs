@@ -92,10 +92,10 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(28) {
+        match self.dice.below(29) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
             24..=26 => self.aggregate_of_both(rels),
-            27 if self.schema.features.version >= 16 => {
+            27 | 28 if self.schema.features.version >= 16 => {
                 self.note(Hazard::JsonArrayOfQuery);
                 let text = own.text();
                 let returning = self.dice.pick(&["", " RETURNING jsonb"]).to_string();

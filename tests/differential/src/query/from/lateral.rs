@@ -134,12 +134,12 @@ impl Gen<'_> {
         let picked = self.any_column(std::slice::from_ref(&inner));
         let order = inner.order.join(", ");
         let ambiguous = picked.fuzzy || picked.ty.is_ambiguous();
-        match self.dice.below(8) {
+        match self.dice.below(9) {
             5 | 6 => {
                 let (rows, fuzzy) = self.rows_of_both(rels);
                 rel_of(&alias, format!("LATERAL ({rows}) AS {alias}"), &[("v", Ty::Text, fuzzy)])
             }
-            7 => {
+            7 | 8 => {
                 let sql = format!("LATERAL ({}) AS {alias}", self.value_beside(rels));
                 rel_of(&alias, sql, &[("v", Ty::Big, false), ("w", Ty::Text, false)])
             }
