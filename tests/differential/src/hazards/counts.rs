@@ -19,9 +19,11 @@ impl Counts {
             Hazard::SqlJsonAggregate | Hazard::JsonArrayOfQuery => features.version >= 16,
             Hazard::JsonTable | Hazard::MergeBySource => features.version >= 17,
             Hazard::VirtualColumn => features.version >= 18,
-            Hazard::IgnoreNulls | Hazard::OnConflictSelect | Hazard::Repack | Hazard::RepackConcurrently => {
-                features.version >= 19
-            }
+            Hazard::IgnoreNulls
+            | Hazard::CopySetNull
+            | Hazard::OnConflictSelect
+            | Hazard::Repack
+            | Hazard::RepackConcurrently => features.version >= 19,
             Hazard::CaseInsensitive => features.icu || features.citext,
             _ => true,
         };

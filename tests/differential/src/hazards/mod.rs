@@ -214,6 +214,7 @@ hazards! {
     TruncateInsert "capture" "TRUNCATE, then INSERT",
     TruncateCascade "capture" "TRUNCATE CASCADE",
     Copy "capture" "COPY FROM STDIN",
+    CopySetNull "capture" "COPY … ON_ERROR set_null",
     Merge "capture" "MERGE",
     MergeBySource "capture" "MERGE with WHEN NOT MATCHED BY SOURCE",
     OnConflictUpdate "capture" "ON CONFLICT DO UPDATE",

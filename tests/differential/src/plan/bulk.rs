@@ -25,11 +25,20 @@ impl Planner<'_> {
     pub(super) fn copy(&mut self, table: usize) -> Vec<Step> {
         let t = self.schema.tables[table].clone();
         let which: Vec<usize> = t.writable().into_iter().filter(|&i| t.columns[i].fk.is_none()).collect();
+        // 19: values that cannot be read are NULL
+        let is_number = |i: &usize| t.columns[*i].nullable && t.columns[*i].ty.is_number() && !t.key.contains(i);
+        let numbers: Vec<usize> = which.iter().copied().filter(is_number).collect();
+        let is_new = self.schema.features.version >= 19 && self.dice.chance(60);
+        let bad = self.dice.maybe(&numbers).copied().filter(|_| is_new);
         let mut data = String::new();
         for _ in 0..self.dice.between(1, 4) {
             let mut line = vec![];
             for &i in &which {
                 let c = &t.columns[i];
+                if Some(i) == bad && self.dice.chance(60) {
+                    line.push("none".to_string());
+                    continue;
+                }
                 if c.nullable && self.dice.chance(20) {
                     line.push("\\N".to_string());
                     continue;
@@ -43,8 +52,16 @@ impl Planner<'_> {
         }
         let group = self.next_group();
         vec![step(
-            Act::Copy { sql: format!("COPY {} ({}) FROM STDIN", t.name, t.list(&which)), data },
-            &[Hazard::Copy],
+            Act::Copy {
+                sql: format!(
+                    "COPY {} ({}) FROM STDIN{}",
+                    t.name,
+                    t.list(&which),
+                    if bad.is_some() { " WITH (ON_ERROR set_null)" } else { "" }
+                ),
+                data,
+            },
+            if bad.is_some() { &[Hazard::Copy, Hazard::CopySetNull] } else { &[Hazard::Copy] },
             group,
         )]
     }
