@@ -55,4 +55,4 @@ def apt_install(*packages):
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     with alone("apt-get"):
         run("apt-get", "-q", "update", env=env)
-        run("apt-get", "-q", "install", "-y", "--no-install-recommends", *packages, env=env)
+        run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *packages, env=env)
