@@ -33,8 +33,10 @@
 //! | capture/freed `FREED` | triggers to take off | used by the statement | reset | level below | undone |
 //! | pg/callback `POSITION`, `FLUSHING` | context for error reports | reset | reset | | as `RUNNING` |
 //! | pg/original `KEPT`, `OF_USER` | the error on its way | reset | reset | | (inside of its transaction) |
+//! | pg/pinned `UNSET` | settings are those of the session | its guard | its guard, reset | | as `RUNNING` |
 //! | pg/callees `ALLOWED` | functions that our own SQL may call | their guards | their guards, reset | | their guards |
 //! | feed `FEED` | rows that have changed | reset | reset | level below | undone |
+//! | pg/memory `LEFT` | arenas that errors have left | deleted by the next one | | | |
 //! | pg/row_hash `HASHER` | keys of hashes | kept | kept | | |
 //! | pg/ending `ENDING` | this module runs | | | | |
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |

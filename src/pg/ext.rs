@@ -2,6 +2,7 @@
 //!
 //! Signatures follow the headers named beside them (PostgreSQL 15 to 18).
 
+use super::varlena;
 use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary as guard};
 
 #[allow(improper_ctypes)]
@@ -169,8 +170,16 @@ pub unsafe fn constraint_of(relid: pg_sys::Oid, name: *const std::ffi::c_char) -
 /// Both values are of the type that `by_value` and `len` describe.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn same_image(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, len: i32) -> bool {
+    if by_value {
+        return a.value() == b.value();
+    }
     // SAFETY: both values are of the type that `by_value` and `len` describe.
-    unsafe { guard(|| raw::datum_image_eq(a, b, by_value, len)) }
+    unsafe {
+        if len == -1 && varlena::size_if_plain(a).is_some() && varlena::size_if_plain(b).is_some() {
+            return varlena::bytes(a) == varlena::bytes(b);
+        }
+        guard(|| raw::datum_image_eq(a, b, by_value, len))
+    }
 }
 
 /// Whether values of an attribute are compressed by pglz; `method`: pg_attribute.attcompression.
@@ -186,6 +195,9 @@ pub fn compresses_by_pglz(method: std::ffi::c_char) -> bool {
 /// The value is of the type that `by_value` and `len` describe.
 #[allow(ffi_unwind_calls)] // inside the guard's closure, which has nothing to drop
 pub unsafe fn copy_datum(value: pg_sys::Datum, by_value: bool, len: i32) -> pg_sys::Datum {
+    if by_value {
+        return value;
+    }
     // SAFETY: the value is of the type that `by_value` and `len` describe.
     unsafe { guard(|| raw::datumCopy(value, by_value, len)) }
 }

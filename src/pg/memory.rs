@@ -1,13 +1,14 @@
 //! Memory contexts that belong to a Rust value.
 //!
-//! Invariant: memory allocated inside lives exactly as long as the value; while unwinding nothing is freed, the server's own abort
-//! frees children of transaction contexts. Collections that grow with the data live in such a context, where the server sees them
+//! Invariant: memory allocated inside lives exactly as long as the value; while unwinding nothing is freed: the server's own abort
+//! frees children of transaction contexts, and the next arena of the backend what such arenas have left. Collections that grow with the data live in such a context, where the server sees them
 //! (pg_backend_memory_contexts), and running out of memory is an error of the statement: collections ask before they grow (`enough`).
 
 use super::error::Error;
 use super::{ending, ext};
 use allocator_api2::alloc::{AllocError, Allocator, Layout};
 use pgrx::pg_sys;
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
@@ -74,8 +75,11 @@ impl Arena {
 
     /// An arena that lives until dropped, at most as long as the backend.
     pub fn cached() -> Arena {
-        // SAFETY: CacheMemoryContext exists in every backend.
-        unsafe { Arena::below(pg_sys::CacheMemoryContext) }
+        // SAFETY: CacheMemoryContext exists in every backend; who was dropped is used no more.
+        unsafe {
+            LEFT.take().into_iter().for_each(|context| pg_sys::MemoryContextDelete(context));
+            Arena::below(pg_sys::CacheMemoryContext)
+        }
     }
 
     /// An arena that lives until dropped, at most as long as the current memory context.
@@ -154,11 +158,21 @@ impl Arena {
     }
 }
 
+thread_local! {
+    /// Arenas of the backend that an error has dropped: the next one that is made deletes them.
+    static LEFT: RefCell<Vec<pg_sys::MemoryContext>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Drop for Arena {
     fn drop(&mut self) {
-        if !std::thread::panicking() && !ending::process_exits() {
-            // SAFETY: ours, deleted once.
-            unsafe { pg_sys::MemoryContextDelete(self.0) };
+        // SAFETY: ours, deleted once. While an error unwinds it is only looked at.
+        unsafe {
+            if ending::process_exits() {
+            } else if !std::thread::panicking() {
+                pg_sys::MemoryContextDelete(self.0);
+            } else if (*self.0).parent == pg_sys::CacheMemoryContext {
+                LEFT.with_borrow_mut(|left| left.push(self.0));
+            }
         }
     }
 }

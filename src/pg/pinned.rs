@@ -1,17 +1,19 @@
 //! Maintenance runs as the TVIEW's owner under fixed settings, so that stored values do not depend on the user who writes.
 //!
 //! Invariant: dropping the guard restores user, security context and settings; when an error unwinds, the server's own
-//! (sub)transaction abort restores them (xact.c, AbortSubTransaction).
+//! (sub)transaction abort restores them (xact.c, AbortSubTransaction). Settings are left as they are only for what looks at none of them, and SQL is
+//! not run meanwhile (spi.rs).
 
 use super::fault::{self, Fault};
 use pgrx::pg_sys;
+use std::cell::Cell;
 use std::ffi::CStr;
 
 /// The settings of 15 to 19 that values depend on and a session can change: how types are read and written, how text is parsed, how much of an
 /// index is looked at, which rows may be read. Order does not matter; a setting that a server does not have is left out.
 const SETTINGS: &[Setting] = &[
     Setting(c"search_path", c"pg_catalog, pg_temp", || is_text(kept::namespace_search_path(), c"pg_catalog, pg_temp")),
-    Setting(c"TimeZone", c"UTC", || is_text(kept::time_zone(), c"UTC")),
+    Setting(c"TimeZone", c"UTC", || is_text(kept::time_zone(), c"UTC") || is_text(kept::time_zone(), c"Etc/UTC")),
     Setting(c"DateStyle", c"ISO, MDY", || {
         (kept::DateStyle(), kept::DateOrder()) == (pg_sys::USE_ISO_DATES as i32, pg_sys::DATEORDER_MDY as i32)
     }),
@@ -150,13 +152,56 @@ fn canonical(value: &str) -> String {
 }
 
 pub struct Pinned {
+    /// Of the one around it.
+    unset: bool,
     nest_level: i32,
     user: pg_sys::Oid,
     context: i32,
 }
 
+thread_local! {
+    /// The user is the owner, but the settings are those of the session.
+    static UNSET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether SQL of ours would run under the settings of the session.
+pub fn is_unset() -> bool {
+    UNSET.get()
+}
+
+pub fn reset() {
+    UNSET.set(false);
+}
+
+/// Fixes the settings, when the `Pinned` in force has left them; they end with it. Inside of no other guard of settings.
+pub fn settings(search_path: &CStr) {
+    if UNSET.replace(false) {
+        fix();
+        if !is_text(kept::namespace_search_path(), search_path) {
+            change(c"search_path", search_path);
+        }
+    }
+}
+
+fn fix() {
+    let count = if fault::on(Fault::WritersSettings) { 1 } else { SETTINGS.len() };
+    for Setting(name, value, holds) in &SETTINGS[..count] {
+        if !holds() {
+            change(name, value);
+        }
+    }
+}
+
 impl Pinned {
     pub fn new(owner: pg_sys::Oid) -> Pinned {
+        let pinned = Pinned::user(owner);
+        UNSET.set(false);
+        fix();
+        pinned
+    }
+
+    /// For what looks at no setting (refresh/plan/unset.rs): no SQL is run before `settings` is called.
+    pub fn user(owner: pg_sys::Oid) -> Pinned {
         let mut user = pg_sys::InvalidOid;
         let mut context = 0;
         // SAFETY: plain server calls inside a transaction.
@@ -164,13 +209,7 @@ impl Pinned {
             pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
             pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
             let nest_level = pg_sys::NewGUCNestLevel();
-            let count = if fault::on(Fault::WritersSettings) { 1 } else { SETTINGS.len() };
-            for Setting(name, value, holds) in &SETTINGS[..count] {
-                if !holds() {
-                    change(name, value);
-                }
-            }
-            Pinned { nest_level, user, context }
+            Pinned { unset: UNSET.replace(true), nest_level, user, context }
         }
     }
 
@@ -185,6 +224,7 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            UNSET.set(self.unset);
             // SAFETY: undoes what new() did, in reverse order.
             unsafe {
                 pg_sys::AtEOXact_GUC(false, self.nest_level);

@@ -8,7 +8,7 @@ use super::callees::{Callees, InForce, MARK};
 use super::error::{Error, Result};
 use super::receiver::Receiver;
 use super::started::Started;
-use super::{ending, list, original};
+use super::{ending, list, original, pinned};
 use pgrx::pg_sys;
 use std::ffi::CString;
 use std::rc::Rc;
@@ -37,6 +37,9 @@ pub struct Session(());
 
 impl Session {
     pub fn open() -> Session {
+        if pinned::is_unset() {
+            Error::Internal("SQL of maintenance under the settings of the session".into()).raise();
+        }
         // SAFETY: inside a transaction.
         let code = unsafe { pg_sys::SPI_connect() };
         assert_eq!(code, pg_sys::SPI_OK_CONNECT as i32);

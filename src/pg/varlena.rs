@@ -23,6 +23,19 @@ pub unsafe fn fetched(value: Datum) -> Datum {
     }
 }
 
+/// The size of a value, header included, that is neither compressed nor in a TOAST table.
+///
+/// # Safety
+/// As for `fetched`.
+pub unsafe fn size_if_plain(value: Datum) -> Option<usize> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let of = value.cast_mut_ptr::<pg_sys::varlena>();
+        let plain = !pgrx::varatt_is_1b_e(of) && (pgrx::varatt_is_1b(of) || pgrx::varatt_is_4b_u(of));
+        plain.then(|| pgrx::varsize_any(of))
+    }
+}
+
 /// The bytes of the value behind its header. They live as long as the value, or in the current memory context.
 ///
 /// # Safety
@@ -30,8 +43,22 @@ pub unsafe fn fetched(value: Datum) -> Datum {
 pub unsafe fn plain<'a>(value: Datum) -> &'a [u8] {
     // SAFETY: as the caller promises.
     unsafe {
-        let plain = pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr());
-        std::slice::from_raw_parts(pgrx::vardata_any(plain).cast(), pgrx::varsize_any_exhdr(plain))
+        if size_if_plain(value).is_some() {
+            return bytes(value);
+        }
+        bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()).into())
+    }
+}
+
+/// The bytes of a plain value behind its header.
+///
+/// # Safety
+/// A value that is neither compressed nor in a TOAST table.
+pub unsafe fn bytes<'a>(value: Datum) -> &'a [u8] {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let of = value.cast_mut_ptr::<pg_sys::varlena>();
+        std::slice::from_raw_parts(pgrx::vardata_any(of).cast(), pgrx::varsize_any_exhdr(of))
     }
 }
 

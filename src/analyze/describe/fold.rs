@@ -94,7 +94,33 @@ pub struct Fold {
 /// More states than this are kept in one attribute together: a row must fit into a page, and has at most 1,600 attributes.
 const APART: usize = 12;
 
+impl State {
+    pub fn moving(&self) -> Option<&Moving> {
+        match &self.kind {
+            StateKind::Moving { moving, .. } => Some(moving),
+            _ => None,
+        }
+    }
+}
+
+impl Aggregate {
+    pub fn moving(&self) -> Option<&Moving> {
+        match self {
+            Aggregate::Moving { moving, .. } => Some(moving),
+            _ => None,
+        }
+    }
+}
+
 impl Fold {
+    /// Whether all types and functions of keys and aggregates came with the server.
+    pub fn came_with_server(&self) -> bool {
+        let moving = self.states.iter().filter_map(State::moving);
+        let moving = moving.chain(self.aggregates.iter().filter_map(Aggregate::moving));
+        let types = self.key_types.iter().chain(&self.arg_types).map(|t| t.0);
+        moving.flat_map(Moving::parts).chain(types).all(|of| of.to_u32() < pg_sys::FirstNormalObjectId)
+    }
+
     /// A fold of no columns yet.
     pub fn empty() -> Fold {
         Fold {

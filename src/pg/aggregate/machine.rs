@@ -14,7 +14,7 @@ pub struct State {
 /// The count of a state that is never reset by its count.
 const UNCOUNTED: i64 = 1 << 40;
 
-/// `Moving`, ready to be called in one memory context.
+/// `Moving`, ready to be called.
 pub struct Machine {
     trans: Function,
     inverse: Function,
@@ -28,8 +28,8 @@ pub struct Machine {
     len: i16,
     /// How many sums a stored numeric state has.
     sums: Option<u32>,
-    /// Where transition values live.
-    home: pg_sys::MemoryContext,
+    /// Says where transition values live.
+    context: *mut Context,
 }
 
 impl Machine {
@@ -68,7 +68,7 @@ impl Machine {
                     pg_sys::F_NUMERIC_SERIALIZE => Some(2),
                     _ => None,
                 }),
-                home: (*context).curaggcontext,
+                context,
             }
         }
     }
@@ -86,7 +86,7 @@ impl Machine {
     fn copy(&self, value: Datum) -> Datum {
         // SAFETY: a value of the transition type; `internal` is by value for the server.
         unsafe {
-            let before = pg_sys::MemoryContextSwitchTo(self.home);
+            let before = pg_sys::MemoryContextSwitchTo((*self.context).curaggcontext);
             let out = ext::copy_datum(value, self.by_value, i32::from(self.len));
             pg_sys::MemoryContextSwitchTo(before);
             out

@@ -79,6 +79,14 @@ pub struct Moving {
     pub collation: pg_sys::Oid,
 }
 
+impl Moving {
+    /// Its functions and its type of transition.
+    pub fn parts(&self) -> impl Iterator<Item = pg_sys::Oid> {
+        let stored = self.stored.iter().flat_map(|s| [s.serialfn, s.deserialfn, s.combinefn]);
+        [self.mtransfn, self.minvtransfn, self.mfinalfn, self.mtranstype].into_iter().chain(stored)
+    }
+}
+
 /// Functions of an aggregate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {

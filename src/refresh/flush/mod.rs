@@ -18,7 +18,7 @@ use crate::feed;
 use crate::pg::callback::{self, Flushing, Names};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
-use crate::pg::pinned::Pinned;
+use crate::pg::pinned::{self, Pinned};
 use crate::pg::relation::Relation;
 use crate::pg::{acl, snapshot};
 use crate::queue::changes::ChangeSet;
@@ -334,15 +334,19 @@ impl Flush {
             done: Counters { flushes: 1, ..Counters::default() },
         };
         let size = job.size();
-        let mut pinned = Pinned::new(tview.owner);
-        let loops = if everything || !job.may_loop(size) { None } else { tview.loops(&rel, &changed)? };
+        let may_loop = !everything && job.may_loop(size);
+        let unset = may_loop && tview.loops_are_unset(&changed);
+        let mut pinned = if unset { Pinned::user(tview.owner) } else { Pinned::new(tview.owner) };
+        let loops = if may_loop { tview.loops(&rel, &changed)? } else { None };
         let mut is_followed = false;
         if let Some(loops) = loops.as_ref().filter(|l| l.lock()) {
-            pinned.search_path(&tview.search_path);
+            if !unset {
+                pinned.search_path(&tview.search_path);
+            }
             is_followed = job.follow_by_loops(loops)?;
         }
         if !is_followed {
-            if loops.is_some() {
+            if loops.is_some() || unset {
                 drop(pinned);
                 pinned = Pinned::new(tview.owner);
             }
@@ -478,6 +482,7 @@ pub fn end_of_subtransaction(level: u32) {
 }
 
 fn end() {
+    pinned::reset();
     RUNNING.set(false);
     srf::offer(None);
     callback::set_flushing(None);

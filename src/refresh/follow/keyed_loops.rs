@@ -3,7 +3,6 @@
 //! Invariant: as in keyed.rs; keys are locked before the snapshot that rows are computed with. Equal keys are the same bytes here.
 //! Called by ways.rs.
 
-use crate::analyze::rules::nested_loop::NestedLoop;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
@@ -15,6 +14,7 @@ use crate::refresh::follow::locks;
 use crate::refresh::follow::nested_loop::{Deformed, Found, Running, Shown};
 use crate::refresh::follow::rows::Filled;
 use crate::refresh::plan::loops::{Joined, KeyedLoops, Rows};
+use crate::refresh::plan::machine::Kept;
 use foldhash::fast::FixedState;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeSet, HashMap};
@@ -89,7 +89,7 @@ impl Job<'_> {
         &mut self,
         loops: &KeyedLoops,
         columns: &[i16],
-        row: &NestedLoop,
+        row: &Kept,
         rows: &[(Image, i64)],
         source: &Relation,
     ) -> Result<bool> {
@@ -138,7 +138,7 @@ impl Job<'_> {
     fn through(
         &mut self,
         loops: &KeyedLoops,
-        through: &NestedLoop,
+        through: &Kept,
         Joined { keys: to_keys, row, .. }: &Joined,
         rows: &[(Image, i64)],
         source: &Relation,

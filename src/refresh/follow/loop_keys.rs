@@ -8,6 +8,7 @@
 
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
+use crate::pg::pinned;
 use crate::pg::relation::Relation;
 use crate::queue::changes::{ChangeSet, Image, image_of};
 use crate::refresh::follow::apply::Changes;
@@ -137,6 +138,7 @@ impl Job<'_> {
         }
         if locked {
             if job::is_large(self.rel, self.rows) {
+                pinned::settings(&self.tview.search_path);
                 return self.instead(Whole::Many(self.rows)).map(|()| true);
             }
             locks::keys(self.tview, &hashes, &|hash| self.words_of_key(&dirty, hash));

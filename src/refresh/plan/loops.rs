@@ -15,7 +15,9 @@ use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::tree::Node;
 use crate::refresh::plan::lookup::hashed_columns;
+use crate::refresh::plan::machine::Kept;
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
+use crate::refresh::plan::unset::is_unset;
 use pgrx::pg_sys::{self, Oid};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -30,7 +32,7 @@ pub enum Rows {
         /// Attributes of the change row that are the key, from 1.
         key: Vec<i16>,
         /// From a change row to the row of the TVIEW.
-        row: Box<NestedLoop>,
+        row: Box<Kept>,
     },
     /// A change row is joined to such rows.
     Joined(Box<Joined>),
@@ -38,26 +40,30 @@ pub enum Rows {
 
 pub struct Joined {
     /// From a change row to the keys.
-    pub keys: NestedLoop,
+    pub keys: Kept,
     /// From a key to the row of the TVIEW.
-    pub row: NestedLoop,
+    pub row: Kept,
     /// From a change row over keys to the rows of the TVIEW that the row is part of now.
-    pub through: Option<NestedLoop>,
+    pub through: Option<Kept>,
 }
 
 /// Loops of strategy keyed.
 pub struct KeyedLoops {
     pub rows: Rows,
     /// From a key to the stored row.
-    pub stored: NestedLoop,
+    pub stored: Kept,
+    /// See unset.rs.
+    unset: bool,
 }
 
 /// Loops of strategy fold.
 pub struct FoldLoops {
     /// From a change row to keys, arguments and conditions.
-    pub weighted: NestedLoop,
+    pub weighted: Kept,
     /// From a key to the stored row of the group; None when there is one group, without a key.
-    pub stored: Option<NestedLoop>,
+    pub stored: Option<Kept>,
+    /// See unset.rs.
+    unset: bool,
 }
 
 /// What a flush of few rows runs.
@@ -76,6 +82,15 @@ impl Loops {
             Loops::Keyed(loops) => loops.look_ups(),
             Loops::Fold(loops) => loops.look_ups(),
             Loops::Together(all) => all.iter().flat_map(|(_, loops)| loops.look_ups()).collect(),
+        }
+    }
+
+    /// Whether settings of the session do not matter to them.
+    pub fn is_unset(&self) -> bool {
+        match self {
+            Loops::Keyed(loops) => loops.unset,
+            Loops::Fold(loops) => loops.unset,
+            Loops::Together(all) => all.iter().all(|(_, loops)| loops.unset),
         }
     }
 
@@ -110,6 +125,12 @@ impl Tview {
         Ok(made)
     }
 
+    /// Whether the loops for changes of these relations are known, and settings do not matter to them.
+    pub fn loops_are_unset(&self, changed: &BTreeSet<u32>) -> bool {
+        let known = self.loops.borrow();
+        changed.iter().all(|relid| known.get(relid).is_some_and(|l| l.as_ref().is_some_and(Loops::is_unset)))
+    }
+
     /// The loops for changes of several relations. A loop starts with rows of one moment and finds rows of another one, so it must not compute
     /// what the query need not compute; see follow/loop_keys.rs for what stands between relations.
     fn together(&self, rel: &Relation, changed: &BTreeSet<u32>) -> Result<Option<Loops>> {
@@ -141,20 +162,35 @@ impl Tview {
         let query = load::expand(maintained(rel)?)?;
         let described = describe::describe(query, &tview::stored_key);
         if !folds {
-            return Ok(keyed(self, &described, relid).map(|l| Loops::Keyed(Rc::new(l))));
+            let made = keyed(self, &described, relid).map(|mut made| {
+                made.unset = is_unset(self, rel, made.all());
+                Loops::Keyed(Rc::new(made))
+            });
+            return Ok(made);
         }
         let Ok(of) = recognise(query, &described.description.shape, self.approximate) else { return Ok(None) };
         let targets: Vec<Node> = of.key_nodes.iter().chain(&of.args).chain(&of.filters).copied().collect();
-        Ok(fold(self, &described, &targets, relid).map(|l| Loops::Fold(Rc::new(l))))
+        Ok(fold(self, &described, &targets, relid).map(|mut made| {
+            made.unset = is_unset(self, rel, [&made.weighted].into_iter().chain(&made.stored).map(|l| &**l));
+            Loops::Fold(Rc::new(made))
+        }))
     }
 }
 
 impl KeyedLoops {
-    fn through(&self) -> Option<&NestedLoop> {
+    fn through(&self) -> Option<&Kept> {
         match &self.rows {
             Rows::Own { .. } => None,
             Rows::Joined(of) => of.through.as_ref(),
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &NestedLoop> {
+        let of_rows: Vec<&Kept> = match &self.rows {
+            Rows::Own { row, .. } => vec![row],
+            Rows::Joined(of) => [&of.keys, &of.row].into_iter().chain(&of.through).collect(),
+        };
+        of_rows.into_iter().chain([&self.stored]).map(|l| &**l)
     }
 
     fn look_ups(&self) -> Vec<(Oid, Oid)> {
@@ -168,7 +204,7 @@ impl KeyedLoops {
 
 impl FoldLoops {
     fn look_ups(&self) -> Vec<(Oid, Oid)> {
-        self.weighted.look_ups().chain(self.stored.iter().flat_map(NestedLoop::look_ups)).collect()
+        self.weighted.look_ups().chain(self.stored.iter().flat_map(|l| l.look_ups())).collect()
     }
 }
 
@@ -203,29 +239,29 @@ fn keyed(tview: &Tview, described: &Described, relid: u32) -> Option<KeyedLoops>
     let rows = if start == anchor {
         let row = flat.starting_at(anchor, &targets)?;
         row.steps.iter().all(|s| s.unique).then_some(())?;
-        Rows::Own { key: columns, row: Box::new(row.keep()) }
+        Rows::Own { key: columns, row: Box::new(Kept::new(row)) }
     } else {
         Rows::Joined(Box::new(Joined {
-            keys: flat.reach(start, anchor, &of_key)?.keep(),
-            row: row_of_key.keep(),
-            through: flat.through(start, anchor, &of_key, &targets).map(NestedLoop::keep),
+            keys: Kept::new(flat.reach(start, anchor, &of_key)?),
+            row: Kept::new(row_of_key),
+            through: flat.through(start, anchor, &of_key, &targets).map(Kept::new),
         }))
     };
-    Some(KeyedLoops { rows, stored: rows_by(tview.oid, &attributes(key))?.keep() })
+    Some(KeyedLoops { rows, stored: Kept::new(rows_by(tview.oid, &attributes(key))?), unset: false })
 }
 
 /// The loops of a fold; `targets` are keys, arguments and conditions of the described query.
 fn fold(tview: &Tview, described: &Described, targets: &[Node], relid: u32) -> Option<FoldLoops> {
     let flat = Flat::of(described)?;
     let targets: Vec<Node> = targets.iter().map(|t| flat.expression(*t)).collect::<Option<_>>()?;
-    let weighted = flat.starting_at(flat.atom_of(relid)?, &targets)?.keep();
+    let weighted = Kept::new(flat.starting_at(flat.atom_of(relid)?, &targets)?);
     let key = tview.key.as_deref().unwrap_or_default();
     let columns = attributes(key);
     // A group is compared with all of its key behind the look-up.
     let stored = match (key.is_empty(), hashed_columns(key).is_empty()) {
         (true, _) => None,
-        (_, true) => Some(rows_by(tview.oid, &columns)?.keep()),
-        (_, false) => Some(rows_by_hash(tview.oid, &columns)?.keep()),
+        (_, true) => Some(Kept::new(rows_by(tview.oid, &columns)?)),
+        (_, false) => Some(Kept::new(rows_by_hash(tview.oid, &columns)?)),
     };
-    Some(FoldLoops { weighted, stored })
+    Some(FoldLoops { weighted, stored, unset: false })
 }

@@ -3,12 +3,15 @@
 pub mod bag;
 pub mod decide;
 pub mod fold;
+pub mod folding;
 pub mod graph;
 pub mod keyed;
 pub mod lookup;
 pub mod loops;
+pub mod machine;
 pub mod parts;
 pub mod privileges;
 pub mod sql;
 pub mod summary;
 pub mod tview;
+pub mod unset;

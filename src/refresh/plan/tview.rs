@@ -19,6 +19,7 @@ use crate::pg::relation::{Relation, attname};
 use crate::pg::spi::{Plan, Session};
 use crate::pg::tree::Query;
 use crate::refresh::plan::decide::decide;
+use crate::refresh::plan::folding::Folding;
 use crate::refresh::plan::loops::Loops;
 use crate::refresh::plan::{bag, fold, keyed, parts};
 use crate::tam;
@@ -89,6 +90,7 @@ pub struct Tview {
     pub document_indexes: bool,
     /// How groups are folded, when changes of some relation are.
     pub fold: Option<Fold>,
+    pub folding: RefCell<Option<Box<Folding>>>,
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
     pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
     /// By changed relation.
@@ -196,6 +198,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             may_meet: Cell::new(None),
             keyed_sql: RefCell::new(HashMap::new()),
             part_sql: RefCell::new(HashMap::new()),
+            folding: RefCell::default(),
             fold_sql: RefCell::new(HashMap::new()),
             bag_sql: RefCell::new(HashMap::new()),
         })

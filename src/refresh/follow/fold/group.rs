@@ -10,7 +10,9 @@ use crate::pg::memory::{self, Arena};
 use crate::pg::values::{self, hash_value};
 use crate::refresh::follow::fold::output::Outputs;
 use crate::refresh::follow::fold::packed::Packing;
-use crate::refresh::follow::fold::state::{Cell, Input, States, copy, width};
+use crate::refresh::follow::fold::room::Room;
+use crate::refresh::follow::fold::state::{Cell, Few, Input, States, copy};
+use crate::refresh::plan::tview::Tview;
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeSet, HashMap};
@@ -37,7 +39,10 @@ pub struct Groups<'a> {
     groups: Vec<Group>,
     /// (group, weight, row)
     waiting: Vec<(usize, i64, Input)>,
-    equality: Vec<*mut pg_sys::FmgrInfo>,
+    /// The group that the last row was added to.
+    last: Option<usize>,
+    /// Memory of the batch for values of rows that wait.
+    room: Room,
     /// Positions of keys for which equal does not mean the same bytes.
     inexact: Vec<usize>,
 }
@@ -45,21 +50,18 @@ pub struct Groups<'a> {
 impl<'a> Groups<'a> {
     /// # Safety
     /// The current memory context outlives the result, and is current in the other calls.
-    pub unsafe fn new(fold: &'a Fold) -> Groups<'a> {
+    pub unsafe fn new(tview: &'a Tview, fold: &'a Fold) -> Groups<'a> {
         // SAFETY: The current memory context outlives the result, and is current in the other calls, as the caller promises.
         unsafe {
-            let equality = fold.key_types.iter().map(|t| {
-                let entry = pg_sys::lookup_type_cache(t.0, pg_sys::TYPECACHE_EQ_OPR_FINFO as i32);
-                &raw mut (*entry).eq_opr_finfo
-            });
             Groups {
                 fold,
-                states: States::new(fold),
+                states: States::new(fold, tview.folding(fold)),
                 packing: Packing::of(fold),
                 by_hash: HashMap::new(),
                 groups: Vec::new(),
                 waiting: Vec::new(),
-                equality: equality.collect(),
+                last: None,
+                room: Room::default(),
                 inexact: (0..fold.key_exact.len()).filter(|k| !fold.key_exact[*k]).collect(),
             }
         }
@@ -125,7 +127,7 @@ impl<'a> Groups<'a> {
             (0..a.len()).all(|i| match (a[i], b[i]) {
                 (None, None) => true,
                 (Some(x), Some(y)) => {
-                    pg_sys::FunctionCall2Coll(self.equality[i], self.fold.key_types[i].2, x, y).value() & 0xff != 0
+                    pg_sys::FunctionCall2Coll(self.states.folding.equality[i], self.fold.key_types[i].2, x, y).value() & 0xff != 0
                 }
                 _ => false,
             })
@@ -148,21 +150,38 @@ impl<'a> Groups<'a> {
         unsafe {
             let (keys, args) = (self.fold.key_types.len(), self.fold.arg_types.len());
             let filters = self.fold.filter_count;
-            let key: Vec<Option<Datum>> = (0..keys).map(|i| get(1 + i)).collect();
-            let hash = self.hash_of_key(&key);
-            let group = match self.find(hash, &key) {
-                Some(g) => g,
-                None => self.enter(hash, &key),
+            let key: Few<Option<Datum>> = (0..keys).map(|i| get(1 + i)).collect();
+            let group = match self.last.filter(|g| self.has_image(*g, &key)) {
+                Some(group) => group,
+                None => {
+                    let hash = self.hash_of_key(&key);
+                    self.find(hash, &key).unwrap_or_else(|| self.enter(hash, &key))
+                }
             };
-            let arg = |i: usize| get(1 + keys + i).map(|d| batch.enter(|| copy(d, &self.fold.arg_types[i])));
-            let filter = |i: usize| get(1 + keys + args + i).and_then(|d| bool::from_datum(d, false)) == Some(true);
-            let types = &self.fold.key_types;
-            let inexact = self.inexact.iter().map(|k| key[*k].map(|d| batch.enter(|| copy(d, &types[*k])))).collect();
-            let input =
-                Input { args: (0..args).map(arg).collect(), filters: (0..filters).map(filter).collect(), inexact };
+            self.last = Some(group);
+            let (widths, room) = (&self.states.folding, &mut self.room);
+            let args = (0..args).map(|i| get(1 + keys + i).map(|d| room.copy(d, widths.args[i], batch))).collect();
+            let first = 1 + keys + self.fold.arg_types.len();
+            let filter = |i: usize| get(first + i).and_then(|d| bool::from_datum(d, false)) == Some(true);
+            let inexact = self.inexact.iter().map(|k| key[*k].map(|d| room.copy(d, widths.keys[*k], batch))).collect();
+            let input = Input { args, filters: (0..filters).map(filter).collect(), inexact };
             let weight = get(0).and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
             memory::push(&mut self.waiting, (group, weight, input));
         }
+    }
+
+    /// Whether a group's key has the very bytes of this one.
+    ///
+    /// # Safety
+    /// The key has a value for each column of the fold's key.
+    unsafe fn has_image(&self, group: usize, key: &[Option<Datum>]) -> bool {
+        let widths = self.states.folding.keys.iter();
+        self.groups[group].key.iter().zip(key).zip(widths).all(|((a, b), width)| match (a, b) {
+            (None, None) => true,
+            // SAFETY: values of the key's type.
+            (Some(a), Some(b)) => unsafe { ext::same_image(*a, *b, width.by_value, i32::from(width.len)) },
+            _ => false,
+        })
     }
 
     /// The hash of some of a group's columns.
@@ -182,8 +201,8 @@ impl<'a> Groups<'a> {
     unsafe fn enter(&mut self, hash: u32, key: &[Option<Datum>]) -> usize {
         // SAFETY: the key has a value for each column of the fold's key; it is copied into the arena of the groups.
         unsafe {
-            let types = &self.fold.key_types;
-            let key = key.iter().zip(types).map(|(v, t)| v.map(|d| copy(d, t))).collect();
+            let widths = &self.states.folding.keys;
+            let key = key.iter().zip(widths).map(|(v, w)| v.map(|d| copy(d, *w))).collect();
             let cells = self.states.fresh();
             let group = Group { key, tid: None, rows: 0, cells, looked_up: false, shown: 0, recompute: false };
             memory::push(&mut self.groups, group);
@@ -225,9 +244,9 @@ impl<'a> Groups<'a> {
                 None => state[1..].iter().map(|i| datum(*i)).collect(),
             };
             let cells = self.states.restore(&stored);
-            let types = &self.fold.key_types;
+            let widths = &self.states.folding.keys;
             // The stored representative of equal keys stays.
-            let key = key.iter().zip(types).map(|(v, t)| v.map(|d| copy(d, t))).collect();
+            let key = key.iter().zip(widths).map(|(v, w)| v.map(|d| copy(d, *w))).collect();
             let group = &mut self.groups[g];
             group.tid = Some(tid);
             group.key = key;
@@ -253,6 +272,7 @@ impl<'a> Groups<'a> {
         // SAFETY: the caller promises: all groups have been looked up. The current memory context may be a shorter one.
         unsafe {
             let waiting = std::mem::take(&mut self.waiting);
+            self.room = Room::default();
             for (g, weight, row) in in_order(&waiting, |(_, weight, _)| *weight) {
                 let shown = self.is_representative(*g, row);
                 let group = &mut self.groups[*g];
@@ -275,8 +295,8 @@ impl<'a> Groups<'a> {
             let same = |(k, value): (&usize, &Option<Datum>)| match (self.groups[g].key[*k], *value) {
                 (None, None) => true,
                 (Some(a), Some(b)) => {
-                    let (by_value, len) = width(&self.fold.key_types[*k]);
-                    ext::same_image(a, b, by_value, i32::from(len))
+                    let width = self.states.folding.keys[*k];
+                    ext::same_image(a, b, width.by_value, i32::from(width.len))
                 }
                 _ => false,
             };

@@ -3,7 +3,7 @@
 //! Invariant: as for the SQL beside it. Called by ways.rs.
 
 use super::group::Groups;
-use crate::analyze::rules::nested_loop::NestedLoop;
+use crate::refresh::plan::machine::Kept;
 use crate::pg::error::Result;
 use crate::pg::memory::Arena;
 use crate::pg::pinned::{self, Path};
@@ -25,7 +25,7 @@ impl Job<'_> {
         let Some(fold) = &self.tview.fold else { return Ok(false) };
         let arena = Arena::current();
         // SAFETY: the groups live in the arena, which outlives them.
-        let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
+        let mut groups = arena.enter(|| unsafe { Groups::new(self.tview, fold) });
         if !self.collect_by_loops(&mut groups, &arena, &loops.weighted)? {
             return Ok(false);
         }
@@ -45,6 +45,7 @@ impl Job<'_> {
         self.done.dirty_keys += groups.len() as u64;
         let redo = self.write_known(&mut groups, &arena, snapshot)?;
         if !redo.is_empty() {
+            pinned::settings(&self.tview.search_path);
             let keyed = self.keyed_sql()?;
             pinned::small();
             self.redo(&groups, &redo, keyed.as_deref(), Size::FEW)?;
@@ -59,7 +60,7 @@ impl Job<'_> {
     }
 
     /// Reads the rows of the delta; false when there are too many for loops.
-    fn collect_by_loops(&mut self, groups: &mut Groups, arena: &Arena, weighted: &NestedLoop) -> Result<bool> {
+    fn collect_by_loops(&mut self, groups: &mut Groups, arena: &Arena, weighted: &Kept) -> Result<bool> {
         let Some(relid) = self.changed.first().copied() else { return Ok(true) };
         let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(true) };
         let snapshot = self.snapshot();
@@ -106,7 +107,7 @@ impl Job<'_> {
         &mut self,
         groups: &mut Groups,
         arena: &Arena,
-        stored: &NestedLoop,
+        stored: &Kept,
         snapshot: &Active,
     ) -> Result<()> {
         let positions = self.key_positions();

@@ -10,6 +10,7 @@ mod loops;
 mod output;
 mod packed;
 mod parts;
+mod room;
 mod state;
 
 use crate::capture::srf;
@@ -43,7 +44,7 @@ impl Job<'_> {
         let Some(fold) = &self.tview.fold else { return Err(Error::Internal("no fold".into())) };
         let arena = Arena::current();
         // SAFETY: the groups live in the arena, which outlives them.
-        let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
+        let mut groups = arena.enter(|| unsafe { Groups::new(self.tview, fold) });
         let snapshot = match size {
             Size::FEW => {
                 let Some(fits) = self.lead(|job| job.collect(&mut groups, &arena, sql, size))? else {

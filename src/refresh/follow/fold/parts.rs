@@ -110,7 +110,7 @@ impl Job<'_> {
     ) -> Result<()> {
         let arena = Arena::current();
         // SAFETY: the groups live in the arena, which outlives them.
-        let mut groups = arena.enter(|| unsafe { Groups::new(fold) });
+        let mut groups = arena.enter(|| unsafe { Groups::new(self.tview, fold) });
         let snapshot = self.snapshot();
         let n = width(fold);
         let (mut values, mut nulls) = (vec![Datum::from(0usize); n], vec![true; n]);

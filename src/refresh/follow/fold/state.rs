@@ -5,11 +5,13 @@
 
 use crate::analyze::describe::fold::{self, Aggregate, Fold, StateKind};
 use crate::analyze::query::tree::Type;
-use crate::pg::aggregate::machine::{self, Machine};
+use crate::pg::aggregate::machine;
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
+use crate::refresh::plan::folding::{Lent, Width};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{FromDatum, IntoDatum};
+use smallvec::SmallVec;
 use tviews_core::fold::Extremum;
 
 /// One state of one group.
@@ -23,19 +25,19 @@ pub enum Cell {
 
 /// Arguments and conditions of one row of the join.
 pub struct Input {
-    pub args: Vec<Option<Datum>>,
-    pub filters: Vec<bool>,
+    pub args: Few<Option<Datum>>,
+    pub filters: Few<bool>,
     /// Values of the row's keys for which equal does not mean the same bytes.
-    pub inexact: Vec<Option<Datum>>,
+    pub inexact: Few<Option<Datum>>,
 }
 
-/// Functions and types for the states of one TVIEW in one flush. Lives in one memory context.
+/// Values of one row: few, as a rule.
+pub type Few<T> = SmallVec<[T; 2]>;
+
+/// Functions and types for the states of one TVIEW in one flush. States live in one memory context.
 pub struct States<'a> {
     fold: &'a Fold,
-    machines: Vec<Option<Machine>>,
-    /// For the results of aggregates.
-    results: Vec<Option<Machine>>,
-    order: Vec<Option<*mut pg_sys::FmgrInfo>>,
+    pub folding: Lent<'a>,
     /// Where states live.
     home: pg_sys::MemoryContext,
 }
@@ -43,40 +45,16 @@ pub struct States<'a> {
 impl<'a> States<'a> {
     /// # Safety
     /// The current memory context outlives the result.
-    pub unsafe fn new(fold: &'a Fold) -> States<'a> {
-        // SAFETY: The current memory context outlives the result, as the caller promises.
-        unsafe {
-            let context = machine::context();
-            let machines = fold.states.iter().map(|s| match &s.kind {
-                StateKind::Moving { moving, .. } => Some(Machine::new(moving, context)),
-                _ => None,
-            });
-            let results = fold.aggregates.iter().map(|a| match a {
-                Aggregate::Moving { moving, .. } => Some(Machine::new(moving, context)),
-                _ => None,
-            });
-            let order = fold.states.iter().map(|s| match &s.kind {
-                StateKind::Extremum { type_, .. } => {
-                    let entry = pg_sys::lookup_type_cache(type_.0, pg_sys::TYPECACHE_CMP_PROC_FINFO as i32);
-                    Some(&raw mut (*entry).cmp_proc_finfo)
-                }
-                _ => None,
-            });
-            States {
-                fold,
-                machines: machines.collect(),
-                results: results.collect(),
-                order: order.collect(),
-                home: pg_sys::CurrentMemoryContext,
-            }
-        }
+    pub unsafe fn new(fold: &'a Fold, folding: Lent<'a>) -> States<'a> {
+        // SAFETY: there is always a current context.
+        States { fold, folding, home: unsafe { pg_sys::CurrentMemoryContext } }
     }
 
     pub fn fresh(&self) -> Vec<Cell> {
         let of = |(i, s): (usize, &fold::State)| match &s.kind {
             StateKind::Count | StateKind::Trues => Cell::Count(0),
             StateKind::Extremum { .. } => Cell::Extremum(None),
-            StateKind::Moving { .. } => match &self.machines[i] {
+            StateKind::Moving { .. } => match &self.folding.machines[i] {
                 Some(m) => Cell::Moving(m.fresh()),
                 None => Cell::Count(0),
             },
@@ -97,9 +75,9 @@ impl<'a> States<'a> {
                 let count = |v: Option<Datum>| v.and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
                 let cell = match &s.kind {
                     StateKind::Count | StateKind::Trues => Cell::Count(count(values[i])),
-                    StateKind::Extremum { type_, .. } => Cell::Extremum(values[i].map(|d| copy(d, type_))),
+                    StateKind::Extremum { type_, .. } => Cell::Extremum(values[i].map(|d| copy(d, Width::of(type_)))),
                     StateKind::Sum { short } => Cell::Sum(values[i].map_or(0.0, |d| float(d, *short))),
-                    StateKind::Moving { counter, .. } => match &mut self.machines[i] {
+                    StateKind::Moving { counter, .. } => match &mut self.folding.machines[i] {
                         Some(m) => Cell::Moving(m.restore(values[i], counter.map(|c| count(values[c])))),
                         None => Cell::Count(0),
                     },
@@ -137,7 +115,7 @@ impl<'a> States<'a> {
                         }
                         sum.is_finite()
                     }
-                    Cell::Extremum(best) => match (arg, &s.kind, self.order[i]) {
+                    Cell::Extremum(best) => match (arg, &s.kind, self.folding.order[i]) {
                         (Some(d), StateKind::Extremum { max, type_ }, Some(order)) => {
                             let before = pg_sys::MemoryContextSwitchTo(self.home);
                             let ok = extremum(best, d, weight > 0, *max, type_, order);
@@ -146,7 +124,7 @@ impl<'a> States<'a> {
                         }
                         _ => true,
                     },
-                    Cell::Moving(state) => match &mut self.machines[i] {
+                    Cell::Moving(state) => match &mut self.folding.machines[i] {
                         None => false,
                         Some(machine) => {
                             let mut ok = true;
@@ -181,7 +159,7 @@ impl<'a> States<'a> {
         unsafe {
             let mut out = Vec::with_capacity(cells.len());
             for (i, cell) in cells.iter().enumerate() {
-                out.push(match (cell, &mut self.machines[i], &self.fold.states[i].kind) {
+                out.push(match (cell, &mut self.folding.machines[i], &self.fold.states[i].kind) {
                     (Cell::Count(n), _, _) => n.into_datum(),
                     (Cell::Extremum(d), _, _) => *d,
                     (Cell::Moving(state), Some(machine), _) => machine.dump(state),
@@ -213,7 +191,7 @@ impl<'a> States<'a> {
                     Cell::Extremum(d) => d,
                     _ => None,
                 },
-                Aggregate::Moving { state, .. } => match (&cells[*state], &mut self.results[a]) {
+                Aggregate::Moving { state, .. } => match (&cells[*state], &mut self.folding.results[a]) {
                     (Cell::Moving(s), Some(machine)) => machine.result(s),
                     _ => None,
                 },
@@ -229,26 +207,18 @@ impl<'a> States<'a> {
     }
 }
 
-/// Whether a type is passed by value, and its length.
-pub fn width(of: &Type) -> (bool, i16) {
-    let (mut len, mut by_value) = (0, false);
-    // SAFETY: syscache look-up.
-    unsafe { pg_sys::get_typlenbyval(of.0, &mut len, &mut by_value) };
-    (by_value, len)
-}
-
 /// A plain copy: toasted values are fetched, so that it outlives its row.
 ///
 /// # Safety
 /// `value` is of the type.
-pub unsafe fn copy(value: Datum, of: &Type) -> Datum {
+pub unsafe fn copy(value: Datum, of: Width) -> Datum {
     // SAFETY: `value` is of the type, as the caller promises.
     unsafe {
-        let (by_value, len) = width(of);
-        if len == -1 {
-            return pg_sys::pg_detoast_datum_copy(value.cast_mut_ptr()).into();
+        match of {
+            Width { by_value: true, .. } => value,
+            Width { len: -1, .. } => pg_sys::pg_detoast_datum_copy(value.cast_mut_ptr()).into(),
+            Width { len, .. } => ext::copy_datum(value, false, i32::from(len)),
         }
-        ext::copy_datum(value, by_value, i32::from(len))
     }
 }
 
@@ -282,7 +252,7 @@ unsafe fn extremum(
         match tviews_core::fold::extremum(compared, comes) {
             Extremum::Stays => true,
             Extremum::Becomes => {
-                *best = Some(copy(value, of));
+                *best = Some(copy(value, Width::of(of)));
                 true
             }
             Extremum::Unknown => best.is_some() && fault::on(Fault::KeepExtremum),
