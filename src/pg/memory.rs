@@ -121,6 +121,10 @@ impl Arena {
         }
     }
 
+    pub fn raw(&self) -> pg_sys::MemoryContext {
+        self.0
+    }
+
     /// Gives back what is in here.
     pub fn reset(&self) {
         // SAFETY: the context lives; nothing refers to what is in it, as for `drop`.

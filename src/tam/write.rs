@@ -4,6 +4,7 @@
 //! command id, so they become visible to this transaction after CommandCounterIncrement, as the writes of a statement do.
 //! Called by refresh.
 
+use crate::pg::memory::Arena;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -21,17 +22,55 @@ pub enum WriteResult {
 /// An open TVIEW with its indexes. Close it at the end; when a panic passes, transaction abort cleans up.
 pub struct Writer {
     rel: pg_sys::Relation,
-    estate: *mut pg_sys::EState,
-    info: *mut pg_sys::ResultRelInfo,
-    /// The tuple being written, for index expressions and predicates.
-    written: *mut pg_sys::TupleTableSlot,
     /// The tuple fetched last; holds its page pinned.
     fetched: *mut pg_sys::TupleTableSlot,
     /// State for inserting many rows: keeps the page being filled pinned, extends the relation by several pages. Null for a few rows.
     bulk: pg_sys::BulkInsertState,
-    /// Whether the indexes are open: they are opened for the first row that needs an entry.
-    indexes: bool,
+    /// Opened for the first row that needs an entry in an index.
+    indexes: Option<Indexes>,
+    /// Of the row being written.
+    memory: Arena,
     closed: bool,
+}
+
+/// The indexes of a TVIEW, open.
+#[derive(Clone, Copy)]
+struct Indexes {
+    estate: *mut pg_sys::EState,
+    info: *mut pg_sys::ResultRelInfo,
+    /// The tuple being written, for index expressions and predicates.
+    written: *mut pg_sys::TupleTableSlot,
+}
+
+impl Indexes {
+    /// # Safety
+    /// As for `Writer::open`.
+    unsafe fn open(rel: pg_sys::Relation) -> Indexes {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let estate = pg_sys::CreateExecutorState();
+            in_context((*estate).es_query_cxt, || {
+                let info = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+                (*info).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+                // Range table index 0: nothing in the estate names the relation.
+                pg_sys::InitResultRelInfo(info, rel, 0, std::ptr::null_mut(), 0);
+                pg_sys::ExecOpenIndices(info, false);
+                let written = pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
+                Indexes { estate, info, written }
+            })
+        }
+    }
+
+    /// # Safety
+    /// Called once, while the relation is open.
+    unsafe fn close(self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            pg_sys::ExecDropSingleTupleTableSlot(self.written);
+            pg_sys::ExecCloseIndices(self.info);
+            pg_sys::FreeExecutorState(self.estate);
+        }
+    }
 }
 
 /// From this number of rows on, inserts are bulk inserts.
@@ -43,21 +82,9 @@ impl Writer {
     pub unsafe fn open(rel: pg_sys::Relation) -> Writer {
         // SAFETY: `rel` is a TVIEW, open and locked RowExclusive at least, and stays open until `close`, as the caller promises.
         unsafe {
-            let estate = pg_sys::CreateExecutorState();
-            let info = in_context((*estate).es_query_cxt, || {
-                let info = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
-                (*info).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-                // Range table index 0: nothing in the estate names the relation.
-                pg_sys::InitResultRelInfo(info, rel, 0, std::ptr::null_mut(), 0);
-                info
-            });
-            let (written, fetched) = in_context((*estate).es_query_cxt, || {
-                (
-                    pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsHeapTuple),
-                    pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple),
-                )
-            });
-            Writer { rel, estate, info, written, fetched, bulk: std::ptr::null_mut(), indexes: false, closed: false }
+            let fetched = pg_sys::MakeSingleTupleTableSlot((*rel).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple);
+            let bulk = std::ptr::null_mut();
+            Writer { rel, fetched, bulk, indexes: None, memory: Arena::current(), closed: false }
         }
     }
 
@@ -69,7 +96,7 @@ impl Writer {
         // SAFETY: Inside a transaction, as the caller promises.
         unsafe {
             if rows >= MANY_ROWS && self.bulk.is_null() {
-                self.bulk = in_context((*self.estate).es_query_cxt, || pg_sys::GetBulkInsertState());
+                self.bulk = pg_sys::GetBulkInsertState();
             }
         }
     }
@@ -197,11 +224,9 @@ impl Writer {
                 pg_sys::FreeBulkInsertState(self.bulk);
             }
             pg_sys::ExecDropSingleTupleTableSlot(self.fetched);
-            pg_sys::ExecDropSingleTupleTableSlot(self.written);
-            if self.indexes {
-                pg_sys::ExecCloseIndices(self.info);
+            if let Some(indexes) = self.indexes.take() {
+                indexes.close();
             }
-            pg_sys::FreeExecutorState(self.estate);
         }
     }
 
@@ -212,12 +237,8 @@ impl Writer {
     unsafe fn per_row<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         // SAFETY: the context of the row is the writer's own and is reset before the next row.
         unsafe {
-            let expressions = (*self.estate).es_per_tuple_exprcontext;
-            let expressions =
-                if expressions.is_null() { pg_sys::MakePerTupleExprContext(self.estate) } else { expressions };
-            let memory = (*expressions).ecxt_per_tuple_memory;
-            pg_sys::MemoryContextReset(memory);
-            in_context(memory, || work(self))
+            self.memory.reset();
+            in_context(self.memory.raw(), || work(self))
         }
     }
 
@@ -233,21 +254,28 @@ impl Writer {
     unsafe fn insert_index_tuples(&mut self, tuple: pg_sys::HeapTuple, summarizing: bool) {
         // SAFETY: `tuple` is a tuple of that shape.
         unsafe {
-            if !std::mem::replace(&mut self.indexes, true) {
-                in_context((*self.estate).es_query_cxt, || pg_sys::ExecOpenIndices(self.info, false));
-            }
-            if (*self.info).ri_NumIndices == 0 {
+            let Indexes { estate, info, written } = match self.indexes {
+                Some(indexes) => indexes,
+                // Not in the memory of the row.
+                None => in_context((*self.memory.raw()).parent, || Indexes::open(self.rel)),
+            };
+            self.indexes = Some(Indexes { estate, info, written });
+            if (*info).ri_NumIndices == 0 {
                 return;
             }
-            pg_sys::ExecStoreHeapTuple(tuple, self.written, false);
+            let expressions = (*estate).es_per_tuple_exprcontext;
+            if !expressions.is_null() {
+                pg_sys::MemoryContextReset((*expressions).ecxt_per_tuple_memory);
+            }
+            pg_sys::ExecStoreHeapTuple(tuple, written, false);
             // Not as for an UPDATE: that would ask the estate's range table which columns changed, only to pass a hint to the index.
             #[cfg(feature = "pg15")]
             {
                 let _ = summarizing;
                 pg_sys::ExecInsertIndexTuples(
-                    self.info,
-                    self.written,
-                    self.estate,
+                    info,
+                    written,
+                    estate,
                     false,
                     false,
                     std::ptr::null_mut(),
@@ -258,13 +286,13 @@ impl Writer {
             {
                 let flags = if summarizing { pg_sys::EIIT_ONLY_SUMMARIZING } else { 0 };
                 let none = std::ptr::null_mut();
-                pg_sys::ExecInsertIndexTuples(self.info, self.estate, flags, self.written, none, std::ptr::null_mut());
+                pg_sys::ExecInsertIndexTuples(info, estate, flags, written, none, std::ptr::null_mut());
             }
             #[cfg(not(any(feature = "pg15", feature = "since_19")))]
             pg_sys::ExecInsertIndexTuples(
-                self.info,
-                self.written,
-                self.estate,
+                info,
+                written,
+                estate,
                 false,
                 false,
                 std::ptr::null_mut(),
@@ -272,7 +300,7 @@ impl Writer {
                 summarizing,
             );
             // The tuple is freed with the row's memory.
-            crate::pg::slot::clear(self.written);
+            crate::pg::slot::clear(written);
         }
     }
 

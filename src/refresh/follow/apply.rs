@@ -17,7 +17,7 @@ use crate::refresh::follow::job::Job;
 use crate::refresh::follow::provisional;
 use crate::refresh::follow::rows::{Places, Rows};
 use crate::refresh::follow::written::{Row, Settled, Written};
-use crate::refresh::plan::parts::PartSql;
+use crate::refresh::plan::parts::Column;
 use crate::tam::write::{WriteResult, Writer};
 use pgrx::pg_sys;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub struct Changes {
     pub updated: Rows,
     pub inserts: Rows,
     /// What the new rows of updates have; None: all columns.
-    pub parts: Option<Rc<PartSql>>,
+    pub parts: Option<Rc<Vec<Column>>>,
 }
 
 impl Changes {
@@ -81,6 +81,8 @@ impl Job<'_> {
         // SAFETY: the relation is locked; every row has one value per attribute.
         unsafe {
             let mut writer = Writer::open(self.rel.raw());
+            // Of the row that is settled, and written.
+            let memory = Arena::current();
             while let Some(tid) = changes.deletes.next().filter(|_| !fault::on(Fault::KeepRows)) {
                 pgrx::check_for_interrupts!();
                 self.fetch(&mut writer, tid, snapshot, &mut old)?;
@@ -92,8 +94,8 @@ impl Job<'_> {
                 pgrx::check_for_interrupts!();
                 let Some(tid) = changes.updates.next() else { break };
                 self.fetch(&mut writer, tid, snapshot, &mut old)?;
-                let memory = Arena::current();
-                match memory.enter(|| written.settle(&old, &mut new, changes.parts.as_ref().map(|p| &p.columns[..]))) {
+                memory.reset();
+                match memory.enter(|| written.settle(&old, &mut new, changes.parts.as_ref().map(|p| &p[..]))) {
                     Settled::Same => {
                         self.done.rows_unchanged += 1;
                         continue;

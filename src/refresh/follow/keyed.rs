@@ -23,6 +23,7 @@ use crate::refresh::plan::keyed::KeyedSql;
 use crate::refresh::plan::parts::PartSql;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashSet};
+use std::rc::Rc;
 use tviews_core::choice::Size;
 use tviews_core::queue::Absorb;
 use tviews_core::whole::Whole;
@@ -166,7 +167,7 @@ impl Job<'_> {
         }
         let known = self.done.dirty_keys;
         self.done.dirty_keys = known.max(keys);
-        changes.parts = Some(parts);
+        changes.parts = Some(Rc::clone(&parts.columns));
         let unexpected = self.apply_expected(changes, &snapshot)?;
         if unexpected > 0 {
             // What is written is seen by the next snapshot, and is not counted twice.

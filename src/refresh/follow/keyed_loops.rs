@@ -6,18 +6,19 @@
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
-use crate::pg::{ext, tupdesc, values};
+use crate::pg::{ext, pinned, tupdesc, values};
 use crate::queue::changes::{Image, image_of};
 use crate::refresh::follow::apply::Changes;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
 use crate::refresh::follow::nested_loop::{Deformed, Found, Running, Shown};
-use crate::refresh::follow::rows::Filled;
-use crate::refresh::plan::loops::{Joined, KeyedLoops, Rows};
+use crate::refresh::follow::rows::{Filled, pack};
+use crate::refresh::plan::loops::{Joined, KeyedLoops, PartLoop, Rows};
 use crate::refresh::plan::machine::Kept;
 use foldhash::fast::FixedState;
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// The values of a key.
 pub(super) type Key = Vec<Option<Datum>>;
@@ -73,6 +74,11 @@ impl Job<'_> {
         let Some(relid) = self.changed.first().copied() else { return Ok(true) };
         let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(false) };
         let rows = self.change_rows(&source);
+        if let Some(part) = self.part_loop(&source, &rows)?
+            && let Some(fits) = self.part_of_rows(loops, &part, &rows, &source)?
+        {
+            return Ok(fits);
+        }
         match &loops.rows {
             Rows::Own { key, row } => self.own(loops, key, row, &rows, &source),
             Rows::Joined(of) => match &of.through {
@@ -82,6 +88,87 @@ impl Job<'_> {
                 _ => self.joined(loops, of, &rows, &source),
             },
         }
+    }
+
+    /// Change rows of positive weight lead to the rows that they are part of, of which only a part is computed (follow/parts.rs). None when this is not
+    /// the way, and nothing has been done; false as for `keyed_by_loops`: rows that are written then are exact already.
+    fn part_of_rows(
+        &mut self,
+        loops: &KeyedLoops,
+        part: &PartLoop,
+        rows: &[(Image, i64)],
+        source: &Relation,
+    ) -> Result<Option<bool>> {
+        let is_own = matches!(loops.rows, Rows::Own { .. });
+        let needs_keys = locks::needs_keys(self.tview, self.changed);
+        if needs_keys && !is_own {
+            return Ok(None);
+        }
+        if !part.lock() {
+            return Ok(Some(false));
+        }
+        if !part.unset {
+            pinned::settings(&self.tview.search_path);
+        }
+        // SAFETY: images are minimal tuples of the relation's row type; their values live as long as they do.
+        let come = rows.iter().filter(|(_, weight)| *weight > 0);
+        let come: Vec<Deformed> = come.map(|(of, _)| unsafe { Deformed::of(of, source.tupdesc()) }).collect();
+        if let (true, Rows::Own { key: columns, .. }) = (needs_keys, &loops.rows) {
+            let keys = come.iter().map(|row| columns.iter().map(|c| row.get(*c)).collect());
+            self.lock_own_keys(&keys.collect::<Vec<Key>>());
+        }
+        let key = self.tview.key.as_deref().unwrap_or_default();
+        let snapshot = self.snapshot();
+        let (mut changes, mut filled) = (Changes::new(self.rel), Filled::new(self.rel.natts()));
+        let (mut reached, mut fits) = (0, true);
+        let mut places = Vec::new();
+        // SAFETY: values found are of the TVIEW's row type.
+        unsafe {
+            let mut stored = Running::open(&loops.stored, snapshot.raw())?;
+            let mut running = Running::open(&part.of, snapshot.raw())?;
+            for row in &come {
+                fits &= fits
+                    && running.each(&|c| row.get(c), &mut |found| {
+                        reached += 1;
+                        let tid = self.stored(&mut stored, &|c| found.values[key[c as usize - 1].at]);
+                        if let Some(tid) = tid {
+                            places.push(pack(tid));
+                            self.put(Some(tid), &found, &mut filled, &mut changes);
+                        }
+                    });
+            }
+            stored.close();
+            running.close();
+        }
+        places.sort_unstable();
+        if !fits || places.windows(2).any(|two| two[0] == two[1]) {
+            return Ok(Some(false));
+        }
+        self.rows = reached;
+        self.done.dirty_keys = reached as u64;
+        changes.parts = Some(Rc::clone(&part.columns));
+        let unexpected = self.apply_expected(changes, &snapshot)?;
+        if unexpected > 0 {
+            // What is written is seen by the next snapshot, and is not counted twice.
+            (self.done.rows_unchanged, self.done.dirty_keys) = (0, 0);
+            // SAFETY: inside a transaction.
+            unsafe { pg_sys::CommandCounterIncrement() };
+        }
+        Ok(Some(unexpected == 0))
+    }
+
+    /// Locks keys of the TVIEW.
+    fn lock_own_keys(&self, keys: &[Key]) {
+        // SAFETY: values of the types of the key.
+        let hash = |of: &Key| unsafe { self.key_hash(|i, _| of[i]) };
+        let hashes: BTreeSet<u32> = keys.iter().map(hash).collect();
+        let words = |wanted: u32| {
+            let types = self.tview.key.iter().flatten().map(|k| k.typid);
+            let of = keys.iter().find(|of| hash(of) == wanted)?;
+            // SAFETY: as above.
+            Some(unsafe { values::of_row(types.zip(of.iter().copied())) })
+        };
+        locks::keys(self.tview, &hashes, &words);
     }
 
     /// Each change row of positive weight is the row that has its key now.
@@ -109,14 +196,7 @@ impl Job<'_> {
             }
             self.done.dirty_keys = keys.len() as u64;
             if locks::needs_keys(self.tview, self.changed) {
-                let hash = |of: &Key| self.key_hash(|i, _| of[i]);
-                let hashes: BTreeSet<u32> = keys.iter().map(|(of, _)| hash(of)).collect();
-                let words = |wanted: u32| {
-                    let types = self.tview.key.iter().flatten().map(|k| k.typid);
-                    let (of, _) = keys.iter().find(|(of, _)| hash(of) == wanted)?;
-                    Some(values::of_row(types.zip(of.iter().copied())))
-                };
-                locks::keys(self.tview, &hashes, &words);
+                self.lock_own_keys(&keys.iter().map(|(of, _)| of.clone()).collect::<Vec<Key>>());
             }
             let snapshot = self.snapshot();
             let mut changes = Changes::new(self.rel);
@@ -224,7 +304,7 @@ impl Job<'_> {
     ///
     /// # Safety
     /// Both are rows of the relation.
-    unsafe fn is_same_row(&self, source: &Relation, columns: &[i16], a: &Deformed, b: &Deformed) -> bool {
+    pub(super) unsafe fn is_same_row(&self, source: &Relation, columns: &[i16], a: &Deformed, b: &Deformed) -> bool {
         columns.iter().all(|c| match (a.get(*c), b.get(*c)) {
             (None, None) => true,
             (Some(x), Some(y)) => {

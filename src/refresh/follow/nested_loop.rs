@@ -104,7 +104,7 @@ unsafe fn start(scan: &Scan, lookup: &mut Lookup, evaluation: &Evaluation, step:
     unsafe {
         for ((key, value), of) in lookup.keys.iter_mut().zip(&lookup.values).zip(&step.keys) {
             let null = (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as c_int;
-            match evaluation.value(*value) {
+            match evaluation.value(value) {
                 Some(value) => {
                     key.sk_flags &= !null;
                     key.sk_strategy = pg_sys::BTEqualStrategyNumber as u16;
@@ -208,7 +208,7 @@ impl<'a> Running<'a> {
     pub unsafe fn each_shown(&mut self, input: &dyn Fn(i16) -> Option<Datum>, look: &mut dyn FnMut(Shown)) -> bool {
         // SAFETY: as the caller promises.
         unsafe {
-            self.machine.evaluation.reset();
+            self.machine.reset();
             for (att, place) in &self.of.inputs {
                 self.machine.evaluation.set(*place, input(*att));
             }

@@ -1,14 +1,17 @@
 //! Rows of which only a part is computed: whether changes are such that the rest is known to be as it is stored.
 //!
 //! Invariant: the stored rows are exact for the state before these changes: one relation has changed, all its changes are followed at once, by a
-//! flush that reads the latest state. Called by keyed.rs. Why it is exact: docs/internals/decisions/partial-rows.md.
+//! flush that reads the latest state. Called by keyed.rs and keyed_loops.rs. Why it is exact: docs/internals/decisions/partial-rows.md.
 
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
 use crate::pg::row_hash::RowHash;
 use crate::pg::{guc, slot};
+use crate::queue::changes::Image;
 use crate::refresh::follow::job::Job;
+use crate::refresh::follow::nested_loop::Deformed;
 use crate::refresh::follow::provisional;
+use crate::refresh::plan::loops::{PartLoop, bits};
 use crate::refresh::plan::parts::PartSql;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -21,11 +24,38 @@ const MOST_COLUMNS: usize = 100;
 type Look<'l> = &'l mut dyn FnMut(&[pg_sys::Datum], &[bool], i64);
 
 impl Job<'_> {
+    /// Whether the rest of a stored row is known to be as the query has it.
+    fn may_keep_parts(&self) -> bool {
+        let is_exact = !self.keep && !self.again && !self.apart && !self.provisional && self.changed.len() == 1;
+        is_exact && guc::PARTIAL_ROWS.get() && !provisional::any(self.tview.oid)
+    }
+
+    /// The loop for what these change rows can concern; None when rows are computed as a whole.
+    pub fn part_loop(&self, source: &Relation, rows: &[(Image, i64)]) -> Result<Option<Rc<PartLoop>>> {
+        if !self.may_keep_parts() || source.natts() > MOST_COLUMNS || rows.len() < 2 {
+            return Ok(None);
+        }
+        let relid = source.oid().to_u32();
+        let (columns, balanced) = match rows {
+            [(a, 1), (b, -1)] | [(b, -1), (a, 1)] => {
+                // SAFETY: images are minimal tuples of the relation's row type.
+                let (a, b) = unsafe { (Deformed::of(a, source.tupdesc()), Deformed::of(b, source.tupdesc())) };
+                // SAFETY: rows of the relation.
+                let differs = |att: &i16| unsafe { !self.is_same_row(source, &[*att], &a, &b) };
+                (bits((1..=source.natts() as i16).filter(differs)), true)
+            }
+            _ => {
+                let (columns, balanced) = self.changed_columns(source, relid);
+                (bits(columns), balanced)
+            }
+        };
+        if balanced { self.tview.part_loop(self.rel, relid, columns) } else { Ok(None) }
+    }
+
     /// The SQL for what these changes can concern; None when rows are computed as a whole.
     pub fn parts(&self) -> Result<Option<Rc<PartSql>>> {
-        let is_exact = !self.keep && !self.again && !self.apart && !self.provisional;
         let [relid] = self.changed.iter().copied().collect::<Vec<_>>()[..] else { return Ok(None) };
-        if !is_exact || !guc::PARTIAL_ROWS.get() || provisional::any(self.tview.oid) {
+        if !self.may_keep_parts() {
             return Ok(None);
         }
         let Some(source) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(None) };

@@ -122,6 +122,9 @@ impl Rows {
     pub unsafe fn next(&mut self, values: &mut [Datum], nulls: &mut [bool]) -> bool {
         // SAFETY: The slices have one element for each attribute, as the caller promises.
         unsafe {
+            if self.next >= self.len {
+                return false;
+            }
             if self.slot.is_null() {
                 self.slot =
                     self.at_home(|rows| pg_sys::MakeSingleTupleTableSlot(rows.desc, &pg_sys::TTSOpsMinimalTuple));

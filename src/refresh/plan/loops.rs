@@ -8,10 +8,11 @@ use crate::analyze::describe::recognise::recognise;
 use crate::analyze::describe::{self, Described};
 use crate::analyze::query::load;
 use crate::analyze::query::tree::outputs;
+use crate::analyze::rules::parts::{Column, reduced};
 use crate::analyze::rules::nested_loop::{Flat, NestedLoop, rows_by, rows_by_hash};
 use crate::catalog::cache;
 use crate::pg::error::Result;
-use crate::pg::name;
+use crate::pg::{memory, name, pinned};
 use crate::pg::relation::Relation;
 use crate::pg::tree::Node;
 use crate::refresh::plan::lookup::hashed_columns;
@@ -19,7 +20,7 @@ use crate::refresh::plan::machine::Kept;
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use crate::refresh::plan::unset::is_unset;
 use pgrx::pg_sys::{self, Oid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use tviews_core::model::Shape;
 use tviews_core::reason::Reason;
@@ -102,12 +103,42 @@ impl Loops {
             Loops::Keyed(loops) => loops.through().map(|l| l.look_ups().collect()).unwrap_or_default(),
             Loops::Fold(_) | Loops::Together(_) => Vec::new(),
         };
-        for oid in self.look_ups().into_iter().chain(through).flat_map(|(relid, index)| [relid, index]) {
-            // SAFETY: a relation, or a number that is none any more.
-            unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessShareLock as i32) };
-        }
+        lock(self.look_ups().into_iter().chain(through));
         cache::generation() == known
     }
+}
+
+fn lock(look_ups: impl Iterator<Item = (Oid, Oid)>) {
+    for oid in look_ups.flat_map(|(relid, index)| [relid, index]) {
+        // SAFETY: a relation, or a number that is none any more.
+        unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessShareLock as i32) };
+    }
+}
+
+/// A loop for changes of some columns of a relation, from a change row that has come to what it can concern of the rows that it is part of.
+pub struct PartLoop {
+    pub of: Kept,
+    /// By attribute of the TVIEW.
+    pub columns: Rc<Vec<Column>>,
+    /// See unset.rs.
+    pub unset: bool,
+}
+
+impl PartLoop {
+    /// As `Loops::lock`.
+    pub fn lock(&self) -> bool {
+        let known = cache::generation();
+        lock(self.of.look_ups());
+        cache::generation() == known
+    }
+}
+
+/// By changed relation, and its changed columns as bits.
+pub type PartLoops = HashMap<(u32, u128), Option<Rc<PartLoop>>>;
+
+/// Bits of columns, by attribute from 1.
+pub fn bits(columns: impl IntoIterator<Item = i16>) -> u128 {
+    columns.into_iter().fold(0, |bits, att| bits | 1 << att)
 }
 
 impl Tview {
@@ -146,6 +177,40 @@ impl Tview {
             all.push((*relid, loops));
         }
         Ok(Some(Loops::Together(all)))
+    }
+
+    /// The loop for changes of these columns, where there are loops for changes of the relation; None when they can concern all of a row.
+    pub fn part_loop(&self, rel: &Relation, relid: u32, changed: u128) -> Result<Option<Rc<PartLoop>>> {
+        if let Some(known) = self.part_loops.borrow().get(&(relid, changed)) {
+            return Ok(known.clone());
+        }
+        pinned::settings(&self.search_path);
+        let made = memory::aside(|| self.make_part_loop(rel, relid, changed))?.map(Rc::new);
+        self.part_loops.borrow_mut().insert((relid, changed), made.clone());
+        Ok(made)
+    }
+
+    fn make_part_loop(&self, rel: &Relation, relid: u32, changed: u128) -> Result<Option<PartLoop>> {
+        let (Some(key), false) = (&self.key, self.decisions[&relid].repeated) else { return Ok(None) };
+        let changed = (1i16..128).filter(|att| changed & 1 << att != 0).collect();
+        let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
+        let query = load::expand(maintained(rel)?)?;
+        let described = describe::describe(query, &tview::stored_key);
+        let Some(of) = reduced(&described, query, relid, &changed, &positions, &tview::stored_key)? else { return Ok(None) };
+        let made = || {
+            let flat = Flat::of(&described)?;
+            let targets: Vec<Node> = of.targets.iter().map(|t| flat.expression(*t)).collect::<Option<_>>()?;
+            let columns: Vec<(usize, i16)> = positions.iter().map(|at| flat.column(of.targets[*at])).collect::<Option<_>>()?;
+            let anchor = columns.first()?.0;
+            columns.iter().all(|(atom, _)| *atom == anchor).then_some(())?;
+            let columns: Vec<i16> = columns.into_iter().map(|(_, att)| att).collect();
+            Some(Kept::new(flat.parts(flat.atom_of(relid)?, anchor, &columns, &targets)?))
+        };
+        Ok(made().filter(|_| of.balanced).map(|made| PartLoop {
+            unset: is_unset(self, rel, [&*made].into_iter()),
+            of: made,
+            columns: Rc::new(of.columns),
+        }))
     }
 
     fn make_loops(&self, rel: &Relation, relid: u32) -> Result<Option<Loops>> {

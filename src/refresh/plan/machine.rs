@@ -7,14 +7,15 @@
 //! Source: executor/execExpr.c, access/common/indextuple.c, utils/cache/relcache.c (keep_tupdesc).
 
 use crate::analyze::query::tree::Type;
-use crate::analyze::rules::nested_loop::{Key, NestedLoop, Value};
+use crate::analyze::rules::nested_loop::{Key, NestedLoop, Value, places_of};
 use crate::pg::fault::{self, Fault};
 use crate::pg::memory::Arena;
 use crate::pg::relation::Relation;
 use crate::pg::tree::Tree;
 use crate::pg::{original, slot, tupdesc};
 use pgrx::pg_sys::{self, Datum};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 /// A loop, and its machine while no flush runs it.
@@ -53,10 +54,11 @@ impl Deref for Kept {
     }
 }
 
-#[derive(Clone, Copy)]
 pub enum Computation {
     Column(usize),
     Expression(*mut pg_sys::ExprState),
+    /// Of nothing but the row that the loop starts with: evaluated once for it.
+    Once(*mut pg_sys::ExprState, Cell<Option<Option<Datum>>>),
 }
 
 /// What runs a loop.
@@ -97,10 +99,12 @@ impl Machine {
         let machine = arena.enter(|| unsafe {
             let evaluation = Evaluation::new(&of.frame, of.computes());
             let states = |all: &[Tree<pg_sys::Expr>]| all.iter().map(|c| evaluation.prepare(c.raw())).collect();
-            let values = |all: &[Value]| all.iter().map(|v| evaluation.computation(v)).collect();
+            let inputs: BTreeSet<usize> = of.inputs.iter().map(|(_, place)| *place).collect();
+            let value = |v: &Value| evaluation.computation(v, &inputs);
+            let values = |all: &[Value]| all.iter().map(value).collect();
             let lookups = of.steps.iter().zip(relations).map(|(step, rel)| Lookup {
                 keys: step.keys.iter().map(|key| scan_key(key)).collect(),
-                values: step.keys.iter().map(|k| evaluation.computation(&k.value)).collect(),
+                values: step.keys.iter().map(|k| value(&k.value)).collect(),
                 conditions: states(&step.conditions),
                 slot: slot_of(rel),
                 of: rel.tupdesc(),
@@ -115,12 +119,24 @@ impl Machine {
         Machine { evaluation, lookups, conditions, at_last, values, reached, _arena: arena }
     }
 
+    /// Before the loop starts with another row.
+    pub fn reset(&self) {
+        let keys = self.lookups.iter().flat_map(|l| &l.values);
+        let reached = self.reached.iter().flat_map(|(_, values)| values);
+        for of in self.values.iter().chain(keys).chain(reached) {
+            if let Computation::Once(_, known) = of {
+                known.take();
+            }
+        }
+        self.evaluation.reset();
+    }
+
     fn clear(&self) {
         // SAFETY: slots and context are the machine's own.
         unsafe {
             self.lookups.iter().for_each(|l| slot::clear(l.slot));
-            self.evaluation.reset();
         }
+        self.reset();
     }
 }
 
@@ -169,16 +185,18 @@ impl Evaluation {
 
     /// # Safety
     /// As `prepare`.
-    unsafe fn computation(&self, value: &Value) -> Computation {
+    unsafe fn computation(&self, value: &Value, inputs: &BTreeSet<usize>) -> Computation {
+        // SAFETY: as the caller promises.
+        let prepare = |e: &Tree<pg_sys::Expr>| unsafe { self.prepare(e.raw()) };
         match value {
             Value::Column(at) => Computation::Column(*at),
-            // SAFETY: as the caller promises.
-            Value::Computed(e) => Computation::Expression(unsafe { self.prepare(e.raw()) }),
+            Value::Computed(e) if places_of(*e).is_subset(inputs) => Computation::Once(prepare(e), Cell::default()),
+            Value::Computed(e) => Computation::Expression(prepare(e)),
         }
     }
 
     /// Gives back what has been computed.
-    pub fn reset(&self) {
+    fn reset(&self) {
         if !self.context.is_null() {
             // SAFETY: a context of our own.
             unsafe { pg_sys::MemoryContextReset((*self.context).ecxt_per_tuple_memory) };
@@ -197,14 +215,19 @@ impl Evaluation {
 
     /// # Safety
     /// A computation of this loop, whose columns are bound. The value lives until the next row that the loop starts with.
-    pub unsafe fn value(&self, of: Computation) -> Option<Datum> {
+    pub unsafe fn value(&self, of: &Computation) -> Option<Datum> {
         // SAFETY: the caller promises: a computation of this loop, whose columns are bound.
         unsafe {
             match of {
                 Computation::Column(at) => {
-                    (!*(*self.frame).tts_isnull.add(at)).then(|| *(*self.frame).tts_values.add(at))
+                    (!*(*self.frame).tts_isnull.add(*at)).then(|| *(*self.frame).tts_values.add(*at))
                 }
-                Computation::Expression(state) => self.evaluate(state),
+                Computation::Expression(state) => self.evaluate(*state),
+                Computation::Once(state, known) => known.get().unwrap_or_else(|| {
+                    let value = self.evaluate(*state);
+                    known.set(Some(value));
+                    value
+                }),
             }
         }
     }
@@ -230,7 +253,7 @@ impl Evaluation {
     /// As `value`.
     pub unsafe fn values(&self, of: &[Computation]) -> Vec<Option<Datum>> {
         // SAFETY: as the caller promises.
-        of.iter().map(|v| unsafe { self.value(*v) }).collect()
+        of.iter().map(|v| unsafe { self.value(v) }).collect()
     }
 
     /// # Safety

@@ -17,7 +17,7 @@ use tviews_core::model::Shape;
 /// Forms of a keyed flush, as those of `KeyedSql`, for changes of some columns of one relation.
 pub struct PartSql {
     /// By attribute of the TVIEW.
-    pub columns: Vec<Column>,
+    pub columns: Rc<Vec<Column>>,
     pub one_step: Forms,
     pub two_steps: Forms,
     /// Only for changes that have as many old as new rows, equal in the columns that did not change.
@@ -59,7 +59,7 @@ impl Tview {
         Ok(Some(PartSql {
             one_step: sql::recompute_as(self, &dirty, &of.text)?,
             two_steps: sql::recompute_as(self, &sql::distinct_keys(self)?, &of.text)?,
-            columns: of.columns,
+            columns: Rc::new(of.columns),
             balanced: of.balanced,
         }))
     }

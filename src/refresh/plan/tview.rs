@@ -20,7 +20,7 @@ use crate::pg::spi::{Plan, Session};
 use crate::pg::tree::Query;
 use crate::refresh::plan::decide::decide;
 use crate::refresh::plan::folding::Folding;
-use crate::refresh::plan::loops::Loops;
+use crate::refresh::plan::loops::{Loops, PartLoops};
 use crate::refresh::plan::{bag, fold, keyed, parts};
 use crate::tam;
 use pgrx::pg_sys;
@@ -99,6 +99,7 @@ pub struct Tview {
     pub may_meet: Cell<Option<bool>>,
     pub keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
     pub part_sql: RefCell<parts::Known>,
+    pub part_loops: RefCell<PartLoops>,
 }
 
 #[derive(Default)]
@@ -198,6 +199,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             may_meet: Cell::new(None),
             keyed_sql: RefCell::new(HashMap::new()),
             part_sql: RefCell::new(HashMap::new()),
+            part_loops: RefCell::default(),
             folding: RefCell::default(),
             fold_sql: RefCell::new(HashMap::new()),
             bag_sql: RefCell::new(HashMap::new()),

@@ -139,7 +139,7 @@ fn node(n: Node) -> bool {
             match builds_json(call.funcid()) {
                 true => list::iter::<pg_sys::Node>(call.args()).all(|a| {
                     let of = server::exprType(a);
-                    is_written_alike(of) || AS_JSON.contains(&of)
+                    is_written_alike(of) || AS_JSON.contains(&of) || a.tag() == T_Const && of == pg_sys::UNKNOWNOID
                 }),
                 false => is_simple(server::exprType(n)) && server::functions_of(n).into_iter().all(is_pure),
             }

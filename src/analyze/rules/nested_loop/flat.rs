@@ -142,6 +142,49 @@ impl<'a> Flat<'a> {
         self.finish(Some(from), &[], drafts, targets, &self.conditions, Some((on_the_way, reached)))
     }
 
+    /// From a row of an atom, by way of the row with a key that it is part of, to expressions that may look at few of the atoms only: the others are
+    /// left out. `columns`: the key, of atom `to`.
+    ///
+    /// Let a be a row of `to` that has a row in the block. Its partner in `from` is found from a by equalities along a chain of unique indexes. The
+    /// loop has all atoms of this chain, and holds all conditions about its atoms to be true, these equalities among them: so the row
+    /// that it started with is that partner. A row that is read besides is found by a unique index, too.
+    pub fn parts(&self, from: usize, to: usize, columns: &[i16], targets: &[Node]) -> Option<NestedLoop> {
+        let way = self.way(from, to)?;
+        let mut needed: BTreeSet<usize> = way.iter().map(|d| d.atom).chain([from, to]).collect();
+        if from != to {
+            needed.extend(self.chain(from, to, columns)?);
+        }
+        if needed.iter().any(|a| self.optional.contains_key(a)) {
+            return None;
+        }
+        let mut read: Vec<usize> = targets.iter().flat_map(|t| atoms_of(*t)).collect();
+        while let Some(atom) = read.pop() {
+            if needed.insert(atom) {
+                read.extend(self.optional.get(&atom).into_iter().flatten().flat_map(|c| c.atoms.iter().copied()));
+            }
+        }
+        let bound = way.iter().map(|d| d.atom).chain([from]).collect();
+        let on_the_way = way.len();
+        let drafts = self.bind(bound, way, &needed)?;
+        drafts[on_the_way..].iter().all(|d| d.unique).then_some(())?;
+        let held: Vec<Condition> = self.conditions.iter().filter(|c| c.atoms.is_subset(&needed)).cloned().collect();
+        self.finish(Some(from), &[], drafts, targets, &held, None)
+    }
+
+    /// The atoms by which the row of `from` is found that belongs to a key of `to`.
+    fn chain(&self, from: usize, to: usize, columns: &[i16]) -> Option<BTreeSet<usize>> {
+        let first = Draft { atom: to, outer: false, ..by_key(self.relations[to], columns, true)? };
+        let drafts = self.complete(BTreeSet::from([to]), vec![first])?;
+        let mut chain = BTreeSet::from([from]);
+        for draft in drafts.iter().rev().filter(|d| d.atom != to) {
+            if chain.contains(&draft.atom) {
+                draft.unique.then_some(())?;
+                chain.extend(draft.keys.iter().flat_map(|k| atoms_of(k.node)));
+            }
+        }
+        Some(chain)
+    }
+
     /// The steps from a row of an atom to the rows of another one. The condition of an outer join holds only where the row of its optional side is
     /// there: for the row that the way begins with, and for rows that an equality has led to, which NULLs would not satisfy.
     fn way(&self, from: usize, to: usize) -> Option<Vec<Draft>> {
@@ -169,10 +212,19 @@ impl<'a> Flat<'a> {
     }
 
     /// Adds the steps by which all atoms are bound.
-    fn complete(&self, mut bound: BTreeSet<usize>, mut drafts: Vec<Draft>) -> Option<Vec<Draft>> {
-        while bound.len() < self.relations.len() {
-            let unbound = (0..self.relations.len()).filter(|a| !bound.contains(a));
-            let found = unbound.filter_map(|atom| match self.optional.get(&atom) {
+    fn complete(&self, bound: BTreeSet<usize>, drafts: Vec<Draft>) -> Option<Vec<Draft>> {
+        self.bind(bound, drafts, &(0..self.relations.len()).collect())
+    }
+
+    /// Adds the steps by which these atoms are bound.
+    fn bind(
+        &self,
+        mut bound: BTreeSet<usize>,
+        mut drafts: Vec<Draft>,
+        wanted: &BTreeSet<usize>,
+    ) -> Option<Vec<Draft>> {
+        while !wanted.is_subset(&bound) {
+            let found = wanted.difference(&bound).filter_map(|&atom| match self.optional.get(&atom) {
                 None => draft(atom, self.relations[atom], &bound, &self.conditions.iter().collect::<Vec<_>>()),
                 Some(on) => {
                     let known = |c: &Condition| c.atoms.iter().all(|a| *a == atom || bound.contains(a));

@@ -7,6 +7,7 @@ use crate::analyze::query::tree::{Type, type_of};
 use crate::pg::procedure;
 use crate::pg::tree::{Node, Tree, Var, lsyscache, make, server, walk};
 use pgrx::pg_sys::{self, NodeTag, Oid};
+use std::collections::BTreeSet;
 
 /// The columns that a loop looks at.
 pub(super) struct Frame {
@@ -58,6 +59,18 @@ impl Frame {
         let is_virtual = |att: i16| lsyscache::get_attgenerated(relid, att) == b'v';
         (!columns.iter().any(|(att, _)| is_virtual(*att))).then_some(columns)
     }
+}
+
+/// The places of the frame that an expression over it looks at.
+pub fn places_of(expression: Tree<pg_sys::Expr>) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    walk::walk(expression.cast(), &mut |n| {
+        if n.tag() == NodeTag::T_Var {
+            found.insert(n.cast::<pg_sys::Var>().varattno() as usize - 1);
+        }
+        false
+    });
+    found
 }
 
 /// Relation number of the values that a loop by key starts with.

@@ -14,6 +14,7 @@ mod frame;
 mod look_up;
 
 pub use flat::Flat;
+pub use frame::places_of;
 pub use look_up::{rows_by, rows_by_hash};
 
 use crate::analyze::query::tree::Type;

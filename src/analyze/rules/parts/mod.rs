@@ -45,7 +45,46 @@ pub struct Parts {
     pub balanced: bool,
 }
 
-/// The parts that a change of some columns of a relation can concern; `key`: outputs that are the TVIEW's key. None: all of a row.
+/// The outputs of a query, reduced to what a change can concern.
+pub struct Reduced {
+    /// Outputs that are kept are NULL, unless they are of the key.
+    pub targets: Vec<Node>,
+    pub columns: Vec<Column>,
+    /// Only for changes that have as many old as new rows, equal in the columns that did not change.
+    pub balanced: bool,
+}
+
+/// What a change of some columns of a relation can concern of the outputs of `query`, which is the block's; `key`: outputs that are the
+/// TVIEW's key. None: all of a row.
+pub fn reduced(
+    described: &Described,
+    query: Query,
+    relid: u32,
+    changed: &BTreeSet<i16>,
+    key: &[usize],
+    key_of: KeyOf,
+) -> Result<Option<Reduced>> {
+    let Some(of) = Change::new(described, relid, changed, key_of) else { return Ok(None) };
+    let (mut columns, mut targets, mut is_less) = (Vec::new(), Vec::new(), false);
+    for (at, (target, own)) in outputs(described.block.query).into_iter().zip(outputs(query)).enumerate() {
+        let concerns = of.concerns(&Scope::of(&described.block), target.expr(), 0);
+        let (expr, column) = match (concerns, key.contains(&at)) {
+            (true, true) => return Ok(None),
+            (false, true) => (own.expr(), Column::Kept),
+            (false, false) => (make::null(type_of(own.expr())), Column::Kept),
+            (true, false) => match of.part(own.expr(), 0)? {
+                (expr, Part::Whole) => (expr, Column::Computed),
+                (expr, part) => (expr, Column::Part(part)),
+            },
+        };
+        is_less |= !key.contains(&at) && column != Column::Computed;
+        targets.push(expr);
+        columns.push(column);
+    }
+    Ok(is_less.then_some(Reduced { targets, columns, balanced: of.is_joined }))
+}
+
+/// The query for that.
 pub fn parts(
     described: &Described,
     relid: u32,
@@ -53,34 +92,19 @@ pub fn parts(
     key: &[usize],
     key_of: KeyOf,
 ) -> Result<Option<Parts>> {
-    let query = described.block.query;
-    let Some(of) = Change::new(described, relid, changed, key_of) else { return Ok(None) };
-    let copy = query.copy();
+    let copy = described.block.query.copy();
     copy.set_sortClause(Tree::null());
-    let (mut columns, mut is_less) = (Vec::new(), false);
-    let mut targets = Tree::null();
-    for (at, (target, new)) in outputs(query).into_iter().zip(outputs(copy)).enumerate() {
-        let column = if !of.concerns(&Scope::of(&described.block), target.expr(), 0) {
-            Column::Kept
-        } else if key.contains(&at) {
-            return Ok(None);
-        } else {
-            let (expr, part) = of.part(new.expr(), 0)?;
-            new.set_expr(expr);
-            if part == Part::Whole { Column::Computed } else { Column::Part(part) }
-        };
-        if column == Column::Kept && !key.contains(&at) {
-            new.set_expr(make::null(type_of(new.expr())));
-        }
-        is_less |= !key.contains(&at) && column != Column::Computed;
-        let target = make::target(new.expr(), at + 1, new.resname(), false);
-        targets = list::lappend(targets, target.cast());
-        columns.push(column);
+    let Some(Reduced { targets, columns, balanced }) = reduced(described, copy, relid, changed, key, key_of)? else {
+        return Ok(None);
+    };
+    let mut list = Tree::null();
+    for (at, (expr, old)) in targets.into_iter().zip(outputs(copy)).enumerate() {
+        list = list::lappend(list, make::target(expr, at + 1, old.resname(), false).cast());
     }
-    copy.set_targetList(targets);
+    copy.set_targetList(list);
     copy.set_hasSubLinks(!walk::links(copy).is_empty());
     let text = printed::or_none(printed::text(copy).map(Some))?;
-    Ok(text.filter(|_| is_less).map(|text| Parts { text, columns, balanced: of.is_joined }))
+    Ok(text.map(|text| Parts { text, columns, balanced }))
 }
 
 /// A block, and the blocks around it, whose columns it can read as a LATERAL item does.
