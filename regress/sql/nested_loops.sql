@@ -249,4 +249,62 @@ SELECT * FROM half ORDER BY id;
 SELECT * FROM tenants ORDER BY id;
 SELECT * FROM chained ORDER BY id;
 
+-- only parts of rows: by a way that is not that of the query, with conditions on the way, with a third relation, NULLs, rows that the view does not have
+CREATE TABLE maker (id int PRIMARY KEY, region int NOT NULL, name text, note text);
+CREATE TABLE label (id int PRIMARY KEY, text text);
+CREATE TABLE item (id int PRIMARY KEY, maker int, region int, label int, title text, price numeric, seen boolean);
+CREATE INDEX ON item (region);
+INSERT INTO maker VALUES (1, 7, 'm1', 'n1'), (2, 7, 'm2', NULL), (3, 8, 'm3', 'n3');
+INSERT INTO label VALUES (1, 'l1'), (2, NULL);
+INSERT INTO item SELECT i, i % 4 + 1, 7 + i % 2, nullif(i % 3, 0), 'i' || i, i / 2.0, i % 5 > 0 FROM generate_series(1, 20) i;
+CREATE TVIEW item_document AS
+    SELECT i.id, i.title, jsonb_build_object('title', i.title, 'price', i.price, 'label', l.text || '/' || m.name,
+               'maker', jsonb_build_object('name', m.name, 'note', m.note, 'of', upper(m.name) || i.title)) AS data
+      FROM item i JOIN maker m ON m.id = i.maker AND m.region = i.region LEFT JOIN label l ON l.id = i.label WHERE i.seen AND m.region > 6;
+UPDATE maker SET name = name || '!' WHERE id = 1;
+UPDATE maker SET note = CASE id WHEN 2 THEN 'n2' END;
+UPDATE maker SET name = NULL WHERE id = 2;
+UPDATE maker SET name = 'back', note = 'too' WHERE id = 2;
+UPDATE maker SET region = 15 - region WHERE id = 3;
+UPDATE label SET text = 'l2' WHERE id = 2;
+UPDATE item SET title = title || '?' WHERE id < 12;
+UPDATE item SET price = -price WHERE id = 6;
+UPDATE item SET label = 2, title = 'both' WHERE id = 7;
+UPDATE item SET seen = NOT seen, title = 'seen' WHERE id IN (9, 10);
+BEGIN;
+UPDATE item SET title = 'a' WHERE id = 13;
+UPDATE maker SET name = 'b' WHERE id = 2;
+COMMIT;
+BEGIN;
+UPDATE item SET title = 'c' WHERE id = 13;
+SELECT title, data -> 'title' AS t, data #> '{maker,of}' AS o FROM item_document WHERE id IN (12, 13);
+UPDATE maker SET name = 'd';
+SELECT count(*) FROM item_document WHERE data #>> '{maker,name}' = 'd';
+UPDATE maker SET name = 'e';
+COMMIT;
+SELECT * FROM oracle();
+-- a part, and what is read for it: the maker is not looked up for a price
+SELECT tviews.stat_reset('item_document');
+UPDATE item SET price = 99 WHERE id = 14;
+UPDATE maker SET name = 'f' WHERE id = 3;
+SELECT rows_updated, rows_unchanged, dirty_keys, full_recomputes FROM tviews.stat WHERE tview = 'item_document'::regclass;
+SELECT * FROM oracle();
+
+-- settings are left alone where they do not matter; functions in an index run with the settings of maintenance
+CREATE SCHEMA evil;
+CREATE FUNCTION shout(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN upper(x) || current_setting('search_path'); END $$;
+UPDATE item SET title = 'before the index' WHERE id = 14;
+CREATE INDEX shouted ON item_document (shout(title));
+SET search_path = evil, nested_loops, public;
+UPDATE item SET title = 'under another path' WHERE id = 14;
+UPDATE item SET title = 'and again' WHERE id = 15;
+SET search_path = nested_loops, public;
+SET enable_seqscan = off;
+SELECT id FROM item_document WHERE shout(title) = 'AND AGAINevil, nested_loops, public';
+RESET enable_seqscan;
+DROP INDEX shouted;
+UPDATE item SET title = 'no index' WHERE id = 15;
+SELECT * FROM oracle();
+
+DROP SCHEMA evil;
 DROP SCHEMA nested_loops CASCADE;

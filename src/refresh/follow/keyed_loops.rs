@@ -24,7 +24,7 @@ use std::rc::Rc;
 pub(super) type Key = Vec<Option<Datum>>;
 
 /// Whether some value of an image is a pointer to a TOAST table. Source: access/htup_details.h, HeapTupleHasExternal.
-fn is_elsewhere(image: &Image) -> bool {
+pub(super) fn is_elsewhere(image: &Image) -> bool {
     // SAFETY: an image is a minimal tuple.
     let flags = unsafe { (*image.as_ptr().cast::<pg_sys::MinimalTupleData>()).t_infomask };
     u32::from(flags) & pg_sys::HEAP_HASEXTERNAL != 0

@@ -9,6 +9,7 @@ use crate::pg::row_hash::RowHash;
 use crate::pg::{guc, slot};
 use crate::queue::changes::Image;
 use crate::refresh::follow::job::Job;
+use crate::refresh::follow::keyed_loops::is_elsewhere;
 use crate::refresh::follow::nested_loop::Deformed;
 use crate::refresh::follow::provisional;
 use crate::refresh::plan::loops::{PartLoop, bits};
@@ -38,6 +39,8 @@ impl Job<'_> {
         let relid = source.oid().to_u32();
         let (columns, balanced) = match rows {
             [(a, 1), (b, -1)] | [(b, -1), (a, 1)] => {
+                // Values that are elsewhere are read under a snapshot.
+                let _snapshot = (is_elsewhere(a) || is_elsewhere(b)).then(|| self.snapshot());
                 // SAFETY: images are minimal tuples of the relation's row type.
                 let (a, b) = unsafe { (Deformed::of(a, source.tupdesc()), Deformed::of(b, source.tupdesc())) };
                 // SAFETY: rows of the relation.

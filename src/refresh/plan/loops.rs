@@ -8,13 +8,14 @@ use crate::analyze::describe::recognise::recognise;
 use crate::analyze::describe::{self, Described};
 use crate::analyze::query::load;
 use crate::analyze::query::tree::outputs;
-use crate::analyze::rules::parts::{Column, reduced};
 use crate::analyze::rules::nested_loop::{Flat, NestedLoop, rows_by, rows_by_hash};
+use crate::analyze::rules::parts::{Column, reduced};
 use crate::catalog::cache;
 use crate::pg::error::Result;
-use crate::pg::{memory, name, pinned};
+use crate::pg::pinned::{self, Path};
 use crate::pg::relation::Relation;
 use crate::pg::tree::Node;
+use crate::pg::{memory, name};
 use crate::refresh::plan::lookup::hashed_columns;
 use crate::refresh::plan::machine::Kept;
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
@@ -185,6 +186,7 @@ impl Tview {
             return Ok(known.clone());
         }
         pinned::settings(&self.search_path);
+        let _path = Path::of_text();
         let made = memory::aside(|| self.make_part_loop(rel, relid, changed))?.map(Rc::new);
         self.part_loops.borrow_mut().insert((relid, changed), made.clone());
         Ok(made)
@@ -196,11 +198,14 @@ impl Tview {
         let positions: Vec<usize> = key.iter().map(|k| k.at).collect();
         let query = load::expand(maintained(rel)?)?;
         let described = describe::describe(query, &tview::stored_key);
-        let Some(of) = reduced(&described, query, relid, &changed, &positions, &tview::stored_key)? else { return Ok(None) };
+        let Some(of) = reduced(&described, query, relid, &changed, &positions, &tview::stored_key)? else {
+            return Ok(None);
+        };
         let made = || {
             let flat = Flat::of(&described)?;
             let targets: Vec<Node> = of.targets.iter().map(|t| flat.expression(*t)).collect::<Option<_>>()?;
-            let columns: Vec<(usize, i16)> = positions.iter().map(|at| flat.column(of.targets[*at])).collect::<Option<_>>()?;
+            let columns: Vec<(usize, i16)> =
+                positions.iter().map(|at| flat.column(of.targets[*at])).collect::<Option<_>>()?;
             let anchor = columns.first()?.0;
             columns.iter().all(|(atom, _)| *atom == anchor).then_some(())?;
             let columns: Vec<i16> = columns.into_iter().map(|(_, att)| att).collect();

@@ -128,8 +128,8 @@ fn expression(of: Node) -> bool {
 fn node(n: Node) -> bool {
     use NodeTag::*;
     match n.tag() {
-        T_Invalid | T_List | T_Var | T_Const | T_BoolExpr | T_RelabelType | T_CaseExpr | T_CaseWhen | T_CaseTestExpr
-        | T_CoalesceExpr | T_NullTest | T_BooleanTest => true,
+        T_Invalid | T_List | T_Var | T_Const | T_BoolExpr | T_RelabelType | T_CaseExpr | T_CaseWhen
+        | T_CaseTestExpr | T_CoalesceExpr | T_NullTest | T_BooleanTest => true,
         T_CoerceViaIO => {
             let from = n.cast::<pg_sys::CoerceViaIO>().arg();
             is_written_alike(server::exprType(n)) && is_written_alike(server::exprType(from.cast()))

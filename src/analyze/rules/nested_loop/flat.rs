@@ -217,12 +217,7 @@ impl<'a> Flat<'a> {
     }
 
     /// Adds the steps by which these atoms are bound.
-    fn bind(
-        &self,
-        mut bound: BTreeSet<usize>,
-        mut drafts: Vec<Draft>,
-        wanted: &BTreeSet<usize>,
-    ) -> Option<Vec<Draft>> {
+    fn bind(&self, mut bound: BTreeSet<usize>, mut drafts: Vec<Draft>, wanted: &BTreeSet<usize>) -> Option<Vec<Draft>> {
         while !wanted.is_subset(&bound) {
             let found = wanted.difference(&bound).filter_map(|&atom| match self.optional.get(&atom) {
                 None => draft(atom, self.relations[atom], &bound, &self.conditions.iter().collect::<Vec<_>>()),

@@ -127,7 +127,9 @@ impl<'a> Groups<'a> {
             (0..a.len()).all(|i| match (a[i], b[i]) {
                 (None, None) => true,
                 (Some(x), Some(y)) => {
-                    pg_sys::FunctionCall2Coll(self.states.folding.equality[i], self.fold.key_types[i].2, x, y).value() & 0xff != 0
+                    pg_sys::FunctionCall2Coll(self.states.folding.equality[i], self.fold.key_types[i].2, x, y).value()
+                        & 0xff
+                        != 0
                 }
                 _ => false,
             })

@@ -3,7 +3,6 @@
 //! Invariant: as for the SQL beside it. Called by ways.rs.
 
 use super::group::Groups;
-use crate::refresh::plan::machine::Kept;
 use crate::pg::error::Result;
 use crate::pg::memory::Arena;
 use crate::pg::pinned::{self, Path};
@@ -15,6 +14,7 @@ use crate::refresh::follow::locks;
 use crate::refresh::follow::nested_loop::{Deformed, Running};
 use crate::refresh::plan::keyed::KeyedSql;
 use crate::refresh::plan::loops::FoldLoops;
+use crate::refresh::plan::machine::Kept;
 use pgrx::{IntoDatum, pg_sys};
 use std::rc::Rc;
 use tviews_core::choice::Size;
@@ -103,13 +103,7 @@ impl Job<'_> {
     }
 
     /// Reads the stored rows of the groups.
-    fn look_up_by_loops(
-        &mut self,
-        groups: &mut Groups,
-        arena: &Arena,
-        stored: &Kept,
-        snapshot: &Active,
-    ) -> Result<()> {
+    fn look_up_by_loops(&mut self, groups: &mut Groups, arena: &Arena, stored: &Kept, snapshot: &Active) -> Result<()> {
         let positions = self.key_positions();
         let state = &self.tview.state;
         // SAFETY: the loop finds rows of this TVIEW by the columns of its key.
