@@ -46,7 +46,7 @@
 //! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `SUSPECTED`, `INVALIDATIONS`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
 //! | counters `WAITED`, `OWN` | counters | not transactional | | | |
 //! | counters/trace `TRACED`, `WRITING` | what flushes did, for who asks | its guard | its guard | | its guard |
-//! | hook `NEXT…`, `ID`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/reserve `ALLOCATOR` | set once | | | | |
+//! | hook `NEXT…`, `ID`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/values `HASHES`, pg/reserve `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::{cache, sentinel};
