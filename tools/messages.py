@@ -7,9 +7,9 @@ open is `…`. Invariant: a text that is composed elsewhere is not guessed, and 
 import re
 from typing import NamedTuple
 
-STATES = {"unsupported": "0A000", "option": "22023", "WrongState": "55000", "InUse": "55006", "Dependent": "2BP01", "Ambiguous": "42725",
+STATES = {"unsupported": "0A000", "Unsupported": "0A000", "option": "22023", "WrongState": "55000", "InUse": "55006", "Dependent": "2BP01", "Ambiguous": "42725",
           "InvalidDefinition": "42P16"}
-MADE = re.compile(r"Error::(unsupported|option|WrongState|InUse|Dependent|Ambiguous|InvalidDefinition)\s*([({])|\b(refuse)(\()(?=\s*format!)")
+MADE = re.compile(r"Error::(unsupported|Unsupported|option|WrongState|InUse|Dependent|Ambiguous|InvalidDefinition)\s*([({])|\b(refuse)(\()(?=\s*format!)")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.S)
 CONSTANT = re.compile(r'const (\w+): &str = "((?:[^"\\]|\\.)*)";')
 
@@ -50,8 +50,10 @@ def made(text, constants):
         strings = list(STRING.finditer(body)) if what else []
         if not strings or strings[0].start() != what.end() - 1:
             continue
-        hints = [plain(string[1]) for string in strings[1:] if re.search(r"[.…)]$", string[1]) and string[1][:1].isupper()]
-        hints += [plain(constants[name]) for name in re.findall(r"\b[A-Z_]{3,}\b", body) if name in constants]
+        _, names_hint, hint = body.partition("hint:")
+        found = STRING.finditer(hint) if names_hint else strings[1:]
+        hints = [plain(string[1]) for string in found if re.search(r"[.…;)]$", string[1]) and string[1][:1].isupper()]
+        hints += [plain(constants[name]) for name in re.findall(r"\b[A-Z_]{3,}\b", STRING.sub("", body)) if name in constants]
         yield Message(STATES[match[1] or "unsupported"], plain(strings[0][1]), " · ".join(hints))
 
 
@@ -62,9 +64,11 @@ def of_enum(text):
              "FEATURE_NOT_SUPPORTED": "0A000"}
     arms = re.findall(r"((?:\|?\s*Error::\w+[^=]*?)+)=>\s*\{?\s*Code::ERRCODE_(\w+)", text.partition("fn code(")[2].partition("fn detail(")[0])
     states = {name: codes.get(code) for names, code in arms for name in re.findall(r"Error::(\w+)", names)}
+    said = re.findall(r'((?:\|?\s*Error::\w+[^=]*?)+)=>\s*\{?\s*Some\(\s*"((?:[^"\\]|\\.)*)"', text.partition("fn hint(")[2])
+    hints = {name: plain(hint) for names, hint in said for name in re.findall(r"Error::(\w+)", names)}
     for string, name in re.findall(r'#\[error\(\s*"((?:[^"\\]|\\.)*)"[^\]]*\)\]\s*(\w+)', text):
         if states.get(name) and plain(string) != "…":
-            yield Message(states[name], plain(string), "")
+            yield Message(states[name], plain(string), hints.get(name, ""))
 
 
 def all_of(folder):

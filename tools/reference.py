@@ -62,6 +62,7 @@ def amount(value, unit):
 
 def setting(name, default, unit, kind, least, most, context, short, extra):
     values = {"bool": "on, off", "string": "text"}.get(kind) or f"{amount(least, unit)} … {amount(most, unit) if int(float(most)) < 1 << 29 else ''}".strip()
+    values += f" ({unit})" if unit else ""
     shown = f"`{amount(default, unit) if kind == 'integer' else default or ''}`"
     return f"`{name}`", shown, values, CONTEXTS[context], cell(" ".join(filter(None, (short, extra))))
 
@@ -81,12 +82,13 @@ def members(dsn, schema):
 
 
 def options(_):
-    """The table in crates/core/src/options.rs."""
+    """The table in crates/core/src/options.rs, with the comment above each entry."""
     text = (ROOT / "crates/core/src/options.rs").read_text()
-    rows = re.findall(r'^    \("(\w+)", Kind::(\w+)(?:\(&\[([^\]]*)\]\))?\),$', text, re.M)
+    entries = re.findall(r'((?:^    //.*\n)+)^    \("(\w+)", Kind::(\w+)(?:\(&\[([^\]]*)\]\))?\),$', text, re.M)
     kinds = {"Bool": "boolean", "True": "`true`", "Text": "text", "Schedule": "`'30s'`, `'5m'`, cron text, `'@hourly'`, `calculated`"}
-    return table(("option", "values"), *((f"`{name}`", kinds.get(kind) or ", ".join(f"`{v}`" for v in re.findall(r'"(\w+)"', values)))
-                                         for name, kind, values in rows))
+    return table(("option", "values", "meaning"),
+                 *((f"`{name}`", kinds.get(kind) or ", ".join(f"`{v}`" for v in re.findall(r'"(\w+)"', values)),
+                    cell(" ".join(line.strip(" /") for line in meaning.splitlines()))) for meaning, name, kind, values in entries))
 
 
 def errors(_):
