@@ -13,6 +13,7 @@ help:
 	@echo 'make install            … and install it into the server'
 	@echo 'make cli                the command tviews, with man pages and completions, below target/command'
 	@echo 'make book               the documentation as a book, below target/book'
+	@echo 'make reference plots    parts of the reference that are generated; plots of the benchmarks'
 	@echo 'make check              all tests; TESTS="tier or test …" runs some of them'
 	@echo 'make check-fast         the same without the minutes of the differential and hostile tests and TPC-H'
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
@@ -40,6 +41,12 @@ cli:
 
 book:
 	@$(PYTHON) tools/book.py
+
+reference:
+	@$(CHECK_PROFILE) $(PYTHON) tools/reference.py $(SERVER)
+
+plots:
+	@$(PYTHON) tools/plots.py
 
 # tests run on the quicker dev build unless PROFILE is given
 CHECK_PROFILE = $(if $(filter file,$(origin PROFILE)),,PROFILE=$(PROFILE))
@@ -92,4 +99,4 @@ clean:
 clean-all:
 	rm -rf target
 
-.PHONY: help build install cli book check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all
+.PHONY: help build install cli book reference plots check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all

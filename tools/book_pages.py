@@ -34,8 +34,13 @@ def rewritten(text, page):
     parts, last = [], 0
     for match in re.finditer(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)", text):
         # of a link with code as its label, the target is not hidden
-        path = is_outside(match[2], page) if hidden[match.end() - 2] == text[match.end() - 2] else None
-        if path:
+        shown = hidden[match.end() - 2] == text[match.end() - 2]
+        path = is_outside(match[2], page) if shown else None
+        if shown and not path and not links.OUTSIDE.match(match[2]) and "README.md" in match[2]:
+            # mdBook writes a README as index.html
+            parts += [text[last:match.start(2)], match[2].replace("README.md", "index.md")]
+            last = match.end(2)
+        elif path:
             name = f"`{path}`"
             label = match[1]
             parts += [text[last:match.start()], name if label.strip("`") in (path, posixpath.basename(path)) else f"{label} ({name})"]

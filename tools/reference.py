@@ -1,12 +1,13 @@
-"""The parts of the reference that are made from the source: `reference.py DSN [--write]`.
+"""The parts of the reference that are made from the source: `reference.py [PG]` writes them.
 
 What a server with the extension says of itself (settings, functions, relations, with their comments), and what the source says (options, messages
 of errors). A part stands in its page between `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
-Invariant: without --write one `ok` or `not ok` line for each part, and pages stay as they are. Called by docs_test.py, and by `make reference`.
+Invariant: `check` prints one `ok` or `not ok` line for each part, and leaves pages as they are. Called by docs_test.py, and by `make reference`.
 """
 
 import difflib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -142,5 +143,17 @@ def check(dsn, write=False):
     return failures
 
 
+def main():
+    """Writes the pages, by a server of its own."""
+    sys.path.insert(0, str(ROOT / "regress/t"))
+    import build
+    from cluster import Cluster
+
+    config = build.install(sys.argv[1] if len(sys.argv) > 1 else "18", os.environ.get("PROFILE", "dev"))
+    with Cluster(config, ram=True) as cluster:
+        os.environ.update(cluster.env, PATH=f"{cluster.bindir}:{os.environ['PATH']}")
+        check(cluster.dsn(), write=True)
+
+
 if __name__ == "__main__":
-    sys.exit(1 if check(sys.argv[1], "--write" in sys.argv) else 0)
+    main()
