@@ -16,12 +16,17 @@ from pathlib import Path
 import reference
 
 ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "docs_template"  # with the extension: copied for each page
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<info>(?:sql|output|error)[^\n]*)\n(?P<text>.*?)^(?P=indent)```\s*$", re.M | re.S)
 
 
 def psql(dsn, script):
     command = ["psql", "-X", "-q", "-d", dsn, "-v", "ON_ERROR_STOP=1", "-f", "-"]
     return subprocess.run(command, input=script, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def of(dsn, database):
+    return re.sub(r"dbname=\S+", f"dbname={database}", dsn)
 
 
 def blocks(text):
@@ -55,9 +60,8 @@ def run(dsn, info, sql, before):
 def test(path, dsn, database):
     """All blocks of one file; returns the number of failures."""
     name = path.relative_to(ROOT)
-    psql(dsn, f"CREATE DATABASE {database}")
-    own = re.sub(r"dbname=\S+", f"dbname={database}", dsn)
-    psql(own, "CREATE EXTENSION pg_tviews")
+    psql(dsn, f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}")
+    own = of(dsn, database)
     failures, last = 0, ""
     for line, info, text, before in blocks(path.read_text()):
         if info[0] == "sql":
@@ -75,6 +79,8 @@ def test(path, dsn, database):
 def main():
     """Arguments after the first one are files: only these."""
     files = [Path(name).resolve() for name in sys.argv[2:]] or [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    psql(sys.argv[1], f"CREATE DATABASE {TEMPLATE}")
+    psql(of(sys.argv[1], TEMPLATE), "CREATE EXTENSION pg_tviews")
     failures = sum(test(path, sys.argv[1], f"docs_{n}") for n, path in enumerate(files) if path.exists())
     if not sys.argv[2:]:
         failures += reference.check(sys.argv[1])
