@@ -88,7 +88,7 @@ def loads(rows):
     axes.set_yticks(list(places), names)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set_xlim(0, max(max(loaded), *(a + b for a, b in zip(load, create))) * 1.45)
+    axes.set_xlim(0, max(max(loaded), *(a + b for a, b in zip(load, create))) * 1.7)
     axes.set_xlabel("seconds for a million rows")
     axes.legend(loc="center right", fontsize=8)
     return figure
