@@ -71,15 +71,15 @@ def build(pg, profile, chosen=USUAL):
     return Path(env["CARGO_TARGET_DIR"]) / ("debug" if profile == "dev" else profile) / "libpg_tviews.so"
 
 
-def install_script():
-    """The install script: the files of sql/parts one after the other, in the order of sql/parts/order."""
+def install_script(pg):
+    """The install script for one server: the files of sql/parts one after the other, in the order of sql/parts/order."""
     parts = ROOT / "sql/parts"
     names = [name for line in (parts / "order").read_text().splitlines() if (name := line.split("#")[0].strip())]
     names = [name if name.endswith(".sql") else f"{name}.sql" for name in names]
     forgotten = {path.name for path in parts.glob("*.sql")} - set(names)
     if forgotten:
         toolchain.fail(f"not in sql/parts/order: {' '.join(sorted(forgotten))}")
-    script = TARGET / f"pg_tviews--{version()}.sql"
+    script = TARGET / toolchain.label(pg) / f"pg_tviews--{version()}.sql"
     guard = "\\echo Use \"CREATE EXTENSION pg_tviews\" to load this file. \\quit\n"
     script.write_text(guard + "".join(f"\n-- {name}\n{(parts / name).read_text()}" for name in names))
     return script
@@ -104,7 +104,7 @@ def install(pg, profile, chosen=USUAL):
     libdir, sharedir = toolchain.ask(config, "pkglibdir", "sharedir")
     put(library, libdir, "pg_tviews.so")
     scripts = {path.name: path for path in (ROOT / "sql").glob("pg_tviews--*.sql")}
-    script = install_script()
+    script = install_script(pg)
     scripts[script.name] = script
     for source in [ROOT / "pg_tviews.control", *scripts.values()]:
         put(source, f"{sharedir}/extension")

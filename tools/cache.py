@@ -1,6 +1,7 @@
 """Files downloaded or built once, below target/cache.
 
-Invariant: `target/cache/NAME` exists only when it is complete, and nothing is installed into the user's Python. Called by servers.py and toolchain.py.
+Invariant: `target/cache/NAME` exists only when it is complete, one program at a time makes it, and nothing is installed into the user's Python.
+Called by servers.py and toolchain.py.
 """
 
 import shutil
@@ -9,7 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from shell import TARGET, apt_install, run, say
+from shell import TARGET, alone, apt_install, run, say
 
 CACHE = TARGET / "cache"
 
@@ -18,10 +19,12 @@ def once(name, make):
     """The directory `name` of the cache; `make(directory)` fills it on first use."""
     final, partial = CACHE / name, CACHE / f"{name}.partial"
     if not final.exists():
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        make(partial)
-        partial.rename(final)
+        with alone(name):
+            if not final.exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(parents=True)
+                make(partial)
+                partial.rename(final)
     return final
 
 

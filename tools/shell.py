@@ -1,9 +1,11 @@
 """Commands, packages of Debian, and messages about both.
 
-Invariant: a command that fails ends the program, with what it printed; nothing is installed where we may not. Called by the modules of toolchain.py
-and by all that builds or runs something.
+Invariant: a command that fails ends the program, with what it printed; nothing is installed where we may not, and by one program at a time.
+Called by the modules of toolchain.py and by all that builds or runs something.
 """
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -31,6 +33,16 @@ def run(*command, **options):
     return done.stdout
 
 
+@contextlib.contextmanager
+def alone(name):
+    """Other programs of this checkout that come here with the same name wait."""
+    locks = TARGET / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with open(locks / name.replace("/", "-"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def as_root():
     return os.geteuid() == 0
 
@@ -41,5 +53,6 @@ def apt_install(*packages):
         fail(f"missing packages, install them as root: apt-get install {' '.join(packages)}")
     say(f"installing {' '.join(packages)}")
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    run("apt-get", "-q", "update", env=env)
-    run("apt-get", "-q", "install", "-y", "--no-install-recommends", *packages, env=env)
+    with alone("apt-get"):
+        run("apt-get", "-q", "update", env=env)
+        run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *packages, env=env)

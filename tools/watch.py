@@ -11,7 +11,7 @@ import threading
 
 from total import total, verdict
 
-MINUTES = 20  # for one program, against tests that hang
+MINUTES = 40  # for one program, against tests that hang
 
 # As TAP and pg_regress print them.
 RESULT = re.compile(r"^\s*(?:test )?(?:(not ok|ok)\b\s+(?:\d+\s+)?[-+]\s+\S|(?:\S+ +)?\.\.\. (FAILED|failed|ok)\b)")
