@@ -12,12 +12,8 @@ COLOURS = {"TVIEW": "#8fb8e8", "write,": "#8fb8e8", "tviews.verify": "#8fd19e", 
 
 
 def main():
-    lines = [line.rstrip() for line in sys.stdin if not line.startswith(("#", "make[", "python3 "))]
-    while lines and not lines[-1]:
-        lines.pop()
-    while lines and not lines[0]:
-        lines.pop(0)
-    lines = ["$ make demo", "", *lines]
+    output = sys.stdin.read()
+    lines = ["$ make demo", "", *output[output.index("\npg_tviews "):].strip().splitlines()]
     width, height = LEFT * 2 + max(map(len, lines)) * WIDTH, TOP + len(lines) * HEIGHT
     shown = []
     for n, line in enumerate(lines):
