@@ -12,6 +12,8 @@ help:
 	@echo 'make build              compile the extension (PROFILE=release|dev)'
 	@echo 'make install            … and install it into the server'
 	@echo 'make cli                the command tviews, with man pages and completions, below target/command'
+	@echo 'make book               the documentation as a book, below target/book'
+	@echo 'make reference plots    parts of the reference that are generated; plots of the benchmarks'
 	@echo 'make check              all tests; TESTS="tier or test …" runs some of them'
 	@echo 'make check-fast         the same without the minutes of the differential and hostile tests and TPC-H'
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
@@ -36,6 +38,15 @@ install:
 
 cli:
 	$(PYTHON) tools/command.py
+
+book:
+	@$(PYTHON) tools/book.py
+
+reference:
+	@$(CHECK_PROFILE) $(PYTHON) tools/reference.py $(SERVER)
+
+plots:
+	@$(PYTHON) tools/plots.py
 
 # tests run on the quicker dev build unless PROFILE is given
 CHECK_PROFILE = $(if $(filter file,$(origin PROFILE)),,PROFILE=$(PROFILE))
@@ -83,9 +94,9 @@ bench-tpch:
 	@$(PYTHON) bench/tpch/run.py $(SERVER)
 
 clean:
-	rm -rf target/host target/command target/typecheck target/results target/pg*
+	rm -rf target/host target/command target/book target/typecheck target/results target/pg*
 
 clean-all:
 	rm -rf target
 
-.PHONY: help build install cli check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all
+.PHONY: help build install cli book reference plots check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all

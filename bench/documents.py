@@ -78,6 +78,8 @@ def text(config, cluster, result):
 `bench/documents.py`: median of {ROUNDS} rounds of {SECONDS} s each (one transaction at least), of the median transaction in each; one client and the server on one core; the three variants take turns.
 Afterwards all documents were compared with their query and were equal.
 
+{page.picture("documents", "Time of a write that concerns long documents")}
+
 {result}
 
 * **jsonb_set in a trigger**: a row trigger as one would write it (bench/documents.sql), which is not exact for several writers.

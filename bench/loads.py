@@ -66,6 +66,8 @@ def section(config, took, rounds):
 100,000 users and 900,000 posts into empty tables by two statements of one transaction, with keys, a foreign key and its index (bench/loads.py): without a TVIEW,
 which is then created; and with one, suspended from before the first row to after the last. Medians of {rounds} rounds; rows were compared with the query.
 
+{page.picture("loads", "A load with TVIEWs and one before them")}
+
 {table}
 
 {page.measured(config)}, {page.processor()}.

@@ -26,6 +26,11 @@ def measured(config):
     return f'{datetime.date.today().isoformat()}, {toolchain.ask(config, "version")[0]}, pg_tviews {build.version()} (release build)'
 
 
+def picture(name, what):
+    """A plot of the figures of a section, which `make plots` draws when they are new."""
+    return f"![{what}](../img/{name}.svg)"
+
+
 def write(text):
     """The page with its first section."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)

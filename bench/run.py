@@ -63,6 +63,8 @@ def text(config, cluster, result):
 What maintaining a view adds to a single-row write, measured by `make bench`: median of {ROUNDS} rounds of {SECONDS} s each, of the median transaction in each; one client
 and the server on one core, prepared statements; the three variants take turns within each round. Afterwards all views were compared with their queries and were equal.
 
+{page.picture("writes", "What triggers by hand and TVIEWs add to a write")}
+
 {result}
 
 * **no view**: latency of the statement on tables without any view.

@@ -49,6 +49,8 @@ Transactions per second of clients that rename a random user, or change the titl
 (`synchronous_commit = on`): the two tables that `post_document` joins. Median of {ROUNDS} rounds of {SECONDS} s each; the variants take turns. Afterwards all
 TVIEWs were compared with their queries and were equal.
 
+{page.picture("writers", "Transactions per second of several writers")}
+
 {result}
 
 {page.measured(config)}, {page.processor()}, with which clients and server make do.

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import arrows
+import figures
+import links
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.relative_to(ROOT): path.read_text() for path in sorted((ROOT / "src").rglob("*.rs"))}
@@ -82,6 +84,9 @@ PROMISES = {
     "only src/pg/pinned.rs changes the user": lambda: places(r"SetUserId\w*", ["src/pg/pinned.rs"]),
     "nobody becomes the bootstrap superuser": lambda: places(r"BOOTSTRAP_SUPERUSERID"),
     "no guard is around a guard": double_guards,
+    "links of Markdown files lead somewhere": links.broken,
+    "the book has each page once": links.missing,
+    "plots show the figures of the benchmarks": figures.stale,
     "nothing of a query is evaluated by analysis": lambda: places(r"eval_const_expressions|estimate_expression_value|evaluate_expr"),
 }
 

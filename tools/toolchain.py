@@ -20,7 +20,7 @@ from servers import CORE, SUPPRESSIONS, VALGRIND, ask, label, major, pg_config
 from shell import ROOT, TARGET, apt_install, fail, run, say
 
 __all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "bindings", "cargo_deny", "fail", "flights", "label", "libclang",
-           "major", "pg_config", "prometheus", "python_clients", "pyyaml", "run", "say"]
+           "major", "matplotlib", "mdbook", "pg_config", "prometheus", "python_clients", "pyyaml", "run", "say"]
 
 
 def libclang():
@@ -47,6 +47,26 @@ def cargo_deny():
         shutil.rmtree(directory / "build")
 
     return once("cargo-deny", make) / "bin/cargo-deny"
+
+
+def mdbook():
+    """mdBook, without what only serves and watches."""
+    def make(directory):
+        say("building mdBook (about two minutes)")
+        run("cargo", "install", "-q", "--locked", "--debug", "mdbook", "--version", "0.5.4", "--no-default-features", "--features", "search",
+            "--root", directory, "--target-dir", directory / "build", cwd=ROOT)
+        shutil.rmtree(directory / "build")
+
+    return once("mdbook-0.5.4", make) / "bin/mdbook"
+
+
+def matplotlib():
+    """A directory with matplotlib, for this Python."""
+    def make(directory):
+        say("fetching matplotlib")
+        run(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:", "--target", directory, "matplotlib==3.10.9")
+
+    return once(f"matplotlib-3.10.9-{sys.version_info[0]}.{sys.version_info[1]}", make)
 
 
 def python_clients():

@@ -21,6 +21,7 @@ SELECT n.nspname AS schema,
  WHERE a.amname = 'tview' AND c.relkind = 'm' AND n.nspname <> 'pg_toast_tviews';
 
 GRANT SELECT ON tviews.tviews TO PUBLIC;
+COMMENT ON VIEW tviews.tviews IS 'TVIEWs of this database, with their options, strategies and sizes';
 
 CREATE VIEW tviews.stat AS
 SELECT c.oid::regclass AS tview, s.*
@@ -31,6 +32,7 @@ SELECT c.oid::regclass AS tview, s.*
    AND c.relnamespace <> 'pg_toast_tviews'::regnamespace;
 
 GRANT SELECT ON tviews.stat TO PUBLIC;
+COMMENT ON VIEW tviews.stat IS 'what keeping each TVIEW exact has done and cost';
 
 CREATE VIEW tviews.staleness AS
 SELECT b.tview, b.refreshed_at, b.snapshot::pg_snapshot AS snapshot, b.rows_behind, b.transactions_behind,
@@ -42,6 +44,7 @@ SELECT b.tview, b.refreshed_at, b.snapshot::pg_snapshot AS snapshot, b.rows_behi
   FROM tviews.behind() b;
 
 GRANT SELECT ON tviews.staleness TO PUBLIC;
+COMMENT ON VIEW tviews.staleness IS 'how far each deferred TVIEW is behind';
 
 -- Messages of errors can contain data of the tables.
 CREATE VIEW tviews.refresh_history AS
@@ -52,6 +55,7 @@ SELECT h.tview::regclass AS tview, h.started, h.finished, h.finished - h.started
   FROM tviews.history h JOIN pg_catalog.pg_class c ON c.oid = h.tview;
 
 GRANT SELECT ON tviews.refresh_history TO PUBLIC;
+COMMENT ON VIEW tviews.refresh_history IS 'refreshes of deferred TVIEWs, each with what it did, how long it took, and its error';
 
 CREATE VIEW tviews.progress AS
 SELECT r.pid, d.datname, r.relid,
@@ -60,6 +64,7 @@ SELECT r.pid, d.datname, r.relid,
   FROM tviews.recovery() r LEFT JOIN pg_catalog.pg_database d ON d.oid = r.datid;
 
 GRANT SELECT ON tviews.progress TO PUBLIC;
+COMMENT ON VIEW tviews.progress IS 'the recovery that computes TVIEWs anew after a crash, while it runs';
 
 -- Who holds and who waits for locks of flushes. The numbers are those of src/refresh/follow/locks.rs.
 CREATE VIEW tviews.locks AS
@@ -107,3 +112,4 @@ SELECT l.pid,
         SELECT a.tview FROM above a WHERE NOT EXISTS (SELECT FROM tviews.stage s WHERE s.stage = a.tview)) root;
 
 GRANT SELECT ON tviews.locks TO PUBLIC;
+COMMENT ON VIEW tviews.locks IS 'locks of flushes: who holds them, who waits for whom, and for which values';

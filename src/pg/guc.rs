@@ -35,7 +35,7 @@ pub fn init(preloading: bool) {
     GucRegistry::define_string_guc(
         c"pg_tviews.ctas_prefix",
         c"CREATE TABLE AS of a table whose name starts like this creates a TVIEW.",
-        c"Empty switches the convention off.",
+        c"What cannot be a TVIEW is an ordinary table. A NOTICE says which. Empty switches the convention off.",
         &CTAS_PREFIX,
         GucContext::Userset,
         GucFlags::default(),
@@ -43,7 +43,7 @@ pub fn init(preloading: bool) {
     GucRegistry::define_float_guc(
         c"pg_tviews.full_refresh_threshold",
         c"Share of a TVIEW's rows from which recomputing all of it is preferred to recomputing keys.",
-        c"1 means that no number of changed rows, nor any estimate, leads to that.",
+        c"It counts when more than 1000 rows have changed; strategies fold and delta compare the planner's estimates instead. 1 means that no number of changed rows, nor any estimate, leads to that.",
         &FULL_REFRESH_THRESHOLD,
         0.0,
         1.0,
@@ -52,8 +52,8 @@ pub fn init(preloading: bool) {
     );
     GucRegistry::define_int_guc(
         c"pg_tviews.lock_escalation",
-        c"Number of row locks of one TVIEW in one flush from which the whole TVIEW is locked instead.",
-        c"",
+        c"Number of keys, and of values of joins, of one TVIEW in one flush from which all of them are locked at once instead.",
+        c"Where values are those by which tables meet, the table is locked instead.",
         &LOCK_ESCALATION,
         0,
         10_000,
@@ -93,7 +93,7 @@ pub fn init(preloading: bool) {
     GucRegistry::define_bool_guc(
         c"pg_tviews.native_syntax",
         c"Accept CREATE TVIEW and the other TVIEW statements.",
-        c"",
+        c"Off: CREATE MATERIALIZED VIEW ... USING tview, or WITH (incremental), creates TVIEWs.",
         &NATIVE_SYNTAX,
         // A session that loads the library itself may not define a setting of the server's start.
         if preloading { GucContext::Postmaster } else { GucContext::Sighup },
@@ -101,7 +101,7 @@ pub fn init(preloading: bool) {
     );
     GucRegistry::define_bool_guc(
         c"pg_tviews.nested_loops",
-        c"Follow few changed rows by nested loops over indexes, without SQL, where the query allows.",
+        c"Follow few changed rows (16 or fewer) by nested loops over indexes, without SQL, where the query allows.",
         c"Off: by SQL, with the same result.",
         &NESTED_LOOPS,
         GucContext::Userset,
@@ -120,7 +120,7 @@ pub fn init(preloading: bool) {
     GucRegistry::define_int_guc(
         c"pg_tviews.refresh_history",
         c"How long the history of refreshes is kept.",
-        c"",
+        c"Of deferred TVIEWs, in tviews.refresh_history.",
         &REFRESH_HISTORY,
         1,
         i32::MAX / 2,
@@ -138,7 +138,7 @@ pub fn init(preloading: bool) {
     GucRegistry::define_bool_guc(
         c"pg_tviews.unlogged_by_default",
         c"Store a TVIEW without the option logged unlogged.",
-        c"",
+        c"Its rows are computed anew after a crash, and standbys cannot read it.",
         &UNLOGGED_BY_DEFAULT,
         GucContext::Userset,
         GucFlags::default(),

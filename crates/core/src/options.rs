@@ -148,17 +148,28 @@ const CATCHING_UP: &str = "catching_up";
 /// Of a deferred TVIEW without the option.
 const DEFAULT_SCHEDULE: &str = "1m";
 
-/// Names of options and the values that they take.
+/// Names of options and the values that they take. What stands above each is its text in docs/reference/options.md.
 const OPTIONS: &[(&str, Kind)] = &[
+    // Default `false`. `sum` and `avg` of real and double precision are folded, see [below](#approximate).
     ("approximate", Kind::Bool),
     (CATCHING_UP, Kind::True),
+    // Default `true` where there is a column `data` of type jsonb or json. Indexes on the columns `id`, `identifier` and `fk_…`, by which documents
+    // are read; btree, or hash where values may be long. Columns that begin an index already have none more.
     ("document_indexes", Kind::Bool),
+    // Makes a CREATE MATERIALIZED VIEW create a TVIEW; implied by CREATE TVIEW.
     ("incremental", Kind::True),
+    // Columns, as in `'col, col'`: the unique key, when it cannot be derived; enforced by a unique index.
     ("key", Kind::Text),
+    // Default `not pg_tviews.unlogged_by_default`. WAL-logged storage, which survives a crash and can be read on standbys.
     ("logged", Kind::Bool),
+    // Default `auto`. `incremental` refuses, when the TVIEW is populated, what some changes would recompute in full; `full` always recomputes.
     ("mode", Kind::OneOf(&["auto", "incremental", "full"])),
+    // Default `false`. Changed rows are announced at commit, see [change feed](../operate/change-feed.md).
     ("notify", Kind::Bool),
+    // Default `commit`: exact at every commit. `deferred`: as of a snapshot, refreshed by schedule. `manual`: only by REFRESH. See
+    // [deferred TVIEWs](../operate/deferred.md).
     ("refresh", Kind::OneOf(&["commit", "deferred", "manual"])),
+    // Default `'1m'`. When a TVIEW with `refresh = deferred` is refreshed, see [schedules](../operate/deferred.md#schedules).
     ("schedule", Kind::Schedule),
 ];
 
