@@ -110,8 +110,8 @@ impl Job<'_> {
         if !part.unset {
             pinned::settings(&self.tview.search_path);
         }
-        // SAFETY: images are minimal tuples of the relation's row type; their values live as long as they do.
         let come = rows.iter().filter(|(_, weight)| *weight > 0);
+        // SAFETY: images are minimal tuples of the relation's row type; their values live as long as they do.
         let come: Vec<Deformed> = come.map(|(of, _)| unsafe { Deformed::of(of, source.tupdesc()) }).collect();
         if let (true, Rows::Own { key: columns, .. }) = (needs_keys, &loops.rows) {
             let keys = come.iter().map(|row| columns.iter().map(|c| row.get(*c)).collect());

@@ -158,7 +158,7 @@ fn builds_json(function: Oid) -> bool {
 /// Whether a function of the server gives the same for the same values of simple types, whatever is set. One of those that promise it looks at
 /// quote_all_identifiers.
 fn is_pure(function: Oid) -> bool {
-    lsyscache::func_volatile(function) == pg_sys::PROVOLATILE_IMMUTABLE as u8
+    lsyscache::func_volatile(function) == pg_sys::PROVOLATILE_IMMUTABLE
         && lsyscache::get_func_signature(function).into_iter().all(is_simple)
         && lsyscache::get_func_name(function).to_c().to_bytes() != b"quote_ident"
 }
