@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import arrows
+import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.relative_to(ROOT): path.read_text() for path in sorted((ROOT / "src").rglob("*.rs"))}
@@ -88,7 +89,7 @@ PROMISES = {
 
 def main():
     failed = False
-    kept = {promise: list(broken()) for promise, broken in PROMISES.items()} | arrows.promises()
+    kept = {promise: list(broken()) for promise, broken in PROMISES.items()} | arrows.promises() | versions.promises()
     for promise, found in kept.items():
         failed |= bool(found)
         print(f"{'not ok' if found else 'ok'} - {promise}", *(f"#   {line}" for line in found), sep="\n", flush=True)
