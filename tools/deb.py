@@ -2,7 +2,7 @@
 
 Invariant: the same source gives the same bytes, wherever it lies: the package is made in a copy of the source, with the date of debian/changelog,
 and the library does not say where that was. PG is 15, or 17 and 18 with the headers that Debian's newer suites have (17-debian, 18-debian), or an
-installed server's pg_config. $DEB_LIBRARY names a library that is built already. Called by `make deb`, by regress/t/package.py.
+installed server's pg_config. Called by `make deb`, tools/release.sh, and suites.py for regress/t/package.py.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import build  # noqa: E402
+import sbom  # noqa: E402
 import toolchain  # noqa: E402
 from toolchain import ROOT, TARGET  # noqa: E402
 
@@ -57,8 +58,9 @@ def control(directory, pg, library, config):
     (directory / "debian/control").write_text(text)
 
 
-def packages(pg, work=None):
-    """Makes the packages; returns their files. `work`: where the copy of the source goes."""
+def packages(pg, work=None, library=None):
+    """Makes the packages; returns their files. `work`: where the copy of the source goes. `library`: one that is built already, for tests: the packages are
+    not compressed then."""
     pg = server(pg)
     if not shutil.which("dh"):
         toolchain.apt_install("debhelper")
@@ -66,13 +68,14 @@ def packages(pg, work=None):
     work = work or TARGET / "deb" / toolchain.label(pg)
     source = work / f"pg-tviews-{build.version()}"
     copy(source)
-    library = os.environ.get("DEB_LIBRARY") or built(source, pg)
+    quick = "yes" if library else ""
+    library = library or built(source, pg)
     control(source, pg, library, config)
     for left in work.glob("*.*deb"):
         left.unlink()
     # PROFILE, MAKEFLAGS and the like are about our Makefile, not about Debian's
-    env = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DEB_LIBRARY")}
-    env.update(PG=toolchain.major(config), LIBRARY=str(library), DEB_BUILD_OPTIONS="nocheck", LC_ALL="C.UTF-8", TZ="UTC")
+    env = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    env.update(PG=toolchain.major(config), LIBRARY=str(library), QUICK=quick, DEB_BUILD_OPTIONS="nocheck", LC_ALL="C.UTF-8", TZ="UTC")
     toolchain.run("dpkg-buildpackage", "--build=binary", "--unsigned-changes", "--unsigned-buildinfo", "--no-check-builddeps", cwd=source, env=env)
     return sorted(work.glob("*.deb"))
 
@@ -88,6 +91,9 @@ def built(source, pg):
 def stage(major, directory):
     """The files of the package, where they will lie below /."""
     root = Path(directory).resolve()
+    papers = root / f"usr/share/doc/{root.name}"
+    papers.mkdir(parents=True, exist_ok=True)
+    sbom.write(papers, major)
     build.place(Path(os.environ["LIBRARY"]), root / f"usr/lib/postgresql/{major}/lib", root / f"usr/share/postgresql/{major}")
 
 
