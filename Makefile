@@ -61,7 +61,7 @@ check-fast:
 DEB = $(if $(filter file,$(origin PG)),15,$(PG))
 
 clients:
-	@$(CHECK_PROFILE) TESTS=clients $(PYTHON) tools/check.py $(SERVER)
+	@$(CHECK_PROFILE) TESTS=applications $(PYTHON) tools/check.py $(SERVER)
 
 scale-out:
 	@$(CHECK_PROFILE) TESTS=scale_out $(PYTHON) tools/check.py $(DEB)

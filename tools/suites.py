@@ -78,7 +78,7 @@ def script(path, name, config, *arguments, **options):
 COMMANDS = ["command_bench", "command_convert", "command_corpus", "command_docs", "command_doctor", "command_lint", "command_plan", "command_watch"]
 NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "pool": [toolchain.python_clients, toolchain.pgbouncer],
          "monitoring": [toolchain.pyyaml, toolchain.prometheus],
-         "clients": [lambda: toolchain.CACHE / "examples"], "pg_upgrade": [lambda: build.install("15", profile())],
+         "applications": [lambda: toolchain.CACHE / "examples"], "pg_upgrade": [lambda: build.install("15", profile())],
          "release": [toolchain.validators],
          **{name: [clients.command] for name in COMMANDS}}
 
@@ -86,7 +86,7 @@ NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, 
 # What depends on the server little: one of `make check` is enough.
 ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint", "command_watch"}
 # Those that are run when $TESTS names them only: they install much, or start many servers. make clients, make scale-out.
-NAMED = {"clients", "pg_upgrade", "release", "scale_out"}
+NAMED = {"applications", "pg_upgrade", "release", "scale_out"}
 
 
 def packages(server):

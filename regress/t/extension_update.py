@@ -37,9 +37,9 @@ TVIEWS = ["total", "page", "large", "pairs"]
 MEMBERS = """
 SELECT o.type, o.identity FROM pg_depend d, pg_identify_object(d.classid, d.objid, d.objsubid) o
  WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_tviews') AND d.deptype = 'e'
- ORDER BY 1, 2 COLLATE "C";
+ ORDER BY o.type COLLATE "C", o.identity COLLATE "C";
 SELECT o.type, o.identity, i.privtype, i.initprivs FROM pg_init_privs i, pg_identify_object(i.classoid, i.objoid, i.objsubid) o
- WHERE o.identity LIKE '%tview%' ORDER BY 1, 2 COLLATE "C";
+ WHERE o.identity LIKE '%tview%' ORDER BY o.type COLLATE "C", o.identity COLLATE "C";
 SELECT extversion, extnamespace::regnamespace, extowner::regrole, extrelocatable, extcondition,
        (SELECT array_agg(c::regclass::text ORDER BY c::regclass::text COLLATE "C") FROM unnest(extconfig) c) FROM pg_extension WHERE extname = 'pg_tviews';
 """
@@ -48,7 +48,7 @@ SELECT extversion, extnamespace::regnamespace, extowner::regrole, extrelocatable
 def schema(cluster, database):
     """Everything that the extension has, as pg_upgrade would dump it, member by member, without numbers that differ between any two databases."""
     dump = cluster.tool("pg_dump", "--schema-only", "--binary-upgrade", database)
-    dump = re.sub(r"^\\(un)?restrict .*\n|^SELECT pg_catalog\.binary_upgrade_.*\n|^-- For binary upgrade.*\n|\b(relfrozenxid|relminmxid) = '\d+'", "", dump, flags=re.M)
+    dump = re.sub(r"^\\(un)?restrict .*\n|^SELECT pg_catalog\.binary_upgrade_.*\n|^-- For binary upgrade.*\n|\b(relfrozenxid|relminmxid|oid) = '\d+'", "", dump, flags=re.M)
     return dump + cluster.sql(MEMBERS, database)
 
 

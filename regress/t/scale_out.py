@@ -29,10 +29,10 @@ class System:
         self.readers = [new() for _ in range(3)]
         self.shards = [new() for _ in range(3)]
 
-    def script(self, cluster, name, **variables):
+    def script(self, cluster, file, **variables):
         """A file of the example, by psql."""
         settings = "".join(f"\\set {key} {quoted(value)}\n" for key, value in variables.items())
-        return cluster.sql(settings + (EXAMPLE / name).read_text())
+        return cluster.sql(settings + (EXAMPLE / file).read_text())
 
     def set_up(self):
         self.script(self.writer, "tables.sql")
