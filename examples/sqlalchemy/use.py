@@ -21,9 +21,10 @@ def main():
         session.flush()
         session.refresh(total)
         print("after more writes:", total.name, total.orders, total.spent)
+        number = ada.id
         session.commit()
     with Session(engine) as session:
-        session.add(Order(customer_id=ada.id, amount=1000))
+        session.add(Order(customer_id=number, amount=1000))
         session.flush()
         print("not committed:", session.scalar(select(CustomerTotal.spent)))
         session.rollback()
