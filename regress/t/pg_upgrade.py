@@ -19,7 +19,7 @@ CREATE ROLE reader; CREATE ROLE analyst;
 CREATE SCHEMA report;
 CREATE TYPE money_of AS (amount numeric, currency text);
 CREATE TABLE sale (id int PRIMARY KEY, shop int NOT NULL, item text, amount numeric(10,2), paid money_of);
-INSERT INTO sale SELECT i, i % 7, 'item ' || i % 5, i * 1.5, (i, 'EUR') FROM generate_series(1, 500) i;
+INSERT INTO sale SELECT i, i % 7, 'item ' || i % 5, i * 1.5, row(i, 'EUR')::money_of FROM generate_series(1, 500) i;
 CREATE TABLE shop (id int PRIMARY KEY, name text);
 INSERT INTO shop SELECT i, 'shop ' || i FROM generate_series(0, 9) i;
 CREATE TVIEW plain AS SELECT id, amount, paid FROM sale;
@@ -36,26 +36,27 @@ CREATE TVIEW empty AS SELECT item FROM sale GROUP BY item HAVING count(*) > 2 WI
 CREATE TVIEW first_made AS SELECT id FROM sale;
 CREATE OR REPLACE TVIEW first_made AS SELECT p.id FROM plain p;
 CREATE INDEX total_amount ON total (amount);
-CREATE UNIQUE INDEX page_id ON page (id);
+CREATE INDEX page_shop ON page ((data ->> 'shop'));
 CREATE VIEW over AS SELECT name, n FROM total JOIN shop ON shop.id = total.shop;
 CREATE MATERIALIZED VIEW ordinary AS SELECT count(*) AS n FROM sale;
 COMMENT ON TVIEW total IS 'sales of each shop';
 GRANT SELECT ON total TO reader;
+GRANT SELECT, TRIGGER ON sale TO analyst;
 ALTER MATERIALIZED VIEW by_hand OWNER TO analyst;
-GRANT SELECT ON sale TO analyst;
 """
 
 EXACT = ["plain", "total", 'report."Large ones"', "items", "top", "page", "ranked", "first_made"]
 
+# Since 17 an owner has a privilege more, m.
 SHAPE = """
 SELECT schema, name, owner, (SELECT array_agg(o ORDER BY o) FROM unnest(options) o), refresh, strategies, populated, logged, internal_stages FROM tviews.tviews ORDER BY 1, 2;
-SELECT c.oid::regclass, c.relacl, obj_description(c.oid),
+SELECT c.oid::regclass, replace(c.relacl::text, 'm/', '/'), obj_description(c.oid),
        (SELECT array_agg(pg_get_indexdef(indexrelid) ORDER BY pg_get_indexdef(indexrelid) COLLATE "C") FROM pg_index WHERE indrelid = c.oid)
   FROM pg_class c WHERE c.relkind = 'm' AND c.relnamespace <> 'tviews'::regnamespace AND c.relnamespace <> 'pg_toast_tviews'::regnamespace ORDER BY c.oid::regclass::text
 """
 
 WRITES = """
-INSERT INTO sale VALUES (1000, 3, 'item 1', 99.5, (1, 'USD')), (1001, 9, 'item x', 1, NULL);
+INSERT INTO sale VALUES (1000, 3, 'item 1', 99.5, row(1, 'USD')::money_of), (1001, 9, 'item x', 1, NULL);
 UPDATE sale SET shop = 2 WHERE shop = 4;
 UPDATE shop SET name = 'renamed' WHERE id = 2;
 DELETE FROM sale WHERE id % 50 = 0;
@@ -111,7 +112,7 @@ def main():
                 new.sql("REFRESH TVIEW later; REFRESH TVIEW by_hand; REFRESH MATERIALIZED VIEW empty")
                 report.ok(not any(new.difference(t) for t in ("later", "by_hand", "empty")), "deferred ones and the empty one can be refreshed")
                 report.ok(new.sql("SELECT bool_and(ok) FROM tviews.verify_all()") == "t", "verify_all()")
-                report.ok(new.sql("SELECT count(*) FROM over") == "8", "dependent views are there")
+                report.ok(new.sql("SELECT count(*) = (SELECT count(DISTINCT shop) FROM sale) FROM over") == "t", "dependent views are there")
     report.done()
 
 
