@@ -20,7 +20,7 @@ from toolchain import ROOT, TARGET  # noqa: E402
 
 PACKAGES = TARGET / "packages"
 DEBIAN = {"17": "17-debian", "18": "18-debian"}
-SKIPPED = shutil.ignore_patterns("target", ".git", "__pycache__")
+SKIPPED = {".git", "__pycache__", "node_modules"}
 
 
 def server(pg):
@@ -28,12 +28,27 @@ def server(pg):
     return DEBIAN.get(pg, pg)
 
 
+def sources(directory):
+    """Files of a checkout, by their path in it: all but what was built, and what git keeps."""
+    found = {}
+    for where, folders, files in os.walk(directory):
+        folders[:] = [f for f in folders if f not in SKIPPED and not (Path(where) == directory and f == "target")]
+        found.update({(Path(where) / f).relative_to(directory): Path(where) / f for f in files if f not in SKIPPED})
+    return found
+
+
 def copy(directory):
-    """The source, with its times, so that cargo builds again only what has changed since the last copy; downloads are shared."""
-    for entry in directory.iterdir() if directory.exists() else ():
-        if entry.name != "target":
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    shutil.copytree(ROOT, directory, ignore=SKIPPED, dirs_exist_ok=True, symlinks=True)
+    """The source. What has not changed since the last copy keeps its time and what has changed gets a new one, by which cargo knows what to build again;
+    downloads are shared."""
+    wanted = sources(ROOT)
+    for path, left in sources(directory).items():
+        if path not in wanted:
+            left.unlink()
+    for path, source in wanted.items():
+        here = directory / path
+        if not here.exists() or here.read_bytes() != source.read_bytes():
+            here.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, here)
     (directory / "target").mkdir(exist_ok=True)
     cache = directory / "target/cache"
     if not cache.exists():

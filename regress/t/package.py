@@ -1,4 +1,4 @@
-"""Debian's package of the extension: installed, used, upgraded, and removed, by dpkg in a root directory of its own.
+"""Debian's package of the extension: installed, used, upgraded, and removed, by dpkg in a root directory of its own; and what the Dockerfile starts.
 
 Arguments: the packages (.deb) as tools/deb.py makes them. The root has a copy of the server of $PG_CONFIG where Debian has it, and this machine's list of
 installed packages, so that dependencies are looked at; nothing outside of it is written. The package that is upgraded is the same one with the
@@ -7,16 +7,21 @@ Invariant tested: what dpkg lists is what a server needs, a server that runs dur
 Called by `make check` on 15; alone: PG_CONFIG=… regress/t/package.py FILE…
 """
 
+import contextlib
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from cluster import Cluster, Report
 
+ROOT = Path(__file__).resolve().parents[2]
 OLD = "0.1.0"
 
 SCHEMA = """
@@ -125,8 +130,77 @@ def life(report, root, package, directory):
         cluster.sql("UPDATE t SET g = g + 1 WHERE id % 3 = 0")
         current = field(package, "Version")
         report.ok(cluster.sql(version) == current and cluster.sql("SELECT bool_and(ok) FROM tviews.verify_all()") == "t", f"TVIEWs under {current}")
+    container(report, root, directory)
     root.dpkg("--remove", name)
     report.ok(not root.ours(), "after removal nothing of it is there", root.ours())
+
+
+class Container:
+    """What docker/entrypoint.sh starts, without a container: as the user of a server, on a free port of this machine."""
+
+    def __init__(self, root, directory):
+        self.cluster = Cluster(root.config)  # for its user and its directory: its own server is never started
+        self.data, self.bindir = self.cluster.directory / "volume", self.cluster.bindir
+        self.make(self.data)
+        self.script = self.cluster.directory / "entrypoint.sh"
+        shutil.copy(ROOT / "docker/entrypoint.sh", self.script)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.log = open(directory / "container.log", "w+")
+
+    def make(self, directory):
+        directory.mkdir(mode=0o700)
+        if self.cluster.owner:
+            os.chown(directory, self.cluster.owner.pw_uid, self.cluster.owner.pw_gid)
+
+    def start(self, data=None, **env):
+        """The process."""
+        env = {**self.cluster.env, "PATH": f"{self.bindir}:{os.environ['PATH']}", "PGDATA": str(data or self.data), "SOCKETS": str(self.cluster.directory), **env}
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}", "-c", "fsync=off"]
+        return subprocess.Popen([self.script, *options], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env, cwd="/", **self.cluster.as_server())
+
+    def sql(self, text, database="postgres", password="secret"):
+        env = {**self.cluster.env, "PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGPASSWORD": password}
+        return run(self.bindir / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-c", text, env=env).strip()
+
+    def up(self, process, seconds=60):
+        deadline = time.time() + seconds
+        while process.poll() is None and time.time() < deadline:
+            with contextlib.suppress(RuntimeError):
+                return self.sql("SELECT 1") == "1"
+            time.sleep(0.1)
+        self.log.seek(0)
+        raise RuntimeError(self.log.read()[-3000:])
+
+    def stop(self, process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        return process.wait(60)
+
+
+def container(report, root, directory):
+    here = Container(root, directory)
+    try:
+        report.ok(here.stop(here.start()) == 1 and not any(here.data.iterdir()), "the entrypoint makes no cluster without a password")
+        foreign = here.cluster.directory / "foreign"
+        here.make(foreign)
+        (foreign / "keep").write_text("somebody's")
+        report.ok(here.start(foreign, POSTGRES_PASSWORD="secret").wait(60) == 1 and (foreign / "keep").exists(), "nor in a directory with other files, which stay")
+        first = here.start(POSTGRES_PASSWORD="secret")
+        report.attempt("with one, a server starts", lambda: here.up(first))
+        here.sql("CREATE DATABASE shop")
+        made = "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE TVIEW v AS SELECT id, a FROM t; INSERT INTO t VALUES (1, 2)"
+        report.attempt("a new database has the extension", lambda: here.sql(made, "shop") == "" and here.sql("SELECT a FROM v", "shop") == "2")
+        wrong = subprocess.run([here.bindir / "psql", "-w", "-h", "127.0.0.1", "-p", str(here.port), "-U", "postgres", "-c", "SELECT 1"],
+                               env={**here.cluster.env, "PGPASSWORD": "wrong"}, capture_output=True, text=True)
+        report.ok("password authentication failed" in wrong.stderr, "nobody gets in with another password", wrong.stderr)
+        report.ok(here.stop(first) == 0, "it stops")
+        second = here.start()
+        report.attempt("it starts again, with what was there", lambda: here.up(second) and here.sql("SELECT a FROM v", "shop") == "2")
+        report.ok(here.stop(second) == 0, "and stops")
+    finally:
+        here.cluster.discard()
 
 
 def main():
