@@ -47,20 +47,30 @@ class Root:
         self.directory = directory
         self.major = re.search(r"\d+", run(config, "--version")).group()
         source = Path(run(config, "--bindir").strip()).parents[3]  # …/lib/postgresql/15/bin
-        for kind in ("lib", "share"):
-            wanted = directory / f"usr/{kind}/postgresql/{self.major}"
-            shutil.copytree(source / f"{kind}/postgresql/{self.major}", wanted, symlinks=True, ignore=shutil.ignore_patterns("pg_tviews*"))
+        ours, parts = shutil.ignore_patterns("pg_tviews*"), [f"{kind}/postgresql/{self.major}" for kind in ("lib", "share")]
+        if not all((source / part).is_dir() for part in parts):
+            sys.exit(f"{config} is not of a server that is laid out as Debian's: take 15, 17-debian or 18-debian")
+        if source.name == "usr":  # unpacked with the libraries that it needs
+            shutil.copytree(source.parent, directory, symlinks=True, ignore=ours)
+        else:
+            for part in parts:
+                shutil.copytree(source / part, directory / "usr" / part, symlinks=True, ignore=ours)
         admin = directory / "var/lib/dpkg"
         for name in ("info", "updates", "triggers"):
             (admin / name).mkdir(parents=True)
-        shutil.copy("/var/lib/dpkg/status", admin)
-        for path in ("/var/lib/dpkg/arch",):
-            if Path(path).exists():
-                shutil.copy(path, admin)
+        (admin / "status").write_text(self.installed(run(config, "--version")))
         self.config = directory / f"usr/lib/postgresql/{self.major}/bin/pg_config"
         for path in [directory, *directory.rglob("*")]:
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+
+    def installed(self, version):
+        """What dpkg takes for installed: the packages of this machine, and the server that is here."""
+        stanzas = Path("/var/lib/dpkg/status").read_text().split("\n\n")
+        name, number = f"postgresql-{self.major}", re.search(r"\(Debian (\S+)\)", version)
+        others = [stanza for stanza in stanzas if stanza.strip() and not stanza.startswith(f"Package: {name}\n")]
+        here = f"Package: {name}\nStatus: install ok installed\nMaintainer: -\nArchitecture: {run('dpkg', '--print-architecture').strip()}\nVersion: {number[1]}\nDescription: -\n"
+        return "\n\n".join([*others, here])
 
     def dpkg(self, *words):
         # without the list of files of each package of the machine, which is not here
@@ -182,7 +192,7 @@ class Container:
 def container(report, root, directory):
     here = Container(root, directory)
     try:
-        report.ok(here.stop(here.start()) == 1 and not any(here.data.iterdir()), "the entrypoint makes no cluster without a password")
+        report.ok(here.start().wait(60) == 1 and not any(here.data.iterdir()), "the entrypoint makes no cluster without a password")
         foreign = here.cluster.directory / "foreign"
         here.make(foreign)
         (foreign / "keep").write_text("somebody's")
