@@ -36,6 +36,9 @@ help:
 build:
 	$(PYTHON) tools/build.py build $(SERVER) $(DEV)
 
+# What clients of PGXN call.
+all: build
+
 install:
 	$(PYTHON) tools/build.py install $(SERVER) $(DEV)
 
@@ -112,4 +115,4 @@ clean:
 clean-all:
 	rm -rf target
 
-.PHONY: help build install deb reproducible cli check check-fast clients scale-out packages faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all
+.PHONY: help all build install deb reproducible cli check check-fast clients scale-out packages faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all
