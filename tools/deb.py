@@ -20,7 +20,7 @@ from toolchain import ROOT, TARGET  # noqa: E402
 
 PACKAGES = TARGET / "packages"
 DEBIAN = {"17": "17-debian", "18": "18-debian"}
-SKIPPED = {".git", "__pycache__", "node_modules"}
+SKIPPED = {".git", "__pycache__", "node_modules", "target"}
 
 
 def server(pg):
@@ -32,7 +32,7 @@ def sources(directory):
     """Files of a checkout, by their path in it: all but what was built, and what git keeps."""
     found = {}
     for where, folders, files in os.walk(directory):
-        folders[:] = [f for f in folders if f not in SKIPPED and not (Path(where) == directory and f == "target")]
+        folders[:] = [f for f in folders if f not in SKIPPED]
         found.update({(Path(where) / f).relative_to(directory): Path(where) / f for f in files if f not in SKIPPED})
     return found
 
