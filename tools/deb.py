@@ -63,12 +63,12 @@ def minimum(library, config):
     return version if "heap_datum_check" in needed else version.partition(".")[0]
 
 
-def control(directory, pg, library, config):
+def control(directory, library, config):
     """debian/control of control.in: the name of the package has the server's version in it."""
     major = toolchain.major(config)
     text = (ROOT / "debian/control.in").read_text()
-    needs = f"postgresql-server-dev-{major}"
-    for name, value in {"PG": major, "MINIMUM": minimum(library, config), "BUILD_DEPENDS": needs}.items():
+    values = {"PG": major, "MINIMUM": minimum(library, config), "BUILD_DEPENDS": f"postgresql-server-dev-{major}"}
+    for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     (directory / "debian/control").write_text(text)
 
@@ -85,11 +85,11 @@ def packages(pg, work=None, library=None):
     copy(source)
     quick = "yes" if library else ""
     library = library or built(source, pg)
-    control(source, pg, library, config)
+    control(source, library, config)
     for left in work.glob("*.*deb"):
         left.unlink()
-    # PROFILE, MAKEFLAGS and the like are about our Makefile, not about Debian's
-    env = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    # PROFILE, MAKEFLAGS and the like are about our Makefile, not about Debian's; the date is to be that of debian/changelog
+    env = {k: v for k, v in os.environ.items() if k not in ("PROFILE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "SOURCE_DATE_EPOCH")}
     env.update(PG=toolchain.major(config), LIBRARY=str(library), QUICK=quick, DEB_BUILD_OPTIONS="nocheck", LC_ALL="C.UTF-8", TZ="UTC")
     toolchain.run("dpkg-buildpackage", "--build=binary", "--unsigned-changes", "--unsigned-buildinfo", "--no-check-builddeps", cwd=source, env=env)
     return sorted(work.glob("*.deb"))
