@@ -31,7 +31,12 @@ pub struct Running<'a> {
     _relations: Vec<Relation>,
     /// Rows looked at.
     visited: usize,
+    /// Places of the frame, and what two rows have there that go one way.
+    both: Option<[Bound; 2]>,
 }
+
+/// Places of the frame, and values.
+type Bound = Vec<(usize, Option<Datum>)>;
 
 /// What a loop shows.
 pub enum Shown<'a> {
@@ -45,6 +50,8 @@ pub struct Found<'a> {
     pub values: &'a [Option<Datum>],
     /// The row of the last relation; null when the loop has no steps.
     slot: *mut pg_sys::TupleTableSlot,
+    /// Which of two rows that go one way it belongs to.
+    pub of: usize,
 }
 
 /// The columns of a row image; they point into it.
@@ -183,7 +190,7 @@ impl<'a> Running<'a> {
         // SAFETY: as the caller promises.
         let scan = |(step, relation)| unsafe { scan(step, relation, snapshot) };
         let scans = of.steps.iter().zip(&relations).map(scan).collect::<Result<_>>()?;
-        Ok(Running { of, machine: of.take(&relations), scans, _relations: relations, visited: 0 })
+        Ok(Running { of, machine: of.take(&relations), scans, _relations: relations, visited: 0, both: None })
     }
 
     /// Shows all rows that belong to the row that `input` gives the columns of, by their number in it, from 1. False when there are too many.
@@ -198,6 +205,41 @@ impl<'a> Running<'a> {
                     look(found);
                 }
             })
+        }
+    }
+
+    /// As `each`, for two rows that are the same in `Kept::way`: the loop goes the way once.
+    ///
+    /// # Safety
+    /// As `each`.
+    pub unsafe fn each_of_both(
+        &mut self,
+        inputs: [&dyn Fn(i16) -> Option<Datum>; 2],
+        look: &mut dyn FnMut(Found),
+    ) -> bool {
+        self.both = Some(inputs.map(|input| self.of.inputs.iter().map(|(att, place)| (*place, input(*att))).collect()));
+        // SAFETY: as the caller promises.
+        let fits = unsafe { self.each(inputs[0], look) };
+        self.both = None;
+        fits
+    }
+
+    /// Shows the row that is bound, to each row that goes this way.
+    ///
+    /// # Safety
+    /// All columns are bound.
+    unsafe fn show(&self, look: &mut dyn FnMut(Shown)) {
+        let Machine { evaluation, lookups, values, .. } = &self.machine;
+        let slot = lookups.last().map_or(std::ptr::null_mut(), |l| l.slot);
+        // SAFETY: as the caller promises; the frame has these places.
+        unsafe {
+            look(Shown::Row(Found { values: &evaluation.values(values), slot, of: 0 }));
+            let Some([first, second]) = &self.both else { return };
+            self.machine.forget();
+            second.iter().for_each(|(place, value)| evaluation.set(*place, *value));
+            look(Shown::Row(Found { values: &evaluation.values(values), slot, of: 1 }));
+            self.machine.forget();
+            first.iter().for_each(|(place, value)| evaluation.set(*place, *value));
         }
     }
 
@@ -227,8 +269,7 @@ impl<'a> Running<'a> {
             }
             if at == self.scans.len() {
                 if machine.evaluation.all_true(&machine.at_last) {
-                    let slot = machine.lookups.last().map_or(std::ptr::null_mut(), |l| l.slot);
-                    look(Shown::Row(Found { values: &machine.evaluation.values(&machine.values), slot }));
+                    self.show(look);
                 }
                 return true;
             }

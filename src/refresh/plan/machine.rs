@@ -21,12 +21,16 @@ use std::ops::Deref;
 /// A loop, and its machine while no flush runs it.
 pub struct Kept {
     of: NestedLoop,
+    /// Attributes of the row that it starts with that keys and conditions look at.
+    pub way: Vec<i16>,
     machine: RefCell<Option<Machine>>,
 }
 
 impl Kept {
     pub fn new(of: NestedLoop) -> Kept {
-        Kept { of: of.keep(), machine: RefCell::default() }
+        let places = of.places_on_the_way();
+        let way = of.inputs.iter().filter(|(_, place)| places.contains(place)).map(|(att, _)| *att).collect();
+        Kept { of: of.keep(), way, machine: RefCell::default() }
     }
 
     /// A machine for the loop, whose relations are open, in the order of the steps.
@@ -121,6 +125,12 @@ impl Machine {
 
     /// Before the loop starts with another row.
     pub fn reset(&self) {
+        self.forget();
+        self.evaluation.reset();
+    }
+
+    /// What was evaluated for the row that the loop starts with.
+    pub fn forget(&self) {
         let keys = self.lookups.iter().flat_map(|l| &l.values);
         let reached = self.reached.iter().flat_map(|(_, values)| values);
         for of in self.values.iter().chain(keys).chain(reached) {
@@ -128,7 +138,6 @@ impl Machine {
                 known.take();
             }
         }
-        self.evaluation.reset();
     }
 
     fn clear(&self) {

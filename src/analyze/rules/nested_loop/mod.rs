@@ -21,6 +21,7 @@ use crate::analyze::query::tree::Type;
 use crate::pg::memory::Arena;
 use crate::pg::tree::Tree;
 use pgrx::pg_sys::{self, Oid};
+use std::collections::BTreeSet;
 
 /// A value computed from the columns bound so far.
 #[derive(Clone, Copy)]
@@ -84,6 +85,19 @@ impl NestedLoop {
             || !self.at_last.is_empty()
             || self.values.iter().chain(self.reached.iter().flat_map(|(_, values)| values)).any(computed)
             || self.steps.iter().any(|s| !s.conditions.is_empty() || s.keys.iter().any(|k| computed(&k.value)))
+    }
+
+    /// The places of the frame that keys and conditions look at.
+    pub fn places_on_the_way(&self) -> BTreeSet<usize> {
+        let of_conditions = |all: &[Tree<pg_sys::Expr>]| all.iter().flat_map(|c| places_of(*c)).collect::<Vec<_>>();
+        let of_value = |v: &Value| match v {
+            Value::Column(place) => BTreeSet::from([*place]),
+            Value::Computed(e) => places_of(*e),
+        };
+        let keys = self.steps.iter().flat_map(|s| s.keys.iter().flat_map(|k| of_value(&k.value)));
+        let on_steps = self.steps.iter().flat_map(|s| of_conditions(&s.conditions));
+        let conditions = of_conditions(&self.conditions).into_iter().chain(of_conditions(&self.at_last));
+        keys.chain(on_steps).chain(conditions).collect()
     }
 
     /// The relations that rows are looked up in, and their indexes, in this order.

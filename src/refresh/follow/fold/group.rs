@@ -39,8 +39,8 @@ pub struct Groups<'a> {
     groups: Vec<Group>,
     /// (group, weight, row)
     waiting: Vec<(usize, i64, Input)>,
-    /// The group that the last row was added to.
-    last: Option<usize>,
+    /// The groups that the last rows were added to: a row that changed has two, one after the other.
+    last: [Option<usize>; 2],
     /// Memory of the batch for values of rows that wait.
     room: Room,
     /// Positions of keys for which equal does not mean the same bytes.
@@ -60,7 +60,7 @@ impl<'a> Groups<'a> {
                 by_hash: HashMap::new(),
                 groups: Vec::new(),
                 waiting: Vec::new(),
-                last: None,
+                last: [None; 2],
                 room: Room::default(),
                 inexact: (0..fold.key_exact.len()).filter(|k| !fold.key_exact[*k]).collect(),
             }
@@ -153,14 +153,16 @@ impl<'a> Groups<'a> {
             let (keys, args) = (self.fold.key_types.len(), self.fold.arg_types.len());
             let filters = self.fold.filter_count;
             let key: Few<Option<Datum>> = (0..keys).map(|i| get(1 + i)).collect();
-            let group = match self.last.filter(|g| self.has_image(*g, &key)) {
+            let group = match self.last.into_iter().flatten().find(|g| self.has_image(*g, &key)) {
                 Some(group) => group,
                 None => {
                     let hash = self.hash_of_key(&key);
                     self.find(hash, &key).unwrap_or_else(|| self.enter(hash, &key))
                 }
             };
-            self.last = Some(group);
+            if self.last[0] != Some(group) {
+                self.last = [Some(group), self.last[0]];
+            }
             let (widths, room) = (&self.states.folding, &mut self.room);
             let args = (0..args).map(|i| get(1 + keys + i).map(|d| room.copy(d, widths.args[i], batch))).collect();
             let first = 1 + keys + self.fold.arg_types.len();

@@ -11,7 +11,7 @@ use crate::pg::slot;
 use crate::pg::snapshot::Active;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
-use crate::refresh::follow::nested_loop::{Deformed, Running};
+use crate::refresh::follow::nested_loop::{Deformed, Found, Running};
 use crate::refresh::plan::keyed::KeyedSql;
 use crate::refresh::plan::loops::FoldLoops;
 use crate::refresh::plan::machine::Kept;
@@ -68,13 +68,20 @@ impl Job<'_> {
         // SAFETY: images are minimal tuples of the relation's row type; the loop gives the columns of the delta behind the weight.
         unsafe {
             let mut running = Running::open(weighted, snapshot.raw())?;
-            let fits = rows.iter().all(|(image, weight)| {
-                let row = Deformed::of(image, source.tupdesc());
-                running.each(&|c| row.get(c), &mut |found| {
-                    let value = |i: usize| if i == 0 { weight.into_datum() } else { found.values[i - 1] };
-                    arena.enter(|| groups.add_row(value, arena));
-                })
-            });
+            let all: Vec<Deformed> = rows.iter().map(|(of, _)| Deformed::of(of, source.tupdesc())).collect();
+            let mut add = |weight: i64, found: Found| {
+                let value = |i: usize| if i == 0 { weight.into_datum() } else { found.values[i - 1] };
+                arena.enter(|| groups.add_row(value, arena));
+            };
+            let fits = match &all[..] {
+                [a, b] if self.is_same_row(&source, &weighted.way, a, b) => {
+                    running.each_of_both([&|c| a.get(c), &|c| b.get(c)], &mut |found| add(rows[found.of].1, found))
+                }
+                _ => all
+                    .iter()
+                    .zip(&rows)
+                    .all(|(row, (_, weight))| running.each(&|c| row.get(c), &mut |found| add(*weight, found))),
+            };
             running.close();
             Ok(fits)
         }
