@@ -170,4 +170,16 @@ DELETE FROM t WHERE id = 7;
 INSERT INTO t VALUES (1000, 3);
 INSERT INTO u VALUES (1000, 4);
 SELECT * FROM cost();
+-- a row of NULLs as a value to correlate by is not NULL, though IS NULL is true of it
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE pairs (id int PRIMARY KEY, g int, q pair, v int);
+CREATE TVIEW per_pair AS SELECT p.q, sum(p.v) AS s, (SELECT min(x.v) FROM pairs x WHERE x.q = p.q) AS least FROM pairs p GROUP BY p.q, p.g;
+INSERT INTO pairs VALUES (1, 0, '(,)', 3);
+INSERT INTO pairs VALUES (2, 0, NULL, 4), (3, 0, '(1,)', 5), (4, 1, '(,)', 1);
+UPDATE pairs SET v = v - 1 WHERE q IS NULL;
+UPDATE pairs SET q = CASE WHEN q IS NOT DISTINCT FROM NULL THEN '(,)'::pair END WHERE id <> 3;
+DELETE FROM pairs WHERE id = 4;
+SELECT * FROM per_pair ORDER BY 1, 2;
+SELECT * FROM oracle();
+
 DROP SCHEMA subqueries CASCADE;

@@ -189,7 +189,7 @@ fn anchored(
     // One column, then.
     let without_value = |weight: i64| {
         Forms::plain(format!(
-            "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE d.k1 IS NULL AND q.a1 IS NULL OFFSET 0) q",
+            "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE d.k1 IS NOT DISTINCT FROM NULL AND q.a1 IS NOT DISTINCT FROM NULL OFFSET 0) q",
             shown(weight)
         ))
     };

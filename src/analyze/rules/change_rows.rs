@@ -100,9 +100,10 @@ pub fn only_values(rte: RangeTblEntry, att: i16, values: Values, anchors: (&str,
     let (of, column) = anchors;
     let condition = match values {
         Values::Some => format!("x.{own} IN (SELECT d.{column} FROM tviews.dirty(NULL::{of}) d)"),
-        Values::Null => {
-            format!("x.{own} IS NULL AND EXISTS (SELECT FROM tviews.dirty(NULL::{of}) d WHERE d.{column} IS NULL)")
-        }
+        // IS NULL would be true for a row of NULLs, too.
+        Values::Null => format!(
+            "x.{own} IS NOT DISTINCT FROM NULL AND EXISTS (SELECT FROM tviews.dirty(NULL::{of}) d WHERE d.{column} IS NOT DISTINCT FROM NULL)"
+        ),
     };
     transplant(rte, &format!("SELECT 1 FROM (SELECT {columns} FROM {only}{table} x WHERE {condition}) x"))?;
     rte.eref().set_colnames(names);
