@@ -14,6 +14,8 @@ help:
 	@echo 'make cli                the command tviews, with man pages and completions, below target/command'
 	@echo 'make book               the documentation as a book, below target/book'
 	@echo 'make reference plots    parts of the reference that are generated; plots of the benchmarks'
+	@echo 'make deb                packages of Debian, of the extension and of its symbols, below target/packages (PG=15, the default of it, 17 or 18)'
+	@echo 'make reproducible       two builds in two directories: the same bytes (twice the time of make deb)'
 	@echo 'make check              all tests; TESTS="tier or test …" runs some of them'
 	@echo 'make check-fast         the same without the minutes of the differential and hostile tests and TPC-H'
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
@@ -23,6 +25,9 @@ help:
 	@echo 'make core               PostgreSQL'"'"'s own suites with the extension there (PG=18-assert, the default of it, or 17-assert)'
 	@echo 'make mine               queries of the suite of PostgreSQL and of SQLsmith as those of TVIEWs (half an hour; SOURCES="join sqlsmith": some of it)'
 	@echo 'make valgrind           regress with every process of a server under Valgrind (an hour or two; TESTS="test …": some of it)'
+	@echo 'make clients            examples for Django, SQLAlchemy, tokio-postgres and node: installed, and run (CLIENTS="django node": some of them)'
+	@echo 'make scale-out          examples/scale_out: a writer, six subscribers and a coordinator (PG=15, the default of it, or 18-debian)'
+	@echo 'make packages           what is not part of make check: release, pg_upgrade, the validator of META.json'
 	@echo 'make lint deny          clippy and rustfmt; licences and sources of dependencies'
 	@echo 'make fuzz               differential test until interrupted, or for SECONDS=…; SEED=…'
 	@echo 'make clean              remove what was built; downloaded servers stay (clean-all removes these too)'
@@ -33,8 +38,17 @@ help:
 build:
 	$(PYTHON) tools/build.py build $(SERVER) $(DEV)
 
+# What clients of PGXN call.
+all: build
+
 install:
 	$(PYTHON) tools/build.py install $(SERVER) $(DEV)
+
+deb:
+	@$(PYTHON) tools/deb.py build $(DEB)
+
+reproducible:
+	@$(PYTHON) tools/reproducible.py $(DEB)
 
 cli:
 	$(PYTHON) tools/command.py
@@ -56,6 +70,18 @@ check:
 
 check-fast:
 	@$(CHECK_PROFILE) $(PYTHON) tools/check.py --fast house unit $(SERVER)
+
+# The server of a package of Debian, and of examples that need postgres_fdw: 15 unless PG is given.
+DEB = $(if $(filter file,$(origin PG)),15,$(PG))
+
+clients:
+	@$(CHECK_PROFILE) TESTS=applications $(PYTHON) tools/check.py $(SERVER)
+
+scale-out:
+	@$(CHECK_PROFILE) TESTS=scale_out $(PYTHON) tools/check.py $(DEB)
+
+packages:
+	@$(CHECK_PROFILE) TESTS="release pg_upgrade" $(PYTHON) tools/check.py meta 18
 
 faults:
 	@$(PYTHON) tools/check.py faults
@@ -89,6 +115,7 @@ bench:
 	@$(PYTHON) bench/syntax.py $(SERVER)
 	@$(PYTHON) bench/documents.py $(SERVER)
 	@$(PYTHON) bench/loads.py $(SERVER)
+	@$(PYTHON) bench/apply.py $(SERVER)
 
 bench-tpch:
 	@$(PYTHON) bench/tpch/run.py $(SERVER)
@@ -99,4 +126,4 @@ clean:
 clean-all:
 	rm -rf target
 
-.PHONY: help build install cli book reference plots check check-fast faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all
+.PHONY: help all build install deb reproducible cli book reference plots check check-fast clients scale-out packages faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all

@@ -39,7 +39,8 @@ pgrx::extension_sql_file!("../sql/parts/functions.sql", name = "functions", requ
 pgrx::extension_sql_file!("../sql/parts/jsonb.sql", name = "jsonb", requires = ["functions"]);
 pgrx::extension_sql_file!("../sql/parts/views.sql", name = "views", requires = ["jsonb"]);
 pgrx::extension_sql_file!("../sql/parts/graph.sql", name = "graph", requires = ["views"]);
-pgrx::extension_sql_file!("../sql/parts/compat.sql", name = "compat", requires = ["graph"]);
+pgrx::extension_sql_file!("../sql/parts/upgrade.sql", name = "upgrade", requires = ["graph"]);
+pgrx::extension_sql_file!("../sql/parts/compat.sql", name = "compat", requires = ["upgrade"]);
 pgrx::extension_sql_file!("../sql/parts/compat_relations.sql", name = "compat_relations", requires = ["compat"]);
 pgrx::extension_sql_file!(
     "../sql/parts/compat_functions.sql",

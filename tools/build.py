@@ -1,7 +1,8 @@
-"""Builds the extension for one server and installs it there: `build.py build|install|typecheck [PG] [--dev]`.
+"""Builds the extension for one server and installs it there: `build.py build|install|typecheck [PG] [--dev] [--reproducible]`.
 
 Invariant: each server has a cargo target directory of its own (target/pg18, …), so switching between servers rebuilds nothing, and an
-installed file is replaced by renaming, so a running server keeps the library it has mapped.
+installed file is replaced by renaming, so a running server keeps the library it has mapped. With --reproducible the library does not say in which
+directories it was built.
 Called by the Makefile, tools/check.py and demo/run.py.
 """
 
@@ -49,6 +50,16 @@ def compiler_options():
     return ["--ignore-rust-version"]
 
 
+def without_paths(env):
+    """The environment with directories of this machine mapped to names that are the same everywhere, in what rustc and the C compiler write."""
+    home = os.environ.get("CARGO_HOME") or Path.home() / ".cargo"
+    names = {ROOT: "/pg_tviews", env["CARGO_TARGET_DIR"]: "/target", home: "/cargo"}
+    rust = [env["RUSTFLAGS"]] if env.get("RUSTFLAGS") else []
+    flags = [f"-ffile-prefix-map={path}={name}" for path, name in names.items()]
+    rust += [f"--remap-path-prefix={path}={name}" for path, name in names.items()]
+    return {**env, "RUSTFLAGS": " ".join(rust), "CFLAGS": " ".join([env.get("CFLAGS", ""), *flags]).strip()}
+
+
 def cargo(action, *arguments, env=None):
     sys.stdout.flush()
     command = ["cargo", action, *compiler_options(), *arguments]
@@ -63,10 +74,12 @@ def features(major, chosen=USUAL):
     return ["--no-default-features", "--features", ",".join([f"pg{major}", *chosen])]
 
 
-def build(pg, profile, chosen=USUAL):
+def build(pg, profile, chosen=USUAL, reproducible=False):
     """Compiles the library, with the features chosen, and returns its path."""
     config = toolchain.pg_config(pg)
     env = environment(pg, config)
+    if reproducible:
+        env = without_paths(env)
     cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *features(toolchain.major(config), chosen), env=env)
     return Path(env["CARGO_TARGET_DIR"]) / ("debug" if profile == "dev" else profile) / "libpg_tviews.so"
 
@@ -79,6 +92,7 @@ def install_script(pg):
     forgotten = {path.name for path in parts.glob("*.sql")} - set(names)
     if forgotten:
         toolchain.fail(f"not in sql/parts/order: {' '.join(sorted(forgotten))}")
+    (TARGET / toolchain.label(pg)).mkdir(parents=True, exist_ok=True)
     script = TARGET / toolchain.label(pg) / f"pg_tviews--{version()}.sql"
     guard = "\\echo Use \"CREATE EXTENSION pg_tviews\" to load this file. \\quit\n"
     script.write_text(guard + "".join(f"\n-- {name}\n{(parts / name).read_text()}" for name in names))
@@ -97,17 +111,18 @@ def put(source, directory, name=None):
         toolchain.fail(f"cannot write {final}: run `make install` as a user who may")
 
 
+def place(pg, library, libdir, sharedir):
+    """Puts the library and what CREATE EXTENSION and ALTER EXTENSION … UPDATE read where a server looks for them."""
+    put(library, libdir, "pg_tviews.so")
+    for source in [ROOT / "pg_tviews.control", install_script(pg), *(ROOT / "sql").glob("pg_tviews--*.sql")]:
+        put(source, f"{sharedir}/extension")
+
+
 def install(pg, profile, chosen=USUAL):
     """Builds and installs; returns the pg_config of the server."""
     library = build(pg, profile, chosen)
     config = toolchain.pg_config(pg)
-    libdir, sharedir = toolchain.ask(config, "pkglibdir", "sharedir")
-    put(library, libdir, "pg_tviews.so")
-    scripts = {path.name: path for path in (ROOT / "sql").glob("pg_tviews--*.sql")}
-    script = install_script(pg)
-    scripts[script.name] = script
-    for source in [ROOT / "pg_tviews.control", *scripts.values()]:
-        put(source, f"{sharedir}/extension")
+    place(pg, library, *toolchain.ask(config, "pkglibdir", "sharedir"))
     toolchain.say(f"installed pg_tviews {version()} ({profile}) for {toolchain.ask(config, 'version')[0]}")
     return config
 
@@ -122,7 +137,7 @@ def main():
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     action, pg = words[0], (words[1:] or ["18"])[0]
     profile = "dev" if "--dev" in sys.argv else "release"
-    {"build": lambda: build(pg, profile), "install": lambda: install(pg, profile), "typecheck": lambda: typecheck(pg)}[action]()
+    {"build": lambda: build(pg, profile, reproducible="--reproducible" in sys.argv), "install": lambda: install(pg, profile), "typecheck": lambda: typecheck(pg)}[action]()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Runs the tests: `check.py [--fast] STAGE… [beside STAGE…]`, a stage being a server (18, 15, 18-assert, a pg_config) or a word of the table in stages.py:
 sql:SERVER (its regress and isolation suites, with assertions hostile, too), core:SERVER (PostgreSQL's own suites), format, house, lint, deny,
-unit, types:N, no-syntax, faults, valgrind, mine:SERVER (queries of others as those of TVIEWs). What `beside` parts runs at the same time.
+meta (META.json), unit, types:N, no-syntax, faults, valgrind, mine:SERVER (queries of others as those of TVIEWs). What `beside` parts runs
+at the same time.
 
 Invariant: the last line is `N passed, N failed`, the sum over everything that ran, and the exit status says the same.
 $TESTS names what to run of it: tiers (those of tiers.py: regress, isolation, hostile, scripts, docs, differential, concurrent, tpch; unit, core,

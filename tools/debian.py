@@ -12,7 +12,7 @@ from shell import as_root, fail, run, say
 # Debian's suites that have the source.
 SOURCES = {"17": "trixie", "18": "sid"}
 # Suites with packages of servers that this machine need not be able to install: the server's own first, then that of its libraries.
-UNPACKED = {"19": ("experimental", "sid")}
+UNPACKED = {"17-debian": ("trixie",), "18-debian": ("sid",), "19": ("experimental", "sid")}
 # What programs of such a server are linked with comes from these packages; what else they depend on is for machines where they are installed.
 LIBRARIES = re.compile(r"(lib[^ ]*|zlib1g)$")
 # The oldest suite that runs here: its programs run on the newer ones, too.
@@ -78,11 +78,11 @@ def with_libraries(names, options):
     return found
 
 
-def unpacked(major, directory):
+def unpacked(pg, directory):
     """The server, its headers, and the libraries that it is linked with, unpacked below `directory` as they lie below / elsewhere."""
-    work = directory / "download"
-    options = apt(work, UNPACKED[major], "deb")
-    say(f"fetching PostgreSQL {major} from Debian's suite {UNPACKED[major][0]}")
+    work, major = directory / "download", pg.partition("-")[0]
+    options = apt(work, UNPACKED[pg], "deb")
+    say(f"fetching PostgreSQL {major} from Debian's suite {UNPACKED[pg][0]}")
     client, server, headers = f"postgresql-client-{major}", f"postgresql-{major}", f"postgresql-server-dev-{major}"
     names = with_libraries([server, client], options) + [headers]
     run("apt-get", *options, "download", *names, cwd=work)

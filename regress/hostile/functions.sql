@@ -16,6 +16,8 @@ SELECT count(*) FROM tviews.verify_all();
 
 SELECT count(*) FROM tviews.health();
 
+SELECT count(before), count(after) FROM tviews.upgrade_statements();
+
 SELECT count(*) FROM tviews.pending();
 
 SELECT count(*), count(key) FROM tviews.changes();

@@ -56,11 +56,12 @@ class SqlError(Exception):
 
 
 class Cluster:
-    def __init__(self, pg_config=None, template=None, ram=False, **settings):
+    def __init__(self, pg_config=None, template=None, ram=False, initdb=(), **settings):
         """`template`: a directory made by `save`, to start from instead of initdb. `ram`: in memory, where there is enough: tests that
-        create and drop thousands of tables are bound by the file system. `settings`: server settings."""
+        create and drop thousands of tables are bound by the file system. `initdb`: more options for it. `settings`: server settings."""
         self.pg_config = Path(pg_config or os.environ.get("PG_CONFIG") or sys.exit("PG_CONFIG is not set: run me through `make check`"))
         self.settings = {**SETTINGS, **settings}
+        self.initdb = initdb
         self.owner = self._server_user()
         self.directory = self._temporary_directory([MEMORY] if ram and memory_to_spare() else [])
         self.bindir = self._reachable_bindir()
@@ -143,7 +144,7 @@ class Cluster:
             shutil.copytree(self.template, self.data)
             self._give(self.data)
         else:
-            self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+            self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions", *self.initdb)
         lines = [f"{name} = '{value}'" for name, value in self.settings.items()]
         lines.append(f"unix_socket_directories = '{self.directory}'")
         with open(self.data / "postgresql.auto.conf", "w") as conf:

@@ -9,6 +9,7 @@ use crate::log::board;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
+use crate::pg::syscatalog::{EXTENSION_BY_OID, EXTENSION_VERSION};
 use crate::pg::{acl, guc, list, name, shmem};
 use crate::refresh::flush::deferred;
 use crate::refresh::plan::graph;
@@ -30,6 +31,7 @@ sql_function!(tviews_health, pg_finfo_tviews_health, health);
 fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let rows = [
         preload(),
+        version(),
         syntax(),
         triggers(),
         indexes(),
@@ -50,6 +52,20 @@ fn preload() -> Row {
     let detail =
         if good { "pg_tviews is in shared_preload_libraries" } else { "pg_tviews was loaded by this session only" };
     row("preload", good, detail.into(), "Add pg_tviews to shared_preload_libraries and restart the server.")
+}
+
+/// The schema is of an older version than the library until somebody updates the extension.
+fn version() -> Row {
+    // SAFETY: looks the name up.
+    let extension = unsafe { pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), true) };
+    let found = EXTENSION_BY_OID.text(&[extension], EXTENSION_VERSION).unwrap_or_default();
+    let library = env!("CARGO_PKG_VERSION");
+    if found == library {
+        return row("version", true, format!("library and extension are {library}"), "");
+    }
+    let detail = format!("the library is {library}, the extension {found}");
+    let hint = "Run ALTER EXTENSION pg_tviews UPDATE in this database.";
+    ("version".into(), "warning".into(), detail, Some(hint.into()))
 }
 
 fn statistics() -> Row {

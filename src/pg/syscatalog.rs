@@ -1,7 +1,7 @@
 //! Scans of system catalogs that have no syscache and that pgrx's bindings leave out.
 //!
 //! Numbers come from the server's catalog headers (pg_inherits.h, pg_depend.h, pg_shdepend.h, pg_rewrite.h, pg_subscription_rel.h,
-//! pg_attrdef.h, pg_constraint.h, pg_event_trigger.h), which have not changed
+//! pg_attrdef.h, pg_constraint.h, pg_event_trigger.h, pg_extension.h), which have not changed
 //! from 15 to 19.
 
 use super::relation::Relation;
@@ -40,6 +40,9 @@ pub const CONSTRAINT: u32 = 2606;
 /// pg_event_trigger, all of it, by evtname.
 pub const EVENT_TRIGGERS: Catalog = Catalog { relation: 3466, index: 3467, keys: &[] };
 pub const EVENT_TRIGGER_OID: i32 = 1;
+/// pg_extension by oid.
+pub const EXTENSION_BY_OID: Catalog = Catalog { relation: 3079, index: 3080, keys: &[1] };
+pub const EXTENSION_VERSION: i32 = 6;
 /// pg_attrdef by oid.
 pub const DEFAULT_BY_OID: Catalog = Catalog { relation: DEFAULT, index: 2657, keys: &[1] };
 pub const DEFAULT: u32 = 2604;
@@ -143,6 +146,17 @@ impl Catalog {
         // SAFETY: as the caller promises.
         unsafe { self.scan_as(snapshot, values, look) };
         out
+    }
+
+    /// A column of type text of the first tuple with these key values; None where there is none, or it is NULL.
+    pub fn text(&self, values: &[Oid], column: i32) -> Option<String> {
+        let mut found = None;
+        self.scan(values, |rel, tuple| {
+            let mut null = false;
+            // SAFETY: a tuple of the catalog, and a column of it that is a text.
+            found = unsafe { String::from_datum(pg_sys::heap_getattr(tuple, column, rel.tupdesc(), &mut null), null) };
+        });
+        found
     }
 
     /// Stores the trees of one row again that `change` has changed in place; whether there was one. Columns are numbered from 1.
