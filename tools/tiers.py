@@ -48,7 +48,7 @@ TIERS = (
 
 def chosen(pg, fast, sql_only, again):
     suites_of_sql = {"yes", "with assertions"} if pg.endswith("-assert") else {"yes"}
-    left_out = {"with assertions"} if again and not SELECTED else set()
+    left_out = suites_of_sql | {"with assertions"} if again and not SELECTED else set()
     return [tier for tier in TIERS if not (fast and tier.slow) and (not sql_only or tier.sql in suites_of_sql) and tier.sql not in left_out]
 
 
@@ -58,7 +58,7 @@ def prepare(cluster):
 
 
 def run(pg, fast=False, sql_only=False, again=False):
-    """All tiers on one server, or the suites of SQL. `again`: the same server with assertions comes later, and runs what is meant for it."""
+    """All tiers on one server, or the suites of SQL. `again`: these are run on the same server with assertions, too, and are left out here."""
     where = toolchain.label(pg)
     headline(f"building for {where}")
     with guarded(where):
