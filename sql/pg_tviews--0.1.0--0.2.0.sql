@@ -32,3 +32,10 @@ CREATE FUNCTION tviews.upgrade_statements() RETURNS TABLE (number bigint, tview 
      ORDER BY 1
 $$;
 COMMENT ON FUNCTION tviews.upgrade_statements() IS 'statements that make TVIEWs ordinary materialized views before pg_upgrade, and TVIEWs again after it';
+
+COMMENT ON VIEW tviews.tviews IS 'TVIEWs of this database, with their options, strategies and sizes';
+COMMENT ON VIEW tviews.stat IS 'what keeping each TVIEW exact has done and cost';
+COMMENT ON VIEW tviews.staleness IS 'how far each deferred TVIEW is behind';
+COMMENT ON VIEW tviews.refresh_history IS 'refreshes of deferred TVIEWs, each with what it did, how long it took, and its error';
+COMMENT ON VIEW tviews.progress IS 'the recovery that computes TVIEWs anew after a crash, while it runs';
+COMMENT ON VIEW tviews.locks IS 'locks of flushes: who holds them, who waits for whom, and for which values';
