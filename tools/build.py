@@ -74,19 +74,13 @@ def features(major, chosen=USUAL):
     return ["--no-default-features", "--features", ",".join([f"pg{major}", *chosen])]
 
 
-def faster(pg, profile):
-    """On servers with assertions, where most tests run: an hour of them would spend a third of it in code that is not optimised at all."""
-    crates = ("pg_tviews", "tviews_core") if profile == "dev" and pg.endswith("-assert") else ()
-    return [word for crate in crates for word in ("--config", f"profile.dev.package.{crate}.opt-level=1")]
-
-
 def build(pg, profile, chosen=USUAL, reproducible=False):
     """Compiles the library, with the features chosen, and returns its path."""
     config = toolchain.pg_config(pg)
     env = environment(pg, config)
     if reproducible:
         env = without_paths(env)
-    cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *faster(pg, profile), *features(toolchain.major(config), chosen), env=env)
+    cargo("build", "-p", "pg_tviews", "--lib", "--profile", profile, *features(toolchain.major(config), chosen), env=env)
     return Path(env["CARGO_TARGET_DIR"]) / ("debug" if profile == "dev" else profile) / "libpg_tviews.so"
 
 
