@@ -162,6 +162,22 @@ DROP POLICY p ON tenant;
 SELECT * FROM of_tenant;
 DROP TVIEW of_tenant;
 
+-- with row security a query is one block: a branch of UNION ALL is followed under the names of the first one
+CREATE TABLE rent (who name, paid int);
+CREATE TABLE gift (donor name, given int);
+GRANT SELECT, TRIGGER ON rent, gift TO rights_owner;
+CREATE POLICY named ON tenant USING (who IS DISTINCT FROM 'eve');
+SET ROLE rights_owner;
+CREATE TVIEW of_tenant AS SELECT t.id, m.paid FROM tenant t JOIN (SELECT who, paid FROM rent UNION ALL SELECT donor, given FROM gift) m ON m.who = t.who;
+RESET ROLE;
+INSERT INTO tenant VALUES (3, 'eve');
+INSERT INTO rent VALUES ('ann', 10), ('eve', 20);
+INSERT INTO gift VALUES ('bob', 30), ('eve', 40);
+UPDATE gift SET given = given + 1;
+SELECT * FROM of_tenant ORDER BY id;
+SELECT reason FROM tviews.strategies('of_tenant') WHERE strategy = 'full';
+DROP TVIEW of_tenant;
+
 -- event triggers of users: their own search_path and rights, and only what users make
 CREATE TABLE seen (who name, tag text, object text);
 GRANT INSERT ON seen TO PUBLIC;

@@ -204,6 +204,16 @@ impl Told {
         self.code & 0xfff == class(b"54")
     }
 
+    /// Whether an expression has no value for some row: data exceptions, cardinality violations, errors of users' functions.
+    pub fn is_of_expression(&self) -> bool {
+        [b"21", b"22", b"38", b"39", b"P0"].iter().any(|c| self.code & 0xfff == class(c))
+    }
+
+    /// Whether the error is about the text of a statement, or about a value written in it.
+    pub fn is_of_text(&self) -> bool {
+        [b"0A", b"22", b"42"].iter().any(|c| self.code & 0xfff == class(c))
+    }
+
     /// Whether a function, a type, a relation or a schema was not found by its name.
     pub fn is_of_names(&self) -> bool {
         is_of_names(self.code)
@@ -297,31 +307,6 @@ pub fn put_back(error: *mut pg_sys::ErrorData) {
     KEPT.set(error);
 }
 
-/// Whether an error says that an expression has no value for some row: data exceptions, cardinality violations, errors of users' functions.
-///
-/// # Safety
-/// `error` is null or a kept error.
-pub unsafe fn is_of_expression(error: *const pg_sys::ErrorData) -> bool {
-    // SAFETY: `error` is null or a kept error, as the caller promises.
-    unsafe {
-        !error.is_null() && [b"21", b"22", b"38", b"39", b"P0"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c))
-    }
-}
-
-/// The message of an error about the text of a statement, or about a value written in it.
-///
-/// # Safety
-/// `error` is null or a kept error.
-pub unsafe fn message_of_text(error: *const pg_sys::ErrorData) -> Option<String> {
-    // SAFETY: `error` is null or a kept error, as the caller promises.
-    unsafe {
-        let is_of_text =
-            !error.is_null() && [b"0A", b"22", b"42"].iter().any(|c| (*error).sqlerrcode & 0xfff == class(c));
-        is_of_text.then(|| std::ffi::CStr::from_ptr((*error).message).to_string_lossy().into_owned())
-    }
-}
-
-/// Five characters of six bits, the first one lowest. Source: utils/elog.h, MAKE_SQLSTATE.
 fn class(code: &[u8; 2]) -> i32 {
     i32::from(code[0] - b'0') + (i32::from(code[1] - b'0') << 6)
 }

@@ -21,46 +21,32 @@ pub fn undone<T>(f: impl FnOnce() -> T) -> T {
 
 /// The result of `f`; None when an expression in it failed. Other errors go on.
 pub fn attempt<T>(f: impl FnOnce() -> T) -> Option<T> {
-    match run(f, |done| done) {
-        Ok(result) => Some(result),
-        // SAFETY: a copy of an error, which nobody else has.
-        Err((_, error)) if unsafe { original::is_of_expression(error) } => None,
-        Err((panic, error)) => {
-            original::put_back(error);
-            resume_unwind(panic)
-        }
-    }
+    failed(run(f, |done| done), original::Told::is_of_expression).ok()
 }
 
 /// The result of `f`, which parses a text; the error's message when the text is no query. Other errors go on.
 pub fn parse<T>(f: impl FnOnce() -> T) -> Result<T, String> {
-    match run(f, |done| done) {
-        Ok(result) => Ok(result),
-        // SAFETY: a copy of an error, which nobody else has.
-        Err((panic, error)) => match unsafe { original::message_of_text(error) } {
-            Some(message) => Err(message),
-            None => {
-                original::put_back(error);
-                resume_unwind(panic)
-            }
-        },
-    }
+    failed(run(f, |done| done), original::Told::is_of_text).map_err(|told| told.message)
 }
 
 /// The result of `f`, or the error that it ended with, after its work has been rolled back. Errors that are not about the work of `f` go on
 /// (cancelled, out of memory, deadlock, cannot serialize), and so do errors for which `more` is true.
 pub fn told<T>(more: fn(&original::Told) -> bool, f: impl FnOnce() -> T) -> Result<T, original::Told> {
-    match run(f, |done| done) {
-        Ok(result) => Ok(result),
-        // SAFETY: a copy of an error, which nobody else has.
-        Err((panic, error)) => match unsafe { original::told(error, &*panic) } {
-            Some(told) if !told.is_of_session() && !more(&told) => Err(told),
+    failed(run(f, |done| done), |told| !told.is_of_session() && !more(told))
+}
+
+/// The error of work that failed, when it is `expected`. Others go on.
+fn failed<T>(done: Result<T, Failure>, expected: impl Fn(&original::Told) -> bool) -> Result<T, original::Told> {
+    done.or_else(|(panic, error)| {
+        // SAFETY: null, or a copy of an error that nobody else has.
+        match unsafe { original::told(error, &*panic) } {
+            Some(told) if expected(&told) => Err(told),
             _ => {
                 original::put_back(error);
                 resume_unwind(panic)
             }
-        },
-    }
+        }
+    })
 }
 
 /// The panic of an error, and the kept copy of the error itself.

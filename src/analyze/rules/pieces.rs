@@ -118,6 +118,7 @@ fn piece(sub: Query, steps: &[Step]) -> Result<(Query, BTreeSet<i16>), Reason> {
             let limited = !sub.limitCount().is_null() || !sub.limitOffset().is_null();
             let shows = is_sum(sub.setOperations()) && !limited;
             for (own, of) in outputs(sub).into_iter().zip(outputs(branch)) {
+                of.set_resname(own.resname()); // by which an item of FROM knows it
                 // Values are made to be of one type by the planner.
                 if !shows || type_of(own.expr()) != type_of(of.expr()) {
                     unknown.insert(own.resno());
