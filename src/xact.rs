@@ -58,7 +58,7 @@ use crate::pg::error::or_raise;
 use crate::pg::explain;
 use crate::pg::fault::{self, Fault};
 use crate::pg::timeout::Limit;
-use crate::pg::{callees, ending, original, reserve, started};
+use crate::pg::{callees, ending, original, reserve, silent, started};
 use crate::queue::{self, in_flight, spill, suspension};
 use crate::refresh::flush;
 use crate::refresh::follow::base;
@@ -157,7 +157,7 @@ unsafe extern "C-unwind" fn subxact_callback(
             return;
         }
         // still the level of the sub-transaction
-        let level = pg_sys::GetCurrentTransactionNestLevel() as u32;
+        let level = silent::GetCurrentTransactionNestLevel() as u32;
         ending::during(|| if event == SUBXACT_EVENT_COMMIT_SUB { released(level) } else { rolled_back(level) });
     }
 }

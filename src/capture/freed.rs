@@ -3,6 +3,7 @@
 //! Invariant: relations remembered by a statement or savepoint that was rolled back are forgotten. Called by the DDL hooks and xact.
 
 use super::install;
+use crate::pg::silent;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ thread_local! {
 /// Remembers that a relation may not need its triggers any more.
 pub fn freed(relid: pg_sys::Oid) {
     // SAFETY: plain getter.
-    let level = unsafe { pg_sys::GetCurrentTransactionNestLevel() } as u32;
+    let level = unsafe { silent::GetCurrentTransactionNestLevel() } as u32;
     FREED.with(|f| f.borrow_mut().push(level, relid.to_u32()));
 }
 

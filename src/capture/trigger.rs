@@ -10,7 +10,7 @@ use super::install;
 use super::route::{self, Routes, Target};
 use crate::pg::callback::{Frame, Ready};
 use crate::pg::fault::{self, Fault};
-use crate::pg::{reserve, slot};
+use crate::pg::{reserve, silent, slot};
 use crate::queue::changes::{ChangeSet, Image, image_of};
 use crate::queue::{self, Subject};
 use pgrx::{pg_guard, pg_sys};
@@ -147,7 +147,7 @@ unsafe fn has_rows(data: &pg_sys::TriggerData) -> bool {
     // SAFETY: `data` is what the trigger was called with.
     unsafe {
         let count = |t: *mut pg_sys::Tuplestorestate| {
-            if t.is_null() { 0 } else { pg_sys::tuplestore_tuple_count(t) }
+            if t.is_null() { 0 } else { silent::tuplestore_tuple_count(t) }
         };
         count(data.tg_oldtable) + count(data.tg_newtable) > 0
     }
@@ -176,7 +176,7 @@ unsafe fn store(
 ) -> bool {
     // SAFETY: `data` is what the trigger was called with; `table` points to memory of the caller.
     unsafe {
-        if table.is_null() || pg_sys::tuplestore_tuple_count(table) == 0 || ignored(data, weight) {
+        if table.is_null() || silent::tuplestore_tuple_count(table) == 0 || ignored(data, weight) {
             return false;
         }
         let base = pg_sys::RelationIdGetRelation(target.relid);
@@ -186,7 +186,7 @@ unsafe fn store(
         while pg_sys::tuplestore_gettupleslot(table, true, false, row) {
             add(row, target, &mut image, set, weight);
         }
-        pg_sys::ExecDropSingleTupleTableSlot(row);
+        silent::ExecDropSingleTupleTableSlot(row);
         pg_sys::RelationClose(base);
         true
     }

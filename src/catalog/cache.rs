@@ -8,6 +8,7 @@
 //! suspected, and changed when the rows of the catalogs that say what it is are others than before: these are replaced when a relation changes, and
 //! what ANALYZE and VACUUM write is written in place (commands/vacuum.c, vac_update_relstats).
 
+use crate::pg::silent;
 use crate::pg::syscatalog::{
     ATTRIBUTES, CHILDREN, CONSTRAINTS, DEFAULTS, INDEXES, INHERITS_BY_CHILD, POLICIES, RULES, Version, version_of,
 };
@@ -69,7 +70,7 @@ pub fn generation() -> u64 {
 /// Moves the generation if a suspected relation has changed; `number`: of the invalidation that is known.
 fn look_at(relid: u32, number: u64) {
     // SAFETY: plain getter.
-    let can_look = unsafe { pg_sys::IsTransactionState() };
+    let can_look = unsafe { silent::IsTransactionState() };
     let now = can_look.then(|| Watched::Definition(definition(relid)));
     // One that arrived meanwhile is looked at for itself.
     let last = SUSPECTED.with_borrow_mut(|s| {

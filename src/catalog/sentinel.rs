@@ -9,6 +9,7 @@
 
 use super::table::Table;
 use crate::pg::error::Result;
+use crate::pg::silent;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -88,7 +89,7 @@ unsafe fn inserted_by(tuple: pg_sys::HeapTuple) -> u64 {
 
 pub fn is_standby() -> bool {
     // SAFETY: plain getter.
-    unsafe { pg_sys::RecoveryInProgress() }
+    unsafe { silent::RecoveryInProgress() }
 }
 
 fn present(tview: pg_sys::Oid) -> Option<u64> {

@@ -7,6 +7,7 @@
 
 use super::{Counters, FIELDS};
 use crate::pg::shmem;
+use crate::pg::silent;
 use pgrx::pg_sys;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 use tviews_core::stat_file::OfHour;
@@ -26,7 +27,7 @@ pub struct Hours {
 /// The hour of now, counted from 2000, of this database.
 fn key() -> u64 {
     // SAFETY: a plain global, and the clock.
-    let (database, now) = unsafe { (pg_sys::MyDatabaseId, pg_sys::GetCurrentTimestamp()) };
+    let (database, now) = unsafe { (pg_sys::MyDatabaseId, silent::GetCurrentTimestamp()) };
     u64::from(database.to_u32()) << 32 | u64::from((now / MICROSECONDS) as u32)
 }
 

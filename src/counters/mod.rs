@@ -17,6 +17,7 @@ use crate::counters::hours::Hours;
 use crate::counters::progress::Progress;
 use crate::counters::waits::Waits;
 use crate::pg::shmem;
+use crate::pg::silent;
 use pgrx::pg_sys;
 use std::cell::{Cell, UnsafeCell};
 use std::sync::OnceLock;
@@ -208,7 +209,7 @@ unsafe fn start(zeroed: *mut u8) {
 unsafe fn first(zeroed: *mut u8) {
     // SAFETY: zeroes are an empty table.
     unsafe {
-        (*zeroed.cast::<Table>()).since.store(pg_sys::GetCurrentTimestamp(), Relaxed);
+        (*zeroed.cast::<Table>()).since.store(silent::GetCurrentTimestamp(), Relaxed);
     }
 }
 
@@ -320,7 +321,7 @@ impl Table {
         });
         if let Some(slot) = of_database {
             // SAFETY: the clock.
-            slot.counters[0].store(unsafe { pg_sys::GetCurrentTimestamp() } as u64, Relaxed);
+            slot.counters[0].store(unsafe { silent::GetCurrentTimestamp() } as u64, Relaxed);
         }
     }
 

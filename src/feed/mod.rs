@@ -9,7 +9,7 @@ mod key;
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::row_hash::RowHash;
-use crate::pg::{ext, guc, name};
+use crate::pg::{ext, guc, name, silent};
 use key::Keys;
 use pgrx::pg_sys::{self, Datum};
 use std::cell::RefCell;
@@ -120,5 +120,5 @@ fn most() -> usize {
 
 fn depth() -> u32 {
     // SAFETY: plain getter.
-    unsafe { pg_sys::GetCurrentTransactionNestLevel() as u32 }
+    unsafe { silent::GetCurrentTransactionNestLevel() as u32 }
 }

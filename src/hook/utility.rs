@@ -11,7 +11,7 @@ use crate::hook::call::Call;
 use crate::hook::{functions, policies};
 use crate::pg::callback::Frame;
 use crate::pg::error::or_raise;
-use crate::pg::{original, reserve};
+use crate::pg::{original, reserve, silent};
 use crate::queue::{self, in_flight};
 use crate::refresh::flush::{Moment, flush};
 use crate::schedule::database;
@@ -187,10 +187,10 @@ fn dispatch(call: &mut Call) {
         use pg_sys::NodeTag::*;
         let tree = (*call.pstmt).utilityStmt;
         let tag = (*tree).type_;
-        if pg_sys::IsTransactionState() {
+        if silent::IsTransactionState() {
             database::before(tree);
         }
-        if !concerns(tag) || !pg_sys::IsTransactionState() || own::script_runs() {
+        if !concerns(tag) || !silent::IsTransactionState() || own::script_runs() {
             return;
         }
         if !catalog::installed() {

@@ -5,7 +5,7 @@
 //! (pg_backend_memory_contexts), and running out of memory is an error of the statement: collections ask before they grow (`enough`).
 
 use super::error::Error;
-use super::{ending, ext};
+use super::{ending, ext, silent};
 use allocator_api2::alloc::{AllocError, Allocator, Layout};
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -77,7 +77,7 @@ impl Arena {
     pub fn cached() -> Arena {
         // SAFETY: CacheMemoryContext exists in every backend; who was dropped is used no more.
         unsafe {
-            LEFT.take().into_iter().for_each(|context| pg_sys::MemoryContextDelete(context));
+            LEFT.take().into_iter().for_each(|context| silent::MemoryContextDelete(context));
             Arena::below(pg_sys::CacheMemoryContext)
         }
     }
@@ -128,7 +128,7 @@ impl Arena {
     /// Gives back what is in here.
     pub fn reset(&self) {
         // SAFETY: the context lives; nothing refers to what is in it, as for `drop`.
-        unsafe { pg_sys::MemoryContextReset(self.0) };
+        unsafe { silent::MemoryContextReset(self.0) };
     }
 
     /// Bytes that the arena has allocated.
@@ -173,7 +173,7 @@ impl Drop for Arena {
         unsafe {
             if ending::process_exits() {
             } else if !std::thread::panicking() {
-                pg_sys::MemoryContextDelete(self.0);
+                silent::MemoryContextDelete(self.0);
             } else if (*self.0).parent == pg_sys::CacheMemoryContext {
                 LEFT.with_borrow_mut(|left| left.push(self.0));
             }

@@ -31,6 +31,7 @@ pub mod reserve;
 mod row_comparison;
 pub mod row_hash;
 pub mod shmem;
+pub mod silent;
 pub mod slot;
 pub mod snapshot;
 pub mod spi;

@@ -3,6 +3,7 @@
 //! Invariant: the lock taken at open is kept until the end of the transaction; while unwinding nothing is done, the
 //! server's resource owner closes the relation.
 
+use super::silent;
 use pgrx::pg_sys;
 
 pub struct Relation(pg_sys::Relation);
@@ -70,7 +71,7 @@ impl Drop for Relation {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: opened by us, closed once.
-            unsafe { pg_sys::relation_close(self.0, pg_sys::NoLock as i32) }
+            unsafe { silent::relation_close(self.0, pg_sys::NoLock as i32) }
         }
     }
 }

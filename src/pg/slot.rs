@@ -1,5 +1,6 @@
 //! Values of a tuple slot.
 
+use super::silent;
 use pgrx::pg_sys;
 
 /// All values and null flags of a slot; valid until the slot changes. Source: executor/tuptable.h, slot_getallattrs.
@@ -11,7 +12,7 @@ pub unsafe fn all<'a>(slot: *mut pg_sys::TupleTableSlot) -> (&'a [pg_sys::Datum]
     unsafe {
         let n = (*(*slot).tts_tupleDescriptor).natts;
         if i32::from((*slot).tts_nvalid) < n {
-            pg_sys::slot_getsomeattrs_int(slot, n);
+            silent::slot_getsomeattrs_int(slot, n);
         }
         (
             std::slice::from_raw_parts((*slot).tts_values, n as usize),

@@ -3,6 +3,7 @@
 //! Invariant: it is the latest snapshot, whatever the isolation level, except for a flush in the middle of a REPEATABLE
 //! READ or SERIALIZABLE transaction, which must see the rows that the transaction sees (refresh/README.md).
 
+use super::silent;
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -24,7 +25,7 @@ impl Active {
                 fixed if fixed.is_null() => pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()),
                 fixed => {
                     pg_sys::PushCopiedSnapshot(fixed);
-                    (*pg_sys::GetActiveSnapshot()).curcid = pg_sys::GetCurrentCommandId(false);
+                    (*silent::GetActiveSnapshot()).curcid = silent::current_command();
                 }
             }
         }
@@ -37,7 +38,7 @@ impl Active {
         // SAFETY: the snapshot on top is a copy that nobody else has.
         unsafe {
             pg_sys::PushCopiedSnapshot(self.raw());
-            (*pg_sys::GetActiveSnapshot()).curcid = first;
+            (*silent::GetActiveSnapshot()).curcid = first;
         }
         Active(())
     }
@@ -54,7 +55,7 @@ impl Active {
 
     pub fn raw(&self) -> pg_sys::Snapshot {
         // SAFETY: there is an active snapshot while self lives.
-        unsafe { pg_sys::GetActiveSnapshot() }
+        unsafe { silent::GetActiveSnapshot() }
     }
 }
 
@@ -62,7 +63,7 @@ impl Drop for Active {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: pushed by us.
-            unsafe { pg_sys::PopActiveSnapshot() }
+            unsafe { silent::PopActiveSnapshot() }
         }
     }
 }

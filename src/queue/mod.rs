@@ -12,6 +12,7 @@ pub mod sums;
 pub mod suspension;
 
 use crate::pg::fault::{self, Fault};
+use crate::pg::silent;
 use changes::ChangeSet;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
@@ -103,7 +104,7 @@ pub fn is_logged() -> bool {
 pub fn change(subject: Subject, f: impl FnOnce(&mut ChangeSet)) {
     QUEUE.with(|q| q.borrow_mut().change(depth(), subject, f));
     // SAFETY: plain getter.
-    CHANGED.set(unsafe { pg_sys::GetCurrentStatementStartTimestamp() });
+    CHANGED.set(unsafe { silent::GetCurrentStatementStartTimestamp() });
 }
 
 /// Start of the statement that queued the last change, when changes are pending.
@@ -190,7 +191,7 @@ pub fn peek() -> Pending {
 
 pub(super) fn depth() -> u32 {
     // SAFETY: plain getter.
-    unsafe { pg_sys::GetCurrentTransactionNestLevel() as u32 }
+    unsafe { silent::GetCurrentTransactionNestLevel() as u32 }
 }
 
 /// Sub-transaction callbacks, see xact.rs.

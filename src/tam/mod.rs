@@ -8,6 +8,8 @@ mod attver;
 mod build;
 pub mod bulk;
 mod create;
+#[cfg(not(feature = "since_19"))]
+mod fetch;
 mod heap;
 pub mod read;
 mod reject;

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+#[cfg(not(feature = "since_19"))]
+use super::fetch;
 use super::{build, create, heap, reject, rewrite, state};
 
 static ROUTINE: OnceLock<pg_sys::TableAmRoutine> = OnceLock::new();
@@ -33,6 +35,10 @@ pub fn routine() -> &'static pg_sys::TableAmRoutine {
         #[cfg(not(feature = "pg15"))]
         {
             routine.relation_set_new_filelocator = Some(create::relation_set_new_filelocator);
+        }
+        #[cfg(not(feature = "since_19"))]
+        {
+            routine.index_fetch_tuple = Some(fetch::index_fetch_tuple);
         }
         routine.relation_copy_for_cluster = Some(rewrite::relation_copy_for_cluster);
         routine.index_build_range_scan = Some(build::index_build_range_scan);

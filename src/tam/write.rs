@@ -5,6 +5,7 @@
 //! Called by refresh.
 
 use crate::pg::memory::Arena;
+use crate::pg::silent;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -66,7 +67,7 @@ impl Indexes {
     unsafe fn close(self) {
         // SAFETY: as the caller promises.
         unsafe {
-            pg_sys::ExecDropSingleTupleTableSlot(self.written);
+            silent::ExecDropSingleTupleTableSlot(self.written);
             pg_sys::ExecCloseIndices(self.info);
             pg_sys::FreeExecutorState(self.estate);
         }
@@ -223,7 +224,7 @@ impl Writer {
             if !self.bulk.is_null() {
                 pg_sys::FreeBulkInsertState(self.bulk);
             }
-            pg_sys::ExecDropSingleTupleTableSlot(self.fetched);
+            silent::ExecDropSingleTupleTableSlot(self.fetched);
             if let Some(indexes) = self.indexes.take() {
                 indexes.close();
             }
@@ -265,7 +266,7 @@ impl Writer {
             }
             let expressions = (*estate).es_per_tuple_exprcontext;
             if !expressions.is_null() {
-                pg_sys::MemoryContextReset((*expressions).ecxt_per_tuple_memory);
+                silent::MemoryContextReset((*expressions).ecxt_per_tuple_memory);
             }
             pg_sys::ExecStoreHeapTuple(tuple, written, false);
             // Not as for an UPDATE: that would ask the estate's range table which columns changed, only to pass a hint to the index.

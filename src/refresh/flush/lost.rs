@@ -3,6 +3,7 @@
 use crate::catalog::sentinel;
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
+use crate::pg::silent;
 use crate::queue::in_flight;
 use crate::refresh::flush::pending::Pending;
 use crate::refresh::flush::{Flush, Guard, Moment, deferred, flush};
@@ -24,7 +25,7 @@ pub fn recover(oid: pg_sys::Oid) -> Result<bool> {
         }
     }
     // SAFETY: plain getter.
-    if unsafe { pg_sys::RecoveryInProgress() } {
+    if unsafe { silent::RecoveryInProgress() } {
         return Ok(false);
     }
     let graph = graph::current()?;

@@ -20,7 +20,7 @@ use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::pinned::{self, Pinned};
 use crate::pg::relation::Relation;
-use crate::pg::{acl, snapshot};
+use crate::pg::{acl, silent, snapshot};
 use crate::queue::changes::ChangeSet;
 use crate::queue::{self, Subject};
 use crate::refresh::follow::job::{self, Changes, Job, is_large};
@@ -83,7 +83,7 @@ impl Guard {
     fn enter() -> Guard {
         RUNNING.set(true);
         // SAFETY: plain getter.
-        LEVEL.set(unsafe { pg_sys::GetCurrentTransactionNestLevel() });
+        LEVEL.set(unsafe { silent::GetCurrentTransactionNestLevel() });
         Guard
     }
 }
@@ -234,7 +234,7 @@ impl Flush {
         // SAFETY: inside a transaction.
         unsafe {
             pg_sys::CommandCounterIncrement();
-            LAST.set(pg_sys::GetCurrentCommandId(false));
+            LAST.set(silent::current_command());
             if !self.inside {
                 base::set(self.only.as_ref().map(|o| &o.below));
             }
@@ -455,7 +455,7 @@ fn names(root: pg_sys::Oid, oid: pg_sys::Oid, owner: pg_sys::Oid) -> Option<Rc<N
 fn may_read(owner: pg_sys::Oid, root: pg_sys::Oid) -> bool {
     // SAFETY: the current user, and a look-up of privileges on an existing relation.
     unsafe {
-        let user = pg_sys::GetUserId();
+        let user = silent::GetUserId();
         user == owner || acl::may_select(root, user)
     }
 }

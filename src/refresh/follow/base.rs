@@ -7,6 +7,7 @@
 //! Invariant: `first(t)` is the first command that is not in TVIEW t, in the live sub-transactions (tviews_core::moments).
 
 use crate::pg::fault::{self, Fault};
+use crate::pg::silent;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -21,7 +22,7 @@ pub fn set(tviews: Option<&BTreeSet<u32>>) {
     // SAFETY: plain getters; the next command gets a number of its own.
     let (level, command) = unsafe {
         pg_sys::CommandCounterIncrement();
-        (pg_sys::GetCurrentTransactionNestLevel() as u32, pg_sys::GetCurrentCommandId(true))
+        (silent::GetCurrentTransactionNestLevel() as u32, pg_sys::GetCurrentCommandId(true))
     };
     BASES.with(|b| b.borrow_mut().set(level, tviews, command));
 }

@@ -11,7 +11,7 @@ use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::row_hash::RowHash;
 use crate::pg::spi::Session;
-use crate::pg::{memory, slot, values};
+use crate::pg::{memory, silent, slot, values};
 use crate::queue::changes::ChangeSet;
 use crate::refresh::follow::apply::Changes;
 use crate::refresh::follow::difference::Difference;
@@ -88,13 +88,13 @@ impl Job<'_> {
         unsafe {
             let row = pg_sys::MakeSingleTupleTableSlot(self.rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
             keys.each(|tuple, _| {
-                pg_sys::ExecStoreMinimalTuple(tuple, row, false);
+                silent::ExecStoreMinimalTuple(tuple, row, false);
                 let (values, nulls) = slot::all(row);
                 let value = |at: usize| (!nulls[at]).then_some(values[at]);
                 let key = self.tview.key.iter().flatten().map(|k| (k.typid, value(k.at)));
                 f(self.key_hash(|_, at| value(at)), &key.collect::<Vec<_>>());
             });
-            pg_sys::ExecDropSingleTupleTableSlot(row);
+            silent::ExecDropSingleTupleTableSlot(row);
         }
     }
 

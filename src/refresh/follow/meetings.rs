@@ -17,7 +17,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::spi::Session;
 use crate::pg::tree::lsyscache;
-use crate::pg::{guc, slot, values};
+use crate::pg::{guc, silent, slot, values};
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::locks;
 use pgrx::pg_sys;
@@ -114,13 +114,13 @@ impl Job<'_> {
             let row = pg_sys::MakeSingleTupleTableSlot(rel.tupdesc(), &pg_sys::TTSOpsMinimalTuple);
             for set in sets {
                 set.each(|tuple, _| {
-                    pg_sys::ExecStoreMinimalTuple(tuple, row, false);
+                    silent::ExecStoreMinimalTuple(tuple, row, false);
                     let (values, nulls) = slot::all(row);
                     let at = |column: &Column| column.att as usize - 1;
                     look(&mut columns.iter().map(|c| (!nulls[at(c)]).then(|| values[at(c)])));
                 });
             }
-            pg_sys::ExecDropSingleTupleTableSlot(row);
+            silent::ExecDropSingleTupleTableSlot(row);
         }
         Ok(true)
     }

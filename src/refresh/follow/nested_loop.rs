@@ -8,9 +8,11 @@ use crate::analyze::rules::nested_loop::Step;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
+use crate::pg::silent;
 use crate::pg::slot;
 use crate::refresh::plan::machine::{Evaluation, Kept, Lookup, Machine};
 use pgrx::pg_sys::{self, Datum};
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::mem::offset_of;
 
@@ -33,6 +35,8 @@ pub struct Running<'a> {
     visited: usize,
     /// Places of the frame, and what two rows have there that go one way.
     both: Option<[Bound; 2]>,
+    /// What is shown of one row, and room for the next.
+    row: Cell<Vec<Option<Datum>>>,
 }
 
 /// Places of the frame, and values.
@@ -144,7 +148,7 @@ unsafe fn next(scan: &Scan, lookup: &Lookup, evaluation: &Evaluation, step: &Ste
         }
         if let Some(last) = step.columns.iter().map(|(att, _)| *att).max() {
             if (*slot).tts_nvalid < last {
-                pg_sys::slot_getsomeattrs_int(slot, c_int::from(last));
+                silent::slot_getsomeattrs_int(slot, c_int::from(last));
             }
             for (att, place) in &step.columns {
                 let at = *att as usize - 1;
@@ -190,7 +194,15 @@ impl<'a> Running<'a> {
         // SAFETY: as the caller promises.
         let scan = |(step, relation)| unsafe { scan(step, relation, snapshot) };
         let scans = of.steps.iter().zip(&relations).map(scan).collect::<Result<_>>()?;
-        Ok(Running { of, machine: of.take(&relations), scans, _relations: relations, visited: 0, both: None })
+        Ok(Running {
+            of,
+            machine: of.take(&relations),
+            scans,
+            _relations: relations,
+            visited: 0,
+            both: None,
+            row: Cell::default(),
+        })
     }
 
     /// Shows all rows that belong to the row that `input` gives the columns of, by their number in it, from 1. False when there are too many.
@@ -233,13 +245,18 @@ impl<'a> Running<'a> {
         let slot = lookups.last().map_or(std::ptr::null_mut(), |l| l.slot);
         // SAFETY: as the caller promises; the frame has these places.
         unsafe {
-            look(Shown::Row(Found { values: &evaluation.values(values), slot, of: 0 }));
-            let Some([first, second]) = &self.both else { return };
-            self.machine.forget();
-            second.iter().for_each(|(place, value)| evaluation.set(*place, *value));
-            look(Shown::Row(Found { values: &evaluation.values(values), slot, of: 1 }));
-            self.machine.forget();
-            first.iter().for_each(|(place, value)| evaluation.set(*place, *value));
+            let mut row = self.row.take();
+            evaluation.values(values, &mut row);
+            look(Shown::Row(Found { values: &row, slot, of: 0 }));
+            if let Some([first, second]) = &self.both {
+                self.machine.forget();
+                second.iter().for_each(|(place, value)| evaluation.set(*place, *value));
+                evaluation.values(values, &mut row);
+                look(Shown::Row(Found { values: &row, slot, of: 1 }));
+                self.machine.forget();
+                first.iter().for_each(|(place, value)| evaluation.set(*place, *value));
+            }
+            self.row.set(row);
         }
     }
 
@@ -265,7 +282,10 @@ impl<'a> Running<'a> {
         unsafe {
             let machine = &self.machine;
             if let Some((_, values)) = machine.reached.as_ref().filter(|(steps, _)| *steps == at) {
-                look(Shown::Reached(&machine.evaluation.values(values)));
+                let mut row = self.row.take();
+                machine.evaluation.values(values, &mut row);
+                look(Shown::Reached(&row));
+                self.row.set(row);
             }
             if at == self.scans.len() {
                 if machine.evaluation.all_true(&machine.at_last) {

@@ -5,7 +5,7 @@
 //! Called by the strategies and by apply.
 
 use crate::pg::relation::Relation;
-use crate::pg::{slot, tupdesc};
+use crate::pg::{silent, slot, tupdesc};
 use pgrx::pg_sys::{self, Datum, ItemPointerData};
 
 /// Up to so many rows or places, there is no tuplestore.
@@ -130,7 +130,7 @@ impl Rows {
                     self.at_home(|rows| pg_sys::MakeSingleTupleTableSlot(rows.desc, &pg_sys::TTSOpsMinimalTuple));
             }
             if let Some(tuple) = self.few.get(self.next) {
-                pg_sys::ExecStoreMinimalTuple(*tuple, self.slot, false);
+                silent::ExecStoreMinimalTuple(*tuple, self.slot, false);
             } else if self.store.is_null() || !pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot) {
                 return false;
             }
@@ -179,7 +179,7 @@ impl Drop for Rows {
                 pg_sys::pfree((*tuple).cast());
             }
             if !self.slot.is_null() {
-                pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+                silent::ExecDropSingleTupleTableSlot(self.slot);
             }
             if !self.store.is_null() {
                 pg_sys::tuplestore_end(self.store);

@@ -12,7 +12,7 @@ use crate::pg::fault::{self, Fault};
 use crate::pg::memory::Arena;
 use crate::pg::relation::Relation;
 use crate::pg::tree::Tree;
-use crate::pg::{original, slot, tupdesc};
+use crate::pg::{original, silent, slot, tupdesc};
 use pgrx::pg_sys::{self, Datum};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -74,6 +74,8 @@ pub struct Machine {
     pub values: Vec<Computation>,
     /// Shown after so many steps.
     pub reached: Option<(usize, Vec<Computation>)>,
+    /// Whether any value is of the row that the loop starts with.
+    once: bool,
     _arena: Arena,
 }
 
@@ -120,7 +122,11 @@ impl Machine {
             (evaluation, lookups, conditions, at_last, values, reached)
         });
         let (evaluation, lookups, conditions, at_last, values, reached) = machine;
-        Machine { evaluation, lookups, conditions, at_last, values, reached, _arena: arena }
+        let mut machine =
+            Machine { evaluation, lookups, conditions, at_last, values, reached, once: false, _arena: arena };
+        let once = machine.computations().any(|of| matches!(of, Computation::Once(..)));
+        machine.once = once;
+        machine
     }
 
     /// Before the loop starts with another row.
@@ -131,13 +137,20 @@ impl Machine {
 
     /// What was evaluated for the row that the loop starts with.
     pub fn forget(&self) {
-        let keys = self.lookups.iter().flat_map(|l| &l.values);
-        let reached = self.reached.iter().flat_map(|(_, values)| values);
-        for of in self.values.iter().chain(keys).chain(reached) {
+        if !self.once {
+            return;
+        }
+        for of in self.computations() {
             if let Computation::Once(_, known) = of {
                 known.take();
             }
         }
+    }
+
+    fn computations(&self) -> impl Iterator<Item = &Computation> {
+        let keys = self.lookups.iter().flat_map(|l| &l.values);
+        let reached = self.reached.iter().flat_map(|(_, values)| values);
+        self.values.iter().chain(keys).chain(reached)
     }
 
     fn clear(&self) {
@@ -208,7 +221,7 @@ impl Evaluation {
     fn reset(&self) {
         if !self.context.is_null() {
             // SAFETY: a context of our own.
-            unsafe { pg_sys::MemoryContextReset((*self.context).ecxt_per_tuple_memory) };
+            unsafe { silent::MemoryContextReset((*self.context).ecxt_per_tuple_memory) };
         }
     }
 
@@ -258,11 +271,16 @@ impl Evaluation {
         }
     }
 
+    /// Puts values in the place of those of the row before.
+    ///
     /// # Safety
     /// As `value`.
-    pub unsafe fn values(&self, of: &[Computation]) -> Vec<Option<Datum>> {
-        // SAFETY: as the caller promises.
-        of.iter().map(|v| unsafe { self.value(v) }).collect()
+    pub unsafe fn values(&self, of: &[Computation], row: &mut Vec<Option<Datum>>) {
+        row.clear();
+        row.extend(of.iter().map(|v| {
+            // SAFETY: as the caller promises.
+            unsafe { self.value(v) }
+        }));
     }
 
     /// # Safety

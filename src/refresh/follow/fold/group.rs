@@ -152,23 +152,28 @@ impl<'a> Groups<'a> {
         unsafe {
             let (keys, args) = (self.fold.key_types.len(), self.fold.arg_types.len());
             let filters = self.fold.filter_count;
-            let key: Few<Option<Datum>> = (0..keys).map(|i| get(1 + i)).collect();
-            let group = match self.last.into_iter().flatten().find(|g| self.has_image(*g, &key)) {
+            let group = match self.last.into_iter().flatten().find(|g| self.has_image(*g, |k| get(1 + k))) {
                 Some(group) => group,
                 None => {
+                    let key: Few<Option<Datum>> = (0..keys).map(|i| get(1 + i)).collect();
                     let hash = self.hash_of_key(&key);
-                    self.find(hash, &key).unwrap_or_else(|| self.enter(hash, &key))
+                    let group = self.find(hash, &key).unwrap_or_else(|| self.enter(hash, &key));
+                    self.last = [Some(group), self.last[0]];
+                    group
                 }
             };
-            if self.last[0] != Some(group) {
-                self.last = [Some(group), self.last[0]];
-            }
             let (widths, room) = (&self.states.folding, &mut self.room);
-            let args = (0..args).map(|i| get(1 + keys + i).map(|d| room.copy(d, widths.args[i], batch))).collect();
-            let first = 1 + keys + self.fold.arg_types.len();
-            let filter = |i: usize| get(first + i).and_then(|d| bool::from_datum(d, false)) == Some(true);
-            let inexact = self.inexact.iter().map(|k| key[*k].map(|d| room.copy(d, widths.keys[*k], batch))).collect();
-            let input = Input { args, filters: (0..filters).map(filter).collect(), inexact };
+            let mut input = Input::default();
+            for (i, width) in widths.args.iter().enumerate().take(args) {
+                input.args.push(get(1 + keys + i).map(|d| room.copy(d, *width, batch)));
+            }
+            for i in 0..filters {
+                let value = get(1 + keys + args + i).and_then(|d| bool::from_datum(d, false));
+                input.filters.push(value == Some(true));
+            }
+            for k in &self.inexact {
+                input.inexact.push(get(1 + *k).map(|d| room.copy(d, widths.keys[*k], batch)));
+            }
             let weight = get(0).and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
             memory::push(&mut self.waiting, (group, weight, input));
         }
@@ -178,12 +183,12 @@ impl<'a> Groups<'a> {
     ///
     /// # Safety
     /// The key has a value for each column of the fold's key.
-    unsafe fn has_image(&self, group: usize, key: &[Option<Datum>]) -> bool {
+    unsafe fn has_image(&self, group: usize, key: impl Fn(usize) -> Option<Datum>) -> bool {
         let widths = self.states.folding.keys.iter();
-        self.groups[group].key.iter().zip(key).zip(widths).all(|((a, b), width)| match (a, b) {
+        self.groups[group].key.iter().zip(widths).enumerate().all(|(k, (a, width))| match (a, key(k)) {
             (None, None) => true,
             // SAFETY: values of the key's type.
-            (Some(a), Some(b)) => unsafe { ext::same_image(*a, *b, width.by_value, i32::from(width.len)) },
+            (Some(a), Some(b)) => unsafe { ext::same_image(*a, b, width.by_value, i32::from(width.len)) },
             _ => false,
         })
     }

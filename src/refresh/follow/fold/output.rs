@@ -5,7 +5,7 @@
 
 use crate::analyze::describe::fold::{Fold, Output};
 use crate::analyze::query::tree::Type;
-use crate::pg::{original, slot, tupdesc};
+use crate::pg::{original, silent, slot, tupdesc};
 use pgrx::pg_sys::{self, Datum};
 
 pub struct Outputs {
@@ -63,7 +63,7 @@ impl Outputs {
             if context.is_null() {
                 context = pg_sys::MakePerTupleExprContext(self.estate);
             }
-            pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            silent::MemoryContextReset((*context).ecxt_per_tuple_memory);
             (*context).ecxt_scantuple = self.slot;
             for (column, state) in self.expressions.iter().enumerate() {
                 let Some(state) = *state else { continue };

@@ -24,6 +24,7 @@ pub enum Cell {
 }
 
 /// Arguments and conditions of one row of the join.
+#[derive(Default)]
 pub struct Input {
     pub args: Few<Option<Datum>>,
     pub filters: Few<bool>,
