@@ -35,6 +35,7 @@ reasons! {
     RowsRecomputed = "the rows of changed keys are recomputed",
     GroupsRecomputed = "the groups of changed rows are recomputed",
     PartitionsRecomputed = "the partitions of changed rows are recomputed",
+    ReachedRecomputed = "the rows that a change can reach are recomputed",
     ModeFull = "mode = full",
     StateLost = "the rows have lost their state; tviews.rebuild() brings it back",
     SeveralParts = "it changes several of the parts that this is computed from",
@@ -50,6 +51,7 @@ reasons! {
     GroupNotShown = "a grouping expression is not among the output columns",
     NoKey = "no unique key of the output can be derived",
     PartitionWithoutEquality = "a column that windows are partitioned by has no equality operator",
+    RecursionOfEqual = "equal rows of a recursive UNION need not be the same",
     OutputWithoutEquality = "a column of the output has no equality operator",
 
     // Change rows lack something that the query reads.

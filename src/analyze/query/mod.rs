@@ -18,6 +18,7 @@ pub mod levels;
 pub mod load;
 pub mod operators;
 pub mod printed;
+pub mod recursion;
 pub mod relations;
 mod row_types;
 mod select_list;

@@ -3,20 +3,18 @@
 //! Invariant: the query means the same; recursive queries, and queries that write, stay where they are.
 //! Called before anything else is split.
 
-use crate::pg::tree::{Query, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{List, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
 /// Puts the queries of WITH in the place of their references, unless they are recursive.
 pub fn inline(query: Query) {
-    if query.hasRecursive() {
-        return;
-    }
+    // Of WITH RECURSIVE the server has put each query behind those that it reads (TopologicalSort in parse_cte.c).
     let ctes: Vec<Tree<pg_sys::CommonTableExpr>> = list::iter(query.cteList()).collect();
-    let mut all = true;
+    let mut rest: List = Tree::null();
     for (i, cte) in ctes.iter().enumerate() {
         if cte.cterecursive() || !list::is(cte.ctequery(), pg_sys::NodeTag::T_Query) {
-            all = false;
+            rest = list::lappend(rest, (*cte).cast());
             continue;
         }
         inline(cte.ctequery().cast());
@@ -26,9 +24,7 @@ pub fn inline(query: Query) {
         }
         replace(query, &label, cte.ctequery().cast(), 0);
     }
-    if all {
-        query.set_cteList(Tree::null());
-    }
+    query.set_cteList(rest);
     for sub in walk::below(query) {
         inline(sub);
     }

@@ -29,18 +29,16 @@ struct Found {
     tview: pg_sys::Oid,
     known: Vec<Known>,
     at: usize,
-    /// The stages were made for a key that is no key any more: the query is followed as it is.
+    /// The stages were made for a key that is no key any more, or by a version that made fewer: the query is followed as it is.
     others: bool,
 }
 
 impl Stages for Found {
     fn next(&mut self, _text: &str, joined: &str) -> Result<pg_sys::Oid> {
         let lacks = || Error::Internal(format!("TVIEW {} lacks a stage", self.tview.to_u32()));
-        let known = self.known.get(self.at).ok_or_else(lacks)?;
-        self.others |= known.joined != joined;
-        if self.others {
-            return Err(lacks());
-        }
+        let known = self.known.get(self.at);
+        self.others |= known.is_none_or(|k| k.joined != joined);
+        let Some(known) = known.filter(|_| !self.others) else { return Err(lacks()) };
         self.at += 1;
         Ok(known.stage)
     }

@@ -9,7 +9,7 @@
 //!
 //! eligible: which queries can be stages · clock: the time as a value · ctes: WITH · core, groups: clauses above rows and above groups ·
 //! distinct, totals, parts: aggregates with DISTINCT · windows, chain: windows with nothing in common · values: sub-queries with
-//! one value for all rows · nullable: sub-queries below outer joins · unused: outputs that nobody looks at · relation: how a stage is read.
+//! one value for all rows · recursions: WITH RECURSIVE · nullable: sub-queries below outer joins · unused: outputs that nobody looks at · relation: how a stage is read.
 
 mod chain;
 mod clock;
@@ -22,6 +22,7 @@ mod groups;
 pub mod maintained;
 mod nullable;
 mod parts;
+mod recursions;
 mod relation;
 pub mod set_operations;
 mod totals;
@@ -30,11 +31,11 @@ mod values;
 mod windows;
 
 use crate::analyze::describe::KeyOf;
-use crate::analyze::query::{printed, relations};
+use crate::analyze::query::{printed, recursion, relations};
 use crate::analyze::split::eligible::{can_be_stage, can_split, is_stage};
 use crate::analyze::split::relation::{become_relation, select_all};
 use crate::pg::error::Result;
-use crate::pg::tree::{Query, list, parser, server, walk};
+use crate::pg::tree::{Query, Tree, list, parser, server, walk};
 use pgrx::pg_sys;
 
 /// Gives the relations of stages, which are made at creation and found later.
@@ -55,9 +56,15 @@ pub fn split(query: Query, key_of: KeyOf, stages: &mut dyn Stages) -> Result<Que
     }
     clock::rewrite(copy);
     ctes::inline(copy);
+    let mut cx = Splitter { known: Vec::new(), key_of, stages };
+    if recursion::of(copy).is_some() {
+        let cte: Tree<pg_sys::CommonTableExpr> = list::first(copy.cteList());
+        cx.branches(cte.ctequery().cast(), 1)?;
+        return Ok(copy);
+    }
+    cx.recursions(copy)?;
     let copy = printed::or_none(grouping_sets::rewrite(copy))?.unwrap_or(copy);
     let copy = printed::or_none(set_operations::rewrite(copy))?.unwrap_or(copy);
-    let mut cx = Splitter { known: Vec::new(), key_of, stages };
     cx.values(copy)?;
     let copy = cx.core(copy)?;
     cx.block(copy, 0)?;

@@ -96,7 +96,10 @@ impl Job<'_> {
         if size.is_few() {
             pinned::small();
         }
-        let why = match !adds && ways.keyed.is_none() {
+        // A recursion is followed by both states of one moment.
+        let is_recursive = ways.keyed.as_ref().is_some_and(|k| k.before.is_some());
+        let lacks_before = is_recursive && (self.only_now || self.again || self.provisional);
+        let why = match !adds && (ways.keyed.is_none() || lacks_before) {
             true => Some(if self.again { Whole::Again } else { Whole::Together }),
             false => (!self.are_open(&ways.gates(), size)?).then_some(Whole::NullValue),
         };

@@ -7,7 +7,7 @@ use crate::analyze::describe;
 use crate::analyze::describe::fold::Fold;
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
-use crate::analyze::query::{load, printed, relations};
+use crate::analyze::query::{load, printed, recursion, relations};
 use crate::analyze::rules::delta::Guard;
 use crate::analyze::rules::join_values::{self, Pair};
 use crate::analyze::rules::{anchor, common_value, delta, dirty, whole};
@@ -18,6 +18,7 @@ use crate::pg::relation::Relation;
 use crate::pg::tree::{Node, Query, lsyscache, server};
 use crate::pg::{ext, name};
 use crate::refresh::plan::lookup;
+use crate::refresh::plan::recursion as plan_recursion;
 use crate::refresh::plan::tview::{KeyColumn, column_names, maintained, options_of, stored_key};
 use crate::tam;
 use pgrx::pg_sys;
@@ -96,6 +97,9 @@ pub fn state_types(rel: &Relation) -> Result<Vec<pg_sys::Oid>> {
 /// Decides for a stored (not expanded) query.
 pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) -> Result<Decided> {
     let expanded = load::expand(query)?;
+    if let Some(recursion) = recursion::of(expanded) {
+        return plan_recursion::decide(expanded, &recursion, options.mode() == options::Mode::Full);
+    }
     let used = relations::of(expanded);
     let described = describe::describe(expanded, &stored_key);
     let d = &described.description;
@@ -194,7 +198,7 @@ fn has_children(relid: u32) -> bool {
 }
 
 /// Why the change rows of a relation lack a column or row that the query reads of it.
-fn hidden(relid: u32, usage: &relations::Use) -> Option<Reason> {
+pub fn hidden(relid: u32, usage: &relations::Use) -> Option<Reason> {
     if usage.only && has_children(relid) {
         Some(Reason::OnlyOfParent)
     } else if usage.columns.iter().any(|c| *c < 0) {

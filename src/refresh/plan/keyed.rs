@@ -1,16 +1,19 @@
 //! SQL of strategy keyed.
 
+use crate::analyze::query::printed;
 use crate::analyze::rules::forms::Forms;
 use crate::pg::error::Result;
 use crate::pg::relation;
-use crate::refresh::plan::sql;
 use crate::refresh::plan::tview::Tview;
+use crate::refresh::plan::{recursion, sql};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Forms of a keyed flush for one set of changed relations.
 pub struct KeyedSql {
     pub dirty: String,
+    /// For recursive queries: the same, with the state before the changes.
+    pub before: Option<String>,
     pub one_step: Forms,
     pub two_steps: Forms,
     /// For keys that name whole partitions: selects the ctids of their stored rows.
@@ -31,12 +34,16 @@ impl Tview {
     }
 
     fn make_sql(&self, rel: &relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
+        if let Some(recursion) = recursion::of(rel)? {
+            return printed::or_none(recursion::sql(self, &recursion, changed));
+        }
         let Some((dirty, gates)) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
         let one_step = sql::recompute(self, &dirty)?;
         if self.region {
             let two_steps = sql::rows_of(self)?;
             return Ok(Some(KeyedSql {
                 dirty,
+                before: None,
                 one_step,
                 two_steps,
                 stored: Some(sql::stored(self, &sql::distinct_keys(self)?)?),
@@ -44,6 +51,6 @@ impl Tview {
             }));
         }
         let two_steps = sql::recompute(self, &sql::distinct_keys(self)?)?;
-        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None, gates }))
+        Ok(Some(KeyedSql { dirty, before: None, one_step, two_steps, stored: None, gates }))
     }
 }

@@ -11,6 +11,7 @@ pub mod loops;
 pub mod machine;
 pub mod parts;
 pub mod privileges;
+pub mod recursion;
 pub mod sql;
 pub mod summary;
 pub mod tview;

@@ -25,13 +25,13 @@ fn is_equal(k: &KeyColumn, a: &str, b: &str) -> String {
     }
 }
 
-fn conjunction(key: &[KeyColumn], left: impl Fn(usize, &KeyColumn) -> String) -> String {
+pub fn conjunction(key: &[KeyColumn], left: impl Fn(usize, &KeyColumn) -> String) -> String {
     let parts: Vec<String> =
         key.iter().enumerate().map(|(i, k)| is_equal(k, &left(i, k), &format!("d.k{}", i + 1))).collect();
     parts.join(" AND ")
 }
 
-fn numbered(prefix: &str, n: usize) -> String {
+pub fn numbered(prefix: &str, n: usize) -> String {
     (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -138,7 +138,7 @@ pub fn rows_of(tview: &Tview) -> Result<Forms> {
 }
 
 /// Null-safe equality cannot be hashed: an equality of hashes stands before the equality of the keys, so that a hash join is possible.
-fn hash_column(key: &[KeyColumn]) -> String {
+pub fn hash_column(key: &[KeyColumn]) -> String {
     if !key.iter().any(|k| k.nullable) || !key.iter().all(|k| name::is_hashable(k.typid)) {
         return String::new();
     }
@@ -149,6 +149,6 @@ fn hash_column(key: &[KeyColumn]) -> String {
     format!("{} = {} AND ", row(&|_, k| format!("f.c{}", k.at + 1)), row(&|i, _| format!("d.k{}", i + 1)))
 }
 
-fn required_key(tview: &Tview) -> Result<&[KeyColumn]> {
+pub fn required_key(tview: &Tview) -> Result<&[KeyColumn]> {
     tview.key.as_deref().ok_or_else(|| Error::Internal(format!("TVIEW {} has no key", tview.name)))
 }
