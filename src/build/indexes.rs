@@ -235,9 +235,11 @@ fn key(rel: &Relation, tview: &Tview, unique: bool) -> Vec<String> {
         columns.push(format!("({})", hash_sql(&hashed, |k| tview.columns[key[k].at].clone())));
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, columns.join(", ")));
     }
-    // For queries that look for values of the first columns.
-    let short: Vec<&KeyColumn> = key.iter().take(3).take_while(|k| !k.wide).collect();
-    if plain.is_empty() && !short.is_empty() && !is_there(&short.iter().map(|k| number(k)).collect::<Vec<_>>()) {
+    // For queries that look for values of the first columns, as a recursive one does for the rows before a row.
+    let most = if tview.is_recursive() { 1 } else { 3 };
+    let short: Vec<&KeyColumn> = key.iter().take(most).take_while(|k| !k.wide).collect();
+    let lacks_first = plain.is_empty() || tview.is_recursive() && hashed.contains(&0);
+    if lacks_first && !short.is_empty() && !is_there(&short.iter().map(|k| number(k)).collect::<Vec<_>>()) {
         wanted.push(format!("CREATE INDEX ON {} ({})", tview.name, names(&short).join(", ")));
     }
     wanted

@@ -49,6 +49,8 @@ faults! {
     SkipPieces c"skip_pieces",
     KeepStoredParts c"keep_stored_parts",
     KeepStoredColumns c"keep_stored_columns",
+    StopAtFirst c"stop_at_first",
+    SkipWaysBefore c"skip_ways_before",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

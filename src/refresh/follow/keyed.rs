@@ -9,6 +9,7 @@ use crate::analyze::rules::forms::Forms;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::row_hash::RowHash;
 use crate::pg::spi::Session;
 use crate::pg::{memory, silent, slot, values};
@@ -117,7 +118,7 @@ impl Job<'_> {
         let now = self.snapshot();
         let (mut set, mut hashes) = (ChangeSet::default(), BTreeSet::new());
         self.collect_keys(&sql.dirty, size, &mut set, &mut hashes)?;
-        if let Some(before) = &sql.before {
+        if let Some(before) = sql.before.as_ref().filter(|_| !fault::on(Fault::SkipWaysBefore)) {
             let _before = self.before(&now);
             self.collect_keys(before, size, &mut set, &mut hashes)?;
         }

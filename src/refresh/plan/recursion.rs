@@ -15,6 +15,7 @@ use crate::analyze::query::relations;
 use crate::analyze::rules::forms::{Forms, union_all};
 use crate::analyze::rules::recursion::seeds;
 use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
 use crate::pg::memory;
 use crate::pg::name;
 use crate::pg::relation::Relation;
@@ -137,8 +138,9 @@ pub fn sql(tview: &Tview, recursion: &Recursion, changed: &BTreeSet<u32>) -> Res
     let over = |rows: &str| step.replace(&mark(&tview.name), rows);
     let on = format!("SELECT {} FROM ({}) f({columns})", typed("f"), over(ROWS));
     let of_key = |prefix: &str| positions.iter().map(|p| format!("{prefix}{}", p + 1)).collect::<Vec<_>>().join(", ");
+    let end = if fault::on(Fault::StopAtFirst) { " WHERE false" } else { "" };
     let reached = format!(
-        "WITH RECURSIVE {ROWS}({columns}) AS (SELECT {} FROM ({}) f({}) UNION {on}) SELECT {} FROM {ROWS}",
+        "WITH RECURSIVE {ROWS}({columns}) AS (SELECT {} FROM ({}) f({}) UNION {on}{end}) SELECT {} FROM {ROWS}",
         typed("f"),
         union_all(&terms.selects),
         of_key("c"),
@@ -160,8 +162,9 @@ pub fn sql(tview: &Tview, recursion: &Recursion, changed: &BTreeSet<u32>) -> Res
     ways.push(over(&kept));
     let ways = union_all(&ways);
     let union = if recursion.all { "UNION ALL" } else { "UNION" };
-    let rows =
-        |first: String| format!("WITH RECURSIVE {d}, {ROWS}({columns}) AS ({first} {union} {on}) SELECT {columns} FROM {ROWS}");
+    let rows = |first: String| {
+        format!("WITH RECURSIVE {d}, {ROWS}({columns}) AS ({first} {union} {on}) SELECT {columns} FROM {ROWS}")
+    };
     let two_steps = Forms {
         by_key: rows(format!(
             "SELECT {} FROM d, LATERAL (SELECT * FROM ({ways}) f({columns}) WHERE {same} OFFSET 0) f",

@@ -31,6 +31,7 @@ use std::rc::Rc;
 use tviews_core::choice::Size;
 use tviews_core::delta::States;
 use tviews_core::model::Shape;
+use tviews_core::reason::Reason;
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
 /// One column of the unique key.
@@ -272,6 +273,11 @@ impl Tview {
     /// Whether all writers meet: in the one row of the TVIEW, or because one of them recomputes all rows.
     pub fn is_met_by_all(&self) -> bool {
         self.key.as_ref().is_some_and(Vec::is_empty) || self.decisions.values().any(|d| d.strategy == Strategy::Full)
+    }
+
+    /// Whether changes are followed along the ways of a recursive query.
+    pub fn is_recursive(&self) -> bool {
+        self.decisions.values().any(|d| d.reason.what == Reason::ReachedRecomputed)
     }
 
     /// Whether the SQL can compute the rows by which the output changes.

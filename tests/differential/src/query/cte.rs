@@ -85,8 +85,25 @@ impl Gen<'_> {
         let name = self.alias();
         let (word, bound) = if self.dice.chance(60) { ("UNION", "") } else { ("UNION ALL", " AND w.n < 2") };
         let step = if word == "UNION" { "0" } else { "w.n + 1" };
+        let list = *self.dice.pick(&[
+            "SELECT v, n FROM {}",
+            "SELECT v, n FROM {}",
+            "SELECT v, count(*)::int AS n FROM {} GROUP BY v",
+            "SELECT DISTINCT n, v FROM {} WHERE v IS NOT NULL",
+        ]);
+        let list = list.replace("{}", &name);
+        // Also through rows of another table.
+        let through = if self.dice.chance(25) {
+            let other = self.dice.below(self.schema.tables.len());
+            let other = self.base(other);
+            let column = (0..other.columns.len()).find(|&i| other.columns[i].ty == Ty::Int).unwrap_or(0);
+            let column = &other.columns[column].sql;
+            format!(" AND EXISTS (SELECT FROM {} WHERE {column} = w.v)", other.sql)
+        } else {
+            String::new()
+        };
         let sql = format!(
-            "WITH RECURSIVE {name}(v, n) AS (SELECT {}, 0 FROM {} WHERE {} = {} {word} SELECT {}, {step} FROM {name} w JOIN {} ON {} = w.v WHERE true{bound}) SELECT v, n FROM {name}",
+            "WITH RECURSIVE {name}(v, n) AS (SELECT {}, 0 FROM {} WHERE {} = {} {word} SELECT {}, {step} FROM {name} w JOIN {} ON {} = w.v WHERE true{bound}{through}) {list}",
             a.columns[to].sql,
             a.sql,
             a.columns[from].sql,
@@ -96,6 +113,7 @@ impl Gen<'_> {
             b.columns[from].sql
         );
         let column = |name: &str| Col { name: name.into(), ty: Ty::Int, fuzzy: false, origin: None };
-        Query { sql, columns: vec![column("v"), column("n")] }
+        let columns = if list.starts_with("SELECT DISTINCT n") { ["n", "v"] } else { ["v", "n"] };
+        Query { sql, columns: columns.map(column).to_vec() }
     }
 }
