@@ -23,7 +23,7 @@ CREATE TVIEW s_except AS SELECT n FROM t EXCEPT ALL SELECT n FROM u;
 CREATE TVIEW s_except_distinct AS SELECT p FROM t EXCEPT SELECT t_id FROM u;
 CREATE TVIEW cte_once AS WITH x AS (SELECT id, n FROM t WHERE n > 1) SELECT x.id, u.id AS uid FROM x JOIN u ON u.t_id = x.id;
 CREATE TVIEW cte_twice AS WITH x AS MATERIALIZED (SELECT p, sum(n) AS s FROM t GROUP BY p) SELECT a.p, a.s, b.s AS other FROM x a JOIN x b ON b.p = a.p + 1;
-CREATE TVIEW recursive AS WITH RECURSIVE r(id, depth) AS (SELECT id, 0 FROM u WHERE t_id = 0 UNION ALL SELECT u.id, depth + 1 FROM u JOIN r ON u.t_id = r.id WHERE depth < 5)
+CREATE TVIEW recursive AS WITH RECURSIVE r(id, depth) AS (SELECT id, 0 FROM u WHERE t_id = 0 UNION ALL SELECT DISTINCT u.id, depth + 1 FROM u JOIN r ON u.t_id = r.id WHERE depth < 5)
   SELECT * FROM r;
 CREATE TVIEW d_on AS SELECT DISTINCT ON (p) p, id, n FROM t ORDER BY p, n DESC, id;
 CREATE TVIEW g_sets AS SELECT p, n, count(*) AS c, grouping(p, n) AS g FROM t GROUP BY GROUPING SETS ((p), (n), ());

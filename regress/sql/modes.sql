@@ -12,11 +12,11 @@ CREATE TVIEW folded WITH (mode = incremental) AS SELECT g, sum(v) AS s FROM t GR
 CREATE TVIEW bag WITH (mode = incremental) AS SELECT g, v % 2 AS odd FROM t;
 CREATE TVIEW staged WITH (mode = incremental) AS SELECT g, s FROM (SELECT g, sum(v) AS s FROM t GROUP BY g) x WHERE s > 49000;
 -- Not maintained otherwise: a NOTICE, or a refusal
-CREATE TVIEW descent AS WITH RECURSIVE d AS (SELECT id, up FROM r WHERE up = 0 UNION ALL SELECT r.id, r.up FROM r JOIN d ON r.up = d.id) SELECT * FROM d;
+CREATE TVIEW descent AS WITH RECURSIVE d AS (SELECT id, up FROM r WHERE up = 0 UNION ALL SELECT DISTINCT r.id, r.up FROM r JOIN d ON r.up = d.id) SELECT * FROM d;
 CREATE TVIEW refused WITH (mode = incremental) AS
-  WITH RECURSIVE d AS (SELECT id, up FROM r WHERE up = 0 UNION ALL SELECT r.id, r.up FROM r JOIN d ON r.up = d.id) SELECT * FROM d;
+  WITH RECURSIVE d AS (SELECT id, up FROM r WHERE up = 0 UNION ALL SELECT DISTINCT r.id, r.up FROM r JOIN d ON r.up = d.id) SELECT * FROM d;
 ALTER TVIEW descent SET (mode = incremental);
-SELECT base_table, strategy, reason FROM tviews.check('WITH RECURSIVE d AS (SELECT id, up FROM r WHERE up = 0 UNION ALL SELECT r.id, r.up FROM r JOIN d ON r.up = d.id) SELECT * FROM d');
+SELECT base_table, strategy, reason FROM tviews.check('WITH RECURSIVE d AS (SELECT id, up FROM r WHERE up = 0 UNION ALL SELECT DISTINCT r.id, r.up FROM r JOIN d ON r.up = d.id) SELECT * FROM d');
 CREATE TVIEW uncorrelated AS SELECT id, v - (SELECT max(v) FROM t) AS d FROM t;
 CREATE TVIEW system_column AS SELECT id, tableoid AS tab FROM t;
 -- only full

@@ -8,7 +8,7 @@ use crate::strategy::{Decision, Strategy};
 /// Reasons, and advice. The first entry with the reason counts.
 const HINTS: &[(&[Reason], &str)] = &[
     (&[ModeFull], "RESET (mode) lets the cheapest way be taken."),
-    (&[NoAnchor], "Give the tables primary keys. A recursive query is always recomputed."),
+    (&[NoAnchor], "Give the tables primary keys. A recursive query is followed when its step only joins and filters."),
     (&[NoKey], "Add the primary key columns of the joined tables to the output."),
     (&[AnchorNotVisible], "Add the primary key columns of the joined tables to the output."),
     (&[GroupNotShown], "Add the grouping expressions to the output."),
