@@ -5,7 +5,6 @@
 //! not run meanwhile (spi.rs).
 
 use super::fault::{self, Fault};
-use super::silent;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -207,8 +206,8 @@ impl Pinned {
         let mut context = 0;
         // SAFETY: plain server calls inside a transaction.
         unsafe {
-            silent::GetUserIdAndSecContext(&mut user, &mut context);
-            silent::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
             let nest_level = pg_sys::NewGUCNestLevel();
             Pinned { unset: UNSET.replace(true), nest_level, user, context }
         }
@@ -229,7 +228,7 @@ impl Drop for Pinned {
             // SAFETY: undoes what new() did, in reverse order.
             unsafe {
                 pg_sys::AtEOXact_GUC(false, self.nest_level);
-                silent::SetUserIdAndSecContext(self.user, self.context);
+                pg_sys::SetUserIdAndSecContext(self.user, self.context);
             }
         }
     }

@@ -27,8 +27,6 @@ unsafe extern "C" {
     pub fn GetCurrentTimestamp() -> pg_sys::TimestampTz;
     // utils/init/miscinit.c
     pub fn GetUserId() -> pg_sys::Oid;
-    pub fn GetUserIdAndSecContext(user: *mut pg_sys::Oid, context: *mut i32);
-    pub fn SetUserIdAndSecContext(user: pg_sys::Oid, context: i32);
     // utils/mmgr/mcxt.c: of contexts without callbacks that raise
     pub fn MemoryContextReset(context: pg_sys::MemoryContext);
     pub fn MemoryContextDelete(context: pg_sys::MemoryContext);
