@@ -111,6 +111,7 @@ bench:
 	@test -f bench/run.py || { echo 'there are no benchmarks yet'; exit 1; }
 	@$(PYTHON) bench/run.py $(SERVER)
 	@$(PYTHON) bench/writers.py $(SERVER)
+	@$(PYTHON) bench/many_writers.py $(SERVER)
 	@$(PYTHON) bench/deferred.py $(SERVER)
 	@$(PYTHON) bench/syntax.py $(SERVER)
 	@$(PYTHON) bench/documents.py $(SERVER)

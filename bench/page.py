@@ -1,6 +1,6 @@
 """The page of the documentation: docs/reference/benchmarks.md.
 
-Invariant: its sections stand in the order of `make bench`; a new one replaces what stood from its heading on. Called by run.py, writers.py, deferred.py,
+Invariant: its sections stand in the order of `make bench`; a new one replaces what stood from its heading on. Called by run.py, writers.py, many_writers.py, deferred.py,
 syntax.py, documents.py and loads.py.
 """
 
