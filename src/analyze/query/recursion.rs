@@ -23,11 +23,11 @@ pub struct Recursion {
 
 /// The parts of an expanded query; None when it has another form.
 pub fn of(query: Query) -> Option<Recursion> {
-    if list::len(query.cteList()) != 1 || !shows_all(query) {
+    if list::len(query.cteList()) != 1 {
         return None;
     }
     let cte: Tree<pg_sys::CommonTableExpr> = list::first(query.cteList());
-    let rte = server::rt_fetch(1, query);
+    let rte = shown(query)?;
     if !cte.cterecursive() || !cte.search_clause().is_null() || !cte.cycle_clause().is_null() {
         return None;
     }
@@ -37,21 +37,22 @@ pub fn of(query: Query) -> Option<Recursion> {
     parts(cte.ctequery().cast())
 }
 
-/// Whether a query shows all columns of its only relation, a recursive one, and does nothing else.
-fn shows_all(query: Query) -> bool {
-    let from = query.jointree();
-    if query.commandType() != pg_sys::CmdType::CMD_SELECT
-        || list::len(query.rtable()) != 1
-        || list::len(from.fromlist()) != 1
-        || !from.quals().is_null()
-        || !query.sortClause().is_null()
-        || !query.hasRecursive()
-    {
-        return false;
-    }
+/// The only relation of a query that shows all its columns and does nothing else; None for other queries.
+fn shown(query: Query) -> Option<RangeTblEntry> {
+    // Before 16 the range table of a stored query begins with entries that are not in its FROM clause.
+    let from = relations::in_from(query);
     let rest = query.copy();
     rest.set_cteList(Tree::null());
-    let rte = server::rt_fetch(1, query);
+    let is_bare = from.len() == 1
+        && query.commandType() == pg_sys::CmdType::CMD_SELECT
+        && query.jointree().quals().is_null()
+        && query.sortClause().is_null()
+        && query.hasRecursive()
+        && is_plain(rest);
+    if !is_bare {
+        return None;
+    }
+    let rte = server::rt_fetch(from[0], query);
     let targets: Vec<_> = list::iter::<pg_sys::TargetEntry>(query.targetList()).collect();
     let is_column = |(i, tle): (usize, &Tree<pg_sys::TargetEntry>)| {
         let expr: Node = tle.expr().cast();
@@ -59,11 +60,8 @@ fn shows_all(query: Query) -> bool {
             && expr.cast::<pg_sys::Var>().varattno() as usize == i + 1
             && expr.cast::<pg_sys::Var>().varlevelsup() == 0
     };
-    is_plain(rest)
-        && rte.rtekind() == pg_sys::RTEKind::RTE_CTE
-        && rte.ctelevelsup() == 0
-        && targets.len() == list::len(rte.eref().colnames())
-        && targets.iter().enumerate().all(is_column)
+    let all = targets.len() == list::len(rte.eref().colnames()) && targets.iter().enumerate().all(is_column);
+    (all && rte.rtekind() == pg_sys::RTEKind::RTE_CTE && rte.ctelevelsup() == 0).then_some(rte)
 }
 
 fn parts(sub: Query) -> Option<Recursion> {
