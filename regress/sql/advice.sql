@@ -63,6 +63,12 @@ CREATE INDEX ON advice.sale (customer);
 SELECT status, detail, hint FROM tviews.health() WHERE "check" = 'missing indexes';
 DROP TVIEW page;
 CREATE TVIEW page AS SELECT s.id, c.name FROM sale s JOIN customer c ON c.id = s.customer;
+-- first rows in an order
+SELECT * FROM advised('SELECT id, amount FROM sale ORDER BY amount DESC, note NULLS FIRST, id LIMIT 3');
+CREATE TVIEW largest AS SELECT id, amount FROM sale ORDER BY amount DESC NULLS LAST, id LIMIT 3;
+SELECT status, detail, hint FROM tviews.health() WHERE "check" = 'missing indexes';
+CREATE INDEX ON advice.sale (amount DESC NULLS LAST, id);
+SELECT status, detail, hint FROM tviews.health() WHERE "check" = 'missing indexes';
 -- partitions, inheritance
 CREATE TABLE event (id int, customer int, note text) PARTITION BY RANGE (id);
 CREATE TABLE event_1 PARTITION OF event FOR VALUES FROM (0) TO (1000);

@@ -184,14 +184,7 @@ fn first_rows(oid: pg_sys::Oid, mut columns: Vec<order::Ordered>) -> Option<(pg_
     if columns.is_empty() || gives_order(&stage, &columns) {
         return None;
     }
-    let columns: Vec<String> = columns
-        .iter()
-        .map(|c| {
-            let label = name::ident(&attname(stage.attribute(c.attribute as usize - 1)));
-            let direction = if c.descending { "DESC" } else { "ASC" };
-            format!("{label} {direction} NULLS {}", if c.nulls_first { "FIRST" } else { "LAST" })
-        })
-        .collect();
+    let columns: Vec<String> = columns.iter().map(|c| c.in_index(&stage)).collect();
     Some((oid, format!("CREATE INDEX ON {} ({})", name::relation(oid)?, columns.join(", "))))
 }
 
@@ -268,7 +261,7 @@ fn key_columns(index: &Relation) -> Vec<i16> {
 }
 
 /// Whether some index, read forwards or backwards, begins with these columns in their order.
-fn gives_order(rel: &Relation, columns: &[order::Ordered]) -> bool {
+pub fn gives_order(rel: &Relation, columns: &[order::Ordered]) -> bool {
     let wanted: Vec<u32> = columns
         .iter()
         .map(|c| {

@@ -22,6 +22,9 @@ use tviews_core::strategy::{Decision, Sharing, Strategy};
 
 fn locks(tview: &Tview, relid: u32, d: &Decision) -> String {
     let relation = match (&tview.pairs, d.sharing) {
+        (_, Sharing::Alone) if d.strategy == Strategy::Range => {
+            return "SHARE ROW EXCLUSIVE on the relation, or, for changes behind the rows that are shown, ROW EXCLUSIVE".into();
+        }
         (_, Sharing::Alone) => return "SHARE ROW EXCLUSIVE on the relation".into(),
         (None, _) => "ROW EXCLUSIVE on the relation".into(),
         (Some(pairs), _) => {
@@ -125,6 +128,9 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             out.extend(delta.before.iter().map(|t| format!("    before: {}", t.by_key)));
             out.extend(delta.locks.iter().map(|v| format!("    locked values: {}", v.select)));
         }
+        out.extend(
+            tview.first_rows(&rel, &changed)?.map(|sql| format!("    first changed row: {}", sql.first_changed)),
+        );
         if d.strategy == Strategy::Keyed {
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };
             out.extend(sql.gates.iter().map(|g| format!("    otherwise in full: {g}")));

@@ -49,6 +49,9 @@ faults! {
     SkipPieces c"skip_pieces",
     KeepStoredParts c"keep_stored_parts",
     KeepStoredColumns c"keep_stored_columns",
+    // range
+    SkipLeaving c"skip_leaving",
+    ForgetRoom c"forget_room",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

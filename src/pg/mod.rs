@@ -33,6 +33,7 @@ pub mod row_hash;
 pub mod shmem;
 pub mod slot;
 pub mod snapshot;
+pub mod sort;
 pub mod spi;
 pub mod started;
 pub mod stored_trees;

@@ -35,6 +35,7 @@ reasons! {
     RowsRecomputed = "the rows of changed keys are recomputed",
     GroupsRecomputed = "the groups of changed rows are recomputed",
     PartitionsRecomputed = "the partitions of changed rows are recomputed",
+    FirstRows = "the rows within LIMIT are computed anew when a changed row comes before the last of them",
     ModeFull = "mode = full",
     StateLost = "the rows have lost their state; tviews.rebuild() brings it back",
     SeveralParts = "it changes several of the parts that this is computed from",

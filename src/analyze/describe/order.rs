@@ -6,6 +6,8 @@
 use crate::analyze::describe::partition_columns;
 use crate::analyze::query::relations;
 use crate::analyze::query::tree::outputs;
+use crate::pg::name;
+use crate::pg::relation::{Relation, attname};
 use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server};
 use pgrx::pg_sys;
 
@@ -15,6 +17,19 @@ pub struct Ordered {
     pub attribute: i16,
     pub descending: bool,
     pub nulls_first: bool,
+}
+
+impl Ordered {
+    /// The column as CREATE INDEX wants it.
+    pub fn in_index(&self, rel: &Relation) -> String {
+        let label = name::ident(&attname(rel.attribute(self.attribute as usize - 1)));
+        match (self.descending, self.nulls_first) {
+            (false, false) => label,
+            (true, true) => format!("{label} DESC"),
+            (false, true) => format!("{label} NULLS FIRST"),
+            (true, false) => format!("{label} DESC NULLS LAST"),
+        }
+    }
 }
 
 /// The relation that a query with LIMIT reads, when it reads no other, and the columns of its ORDER BY up to the first

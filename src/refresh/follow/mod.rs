@@ -6,6 +6,7 @@ mod bag;
 pub mod base;
 mod choice;
 mod difference;
+mod first_rows;
 mod fold;
 mod full;
 pub mod job;

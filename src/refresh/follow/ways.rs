@@ -14,6 +14,7 @@ use crate::refresh::follow::anchors::Found;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::{locks, provisional};
 use crate::refresh::plan::bag::BagSql;
+use crate::refresh::plan::first_rows::FirstRowsSql;
 use crate::refresh::plan::fold::FoldSql;
 use crate::refresh::plan::keyed::KeyedSql;
 use crate::refresh::plan::loops::Loops;
@@ -30,6 +31,7 @@ pub struct Ways {
     fold: Option<Rc<FoldSql>>,
     bag: Option<Rc<BagSql>>,
     keyed: Option<Rc<KeyedSql>>,
+    first_rows: Option<Rc<FirstRowsSql>>,
 }
 
 impl Ways {
@@ -38,6 +40,7 @@ impl Ways {
             fold: if tview.is_fold(changed) { tview.fold_sql(rel, changed)? } else { None },
             bag: if tview.is_delta(changed) { tview.bag_sql(rel, changed)? } else { None },
             keyed: if tview.is_keyed(changed) { tview.sql(rel, changed)? } else { None },
+            first_rows: tview.first_rows(rel, changed)?,
         })
     }
 
@@ -95,6 +98,9 @@ impl Job<'_> {
         let adds = ways.delta().is_some_and(|d| !self.only_now || d.before.is_none()) && !self.again;
         if size.is_few() {
             pinned::small();
+        }
+        if let Some(sql) = ways.first_rows.as_ref().filter(|_| !(self.again || self.keep || self.provisional)) {
+            return self.first_rows(sql, size);
         }
         let why = match !adds && ways.keyed.is_none() {
             true => Some(if self.again { Whole::Again } else { Whole::Together }),

@@ -4,13 +4,14 @@
 //! incremental`, capture), monitoring and every backend that flushes decide the same. Called by tview.rs and the DDL hooks.
 
 use crate::analyze::describe;
+use crate::analyze::describe::first_rows;
 use crate::analyze::describe::fold::Fold;
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, relations};
 use crate::analyze::rules::delta::Guard;
 use crate::analyze::rules::join_values::{self, Pair};
-use crate::analyze::rules::{anchor, common_value, delta, dirty, whole};
+use crate::analyze::rules::{self, anchor, common_value, delta, dirty, whole};
 use crate::analyze::split::set_operations;
 use crate::pg::error::{Error, Result};
 use crate::pg::memory;
@@ -115,6 +116,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         key: positions.as_deref(),
         fold: fold.as_ref().map(|_| ()).map_err(|why| *why),
         is_sum: set_operations::branches(expanded).is_some(),
+        in_order: first_rows::of(expanded).map(|_| Reason::FirstRows),
         mode_full: options.mode() == options::Mode::Full,
     };
     for (relid, usage) in &used {
@@ -237,6 +239,10 @@ impl Attempts for OfRelation<'_> {
     fn added(&mut self) -> Result<std::result::Result<Weighted, Reason>> {
         let terms = bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum, BOTH)?;
         Ok(terms.map(|terms| self.facts(&terms)))
+    }
+
+    fn placed(&mut self) -> Result<std::result::Result<(), Reason>> {
+        Ok(rules::first_rows::first_changed(self.expanded)?.map(|_| ()))
     }
 }
 

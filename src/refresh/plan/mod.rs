@@ -2,6 +2,7 @@
 
 pub mod bag;
 pub mod decide;
+pub mod first_rows;
 pub mod fold;
 pub mod folding;
 pub mod graph;
