@@ -52,6 +52,8 @@ faults! {
     // range
     SkipLeaving c"skip_leaving",
     ForgetRoom c"forget_room",
+    ForgetBase c"forget_base",
+    NearerEnds c"nearer_ends",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

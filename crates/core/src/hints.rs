@@ -20,7 +20,10 @@ const HINTS: &[(&[Reason], &str)] = &[
         &[Limit],
         "Order the rows, and write LIMIT and OFFSET as numbers; or leave LIMIT out, and limit when reading the TVIEW.",
     ),
-    (&[WindowOverAll], "Number the rows when reading the TVIEW, or add PARTITION BY."),
+    (
+        &[WindowOverAll],
+        "Order by columns of one table that are never NULL and, together, unique; number the rows when reading the TVIEW; or add PARTITION BY.",
+    ),
     (&[OneGroup], "Aggregate groups in the TVIEW, and these when reading it."),
     (&[FloatingSum], "Cast to numeric, or allow differences of rounding: WITH (approximate)."),
     (&[OnlyOfParent], "Leave ONLY out, and compare tableoid with the table."),

@@ -5,8 +5,9 @@
 
 use crate::analyze::query::relations;
 use crate::analyze::query::tree::{is_plain, outputs};
+use crate::pg::relation::Relation;
 use crate::pg::sort::Key;
-use crate::pg::tree::{Node, Query, Tree, list, server};
+use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server};
 use pgrx::pg_sys;
 
 /// What the first rows are.
@@ -22,6 +23,13 @@ pub struct Ordered {
     /// Position among the outputs, from 0.
     pub at: usize,
     pub key: Key,
+}
+
+impl Ordered {
+    /// Whether the order of the TVIEW's column descends.
+    pub fn descends(&self, rel: &Relation) -> bool {
+        lsyscache::operators(rel.attribute(self.at).atttypid).greater == self.key.operator
+    }
 }
 
 /// The first rows of one relation, when the query shows what they are ordered by.
@@ -46,6 +54,11 @@ pub fn limit(query: Query) -> Option<u64> {
     (counts && orders && only_relation(query).is_some()).then_some(limit as u64)
 }
 
+/// Whether a query has LIMIT or OFFSET.
+pub fn is_limited(query: Query) -> bool {
+    !query.limitCount().is_null() || !query.limitOffset().is_null()
+}
+
 /// The block of the only relation of a query, below views that only filter, and its number there; None when rows are more than
 /// filtered and ordered.
 pub fn only_relation(query: Query) -> Option<(Query, usize)> {
@@ -64,22 +77,25 @@ pub fn only_relation(query: Query) -> Option<(Query, usize)> {
     }
 }
 
-fn key(clause: Tree<pg_sys::SortGroupClause>, expr: Node) -> Key {
+pub fn key(clause: Tree<pg_sys::SortGroupClause>, expr: Node) -> Key {
     Key { operator: clause.sortop(), collation: server::exprCollation(expr), nulls_first: clause.nulls_first() }
 }
 
 /// A number that is written as such: the parser casts an integer to bigint.
-fn constant(node: Node) -> Option<i64> {
-    let value = |node: Node, of: pg_sys::Oid| {
-        let constant = list::is(node, pg_sys::NodeTag::T_Const).then(|| node.cast::<pg_sys::Const>())?;
-        (!constant.constisnull() && constant.consttype() == of).then(|| constant.constvalue().value() as i64)
-    };
+pub fn constant(node: Node) -> Option<i64> {
     if list::is(node, pg_sys::NodeTag::T_FuncExpr) {
         let cast = node.cast::<pg_sys::FuncExpr>();
         let is_cast = cast.funcid() == pg_sys::Oid::from(pg_sys::F_INT8_INT4);
-        return is_cast.then(|| value(list::nth(cast.args(), 0), pg_sys::INT4OID))?.map(|v| i64::from(v as i32));
+        return if is_cast { constant(list::nth(cast.args(), 0)) } else { None };
     }
-    value(node, pg_sys::INT8OID)
+    let constant = list::is(node, pg_sys::NodeTag::T_Const).then(|| node.cast::<pg_sys::Const>())?;
+    let value = constant.constvalue().value();
+    match constant.consttype() {
+        _ if constant.constisnull() => None,
+        pg_sys::INT8OID => Some(value as i64),
+        pg_sys::INT4OID => Some(i64::from(value as i32)),
+        _ => None,
+    }
 }
 
 fn is_null(node: Node) -> bool {

@@ -6,6 +6,7 @@
 
 pub mod first_rows;
 pub mod fold;
+pub mod interval;
 pub mod order;
 pub mod partners;
 pub mod recognise;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the query over the stage gives the same rows.
 
-use crate::analyze::describe::{first_rows, partition_columns};
+use crate::analyze::describe::{first_rows, interval, partition_columns};
 use crate::analyze::query::relations;
 use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::can_be_stored;
@@ -54,7 +54,10 @@ impl Splitter<'_> {
             return self.all_shown(query);
         }
         if windows && !limited && !distinct && !has_partitions(query) {
-            return Ok(self.windows_apart(query)?.unwrap_or(query));
+            return match self.windows_apart(query)? {
+                Some(outer) => Ok(outer),
+                None => self.window_order_shown(query),
+            };
         }
         if limited || (windows && (distinct || partition_columns(query).is_empty())) {
             return self.exposed(query);
@@ -85,11 +88,19 @@ impl Splitter<'_> {
         self.shown(query, true)
     }
 
+    /// A query with windows over all rows as a stage, when that lets it show what they are ordered by.
+    fn window_order_shown(&mut self, query: Query) -> Result<Query> {
+        if !interval::hides_order(query, self.key_of) || !self.stages.has_next() {
+            return Ok(query);
+        }
+        self.shown(query, true)
+    }
+
     fn all_shown(&mut self, query: Query) -> Result<Query> {
         self.shown(query, false)
     }
 
-    /// The query as a stage that shows all its columns. `limited`: with LIMIT; otherwise that comes above the stage.
+    /// The query as a stage that shows all its columns. `limited`: with all that is done to its rows; otherwise LIMIT and DISTINCT come above the stage.
     fn shown(&mut self, query: Query, limited: bool) -> Result<Query> {
         let inner = query.copy();
         if !limited {

@@ -9,6 +9,7 @@ mod difference;
 mod first_rows;
 mod fold;
 mod full;
+mod interval;
 pub mod job;
 mod keyed;
 mod keyed_loops;

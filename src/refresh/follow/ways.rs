@@ -16,6 +16,7 @@ use crate::refresh::follow::{locks, provisional};
 use crate::refresh::plan::bag::BagSql;
 use crate::refresh::plan::first_rows::FirstRowsSql;
 use crate::refresh::plan::fold::FoldSql;
+use crate::refresh::plan::interval::IntervalPlan;
 use crate::refresh::plan::keyed::KeyedSql;
 use crate::refresh::plan::loops::Loops;
 use crate::refresh::plan::tview::Tview;
@@ -32,6 +33,8 @@ pub struct Ways {
     bag: Option<Rc<BagSql>>,
     keyed: Option<Rc<KeyedSql>>,
     first_rows: Option<Rc<FirstRowsSql>>,
+    /// Of windows over all rows.
+    interval: Option<Rc<IntervalPlan>>,
 }
 
 impl Ways {
@@ -41,6 +44,7 @@ impl Ways {
             bag: if tview.is_delta(changed) { tview.bag_sql(rel, changed)? } else { None },
             keyed: if tview.is_keyed(changed) { tview.sql(rel, changed)? } else { None },
             first_rows: tview.first_rows(rel, changed)?,
+            interval: if tview.region { None } else { tview.interval(rel, changed)? },
         })
     }
 
@@ -101,6 +105,10 @@ impl Job<'_> {
         }
         if let Some(sql) = ways.first_rows.as_ref().filter(|_| !(self.again || self.keep || self.provisional)) {
             return self.first_rows(sql, size);
+        }
+        if let Some(plan) = ways.interval.as_ref().filter(|_| self.knows_before()) {
+            locks::for_full(self.tview, self.changed);
+            return if self.in_intervals(plan, size)? { Ok(()) } else { self.full(Whole::Many(self.rows)) };
         }
         let why = match !adds && ways.keyed.is_none() {
             true => Some(if self.again { Whole::Again } else { Whole::Together }),

@@ -6,6 +6,7 @@
 use crate::analyze::describe;
 use crate::analyze::describe::first_rows;
 use crate::analyze::describe::fold::Fold;
+use crate::analyze::describe::interval;
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, relations};
@@ -116,7 +117,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         key: positions.as_deref(),
         fold: fold.as_ref().map(|_| ()).map_err(|why| *why),
         is_sum: set_operations::branches(expanded).is_some(),
-        in_order: first_rows::of(expanded).map(|_| Reason::FirstRows),
+        in_order: in_order(expanded, &d.shape),
         mode_full: options.mode() == options::Mode::Full,
     };
     for (relid, usage) in &used {
@@ -164,7 +165,9 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     // Keys of rows come from indexes of their tables, which hold the values; a key given as option is enforced by its own index.
     let wide = d.shape != Shape::Rows && !options.contains_key("key");
     let row_key = match d.shape {
-        Shape::Partitions(_) => key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect()),
+        Shape::Partitions(_) | Shape::Opaque(Reason::WindowOverAll) => {
+            key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect())
+        }
         _ => None,
     };
     let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
@@ -189,6 +192,17 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
 fn follows_all(query: Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
     let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true, BOTH), Ok(Ok(_)));
     d.shape == Shape::Rows && used.keys().all(follows)
+}
+
+/// How changes of a query that is about rows in an order are followed.
+fn in_order(query: Query, shape: &Shape) -> Option<Reason> {
+    match shape {
+        Shape::Opaque(Reason::Limit) => first_rows::of(query).map(|_| Reason::FirstRows),
+        Shape::Opaque(Reason::WindowOverAll) => {
+            interval::of(query, &stored_key).filter(|of| of.by.is_empty()).map(|_| Reason::Interval)
+        }
+        _ => None,
+    }
 }
 
 fn has_children(relid: u32) -> bool {
@@ -242,7 +256,10 @@ impl Attempts for OfRelation<'_> {
     }
 
     fn placed(&mut self) -> Result<std::result::Result<(), Reason>> {
-        Ok(rules::first_rows::first_changed(self.expanded)?.map(|_| ()))
+        match interval::of(self.expanded, &stored_key) {
+            Some(of) => rules::interval::check(self.expanded, &of),
+            None => Ok(rules::first_rows::first_changed(self.expanded)?.map(|_| ())),
+        }
     }
 }
 

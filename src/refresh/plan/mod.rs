@@ -6,6 +6,7 @@ pub mod first_rows;
 pub mod fold;
 pub mod folding;
 pub mod graph;
+pub mod interval;
 pub mod keyed;
 pub mod lookup;
 pub mod loops;

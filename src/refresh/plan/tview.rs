@@ -21,7 +21,7 @@ use crate::pg::tree::Query;
 use crate::refresh::plan::decide::decide;
 use crate::refresh::plan::folding::Folding;
 use crate::refresh::plan::loops::{Loops, PartLoops};
-use crate::refresh::plan::{bag, first_rows, fold, keyed, parts};
+use crate::refresh::plan::{bag, first_rows, fold, interval, keyed, parts};
 use crate::tam;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
@@ -94,6 +94,7 @@ pub struct Tview {
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
     pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
     /// None: not asked yet.
+    pub interval_plan: RefCell<Option<Option<Rc<interval::IntervalPlan>>>>,
     pub first_rows_sql: RefCell<Option<Option<Rc<first_rows::FirstRowsSql>>>>,
     /// By changed relation.
     pub loops: RefCell<HashMap<u32, Option<Loops>>>,
@@ -205,6 +206,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             folding: RefCell::default(),
             fold_sql: RefCell::new(HashMap::new()),
             bag_sql: RefCell::new(HashMap::new()),
+            interval_plan: RefCell::default(),
             first_rows_sql: RefCell::default(),
         })
     }

@@ -186,6 +186,7 @@ hazards! {
     PartitionMove "sets and windows" "rows moved between window partitions",
     OrderBy "sets and windows" "ORDER BY without LIMIT",
     TopN "sets and windows" "LIMIT over a total order",
+    TopNShown "sets and windows" "the same, and the order is shown",
     WithTies "sets and windows" "FETCH FIRST … WITH TIES",
     TopNDelete "sets and windows" "first rows deleted under a LIMIT",
     SetReturning "sets and windows" "set-returning function in FROM",
