@@ -49,7 +49,7 @@ CREATE TVIEW per_note AS SELECT customer, note, sum(amount) AS total FROM sale G
 SELECT * FROM advised('SELECT c.id, x.note, x.total FROM customer c JOIN per_note x ON x.customer = c.id');
 SELECT * FROM advised('SELECT id FROM sale ORDER BY amount LIMIT 3');
 SELECT * FROM advised('SELECT amount FROM sale ORDER BY amount LIMIT 3');
-SELECT * FROM advised('SELECT id, row_number() OVER (ORDER BY id) AS n FROM sale');
+SELECT * FROM advised('SELECT id, percent_rank() OVER (ORDER BY id) AS n FROM sale');
 SELECT * FROM advised('SELECT string_agg(note, '','') AS notes FROM sale');
 SELECT * FROM tviews.check('WITH RECURSIVE x AS (SELECT id, customer FROM sale UNION SELECT s.id, s.customer FROM sale s JOIN x ON x.id = s.customer) SELECT * FROM x');
 DROP TVIEW rs, per_note;

@@ -3,6 +3,7 @@
 //!
 //! Only advice: nothing depends on it. Called by DDL (a NOTICE for tables that are large already), and by monitoring.
 
+use crate::analyze::describe::interval;
 use crate::analyze::describe::order::{self, Ordered};
 use crate::analyze::describe::partners::{self, Search};
 use crate::analyze::query::load;
@@ -37,7 +38,9 @@ enum Columns {
     /// Values in one of these columns.
     Values(BTreeSet<i16>),
     /// The first rows in the order of these columns.
-    Order(Vec<Ordered>),
+    First(Vec<Ordered>),
+    /// The rows around one: equal in so many columns, in the order of the others.
+    Around(usize, Vec<Ordered>),
 }
 
 /// From this number of pages on, reading a whole table hurts.
@@ -54,7 +57,9 @@ impl Missing {
                 Columns::Values(columns) => {
                     columns.iter().map(|c| name::ident(&attname(rel.attribute(*c as usize - 1)))).collect()
                 }
-                Columns::Order(columns) => columns.iter().map(|c| c.in_index(&rel)).collect(),
+                Columns::First(columns) | Columns::Around(_, columns) => {
+                    columns.iter().map(|c| c.in_index(&rel)).collect()
+                }
             });
         format!("CREATE INDEX ON {} ({});", relation(self.searched), columns.join(", "))
     }
@@ -65,7 +70,7 @@ impl Missing {
             kb if kb < 10240 => format!("{kb} kB"),
             kb => format!("{} MB", kb / 1024),
         };
-        let within = if matches!(self.columns, Columns::Order(_)) { " that comes within LIMIT" } else { "" };
+        let within = if matches!(self.columns, Columns::First(_)) { " that comes within LIMIT" } else { "" };
         format!("a changed row of {changed}{within} reads all of {}, now {size}", relation(self.searched))
     }
 }
@@ -83,7 +88,15 @@ pub fn missing(oid: Oid) -> Result<Vec<Missing>> {
         let Some(rel) = Relation::open(Oid::from(searched), pg_sys::AccessShareLock) else { continue };
         let is_there = match &columns {
             Columns::Values(columns) => has_index(&rel, columns),
-            Columns::Order(columns) => indexes::gives_order(&rel, columns),
+            Columns::First(columns) => indexes::gives_order(&rel, columns),
+            Columns::Around(equal, columns) => {
+                let reversed: Vec<Ordered> = columns
+                    .iter()
+                    .enumerate()
+                    .map(|(i, c)| if i < *equal { c.clone() } else { c.reversed() })
+                    .collect();
+                indexes::gives_order(&rel, columns) || indexes::gives_order(&rel, &reversed)
+            }
         };
         if !is_there {
             missing.push(Missing { changed, searched: rel.oid(), columns, pages: pages(rel.oid()) });
@@ -110,7 +123,18 @@ fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), Columns>) -> Result<()> {
             && tview.decisions.get(&searched.to_u32()).is_some_and(|d| d.strategy == Strategy::Range)
             && !stages::is_stage(searched)
         {
-            found.entry((searched.to_u32(), searched.to_u32())).or_insert(Columns::Order(columns));
+            found.entry((searched.to_u32(), searched.to_u32())).or_insert(Columns::First(columns));
+        }
+        let in_order = |relid: pg_sys::Oid| {
+            let decision = tview.decisions.get(&relid.to_u32());
+            decision.is_some_and(|d| [Strategy::Keyed, Strategy::Range].contains(&d.strategy))
+        };
+        if let Some(of) = interval::of(expanded, &tview::stored_key)
+            && let Some((searched, equal, columns)) = order::around(expanded, &of)
+            && in_order(searched)
+            && !stages::is_stage(searched)
+        {
+            found.entry((searched.to_u32(), searched.to_u32())).or_insert(Columns::Around(equal, columns));
         }
         let key: Vec<usize> = tview.key.iter().flatten().map(|k| k.at).collect();
         if tview.groups

@@ -84,7 +84,7 @@ impl Decision {
 
     /// Whether the number of changed rows does not matter for the choice between following and recomputing everything: the cost is compared, or known.
     pub fn is_any_size(&self) -> bool {
-        self.adds() || self.strategy == Strategy::Range
+        self.adds() || self.reason.is(Reason::FirstRows)
     }
 
     /// Whether changes are added to the stored rows.

@@ -181,6 +181,7 @@ hazards! {
     DistinctOverWindows "sets and windows" "DISTINCT over window functions",
     NullPartition "sets and windows" "partition by a column that may be NULL",
     WindowOverAll "sets and windows" "window over all rows",
+    WindowInterval "sets and windows" "windows of a table in one order: neighbours, running totals",
     WindowOverGroups "sets and windows" "window over a grouped sub-query",
     WindowOverAggregates "sets and windows" "window over aggregates of the same level",
     PartitionMove "sets and windows" "rows moved between window partitions",
