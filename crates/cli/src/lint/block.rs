@@ -8,6 +8,7 @@ use super::expression::{all, calls, has_aggregates, returns_set, signature, sub_
 use super::from;
 use super::groups;
 use super::inside::{Inside, is_correlated, sub_queries};
+use super::intervals::are_intervals;
 use super::scope::{Found, Scope, Source};
 use super::targets::{Target, targets};
 use super::windows::{Partitioned, partitions, windows};
@@ -127,6 +128,14 @@ fn shaped(
         }
         let by = partitions(&windows, &b.scope, targets);
         match by {
+            Partitioned::Nothing if select.distinct_clause.is_empty() && are_intervals(select, &b, targets) => {
+                let over_all = Shape::Opaque(Reason::WindowOverAll);
+                let mut found = cx.decide(b, join, over_all, outputs, columns, Err(Reason::NotGrouped));
+                let interval = followed(Strategy::Range, Reason::Interval);
+                let over_all = found.followed.values_mut().filter(|d| d.reason.is(Reason::WindowOverAll));
+                over_all.for_each(|d| *d = interval);
+                found
+            }
             Partitioned::Nothing => {
                 cx.decide(b, join, Shape::Opaque(Reason::WindowOverAll), outputs, columns, Err(Reason::NotGrouped))
             }
@@ -211,7 +220,11 @@ pub fn limit(found: Analysis, select: &SelectStmt) -> Analysis {
     let counts = select.limit_count.as_deref().and_then(number).is_some_and(|n| n > 0)
         && select.limit_offset.as_deref().is_none_or(|offset| number(offset).is_some_and(|n| n >= 0));
     if !counts || select.sort_clause.is_empty() {
-        return found.all_full(Reason::Limit);
+        let mut found = found.all_full(Reason::Limit);
+        if select.limit_count.iter().chain(&select.limit_offset).any(|n| !sub_links(n).is_empty()) {
+            found.doubts.insert("a sub-query in LIMIT".into());
+        }
+        return found;
     }
     above_stage(Analysis { key: None, ..found }, followed(Strategy::Range, Reason::FirstRows))
 }
