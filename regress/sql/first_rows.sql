@@ -28,10 +28,10 @@ SELECT name, strategies, internal_stages FROM tviews.tviews WHERE schema = 'firs
 CREATE TVIEW no_limit AS SELECT id, a FROM t ORDER BY a, id LIMIT NULL;
 CREATE TVIEW no_rows AS SELECT id, a FROM t ORDER BY a, id LIMIT 0;
 CREATE TVIEW only_offset AS SELECT id, a FROM t ORDER BY a, id OFFSET 98;
-CREATE TVIEW no_order AS SELECT count(*) FROM (SELECT id FROM t LIMIT 7) x;
+CREATE TVIEW no_order AS SELECT count(*) FROM (SELECT 1 AS one FROM t LIMIT 7) x;
 CREATE TVIEW computed AS SELECT id, a FROM t ORDER BY a, id LIMIT (SELECT count(*) / 20 FROM u);
 SELECT name, strategies FROM tviews.tviews WHERE schema = 'first_rows' AND strategies::text LIKE '%full%' ORDER BY name;
-SELECT explain FROM tviews.explain('expression') WHERE explain !~ 'query:';
+SELECT explain FROM tviews.explain('expression') WHERE explain ~ 'range|locks|key';
 SELECT * FROM cost();
 
 -- behind all of them, and not in any
