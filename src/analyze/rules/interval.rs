@@ -21,8 +21,9 @@ use crate::analyze::rules::change_rows::{replace_by, transplant};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
 use crate::pg::name;
-use crate::pg::tree::{List, Node, Query, Text, Tree, list, lsyscache, make, server};
+use crate::pg::tree::{List, Node, Query, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use tviews_core::reason::Reason;
 
@@ -103,7 +104,7 @@ fn labelled(nodes: &[Node]) -> List {
 
 /// The rows that the windows are over.
 struct Rows {
-    /// SELECT of all columns of the relation, then of what the windows are partitioned and ordered by: c1, c2 …
+    /// SELECT of all columns of the relation, NULL for those that are not read, then of what the windows are partitioned and ordered by: c1, c2 …
     text: String,
     /// How many columns the relation has.
     columns: usize,
@@ -117,6 +118,13 @@ fn rows(query: Query, of: &Intervals) -> Result<Option<Rows>> {
     let copy = rows_of(query);
     let rte = server::rt_fetch(index, copy);
     let columns = list::len(rte.eref().colnames());
+    // Columns that the query does not read may be such that the owner must not.
+    let mut used: BTreeSet<i16> = BTreeSet::new();
+    walk::walk(query.targetList().cast(), &mut |n| {
+        let var = list::is(n, pg_sys::NodeTag::T_Var).then(|| n.cast::<pg_sys::Var>());
+        used.extend(var.filter(|v| v.varno() as usize == index).map(|v| v.varattno()));
+        false
+    });
     let mut nodes: Vec<Node> = Vec::new();
     for att in 1..=columns as i16 {
         let is_relation = rte.rtekind() == pg_sys::RTEKind::RTE_RELATION;
@@ -129,8 +137,7 @@ fn rows(query: Query, of: &Intervals) -> Result<Option<Rows>> {
                 (server::exprType(node), server::exprTypmod(node), server::exprCollation(node))
             }
         };
-        let is_there = !is_relation || !server::get_rte_attribute_is_dropped(rte, att);
-        nodes.push(if is_there { make::var(index as i32, att, of, 0).cast() } else { make::null(of) });
+        nodes.push(if used.contains(&att) { make::var(index as i32, att, of, 0).cast() } else { make::null(of) });
     }
     nodes.extend(places(query, of));
     strip(copy);
