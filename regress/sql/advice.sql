@@ -49,7 +49,7 @@ CREATE TVIEW per_note AS SELECT customer, note, sum(amount) AS total FROM sale G
 SELECT * FROM advised('SELECT c.id, x.note, x.total FROM customer c JOIN per_note x ON x.customer = c.id');
 SELECT * FROM advised('SELECT id FROM sale ORDER BY amount LIMIT 3');
 SELECT * FROM advised('SELECT amount FROM sale ORDER BY amount LIMIT 3');
-SELECT * FROM advised('SELECT id, row_number() OVER (ORDER BY id) AS n FROM sale');
+SELECT * FROM advised('SELECT id, percent_rank() OVER (ORDER BY id) AS n FROM sale');
 SELECT * FROM advised('SELECT string_agg(note, '','') AS notes FROM sale');
 SELECT * FROM tviews.check('WITH RECURSIVE x AS (SELECT id, customer FROM sale UNION SELECT DISTINCT s.id, s.customer FROM sale s JOIN x ON x.id = s.customer) SELECT * FROM x');
 DROP TVIEW rs, per_note;
@@ -63,6 +63,12 @@ CREATE INDEX ON advice.sale (customer);
 SELECT status, detail, hint FROM tviews.health() WHERE "check" = 'missing indexes';
 DROP TVIEW page;
 CREATE TVIEW page AS SELECT s.id, c.name FROM sale s JOIN customer c ON c.id = s.customer;
+-- first rows in an order
+SELECT * FROM advised('SELECT id, amount FROM sale ORDER BY amount DESC, note NULLS FIRST, id LIMIT 3');
+CREATE TVIEW largest AS SELECT id, amount FROM sale ORDER BY amount DESC NULLS LAST, id LIMIT 3;
+SELECT status, detail, hint FROM tviews.health() WHERE "check" = 'missing indexes';
+CREATE INDEX ON advice.sale (amount DESC NULLS LAST, id);
+SELECT status, detail, hint FROM tviews.health() WHERE "check" = 'missing indexes';
 -- partitions, inheritance
 CREATE TABLE event (id int, customer int, note text) PARTITION BY RANGE (id);
 CREATE TABLE event_1 PARTITION OF event FOR VALUES FROM (0) TO (1000);

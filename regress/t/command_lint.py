@@ -56,6 +56,17 @@ SELECT customer, array_agg(id) AS ids FROM orders GROUP BY customer
 SELECT customer, count(*) FILTER (WHERE total > 5) AS n FROM orders GROUP BY customer
 SELECT customer, jsonb_build_object('n', count(*), 'sum', sum(total)) AS data FROM orders GROUP BY customer
 SELECT date_trunc('month', placed) AS month, sum(total) AS total FROM orders GROUP BY date_trunc('month', placed)
+SELECT id, total FROM orders ORDER BY total DESC, id LIMIT 10
+SELECT total FROM orders ORDER BY placed OFFSET 5
+SELECT o.id, c.name FROM orders o JOIN customer c ON c.id = o.customer ORDER BY o.placed, o.id OFFSET 5 LIMIT 10
+SELECT id, placed FROM orders LIMIT 3
+SELECT id, lag(total) OVER (ORDER BY placed, id) AS before, placed FROM orders
+SELECT id, sum(total) OVER (ORDER BY id) AS total, row_number() OVER (ORDER BY id) AS n FROM orders
+SELECT orders, n, sum(quantity) OVER w AS s, count(*) OVER (w ROWS 2 PRECEDING) AS c FROM line WINDOW w AS (ORDER BY orders, n)
+SELECT id, rank() OVER (ORDER BY placed DESC) AS r, placed FROM orders
+SELECT id, sum(total) OVER (ORDER BY placed ROWS 1 PRECEDING) AS s FROM orders
+SELECT id, sum(total) OVER (ORDER BY id) + 1 AS s FROM orders
+SELECT id, ntile(4) OVER (ORDER BY id) AS q FROM orders
 SELECT sum(total) AS total FROM orders GROUP BY customer
 SELECT customer, sum(total) AS total FROM orders GROUP BY customer HAVING count(*) > 2
 SELECT count(*) AS n, sum(total) AS total FROM orders
@@ -191,7 +202,10 @@ def main():
             # an index that is missing by the files is missing; the server also looks into stages
             if not by_files["doubts"] and not by_files["refused"]:
                 searched += bool(indexes(by_server))
-                report.ok(indexes(by_files) == indexes(by_server), f"indexes: {query}", f"{indexes(by_files)} {indexes(by_server)}")
+                # indexes in an order are not looked at
+                in_order = " LIMIT " in query or " OVER " in query
+                same = indexes(by_files) <= indexes(by_server) if in_order else indexes(by_files) == indexes(by_server)
+                report.ok(same, f"indexes: {query}", f"{indexes(by_files)} {indexes(by_server)}")
         report.ok(searched > 8, "indexes are missing in some", searched)
         report.ok(guesses > 5 and right * 10 >= guesses * 7, f"{right} of {guesses} guesses are right", "\n".join(wrong))
 

@@ -1,9 +1,13 @@
-//! Indexes that the tables of a TVIEW lack: a changed row finds its partners, and the other rows of its group, by reading all of a table.
+//! Indexes that the tables of a TVIEW lack: a changed row finds its partners, and the other rows of its group, by reading all of a table; so do
+//! first rows in an order.
 //!
 //! Only advice: nothing depends on it. Called by DDL (a NOTICE for tables that are large already), and by monitoring.
 
+use crate::analyze::describe::interval;
+use crate::analyze::describe::order::{self, Ordered};
 use crate::analyze::describe::partners::{self, Search};
 use crate::analyze::query::load;
+use crate::build::indexes;
 use crate::capture::install;
 use crate::catalog::{self, stages};
 use crate::pg::error::Result;
@@ -24,8 +28,19 @@ pub struct Missing {
     /// The relation whose changes are slow.
     pub changed: u32,
     searched: Oid,
-    columns: BTreeSet<i16>,
+    columns: Columns,
     pages: u64,
+}
+
+/// What is looked for by an index.
+#[derive(Clone)]
+enum Columns {
+    /// Values in one of these columns.
+    Values(BTreeSet<i16>),
+    /// The first rows in the order of these columns.
+    First(Vec<Ordered>),
+    /// The rows around one: equal in so many columns, in the order of the others.
+    Around(usize, Vec<Ordered>),
 }
 
 /// From this number of pages on, reading a whole table hurts.
@@ -37,9 +52,15 @@ impl Missing {
     }
 
     pub fn statement(&self) -> String {
-        let columns: Vec<String> = Relation::open(self.searched, pg_sys::AccessShareLock).map_or(Vec::new(), |rel| {
-            self.columns.iter().map(|c| name::ident(&attname(rel.attribute(*c as usize - 1)))).collect()
-        });
+        let columns: Vec<String> =
+            Relation::open(self.searched, pg_sys::AccessShareLock).map_or(Vec::new(), |rel| match &self.columns {
+                Columns::Values(columns) => {
+                    columns.iter().map(|c| name::ident(&attname(rel.attribute(*c as usize - 1)))).collect()
+                }
+                Columns::First(columns) | Columns::Around(_, columns) => {
+                    columns.iter().map(|c| c.in_index(&rel)).collect()
+                }
+            });
         format!("CREATE INDEX ON {} ({});", relation(self.searched), columns.join(", "))
     }
 
@@ -49,7 +70,8 @@ impl Missing {
             kb if kb < 10240 => format!("{kb} kB"),
             kb => format!("{} MB", kb / 1024),
         };
-        format!("a changed row of {changed} reads all of {}, now {size}", relation(self.searched))
+        let within = if matches!(self.columns, Columns::First(_)) { " that comes within LIMIT" } else { "" };
+        format!("a changed row of {changed}{within} reads all of {}, now {size}", relation(self.searched))
     }
 }
 
@@ -59,19 +81,31 @@ fn relation(oid: Oid) -> String {
 
 /// The indexes that a TVIEW lacks, those of its stages included, by the relation that changes.
 pub fn missing(oid: Oid) -> Result<Vec<Missing>> {
-    let mut found: BTreeMap<(u32, u32), BTreeSet<i16>> = BTreeMap::new();
+    let mut found: BTreeMap<(u32, u32), Columns> = BTreeMap::new();
     collect(oid, &mut found)?;
     let mut missing = Vec::new();
     for ((changed, searched), columns) in found {
         let Some(rel) = Relation::open(Oid::from(searched), pg_sys::AccessShareLock) else { continue };
-        if !has_index(&rel, &columns) {
+        let is_there = match &columns {
+            Columns::Values(columns) => has_index(&rel, columns),
+            Columns::First(columns) => indexes::gives_order(&rel, columns),
+            Columns::Around(equal, columns) => {
+                let reversed: Vec<Ordered> = columns
+                    .iter()
+                    .enumerate()
+                    .map(|(i, c)| if i < *equal { c.clone() } else { c.reversed() })
+                    .collect();
+                indexes::gives_order(&rel, columns) || indexes::gives_order(&rel, &reversed)
+            }
+        };
+        if !is_there {
             missing.push(Missing { changed, searched: rel.oid(), columns, pages: pages(rel.oid()) });
         }
     }
     Ok(missing)
 }
 
-fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), BTreeSet<i16>>) -> Result<()> {
+fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), Columns>) -> Result<()> {
     let Some(rel) = Relation::open(oid, pg_sys::AccessShareLock) else { return Ok(()) };
     let tview = tview::of(&rel)?;
     {
@@ -81,9 +115,26 @@ fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), BTreeSet<i16>>) -> Result<
         for Search { changed, searched, columns } in partners::searches(expanded) {
             if followed(&changed) && !stages::is_stage(Oid::from(searched)) {
                 for base in bases(changed) {
-                    found.entry((base, searched)).or_insert_with(|| columns.clone());
+                    found.entry((base, searched)).or_insert_with(|| Columns::Values(columns.clone()));
                 }
             }
+        }
+        if let Some((searched, columns)) = order::of(expanded)
+            && tview.decisions.get(&searched.to_u32()).is_some_and(|d| d.strategy == Strategy::Range)
+            && !stages::is_stage(searched)
+        {
+            found.entry((searched.to_u32(), searched.to_u32())).or_insert(Columns::First(columns));
+        }
+        let in_order = |relid: pg_sys::Oid| {
+            let decision = tview.decisions.get(&relid.to_u32());
+            decision.is_some_and(|d| [Strategy::Keyed, Strategy::Range].contains(&d.strategy))
+        };
+        if let Some(of) = interval::of(expanded, &tview::stored_key)
+            && let Some((searched, equal, columns)) = order::around(expanded, &of)
+            && in_order(searched)
+            && !stages::is_stage(searched)
+        {
+            found.entry((searched.to_u32(), searched.to_u32())).or_insert(Columns::Around(equal, columns));
         }
         let key: Vec<usize> = tview.key.iter().flatten().map(|k| k.at).collect();
         if tview.groups
@@ -93,7 +144,7 @@ fn collect(oid: Oid, found: &mut BTreeMap<(u32, u32), BTreeSet<i16>>) -> Result<
         {
             let keyed = tview.decisions.iter().filter(|(_, d)| d.strategy == Strategy::Keyed);
             for base in keyed.flat_map(|(r, _)| bases(*r)) {
-                found.entry((base, searched)).or_insert_with(|| columns.clone());
+                found.entry((base, searched)).or_insert_with(|| Columns::Values(columns.clone()));
             }
         }
     }

@@ -9,14 +9,14 @@
 //! An index that is made here is marked as ours (`ddl::mark`) and goes when another query has another key.
 //! Called by population, after the rows are there, and when a query is replaced.
 
-use crate::analyze::describe::order;
+use crate::analyze::describe::order::{self, Ordered};
 use crate::catalog;
 use crate::pg::error::Result;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::{ddl, list, name};
 use crate::refresh::plan::bag;
-use crate::refresh::plan::lookup::{hash_sql, hashed_columns, is_wide};
+use crate::refresh::plan::lookup::{MANY, hash_sql, hashed_columns, is_wide};
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use pgrx::pg_sys;
 use tviews_core::strategy::Strategy;
@@ -35,6 +35,15 @@ fn make(oid: pg_sys::Oid, unique: bool) -> Result<()> {
         wanted.extend(whole_row(&rel, &tview));
     } else if tview.decisions.values().any(|d| d.strategy != Strategy::Full) {
         wanted.extend(key(&rel, &tview, unique));
+    }
+    let interval = interval(&rel, &tview)?;
+    if let Some((columns, sql)) = interval {
+        // It finds partitions, too.
+        let key: Vec<i16> = tview.key.iter().flatten().map(|k| k.at as i16 + 1).collect();
+        if columns.starts_with(&key) && hashed_columns(tview.key.as_deref().unwrap_or_default()).is_empty() {
+            wanted.clear();
+        }
+        wanted.extend(sql);
     }
     wanted.extend(row_key(&rel, &tview));
     wanted.extend(documents(&rel, &tview));
@@ -184,14 +193,7 @@ fn first_rows(oid: pg_sys::Oid, mut columns: Vec<order::Ordered>) -> Option<(pg_
     if columns.is_empty() || gives_order(&stage, &columns) {
         return None;
     }
-    let columns: Vec<String> = columns
-        .iter()
-        .map(|c| {
-            let label = name::ident(&attname(stage.attribute(c.attribute as usize - 1)));
-            let direction = if c.descending { "DESC" } else { "ASC" };
-            format!("{label} {direction} NULLS {}", if c.nulls_first { "FIRST" } else { "LAST" })
-        })
-        .collect();
+    let columns: Vec<String> = columns.iter().map(|c| c.in_index(&stage)).collect();
     Some((oid, format!("CREATE INDEX ON {} ({})", name::relation(oid)?, columns.join(", "))))
 }
 
@@ -245,6 +247,31 @@ fn key(rel: &Relation, tview: &Tview, unique: bool) -> Vec<String> {
     wanted
 }
 
+/// The columns by which the rows of an interval of windows are found, and their index, unless there is one.
+fn interval(rel: &Relation, tview: &Tview) -> Result<Option<(Vec<i16>, Option<String>)>> {
+    let changed = tview.decisions.keys().copied().collect();
+    let plan = {
+        let _pinned = Pinned::new(tview.owner);
+        tview.interval(rel, &changed)?
+    };
+    let Some(plan) = plan else { return Ok(None) };
+    let order = plan.of.order.iter().map(|o| Ordered {
+        attribute: o.at as i16 + 1,
+        descending: o.descends(rel),
+        nulls_first: o.descends(rel),
+    });
+    let by = plan.of.by.iter().map(|at| Ordered { attribute: *at as i16 + 1, descending: false, nulls_first: false });
+    let columns: Vec<Ordered> = by.chain(order).collect();
+    let wide = |c: &Ordered| is_wide(rel.attribute(c.attribute as usize - 1).atttypid);
+    if columns.iter().any(wide) || columns.len() > MANY {
+        return Ok(None);
+    }
+    let names: Vec<String> = columns.iter().map(|c| c.in_index(rel)).collect();
+    let sql = format!("CREATE INDEX ON {} ({})", tview.name, names.join(", "));
+    let wanted = (!gives_order(rel, &columns)).then_some(sql);
+    Ok(Some((columns.into_iter().map(|c| c.attribute).collect(), wanted)))
+}
+
 /// The index by which a stage with windows is joined to others. Not UNIQUE: rows come before others go.
 fn row_key(rel: &Relation, tview: &Tview) -> Option<String> {
     let columns = tview.row_key.as_ref().filter(|_| catalog::stages::is_stage(rel.oid()))?;
@@ -270,7 +297,7 @@ fn key_columns(index: &Relation) -> Vec<i16> {
 }
 
 /// Whether some index, read forwards or backwards, begins with these columns in their order.
-fn gives_order(rel: &Relation, columns: &[order::Ordered]) -> bool {
+pub fn gives_order(rel: &Relation, columns: &[order::Ordered]) -> bool {
     let wanted: Vec<u32> = columns
         .iter()
         .map(|c| {

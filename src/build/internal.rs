@@ -70,6 +70,10 @@ impl Stages for New<'_> {
         true
     }
 
+    fn has_next(&self) -> bool {
+        true
+    }
+
     fn is_joined(&self, _joined: &str) -> bool {
         true
     }

@@ -18,10 +18,14 @@ use crate::refresh::plan::tview::{self, Tview};
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
+use tviews_core::reason::Reason;
 use tviews_core::strategy::{Decision, Sharing, Strategy};
 
 fn locks(tview: &Tview, relid: u32, d: &Decision) -> String {
     let relation = match (&tview.pairs, d.sharing) {
+        (_, Sharing::Alone) if d.reason.is(Reason::FirstRows) => {
+            return "SHARE ROW EXCLUSIVE on the relation, or, for changes behind the rows that are shown, ROW EXCLUSIVE".into();
+        }
         (_, Sharing::Alone) => return "SHARE ROW EXCLUSIVE on the relation".into(),
         (None, _) => "ROW EXCLUSIVE on the relation".into(),
         (Some(pairs), _) => {
@@ -124,6 +128,14 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             out.extend(delta.now.iter().map(|t| format!("    delta: {}", t.by_key)));
             out.extend(delta.before.iter().map(|t| format!("    before: {}", t.by_key)));
             out.extend(delta.locks.iter().map(|v| format!("    locked values: {}", v.select)));
+        }
+        out.extend(
+            tview.first_rows(&rel, &changed)?.map(|sql| format!("    first changed row: {}", sql.first_changed)),
+        );
+        if let Some(plan) = tview.interval(&rel, &changed)? {
+            out.push(format!("    changed places: {}", plan.changed));
+            out.push(format!("    stored rows: {}", plan.stored));
+            out.push(format!("    computed rows: {}", plan.computed));
         }
         if d.strategy == Strategy::Keyed {
             let Some(sql) = tview.sql(&rel, &changed)? else { continue };

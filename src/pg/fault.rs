@@ -51,6 +51,11 @@ faults! {
     KeepStoredColumns c"keep_stored_columns",
     StopAtFirst c"stop_at_first",
     SkipWaysBefore c"skip_ways_before",
+    // range
+    SkipLeaving c"skip_leaving",
+    ForgetRoom c"forget_room",
+    ForgetBase c"forget_base",
+    NearerEnds c"nearer_ends",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

@@ -34,6 +34,7 @@ pub mod shmem;
 pub mod silent;
 pub mod slot;
 pub mod snapshot;
+pub mod sort;
 pub mod spi;
 pub mod started;
 pub mod stored_trees;

@@ -1,12 +1,13 @@
 //! How a change of one base relation is followed: strategy, sharing, reason, fallback.
 //!
-//! The cheapest strategy that is possible is taken, in the order fold, delta, keyed, full:
+//! The cheapest strategy that is possible is taken, in the order fold, delta, keyed, range, full:
 //!
 //! | strategy | possible when |
 //! |---|---|
 //! | fold | all aggregates have inverses, and the weighted rows of the groups' inputs can be told |
 //! | delta | there is no key and no state, the output is one row for each row of the join or a sum of such branches, and its weighted rows can be told |
 //! | keyed | there is a key, and every place where the relation is read leads to the keys that a change concerns |
+//! | range | the output is the first rows of one relation in an order, and shows what they are ordered by |
 //! | full | always |
 //!
 //! Only full is possible where change rows lack something that the query reads, or where the user asks for full. Changes that the cheapest
@@ -15,6 +16,7 @@
 //!
 //! Sharing says which locks two writers of the relation need to see each other, where other locks keep apart those of its places in which rows meet.
 //! Writers whose weighted rows depend on rows for which nothing can be locked follow one another.
+//! Writers of what is ordered follow one another as well, as far as they reach the rows that are shown.
 //! Where one output row comes from several rows (groups, partitions, null-extended rows), its key is locked. Else a view row belongs to one
 //! row of the relation, on whose lock the two writers have met already.
 //!
@@ -36,6 +38,8 @@ pub struct Query<'a> {
     pub fold: Result<(), Reason>,
     /// The query is a UNION ALL.
     pub is_sum: bool,
+    /// The query is about rows of one relation in an order, and shows what they are ordered by: how changes of it are followed.
+    pub in_order: Option<Reason>,
     /// The user wants the TVIEW recomputed.
     pub mode_full: bool,
 }
@@ -77,6 +81,8 @@ pub trait Attempts {
     fn taken_in(&mut self) -> Result<Result<Weighted, Reason>, Self::Error>;
     /// The rows that are added to the output and taken away from it.
     fn added(&mut self) -> Result<Result<Weighted, Reason>, Self::Error>;
+    /// Where changed rows are in the order of the query.
+    fn placed(&mut self) -> Result<Result<(), Reason>, Self::Error>;
 }
 
 /// The decision for one relation, and whether its strategy needs the keys of base relations.
@@ -90,6 +96,9 @@ pub fn decide<A: Attempts>(query: &Query, read: &Read, attempts: &mut A) -> Resu
     };
     if read.hidden.is_some() {
         return Ok((decision, false));
+    }
+    if let Some(reason) = query.in_order {
+        return Ok((in_order(attempts.placed()?, reason, decision), false));
     }
     if query.fold.is_ok() {
         return Ok(weighted(attempts.taken_in()?, Strategy::Fold, read, decision));
@@ -144,6 +153,14 @@ fn weighted(rows: Result<Weighted, Reason>, strategy: Strategy, read: &Read, oth
     (Decision { strategy, sharing, repeated, reason: reason.into(), fallback: otherwise.strategy }, rows.anchored)
 }
 
+/// Range where the places of changed rows can be told, `otherwise` where not.
+fn in_order(placed: Result<(), Reason>, reason: Reason, otherwise: Decision) -> Decision {
+    match placed {
+        Err(why) => Decision { reason: Because { no_better: Some(why), ..otherwise.reason }, ..otherwise },
+        Ok(()) => Decision { strategy: Strategy::Range, sharing: Sharing::Alone, reason: reason.into(), ..otherwise },
+    }
+}
+
 /// Why an output has no key.
 pub fn no_key(shape: &Shape) -> Reason {
     match shape {
@@ -181,6 +198,7 @@ mod tests {
         keys: Result<Keys, Reason>,
         taken_in: Result<Weighted, Reason>,
         added: Result<Weighted, Reason>,
+        placed: Result<(), Reason>,
         asked: Vec<Strategy>,
     }
 
@@ -197,6 +215,10 @@ mod tests {
         fn added(&mut self) -> Result<Result<Weighted, Reason>, Infallible> {
             self.asked.push(Strategy::Delta);
             Ok(self.added.clone())
+        }
+        fn placed(&mut self) -> Result<Result<(), Reason>, Infallible> {
+            self.asked.push(Strategy::Range);
+            Ok(self.placed)
         }
     }
 
@@ -223,19 +245,18 @@ mod tests {
                 for fold in [Ok(()), Err(Reason::FloatingSum)] {
                     for flags in 0..4u8 {
                         let (is_sum, mode_full) = (flags & 1 != 0, flags & 2 != 0);
-                        let query = Query { shape, key, fold, is_sum, mode_full };
+                        let is_in_order = *shape == Shape::Opaque(Reason::Limit) && fold.is_err() && !is_sum;
+                        let in_order = is_in_order.then_some(Reason::FirstRows);
+                        let query = Query { shape, key, fold, is_sum, in_order, mode_full };
                         for times in [1, 2] {
                             for hidden in [None, Some(Reason::SystemColumn)] {
                                 let read = Read { times, hidden };
                                 for keys in &keys {
                                     for taken_in in all_weighted() {
                                         for added in all_weighted() {
-                                            let taken_in = taken_in.clone();
-                                            f(
-                                                &query,
-                                                &read,
-                                                Given { keys: keys.clone(), taken_in, added, asked: vec![] },
-                                            );
+                                            let (keys, taken_in) = (keys.clone(), taken_in.clone());
+                                            let placed = if flags & 1 == 0 { Ok(()) } else { Err(Reason::Unwritten) };
+                                            f(&query, &read, Given { keys, taken_in, added, placed, asked: vec![] });
                                         }
                                     }
                                 }
@@ -262,6 +283,9 @@ mod tests {
         if has_key && given.keys.as_ref().is_ok_and(|k| k.places >= read.times) {
             all.push(Strategy::Keyed);
         }
+        if query.in_order.is_some() && given.placed.is_ok() {
+            all.push(Strategy::Range);
+        }
         let plain = *query.shape == Shape::Rows || query.is_sum;
         if query.fold.is_err() && query.key.is_none() && plain && given.added.is_ok() {
             all.push(Strategy::Delta);
@@ -278,7 +302,7 @@ mod tests {
             let possible = possible(query, read, &given);
             let (decision, anchored, asked) = decided(query, read, given.clone());
             assert_eq!(Some(decision.strategy), possible.iter().copied().min(), "{query:?} {read:?}");
-            let recomputing = possible.into_iter().filter(|s| *s >= Strategy::Keyed).min();
+            let recomputing = possible.into_iter().filter(|s| [Strategy::Keyed, Strategy::Full].contains(s)).min();
             assert_eq!(Some(decision.fallback), recomputing, "{query:?} {read:?}");
             assert!(!anchored || decision.strategy <= Strategy::Delta);
             // Nothing is tried in vain, or twice.
@@ -296,7 +320,7 @@ mod tests {
             let (decision, ..) = decided(query, read, given.clone());
             let rows = if decision.strategy == Strategy::Fold { &given.taken_in } else { &given.added };
             let needs = match decision.strategy {
-                Strategy::Full => Sharing::Alone,
+                Strategy::Full | Strategy::Range => Sharing::Alone,
                 Strategy::Keyed if *query.shape == Shape::Rows && given.keys.as_ref().is_ok_and(|k| !k.meet) => {
                     Sharing::Free
                 }
@@ -304,7 +328,7 @@ mod tests {
                 _ => Sharing::ByKey,
             };
             assert_eq!(decision.sharing, needs, "{query:?} {read:?}");
-            assert_eq!(decision.repeated, read.times > 1 && decision.strategy != Strategy::Full);
+            assert_eq!(decision.repeated, read.times > 1 && decision.strategy < Strategy::Range);
             let twice = decision.repeated || needs == Sharing::Alone;
             assert_eq!(decision.without_meetings().sharing, if twice { Sharing::Alone } else { needs });
         });
@@ -319,6 +343,7 @@ mod tests {
                 Strategy::Fold => [TakenIn, AffectedTakenIn].contains(&reason.what) && reason.no_better.is_none(),
                 Strategy::Delta => [Added, AffectedAdded].contains(&reason.what) && reason.no_better.is_none(),
                 Strategy::Keyed => [RowsRecomputed, GroupsRecomputed, PartitionsRecomputed].contains(&reason.what),
+                Strategy::Range => reason == FirstRows.into(),
                 Strategy::Full => query.mode_full == (reason.what == ModeFull),
             };
             assert!(fits, "{strategy:?}: {reason}");

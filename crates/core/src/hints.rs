@@ -16,8 +16,14 @@ const HINTS: &[(&[Reason], &str)] = &[
         &[PartitionWithoutEquality, OutputWithoutEquality],
         "Cast the column to a type that has one, such as jsonb or text.",
     ),
-    (&[Limit], "Leave LIMIT out, and limit when reading the TVIEW: an index on it in this order makes that cheap."),
-    (&[WindowOverAll], "Number the rows when reading the TVIEW, or add PARTITION BY."),
+    (
+        &[Limit],
+        "Order the rows, and write LIMIT and OFFSET as numbers; or leave LIMIT out, and limit when reading the TVIEW.",
+    ),
+    (
+        &[WindowOverAll],
+        "Order by columns of one table that are never NULL and, together, unique; number the rows when reading the TVIEW; or add PARTITION BY.",
+    ),
     (&[OneGroup], "Aggregate groups in the TVIEW, and these when reading it."),
     (&[FloatingSum], "Cast to numeric, or allow differences of rounding: WITH (approximate)."),
     (&[OnlyOfParent], "Leave ONLY out, and compare tableoid with the table."),

@@ -99,6 +99,11 @@ pub fn whole(decisions: &Decisions, changed: &BTreeSet<u32>, paired: bool, mut l
     lock(Lock::ALL_KEYS);
 }
 
+/// Locks for changes that come behind the rows that are shown: against `whole`, and not against one another.
+pub fn behind(changed: &BTreeSet<u32>, mut lock: impl FnMut(Lock)) {
+    changed.iter().for_each(|relid| lock(Lock { what: What::Relation(*relid), mode: Mode::RowExclusive }));
+}
+
 /// Locks for following changes, where relations are locked.
 pub fn relations(decisions: &Decisions, changed: &BTreeSet<u32>, mut lock: impl FnMut(Lock)) {
     for (relid, decision) in decisions {

@@ -36,6 +36,8 @@ reasons! {
     GroupsRecomputed = "the groups of changed rows are recomputed",
     PartitionsRecomputed = "the partitions of changed rows are recomputed",
     ReachedRecomputed = "the rows that a change can reach are recomputed",
+    FirstRows = "the rows within LIMIT are computed anew when a changed row comes before the last of them",
+    Interval = "the rows whose windows look at a changed row, or go on from it, are computed anew",
     ModeFull = "mode = full",
     StateLost = "the rows have lost their state; tviews.rebuild() brings it back",
     SeveralParts = "it changes several of the parts that this is computed from",

@@ -15,6 +15,8 @@ pub enum Strategy {
     Delta,
     /// Recompute the rows whose key a change can affect.
     Keyed,
+    /// Recompute the rows in an interval of the query's order that a change can affect.
+    Range,
     /// Recompute everything, write the difference.
     Full,
 }
@@ -25,6 +27,7 @@ impl Strategy {
             Strategy::Fold => "fold",
             Strategy::Delta => "delta",
             Strategy::Keyed => "keyed",
+            Strategy::Range => "range",
             Strategy::Full => "full",
         }
     }
@@ -77,6 +80,11 @@ impl Decision {
     /// The decision when the rows that its writers write can depend on rows of other relations that others change.
     pub fn with_keys(self) -> Decision {
         Decision { sharing: if self.sharing == Sharing::Free { Sharing::ByKey } else { self.sharing }, ..self }
+    }
+
+    /// Whether the number of changed rows does not matter for the choice between following and recomputing everything: the cost is compared, or known.
+    pub fn is_any_size(&self) -> bool {
+        self.adds() || self.reason.is(Reason::FirstRows)
     }
 
     /// Whether changes are added to the stored rows.

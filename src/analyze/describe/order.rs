@@ -3,9 +3,12 @@
 //! Invariant: an index with these columns gives the rows in the order that the query wants, or in the order of its first
 //! columns; an index with the columns of a partition finds its rows. Called by population, which makes the indexes.
 
-use crate::analyze::describe::partition_columns;
+use crate::analyze::describe::interval::Intervals;
+use crate::analyze::describe::{first_rows, partition_columns};
 use crate::analyze::query::relations;
 use crate::analyze::query::tree::outputs;
+use crate::pg::name;
+use crate::pg::relation::{Relation, attname};
 use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server};
 use pgrx::pg_sys;
 
@@ -15,6 +18,24 @@ pub struct Ordered {
     pub attribute: i16,
     pub descending: bool,
     pub nulls_first: bool,
+}
+
+impl Ordered {
+    /// The column in the other direction.
+    pub fn reversed(&self) -> Ordered {
+        Ordered { descending: !self.descending, nulls_first: !self.nulls_first, ..*self }
+    }
+
+    /// The column as CREATE INDEX wants it.
+    pub fn in_index(&self, rel: &Relation) -> String {
+        let label = name::ident(&attname(rel.attribute(self.attribute as usize - 1)));
+        match (self.descending, self.nulls_first) {
+            (false, false) => label,
+            (true, true) => format!("{label} DESC"),
+            (false, true) => format!("{label} NULLS FIRST"),
+            (true, false) => format!("{label} DESC NULLS LAST"),
+        }
+    }
 }
 
 /// The relation that a query with LIMIT reads, when it reads no other, and the columns of its ORDER BY up to the first
@@ -62,6 +83,26 @@ pub fn partitions(query: Query) -> Option<(pg_sys::Oid, Vec<i16>)> {
         })
         .collect();
     (!columns.is_empty()).then_some((rte.relid(), columns))
+}
+
+/// The relation that a query with windows reads, when it reads no other, and the columns by which it finds the rows around a changed one:
+/// those of PARTITION BY, as many as are said, then those of ORDER BY. None when one is no plain column.
+pub fn around(query: Query, of: &Intervals) -> Option<(pg_sys::Oid, usize, Vec<Ordered>)> {
+    let [index] = relations::in_from(query)[..] else { return None };
+    let rte = server::rt_fetch(index, query);
+    let shown = outputs(query);
+    let column = |at: usize, descending: bool| {
+        let expr = shown[at].expr().cast::<pg_sys::Node>();
+        let var = list::is(expr, pg_sys::NodeTag::T_Var).then(|| expr.cast::<pg_sys::Var>())?;
+        let is_own = var.varlevelsup() == 0 && var.varno() as usize == index && var.varattno() > 0;
+        is_own.then(|| Ordered { attribute: var.varattno(), descending, nulls_first: descending })
+    };
+    let descends =
+        |o: &first_rows::Ordered| lsyscache::operators(server::exprType(shown[o.at].expr())).greater == o.key.operator;
+    let by = of.by.iter().map(|at| column(*at, false));
+    let columns = by.chain(of.order.iter().map(|o| column(o.at, descends(o)))).collect::<Option<Vec<_>>>()?;
+    let is_relation = rte.rtekind() == pg_sys::RTEKind::RTE_RELATION;
+    is_relation.then(|| (rte.relid(), of.by.len(), columns))
 }
 
 fn ordered(clause: Tree<pg_sys::SortGroupClause>, expr: Node, index: usize) -> Option<Ordered> {

@@ -151,7 +151,7 @@ fn relation_name(relid: pg_sys::Oid) -> Result<String> {
 }
 
 /// Overwrites a range table entry with the only one of `sql`, keeping its alias.
-fn transplant(rte: RangeTblEntry, sql: &str) -> Result<()> {
+pub fn transplant(rte: RangeTblEntry, sql: &str) -> Result<()> {
     let text = CString::new(sql).map_err(|_| Error::Internal("NUL byte in SQL text".into()))?;
     let text = Text::of(&text);
     let donor = server::rt_fetch(1, parser::analyse(text));

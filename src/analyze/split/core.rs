@@ -2,7 +2,7 @@
 //!
 //! Invariant: the query over the stage gives the same rows.
 
-use crate::analyze::describe::partition_columns;
+use crate::analyze::describe::{first_rows, interval, partition_columns};
 use crate::analyze::query::relations;
 use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::can_be_stored;
@@ -54,7 +54,10 @@ impl Splitter<'_> {
             return self.all_shown(query);
         }
         if windows && !limited && !distinct && !has_partitions(query) {
-            return Ok(self.windows_apart(query)?.unwrap_or(query));
+            return match self.windows_apart(query)? {
+                Some(outer) => Ok(outer),
+                None => self.window_order_shown(query),
+            };
         }
         if limited || (windows && (distinct || partition_columns(query).is_empty())) {
             return self.exposed(query);
@@ -66,22 +69,50 @@ impl Splitter<'_> {
     /// partitions by.
     fn exposed(&mut self, query: Query) -> Result<Query> {
         let limited = !query.limitCount().is_null() || !query.limitOffset().is_null();
+        if limited && first_rows::limit(query).is_some() {
+            return self.ordered_shown(query);
+        }
         if limited && (query.sortClause().is_null() || looks_simple(query)) || !limited && !is_partitioned(query) {
             return Ok(query);
         }
-        self.all_shown(query)
+        let outer = self.all_shown(query)?;
+        if limited && first_rows::limit(outer).is_some() { self.ordered_shown(outer) } else { Ok(outer) }
+    }
+
+    /// The first rows of one relation as a stage, unless they show all columns that they are sorted by.
+    fn ordered_shown(&mut self, query: Query) -> Result<Query> {
+        // A TVIEW that was made by an earlier version has no such stage.
+        if first_rows::of(query).is_some() || !self.stages.has_next() {
+            return Ok(query);
+        }
+        self.shown(query, true)
+    }
+
+    /// A query with windows over all rows as a stage, when that lets it show what they are ordered by.
+    fn window_order_shown(&mut self, query: Query) -> Result<Query> {
+        if !interval::hides_order(query, self.key_of) || !self.stages.has_next() {
+            return Ok(query);
+        }
+        self.shown(query, true)
     }
 
     fn all_shown(&mut self, query: Query) -> Result<Query> {
+        self.shown(query, false)
+    }
+
+    /// The query as a stage that shows all its columns. `limited`: with all that is done to its rows; otherwise LIMIT and DISTINCT come above the stage.
+    fn shown(&mut self, query: Query, limited: bool) -> Result<Query> {
         let inner = query.copy();
-        inner.set_limitCount(Tree::null());
-        inner.set_limitOffset(Tree::null());
+        if !limited {
+            inner.set_limitCount(Tree::null());
+            inner.set_limitOffset(Tree::null());
+        }
         let distinct_above = query.hasWindowFuncs() && !query.distinctClause().is_null();
         if distinct_above {
             inner.set_distinctClause(Tree::null());
             inner.set_hasDistinctOn(false);
         }
-        if !inner.hasDistinctOn() {
+        if !inner.hasDistinctOn() && !limited {
             inner.set_sortClause(Tree::null());
         }
         let mut exprs = Vec::new();
@@ -101,9 +132,17 @@ impl Splitter<'_> {
         for (i, (tle, expr)) in list::iter::<pg_sys::TargetEntry>(query.targetList()).zip(exprs).enumerate() {
             let own = tle.copy();
             own.set_expr(column(i, expr).cast());
-            targetlist = list::lappend(targetlist, own.cast());
+            if limited {
+                own.set_ressortgroupref(0);
+            }
+            if !(limited && own.resjunk()) {
+                targetlist = list::lappend(targetlist, own.cast());
+            }
         }
         outer.set_targetList(targetlist);
+        if limited {
+            return Ok(outer);
+        }
         outer.set_sortClause(query.sortClause());
         if distinct_above {
             outer.set_distinctClause(query.distinctClause());

@@ -47,6 +47,10 @@ impl Stages for Found {
         false
     }
 
+    fn has_next(&self) -> bool {
+        self.at < self.known.len()
+    }
+
     fn is_joined(&self, joined: &str) -> bool {
         self.known.get(self.at).is_some_and(|k| k.joined == joined)
     }

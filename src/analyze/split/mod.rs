@@ -44,6 +44,8 @@ pub trait Stages {
     fn next(&mut self, text: &str, joined: &str) -> Result<pg_sys::Oid>;
     /// Whether stages are made.
     fn makes(&self) -> bool;
+    /// Whether there is, or can be, a next stage.
+    fn has_next(&self) -> bool;
     /// Whether the next stage is, or can be, a stage that is joined by this key.
     fn is_joined(&self, joined: &str) -> bool;
 }

@@ -103,6 +103,8 @@ pub struct Flush {
     only: Option<Only>,
     /// In the middle of a transaction that keeps its snapshot: read with this snapshot, and flush again at commit.
     on_transaction_snapshot: bool,
+    /// At the end of the transaction.
+    is_last: bool,
     /// A refresh of deferred TVIEWs: all is read with one snapshot, and nothing with the state before.
     deferred: bool,
     /// Inside of a statement that writes: the flush sees the rows written so far, and they come once more as change rows.
@@ -174,7 +176,8 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     let mut pending = Pending::new(again, apart);
     pending.take(taken, &graph, only.as_ref().map(|o| &o.below), keep);
     let recompute = pending.take_deferred(&graph);
-    let mut flush = Flush { only, on_transaction_snapshot: keep, inside, ..Flush::of(pending) };
+    let is_last = moment == Moment::Commit;
+    let mut flush = Flush { only, on_transaction_snapshot: keep, is_last, inside, ..Flush::of(pending) };
     or_raise(flush.run(graph));
     drop(guard);
     or_raise(deferred::recompute(recompute));
@@ -187,6 +190,7 @@ impl Flush {
             pending,
             only: None,
             on_transaction_snapshot: false,
+            is_last: false,
             deferred: false,
             inside: false,
             late,
@@ -325,6 +329,7 @@ impl Flush {
             own: graph.is_read(oid.to_u32()).then(ChangeSet::default),
             feed: None,
             keep: self.on_transaction_snapshot,
+            is_last: self.is_last,
             again: self.pending.again,
             only_now: self.deferred,
             provisional: recomputes,
@@ -416,13 +421,13 @@ impl Flush {
 
     fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> Option<Whole> {
         let mut rows = 0;
-        // Strategies that add compare costs.
-        let mut adds = !self.pending.again;
+        // Strategies that add compare costs; others have nothing to choose.
+        let mut is_any_size = !self.pending.again;
         for relid in changed {
             if tview.decisions[relid].strategy == Strategy::Full {
                 return Some(Whole::Strategy);
             }
-            adds &= tview.decisions[relid].adds();
+            is_any_size &= tview.decisions[relid].is_any_size();
             for set in &changes[relid] {
                 if set.is_everything() {
                     return Some(Whole::Everything);
@@ -430,7 +435,7 @@ impl Flush {
                 rows += set.len();
             }
         }
-        (!adds && is_large(rel, rows)).then_some(Whole::Many(rows))
+        (!is_any_size && is_large(rel, rows)).then_some(Whole::Many(rows))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Strategy full: recompute everything, write the difference.
 //!
-//! Invariant: afterwards the stored multiset of rows equals the query's, byte for byte. Called by ways and, as a fallback, by the other strategies.
+//! Invariant: afterwards the stored multiset of rows equals the query's, byte for byte. Called by ways and, as a fallback, by the other strategies;
+//! by strategy range, for which the query gives the rows of the range only.
 
 use crate::pg::error::Result;
 use crate::pg::pinned::Paths;
@@ -15,6 +16,11 @@ impl Job<'_> {
     pub fn full(&mut self, why: Whole) -> Result<()> {
         self.why = self.why.or(Some(why));
         self.done.full_recomputes = 1;
+        self.compute_anew()
+    }
+
+    /// Replaces the stored rows by the rows of the query, as far as they differ.
+    pub fn compute_anew(&mut self) -> Result<()> {
         job::note_size(self.rel.class().reltuples.max(0.0) as usize);
         let snapshot = self.snapshot();
         let session = Session::open();

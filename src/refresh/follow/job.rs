@@ -28,6 +28,8 @@ pub struct Job<'a> {
     pub feed: Option<Recorder>,
     /// The transaction keeps its snapshot, and the flush reads with it.
     pub keep: bool,
+    /// No flush of this transaction comes after this one.
+    pub is_last: bool,
     /// Some changes have been followed before, under another snapshot or with rows that were not captured yet.
     pub again: bool,
     /// The state before the changes cannot be read: no command of this transaction has made them.

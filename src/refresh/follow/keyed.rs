@@ -11,7 +11,8 @@ use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::row_hash::RowHash;
-use crate::pg::spi::Session;
+use crate::pg::snapshot::Active;
+use crate::pg::spi::{Plan, Session};
 use crate::pg::{memory, silent, slot, values};
 use crate::queue::changes::ChangeSet;
 use crate::refresh::follow::apply::Changes;
@@ -51,6 +52,14 @@ impl Job<'_> {
                 return self.instead(Whole::Many(self.rows));
             }
             locks::keys(self.tview, &hashes, &|hash| self.words_of_key(&dirty, hash));
+            if self.tview.region
+                && !is_again
+                && self.knows_before()
+                && let Some(plan) = self.tview.interval(self.rel, self.changed)?
+                && self.in_intervals(&plan, size)?
+            {
+                return Ok(());
+            }
             let _offer = srf::offer_dirty(self.tview.oid, dirty);
             match &keys.stored {
                 Some(stored) => self.recompute_region(&keys.two_steps, stored, size),
@@ -234,14 +243,26 @@ impl Job<'_> {
     fn recompute_region(&mut self, forms: &Forms, stored: &str, size: Size) -> Result<()> {
         let snapshot = self.snapshot();
         let session = Session::open();
+        let stored = self.tview.plan(&session, stored, size)?;
+        let computed = self.choose(&session, forms, size)?.plan;
+        self.replace_stored(&session, &snapshot, &stored, &computed)
+    }
+
+    /// Replaces some stored rows by computed rows, as far as they differ. `stored` selects their ctids.
+    pub fn replace_stored(
+        &mut self,
+        session: &Session,
+        snapshot: &Active,
+        stored: &Plan,
+        computed: &Plan,
+    ) -> Result<()> {
         let mut difference = Difference::new(self.rel, self.tview.selected);
         {
             let inner = Session::open();
-            let plan = self.tview.plan(&inner, stored, size)?;
             // SAFETY: column 0 is a tid of this relation, seen by the snapshot.
             unsafe {
                 let mut reader = crate::tam::read::Reader::open(self.rel.raw());
-                inner.each(&plan, &mut |row, _| {
+                inner.each(stored, &mut |row, _| {
                     let tid = *row[0].cast_mut_ptr::<pg_sys::ItemPointerData>();
                     if let Some((values, nulls)) = reader.fetch(tid, snapshot.raw()) {
                         difference.stored(values, nulls, tid);
@@ -250,14 +271,13 @@ impl Job<'_> {
                 reader.close();
             }
         }
-        let plan = self.choose(&session, forms, size)?.plan;
         let mut row = Filled::new(self.rel.natts());
-        session.each(&plan, &mut |values, nulls| {
+        session.each(computed, &mut |values, nulls| {
             row.fill(values, nulls);
             difference.computed(&row.values, &row.nulls);
         });
         let (changes, unchanged) = difference.finish()?;
         self.done.rows_unchanged += unchanged;
-        self.apply(changes, &snapshot)
+        self.apply(changes, snapshot)
     }
 }

@@ -43,19 +43,25 @@ fn mode_of(mode: Mode) -> u32 {
     }
 }
 
+/// A tag of the user lock method, as lockfuncs.c builds it.
+fn locktag(tview: &Tview, what: What) -> pg_sys::LOCKTAG {
+    let (number, class) = tag_of(what);
+    pg_sys::LOCKTAG {
+        // SAFETY: set in every backend that is connected to a database.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: tview.oid.to_u32(),
+        locktag_field3: number,
+        locktag_field4: class,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    }
+}
+
 fn acquire(tview: &Tview, lock: Lock, words: Words) {
-    let (number, class) = tag_of(lock.what);
-    let mode = mode_of(lock.mode) as i32;
-    // SAFETY: a well-formed tag of the user lock method, as lockfuncs.c builds it.
+    let (tag, mode) = (locktag(tview, lock.what), mode_of(lock.mode) as i32);
+    let number = tag.locktag_field3;
+    // SAFETY: a well-formed tag.
     unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
-            locktag_field2: tview.oid.to_u32(),
-            locktag_field3: number,
-            locktag_field4: class,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
-            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-        };
         // The clock is read only when there is a wait.
         let no_wait = pg_sys::LockAcquire(&tag, mode, false, true);
         if no_wait == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
@@ -79,6 +85,20 @@ fn most() -> usize {
 /// Locks for recomputing everything.
 pub fn for_full(tview: &Tview, changed: &BTreeSet<u32>) {
     locks::whole(&tview.decisions, changed, tview.pairs.is_some(), take(tview, &unknown));
+}
+
+/// Locks the relations whose changed rows come behind the rows that a TVIEW shows: against flushes that compute these anew, and not against one another.
+pub fn behind(tview: &Tview, changed: &BTreeSet<u32>) {
+    locks::behind(changed, take(tview, &unknown));
+}
+
+/// Gives back what `behind` has locked, before the stronger lock is waited for: two writers that held the weaker one would wait for each other.
+pub fn release_behind(tview: &Tview, changed: &BTreeSet<u32>) {
+    locks::behind(changed, |lock| {
+        let tag = locktag(tview, lock.what);
+        // SAFETY: a lock that this transaction has just taken.
+        unsafe { pg_sys::LockRelease(&tag, mode_of(lock.mode) as i32, false) };
+    });
 }
 
 /// Locks all values and all keys, for a flush that recomputes everything.

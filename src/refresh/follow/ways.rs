@@ -14,7 +14,9 @@ use crate::refresh::follow::anchors::Found;
 use crate::refresh::follow::job::Job;
 use crate::refresh::follow::{locks, provisional};
 use crate::refresh::plan::bag::BagSql;
+use crate::refresh::plan::first_rows::FirstRowsSql;
 use crate::refresh::plan::fold::FoldSql;
+use crate::refresh::plan::interval::IntervalPlan;
 use crate::refresh::plan::keyed::KeyedSql;
 use crate::refresh::plan::loops::Loops;
 use crate::refresh::plan::tview::Tview;
@@ -30,6 +32,9 @@ pub struct Ways {
     fold: Option<Rc<FoldSql>>,
     bag: Option<Rc<BagSql>>,
     keyed: Option<Rc<KeyedSql>>,
+    first_rows: Option<Rc<FirstRowsSql>>,
+    /// Of windows over all rows.
+    interval: Option<Rc<IntervalPlan>>,
 }
 
 impl Ways {
@@ -38,6 +43,8 @@ impl Ways {
             fold: if tview.is_fold(changed) { tview.fold_sql(rel, changed)? } else { None },
             bag: if tview.is_delta(changed) { tview.bag_sql(rel, changed)? } else { None },
             keyed: if tview.is_keyed(changed) { tview.sql(rel, changed)? } else { None },
+            first_rows: tview.first_rows(rel, changed)?,
+            interval: if tview.region { None } else { tview.interval(rel, changed)? },
         })
     }
 
@@ -96,9 +103,16 @@ impl Job<'_> {
         if size.is_few() {
             pinned::small();
         }
+        if let Some(sql) = ways.first_rows.as_ref().filter(|_| !(self.again || self.keep || self.provisional)) {
+            return self.first_rows(sql, size);
+        }
+        if let Some(plan) = ways.interval.as_ref().filter(|_| self.knows_before()) {
+            locks::for_full(self.tview, self.changed);
+            return if self.in_intervals(plan, size)? { Ok(()) } else { self.full(Whole::Many(self.rows)) };
+        }
         // A recursion is followed by both states of one moment.
         let is_recursive = ways.keyed.as_ref().is_some_and(|k| k.before.is_some());
-        let lacks_before = is_recursive && (self.only_now || self.again || self.provisional);
+        let lacks_before = is_recursive && (self.only_now || !self.knows_before());
         let why = match !adds && (ways.keyed.is_none() || lacks_before) {
             true => Some(if self.again { Whole::Again } else { Whole::Together }),
             false => (!self.are_open(&ways.gates(), size)?).then_some(Whole::NullValue),

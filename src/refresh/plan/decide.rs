@@ -4,13 +4,15 @@
 //! incremental`, capture), monitoring and every backend that flushes decide the same. Called by tview.rs and the DDL hooks.
 
 use crate::analyze::describe;
+use crate::analyze::describe::first_rows;
 use crate::analyze::describe::fold::Fold;
+use crate::analyze::describe::interval;
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, recursion, relations};
 use crate::analyze::rules::delta::Guard;
 use crate::analyze::rules::join_values::{self, Pair};
-use crate::analyze::rules::{anchor, common_value, delta, dirty, whole};
+use crate::analyze::rules::{self, anchor, common_value, delta, dirty, whole};
 use crate::analyze::split::set_operations;
 use crate::pg::error::{Error, Result};
 use crate::pg::memory;
@@ -119,6 +121,7 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
         key: positions.as_deref(),
         fold: fold.as_ref().map(|_| ()).map_err(|why| *why),
         is_sum: set_operations::branches(expanded).is_some(),
+        in_order: in_order(expanded, &d.shape),
         mode_full: options.mode() == options::Mode::Full,
     };
     for (relid, usage) in &used {
@@ -166,7 +169,9 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     // Keys of rows come from indexes of their tables, which hold the values; a key given as option is enforced by its own index.
     let wide = d.shape != Shape::Rows && !options.contains_key("key");
     let row_key = match d.shape {
-        Shape::Partitions(_) => key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect()),
+        Shape::Partitions(_) | Shape::Opaque(Reason::WindowOverAll) => {
+            key::of_rows(d).map(|key| key.into_iter().map(|p| p as i16 + 1).collect())
+        }
         _ => None,
     };
     let key = positions.map(|p| key_columns(&described, expanded, &p, wide)).transpose()?;
@@ -191,6 +196,17 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
 fn follows_all(query: Query, d: &Description, used: &BTreeMap<u32, relations::Use>) -> bool {
     let follows = |relid: &u32| matches!(bag_terms(query, &BTreeSet::from([*relid]), &|_, _| true, BOTH), Ok(Ok(_)));
     d.shape == Shape::Rows && used.keys().all(follows)
+}
+
+/// How changes of a query that is about rows in an order are followed.
+fn in_order(query: Query, shape: &Shape) -> Option<Reason> {
+    match shape {
+        Shape::Opaque(Reason::Limit) => first_rows::of(query).map(|_| Reason::FirstRows),
+        Shape::Opaque(Reason::WindowOverAll) => {
+            interval::of(query, &stored_key).filter(|of| of.by.is_empty()).map(|_| Reason::Interval)
+        }
+        _ => None,
+    }
 }
 
 fn has_children(relid: u32) -> bool {
@@ -241,6 +257,13 @@ impl Attempts for OfRelation<'_> {
     fn added(&mut self) -> Result<std::result::Result<Weighted, Reason>> {
         let terms = bag_terms(self.expanded, &BTreeSet::from([self.relid]), &|_, _| !self.known.is_sum, BOTH)?;
         Ok(terms.map(|terms| self.facts(&terms)))
+    }
+
+    fn placed(&mut self) -> Result<std::result::Result<(), Reason>> {
+        match interval::of(self.expanded, &stored_key) {
+            Some(of) => rules::interval::check(self.expanded, &of),
+            None => Ok(rules::first_rows::first_changed(self.expanded)?.map(|_| ())),
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 
 pub mod bag;
 pub mod decide;
+pub mod first_rows;
 pub mod fold;
 pub mod folding;
 pub mod graph;
+pub mod interval;
 pub mod keyed;
 pub mod lookup;
 pub mod loops;

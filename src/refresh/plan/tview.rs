@@ -21,7 +21,7 @@ use crate::pg::tree::Query;
 use crate::refresh::plan::decide::decide;
 use crate::refresh::plan::folding::Folding;
 use crate::refresh::plan::loops::{Loops, PartLoops};
-use crate::refresh::plan::{bag, fold, keyed, parts};
+use crate::refresh::plan::{bag, first_rows, fold, interval, keyed, parts};
 use crate::tam;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
@@ -94,6 +94,9 @@ pub struct Tview {
     pub folding: RefCell<Option<Box<Folding>>>,
     pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
     pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
+    /// None: not asked yet.
+    pub interval_plan: RefCell<Option<Option<Rc<interval::IntervalPlan>>>>,
+    pub first_rows_sql: RefCell<Option<Option<Rc<first_rows::FirstRowsSql>>>>,
     /// By changed relation.
     pub loops: RefCell<HashMap<u32, Option<Loops>>>,
     /// Whether a row may take a unique value that another row has not given up yet; None: not asked yet.
@@ -204,6 +207,8 @@ fn build(rel: &Relation) -> Result<Tview> {
             folding: RefCell::default(),
             fold_sql: RefCell::new(HashMap::new()),
             bag_sql: RefCell::new(HashMap::new()),
+            interval_plan: RefCell::default(),
+            first_rows_sql: RefCell::default(),
         })
     }
 }
@@ -270,9 +275,9 @@ impl Tview {
         self.decisions.len() > 1 || self.decisions.values().any(|d| d.repeated || d.sharing == Sharing::Alone)
     }
 
-    /// Whether all writers meet: in the one row of the TVIEW, or because one of them recomputes all rows.
+    /// Whether all writers meet: in the one row of the TVIEW, or because one of them computes all rows anew.
     pub fn is_met_by_all(&self) -> bool {
-        self.key.as_ref().is_some_and(Vec::is_empty) || self.decisions.values().any(|d| d.strategy == Strategy::Full)
+        self.key.as_ref().is_some_and(Vec::is_empty) || self.decisions.values().any(|d| d.strategy >= Strategy::Range)
     }
 
     /// Whether changes are followed along the ways of a recursive query.

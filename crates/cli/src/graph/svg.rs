@@ -14,8 +14,8 @@ const MARGIN: usize = 16;
 /// Of a letter, in a font that is not known here.
 const LETTER: usize = 8;
 
-const COLOURS: [(&str, &str); 4] =
-    [("fold", "#2a9d55"), ("delta", "#2f7fd0"), ("keyed", "#c98a12"), ("full", "#cc3b3b")];
+const COLOURS: [(&str, &str); 5] =
+    [("fold", "#2a9d55"), ("delta", "#2f7fd0"), ("keyed", "#c98a12"), ("range", "#a05fc0"), ("full", "#cc3b3b")];
 
 struct Place {
     x: usize,

@@ -8,6 +8,7 @@ use super::expression::{all, calls, has_aggregates, returns_set, signature, sub_
 use super::from;
 use super::groups;
 use super::inside::{Inside, is_correlated, sub_queries};
+use super::intervals::are_intervals;
 use super::scope::{Found, Scope, Source};
 use super::targets::{Target, targets};
 use super::windows::{Partitioned, partitions, windows};
@@ -97,6 +98,7 @@ fn reason_of(strategy: Strategy) -> Reason {
         Strategy::Fold => Reason::AffectedTakenIn,
         Strategy::Delta => Reason::AffectedAdded,
         Strategy::Keyed => Reason::RowsRecomputed,
+        Strategy::Range => Reason::FirstRows,
         Strategy::Full => Reason::EveryRow,
     }
 }
@@ -113,7 +115,6 @@ fn shaped(
 ) -> Analysis {
     let nodes: Vec<&Node> = targets.iter().filter_map(|t| t.node).collect();
     let aggregates = nodes.iter().chain(select.having_clause.as_deref().iter()).any(|n| has_aggregates(n, cx.schema));
-    let limited = select.limit_count.is_some() || select.limit_offset.is_some();
     let windows = windows(select, &nodes);
     let grouped = aggregates || !select.group_clause.is_empty();
     if join.has_full() && (grouped || !select.distinct_clause.is_empty()) {
@@ -127,6 +128,14 @@ fn shaped(
         }
         let by = partitions(&windows, &b.scope, targets);
         match by {
+            Partitioned::Nothing if select.distinct_clause.is_empty() && are_intervals(select, &b, targets) => {
+                let over_all = Shape::Opaque(Reason::WindowOverAll);
+                let mut found = cx.decide(b, join, over_all, outputs, columns, Err(Reason::NotGrouped));
+                let interval = followed(Strategy::Range, Reason::Interval);
+                let over_all = found.followed.values_mut().filter(|d| d.reason.is(Reason::WindowOverAll));
+                over_all.for_each(|d| *d = interval);
+                found
+            }
             Partitioned::Nothing => {
                 cx.decide(b, join, Shape::Opaque(Reason::WindowOverAll), outputs, columns, Err(Reason::NotGrouped))
             }
@@ -143,7 +152,7 @@ fn shaped(
         }
     } else if select.distinct_clause.is_empty() {
         let rows = Shape::Rows;
-        return limit(cx.decide(b, join, rows, outputs, columns, Err(Reason::NotGrouped)), limited);
+        return limit(cx.decide(b, join, rows, outputs, columns, Err(Reason::NotGrouped)), select);
     } else if is_distinct_on(select) {
         let positions = on_positions(select, &b.scope, targets);
         let shape = Shape::Groups(positions.clone().unwrap_or_default().into_iter().map(Some).collect());
@@ -152,9 +161,9 @@ fn shaped(
             found.followed.values_mut().for_each(|d| *d = followed(Strategy::Keyed, Reason::GroupsRecomputed));
             found.doubts.insert("DISTINCT ON of what is not in the output".into());
         }
-        return limit(found, limited);
+        return limit(found, select);
     } else {
-        return limit(cx.decide(b, join, Shape::Distinct, outputs, columns, Ok(())), limited);
+        return limit(cx.decide(b, join, Shape::Distinct, outputs, columns, Ok(())), select);
     };
     if grouped && !windows.is_empty() {
         let over_all = windows.iter().any(|w| w.is_empty());
@@ -173,7 +182,10 @@ fn shaped(
         };
         found = above_stage(found, above);
     }
-    limit(found, limited)
+    if !windows.is_empty() && !select.distinct_clause.is_empty() && is_limited(select) {
+        return found.all_full(Reason::Limit);
+    }
+    limit(found, select)
 }
 
 /// Names that stand for more than a column: a row, or the table of a row.
@@ -192,8 +204,29 @@ fn doubtful_names(b: &mut Block, expressions: &[&Node]) {
     }
 }
 
-fn limit(found: Analysis, limited: bool) -> Analysis {
-    if limited { found.all_full(Reason::Limit) } else { found }
+fn is_limited(select: &SelectStmt) -> bool {
+    select.limit_count.is_some() || select.limit_offset.is_some()
+}
+
+/// LIMIT over rows or a stage: the first rows are read again when a change reaches them, where they are in an order and LIMIT and OFFSET are numbers.
+pub fn limit(found: Analysis, select: &SelectStmt) -> Analysis {
+    if !is_limited(select) {
+        return found;
+    }
+    let number = |node: &Node| match constant(node) {
+        Some(Constant::Number(n)) => n.parse::<i64>().ok(),
+        _ => None,
+    };
+    let counts = select.limit_count.as_deref().and_then(number).is_some_and(|n| n > 0)
+        && select.limit_offset.as_deref().is_none_or(|offset| number(offset).is_some_and(|n| n >= 0));
+    if !counts || select.sort_clause.is_empty() {
+        let mut found = found.all_full(Reason::Limit);
+        if select.limit_count.iter().chain(&select.limit_offset).any(|n| !sub_links(n).is_empty()) {
+            found.doubts.insert("a sub-query in LIMIT".into());
+        }
+        return found;
+    }
+    above_stage(Analysis { key: None, ..found }, followed(Strategy::Range, Reason::FirstRows))
 }
 
 fn above_stage(stage: Analysis, above: tviews_core::strategy::Decision) -> Analysis {

@@ -4,7 +4,7 @@
 //! here and from catalogs there. Where the tree does not tell, or where the extension looks closer than this does, the analysis has a doubt.
 //! Called by lint, and by convert.
 
-use super::block::block;
+use super::block::{block, limit};
 use super::schema::{Kind, Name, Schema};
 use super::scope::{Cte, Scope, Source};
 use crate::script::nodes::strings;
@@ -177,10 +177,7 @@ impl<'a> Analyst<'a> {
         if !plain_sum && !(select.all) {
             found.key = Some((0..found.outputs.len()).collect());
         }
-        if select.limit_count.is_some() || select.limit_offset.is_some() {
-            return found.all_full(Reason::Limit);
-        }
-        found
+        limit(found, select)
     }
 
     /// Decides for the relations of a block, and for what is behind its stages. `fold`: whether the state of its groups can be kept.
@@ -207,6 +204,7 @@ impl<'a> Analyst<'a> {
             key: derived.as_deref().filter(|k| !k.is_empty()),
             fold,
             is_sum: false,
+            in_order: None,
             mode_full: false,
         };
         let mut found = Analysis { doubts: block.doubts, ..Analysis::default() };
@@ -306,6 +304,10 @@ impl Attempts for Simple {
 
     fn added(&mut self) -> Result<Result<Weighted, Reason>, Self::Error> {
         Ok(Ok(Weighted { flips: false, alone: false, anchored: false }))
+    }
+
+    fn placed(&mut self) -> Result<Result<(), Reason>, Self::Error> {
+        Ok(Ok(()))
     }
 }
 

@@ -9,6 +9,7 @@ mod expression;
 mod from;
 mod groups;
 mod inside;
+mod intervals;
 mod output;
 mod refuse;
 mod relation;

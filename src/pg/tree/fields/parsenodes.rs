@@ -113,6 +113,7 @@ nodes! {
         refname, set_refname: Text;
         partitionClause, set_partitionClause: List;
         orderClause, set_orderClause: List;
+        frameOptions, set_frameOptions: i32;
         startOffset, set_startOffset: Node;
         endOffset, set_endOffset: Node;
         winref, set_winref: u32;

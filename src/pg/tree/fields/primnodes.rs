@@ -119,6 +119,8 @@ nodes! {
     }
     WindowFunc: T_WindowFunc {
         winfnoid, set_winfnoid: Oid;
+        wintype, set_wintype: Oid;
+        winagg, set_winagg: bool;
         inputcollid, set_inputcollid: Oid;
         args, set_args: List;
         aggfilter, set_aggfilter: Node;

@@ -9,6 +9,7 @@ mod cte;
 mod expression;
 mod facts;
 mod from;
+mod interval;
 mod nesting;
 mod per_row;
 mod scalar;
@@ -77,6 +78,7 @@ impl<'a> Gen<'a> {
                 (5, Self::distinct_on),
                 (9, Self::set_operation),
                 (12, Self::window),
+                (5, Self::interval),
                 (5, Self::top),
                 (8, Self::cte),
                 (3, |g, _| g.recursive()),

@@ -100,7 +100,15 @@ impl Gen<'_> {
     pub fn top(&mut self, depth: u32) -> Query {
         self.note(Hazard::TopN);
         let from = self.clause(depth.min(2));
-        let outputs = self.outputs(&from, 0);
+        let mut outputs = self.outputs(&from, 0);
+        let shown = self.dice.chance(60);
+        let first = Some(self.comparable(&from.rels)).filter(|e| e.base.is_some() && self.dice.chance(40));
+        if shown {
+            // the places of rows can be compared with the rows that are shown
+            self.note(Hazard::TopNShown);
+            let keys = from.rels.iter().flat_map(|r| r.key.iter().map(|&k| r.columns[k].clone()));
+            outputs.extend(first.iter().cloned().chain(keys));
+        }
         for rel in from.rels.iter() {
             if let Some((table, _)) = rel.columns.first().and_then(|c| c.base) {
                 self.facts.limited.push(table);
@@ -110,8 +118,20 @@ impl Gen<'_> {
         let mut columns = self.name_outputs(&outputs);
         blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
-        let order = self.total_order(&from);
-        let limit = *self.dice.pick(&["LIMIT 3", "LIMIT 1", "LIMIT 2 OFFSET 1", "WITH TIES", "WITH TIES"]);
+        let all: Vec<String> =
+            first.iter().map(|e| e.sql.clone()).chain(from.rels.iter().flat_map(|r| r.order.iter().cloned())).collect();
+        let directions = ["", "", " DESC", " NULLS FIRST", " DESC NULLS LAST"];
+        let order: Vec<String> = all.iter().map(|e| format!("{e}{}", self.dice.pick(&directions))).collect();
+        let order = order.join(", ");
+        let limit = *self.dice.pick(&[
+            "LIMIT 3",
+            "LIMIT 1",
+            "LIMIT 5",
+            "LIMIT 2 OFFSET 1",
+            "LIMIT 3 OFFSET 4",
+            "WITH TIES",
+            "WITH TIES",
+        ]);
         if limit == "WITH TIES" {
             self.note(Hazard::WithTies);
             let by = self.comparable(&from.rels);

@@ -51,6 +51,10 @@ impl Gen<'_> {
                 note(Hazard::WindowFrame);
                 let frame = *self.dice.pick(&[
                     "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW",
+                    "ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING",
+                    "ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING",
+                    "ROWS UNBOUNDED PRECEDING",
+                    "",
                     "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW",
                     "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
                 ]);

@@ -20,8 +20,13 @@ impl Planner<'_> {
     pub(super) fn first_rows(&mut self, tables: &[usize]) -> Scenario {
         let table = *self.dice.pick(tables);
         let t = &self.schema.tables[table];
-        let order = t.total_order("z").join(", ");
-        let sql = format!("DELETE FROM {0} WHERE ctid IN (SELECT ctid FROM {0} z ORDER BY {order} LIMIT 1)", t.name);
+        let direction = *self.dice.pick(&["", " DESC"]);
+        let order: Vec<String> = t.total_order("z").iter().map(|e| format!("{e}{direction}")).collect();
+        let (order, at) = (order.join(", "), self.dice.below(4));
+        let sql = format!(
+            "DELETE FROM {0} WHERE ctid IN (SELECT ctid FROM {0} z ORDER BY {order} OFFSET {at} LIMIT 1)",
+            t.name
+        );
         (vec![], self.one(sql, &[Hazard::TopNDelete]))
     }
 

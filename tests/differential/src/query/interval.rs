@@ -1,0 +1,75 @@
+//! Windows of one table, all in one order: a changed row concerns its neighbours, or what comes after it.
+//! Invariant: the order is total, for tables with a key by the key. Called by `Gen::query`.
+
+use super::{Expr, FromClause, Gen, Query};
+use crate::hazards::Hazard;
+use crate::types::Ty;
+
+impl Gen<'_> {
+    pub fn interval(&mut self, _depth: u32) -> Query {
+        self.note(Hazard::WindowInterval);
+        let from = FromClause::start(self.some_base());
+        let mut outputs: Vec<Expr> = vec![];
+        let mut partition = String::new();
+        if self.dice.chance(50) {
+            let by = self.comparable(&from.rels);
+            if let Some(base) = by.base {
+                self.facts.partitions.push(base);
+                partition = format!("PARTITION BY {} ", by.sql);
+                outputs.push(by);
+            }
+        } else {
+            self.note(Hazard::WindowOverAll);
+        }
+        let rel = &from.rels[0];
+        if self.dice.chance(80) {
+            outputs.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
+        }
+        let one = *self.dice.pick(&["", "", " DESC"]);
+        let mixed = self.dice.chance(20);
+        let directed: Vec<String> = from.rels[0]
+            .order
+            .iter()
+            .map(|e| format!("{e}{}", if mixed { *self.dice.pick(&["", " DESC"]) } else { one }))
+            .collect();
+        let window = format!("{partition}ORDER BY {}", directed.join(", "));
+        let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
+        if self.dice.chance(60) {
+            outputs.push(self.expression(&from.rels));
+        }
+        for _ in 0..self.dice.between(1, 3) {
+            outputs.push(self.in_order(&number, &window));
+        }
+        let filter = self.filter(&from.rels, &from.conditions, 0, 40);
+        let mut columns = self.name_outputs(&outputs);
+        super::blur(&mut columns);
+        let list = self.render_list(&outputs, &columns);
+        Query { sql: format!("SELECT {list} FROM {}{filter}", from.sql), columns }
+    }
+
+    /// A window function that looks at neighbours, or goes on from the row before.
+    fn in_order(&mut self, number: &str, window: &str) -> Expr {
+        let running = *self.dice.pick(&["", "", " ROWS UNBOUNDED PRECEDING"]);
+        let near = *self.dice.pick(&[
+            " ROWS 1 PRECEDING",
+            " ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING",
+            " ROWS BETWEEN CURRENT ROW AND 2 FOLLOWING",
+            " ROWS BETWEEN 3 PRECEDING AND 2 PRECEDING",
+            " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW",
+        ]);
+        let (call, frame, ty) = match self.dice.below(12) {
+            0 => ("row_number()".to_string(), "", Ty::Big),
+            1 => (format!("{}()", self.dice.pick(&["rank", "dense_rank"])), "", Ty::Big),
+            2 | 3 => (format!("sum({number})"), running, Ty::Big),
+            4 => (format!("count({number}) FILTER (WHERE {number} > 1)"), running, Ty::Big),
+            5 => (format!("{}({number})", self.dice.pick(&["min", "max", "first_value"])), running, Ty::Int),
+            6 => (format!("lag({number})"), "", Ty::Int),
+            7 => (format!("lead({number}, 2)"), "", Ty::Int),
+            8 => (format!("lag({number}, 3, 0)"), "", Ty::Int),
+            9 => (format!("{}({number})", self.dice.pick(&["max", "last_value", "first_value"])), near, Ty::Int),
+            _ => (format!("sum({number})"), near, Ty::Big),
+        };
+        self.note(if frame.is_empty() { Hazard::WindowValue } else { Hazard::WindowFrame });
+        Expr::plain(format!("{call} OVER ({window}{frame})"), ty)
+    }
+}
