@@ -1,4 +1,4 @@
-//! Statements that want a database for themselves: its worker leaves before them.
+//! Statements that want a database for themselves: its workers leave before them, and with them the slot is not in use.
 //!
 //! Source: storage/ipc/procarray.c, CountOtherDBBackends, which waits five seconds for other processes to go.
 
@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-/// So long the launcher starts no worker.
+/// So long the launcher starts no workers.
 const LEAVE: i64 = 60_000_000;
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -55,13 +55,13 @@ unsafe fn leave(name: *const std::ffi::c_char) {
             return;
         }
         place.leave_until(pg_sys::GetCurrentTimestamp() + LEAVE);
-        let pid = place.pid();
-        if pid == 0 {
-            return;
+        let pids = [place.pid(), place.reader()];
+        for pid in pids.into_iter().filter(|pid| *pid != 0) {
+            libc::kill(pid, libc::SIGTERM);
         }
-        libc::kill(pid, libc::SIGTERM);
         let since = Instant::now();
-        while place.pid() == pid && since.elapsed() < WAIT {
+        let is_there = || pids[0] != 0 && place.pid() == pids[0] || pids[1] != 0 && place.reader() == pids[1];
+        while is_there() && since.elapsed() < WAIT {
             pgrx::check_for_interrupts!();
             std::thread::sleep(Duration::from_millis(20));
         }
