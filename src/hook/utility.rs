@@ -189,6 +189,12 @@ fn dispatch(call: &mut Call) {
         let tag = (*tree).type_;
         if pg_sys::IsTransactionState() {
             database::before(tree);
+            if tag == T_CreatedbStmt {
+                call.then(move || {
+                    database::after(tree);
+                    Ok(())
+                });
+            }
         }
         if !concerns(tag) || !pg_sys::IsTransactionState() || own::script_runs() {
             return;

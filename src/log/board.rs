@@ -22,6 +22,8 @@ pub struct Place {
     wants: AtomicU32,
     /// Up to where WAL has been read into the logs, since the server started.
     logged: AtomicU64,
+    /// How often a slot was begun, so that `logged` says nothing of what was captured before.
+    slots: AtomicU64,
 }
 
 /// A worker that refreshes by schedule is wanted.
@@ -100,6 +102,15 @@ impl Place {
 
     pub fn set_logged(&self, upto: u64) {
         self.logged.store(upto, SeqCst);
+    }
+
+    pub fn slots(&self) -> u64 {
+        self.slots.load(SeqCst)
+    }
+
+    /// A slot is begun, when nothing is captured from WAL any more.
+    pub fn begin_anew(&self) {
+        self.slots.fetch_add(1, SeqCst);
     }
 
     pub fn wants(&self, what: u32) -> bool {

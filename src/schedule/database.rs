@@ -44,6 +44,31 @@ pub unsafe fn before(tree: *mut pg_sys::Node) {
     }
 }
 
+/// After CREATE DATABASE: the copy of a database with workers needs workers of its own, although nobody may write to its logs.
+///
+/// # Safety
+/// As for `before`.
+pub unsafe fn after(tree: *mut pg_sys::Node) {
+    // SAFETY: as the caller promises; look-ups of a shared catalog inside a transaction.
+    unsafe {
+        let stmt = &*tree.cast::<pg_sys::CreatedbStmt>();
+        let mut from = c"template1".to_owned();
+        for option in list::iter::<pg_sys::DefElem>(stmt.options) {
+            if CStr::from_ptr((*option).defname) == c"template" && !(*option).arg.is_null() {
+                from = CStr::from_ptr(pg_sys::defGetString(option)).to_owned();
+            }
+        }
+        pg_sys::CommandCounterIncrement();
+        let [from, made] =
+            [from.as_ptr(), stmt.dbname.cast_const()].map(|name| pg_sys::get_database_oid(name, true).to_u32());
+        if let Some(place) = board::of(from).filter(|_| from != 0 && made != 0) {
+            for what in [board::SCHEDULE, board::WAL].into_iter().filter(|what| place.wants(*what)) {
+                board::want_of(made, what);
+            }
+        }
+    }
+}
+
 /// # Safety
 /// `name` is a C string.
 unsafe fn leave(name: *const std::ffi::c_char) {

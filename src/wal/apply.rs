@@ -99,7 +99,7 @@ fn sought(store: &Store) -> Result<HashMap<u32, Sought>> {
     }
     let sources = catalog::sources(|_| true);
     let deferred = deferred::all(&sources);
-    for span in wal::all() {
+    for span in wal::all().into_iter().filter(|span| store.sources.contains(&span.source.to_u32())) {
         let source = span.source.to_u32();
         let Some(log) = write::open(source) else { continue };
         let readers = sources.iter().filter(|s| s.relid == span.source && deferred.contains(&s.tview.to_u32()));

@@ -7,7 +7,7 @@
 use super::slot;
 use crate::catalog::{self, deferred};
 use crate::pg::error::Error;
-use crate::pg::relation::{Relation, TABLEOID};
+use crate::pg::relation::{TABLEOID, class_of};
 use crate::pg::{ext, name, shmem};
 use pgrx::pg_sys;
 
@@ -40,20 +40,20 @@ impl Unfit {
     }
 }
 
-/// Why a relation does not fit; None: it does.
+/// Why a relation does not fit; None: it does. Takes no locks: the reader must not wait for who has some table.
 pub fn unfit(source: pg_sys::Oid) -> Option<Unfit> {
     let title = |relid| name::relation(relid).unwrap_or_default();
     for relid in ext::find_all_inheritors(source, pg_sys::NoLock as i32) {
-        let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { continue };
-        match rel.relkind() {
+        let Some(class) = class_of(relid) else { continue };
+        match class.relkind as u8 {
             pg_sys::RELKIND_PARTITIONED_TABLE => continue,
             pg_sys::RELKIND_RELATION => {}
             _ => return Some(Unfit::Kind),
         }
-        if rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT {
+        if class.relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT {
             return Some(Unfit::Unlogged(title(relid)));
         }
-        if rel.class().relreplident as u8 != pg_sys::REPLICA_IDENTITY_FULL {
+        if class.relreplident as u8 != pg_sys::REPLICA_IDENTITY_FULL {
             return Some(Unfit::Identity(title(relid)));
         }
     }
@@ -66,8 +66,7 @@ pub fn unfit(source: pg_sys::Oid) -> Option<Unfit> {
 /// Whether some table of an inheritance tree has changes that are not in WAL.
 pub fn has_unlogged(source: pg_sys::Oid) -> bool {
     ext::find_all_inheritors(source, pg_sys::NoLock as i32).into_iter().any(|relid| {
-        Relation::open(relid, pg_sys::AccessShareLock)
-            .is_some_and(|rel| rel.class().relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT)
+        class_of(relid).is_some_and(|class| class.relpersistence as u8 != pg_sys::RELPERSISTENCE_PERMANENT)
     })
 }
 

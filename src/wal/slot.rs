@@ -132,8 +132,3 @@ pub fn is_wal_logical() -> bool {
 pub fn retained(slot: &Slot) -> u64 {
     end_of_wal().saturating_sub(slot.restart)
 }
-
-/// As text, as `pg_lsn` writes it.
-pub fn text(lsn: u64) -> String {
-    format!("{:X}/{:X}", lsn >> 32, lsn & 0xffff_ffff)
-}

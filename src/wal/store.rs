@@ -4,6 +4,7 @@
 //! memory nor a file of a transaction. The file has no name, so it goes with the process.
 //! Called by the output plugin (adds) and by apply (reads).
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
@@ -40,6 +41,8 @@ pub struct Store {
     file: Option<BufWriter<File>>,
     size: usize,
     pub transactions: Vec<Transaction>,
+    /// Relations that have changed.
+    pub sources: BTreeSet<u32>,
     open: usize,
 }
 
@@ -53,6 +56,7 @@ impl Store {
         self.words.extend_from_slice(change.new);
         self.size += HEAD + change.old.len() + change.new.len();
         self.open += 1;
+        self.sources.insert(change.source);
         if self.words.len() > MOST {
             if self.file.is_none() {
                 self.file = Some(BufWriter::new(unnamed()?));

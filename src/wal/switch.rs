@@ -10,6 +10,7 @@ use crate::capture::install::{self, covering};
 use crate::catalog::logs;
 use crate::catalog::wal::{self, Span};
 use crate::pg::error::Result;
+use crate::pg::relation::{Relation, class_of};
 use crate::pg::{ext, name};
 use crate::queue;
 use crate::queue::changes::ChangeSet;
@@ -50,13 +51,16 @@ pub fn settle(source: pg_sys::Oid) {
     install::uninstall(source);
 }
 
-/// Whether `settle` would take something off.
+/// Whether `settle` would take something off. Takes no locks that it would have to wait for.
 pub fn is_settled(source: pg_sys::Oid) -> bool {
-    use crate::pg::relation::Relation;
     let needing = install::needing();
     !covering(source).into_iter().map(pg_sys::Oid::from).any(|relid| {
-        Relation::open(relid, pg_sys::AccessShareLock).is_some_and(|rel| !install::installed(&rel).is_empty())
-            && !install::needs(relid, &needing)
+        if !class_of(relid).is_some_and(|class| class.relhastriggers) || install::needs(relid, &needing) {
+            return false;
+        }
+        // SAFETY: asks for the lock without waiting.
+        let is_locked = unsafe { pg_sys::ConditionalLockRelationOid(relid, pg_sys::AccessShareLock as i32) };
+        is_locked && Relation::open(relid, pg_sys::NoLock).is_some_and(|rel| !install::installed(&rel).is_empty())
     })
 }
 

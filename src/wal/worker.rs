@@ -9,7 +9,7 @@ use super::reader::{self, Reader};
 use super::{apply, fit, plugin, slot, switch};
 use crate::catalog::wal::{self, Span};
 use crate::catalog::{self, logs};
-use crate::log::board;
+use crate::log::board::{self, Place};
 use crate::pg::error::or_raise;
 use crate::pg::guc::{self, CdcMode};
 use crate::pg::background;
@@ -45,10 +45,9 @@ pub extern "C-unwind" fn pg_tviews_reader(argument: pg_sys::Datum) {
     if !background::is_alone(0x7411) {
         return;
     }
-    // SAFETY: plain globals.
-    let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
-    if let Some(place) = board::of(database) {
-        place.set_reader(pid);
+    if let Some(place) = own_place() {
+        // SAFETY: a plain global.
+        place.set_reader(unsafe { pg_sys::MyProcPid });
     }
     plugin::begin_use();
     let now = Instant::now();
@@ -218,6 +217,10 @@ impl Worker {
         let from = match look.confirmed.filter(|_| !look.spans.is_empty()) {
             Some(confirmed) => confirmed,
             None => {
+                // What is read from here on has nothing of what was captured before.
+                if let Some(place) = own_place() {
+                    place.begin_anew();
+                }
                 let noted = background::transaction(|| or_raise(wal::confirm(found.confirmed)));
                 if !self.made(noted) {
                     return false;
@@ -380,9 +383,13 @@ fn in_time<T>(wait: &std::ffi::CStr, f: impl FnOnce() -> T) -> Result<T, String>
     result
 }
 
-fn publish(position: u64) {
+fn own_place() -> Option<&'static Place> {
     // SAFETY: a plain global.
-    if let Some(place) = board::of(unsafe { pg_sys::MyDatabaseId }.to_u32()) {
+    board::of(unsafe { pg_sys::MyDatabaseId }.to_u32())
+}
+
+fn publish(position: u64) {
+    if let Some(place) = own_place() {
         place.set_logged(place.logged().max(position));
     }
 }
@@ -391,13 +398,13 @@ fn publish(position: u64) {
 fn is_left() -> bool {
     // SAFETY: plain globals.
     let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
-    let Some(place) = board::of(database) else { return true };
+    let Some(place) = own_place() else { return true };
     place.free(board::WAL);
     // A session that has made something to be captured may have found the database on the board.
     let is_over = background::transaction(|| Look::now().is_over()).unwrap_or(false);
     if !is_over {
         board::want_of(database, board::WAL);
-        if let Some(place) = board::of(database) {
+        if let Some(place) = own_place() {
             place.set_reader(pid);
         }
     }

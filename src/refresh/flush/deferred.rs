@@ -23,7 +23,8 @@ use crate::refresh::flush::{Flush, Guard, Moment, Only, flush, lost};
 use crate::refresh::follow::base;
 use crate::refresh::plan::graph::{self, Graph};
 use crate::refresh::plan::tview;
-use crate::wal::{own, wait};
+use crate::wal::own;
+use crate::wal::wait::Before;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -89,9 +90,10 @@ fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<(u64, Fixed)> {
     recover_sources(&tviews, &graph)?;
     write::write();
     // Before the snapshot is taken: what is captured by triggers then is so until the refresh has ended (src/wal/switch.rs).
+    let before = Before::now();
     let captured = captured(&tviews, &graph);
     let fixed = Fixed::now();
-    let unread = match captured.is_empty() || wait::is_complete(by.patience()) {
+    let unread = match captured.is_empty() || before.is_complete(by.patience()) {
         true => BTreeSet::new(),
         // What is due comes again.
         false if by == By::Schedule => return Ok((0, fixed)),
@@ -115,9 +117,9 @@ fn captured(tviews: &[pg_sys::Oid], graph: &Graph) -> BTreeSet<u32> {
     read.filter(|source| spans.contains(source)).collect()
 }
 
-/// Relations that a TVIEW and its stages read, are captured from WAL, and have been changed by this transaction.
+/// Relations that a TVIEW and its stages read, are captured from WAL, or were until a while ago, and have been changed by this transaction.
 fn changed_by_itself(group: &BTreeSet<u32>, graph: &Graph) -> Vec<u32> {
-    let captured = |source: &u32| wal::captures(pg_sys::Oid::from(*source));
+    let captured = |source: &u32| wal::of(pg_sys::Oid::from(*source)).is_some();
     sources(group, graph).into_iter().filter(captured).filter(|s| own::has_changed(pg_sys::Oid::from(*s))).collect()
 }
 
@@ -375,7 +377,7 @@ pub fn behind(tview: pg_sys::Oid, graph: &Graph) -> read::Behind {
     let mut found = read::Behind::default();
     let Some(reached) = deferred::reached(tview) else { return found };
     if !captured(&[tview], graph).is_empty() {
-        wait::is_complete(TO_SHOW);
+        Before::now().is_complete(TO_SHOW);
     }
     let snapshot = Active::latest();
     for source in sources(&group(tview, graph), graph) {
