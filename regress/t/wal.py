@@ -6,6 +6,7 @@ refresh's snapshot; and no slot is left behind. Called by `make check`; alone: P
 
 import os
 import random
+import shutil
 import subprocess
 import threading
 import time
@@ -166,6 +167,10 @@ def alone(cluster, report):
     rows = "SELECT changed_rows FROM tviews.refresh_history WHERE tview = 'pages'::regclass ORDER BY started DESC LIMIT 1"
     cluster.sql("REFRESH TVIEW pages; UPDATE customer SET country = country; UPDATE customer SET about = about || '?' WHERE id = 3; REFRESH TVIEW pages")
     report.ok(cluster.sql(rows) == "2", "rows whose used columns stay are not logged", cluster.sql(rows))
+    # more than the reader keeps in memory
+    cluster.sql("INSERT INTO sale (customer, amount, note) SELECT 1 + i % 50, i % 100, repeat('much ' || i, 100) FROM generate_series(1, 60000) i; UPDATE sale SET amount = amount + 1, note = note || '.'; REFRESH TVIEW total")
+    is_exact(cluster, report, "after a large transaction")
+    cluster.sql("DELETE FROM sale WHERE id % 50 <> 0; REFRESH TVIEW total")
     # what a transaction has done itself
     own = "BEGIN; INSERT INTO sale (customer, amount) VALUES (5, 5); REFRESH TVIEW total; SELECT tviews.verify('total'); INSERT INTO sale (customer, amount) VALUES (6, 6); COMMIT"
     report.ok(cluster.sql(own).endswith(",t)"), "a refresh inside of a transaction that has written sees what it wrote", cluster.sql(own))
@@ -270,6 +275,50 @@ def kills(cluster, report):
         is_exact(cluster, report, f"after crash {round + 1} of the server", sessions)
     cluster.restart()
     is_exact(cluster, report, "after a restart")
+
+
+def behind(cluster, report):
+    """A slot that knows less than the table, as after a kill between the log and the slot, at any distance."""
+    state = cluster.data / "pg_replslot"
+    cluster.sql("CHECKPOINT")
+    cluster.crash()
+    kept = cluster.directory / "replslot"
+    shutil.copytree(state, kept)
+    cluster.start()
+    sessions = Sessions(cluster, 3)
+    time.sleep(5)
+    sessions.stop()
+    is_exact(cluster, report, "before a slot is put back", sessions)
+    wait_for(cluster, "SELECT bool_and(rows_behind = 0) FROM tviews.staleness", "t")
+    cluster.crash()
+    shutil.rmtree(state)
+    shutil.copytree(kept, state)
+    cluster._give(state)
+    cluster.start()
+    is_exact(cluster, report, "after a slot was put back")
+    report.ok(cluster.sql(CAPTURED) == "4", "nothing was given up for that")
+    again = "SELECT coalesce(sum(changed_rows), 0), count(*) FILTER (WHERE action = 'full') FROM tviews.refresh_history WHERE tview = 'sizes'::regclass AND started > pg_postmaster_start_time()"
+    report.ok(cluster.sql(again) == "0|0", "nothing is followed twice, nor computed anew", cluster.sql(again))
+    shutil.rmtree(kept)
+
+
+def subscription(cluster, report):
+    """Changes that a subscription applies."""
+    cluster.sql("CREATE DATABASE publisher")
+    cluster.sql("CREATE TABLE applied (id int PRIMARY KEY, n int); INSERT INTO applied VALUES (1, 1); CREATE PUBLICATION p FOR TABLE applied; SELECT pg_create_logical_replication_slot('sub', 'pgoutput')", "publisher")
+    cluster.sql("CREATE TABLE applied (id int PRIMARY KEY, n int); ALTER TABLE applied REPLICA IDENTITY FULL; CREATE TVIEW of_applied WITH (refresh = manual) AS SELECT n, count(*) AS c FROM applied GROUP BY n")
+    captured = "SELECT captured_by FROM tviews.capture WHERE base_table = 'applied'::regclass"
+    report.ok(wait_for(cluster, captured, "wal"), "a table of a subscription is captured from WAL")
+    cluster.sql(f"CREATE SUBSCRIPTION sub CONNECTION '{cluster.dsn('publisher')}' PUBLICATION p WITH (create_slot = false, slot_name = sub)")
+    wait_for(cluster, "SELECT count(*) FROM applied", "1")
+    cluster.sql("INSERT INTO applied SELECT i, i % 3 FROM generate_series(2, 50) i; UPDATE applied SET n = n + 1 WHERE id % 2 = 0; DELETE FROM applied WHERE id % 7 = 0", "publisher")
+    report.ok(wait_for(cluster, "SELECT count(*), sum(n) FROM applied", cluster.sql("SELECT count(*), sum(n) FROM applied", "publisher")), "changes have been applied")
+    cluster.sql("REFRESH TVIEW of_applied")
+    report.ok(cluster.difference("of_applied") == 0, "a TVIEW follows what was applied")
+    report.ok(cluster.sql(captured) == "wal", "still from WAL")
+    cluster.sql("DROP SUBSCRIPTION sub")
+    cluster.sql("DROP TABLE applied CASCADE")
+    cluster.sql("DROP DATABASE publisher")
 
 
 def losses(cluster, report):
@@ -390,7 +439,7 @@ def promotion(cluster, report):
         is_exact(standby, report, "after promotion", sessions)
 
 
-PARTS = [alone, tables, switches, kills, losses, refusals, databases, promotion]
+PARTS = [alone, tables, switches, kills, behind, subscription, losses, refusals, databases, promotion]
 
 
 def knows_libraries(pg_config):

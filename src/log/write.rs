@@ -91,7 +91,8 @@ unsafe fn append(relid: u32, to: &Relation, sets: &[Rc<ChangeSet>]) {
     let is_everything = sets.iter().any(|set| set.is_everything());
     // SAFETY: as the caller promises; values live until they have been written.
     unsafe {
-        let by = By { xid: pg_sys::GetTopFullTransactionId().value, at: pg_sys::GetCurrentTimestamp(), part: PARTS.get() };
+        let by =
+            By { xid: pg_sys::GetTopFullTransactionId().value, at: pg_sys::GetCurrentTimestamp(), part: PARTS.get() };
         let mut writer = Writer::open(to, by);
         if is_everything {
             writer.put(None, &[]);
@@ -216,13 +217,7 @@ const MANY: usize = 8;
 
 /// # Safety
 /// The log is open for writing.
-unsafe fn insert(
-    to: &Relation,
-    bulk: pg_sys::BulkInsertState,
-    by: By,
-    weight: Option<i64>,
-    image: &[u8],
-) {
+unsafe fn insert(to: &Relation, bulk: pg_sys::BulkInsertState, by: By, weight: Option<i64>, image: &[u8]) {
     // SAFETY: as the caller promises; one value for each column of a log.
     unsafe {
         let (mut values, mut nulls) = ([pg_sys::Datum::from(0usize); COLUMNS], [false; COLUMNS]);

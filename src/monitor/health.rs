@@ -1,5 +1,6 @@
 //! `health`: whether settings, triggers, indexes, privileges and contents are as TVIEWs need them.
 
+use super::capture;
 use super::verify::tviews;
 use crate::build::advice;
 use crate::capture::install::{covering, has_triggers, installed, is_subscribed, needing, needs};
@@ -38,6 +39,7 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
         partners()?,
         contents(),
         schedules()?,
+        capture::row(),
         privileges()?,
         catalog(),
         statistics(),

@@ -39,8 +39,7 @@ pub fn write(store: &mut Store, shapes: &Shapes, upto: u64) -> Result<()> {
         wait(transaction.xid.into());
     }
     let sought = sought(store)?;
-    let by: Vec<By> =
-        store.transactions.iter().map(|t| By { xid: widen(t.xid), at: t.at, part: PART }).collect();
+    let by: Vec<By> = store.transactions.iter().map(|t| By { xid: widen(t.xid), at: t.at, part: PART }).collect();
     let mut writers: HashMap<u32, Writer> = HashMap::new();
     let arena = Arena::current();
     let mut entirely: BTreeSet<(usize, u32)> = BTreeSet::new();

@@ -77,7 +77,10 @@ pub fn server() -> Option<(String, String)> {
         return Some(("pg_tviews was loaded by this session only".into(), hint.into()));
     }
     if !slot::is_wal_logical() {
-        return Some(("wal_level is not \"logical\"".into(), "Set wal_level to logical and restart the server.".into()));
+        return Some((
+            "wal_level is not \"logical\"".into(),
+            "Set wal_level to logical and restart the server.".into(),
+        ));
     }
     if !slot::is_plugin_allowed() {
         let hint = "Add pg_tviews to output_plugin_libraries and reload the configuration.";

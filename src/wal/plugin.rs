@@ -133,7 +133,10 @@ fn sink<'a>() -> Option<&'a mut Sink> {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn begin_transaction(_ctx: *mut pg_sys::LogicalDecodingContext, _txn: *mut pg_sys::ReorderBufferTXN) {
+unsafe extern "C-unwind" fn begin_transaction(
+    _ctx: *mut pg_sys::LogicalDecodingContext,
+    _txn: *mut pg_sys::ReorderBufferTXN,
+) {
     // The catalogs are those of another moment.
     if let Some(sink) = sink() {
         sink.targets.clear();

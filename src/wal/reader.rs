@@ -49,8 +49,7 @@ impl Reader {
                 segment_open: Some(raw::wal_segment_open),
                 segment_close: Some(raw::wal_segment_close),
             };
-            let ctx =
-                pg_sys::CreateDecodingContext(from, std::ptr::null_mut(), false, &mut routine, None, None, None);
+            let ctx = pg_sys::CreateDecodingContext(from, std::ptr::null_mut(), false, &mut routine, None, None, None);
             pg_sys::XLogBeginRead((*ctx).reader, (*pg_sys::MyReplicationSlot).data.restart_lsn);
             pg_sys::MemoryContextSwitchTo(context);
             pg_sys::InvalidateSystemCaches();
