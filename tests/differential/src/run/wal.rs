@@ -14,7 +14,7 @@ const NAP: Duration = Duration::from_millis(50);
 const FULL: &str = "DO $$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relpersistence = 'p' AND relnamespace = 'fuzz'::regnamespace \
                     LOOP EXECUTE 'ALTER TABLE ' || r || ' REPLICA IDENTITY FULL'; END LOOP; END $$";
 /// Relations that fit, and that are not captured from WAL yet; and those that are.
-const LEFT: &str = "SELECT count(*) FILTER (WHERE captured_by = 'trigger' AND NOT EXISTS (SELECT FROM tviews.source s WHERE s.relid = c.base_table AND -6 = ANY (s.columns))), \
+const LEFT: &str = "SELECT count(*) FILTER (WHERE captured_by = 'trigger' AND NOT EXISTS (SELECT FROM tviews.source s WHERE s.source = c.base_table AND -6 = ANY (s.columns))), \
                     count(*) FILTER (WHERE captured_by = 'wal') FROM tviews.capture c";
 
 impl Run<'_> {
