@@ -117,9 +117,12 @@ impl Place {
         self.wants.load(SeqCst) & what != 0
     }
 
-    /// Nothing of this kind is to be done for the database; without anything else it leaves the board.
+    /// Nothing of this kind is to be done for the database; without anything else it leaves the board. Called by the worker of this kind: who takes
+    /// the place next must not find its number.
     pub fn free(&self, what: u32) {
         shmem::alone(|| {
+            let pid = if what == SCHEDULE { &self.pid } else { &self.reader };
+            pid.store(0, SeqCst);
             if self.wants.fetch_and(!what, SeqCst) & !what == 0 {
                 self.not_before.store(0, SeqCst);
                 self.logged.store(0, SeqCst);
