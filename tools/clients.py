@@ -113,5 +113,6 @@ def tpch(server):
 def faults(cluster):
     """Breaks one rule of maintenance at a time: the differential test must notice."""
     cluster.sql("CREATE DATABASE faults")
+    capture_from_wal(cluster)
     command, options = client("tviews_differential", "--faults", "--dsn", cluster.dsn("faults"))
     tally(command, "faults", **options)

@@ -2,6 +2,7 @@
 //! lives as long as the server.
 
 use crate::log::board::{self, Place};
+use crate::wal::slot;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, DynamicBackgroundWorker};
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::HashMap;
@@ -67,8 +68,12 @@ impl Launches {
                 && may(place, kind)
             {
                 // Without a free slot for a process, the next look tries again.
-                if let Ok(worker) = start(key.0, kind) {
-                    self.running.insert(key, worker);
+                match start(key.0, kind) {
+                    Ok(worker) => {
+                        self.running.insert(key, worker);
+                    }
+                    Err(()) if kind.what == board::WAL => slot::limit(key.0),
+                    Err(()) => {}
                 }
             }
         }

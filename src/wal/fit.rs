@@ -10,6 +10,7 @@ use crate::pg::error::Error;
 use crate::pg::relation::{TABLEOID, class_of};
 use crate::pg::{ext, name, shmem};
 use pgrx::pg_sys;
+use std::collections::BTreeSet;
 
 /// Why a relation is left to triggers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,21 @@ impl Unfit {
     }
 }
 
+/// Relations of which a deferred TVIEW reads tableoid.
+pub fn by_table() -> BTreeSet<u32> {
+    let sources = catalog::sources(|_| true);
+    let deferred = deferred::all(&sources);
+    let of = sources.iter().filter(|s| s.columns.contains(&TABLEOID) && deferred.contains(&s.tview.to_u32()));
+    of.map(|s| s.relid.to_u32()).collect()
+}
+
 /// Why a relation does not fit; None: it does. Takes no locks: the reader must not wait for who has some table.
 pub fn unfit(source: pg_sys::Oid) -> Option<Unfit> {
+    unfit_among(source, &by_table())
+}
+
+/// The same, with what `by_table` gives.
+pub fn unfit_among(source: pg_sys::Oid, by_table: &BTreeSet<u32>) -> Option<Unfit> {
     let title = |relid| name::relation(relid).unwrap_or_default();
     for relid in ext::find_all_inheritors(source, pg_sys::NoLock as i32) {
         let Some(class) = class_of(relid) else { continue };
@@ -57,10 +71,7 @@ pub fn unfit(source: pg_sys::Oid) -> Option<Unfit> {
             return Some(Unfit::Identity(title(relid)));
         }
     }
-    let sources = catalog::sources(|_| true);
-    let deferred = deferred::all(&sources);
-    let of = sources.iter().filter(|s| s.relid == source && deferred.contains(&s.tview.to_u32()));
-    of.into_iter().any(|s| s.columns.contains(&TABLEOID)).then(|| Unfit::Tableoid(title(source)))
+    by_table.contains(&source.to_u32()).then(|| Unfit::Tableoid(title(source)))
 }
 
 /// Whether some table of an inheritance tree has changes that are not in WAL.

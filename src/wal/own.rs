@@ -7,11 +7,15 @@
 //! sub-transaction that did, which a rollback takes away.
 
 use crate::pg::ext;
+use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use pgrx::pg_sys;
 
 /// Whether rows of the relation, or of one below it, were changed by what this transaction will commit.
 pub fn has_changed(source: pg_sys::Oid) -> bool {
+    if fault::on(Fault::ForgetOwnFromWal) {
+        return false;
+    }
     // SAFETY: plain getters.
     unsafe {
         if pg_sys::GetTopTransactionIdIfAny() == pg_sys::InvalidTransactionId {

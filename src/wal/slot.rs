@@ -4,13 +4,17 @@
 //! here was so a moment ago. Source: replication/slot.c, slotfuncs.c.
 
 use crate::pg::error::{Error, Result};
+use crate::pg::guc;
 use pgrx::{IntoDatum, pg_sys};
 use std::ffi::{CStr, CString};
 
 /// The slot's name.
 pub fn name() -> CString {
     // SAFETY: a plain global.
-    let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
+    name_of(unsafe { pg_sys::MyDatabaseId }.to_u32())
+}
+
+fn name_of(database: u32) -> CString {
     CString::new(format!("pg_tviews_{database}")).unwrap_or_default()
 }
 
@@ -30,9 +34,15 @@ pub struct Slot {
 
 /// The slot of this database; None: there is none.
 pub fn find() -> Option<Slot> {
+    // SAFETY: a plain global.
+    find_of(unsafe { pg_sys::MyDatabaseId }.to_u32())
+}
+
+/// The slot of a database.
+fn find_of(database: u32) -> Option<Slot> {
     // SAFETY: the array of slots is in shared memory; what is read may be a moment old, words are read as a whole.
     unsafe {
-        let slot = pg_sys::SearchNamedReplicationSlot(name().as_ptr(), true);
+        let slot = pg_sys::SearchNamedReplicationSlot(name_of(database).as_ptr(), true);
         if slot.is_null() {
             return None;
         }
@@ -46,7 +56,7 @@ pub fn find() -> Option<Slot> {
             restart: (*data).restart_lsn,
             confirmed: (*data).confirmed_flush,
             is_lost: is_lost || (*data).restart_lsn == 0,
-            is_ours: (*data).database == pg_sys::MyDatabaseId && plugin == c"pg_tviews",
+            is_ours: (*data).database.to_u32() == database && plugin == c"pg_tviews",
             pid: (*slot).active_pid,
         })
     }
@@ -81,6 +91,21 @@ pub fn drop() {
     if find().is_some_and(|slot| slot.pid == 0) {
         // SAFETY: by name, without waiting.
         unsafe { pg_sys::ReplicationSlotDrop(name().as_ptr(), true) };
+    }
+}
+
+/// Drops the slot of a database that no process can be started for, when it keeps more than it may. Its tables get triggers again, and what reads
+/// them is computed anew, when there is a process.
+pub fn limit(database: u32) {
+    let most = guc::MAX_SLOT_RETAINED.get() as u64 * 1024 * 1024;
+    let is_too_much = |slot: &Slot| slot.is_ours && slot.pid == 0 && retained(slot) > most;
+    if most > 0 && find_of(database).is_some_and(|slot| is_too_much(&slot)) {
+        pgrx::log!(
+            "replication slot {:?} keeps more than pg_tviews.max_slot_retained and is dropped",
+            name_of(database)
+        );
+        // SAFETY: by name, without waiting.
+        unsafe { pg_sys::ReplicationSlotDrop(name_of(database).as_ptr(), true) };
     }
 }
 

@@ -15,6 +15,7 @@ use crate::pg::{ext, name};
 use crate::queue;
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 
 /// Lets WAL have the changes of a relation from now on; false when it does not fit any more.
@@ -52,10 +53,9 @@ pub fn settle(source: pg_sys::Oid) {
 }
 
 /// Whether `settle` would take something off. Takes no locks that it would have to wait for.
-pub fn is_settled(source: pg_sys::Oid) -> bool {
-    let needing = install::needing();
+pub fn is_settled(source: pg_sys::Oid, needing: &BTreeSet<u32>) -> bool {
     !covering(source).into_iter().map(pg_sys::Oid::from).any(|relid| {
-        if !class_of(relid).is_some_and(|class| class.relhastriggers) || install::needs(relid, &needing) {
+        if !class_of(relid).is_some_and(|class| class.relhastriggers) || install::needs(relid, needing) {
             return false;
         }
         // SAFETY: asks for the lock without waiting.

@@ -7,12 +7,14 @@
 
 use super::reader::{self, Reader};
 use super::{apply, fit, plugin, slot, switch};
+use crate::capture::install;
 use crate::catalog::wal::{self, Span};
 use crate::catalog::{self, logs};
 use crate::log::board::{self, Place};
 use crate::pg::background;
 use crate::pg::error::or_raise;
 use crate::pg::guc::{self, CdcMode};
+use crate::pg::relation::class_of;
 use pgrx::{pg_guard, pg_sys};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -71,6 +73,8 @@ struct Look {
     unfit: Vec<(pg_sys::Oid, String)>,
     /// Relations with triggers that nobody needs.
     unsettled: Vec<pg_sys::Oid>,
+    /// Relations that are gone.
+    gone: Vec<pg_sys::Oid>,
 }
 
 impl Look {
@@ -84,9 +88,12 @@ impl Look {
         look.spans = wal::all();
         let logs = logs::all();
         look.any = !logs.is_empty();
-        for source in logs.iter().map(|log| log.source) {
-            let span = look.spans.iter().find(|span| span.source == source);
-            let unfit = fit::unfit(source);
+        let spans: HashMap<pg_sys::Oid, Span> = look.spans.iter().map(|span| (span.source, *span)).collect();
+        look.gone = spans.keys().copied().filter(|source| class_of(*source).is_none()).collect();
+        let (by_table, needing) = (fit::by_table(), install::needing());
+        for source in logs.iter().map(|log| log.source).filter(|source| class_of(*source).is_some()) {
+            let span = spans.get(&source);
+            let unfit = fit::unfit_among(source, &by_table);
             match (span, unfit) {
                 (None, None) if mode != CdcMode::Trigger => look.wanted.push(source),
                 (None, Some(unfit)) if mode == CdcMode::Wal && unfit != fit::Unfit::Kind => {
@@ -97,7 +104,7 @@ impl Look {
                     look.unwanted.push((source, "pg_tviews.cdc_mode is trigger".into()));
                 }
                 (Some(_), Some(unfit)) => look.unwanted.push((source, unfit.why())),
-                (Some(_), None) if !switch::is_settled(source) => look.unsettled.push(source),
+                (Some(_), None) if !switch::is_settled(source, &needing) => look.unsettled.push(source),
                 _ => {}
             }
         }
@@ -285,11 +292,12 @@ impl Worker {
     /// Relations that triggers have again, and of which nothing is left in WAL.
     fn finish(&mut self, look: &Look) {
         let Some(position) = self.reader.as_ref().map(Reader::position) else { return };
-        let done: Vec<_> = look.spans.iter().filter(|s| s.ends.is_some_and(|ends| ends <= position)).collect();
+        let over = look.spans.iter().filter(|s| s.ends.is_some_and(|ends| ends <= position)).map(|span| span.source);
+        let done: Vec<_> = over.chain(look.gone.iter().copied()).collect();
         if done.is_empty() {
             return;
         }
-        let result = background::transaction(|| done.iter().for_each(|span| wal::remove(span.source)));
+        let result = background::transaction(|| done.iter().copied().for_each(wal::remove));
         if let Err(message) = result {
             pgrx::log!("the end of a capture from WAL could not be noted: {message}");
         }
