@@ -28,10 +28,10 @@ pub fn row() -> Row {
     let wanted = logs::all().into_iter().map(|log| log.source);
     let unfit: Vec<(pg_sys::Oid, fit::Unfit)> =
         wanted.filter_map(|s| Some((s, fit::unfit(s)?))).filter(|(_, u)| *u != fit::Unfit::Kind).collect();
-    if !spans.is_empty() {
-        if let Some(problem) = problem() {
-            return problem;
-        }
+    if !spans.is_empty()
+        && let Some(problem) = problem()
+    {
+        return problem;
     }
     let kept = slot::find().map_or(0, |slot| slot::retained(&slot)) >> 20;
     let mut detail = format!("{} tables are captured from WAL; the slot keeps {kept} MB", spans.len());

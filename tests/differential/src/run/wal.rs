@@ -18,7 +18,7 @@ const LEFT: &str = "SELECT count(*) FILTER (WHERE captured_by = 'trigger' AND NO
                     count(*) FILTER (WHERE captured_by = 'wal') FROM tviews.capture c";
 
 impl Run<'_> {
-    pub(super) fn from_wal(&mut self) -> Result<()> {
+    pub(super) fn leave_to_wal(&mut self) -> Result<()> {
         let is_deferred = self.live.iter().zip(&self.case.views).any(|(live, v)| *live && v.is_deferred());
         if !is_deferred || !self.case.conditions.from_wal || self.mode.without_tviews || self.mode.baseline {
             return Ok(());

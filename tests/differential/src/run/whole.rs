@@ -31,7 +31,7 @@ impl Run<'_> {
             return Ok(None);
         }
         self.out.clock.to("waiting for WAL");
-        self.from_wal()?;
+        self.leave_to_wal()?;
         if let Some(f) = self.compare_all(Property::Contents)? {
             return Ok(Some(f));
         }

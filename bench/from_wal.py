@@ -1,4 +1,4 @@
-"""What writers pay for deferred TVIEWs whose tables are captured from WAL: `wal.py [PG]`. Called by hand; prints a table.
+"""What writers pay for deferred TVIEWs whose tables are captured from WAL: `from_wal.py [PG]`. Called by hand; prints a table.
 
 Four databases of one server with wal_level = logical: no view; no view and REPLICA IDENTITY FULL; the TVIEWs of deferred.sql by triggers; the same from WAL.
 Latency of one client (the reader on the same core, as all else), and throughput of several, the reader beside them.
@@ -16,7 +16,7 @@ import page
 import scenario
 from cluster import Cluster
 
-VARIANTS = ["none", "full", "deferred", "wal"]
+VARIANTS = ["none", "whole_rows", "deferred", "wal"]
 WRITES = ["post: update the title", "order: change the amount", "order: insert"]
 BULK = "\\set id random(1, 90000)\nUPDATE orders SET amount = amount + 0.01 WHERE id BETWEEN :id AND :id + 9999;"
 CLIENTS = 8
@@ -29,7 +29,7 @@ def setup(cluster):
     cluster.sql("CREATE EXTENSION pg_tviews", "wal")
     for script in ("schema", "deferred"):
         cluster.sql((scenario.HERE / f"{script}.sql").read_text(), "wal")
-    for database in ("full", "wal"):
+    for database in ("whole_rows", "wal"):
         cluster.sql(";".join(f"ALTER TABLE {table} REPLICA IDENTITY FULL" for table in TABLES), database)
     cluster.sql("VACUUM ANALYZE", "wal")
     deadline = time.time() + 60
@@ -73,7 +73,7 @@ def main():
         none, full, deferred, wal = (found[write, variant, 1] for variant in VARIANTS)
         many = {variant: found[write, variant, CLIENTS] for variant in VARIANTS}
         print(f"| {write} | {none:,.0f} µs | {full:,.0f} µs | {deferred:,.0f} µs | {wal:,.0f} µs | {wal / none:.2f} | {wal / full:.2f} | {deferred / none:.2f} "
-              f"| {many['none'] / many['wal']:.2f} | {many['full'] / many['wal']:.2f} |")
+              f"| {many['none'] / many['wal']:.2f} | {many['whole_rows'] / many['wal']:.2f} |")
     print(f"\n{page.measured(config)}, {page.processor()}; {pgbench.ROUNDS} rounds of {pgbench.SECONDS} s.")
 
 
