@@ -172,16 +172,20 @@ def alone(cluster, report):
     is_exact(cluster, report, "after a large transaction")
     cluster.sql("DELETE FROM sale WHERE id % 50 <> 0; REFRESH TVIEW total")
     # what a transaction has done itself
-    own = "BEGIN; INSERT INTO sale (customer, amount) VALUES (5, 5); REFRESH TVIEW total; SELECT tviews.verify('total'); INSERT INTO sale (customer, amount) VALUES (6, 6); COMMIT"
+    own = "BEGIN; INSERT INTO sale (customer, amount) VALUES (5, 5); REFRESH TVIEW total; SELECT tviews.verify('line'); INSERT INTO sale (customer, amount) VALUES (6, 6); COMMIT"
     report.ok(cluster.sql(own).endswith(",t)"), "a refresh inside of a transaction that has written sees what it wrote", cluster.sql(own))
     is_exact(cluster, report, "after it")
     cluster.sql("BEGIN; SAVEPOINT s; INSERT INTO sale (customer, amount) VALUES (5, 5); ROLLBACK TO s; REFRESH TVIEW total; COMMIT")
     is_exact(cluster, report, "after a transaction that has taken its writes back")
     # a TVIEW made in a transaction that writes before and after
-    cluster.sql("BEGIN; INSERT INTO sale (customer, amount, unused) VALUES (8, 8, 'u'); CREATE TVIEW mine WITH (refresh = manual) AS SELECT id, unused FROM sale; "
+    cluster.sql("BEGIN; INSERT INTO sale (customer, amount, unused) VALUES (8, 8, 'u'); CREATE TVIEW mine WITH (refresh = manual) AS SELECT id, unused FROM sale; CREATE TVIEW mine_too WITH (refresh = manual) AS SELECT customer, count(*) AS n, sum(amount) AS amount FROM sale GROUP BY customer; "
                 "INSERT INTO sale (customer, amount, unused) VALUES (9, 9, 'v'); UPDATE sale SET unused = 'w' WHERE customer = 8; COMMIT")
     cluster.sql("REFRESH TVIEW mine")
     report.ok(cluster.difference("mine") == 0, "a TVIEW that is made by a transaction that writes before and after")
+    cluster.sql("REFRESH TVIEW mine_too")
+    report.ok(cluster.difference("mine_too") == 0, "one that adds up, too")
+    cluster.sql("BEGIN; DELETE FROM sale WHERE customer = 8; ALTER TVIEW mine_too SET (refresh = commit); ALTER TVIEW mine_too SET (refresh = manual); INSERT INTO sale (customer, amount) VALUES (8, 1), (9, 2); COMMIT; REFRESH TVIEW mine_too")
+    report.ok(cluster.difference("mine_too") == 0, "there and back in one transaction that writes")
     cluster.sql("UPDATE sale SET unused = 'z' WHERE customer = 8; REFRESH TVIEW mine")
     report.ok(cluster.difference("mine") == 0, "it follows columns that nobody used before")
     cluster.sql("BEGIN; UPDATE sale SET unused = 'before'; ALTER TVIEW mine SET (refresh = commit); UPDATE sale SET unused = 'at commit'; COMMIT")
@@ -193,7 +197,7 @@ def alone(cluster, report):
     report.ok(cluster.difference("mine") == 0, "and back")
     cluster.sql("CREATE TVIEW online AS SELECT id, customer FROM sale WITH NO DATA; REFRESH TVIEW CONCURRENTLY online; UPDATE sale SET customer = 4 WHERE id % 3 = 0")
     report.ok(cluster.difference("online") == 0, "one that is populated concurrently follows at commit", cluster.difference("online"))
-    cluster.sql("DROP TVIEW online, mine")
+    cluster.sql("DROP TVIEW online, mine, mine_too")
     report.ok(wait_for(cluster, TRIGGERS, "0"), "triggers go with those that need them", cluster.sql(TRIGGERS))
 
 
