@@ -222,6 +222,10 @@ pub fn uninstall(base: pg_sys::Oid) {
             continue;
         }
         let Some(triggers) = look(pg_sys::AccessExclusiveLock) else { continue };
+        // Who had the table until now may have made something that needs them.
+        if needs(pg_sys::Oid::from(relid), &self::needing()) {
+            continue;
+        }
         for t in triggers {
             let object = pg_sys::ObjectAddress { classId: pg_sys::TriggerRelationId, objectId: t.oid, objectSubId: 0 };
             // SAFETY: the trigger exists and its table is locked.
