@@ -26,6 +26,7 @@ mod recovery;
 mod refresh;
 mod schedule;
 mod tam;
+mod wal;
 mod xact;
 
 pgrx::pg_module_magic!();

@@ -9,6 +9,7 @@
 //! | static | what | commit, prepare | abort | release of a savepoint | rollback to it |
 //! |---|---|---|---|---|---|
 //! | queue `QUEUE`, `APPLIED`, `AGAIN`, `LOGGED` | pending changes | emptied by the flush | reset | level below | undone |
+//! | wal/plugin `SINK` | what the process that reads WAL has decoded | not transactional | | | |
 //! | log/write `CACHE` | where relations are logged | by invalidation | | | |
 //! | log/write `PARTS` | parts of the log that the transaction has written | reset | reset | | (a number that is left out is harmless) |
 //! | pg/snapshot `FIXED` | a refresh reads with one snapshot | its guard | its guard | | its guard |

@@ -23,6 +23,7 @@ refresh/plan
 analyze/refuse analyze/rules analyze/split
 analyze/describe
 analyze/query
+wal
 log
 capture counters
 feed queue

@@ -84,10 +84,19 @@ def compare(server, tier, *arguments):
         return
     headline(f"{tier}, {server.where}")
     server.cluster.sql(f"CREATE DATABASE {tier}")
+    capture_from_wal(server.cluster)
     seconds, number = SECONDS[tier], seed(tier)
     command, options = client("tviews_differential", "--dsn", server.cluster.dsn(tier), "--seconds", seconds, "--seed", number, *arguments)
     minutes = MINUTES + int(seconds) // 60 if int(seconds) else 60 * 24 * 365  # 0: until interrupted
     passes(command, f"{tier}, seed {number}", minutes=minutes, **options)
+
+
+def capture_from_wal(cluster):
+    """From here on tables can be captured from WAL."""
+    if cluster.sql("SELECT count(*) FROM pg_settings WHERE name = 'output_plugin_libraries'") == "1":
+        cluster.sql("ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, pg_tviews")
+    cluster.sql("ALTER SYSTEM SET pg_tviews.cdc_mode = auto")
+    cluster.sql("SELECT pg_reload_conf()")
 
 
 def tpch(server):
@@ -104,5 +113,6 @@ def tpch(server):
 def faults(cluster):
     """Breaks one rule of maintenance at a time: the differential test must notice."""
     cluster.sql("CREATE DATABASE faults")
+    capture_from_wal(cluster)
     command, options = client("tviews_differential", "--faults", "--dsn", cluster.dsn("faults"))
     tally(command, "faults", **options)

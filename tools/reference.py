@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs/reference"
 
 SETTINGS = """
-SELECT json_agg(json_build_array(name, boot_val, unit, vartype, min_val, max_val, context, short_desc, extra_desc) ORDER BY name)
+SELECT json_agg(json_build_array(name, boot_val, unit, vartype, min_val, max_val, context, short_desc, extra_desc, enumvals) ORDER BY name)
   FROM pg_settings WHERE name LIKE 'pg\\_tviews.%'"""
 # What belongs to the extension and has a comment, by schema: functions with their result, relations with their columns.
 MEMBERS = """
@@ -35,7 +35,7 @@ SELECT json_agg(json_build_array(kind, name, arguments, result, comment) ORDER B
  WHERE schema = '%s'::regnamespace AND comment IS NOT NULL AND result <> 'trigger'"""
 
 CONTEXTS = {"user": "anybody", "superuser": "superusers", "sighup": "reload", "postmaster": "server start", "backend": "connection"}
-UNITS = {"kB": ((1 << 20, "GB"), (1 << 10, "MB"), (1, "kB")), "ms": ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")),
+UNITS = {"kB": ((1 << 20, "GB"), (1 << 10, "MB"), (1, "kB")), "MB": ((1 << 10, "GB"), (1, "MB")), "ms": ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")),
          "min": ((1440, "d"), (60, "h"), (1, "min"))}
 
 
@@ -61,8 +61,8 @@ def amount(value, unit):
     return f"{int(value) // size}{name}"
 
 
-def setting(name, default, unit, kind, least, most, context, short, extra):
-    values = {"bool": "on, off", "string": "text"}.get(kind) or f"{amount(least, unit)} … {amount(most, unit) if int(float(most)) < 1 << 29 else ''}".strip()
+def setting(name, default, unit, kind, least, most, context, short, extra, words):
+    values = {"bool": "on, off", "string": "text", "enum": ", ".join(words or [])}.get(kind) or f"{amount(least, unit)} … {amount(most, unit) if int(float(most)) < 1 << 29 else ''}".strip()
     values += f" ({unit})" if unit else ""
     shown = f"`{amount(default, unit) if kind == 'integer' else default or ''}`"
     return f"`{name}`", shown, values, CONTEXTS[context], cell(" ".join(filter(None, (short, extra))))

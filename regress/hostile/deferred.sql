@@ -50,6 +50,16 @@ SELECT count(*), sum(rows_behind), sum(seconds_behind) > 0 FROM tviews.staleness
 
 SELECT count(*), count(error) FROM tviews.refresh_history;
 
+SELECT count(*), count(slot_name), sum(lag_bytes) IS NULL FROM tviews.capture;
+
+-- the output plugin in other hands
+SELECT pg_create_logical_replication_slot('theirs', 'pg_tviews');
+
+-- who may have changes read from WAL
+-- each mode: wal | auto | trigger | NULL | nothing
+ALTER ROLE CURRENT_USER SET pg_tviews.cdc_mode = {mode};
+SET pg_tviews.cdc_mode = {mode};
+
 -- inside of a statement that writes
 CREATE FUNCTION app.refresh() RETURNS int LANGUAGE plpgsql AS $$ BEGIN REFRESH MATERIALIZED VIEW app.later; RETURN 1; END $$;
 INSERT INTO app.item SELECT 1000 + app.refresh(), 1, 1, 'x';

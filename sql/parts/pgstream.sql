@@ -154,16 +154,19 @@ BEGIN
         SELECT extract(epoch FROM pg_catalog.now() - t.data_timestamp)::float8 FROM pgstream.pgs_stream_tables t
          WHERE t.pgs_relid = pgstream.relation(get_staleness.name) $$;
 
-    -- Changes are captured by triggers: there are no slots.
+    -- Tables that only streams read may be captured from WAL: one slot for all of them.
     CREATE FUNCTION pgstream.check_cdc_health()
         RETURNS TABLE (source_relid bigint, source_table text, cdc_mode text, slot_name text, lag_bytes bigint, confirmed_lsn text, alert text)
         LANGUAGE sql STABLE AS $$
-        SELECT DISTINCT d.source_relid::oid::bigint, d.source_relid::text, 'TRIGGER', NULL::text, NULL::bigint, NULL::text, NULL::text
-          FROM pgstream.pgs_dependencies d WHERE d.source_type = 'TABLE' ORDER BY 2 $$;
+        SELECT DISTINCT d.source_relid::oid::bigint, d.source_relid::text, CASE WHEN c.captured_by = 'wal' THEN 'WAL' WHEN c.captured_by = 'trigger, wal' THEN 'TRANSITIONING' ELSE 'TRIGGER' END,
+               c.slot_name::text, c.lag_bytes, c.confirmed_flush_lsn::text, h.detail
+          FROM pgstream.pgs_dependencies d LEFT JOIN tviews.capture c ON c.base_table = d.source_relid
+          LEFT JOIN tviews.health() h ON h."check" = 'capture from WAL' AND h.status <> 'ok' AND c.captured_by IN ('wal', 'trigger, wal')
+         WHERE d.source_type = 'TABLE' ORDER BY 2 $$;
 
     CREATE FUNCTION pgstream.slot_health()
         RETURNS TABLE (slot_name text, source_relid bigint, active boolean, retained_wal_bytes bigint, wal_status text) LANGUAGE sql STABLE AS $$
-        SELECT h.slot_name, h.source_relid, NULL::boolean, h.lag_bytes, NULL::text FROM pgstream.check_cdc_health() h WHERE h.slot_name IS NOT NULL $$;
+        SELECT c.slot_name::text, c.base_table::oid::bigint, c.active, c.retained_bytes, c.wal_status FROM tviews.capture c WHERE c.slot_name IS NOT NULL ORDER BY 2 $$;
 
     CREATE FUNCTION pgstream.explain_st(name text) RETURNS TABLE (property text, value text) LANGUAGE sql STABLE AS $$
         SELECT 'Defining Query', t.defining_query FROM pgstream.pgs_stream_tables t WHERE t.pgs_relid = pgstream.relation(explain_st.name)

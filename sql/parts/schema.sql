@@ -49,6 +49,17 @@ CREATE MATERIALIZED VIEW tviews.log (source, first, second, writes) USING heap
     AS SELECT NULL::oid, NULL::oid, NULL::oid, NULL::int2 WHERE false;
 CREATE UNIQUE INDEX log_key ON tviews.log (source);
 
+-- Relations whose changes are taken from WAL from `begins` on; with `ends` they are captured by triggers again from there, and the row goes when WAL
+-- has been read so far.
+CREATE MATERIALIZED VIEW tviews.wal (source, begins, ends) USING heap
+    AS SELECT NULL::oid, NULL::pg_lsn, NULL::pg_lsn WHERE false;
+CREATE UNIQUE INDEX wal_key ON tviews.wal (source);
+
+-- Up to where WAL has been read into the logs. A copy of this database has the row of the database that it is a copy of.
+CREATE MATERIALIZED VIEW tviews.slot (database, confirmed) USING heap
+    AS SELECT NULL::oid, NULL::pg_lsn WHERE false;
+CREATE UNIQUE INDEX slot_key ON tviews.slot (database);
+
 -- What was done to TVIEWs as objects.
 CREATE MATERIALIZED VIEW tviews.audit (at, operation, tview, schema, name, role, definition) USING heap
     AS SELECT NULL::timestamptz, NULL::text, NULL::oid, NULL::text, NULL::text, NULL::text, NULL::text WHERE false;

@@ -46,6 +46,21 @@ SELECT b.tview, b.refreshed_at, b.snapshot::pg_snapshot AS snapshot, b.rows_behi
 GRANT SELECT ON tviews.staleness TO PUBLIC;
 COMMENT ON VIEW tviews.staleness IS 'how far each deferred TVIEW is behind';
 
+CREATE VIEW tviews.capture AS
+SELECT l.source::regclass AS base_table,
+       CASE WHEN c.relkind = 'm' THEN 'flush' WHEN w.source IS NULL THEN 'trigger' WHEN w.ends IS NULL THEN 'wal' ELSE 'trigger, wal' END AS captured_by,
+       s.slot_name, s.active, s.wal_status, s.confirmed_flush_lsn,
+       CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint END AS lag_bytes,
+       CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END AS retained_bytes
+  FROM tviews.log l
+  JOIN pg_catalog.pg_class c ON c.oid = l.source
+  LEFT JOIN tviews.wal w ON w.source = l.source
+  LEFT JOIN pg_catalog.pg_replication_slots s
+         ON w.source IS NOT NULL AND s.slot_name = 'pg_tviews_' || (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database());
+
+GRANT SELECT ON tviews.capture TO PUBLIC;
+COMMENT ON VIEW tviews.capture IS 'how changes of each table that deferred TVIEWs read are captured, and the replication slot';
+
 -- Messages of errors can contain data of the tables.
 CREATE VIEW tviews.refresh_history AS
 SELECT h.tview::regclass AS tview, h.started, h.finished, h.finished - h.started AS duration, h.initiator, h.action, h.reason,

@@ -31,8 +31,9 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
         }
     }
     drop(rel);
+    let is_deferred = deferred::is(oid);
     for s in &sources {
-        install::install(s.relid)?;
+        install::install_for(s.relid, is_deferred)?;
     }
     catalog::register(&sources)?;
     // Refuses a cycle.

@@ -7,23 +7,34 @@ use crate::capture::install;
 use crate::catalog::{self, deferred, logs, options, stages};
 use crate::log::{board, relation};
 use crate::pg::error::Result;
+use crate::pg::guc::{self, CdcMode};
 use crate::refresh::flush::deferred as refresh;
 use crate::refresh::plan::graph;
+use crate::wal::fit;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
 /// Logs the relations that a TVIEW and its stages read, when it is deferred; says whether it is.
 pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
     let graph = graph::current()?;
-    if stages::is_stage(tview) || options::stored(tview).refresh() == options::Refresh::Commit {
+    let ours = options::stored(tview);
+    if stages::is_stage(tview) || ours.refresh() == options::Refresh::Commit {
         return Ok(false);
     }
     let group = refresh::group(tview, &graph);
-    let logged = options::stored(tview).logged() == Some(true);
-    // A worker that comes before this transaction has committed looks again.
+    let logged = ours.logged() == Some(true);
+    // Workers that come before this transaction has committed look again.
     board::want();
+    let mode = guc::CDC_MODE.get();
+    if mode != CdcMode::Trigger {
+        // SAFETY: a plain global.
+        board::want_of(unsafe { pg_sys::MyDatabaseId }.to_u32(), board::WAL);
+    }
     for source in refresh::sources(&group, &graph).into_iter().map(pg_sys::Oid::from) {
         if !install::is_uncaptured(source) {
+            if let Some(refusal) = fit::refusal(source).filter(|_| mode == CdcMode::Wal && !ours.is_catching_up()) {
+                return Err(refusal);
+            }
             relation::ensure(source, logged)?;
         }
     }

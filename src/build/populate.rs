@@ -84,8 +84,7 @@ pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
         queue::change_everything(oid);
     }
     if let Some(frontier) = reached.filter(|_| !catalog::stages::is_stage(oid)) {
-        // SAFETY: plain getter.
-        deferred::reach(oid, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })?;
+        refresh::reach(oid, &frontier)?;
     }
     base::set(None);
     Ok(rows)

@@ -1,14 +1,14 @@
 //! Creating and dropping the capture triggers of tables.
 //!
 //! Invariant: a table has all four statement triggers when a TVIEW reads it or a table above or below it in its inheritance
-//! tree, and none otherwise; when a subscription writes to that tree, all its tables have a row trigger, too. The triggers are
+//! tree, and none otherwise, or when only deferred TVIEWs do whose relations are captured from WAL (src/wal); when a subscription writes to that tree, all its tables have a row trigger, too. The triggers are
 //! internal (not dumped, not touched by DISABLE TRIGGER USER), enabled always (also for replica sessions), the row trigger
 //! for replica sessions only, and go with the extension (an auto dependency). Row triggers of a subscription that has gone
 //! stay until no TVIEW reads the table: dropping a trigger locks the table's readers out.
 //! Called by the DDL hooks. Source: commands/trigger.c, CreateTriggerFiringOn.
 
 use super::route::ancestors;
-use crate::catalog;
+use crate::catalog::{self, deferred, wal};
 use crate::pg::error::{Error, Result};
 use crate::pg::ext::{self, make};
 use crate::pg::relation::Relation;
@@ -90,6 +90,21 @@ pub fn covering(base: pg_sys::Oid) -> BTreeSet<u32> {
 
 /// Gives `base` and its inheritance tree the triggers that are missing. Blocks writers of these tables until commit.
 pub fn install(base: pg_sys::Oid) -> Result<()> {
+    install_where(base, |_| true)
+}
+
+/// The same for a tree that has changed: tables that no TVIEW needs triggers on have none.
+pub fn install_needed(base: pg_sys::Oid) -> Result<()> {
+    let needing = needing();
+    install_where(base, |relid| needs(relid, &needing))
+}
+
+/// The same for a new reader. Readers that are deferred need none of a relation that is captured from WAL.
+pub fn install_for(base: pg_sys::Oid, is_deferred: bool) -> Result<()> {
+    install_where(base, |_| !is_deferred || !wal::captures(base))
+}
+
+fn install_where(base: pg_sys::Oid, needs: impl Fn(pg_sys::Oid) -> bool) -> Result<()> {
     if TRIAL.get() {
         return Ok(());
     }
@@ -98,7 +113,7 @@ pub fn install(base: pg_sys::Oid) -> Result<()> {
     for relid in tree {
         let relid = pg_sys::Oid::from(relid);
         let Some(rel) = Relation::open(relid, pg_sys::ShareRowExclusiveLock) else { continue };
-        if !has_triggers(&rel) {
+        if !has_triggers(&rel) || !needs(relid) {
             continue;
         }
         let present = installed(&rel);
@@ -142,14 +157,19 @@ pub fn is_subscribed(tree: &BTreeSet<u32>) -> bool {
 /// After tables were added to a subscription: creates row triggers on the inheritance trees that TVIEWs read.
 pub fn follow_subscriptions() -> Result<()> {
     let bases: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
+    let needing = needing();
     for base in bases.into_iter().map(pg_sys::Oid::from) {
         let tree = covering(base);
         let lacks = |relid: &u32| {
-            Relation::open(pg_sys::Oid::from(*relid), pg_sys::AccessShareLock)
+            let relid = pg_sys::Oid::from(*relid);
+            if !needs(relid, &needing) {
+                return false;
+            }
+            Relation::open(relid, pg_sys::AccessShareLock)
                 .is_some_and(|rel| has_triggers(&rel) && !installed(&rel).iter().any(|t| t.kind == APPLY.kind as i16))
         };
         if is_subscribed(&tree) && tree.iter().any(lacks) {
-            install(base)?;
+            install_needed(base)?;
         }
     }
     Ok(())
@@ -176,11 +196,24 @@ fn enable(rel: &Relation) {
     }
 }
 
+/// Relations that some TVIEW follows by triggers: at commit, or by a log that transactions write themselves.
+pub fn needing() -> BTreeSet<u32> {
+    let sources = catalog::sources(|_| true);
+    let deferred = deferred::all(&sources);
+    let by_trigger = |s: &&catalog::Source| !deferred.contains(&s.tview.to_u32()) || !wal::captures(s.relid);
+    sources.iter().filter(by_trigger).map(|s| s.relid.to_u32()).collect()
+}
+
+/// Whether a table needs triggers, for the relations that `needing` gives.
+pub fn needs(relid: pg_sys::Oid, needing: &BTreeSet<u32>) -> bool {
+    covering(relid).iter().any(|r| needing.contains(r))
+}
+
 /// Takes the triggers off `base` and its tree where no TVIEW needs them any more.
 pub fn uninstall(base: pg_sys::Oid) {
-    let still: BTreeSet<u32> = catalog::sources(|_| true).into_iter().map(|s| s.relid.to_u32()).collect();
+    let needing = needing();
     for relid in covering(base) {
-        if covering(pg_sys::Oid::from(relid)).iter().any(|r| still.contains(r)) {
+        if needs(pg_sys::Oid::from(relid), &needing) {
             continue;
         }
         // Tables without our triggers are only locked in the weakest mode.
@@ -189,6 +222,10 @@ pub fn uninstall(base: pg_sys::Oid) {
             continue;
         }
         let Some(triggers) = look(pg_sys::AccessExclusiveLock) else { continue };
+        // Who had the table until now may have made something that needs them.
+        if needs(pg_sys::Oid::from(relid), &self::needing()) {
+            continue;
+        }
         for t in triggers {
             let object = pg_sys::ObjectAddress { classId: pg_sys::TriggerRelationId, objectId: t.oid, objectSubId: 0 };
             // SAFETY: the trigger exists and its table is locked.

@@ -5,7 +5,7 @@
 //! the base relation as changed entirely. A TVIEW that reads tableoid of an inheritance tree is recomputed after every write to
 //! the tree; other TVIEWs on the tree follow the rows. Cached per backend until a relation involved is invalidated.
 
-use crate::catalog::{self, cache, deferred};
+use crate::catalog::{self, cache, deferred, logs, wal};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::{self, Relation, TABLEOID, attname};
@@ -33,6 +33,8 @@ pub struct Routes {
     pub logged_entirely: Vec<pg_sys::Oid>,
     /// Base relations below the named table, marked as changed entirely.
     pub everything: Vec<pg_sys::Oid>,
+    /// Those among them that are captured from WAL, row by row: only TVIEWs that follow at commit are to know.
+    pub unlogged: Vec<pg_sys::Oid>,
     /// TVIEWs that read tableoid of an inheritance tree: change rows do not have it.
     pub recompute: Vec<pg_sys::Oid>,
 }
@@ -80,6 +82,7 @@ pub fn of(rel: pg_sys::Relation) -> Rc<Routes> {
 
 fn build(relid: pg_sys::Oid) -> Routes {
     catalog::watch_sources();
+    logs::watch();
     let sources = catalog::sources(|_| true);
     let read: BTreeSet<u32> = sources.iter().map(|s| s.relid.to_u32()).collect();
     let mut targets = Vec::new();
@@ -91,12 +94,14 @@ fn build(relid: pg_sys::Oid) -> Routes {
     for base in std::iter::once(relid).chain(above).filter(|r| read.contains(&r.to_u32())) {
         cache::watch(base);
         let is_tree = has_children(base);
+        let from_wal = wal::captures(base);
         let mut columns: Option<BTreeSet<i16>> = None;
         let mut later: Option<BTreeSet<i16>> = None;
         for s in sources.iter().filter(|s| s.relid == base) {
             let is_deferred = deferred.contains(&s.tview.to_u32());
             // A row that moves to another table of the tree would cancel out, although its tableoid has changed.
             match is_tree && s.columns.contains(&TABLEOID) {
+                _ if is_deferred && from_wal => {}
                 true if is_deferred => logged_entirely.push(base),
                 true => recompute.push(s.tview),
                 false if is_deferred => later.get_or_insert_default().extend(&s.columns),
@@ -108,7 +113,8 @@ fn build(relid: pg_sys::Oid) -> Routes {
     }
     let below = ext::find_all_inheritors(relid, pg_sys::NoLock as i32);
     everything.extend(below.into_iter().filter(|r| *r != relid && read.contains(&r.to_u32())));
-    Routes { targets, logged, logged_entirely, everything, recompute }
+    let unlogged = everything.iter().copied().filter(|r| wal::captures(*r)).collect();
+    Routes { targets, logged, logged_entirely, everything, unlogged, recompute }
 }
 
 fn has_children(relid: pg_sys::Oid) -> bool {

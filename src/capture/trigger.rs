@@ -99,7 +99,12 @@ unsafe fn rows(data: &pg_sys::TriggerData, routes: &Routes) {
             !routes.everything.is_empty() || !routes.recompute.is_empty() || !routes.logged_entirely.is_empty();
         if coarse && (any || has_rows(data)) {
             routes.logged_entirely.iter().for_each(|r| queue::log(r.to_u32(), ChangeSet::set_everything));
-            routes.everything.iter().copied().for_each(queue::change_everything);
+            for relid in routes.everything.iter().copied() {
+                match routes.unlogged.contains(&relid) {
+                    true => queue::change(Subject::Relation(relid.to_u32()), ChangeSet::set_everything),
+                    false => queue::change_everything(relid),
+                }
+            }
             routes.recompute.iter().copied().for_each(queue::recompute);
         }
     }

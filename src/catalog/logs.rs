@@ -6,6 +6,7 @@
 //! the caches of all backends.
 
 use super::table::Table;
+use super::wal;
 use crate::pg::error::Result;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
@@ -76,5 +77,6 @@ pub fn remove(source: pg_sys::Oid) {
     if let Some(table) = Table::open("log", pg_sys::RowExclusiveLock) {
         table.delete(|t| decode(&table, t).is_some_and(|log| log.source == source));
         table.invalidate();
+        wal::remove(source);
     }
 }

@@ -15,6 +15,7 @@ pub mod options;
 pub mod sentinel;
 pub mod stages;
 pub mod table;
+pub mod wal;
 
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;

@@ -1,7 +1,7 @@
 //! ALTER TABLE of tables that TVIEWs read: partitions, inheritance, triggers, keys, row security.
 
 use crate::build::redefine;
-use crate::catalog;
+use crate::catalog::{self, wal};
 use crate::hook::alter::{before, hold};
 use crate::hook::call::Call;
 use crate::hook::policies::policies_changed;
@@ -37,6 +37,12 @@ pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             );
             #[cfg(feature = "since_17")]
             let relevant = relevant || (*cmd).subtype == AT_SetExpression;
+            // Its changes are not in WAL from here on.
+            let relevant = relevant
+                || (*cmd).subtype == AT_SetUnLogged
+                    && life::bases_around(&BTreeSet::from([relid.to_u32()]))
+                        .iter()
+                        .any(|base| wal::captures(pg_sys::Oid::from(*base)));
             uniqueness |= matches!(
                 (*cmd).subtype,
                 AT_DropConstraint | AT_DropNotNull | AT_AlterConstraint | AT_AddInherit | AT_DropColumn

@@ -15,6 +15,7 @@ use crate::pg::acl::owns;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::{list, name};
+use crate::wal::switch;
 use crate::{build, catalog, queue, tam};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -277,7 +278,8 @@ pub fn tree_changed(relids: &BTreeSet<u32>) -> Result<()> {
     redefine::tviews(|names| !names.is_disjoint(&bases))?.into_iter().try_for_each(redefine::check)?;
     for base in bases {
         refuse::check_children(pg_sys::Oid::from(base), &name::bare(pg_sys::Oid::from(base)))?;
-        install::install(pg_sys::Oid::from(base))?;
+        install::install_needed(pg_sys::Oid::from(base))?;
+        switch::follow_tree(pg_sys::Oid::from(base))?;
         if fault::on(Fault::IgnoreTrees) {
             continue;
         }

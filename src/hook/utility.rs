@@ -189,6 +189,12 @@ fn dispatch(call: &mut Call) {
         let tag = (*tree).type_;
         if silent::IsTransactionState() {
             database::before(tree);
+            if tag == T_CreatedbStmt {
+                call.then(move || {
+                    database::after(tree);
+                    Ok(())
+                });
+            }
         }
         if !concerns(tag) || !silent::IsTransactionState() || own::script_runs() {
             return;

@@ -1,12 +1,14 @@
 //! The changes of a relation that a TVIEW has not followed.
 //!
-//! Invariant: these are the rows of both logs that the snapshot sees and the frontier does not have (tviews_core::frontier), summed; and they lead
-//! from the relation as the TVIEW has it to the relation as the snapshot sees it.
+//! Invariant: these are the rows of both logs of transactions that one frontier has and the other does not (tviews_core::frontier), summed; and they
+//! lead from the relation as the TVIEW has it to the relation as the later frontier's snapshot sees it. The logs are read with a snapshot of their
+//! own, the latest: rows that come from WAL are written after their transaction has committed.
 
 use super::relation::{AT, IMAGE, PART, WEIGHT, XID, scan};
 use super::write;
 use crate::catalog::logs;
 use crate::pg::relation::Relation;
+use crate::pg::snapshot::Active;
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -40,25 +42,24 @@ pub fn hold(source: pg_sys::Oid) {
     }
 }
 
-/// The changes that the frontier does not have and the snapshot sees; how many rows of logs that are, and when the first one was written.
-///
-/// # Safety
-/// The snapshot is active.
-pub unsafe fn changes(
+/// The changes that lead from one frontier to another; how many rows of logs that are, and when the first one was written.
+pub fn changes(
     source: pg_sys::Oid,
-    snapshot: pg_sys::Snapshot,
+    upto: &Frontier,
     frontier: &Frontier,
 ) -> (ChangeSet, u64, Option<pg_sys::TimestampTz>) {
+    let snapshot = Active::newest();
     let (mut set, mut rows, mut since) = (ChangeSet::default(), 0, None::<pg_sys::TimestampTz>);
     let Some(log) = logs::of(source) else { return (set, rows, since) };
     for rel in log.both.into_iter().filter_map(|relid| Relation::open(relid, pg_sys::AccessShareLock)) {
         let mut image: Vec<u64> = Vec::new();
-        // SAFETY: as the caller promises; the tuples are rows of a log.
+        // SAFETY: the snapshot is active; the tuples are rows of a log.
         unsafe {
-            scan(&rel, snapshot, |tuple| {
+            scan(&rel, snapshot.raw(), |tuple| {
                 let value = |column: usize| value(&rel, tuple, column);
                 let (Some(xid), Some(part)) = (value(XID), value(PART)) else { return };
-                if frontier.has(xid.value() as u64, part.value() as i32) {
+                let (xid, part) = (xid.value() as u64, part.value() as i32);
+                if frontier.has(xid, part) || !upto.has(xid, part) {
                     return;
                 }
                 rows += 1;

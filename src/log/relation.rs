@@ -46,6 +46,9 @@ pub fn ensure(source: pg_sys::Oid, logged: bool) -> Result<()> {
     }
     let log = Log { source, both: [create(source, 1, persistence)?, create(source, 2, persistence)?], writes: 0 };
     if let Some(old) = known {
+        // Against who writes what is read from WAL: writers of the relation are locked out already.
+        let locked = old.both.map(|relid| Relation::open(relid, pg_sys::AccessExclusiveLock));
+        std::mem::drop(locked);
         for (from, to) in old.both.into_iter().zip(log.both) {
             copy(from, to);
         }

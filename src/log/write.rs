@@ -2,7 +2,7 @@
 //!
 //! Invariant: when a transaction commits, the rows that it has written to the log of a relation sum to what it has done to the relation, in the
 //! columns that deferred TVIEWs use. Called before commit, when everything else has been flushed, and by a refresh, which follows what its own
-//! transaction has written before.
+//! transaction has written before. What is read from WAL is written by src/wal, with the number of the transaction that did it.
 
 use super::board;
 use super::relation::{AT, COLUMNS, IMAGE, PART, WEIGHT, XID};
@@ -13,6 +13,7 @@ use crate::pg::memory::Arena;
 use crate::pg::relation::Relation;
 use crate::pg::slot;
 use crate::pg::snapshot::Active;
+use crate::pg::varlena;
 use crate::queue;
 use crate::queue::changes::{ChangeSet, Image};
 use pgrx::pg_sys;
@@ -52,7 +53,7 @@ pub fn write() {
 }
 
 /// The log of a relation, open for writing.
-fn open(relid: u32) -> Option<Relation> {
+pub fn open(relid: u32) -> Option<Relation> {
     loop {
         let log = look_up(relid)?;
         // Emptied or dropped by another transaction, it is another one by the time that it is locked.
@@ -90,7 +91,9 @@ unsafe fn append(relid: u32, to: &Relation, sets: &[Rc<ChangeSet>]) {
     let is_everything = sets.iter().any(|set| set.is_everything());
     // SAFETY: as the caller promises; values live until they have been written.
     unsafe {
-        let mut writer = Writer::open(to);
+        let by =
+            By { xid: pg_sys::GetTopFullTransactionId().value, at: pg_sys::GetCurrentTimestamp(), part: PARTS.get() };
+        let mut writer = Writer::open(to, by);
         if is_everything {
             writer.put(None, &[]);
         }
@@ -128,7 +131,7 @@ unsafe fn fetched(relid: u32, tuple: pg_sys::MinimalTuple) -> Option<Image> {
         let mut image = ImageBuilder::new(rel.tupdesc());
         for i in 0..rel.natts() {
             let value = (!nulls[i]).then(|| match rel.attribute(i).attlen {
-                -1 => with_value_in_it(values[i]),
+                -1 => varlena::fetched(values[i]),
                 _ => values[i],
             });
             image.set(i, value);
@@ -139,22 +142,30 @@ unsafe fn fetched(relid: u32, tuple: pg_sys::MinimalTuple) -> Option<Image> {
     }
 }
 
+/// Whose changes they are.
+#[derive(Debug, Clone, Copy)]
+pub struct By {
+    pub xid: u64,
+    /// When they were made, or committed.
+    pub at: pg_sys::TimestampTz,
+    pub part: i32,
+}
+
 /// Appends rows to a log.
-struct Writer<'a> {
+pub struct Writer<'a> {
     to: &'a Relation,
     bulk: pg_sys::BulkInsertState,
     memory: Arena,
     /// Held while rows are written that may have values in a TOAST table. Source: access/heap/heapam.c, AssertHasSnapshotForToast.
     _snapshot: Option<Active>,
-    xid: u64,
-    at: pg_sys::TimestampTz,
+    by: By,
     rows: usize,
 }
 
 impl Writer<'_> {
     /// # Safety
     /// The log is open for writing until `finish`.
-    unsafe fn open(to: &Relation) -> Writer<'_> {
+    pub unsafe fn open(to: &Relation, by: By) -> Writer<'_> {
         // SAFETY: in a transaction; as the caller promises.
         unsafe {
             Writer {
@@ -162,8 +173,7 @@ impl Writer<'_> {
                 bulk: std::ptr::null_mut(),
                 memory: Arena::current(),
                 _snapshot: (!pg_sys::HaveRegisteredOrActiveSnapshot()).then(Active::of_transaction),
-                xid: pg_sys::GetTopFullTransactionId().value,
-                at: pg_sys::GetCurrentTimestamp(),
+                by,
                 rows: 0,
             }
         }
@@ -171,22 +181,27 @@ impl Writer<'_> {
 
     /// # Safety
     /// As for `open`.
-    unsafe fn put(&mut self, weight: Option<i64>, image: &[u8]) {
+    pub unsafe fn put(&mut self, weight: Option<i64>, image: &[u8]) {
         // SAFETY: one value for each column of a log; the tuple is freed with its context.
         unsafe {
             if self.rows == MANY {
                 self.bulk = pg_sys::GetBulkInsertState();
             }
             self.rows += 1;
-            let (to, bulk, by) = (self.to, self.bulk, (self.xid, self.at));
+            let (to, bulk, by) = (self.to, self.bulk, self.by);
             self.memory.enter(|| insert(to, bulk, by, weight, image));
             self.memory.reset();
         }
     }
 
+    /// What follows is of another transaction.
+    pub fn go_on_as(&mut self, by: By) {
+        self.by = by;
+    }
+
     /// # Safety
     /// As for `open`.
-    unsafe fn finish(self) {
+    pub unsafe fn finish(self) {
         // SAFETY: opened by us, and closed once.
         unsafe {
             if !self.bulk.is_null() {
@@ -202,19 +217,13 @@ const MANY: usize = 8;
 
 /// # Safety
 /// The log is open for writing.
-unsafe fn insert(
-    to: &Relation,
-    bulk: pg_sys::BulkInsertState,
-    (xid, at): (u64, pg_sys::TimestampTz),
-    weight: Option<i64>,
-    image: &[u8],
-) {
+unsafe fn insert(to: &Relation, bulk: pg_sys::BulkInsertState, by: By, weight: Option<i64>, image: &[u8]) {
     // SAFETY: as the caller promises; one value for each column of a log.
     unsafe {
         let (mut values, mut nulls) = ([pg_sys::Datum::from(0usize); COLUMNS], [false; COLUMNS]);
-        values[XID] = pg_sys::Datum::from(xid as usize);
-        values[AT] = pg_sys::Datum::from(at);
-        values[PART] = pg_sys::Datum::from(PARTS.get());
+        values[XID] = pg_sys::Datum::from(by.xid as usize);
+        values[AT] = pg_sys::Datum::from(by.at);
+        values[PART] = pg_sys::Datum::from(by.part);
         match weight {
             Some(weight) => {
                 values[WEIGHT] = pg_sys::Datum::from(weight);
@@ -227,20 +236,5 @@ unsafe fn insert(
         }
         let tuple = pg_sys::heap_form_tuple(to.tupdesc(), values.as_mut_ptr(), nulls.as_mut_ptr());
         pg_sys::heap_insert(to.raw(), tuple, pg_sys::GetCurrentCommandId(true), 0, bulk);
-    }
-}
-
-/// A value without what it points to elsewhere; compressed as it is.
-///
-/// # Safety
-/// A value of variable length.
-unsafe fn with_value_in_it(value: pg_sys::Datum) -> pg_sys::Datum {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let varlena = value.cast_mut_ptr::<pg_sys::varlena>();
-        if !pgrx::varatt_is_1b_e(varlena) {
-            return value;
-        }
-        pg_sys::Datum::from(pg_sys::detoast_external_attr(varlena))
     }
 }

@@ -1,8 +1,9 @@
 //! `health`: whether settings, triggers, indexes, privileges and contents are as TVIEWs need them.
 
+use super::capture;
 use super::verify::tviews;
 use crate::build::advice;
-use crate::capture::install::{covering, has_triggers, installed, is_subscribed};
+use crate::capture::install::{covering, has_triggers, installed, is_subscribed, needing, needs};
 use crate::catalog::{self, jobs, options, sentinel};
 use crate::counters::{SLOTS, table};
 use crate::log::board;
@@ -38,6 +39,7 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
         partners()?,
         contents(),
         schedules()?,
+        capture::row(),
         privileges()?,
         catalog(),
         statistics(),
@@ -100,10 +102,11 @@ fn syntax() -> Row {
 fn triggers() -> Row {
     let mut bad = BTreeSet::new();
     let mut tables = BTreeMap::new();
+    let by_trigger = needing();
     for s in catalog::sources(|_| true) {
         let tree = covering(s.relid);
         let needed = if is_subscribed(&tree) { 5 } else { 4 };
-        for relid in tree {
+        for relid in tree.into_iter().filter(|r| needs(pg_sys::Oid::from(*r), &by_trigger)) {
             let most = tables.entry(relid).or_insert(needed);
             *most = needed.max(*most);
         }

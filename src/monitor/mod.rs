@@ -2,6 +2,7 @@
 //!
 //! Each file has the functions of one subject. Called from SQL only; flushes count in `src/counters`.
 
+mod capture;
 mod changes;
 mod explain;
 mod health;

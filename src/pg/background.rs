@@ -74,6 +74,35 @@ pub fn set(name: &std::ffi::CStr, value: &std::ffi::CStr) {
     unsafe { pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), user, origin) };
 }
 
+/// Whether no other process does this in the database. `what` is the objsubid of a lock that no function of the server uses; it goes with the process.
+pub fn is_alone(what: u16) -> bool {
+    // SAFETY: a well-formed tag of the user lock method.
+    let result = transaction(|| unsafe {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
+            locktag_field2: 0,
+            locktag_field3: 0,
+            locktag_field4: what,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+        };
+        pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, true, true)
+    });
+    matches!(result, Ok(pg_sys::LockAcquireResult::LOCKACQUIRE_OK))
+}
+
+/// Ends the process when it was told to, and reads the settings again when these may be others; outside of a transaction.
+pub fn interrupts() {
+    pgrx::check_for_interrupts!();
+    // SAFETY: as in the main loops of the server's own processes.
+    unsafe {
+        if pg_sys::ConfigReloadPending != 0 {
+            pg_sys::ConfigReloadPending = 0;
+            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+        }
+    }
+}
+
 /// Runs `f` in a transaction of its own; after an error, its message.
 pub fn transaction<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     // SAFETY: transactions are begun and ended where none is open; the closure pops the snapshot that it pushes.

@@ -69,6 +69,9 @@ faults! {
     KeepRepresentative c"keep_representative",
     RemoveOneOfSeveral c"remove_one_of_several",
     NarrowRange c"narrow_range",
+    // capture from WAL
+    SkipWaitForWal c"skip_wait_for_wal",
+    ForgetOwnFromWal c"forget_own_from_wal",
     // nested loops
     SkipConditions c"skip_conditions",
     SkipOptional c"skip_optional",

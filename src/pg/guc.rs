@@ -1,15 +1,28 @@
 //! The extension's settings, alphabetical, each with its unit. Registered once, in `_PG_init`.
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::CString;
 use std::sync::atomic::AtomicBool;
 
+/// How changes of relations that only deferred TVIEWs follow are captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum CdcMode {
+    #[name = c"trigger"]
+    Trigger,
+    #[name = c"wal"]
+    Wal,
+    #[name = c"auto"]
+    Auto,
+}
+
+pub static CDC_MODE: GucSetting<CdcMode> = GucSetting::<CdcMode>::new(CdcMode::Trigger);
 pub static CHANGE_BUFFER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(-1);
 pub static CTAS_PREFIX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"tv_"));
 pub static FULL_REFRESH_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(0.3);
 pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
 pub static LOG_SIZE_ALERT: GucSetting<i32> = GucSetting::<i32>::new(1024 * 1024);
 pub static MAX_REFRESH_ERRORS: GucSetting<i32> = GucSetting::<i32>::new(3);
+pub static MAX_SLOT_RETAINED: GucSetting<i32> = GucSetting::<i32>::new(4096);
 pub static REFRESH_HISTORY: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 pub static WORKER_NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(1000);
 pub static LOG_MIN_FLUSH_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
@@ -22,6 +35,14 @@ pub static PARTIAL_ROWS: GucSetting<bool> = GucSetting::<bool>::new(true);
 pub static UNLOGGED_BY_DEFAULT: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 pub fn init(preloading: bool) {
+    GucRegistry::define_enum_guc(
+        c"pg_tviews.cdc_mode",
+        c"How changes are captured that only deferred TVIEWs follow.",
+        c"Value auto takes them from WAL where wal_level and the tables allow; wal does, too, and refuses tables that do not.",
+        &CDC_MODE,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
     GucRegistry::define_int_guc(
         c"pg_tviews.change_buffer_memory",
         c"Memory for a base table's pending changes before they spill to disk.",
@@ -89,6 +110,16 @@ pub fn init(preloading: bool) {
         1_000_000,
         GucContext::Sighup,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.max_slot_retained",
+        c"Size of the WAL that the slot of a database keeps from which changes are captured by triggers again.",
+        c"0 means never.",
+        &MAX_SLOT_RETAINED,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MB,
     );
     GucRegistry::define_bool_guc(
         c"pg_tviews.native_syntax",

@@ -76,6 +76,20 @@ impl Drop for Relation {
     }
 }
 
+/// The `pg_class` row of a relation, without a lock on it: as of now, and maybe not for long.
+pub fn class_of(relid: pg_sys::Oid) -> Option<pg_sys::FormData_pg_class> {
+    // SAFETY: a syscache look-up; the form is copied before the tuple is released.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relid));
+        if tuple.is_null() {
+            return None;
+        }
+        let class = *pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+        pg_sys::ReleaseSysCache(tuple);
+        Some(class)
+    }
+}
+
 /// Name of an attribute.
 pub fn attname(att: &pg_sys::FormData_pg_attribute) -> String {
     // SAFETY: a NameData is NUL-terminated.

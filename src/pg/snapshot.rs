@@ -32,6 +32,16 @@ impl Active {
         Active(())
     }
 
+    /// Makes our own writes visible and pushes the latest snapshot, also inside of a refresh.
+    pub fn newest() -> Active {
+        // SAFETY: in a transaction; GetLatestSnapshot never returns null.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        }
+        Active(())
+    }
+
     /// Pushes this snapshot as it was before command `first` of this transaction: rows that the transaction itself has written since are not seen,
     /// rows that others have committed are, as far as this snapshot sees them. Source: access/heap/heapam_visibility.c, curcid.
     pub fn before(&self, first: pg_sys::CommandId) -> Active {

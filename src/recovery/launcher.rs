@@ -2,7 +2,8 @@
 //!
 //! Source of the protocol: postmaster/bgworker.c, replication/logical/launcher.c (which ends in the same way), autovacuum.c (get_database_list).
 
-use crate::pg::shmem;
+use crate::log::board;
+use crate::pg::{background, guc, shmem};
 use crate::schedule::launch::{self, Launches};
 use pgrx::bgworkers::BackgroundWorkerStatus::{PostmasterDied, Stopped};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
@@ -40,7 +41,15 @@ pub extern "C-unwind" fn pg_tviews_launcher(_argument: pg_sys::Datum) {
         let _ = databases().into_iter().all(recover);
     }
     let mut launches = Launches::default();
+    let mut mode = guc::CDC_MODE.get();
     while wait(Some(launch::NAP)) {
+        background::interrupts();
+        if std::mem::replace(&mut mode, guc::CDC_MODE.get()) != guc::CDC_MODE.get() && mode != guc::CdcMode::Trigger {
+            // Workers look which of them have something to be captured.
+            for database in databases() {
+                board::want_of(database.to_u32(), board::WAL);
+            }
+        }
         launches.look();
     }
     // As the launcher of logical replication: with 0 the postmaster would not start it again.

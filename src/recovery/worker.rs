@@ -1,13 +1,14 @@
 //! The process that computes the lost TVIEWs of one database.
 
 use super::progress;
-use crate::catalog::{self, logs, sentinel};
+use crate::catalog::{self, logs, sentinel, wal};
 use crate::log::board;
 use crate::pg::error::or_raise;
 use crate::pg::relation::Relation;
-use crate::pg::{background, name};
+use crate::pg::{background, guc, name};
 use crate::refresh::flush::lost;
 use crate::refresh::plan::graph;
+use crate::wal::slot;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::CString;
 
@@ -17,9 +18,15 @@ pub extern "C-unwind" fn pg_tviews_recovery(argument: pg_sys::Datum) {
     // SAFETY: the process has just begun; the launcher passes the oid of a database.
     unsafe { background::begin(argument) };
     let lost = in_transaction("TVIEWs that were lost could not be looked for", || {
-        // Schedules go on after a restart.
-        if !logs::all().is_empty() {
+        // Schedules go on after a restart, and capture from WAL; a slot that nobody needs any more goes.
+        let is_logged = !logs::all().is_empty();
+        if is_logged {
             board::want();
+        }
+        let is_captured = !wal::all().is_empty() || slot::find().is_some_and(|slot| slot.is_ours);
+        if is_captured || is_logged && guc::CDC_MODE.get() != guc::CdcMode::Trigger {
+            // SAFETY: a plain global.
+            board::want_of(unsafe { pg_sys::MyDatabaseId }.to_u32(), board::WAL);
         }
         lost()
     });

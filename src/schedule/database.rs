@@ -1,4 +1,4 @@
-//! Statements that want a database for themselves: its worker leaves before them.
+//! Statements that want a database for themselves: its workers leave before them, and with them the slot is not in use.
 //!
 //! Source: storage/ipc/procarray.c, CountOtherDBBackends, which waits five seconds for other processes to go.
 
@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-/// So long the launcher starts no worker.
+/// So long the launcher starts no workers.
 const LEAVE: i64 = 60_000_000;
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -44,6 +44,31 @@ pub unsafe fn before(tree: *mut pg_sys::Node) {
     }
 }
 
+/// After CREATE DATABASE: the copy of a database with workers needs workers of its own, although nobody may write to its logs.
+///
+/// # Safety
+/// As for `before`.
+pub unsafe fn after(tree: *mut pg_sys::Node) {
+    // SAFETY: as the caller promises; look-ups of a shared catalog inside a transaction.
+    unsafe {
+        let stmt = &*tree.cast::<pg_sys::CreatedbStmt>();
+        let mut from = c"template1".to_owned();
+        for option in list::iter::<pg_sys::DefElem>(stmt.options) {
+            if CStr::from_ptr((*option).defname) == c"template" && !(*option).arg.is_null() {
+                from = CStr::from_ptr(pg_sys::defGetString(option)).to_owned();
+            }
+        }
+        pg_sys::CommandCounterIncrement();
+        let [from, made] =
+            [from.as_ptr(), stmt.dbname.cast_const()].map(|name| pg_sys::get_database_oid(name, true).to_u32());
+        if let Some(place) = board::of(from).filter(|_| from != 0 && made != 0) {
+            for what in [board::SCHEDULE, board::WAL].into_iter().filter(|what| place.wants(*what)) {
+                board::want_of(made, what);
+            }
+        }
+    }
+}
+
 /// # Safety
 /// `name` is a C string.
 unsafe fn leave(name: *const std::ffi::c_char) {
@@ -55,13 +80,13 @@ unsafe fn leave(name: *const std::ffi::c_char) {
             return;
         }
         place.leave_until(pg_sys::GetCurrentTimestamp() + LEAVE);
-        let pid = place.pid();
-        if pid == 0 {
-            return;
+        let pids = [place.pid(), place.reader()];
+        for pid in pids.into_iter().filter(|pid| *pid != 0) {
+            libc::kill(pid, libc::SIGTERM);
         }
-        libc::kill(pid, libc::SIGTERM);
         let since = Instant::now();
-        while place.pid() == pid && since.elapsed() < WAIT {
+        let is_there = || pids[0] != 0 && place.pid() == pids[0] || pids[1] != 0 && place.reader() == pids[1];
+        while is_there() && since.elapsed() < WAIT {
             pgrx::check_for_interrupts!();
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -37,14 +37,17 @@ pub struct Look {
     pub next: Option<pg_sys::TimestampTz>,
     /// Whether anything has a schedule.
     pub any: bool,
+    /// Whether anything is logged.
+    pub is_logged: bool,
 }
 
 /// What is due by now.
 pub fn look(begun: &Begun) -> Look {
-    let mut look = Look { due: Vec::new(), next: None, any: false };
+    let mut look = Look { due: Vec::new(), next: None, any: false, is_logged: false };
     if !crate::catalog::installed() {
         return look;
     }
+    look.is_logged = !logs::all().is_empty();
     let graph = or_raise(graph::current());
     // SAFETY: plain getter.
     let now = unsafe { pg_sys::GetCurrentTimestamp() };

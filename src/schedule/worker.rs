@@ -9,6 +9,7 @@ use crate::log::board;
 use crate::pg::error::or_raise;
 use crate::pg::{background, guc, name};
 use crate::refresh::flush::deferred;
+use crate::wal::slot;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::CString;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ pub extern "C-unwind" fn pg_tviews_scheduler(argument: pg_sys::Datum) {
     unsafe { background::begin(argument) };
     // Contents and frontier are written together, whenever that is on disk.
     background::set(c"synchronous_commit", c"off");
-    if !is_alone() {
+    if !background::is_alone(0x7410) {
         return;
     }
     // SAFETY: plain globals.
@@ -33,23 +34,6 @@ pub extern "C-unwind" fn pg_tviews_scheduler(argument: pg_sys::Datum) {
         place.set_pid(pid);
     }
     Worker { begun: Begun::new(), busy: Instant::now(), told: Told::new(), tidied: None }.work();
-}
-
-/// Whether no other process is the worker of the database. The lock goes with the process.
-fn is_alone() -> bool {
-    // SAFETY: a well-formed tag of the user lock method, with an objsubid that no function of the server uses.
-    let result = background::transaction(|| unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
-            locktag_field2: 0,
-            locktag_field3: 0,
-            locktag_field4: 0x7410,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
-            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-        };
-        pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, true, true)
-    });
-    matches!(result, Ok(pg_sys::LockAcquireResult::LOCKACQUIRE_OK))
 }
 
 struct Worker {
@@ -67,7 +51,11 @@ impl Worker {
         loop {
             let look = background::transaction(|| jobs::look(&self.begun))
                 .map_err(|message| pgrx::log!("schedules of TVIEWs could not be read: {message}"));
-            let look = look.unwrap_or(Look { due: Vec::new(), next: None, any: true });
+            let look = look.unwrap_or(Look { due: Vec::new(), next: None, any: true, is_logged: false });
+            if look.is_logged && guc::CDC_MODE.get() != guc::CdcMode::Trigger && slot::is_wal_logical() {
+                // SAFETY: a plain global.
+                board::want_of(unsafe { pg_sys::MyDatabaseId }.to_u32(), board::WAL);
+            }
             if look.any {
                 self.busy = Instant::now();
             } else if self.busy.elapsed() > IDLE && is_over() {
@@ -75,7 +63,7 @@ impl Worker {
             }
             for (tview, below) in &look.due {
                 self.refresh(*tview, below);
-                interrupts();
+                background::interrupts();
             }
             self.tidy();
             wait(&look);
@@ -135,7 +123,7 @@ fn is_over() -> bool {
     // SAFETY: plain globals.
     let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
     let Some(place) = board::of(database) else { return true };
-    place.free();
+    place.free(board::SCHEDULE);
     // A session that has made one meanwhile may have found the database on the board.
     let any = background::transaction(|| jobs::look(&Begun::new()).any).unwrap_or(true);
     if any {
@@ -166,16 +154,5 @@ fn wait(look: &Look) {
         pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, until as std::ffi::c_long, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);
     }
-    interrupts();
-}
-
-fn interrupts() {
-    pgrx::check_for_interrupts!();
-    // SAFETY: outside of a transaction, as in the main loops of the server's own processes.
-    unsafe {
-        if pg_sys::ConfigReloadPending != 0 {
-            pg_sys::ConfigReloadPending = 0;
-            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
-        }
-    }
+    background::interrupts();
 }

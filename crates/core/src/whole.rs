@@ -13,6 +13,10 @@ pub enum Whole {
     Lost,
     /// An expression that is no condition on a column reads the clock.
     Clock,
+    /// Changes are captured from WAL, and the log has not come so far.
+    NotRead,
+    /// The transaction has itself changed a relation that is captured from WAL.
+    OfItself,
     /// Foreign tables, ordinary materialized views.
     NotCaptured,
     /// DDL on what the query reads, `mode = full`, or a caller who wants it.
@@ -42,6 +46,8 @@ impl fmt::Display for Whole {
             Whole::Lost => "its rows were lost in a crash",
             Whole::Clock => "it reads the clock",
             Whole::NotCaptured => "it reads a relation whose changes are not captured",
+            Whole::NotRead => "changes up to its snapshot had not been read from WAL",
+            Whole::OfItself => "its transaction has changed a relation that is captured from WAL",
             Whole::Asked => "its definition, or what it reads, became another one",
             Whole::Strategy => "its strategy for a changed relation is full",
             Whole::Everything => "all rows of a relation may have changed",

@@ -10,22 +10,27 @@
 
 use crate::capture::install;
 use crate::catalog::history::{self, Entry};
-use crate::catalog::{deferred, logs, sentinel};
+use crate::catalog::{deferred, logs, sentinel, wal};
 use crate::log::{read, trim, write};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::{Active, Fixed};
+use crate::queue::changes::ChangeSet;
 use crate::queue::{self, in_flight};
 use crate::refresh::flush::pending::Pending;
 use crate::refresh::flush::{Flush, Guard, Moment, Only, flush, lost};
 use crate::refresh::follow::base;
 use crate::refresh::plan::graph::{self, Graph};
 use crate::refresh::plan::tview;
+use crate::wal::own;
+use crate::wal::wait::Before;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
+use tviews_core::frontier::Frontier;
 use tviews_core::whole::Whole;
 
 /// Who wants a refresh.
@@ -33,6 +38,13 @@ use tviews_core::whole::Whole;
 pub enum By {
     Statement,
     Schedule,
+}
+
+impl By {
+    /// So long a refresh waits for the log.
+    fn patience(self) -> Duration {
+        Duration::from_secs(if self == By::Schedule { 30 } else { 60 })
+    }
 }
 
 /// Brings a TVIEW and the deferred TVIEWs below it up to date.
@@ -77,13 +89,53 @@ fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<(u64, Fixed)> {
     let (graph, tviews) = lock(tview)?;
     recover_sources(&tviews, &graph)?;
     write::write();
+    // Before the snapshot is taken: what is captured by triggers then is so until the refresh has ended (src/wal/switch.rs).
+    let before = Before::now();
+    let captured = captured(&tviews, &graph);
     let fixed = Fixed::now();
+    let unread = match captured.is_empty() || before.is_complete(by.patience()) {
+        true => BTreeSet::new(),
+        // What is due comes again.
+        false if by == By::Schedule => return Ok((0, fixed)),
+        false => captured,
+    };
     let mut rows = 0;
     for member in tviews {
-        rows += follow(member, &graph, anew && member == tview, by)?;
+        rows += follow(member, &graph, anew && member == tview, by, &unread)?;
     }
     Ok((rows, fixed))
 }
+
+/// Relations that these TVIEWs read whose changes come from WAL, or still do.
+fn captured(tviews: &[pg_sys::Oid], graph: &Graph) -> BTreeSet<u32> {
+    let spans = wal::all();
+    if spans.is_empty() {
+        return BTreeSet::new();
+    }
+    let spans: BTreeSet<u32> = spans.into_iter().map(|span| span.source.to_u32()).collect();
+    let read = tviews.iter().flat_map(|t| sources(&group(*t, graph), graph));
+    read.filter(|source| spans.contains(source)).collect()
+}
+
+/// Relations that a TVIEW and its stages read, are captured from WAL, or were until a while ago, and have been changed by this transaction.
+fn changed_by_itself(group: &BTreeSet<u32>, graph: &Graph) -> Vec<u32> {
+    let captured = |source: &u32| wal::of(pg_sys::Oid::from(*source)).is_some();
+    sources(group, graph).into_iter().filter(captured).filter(|s| own::has_changed(pg_sys::Oid::from(*s))).collect()
+}
+
+/// The contents of a TVIEW are those of a snapshot. What this transaction has done to relations that are captured from WAL comes into the log
+/// when it has committed, from before and from after the snapshot: the next refresh computes the TVIEW anew.
+pub fn reach(tview: pg_sys::Oid, frontier: &Frontier) -> Result<()> {
+    let graph = graph::current()?;
+    for source in changed_by_itself(&group(tview, &graph), &graph) {
+        queue::log(source, ChangeSet::set_everything);
+    }
+    // SAFETY: plain getter.
+    deferred::reach(tview, frontier, unsafe { pg_sys::GetCurrentTimestamp() })
+}
+
+/// So long a look at how far TVIEWs are behind waits for the log.
+const TO_SHOW: Duration = Duration::from_secs(1);
 
 thread_local! {
     static FOREIGN: Cell<bool> = const { Cell::new(false) };
@@ -176,7 +228,7 @@ fn reads_uncaptured(tview: u32, graph: &Graph) -> bool {
 }
 
 /// Brings one TVIEW up to date, when those below are.
-fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u64> {
+fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By, unread: &BTreeSet<u32>) -> Result<u64> {
     if !Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated) {
         return Ok(0);
     }
@@ -184,14 +236,19 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
     let started = unsafe { pg_sys::GetCurrentTimestamp() };
     let group = group(tview, graph);
     let reached = deferred::reached(tview);
-    let everything = anew || reached.is_none() || group.iter().any(|t| is_lost(*t));
+    let is_unread = sources(&group, graph).iter().any(|source| unread.contains(source));
+    let is_of_itself = !changed_by_itself(&group, graph).is_empty();
+    let is_lost = group.iter().any(|t| is_lost(*t));
+    let everything = anew || reached.is_none() || is_lost || is_unread || is_of_itself;
     let moved: Vec<(u32, Whole)> =
         group.iter().copied().filter_map(|t| moves(t, graph).transpose()).collect::<Result<_>>()?;
     let is_moved = !moved.is_empty();
     let asked = match moved.first() {
         _ if anew => Whole::Asked,
         _ if reached.is_none() => Whole::First,
-        _ if everything => Whole::Lost,
+        _ if is_lost => Whole::Lost,
+        _ if is_unread => Whole::NotRead,
+        _ if is_of_itself => Whole::OfItself,
         Some((_, why)) => *why,
         None => Whole::Asked,
     };
@@ -202,11 +259,12 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
     pending.recompute.extend(moved.into_iter().map(|(t, _)| t));
     let mut changed = Changed { everything, ..Changed::default() };
     let snapshot = Active::latest();
+    // SAFETY: the snapshot is active.
+    let frontier = unsafe { read::frontier(snapshot.raw()) };
+    drop(snapshot);
     if let Some(reached) = reached.filter(|_| !everything) {
         for relid in sources(&group, graph) {
-            // SAFETY: the snapshot is active.
-            let (set, rows, since) =
-                unsafe { read::changes(pg_sys::Oid::from(relid), snapshot.raw(), &reached.frontier) };
+            let (set, rows, since) = read::changes(pg_sys::Oid::from(relid), &frontier, &reached.frontier);
             changed.rows += rows;
             changed.since = changed.since.into_iter().chain(since).min();
             if set.is_everything() || set.len() > 0 {
@@ -217,9 +275,6 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
             return Ok(0);
         }
     }
-    // SAFETY: the snapshot is active.
-    let frontier = unsafe { read::frontier(snapshot.raw()) };
-    drop(snapshot);
     let (counters, why) = {
         let _guard = Guard::enter();
         let _foreign = Foreign::allow();
@@ -230,8 +285,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By) -> Result<u
     };
     // For deferred TVIEWs that read this one.
     write::write();
-    // SAFETY: plain getter.
-    deferred::reach(tview, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })?;
+    reach(tview, &frontier)?;
     let is_full = changed.everything || counters.full_recomputes > 0;
     let entry = Entry {
         started,
@@ -281,14 +335,18 @@ pub fn begin(tview: pg_sys::Oid) -> Result<()> {
     // SAFETY: the snapshot is active.
     let frontier = unsafe { read::frontier(snapshot.raw()) };
     drop((snapshot, fixed));
-    // SAFETY: plain getter.
-    deferred::reach(tview, &frontier, unsafe { pg_sys::GetCurrentTimestamp() })
+    reach(tview, &frontier)
 }
 
 /// A TVIEW that is exact for now, while writers are locked out, follows at commit from here on.
 pub fn end(tview: pg_sys::Oid) -> Result<()> {
     deferred::forget(tview);
-    base::set(Some(&group(tview, &*graph::current()?)));
+    let graph = graph::current()?;
+    let group = group(tview, &graph);
+    for source in sources(&group, &graph).into_iter().map(pg_sys::Oid::from).filter(|s| wal::captures(*s)) {
+        install::install(source)?;
+    }
+    base::set(Some(&group));
     Ok(())
 }
 
@@ -318,6 +376,9 @@ fn trim_of(of: BTreeSet<u32>, graph: &Graph) -> Result<()> {
 pub fn behind(tview: pg_sys::Oid, graph: &Graph) -> read::Behind {
     let mut found = read::Behind::default();
     let Some(reached) = deferred::reached(tview) else { return found };
+    if !captured(&[tview], graph).is_empty() {
+        Before::now().is_complete(TO_SHOW);
+    }
     let snapshot = Active::latest();
     for source in sources(&group(tview, graph), graph) {
         // SAFETY: the snapshot is active.

@@ -23,6 +23,8 @@ pub struct Conditions {
     pub sql_only: bool,
     /// rows are computed as a whole
     pub whole_rows: bool,
+    /// tables of TVIEWs that are only refreshed are captured from WAL, where the server does that
+    pub from_wal: bool,
 }
 
 impl Conditions {
@@ -37,6 +39,7 @@ impl Conditions {
             setting: (odd_settings && dice.chance(70)).then(|| dice.below(1000)),
             sql_only: dice.chance(20),
             whole_rows: dice.chance(15),
+            from_wal: false,
         }
     }
 

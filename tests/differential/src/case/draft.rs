@@ -67,7 +67,7 @@ fn draft(seed: u64, features: Features) -> Case {
         }
         views.push(View { name, is_tview, options, query, facts, late: is_late });
     }
-    let conditions = Conditions::random(dice);
+    let conditions = Conditions { from_wal: later.chance(60), ..Conditions::random(dice) };
     let transactions = plan::transactions(dice, &schema, &views, Some(conditions));
     let watched = !schema.large && dice.chance(40);
     let schema::Built { ddl, rows, triggers, hazards } = built;
@@ -101,6 +101,7 @@ mod tests {
         use Hazard::*;
         &[
             Deferred,
+            FromWal,
             TwoTables,
             ManyTables,
             FourTables,

@@ -23,6 +23,7 @@ fn brief(mut case: Case, fault: &str) -> Option<Case> {
         (case.conditions.sql_only, case.conditions.whole_rows) = (true, false);
         case.watched = true;
     }
+    case.conditions.from_wal = suits::is_of_wal(fault);
     case.transactions.truncate(16);
     case.transactions
         .iter_mut()

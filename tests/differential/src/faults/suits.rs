@@ -6,7 +6,13 @@ use crate::hazards::Hazard;
 
 /// Whether a case has what the fault is about, and the check that would notice.
 pub fn suits(case: &Case, fault: &str) -> bool {
-    has_any(case, shows_in(fault)) && can_tell(case, fault)
+    let is_deferred = case.views.iter().any(|v| v.is_tview && v.is_deferred() && !v.late);
+    (is_deferred || !is_of_wal(fault)) && has_any(case, shows_in(fault)) && can_tell(case, fault)
+}
+
+/// Whether a fault is one of tables that are captured from WAL.
+pub fn is_of_wal(fault: &str) -> bool {
+    fault.ends_with("_wal")
 }
 
 /// Whether a fault is one of rows of which only a part is computed.

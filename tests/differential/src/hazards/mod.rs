@@ -91,6 +91,7 @@ hazards! {
     CteTwice "sub-queries" "CTE used twice or more",
     CteUnused "sub-queries" "CTE not used",
     Deferred "sub-queries" "TVIEW that is only refreshed",
+    FromWal "sub-queries" "its tables captured from WAL",
     Recursive "sub-queries" "WITH RECURSIVE",
     Grouped "aggregates" "GROUP BY",
     Foldable "aggregates" "GROUP BY over inner and left joins with aggregates that can be folded",

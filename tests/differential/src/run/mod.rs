@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! whole ─► view         creates the views; `text` has their queries, `live` knows which are there
+//!       ─► wal          waits until tables are captured from WAL
 //!       ─► transaction  ─► step ─► read    compares in the middle, `hat` says as whom
 //!       │               ─► judge, count    what an error means, which hazards were met
 //!       ─► compare      all TVIEWs, by the second session
@@ -24,6 +25,7 @@ mod step;
 mod text;
 mod transaction;
 mod view;
+mod wal;
 mod watch;
 mod whole;
 

@@ -30,6 +30,8 @@ impl Run<'_> {
         if !self.live.iter().zip(&case.views).any(|(l, v)| *l && v.is_tview) && !case.views.iter().any(|v| v.late) {
             return Ok(None);
         }
+        self.out.clock.to("waiting for WAL");
+        self.leave_to_wal()?;
         if let Some(f) = self.compare_all(Property::Contents)? {
             return Ok(Some(f));
         }
