@@ -39,6 +39,11 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
             &[Hazard::FirstMatch, Hazard::LastMatch, Hazard::MatchReplaced, Hazard::LeftRowAndMatch]
         }
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
+        "stop_at_first" | "skip_ways_before" => &[Hazard::Recursive],
+        "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
+        "forget_base" | "nearer_ends" => {
+            &[Hazard::WindowInterval, Hazard::WindowFrame, Hazard::WindowValue, Hazard::WindowOverAll]
+        }
         "keep_levels" => &[Hazard::LateralOuterJoin],
         "keep_extremum" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
         "ignore_filters" => &[Hazard::FilteredAggregate],
