@@ -147,4 +147,13 @@ SELECT t.name, s.strategy, s.reason FROM tviews.tviews t, tviews.strategies(form
 UPDATE edge SET b = b + 1 WHERE a = 7;
 SELECT * FROM oracle();
 SELECT name, (tviews.verify(format('%I.%I', schema, name)::regclass)).ok FROM tviews.tviews WHERE schema = 'recursive' ORDER BY name;
+-- followed later
+CREATE TVIEW later WITH (refresh = manual) AS WITH RECURSIVE r (id, above) AS (
+    SELECT id, parent FROM node UNION SELECT r.id, n.parent FROM r JOIN node n ON n.id = r.above) SELECT * FROM r;
+UPDATE node SET parent = 8 WHERE id IN (16, 17);
+DELETE FROM node WHERE id IN (64, 512);
+UPDATE node SET parent = 2 WHERE parent = 64;
+REFRESH MATERIALIZED VIEW later;
+SELECT * FROM oracle('later');
+SELECT full_recomputes FROM tviews.stat WHERE tview = 'later'::regclass;
 DROP SCHEMA recursive CASCADE;

@@ -142,7 +142,6 @@ fn lines(relid: pg_sys::Oid) -> Result<Vec<String>> {
             out.extend(sql.gates.iter().map(|g| format!("    otherwise in full: {g}")));
             if d.sharing == Sharing::ByKey || tview.region {
                 out.push(format!("    keys: {}", sql.dirty));
-                out.extend(sql.before.as_ref().map(|_| "    before: the same keys, by the state before".to_string()));
                 out.push(format!("    rows: {}", sql.two_steps.by_key));
             } else {
                 out.push(format!("    rows: {}", sql.one_step.by_key));

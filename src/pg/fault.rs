@@ -50,7 +50,6 @@ faults! {
     KeepStoredParts c"keep_stored_parts",
     KeepStoredColumns c"keep_stored_columns",
     StopAtFirst c"stop_at_first",
-    SkipWaysBefore c"skip_ways_before",
     // range
     SkipLeaving c"skip_leaving",
     ForgetRoom c"forget_room",

@@ -1,9 +1,9 @@
 //! Where the changes of a recursive query begin.
 //!
 //! A row of r comes over a chain of rows, each made from the one before by the step, the first by the base. When a chain is there in one state and not in
-//! the other, some link of it was made with a changed row. So the rows that can differ are those that a changed row makes from the base, or by the step from
-//! a row of r, and all that the step makes from these: in the state before for rows that go, in the state now for rows that come. The first of them are
-//! found here, as dirty keys are; refresh/plan/recursion.rs has the SQL that goes on from there.
+//! the other, some link of it was made with a changed row; behind the last such link the chain is there in both states. So the rows that can differ are those
+//! that a changed row makes from the base, or by the step from a row of r, and all that the step makes from these now. The first of them are found here, as dirty
+//! keys are; refresh/plan/recursion.rs has the SQL that goes on from there.
 //! Invariant: a superset of the rows of base and step, r being what it was, that differ between the two states. Called by refresh.
 
 use crate::analyze::describe::KeyOf;

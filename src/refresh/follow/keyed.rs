@@ -9,7 +9,6 @@ use crate::analyze::rules::forms::Forms;
 use crate::capture::srf;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, Result};
-use crate::pg::fault::{self, Fault};
 use crate::pg::row_hash::RowHash;
 use crate::pg::snapshot::Active;
 use crate::pg::spi::{Plan, Session};
@@ -35,7 +34,7 @@ impl Job<'_> {
         let provisional = if self.keep { None } else { provisional::of(self.tview.oid) };
         let is_again = provisional.is_some();
         if self.tview.region || locks::needs_keys(self.tview, self.changed) || self.pairs() || is_again {
-            let Some((mut dirty, mut hashes)) = self.lead(|job| job.dirty_keys(keys, size))? else {
+            let Some((mut dirty, mut hashes)) = self.lead(|job| job.dirty_keys(&keys.dirty, size))? else {
                 return self.without_lead();
             };
             if let Some(written) = provisional {
@@ -123,21 +122,13 @@ impl Job<'_> {
     }
 
     /// The keys that the changes lead to, as rows of the TVIEW's row type, and their hashes.
-    fn dirty_keys(&self, sql: &KeyedSql, size: Size) -> Result<(ChangeSet, BTreeSet<u32>)> {
-        let now = self.snapshot();
-        let (mut set, mut hashes) = (ChangeSet::default(), BTreeSet::new());
-        self.collect_keys(&sql.dirty, size, &mut set, &mut hashes)?;
-        if let Some(before) = sql.before.as_ref().filter(|_| !fault::on(Fault::SkipWaysBefore)) {
-            let _before = self.before(&now);
-            self.collect_keys(before, size, &mut set, &mut hashes)?;
-        }
-        Ok((set, hashes))
-    }
-
-    fn collect_keys(&self, sql: &str, size: Size, set: &mut ChangeSet, hashes: &mut BTreeSet<u32>) -> Result<()> {
+    fn dirty_keys(&self, sql: &str, size: Size) -> Result<(ChangeSet, BTreeSet<u32>)> {
+        let _snapshot = self.snapshot();
         let session = Session::open();
         let plan = self.tview.plan(&session, sql, size)?;
         let key = self.tview.key.as_deref().unwrap_or_default();
+        let mut hashes = BTreeSet::new();
+        let mut set = ChangeSet::default();
         // SAFETY: key values come from the query as the types of the key columns.
         let mut image = unsafe { ImageBuilder::new(self.rel.tupdesc()) };
         session.each(&plan, &mut |values, nulls| {
@@ -147,11 +138,11 @@ impl Job<'_> {
             }
             // SAFETY: as above.
             unsafe {
-                image.add_to(set, 1);
-                locks::note(hashes, self.key_hash(|i, _| value(i)));
+                image.add_to(&mut set, 1);
+                locks::note(&mut hashes, self.key_hash(|i, _| value(i)));
             }
         });
-        Ok(())
+        Ok((set, hashes))
     }
 
     /// Computes only what the changes can concern; false when rows have to be computed as a whole. Rows that are written then are exact already.

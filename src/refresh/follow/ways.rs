@@ -110,10 +110,9 @@ impl Job<'_> {
             locks::for_full(self.tview, self.changed);
             return if self.in_intervals(plan, size)? { Ok(()) } else { self.full(Whole::Many(self.rows)) };
         }
-        // A recursion is followed by both states of one moment.
-        let is_recursive = ways.keyed.as_ref().is_some_and(|k| k.before.is_some());
-        let lacks_before = is_recursive && (self.only_now || !self.knows_before());
-        let why = match !adds && (ways.keyed.is_none() || lacks_before) {
+        // The ways to rows of a recursive query go through the rows that are stored.
+        let knows_ways = !self.tview.is_recursive() || self.knows_before();
+        let why = match !adds && (ways.keyed.is_none() || !knows_ways) {
             true => Some(if self.again { Whole::Again } else { Whole::Together }),
             false => (!self.are_open(&ways.gates(), size)?).then_some(Whole::NullValue),
         };

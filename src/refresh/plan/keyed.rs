@@ -12,8 +12,6 @@ use std::rc::Rc;
 /// Forms of a keyed flush for one set of changed relations.
 pub struct KeyedSql {
     pub dirty: String,
-    /// For recursive queries: the same, with the state before the changes.
-    pub before: Option<String>,
     pub one_step: Forms,
     pub two_steps: Forms,
     /// For keys that name whole partitions: selects the ctids of their stored rows.
@@ -43,7 +41,6 @@ impl Tview {
             let two_steps = sql::rows_of(self)?;
             return Ok(Some(KeyedSql {
                 dirty,
-                before: None,
                 one_step,
                 two_steps,
                 stored: Some(sql::stored(self, &sql::distinct_keys(self)?)?),
@@ -51,6 +48,6 @@ impl Tview {
             }));
         }
         let two_steps = sql::recompute(self, &sql::distinct_keys(self)?)?;
-        Ok(Some(KeyedSql { dirty, before: None, one_step, two_steps, stored: None, gates }))
+        Ok(Some(KeyedSql { dirty, one_step, two_steps, stored: None, gates }))
     }
 }

@@ -1,9 +1,8 @@
 //! Recursive queries: their strategy and SQL.
 //!
-//! Dirty are all rows that a change can reach: from the rows that changed rows make (analyze/rules/recursion.rs), on by the step, once with the state before,
-//! where they end with what was there, once with the state now. These rows are computed anew: each as often as the base gives it, and the step from
-//! stored rows that are not dirty, and then what the step makes of them. So a row that has lost one of several ways to it stays, and rows that held
-//! each other in a circle go. Invariant: a dirty row's ways are all followed, since what the step makes of a dirty row is dirty.
+//! Dirty are all rows that a change can reach: from the rows that changed rows make (analyze/rules/recursion.rs), on by the step. These rows are computed anew:
+//! each as often as the base gives it, and the step from stored rows that are not dirty, and then what the step makes of them. So a row that has lost one of
+//! several ways to it stays, and rows that held each other in a circle go. Invariant: what the step makes of a dirty row is dirty.
 //! The key is all columns, and names as many rows as there are equal ones. Writers follow one another: a way can go through the rows of both.
 //! Called by decide and keyed.
 
@@ -177,8 +176,7 @@ pub fn sql(tview: &Tview, recursion: &Recursion, changed: &BTreeSet<u32>) -> Res
         )),
     };
     Ok(Some(KeyedSql {
-        dirty: reached.clone(),
-        before: Some(reached),
+        dirty: reached,
         one_step: two_steps.clone(),
         two_steps,
         stored: Some(sql::stored(tview, &sql::distinct_keys(tview)?)?),

@@ -39,7 +39,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
             &[Hazard::FirstMatch, Hazard::LastMatch, Hazard::MatchReplaced, Hazard::LeftRowAndMatch]
         }
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
-        "stop_at_first" | "skip_ways_before" => &[Hazard::Recursive],
+        "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
         "forget_base" | "nearer_ends" => {
             &[Hazard::WindowInterval, Hazard::WindowFrame, Hazard::WindowValue, Hazard::WindowOverAll]
