@@ -150,7 +150,13 @@ unsafe extern "C-unwind" fn commit(
     _lsn: pg_sys::XLogRecPtr,
 ) {
     // SAFETY: the transaction that is being shown.
-    let (xid, at) = unsafe { ((*txn).xid, (*txn).xact_time.commit_time) };
+    let (xid, at) = unsafe {
+        #[cfg(not(feature = "since_19"))]
+        let at = (*txn).xact_time.commit_time;
+        #[cfg(feature = "since_19")]
+        let at = (*txn).__bindgen_anon_1.commit_time;
+        ((*txn).xid, at)
+    };
     if let Some(sink) = sink() {
         sink.store.commit(xid.into_inner(), at);
         sink.targets.clear();

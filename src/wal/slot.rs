@@ -28,8 +28,8 @@ pub struct Slot {
     pub is_lost: bool,
     /// Our database's, with our plugin.
     pub is_ours: bool,
-    /// The process that has it.
-    pub pid: i32,
+    /// A process has it.
+    pub is_active: bool,
 }
 
 /// The slot of this database; None: there is none.
@@ -57,7 +57,10 @@ fn find_of(database: u32) -> Option<Slot> {
             confirmed: (*data).confirmed_flush,
             is_lost: is_lost || (*data).restart_lsn == 0,
             is_ours: (*data).database.to_u32() == database && plugin == c"pg_tviews",
-            pid: (*slot).active_pid,
+            #[cfg(not(feature = "since_19"))]
+            is_active: (*slot).active_pid != 0,
+            #[cfg(feature = "since_19")]
+            is_active: (*slot).active_proc != pg_sys::INVALID_PROC_NUMBER,
         })
     }
 }
@@ -88,7 +91,7 @@ fn name_datum(text: &str) -> Result<pg_sys::Datum> {
 
 /// Drops the slot, if there is one of ours that nobody has.
 pub fn drop() {
-    if find().is_some_and(|slot| slot.pid == 0) {
+    if find().is_some_and(|slot| !slot.is_active) {
         // SAFETY: by name, without waiting.
         unsafe { pg_sys::ReplicationSlotDrop(name().as_ptr(), true) };
     }
@@ -98,7 +101,7 @@ pub fn drop() {
 /// them is computed anew, when there is a process.
 pub fn limit(database: u32) {
     let most = guc::MAX_SLOT_RETAINED.get() as u64 * 1024 * 1024;
-    let is_too_much = |slot: &Slot| slot.is_ours && slot.pid == 0 && retained(slot) > most;
+    let is_too_much = |slot: &Slot| slot.is_ours && !slot.is_active && retained(slot) > most;
     if most > 0 && find_of(database).is_some_and(|slot| is_too_much(&slot)) {
         pgrx::log!(
             "replication slot {:?} keeps more than pg_tviews.max_slot_retained and is dropped",
