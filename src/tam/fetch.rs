@@ -52,7 +52,11 @@ pub unsafe extern "C-unwind" fn index_fetch_tuple(
 unsafe fn has_room(buffer: pg_sys::Buffer, tid: pg_sys::ItemPointer) -> bool {
     // SAFETY: a pinned page stays where it is; numbers of lines are looked at only below its pd_lower.
     unsafe {
-        let page = pg_sys::BufferGetPage(buffer).cast::<u8>();
+        // Of a shared buffer: a TVIEW is never temporary. Source: storage/bufmgr.h, BufferGetBlock.
+        if buffer < 1 {
+            return false;
+        }
+        let page = pg_sys::BufferBlocks.cast::<u8>().add((buffer as usize - 1) * pg_sys::BLCKSZ as usize);
         let header = page.cast::<pg_sys::PageHeaderData>();
         let (lower, upper) = (usize::from((*header).pd_lower), usize::from((*header).pd_upper));
         let lines = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
