@@ -32,7 +32,9 @@ impl Tview {
     }
 
     fn make_sql(&self, rel: &relation::Relation, changed: &BTreeSet<u32>) -> Result<Option<KeyedSql>> {
-        if let Some(recursion) = recursion::of(rel)? {
+        if self.is_recursive()
+            && let Some(recursion) = recursion::of(rel)?
+        {
             return printed::or_none(recursion::sql(self, &recursion, changed));
         }
         let Some((dirty, gates)) = sql::dirty_keys(self, rel, changed)? else { return Ok(None) };
