@@ -37,6 +37,7 @@ def main():
     else:
         for word in words:
             stages.run(word, "--fast" in options, lanes.everything(words))
+    print(*total.told, sep="\n")
     print(f"\n# {time.time() - started:.0f} s")
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)

@@ -12,7 +12,7 @@ import sys
 import threading
 
 from shell import ROOT
-from total import total, verdict
+from total import AGAIN, total, verdict
 
 BESIDE = "beside"
 STAGES = "CHECK_STAGES"  # tells a lane what all of them run
@@ -38,6 +38,8 @@ def show(lane, name):
     for line in lane.stdout:
         print(f"{name} | {line}", end="", flush=True)
         result = SUM.match(line) or result
+        if line.startswith(AGAIN):
+            total.tell(f"{name}: {line.removeprefix(AGAIN)}")
     status = lane.wait()
     if result is None or (status and result[2] == "0"):
         verdict(True, f"{name} ended with status {status}")

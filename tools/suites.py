@@ -15,7 +15,7 @@ import deb
 import toolchain
 from choice import SELECTED, profile, wanted
 from toolchain import ROOT, TARGET
-from total import headline
+from total import headline, total
 from watch import MINUTES, tally
 
 
@@ -56,7 +56,9 @@ def pg_regress(server, tier, program, schedule, minutes=MINUTES):
                    tier, env=cluster.env, cwd=output, minutes=minutes)
     diffs = output / "regression.diffs"
     if status and diffs.exists():
-        print(diffs.read_text(errors="replace")[:40000])
+        difference = diffs.read_text(errors="replace")
+        print(difference[:40000])
+        total.tell(difference[:4000])
     if status:
         print(f"# server log:\n{cluster.log_tail()}")
 

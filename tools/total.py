@@ -6,13 +6,21 @@ Called by everything that runs tests.
 
 import contextlib
 
+AGAIN = "# failed: "
 
 class Total:
     passed = failed = 0
 
+    def __init__(self):
+        self.told = []
+
     def add(self, good, bad=0):
         self.passed += good
         self.failed += bad
+
+    def tell(self, text):
+        """Says a failure, or what belongs to it, once more at the end."""
+        self.told += [AGAIN + line for line in text.rstrip().splitlines()]
 
     def count(self):
         return self.passed + self.failed
@@ -28,6 +36,8 @@ def headline(text):
 def verdict(failed, name):
     print(f"{'not ok' if failed else 'ok'} - {name}")
     total.add(not failed, failed)
+    if failed:
+        total.tell(name)
 
 
 @contextlib.contextmanager

@@ -50,7 +50,10 @@ def tally(command, name, **options):
 
     def count(line):
         if match := RESULT.match(line):
-            total.add(*((1, 0) if "ok" in match.groups() else (0, 1)))
+            good = "ok" in match.groups()
+            total.add(good, not good)
+            if not good:
+                total.tell(f"{name}: {line}")
 
     status = watch(command, count, **options)
     if status and total.failed == before:
@@ -63,6 +66,8 @@ def sums(command, pattern, **options):
     def count(line):
         if match := pattern.match(line):
             total.add(*map(int, match.groups()))
+            if match[2] != "0":
+                total.tell(line)
 
     return watch(command, count, **options)
 
