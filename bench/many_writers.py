@@ -31,6 +31,8 @@ WRITES = {
     "customer: move (100 orders)": "\\set id :client_id + 1 + 16 * random(0, 61)\n\\set country :client_id + 16 * random(0, 2)\n"
     "UPDATE customers SET country = :country WHERE id = :id;",
 }
+# Customers of a client in countries of its own, as they are after having been moved.
+COUNTRIES = f"UPDATE customers SET country = (id - 1) % {CLIENTS} + {CLIENTS} * (id / {CLIENTS} % 3)"
 TPCB = {"without": [], "one": ["balance"], "four": ["balance", "teller_total", "teller", "branch_total"]}
 
 
@@ -108,6 +110,8 @@ def main():
     config = build.install((sys.argv[1:] or ["18"])[0], "release")
     with Cluster(config, **scenario.SETTINGS) as cluster:
         scenario.setup(cluster, scenario.VARIANTS)
+        for variant in scenario.VARIANTS:
+            cluster.sql(COUNTRIES, variant)
         rates = writers(cluster)
         tpcb_setup(cluster)
         tpcb_rates = tpcb(cluster)

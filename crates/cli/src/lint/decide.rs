@@ -347,7 +347,9 @@ pub fn add_ctes(select: &SelectStmt, scope: &mut Scope) {
                 && crate::script::nodes::json(query.as_ref())
                     .to_string()
                     .contains(&format!("\"relname\":\"{}\"", cte.ctename));
-            scope.ctes.push(Cte { name: cte.ctename.clone(), columns, query: query.clone(), recursive });
+            let marked = cte.search_clause.is_some() || cte.cycle_clause.is_some();
+            let (name, query) = (cte.ctename.clone(), query.clone());
+            scope.ctes.push(Cte { name, columns, query, recursive, marked, rows: None });
         }
     }
 }

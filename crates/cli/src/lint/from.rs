@@ -2,8 +2,8 @@
 //!
 //! Invariant: every relation that is read is an atom of the block, or inside of a stage that is one. Called by `block`.
 
-use super::decide::{Analyst, Block, Output, add_ctes, is_captured, is_plain};
-use super::schema::{Kind, Name};
+use super::decide::{Analysis, Analyst, Block, Output, add_ctes, is_captured, is_plain};
+use super::schema::Kind;
 use super::scope::{Item, Scope, Seen, Source, Value};
 use crate::script::nodes::{last, strings};
 use pg_query::NodeEnum;
@@ -113,7 +113,7 @@ fn named(cx: &mut Analyst, b: &mut Block, name: &RangeVar) -> Join {
         let cte = b.scope.ctes[at].clone();
         let own = Alias { aliasname: name.relname.clone(), colnames: Vec::new() };
         if cte.recursive {
-            return recursive(cx, b, &cte.query, alias.unwrap_or(own).aliasname);
+            return recursive(cx, b, at, &alias.unwrap_or(own));
         }
         let visible = b.scope.ctes[..at].to_vec();
         return sub_query(cx, b, &cte.query, Some(&alias.unwrap_or(own)), &cte.columns, false, visible);
@@ -282,22 +282,29 @@ fn without_full(mut analysis: super::decide::Analysis) -> super::decide::Analysi
     analysis
 }
 
-fn recursive(cx: &mut Analyst, b: &mut Block, query: &SelectStmt, alias: String) -> Join {
-    let mut ctes = b.scope.ctes.clone();
-    ctes.retain(|c| !c.recursive);
-    let mut tables: Vec<Name> = Vec::new();
-    for name in super::relations(query) {
-        if let Some((full, _)) = cx.schema.find(&name.0, &name.1) {
-            tables.push(full.clone());
-        }
-    }
-    let mut stage = super::decide::Analysis::default();
-    for table in tables {
-        stage.merge(table, tviews_core::strategy::Decision::full(Reason::NoAnchor));
-    }
-    cx.stages.push(stage);
-    let at = atom(b, Source::Stage(cx.stages.len() - 1), Vec::new(), Atom::default());
-    see(b, at, alias, Vec::new(), None);
+/// A recursive query as a stage; in its own step, the rows before.
+fn recursive(cx: &mut Analyst, b: &mut Block, at: usize, alias: &Alias) -> Join {
+    let (cte, before) = (b.scope.ctes[at].clone(), b.scope.ctes[..at].to_vec());
+    let analysis = match &cte.rows {
+        Some(outputs) => Analysis { outputs: outputs.clone(), ..Analysis::default() },
+        None => super::recursion::rows(cx, &cte, &before),
+    };
+    let outputs = analysis.outputs.clone();
+    let made = Atom {
+        // The stored rows are unique where their columns are never NULL.
+        keys: analysis
+            .key
+            .iter()
+            .filter(|k| k.iter().all(|p| outputs[*p].not_null))
+            .map(|k| k.iter().map(|p| *p as i16 + 1).collect())
+            .collect(),
+        not_null: (0..outputs.len()).filter(|p| outputs[*p].not_null).map(|p| p as i16 + 1).collect(),
+        ..Atom::default()
+    };
+    let columns = outputs.iter().map(|o| o.name.clone()).collect();
+    cx.stages.push(analysis);
+    let at = atom(b, Source::Stage(cx.stages.len() - 1), columns, made);
+    see(b, at, alias.aliasname.clone(), outputs, Some(alias));
     Join::Atom(at)
 }
 

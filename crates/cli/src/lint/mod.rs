@@ -11,6 +11,7 @@ mod groups;
 mod inside;
 mod intervals;
 mod output;
+mod recursion;
 mod refuse;
 mod relation;
 mod sarif;

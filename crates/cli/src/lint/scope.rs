@@ -50,6 +50,10 @@ pub struct Cte {
     pub columns: Vec<String>,
     pub query: Box<pg_query::protobuf::SelectStmt>,
     pub recursive: bool,
+    /// Has SEARCH or CYCLE.
+    pub marked: bool,
+    /// What a recursive query shows in its own step.
+    pub rows: Option<Vec<super::decide::Output>>,
 }
 
 /// Where a name was found.
