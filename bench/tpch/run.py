@@ -1,7 +1,8 @@
 """`make bench-tpch`: measures the 22 queries of TPC-H as TVIEWs on a throw-away cluster: `run.py [PG]`.
 
 The crate beside it loads, measures and writes docs/reference/tpch.md. $SCALE: scale factors, with commas; $ROUNDS: measurements of each kind;
-$ONLY: numbers of queries, with commas; then, and with other scales, the page goes to the screen only.
+$ONLY: numbers of queries, with commas; then, and with other scales, the page goes to the screen only. $REFRESH: measures refreshes of manual TVIEWs
+instead, at scale factor 0.1, for docs/reference/tpch-refresh.md.
 """
 
 import os
@@ -24,16 +25,17 @@ SETTINGS = {"shared_buffers": "1GB", "effective_cache_size": "3GB", "work_mem": 
 def main():
     pg = (sys.argv[1:] or ["18"])[0]
     config = build.install(pg, "release")
-    scales, only = os.environ.get("SCALE") or SCALES, os.environ.get("ONLY") or ""
+    usual, what, file = ("0.1", "refresh", "tpch-refresh") if os.environ.get("REFRESH") else (SCALES, "bench", "tpch")
+    scales, only = os.environ.get("SCALE") or usual, os.environ.get("ONLY") or ""
     arguments = ["--scale", scales, "--rounds", os.environ.get("ROUNDS") or "5"]
     if only:
         arguments += ["--only", only]
-    elif scales == SCALES:
-        arguments += ["--out", str(ROOT / "docs/reference/tpch.md")]
+    elif scales == usual:
+        arguments += ["--out", str(ROOT / f"docs/reference/{file}.md")]
     with Cluster(config, **SETTINGS) as cluster:
         cluster.sql("CREATE DATABASE tpch")
         env = dict(os.environ, CARGO_TARGET_DIR=str(toolchain.TARGET / "host"), RUST_BACKTRACE="0")
-        command = ["cargo", "run", "--release", "-q", "-p", "tviews_tpch", "--", "bench", "--dsn", cluster.dsn("tpch"), *arguments]
+        command = ["cargo", "run", "--release", "-q", "-p", "tviews_tpch", "--", what, "--dsn", cluster.dsn("tpch"), *arguments]
         sys.exit(subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL).returncode)
 
 

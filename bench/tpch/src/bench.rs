@@ -47,7 +47,7 @@ pub struct Row {
     pub recompute: f64,
 }
 
-const SETTINGS: &str = "SET search_path = tpch, public; SET jit = off; SET max_parallel_workers_per_gather = 0; \
+pub const SETTINGS: &str = "SET search_path = tpch, public; SET jit = off; SET max_parallel_workers_per_gather = 0; \
      SET client_min_messages = error";
 
 pub fn run(options: &Options) -> Result<bool> {
@@ -163,7 +163,7 @@ fn recompute(client: &mut Client) -> Result<f64> {
     Ok(started.elapsed().as_secs_f64() * 1e3)
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,7 +1,7 @@
 //! TPC-H: its tables, its data, its 22 queries as TVIEWs, random transactions over them, and their cost.
 //!
-//! `check` compares every TVIEW with its query after every transaction that `transaction` makes, of `values`; `bench` measures `changes`, for the
-//! `page` of the documentation. Both load `data`, create the TVIEWs of `query`, and `compare`.
+//! `check` compares every TVIEW with its query after every transaction that `transaction` makes, of `values`; `bench` and `refresh` measure
+//! `changes`, for the `page` of the documentation. All load `data`, create the TVIEWs of `query`, and `compare`.
 //!
 //! Invariant: `dice` alone are random, so that a seed replays a run. Called by `main`.
 
@@ -15,5 +15,6 @@ pub mod data;
 pub mod dice;
 pub mod page;
 pub mod query;
+pub mod refresh;
 pub mod transaction;
 pub mod values;

@@ -1,7 +1,8 @@
-//! The page of the documentation: docs/reference/tpch.md.
-//! Invariant: no figure stands there without the conditions under which it was measured. Called by `bench`.
+//! The pages of the documentation: docs/reference/tpch.md and tpch-refresh.md.
+//! Invariant: no figure stands there without the conditions under which it was measured. Called by `bench` and `refresh`.
 
 use crate::bench::Row;
+use crate::refresh::{self, SHARES};
 use anyhow::Result;
 use postgres::Client;
 use std::fmt::Write;
@@ -29,6 +30,9 @@ ORDER BY … LIMIT does not say which of several rows with equal sort keys at th
 the query allows; `make check` tests that its sort keys are those of the query's first rows, and that its rows are rows of the query
 without LIMIT. `tviews.verify` runs the query as it is, and may show such rows as different. Add a unique column to the ORDER BY to have one answer.
 ";
+
+const OF_FLUSHES: &str =
+    "A first transaction of each size is not counted; the time of a flush is the server's own (`tviews.stat`). ";
 
 const SETTINGS_SHOWN: [&str; 7] = [
     "autovacuum",
@@ -66,6 +70,44 @@ pub fn line(row: &Row) -> String {
     line
 }
 
+const REFRESHED: &str = "# TPC-H, refreshed later
+
+The 22 queries of [TPC-H](tpch.md), each as a TVIEW with `refresh = manual`. A share of the rows of the changed table, chosen at random, is updated in every column that
+the query computes with, and committed; then the TVIEW and an ordinary materialized view with the same query are refreshed, in turn the one or the other first.
+`REFRESH=1 make bench-tpch` measures it.
+
+* **REFRESH**: time of `REFRESH TVIEW`; *full* when it has chosen to recompute the query.
+* **ratio**: time of `REFRESH MATERIALIZED VIEW` of the ordinary one in the same rounds, divided by that.
+";
+
+/// One line of the table of refreshes.
+pub fn refresh_line(row: &refresh::Row) -> String {
+    let mut line = format!("| {} | {} |", row.name, row.table);
+    for ((followed, recomputed), way) in row.times.iter().zip(&row.ways) {
+        let full = if way == "full" { ", full" } else { "" };
+        let _ = write!(line, " {}{full} | {} |", milliseconds(*followed), ratio(*recomputed, *followed));
+    }
+    line
+}
+
+/// The page of refreshes.
+pub fn refresh_page(client: &mut Client, tables: &[(f64, Vec<refresh::Row>)], rounds: usize) -> Result<String> {
+    let mut page = REFRESHED.to_string();
+    let head: String = SHARES.iter().map(|s| format!(" {s} %: REFRESH | ratio |")).collect();
+    for (scale, rows) in tables {
+        write!(
+            page,
+            "\n## Scale factor {scale}\n\n| query | changed table |{head}\n|---|---|{}\n",
+            "--:|--:|".repeat(SHARES.len())
+        )?;
+        for row in rows {
+            writeln!(page, "{}", refresh_line(row))?;
+        }
+    }
+    write!(page, "\nConditions: {}\n", conditions(client, rounds, "")?)?;
+    Ok(page)
+}
+
 /// The whole page.
 pub fn page(client: &mut Client, tables: &[(f64, Vec<Row>)], rounds: usize) -> Result<String> {
     let mut page = INTRODUCTION.to_string();
@@ -78,11 +120,11 @@ pub fn page(client: &mut Client, tables: &[(f64, Vec<Row>)], rounds: usize) -> R
         writeln!(page, "\n1 % is up to {n} rows.")?;
     }
     page.push_str(TIES);
-    write!(page, "\nConditions: {}\n", conditions(client, rounds)?)?;
+    write!(page, "\nConditions: {}\n", conditions(client, rounds, OF_FLUSHES)?)?;
     Ok(page)
 }
 
-fn conditions(client: &mut Client, rounds: usize) -> Result<String> {
+fn conditions(client: &mut Client, rounds: usize, times: &str) -> Result<String> {
     let row = client.query_one(
         "SELECT current_date::text, split_part(version(), ' on ', 1), extversion FROM pg_extension WHERE extname = 'pg_tviews'",
         &[],
@@ -94,9 +136,8 @@ fn conditions(client: &mut Client, rounds: usize) -> Result<String> {
         settings.push(format!("`{name} = {value}`"));
     }
     Ok(format!(
-        "{date}, {server}, pg_tviews {version}, {}, medians of {rounds} transactions after a first one; one TVIEW at a time, one client; \
-         tables with primary keys, foreign keys and an index on each foreign key; {}. The time of a flush is the server's own (`tviews.stat`); \
-         every TVIEW was compared with its query afterwards and was equal.",
+        "{date}, {server}, pg_tviews {version}, {}, medians of {rounds} rounds; one TVIEW at a time, one client; \
+         tables with primary keys, foreign keys and an index on each foreign key; {}. {times}Every TVIEW was compared with its query afterwards and was equal.",
         processor(),
         settings.join(", ")
     ))

@@ -38,6 +38,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "skip_null_extension" | "skip_partners" => {
             &[Hazard::FirstMatch, Hazard::LastMatch, Hazard::MatchReplaced, Hazard::LeftRowAndMatch]
         }
+        "skip_optional" => &[Hazard::LeftJoin, Hazard::FoldOverLeftJoin],
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
@@ -95,7 +96,11 @@ fn can_tell(case: &Case, fault: &str) -> bool {
         ];
         v.is_tview && words.iter().any(|word| v.query.sql.contains(word))
     };
+    // a block that a nested loop can go through
+    let is_block =
+        |v: &View| v.is_tview && v.query.sql.contains(" LEFT JOIN ") && v.query.sql.matches("SELECT").count() == 1;
     match fault {
+        "skip_optional" => case.views.iter().any(is_block),
         "narrow_range" => case.views.iter().any(compares),
         "write_equal" => case.watched,
         "keep_stored_parts" => case.views.iter().any(|v| v.is_tview && v.query.sql.contains("jsonb_build_object")),
