@@ -12,7 +12,7 @@ use crate::pg::pinned::Paths;
 use crate::pg::spi::{Plan, Session};
 use crate::refresh::follow::job::Job;
 use std::rc::Rc;
-use tviews_core::choice::{Cost, Size, cheapest, prefers_whole, whole};
+use tviews_core::choice::{Cost, Size, changes, cheapest, prefers_whole, whole};
 
 pub struct Choice {
     pub plan: Rc<Plan>,
@@ -59,7 +59,7 @@ impl Job<'_> {
         }
         let _snapshot = self.snapshot();
         let session = Session::open();
-        let mut cost = 0.0;
+        let mut cost = changes(self.rows);
         for text in forms {
             cost += self.choose(&session, text, size)?.cost.unwrap_or(0.0);
         }
