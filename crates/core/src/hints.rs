@@ -28,7 +28,7 @@ const HINTS: &[(&[Reason], &str)] = &[
     (&[FloatingSum], "Cast to numeric, or allow differences of rounding: WITH (approximate)."),
     (&[OnlyOfParent], "Leave ONLY out, and compare tableoid with the table."),
     (&[SystemColumn], "Leave system columns out; tableoid is followed in other places."),
-    (&[VirtualColumn], "Make the column STORED, or write its expression in the query."),
+    (&[VirtualColumn], "Make the column STORED, or name the columns instead of the whole row."),
     (&[WholeRow], "Name the columns."),
     (&[FullAboveOuter], "Join the tables of the outer join in a TVIEW of their own, and FULL JOIN that one."),
     (&[RowSecurity], "Give the TVIEW to a role that the policies do not apply to."),

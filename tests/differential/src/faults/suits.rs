@@ -39,6 +39,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
             &[Hazard::FirstMatch, Hazard::LastMatch, Hazard::MatchReplaced, Hazard::LeftRowAndMatch]
         }
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
+        "skip_virtual_below" => &[Hazard::VirtualColumn],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
         "forget_base" | "nearer_ends" => {
