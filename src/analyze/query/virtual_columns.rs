@@ -112,7 +112,9 @@ fn change(query: Query, index: usize, columns: &Columns) -> Result<()> {
     let rte = server::rt_fetch(index, query);
     let mut read: BTreeSet<i16> = relations::columns(query, rte).into_iter().collect();
     if !whole.is_empty() {
-        read.extend((1..=list::len(rte.eref().colnames()) as i16).filter(|c| !server::get_rte_attribute_is_dropped(rte, *c)));
+        read.extend(
+            (1..=list::len(rte.eref().colnames()) as i16).filter(|c| !server::get_rte_attribute_is_dropped(rte, *c)),
+        );
         each(query, index, &mut |var| if var.varattno() == 0 { view_rows::spelled(var) } else { None });
     }
     each(query, index, &mut |var| columns.get(&var.varattno()).map(|expr| in_place_of(var, *expr)));
@@ -126,9 +128,8 @@ fn change(query: Query, index: usize, columns: &Columns) -> Result<()> {
 fn each(query: Query, index: usize, replace: &mut dyn FnMut(Var) -> Option<Node>) {
     let changed = walk::rewrite_deep(query.cast(), &mut |n, depth| {
         let var = n.cast::<pg_sys::Var>();
-        let is_own = list::is(n, pg_sys::NodeTag::T_Var)
-            && var.varno() as usize == index
-            && var.varlevelsup() + 1 == depth;
+        let is_own =
+            list::is(n, pg_sys::NodeTag::T_Var) && var.varno() as usize == index && var.varlevelsup() + 1 == depth;
         if is_own { replace(var) } else { None }
     });
     query.become_like(changed.cast());
