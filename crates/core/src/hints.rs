@@ -25,6 +25,7 @@ const HINTS: &[(&[Reason], &str)] = &[
         "Order by columns of one table that are never NULL and, together, unique; number the rows when reading the TVIEW; or add PARTITION BY.",
     ),
     (&[OneGroup], "Aggregate groups in the TVIEW, and these when reading it."),
+    (&[OneValue], "Only the sub-query is computed anew, and what looks at its value when this changes: it may stay."),
     (&[FloatingSum], "Cast to numeric, or allow differences of rounding: WITH (approximate)."),
     (&[OnlyOfParent], "Leave ONLY out, and compare tableoid with the table."),
     (&[SystemColumn], "Leave system columns out; tableoid is followed in other places."),
