@@ -10,15 +10,17 @@
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
 
 use crate::analyze::describe::{Block, Described, Item, KeyOf, describe};
+use crate::analyze::query::conditions::{conditions, conjunction, mentions};
 use crate::analyze::query::from::find;
-use crate::analyze::query::printed;
+use crate::analyze::query::{printed, relations};
 use crate::analyze::query::tree::{outputs, strip};
 use crate::analyze::rules::change_rows::{add_beside, drop_whole_rows, replace_by};
 use crate::analyze::rules::forget::{Rows, forget_items};
 use crate::analyze::rules::lift;
 use crate::analyze::rules::null_extension::{
-    drop_conditions, lateral_depends, nullable_side, outer_conditions, survives,
+    drop_conditions, lateral_depends, nullable_side, others_depend, outer_conditions, survives,
 };
+use crate::analyze::rules::outer_links::{self, Witness};
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
@@ -52,7 +54,7 @@ pub fn terms(
 ) -> Result<std::result::Result<Terms, Reason>> {
     let mut out = Terms::default();
     let cx = Collect { key, changed, beside, key_of };
-    Ok(printed::or_why(cx.collect(query, &[], &mut out))?.map(|()| out))
+    Ok(printed::or_why(cx.collect(query, &[], None, &mut out))?.map(|()| out))
 }
 
 /// The change rows that are added to the other changed relations.
@@ -72,16 +74,24 @@ struct Collect<'a> {
 }
 
 impl Collect<'_> {
-    /// Terms of the relations in the FROM clause at and below `focus`, and of relations in sub-queries there.
-    fn collect(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
-        if let Err(why) = self.places(query, focus, out)? {
+    /// Terms of the relations in the FROM clause at and below `focus`, and of relations in sub-queries there. `origin`: the outer join, by its
+    /// range table index, in whose condition the sub-query stood that `focus` is.
+    fn collect(
+        &self,
+        query: Query,
+        focus: &[usize],
+        origin: Option<i32>,
+        out: &mut Terms,
+    ) -> Result<std::result::Result<(), Reason>> {
+        if let Err(why) = self.places(query, focus, origin, out)? {
             return Ok(Err(why));
         }
         for site in lift::sites(query, focus, self.changed) {
+            let origin = origin.or_else(|| site.link().and_then(|n| outer_links::around(query, n)));
             let collected = memory::aside(|| {
                 let lifted = query.copy();
                 match lift::lift(lifted, &site, self.key, self.changed) {
-                    Ok(path) => self.collect(lifted, &path, out),
+                    Ok(path) => self.collect(lifted, &path, origin, out),
                     Err(why) => Ok(Err(why)),
                 }
             });
@@ -93,21 +103,53 @@ impl Collect<'_> {
     }
 
     /// Terms of the relations in the FROM clause at and below `focus`.
-    fn places(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
+    fn places(
+        &self,
+        query: Query,
+        focus: &[usize],
+        origin: Option<i32>,
+        out: &mut Terms,
+    ) -> Result<std::result::Result<(), Reason>> {
         if !lift::has_place(lift::block_at(query, focus), self.changed) {
             return Ok(Ok(()));
         }
+        if !focus.is_empty() || outer_links::joins(query, self.changed).is_empty() {
+            return self.at(query, focus, Wanted { lifted: !focus.is_empty(), origin }, out);
+        }
+        // What the joins say depends on where changes are looked for.
+        for index in relations::in_from(query) {
+            if lift::is_place(server::rt_fetch(index, query), self.changed)
+                && let Err(why) = self.at(query, &[index], Wanted { lifted: false, origin }, out)?
+            {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn at(
+        &self,
+        query: Query,
+        focus: &[usize],
+        wanted: Wanted,
+        out: &mut Terms,
+    ) -> Result<std::result::Result<(), Reason>> {
         let relaxed = |rows: Rows| {
             let clean = query.copy();
+            let witnesses = match focus.first() {
+                Some(own) => outer_links::relax(clean, *own, wanted.origin, self.changed)?,
+                None => Vec::new(),
+            };
             lift::drop_changed_conditions(clean, self.changed)
                 .and_then(|()| forget_items(clean, focus, self.key, self.changed, rows))
-                .map(|widened| (clean, widened))
+                .map(|widened| (clean, widened, witnesses))
         };
-        let (clean, widened) = match relaxed(Rows::Any).or_else(|why| relaxed(Rows::All).map_err(|_| why)) {
+        let (clean, widened, witnesses) = match relaxed(Rows::Any).or_else(|why| relaxed(Rows::All).map_err(|_| why)) {
             Ok(relaxed) => relaxed,
             Err(why) => return Ok(Err(why)),
         };
         let d = describe(clean, self.key_of);
+        let own = focus.first().copied();
         for (a, atom) in d.description.atoms.iter().enumerate() {
             let beside = widened.iter().any(|path| atom.path.starts_with(path));
             if beside || !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
@@ -116,10 +158,12 @@ impl Collect<'_> {
             // Below, conditions are missing.
             let range = if focus.is_empty() { value_range::find(query, &d, a, &[])? } else { None };
             out.gates.extend(range.iter().map(|r| r.gate.clone()));
-            match memory::aside(|| term(&d, self.key, a, self.changed, self.beside, range.as_ref()))? {
+            let restricted = Restricted { range: range.as_ref(), witnesses: &witnesses };
+            let place = Place { atom: a, own, origin: wanted.origin };
+            match memory::aside(|| term(&d, self.key, &place, self.changed, self.beside, &restricted))? {
                 Err(why) => return Ok(Err(why)),
                 Ok(term) => {
-                    out.meet |= !focus.is_empty()
+                    out.meet |= wanted.lifted
                         || self.key.iter().any(|p| match d.description.outputs[*p] {
                             Some(c) => term.nulled.contains(&c.atom),
                             None => !term.nulled.is_empty(),
@@ -131,6 +175,28 @@ impl Collect<'_> {
         }
         Ok(Ok(()))
     }
+}
+
+/// What changes are looked for in.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// A sub-query that was lifted.
+    lifted: bool,
+    /// The outer join in whose condition it stood.
+    origin: Option<i32>,
+}
+
+/// The atom whose changes a term is for, the item of FROM that it is in, if only this one is wanted, and the outer join in whose condition that item stood.
+struct Place {
+    atom: usize,
+    own: Option<usize>,
+    origin: Option<i32>,
+}
+
+/// What a term may be restricted by.
+struct Restricted<'a> {
+    range: Option<&'a Range>,
+    witnesses: &'a [Witness],
 }
 
 /// A term's SQL and the atoms that matter for concurrency.
@@ -145,14 +211,20 @@ struct Term {
 fn term(
     d: &Described,
     key: &[usize],
-    atom: usize,
+    place: &Place,
     changed: &BTreeSet<u32>,
     beside: Beside,
-    range: Option<&Range>,
+    restricted: &Restricted,
 ) -> Result<std::result::Result<Term, Reason>> {
     let query = d.block.query.copy();
     let atoms = &d.description.atoms;
+    let atom = place.atom;
     let mut edit = Edit { atom, changed, beside, groups: Vec::new() };
+    if let Some(origin) = place.origin
+        && let Err(why) = edit.null_extension_around(query, &d.block, origin, place.own.unwrap_or_default())
+    {
+        return Ok(Err(why));
+    }
     if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, &atoms[atom].path, true) {
         return Ok(Err(why));
     }
@@ -182,8 +254,11 @@ fn term(
         keys.push(server::flatten_join_aliases(query, expr));
     }
     strip(query);
-    if let Some(range) = range {
+    if let Some(range) = restricted.range {
         range.add(query);
+    }
+    for witness in restricted.witnesses {
+        witness.add(query, changed, beside)?;
     }
     let mut selects = Vec::new();
     for group in &combinations {
@@ -293,6 +368,32 @@ impl Edit<'_> {
                 outer_conditions(query, &joins, index, sub, group)?;
             }
         }
+        Ok(())
+    }
+
+    /// The same for the outer join in whose condition the item `own` stood: rows in which its nullable side is there are wanted, and those with NULLs in its place.
+    fn null_extension_around(
+        &mut self,
+        query: Query,
+        block: &Block,
+        origin: i32,
+        own: usize,
+    ) -> std::result::Result<(), Reason> {
+        let Some(joins) = outer_links::path_of(query, origin) else { return Err(Reason::SubqueryInOuterCondition) };
+        let Some((last, above)) = joins.split_last() else { return Ok(()) };
+        let Some(side) = nullable_side(last, true) else { return Ok(()) };
+        // What the item says is about pairs of rows of the join.
+        let from = query.jointree();
+        let (of_own, others): (Vec<_>, Vec<_>) =
+            conditions(from.quals()).into_iter().partition(|c| mentions(*c).contains(&own));
+        from.set_quals(conjunction(others));
+        let mut local: Vec<BTreeSet<usize>> = survives(query, above, side)?.into_iter().collect();
+        drop_conditions(query, &mut local);
+        from.set_quals(conjunction(conditions(from.quals()).into_iter().chain(of_own).collect()));
+        if local.iter().any(|side| others_depend(query, side, own)) {
+            return Err(Reason::LateralOfNullable);
+        }
+        self.groups.extend(local.iter().map(|side| side.iter().flat_map(|i| block.atoms_of(*i)).collect()));
         Ok(())
     }
 

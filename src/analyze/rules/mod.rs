@@ -20,6 +20,7 @@ pub mod join_values;
 mod lift;
 pub mod nested_loop;
 mod null_extension;
+mod outer_links;
 mod outer;
 pub mod parts;
 mod pieces;
