@@ -80,3 +80,5 @@ UPDATE item SET grp = 2 WHERE id = 13;
 UPDATE parted SET id = 998 WHERE id = 5;
 SELECT * FROM oracle();
 SELECT count(*) AS differing FROM tviews.verify_all() WHERE NOT ok;
+SET client_min_messages = warning;
+DROP SCHEMA virtual_columns CASCADE;

@@ -12,15 +12,15 @@
 use crate::analyze::describe::{Block, Described, Item, KeyOf, describe};
 use crate::analyze::query::conditions::{conditions, conjunction, mentions};
 use crate::analyze::query::from::find;
-use crate::analyze::query::{printed, relations};
 use crate::analyze::query::tree::{outputs, strip};
+use crate::analyze::query::{printed, relations};
 use crate::analyze::rules::change_rows::{add_beside, drop_whole_rows, replace_by};
 use crate::analyze::rules::forget::{Rows, forget_items};
 use crate::analyze::rules::lift;
 use crate::analyze::rules::null_extension::{
     drop_conditions, lateral_depends, nullable_side, others_depend, outer_conditions, survives,
 };
-use crate::analyze::rules::outer_links::{self, Witness};
+use crate::analyze::rules::outer_links::{self, Others, Relaxed, Sought};
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
@@ -134,22 +134,23 @@ impl Collect<'_> {
         wanted: Wanted,
         out: &mut Terms,
     ) -> Result<std::result::Result<(), Reason>> {
-        let relaxed = |rows: Rows| {
+        let own = focus.first().copied();
+        let relaxed = |rows: Rows, others: Others| {
             let clean = query.copy();
-            let witnesses = match focus.first() {
-                Some(own) => outer_links::relax(clean, *own, wanted.origin, self.changed)?,
-                None => Vec::new(),
+            let relaxed = match own {
+                Some(own) => outer_links::relax(clean, Sought { own, origin: wanted.origin }, self.changed, others)?,
+                None => Relaxed::default(),
             };
             lift::drop_changed_conditions(clean, self.changed)
                 .and_then(|()| forget_items(clean, focus, self.key, self.changed, rows))
-                .map(|widened| (clean, widened, witnesses))
+                .map(|widened| (clean, widened, relaxed))
         };
-        let (clean, widened, witnesses) = match relaxed(Rows::Any).or_else(|why| relaxed(Rows::All).map_err(|_| why)) {
+        let any = |others| relaxed(Rows::Any, others).or_else(|why| relaxed(Rows::All, others).map_err(|_| why));
+        let (clean, widened, relaxed) = match any(Others::LeftOut).or_else(|why| any(Others::Paired).map_err(|_| why)) {
             Ok(relaxed) => relaxed,
             Err(why) => return Ok(Err(why)),
         };
         let d = describe(clean, self.key_of);
-        let own = focus.first().copied();
         for (a, atom) in d.description.atoms.iter().enumerate() {
             let beside = widened.iter().any(|path| atom.path.starts_with(path));
             if beside || !atom.path.starts_with(focus) || !atom.relid.is_some_and(|r| self.changed.contains(&r)) {
@@ -158,9 +159,8 @@ impl Collect<'_> {
             // Below, conditions are missing.
             let range = if focus.is_empty() { value_range::find(query, &d, a, &[])? } else { None };
             out.gates.extend(range.iter().map(|r| r.gate.clone()));
-            let restricted = Restricted { range: range.as_ref(), witnesses: &witnesses };
-            let place = Place { atom: a, own, origin: wanted.origin };
-            match memory::aside(|| term(&d, self.key, &place, self.changed, self.beside, &restricted))? {
+            let place = Place { atom: a, own, origin: wanted.origin, range: range.as_ref(), relaxed: &relaxed };
+            match memory::aside(|| term(&d, self.key, &place, self.changed, self.beside))? {
                 Err(why) => return Ok(Err(why)),
                 Ok(term) => {
                     out.meet |= wanted.lifted
@@ -186,17 +186,17 @@ struct Wanted {
     origin: Option<i32>,
 }
 
-/// The atom whose changes a term is for, the item of FROM that it is in, if only this one is wanted, and the outer join in whose condition that item stood.
-struct Place {
+/// What a term is for.
+struct Place<'a> {
+    /// The atom whose changes are looked for.
     atom: usize,
+    /// The item of FROM that it is in, if only this one is wanted.
     own: Option<usize>,
+    /// The outer join in whose condition that item stood.
     origin: Option<i32>,
-}
-
-/// What a term may be restricted by.
-struct Restricted<'a> {
+    /// What the term may be restricted by.
     range: Option<&'a Range>,
-    witnesses: &'a [Witness],
+    relaxed: &'a Relaxed,
 }
 
 /// A term's SQL and the atoms that matter for concurrency.
@@ -214,16 +214,16 @@ fn term(
     place: &Place,
     changed: &BTreeSet<u32>,
     beside: Beside,
-    restricted: &Restricted,
 ) -> Result<std::result::Result<Term, Reason>> {
     let query = d.block.query.copy();
     let atoms = &d.description.atoms;
     let atom = place.atom;
     let mut edit = Edit { atom, changed, beside, groups: Vec::new() };
-    if let Some(origin) = place.origin
-        && let Err(why) = edit.null_extension_around(query, &d.block, origin, place.own.unwrap_or_default())
-    {
-        return Ok(Err(why));
+    let origin = place.origin.map(|join| (join, place.own));
+    for (join, lifted) in origin.into_iter().chain(place.relaxed.paired.iter().map(|join| (*join, None))) {
+        if let Err(why) = edit.null_extension_of(query, &d.block, join, lifted) {
+            return Ok(Err(why));
+        }
     }
     if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, &atoms[atom].path, true) {
         return Ok(Err(why));
@@ -254,10 +254,10 @@ fn term(
         keys.push(server::flatten_join_aliases(query, expr));
     }
     strip(query);
-    if let Some(range) = restricted.range {
+    if let Some(range) = place.range {
         range.add(query);
     }
-    for witness in restricted.witnesses {
+    for witness in &place.relaxed.witnesses {
         witness.add(query, changed, beside)?;
     }
     let mut selects = Vec::new();
@@ -371,29 +371,35 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// The same for the outer join in whose condition the item `own` stood: rows in which its nullable side is there are wanted, and those with NULLs in its place.
-    fn null_extension_around(
+    /// The same for an outer join whose condition can have changed, by its range table index. `lifted`: the item that stood in its condition, and whose changes are
+    /// looked for; rows in which the nullable side is there are wanted then, and those with NULLs in its place.
+    fn null_extension_of(
         &mut self,
         query: Query,
         block: &Block,
-        origin: i32,
-        own: usize,
+        join: i32,
+        lifted: Option<usize>,
     ) -> std::result::Result<(), Reason> {
-        let Some(joins) = outer_links::path_of(query, origin) else { return Err(Reason::SubqueryInOuterCondition) };
+        let Some(joins) = outer_links::path_of(query, join) else { return Err(Reason::SubqueryInOuterCondition) };
         let Some((last, above)) = joins.split_last() else { return Ok(()) };
-        let Some(side) = nullable_side(last, true) else { return Ok(()) };
-        // What the item says is about pairs of rows of the join.
+        let Some(side) = nullable_side(last, lifted.is_some()) else { return Ok(()) };
+        // What a lifted item says is about pairs of rows of the join.
         let from = query.jointree();
-        let (of_own, others): (Vec<_>, Vec<_>) =
-            conditions(from.quals()).into_iter().partition(|c| mentions(*c).contains(&own));
+        let is_of_it = |c: &Node| lifted.is_some_and(|own| mentions(*c).contains(&own));
+        let (of_it, others): (Vec<_>, Vec<_>) = conditions(from.quals()).into_iter().partition(is_of_it);
         from.set_quals(conjunction(others));
         let mut local: Vec<BTreeSet<usize>> = survives(query, above, side)?.into_iter().collect();
         drop_conditions(query, &mut local);
-        from.set_quals(conjunction(conditions(from.quals()).into_iter().chain(of_own).collect()));
-        if local.iter().any(|side| others_depend(query, side, own)) {
+        from.set_quals(conjunction(conditions(from.quals()).into_iter().chain(of_it).collect()));
+        if local.iter().any(|side| others_depend(query, side, lifted)) {
             return Err(Reason::LateralOfNullable);
         }
-        self.groups.extend(local.iter().map(|side| side.iter().flat_map(|i| block.atoms_of(*i)).collect()));
+        for side in local {
+            let atoms = side.iter().flat_map(|i| block.atoms_of(*i)).collect();
+            if !self.groups.contains(&atoms) {
+                self.groups.push(atoms);
+            }
+        }
         Ok(())
     }
 

@@ -5,7 +5,8 @@
 //! change of R itself, and the key is also projected with R null-extended. What the sub-query gives differs between the states before and after. Where the condition can
 //! be true only with one of its values, `r = (SELECT e …)`, these are among the values e of all rows that it can have had, which are joined
 //! (a *witness*); min and max are such values, too. Other conditions with such sub-queries are dropped.
-//! For changes that are neither in R nor in the condition, R is left out: rows of L are there in any case.
+//! For changes that are neither in R nor in the condition, R is left out: rows of L are there in any case. Where the key has columns of R, all pairs that the rest of the
+//! condition lets pass are taken instead, and the rows of L with NULLs in the place of R.
 //!
 //! Invariant: for each row that differs, the query has a row with its key, in the state before or after; otherwise there is an error. Called by dirty.
 
@@ -61,36 +62,69 @@ pub struct Witness {
     values: Query,
 }
 
-/// Makes the conditions of outer joins of a block say what is certain before and after. `own`: the item of FROM in which changes are looked for; `origin`: the outer join
-/// in whose condition that item stood.
+/// What stands for the nullable side of an outer join when changes are looked for elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing: no column of it is needed.
+    LeftOut,
+    /// All rows that can be partners, and NULLs.
+    Paired,
+}
+
+/// Where changes are looked for.
+#[derive(Clone, Copy)]
+pub struct Sought {
+    /// The item of FROM.
+    pub own: usize,
+    /// The outer join in whose condition that item stood, by its range table index.
+    pub origin: Option<i32>,
+}
+
+/// What has become of conditions of outer joins.
+#[derive(Default)]
+pub struct Relaxed {
+    pub witnesses: Vec<Witness>,
+    /// Outer joins, by their range table index, whose nullable side can be NULL in the place of the rows that are there.
+    pub paired: Vec<i32>,
+}
+
+/// Makes the conditions of outer joins of a block say what is certain before and after.
 pub fn relax(
     block: Query,
-    own: usize,
-    origin: Option<i32>,
+    sought: Sought,
     changed: &BTreeSet<u32>,
-) -> std::result::Result<Vec<Witness>, Reason> {
-    let mut found = Vec::new();
+    others: Others,
+) -> std::result::Result<Relaxed, Reason> {
+    let own = sought.own;
+    let mut relaxed = Relaxed::default();
     for join in joins(block, changed) {
         let Some((nullable, above)) = sides(block, join) else { return Err(Reason::SubqueryInOuterCondition) };
         // More rows there would be fewer null-extended rows.
         if above.iter().any(is_nullable) {
             return Err(Reason::NullableSubquery);
         }
-        if !nullable.contains(&own) && origin != Some(join.rtindex()) {
+        let is_here = nullable.contains(&own) || sought.origin == Some(join.rtindex());
+        if !is_here && others == Others::LeftOut {
             join.set_quals(make::boolean(false));
             forget::forget_rows(block, &nullable, &|i| i == own)?;
             continue;
         }
         let all = conditions(server::flatten_join_aliases(block, join.quals()));
         let (hidden, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| reads(*c, changed));
-        let before = found.len();
-        found.extend(hidden.into_iter().filter_map(|c| witness(block, c, changed)));
-        if kept.is_empty() && found.len() == before {
+        let mut is_bound = !kept.is_empty();
+        if is_here {
+            let witnesses: Vec<_> = hidden.into_iter().filter_map(|c| witness(block, c, changed)).collect();
+            is_bound |= !witnesses.is_empty();
+            relaxed.witnesses.extend(witnesses);
+        } else {
+            relaxed.paired.push(join.rtindex());
+        }
+        if !is_bound {
             return Err(Reason::SubqueryInOuterCondition); // all pairs
         }
         join.set_quals(if kept.is_empty() { make::boolean(true) } else { conjunction(kept) });
     }
-    Ok(found)
+    Ok(relaxed)
 }
 
 /// The items on the nullable side of a left or right join, and the joins above it.
