@@ -28,7 +28,7 @@ SELECT * FROM cost();
 INSERT INTO r VALUES (1000, 7);
 SELECT * FROM cost();
 
--- a virtual generated column, which 18 has (before, the same by force)
+-- a virtual generated column, which 18 has
 SET client_min_messages = warning;
 DO $$ BEGIN
     IF current_setting('server_version_num')::int >= 180000 THEN
@@ -36,7 +36,7 @@ DO $$ BEGIN
         EXECUTE 'CREATE TVIEW of_computed AS SELECT id, twice FROM computed';
     ELSE
         CREATE TABLE computed (id int PRIMARY KEY, n int, twice int GENERATED ALWAYS AS (n * 2) STORED);
-        CREATE TVIEW of_computed WITH (mode = full) AS SELECT id, twice FROM computed;
+        CREATE TVIEW of_computed AS SELECT id, twice FROM computed;
     END IF;
 END $$;
 RESET client_min_messages;

@@ -7,6 +7,8 @@ use crate::hook::call::Call;
 use crate::hook::policies::policies_changed;
 use crate::hook::{keys, life, named};
 use crate::pg::error::Result;
+#[cfg(feature = "since_17")]
+use crate::pg::ext;
 use crate::pg::list;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -19,6 +21,8 @@ pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         let stmt = (*call.pstmt).utilityStmt.cast::<pg_sys::AlterTableStmt>();
         let mut touched = BTreeSet::new();
         let (mut uniqueness, mut policies) = (false, false);
+        #[allow(unused_mut)] // before 17 no command changes an expression
+        let mut computed = BTreeSet::new();
         for cmd in list::iter::<pg_sys::AlterTableCmd>((*stmt).cmds) {
             let relevant = matches!(
                 (*cmd).subtype,
@@ -36,7 +40,12 @@ pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
                     | AT_AlterColumnType
             );
             #[cfg(feature = "since_17")]
-            let relevant = relevant || (*cmd).subtype == AT_SetExpression;
+            let relevant = if (*cmd).subtype == AT_SetExpression {
+                computed.extend(ext::find_all_inheritors(relid, pg_sys::NoLock as i32).iter().map(|r| r.to_u32()));
+                true
+            } else {
+                relevant
+            };
             // Its changes are not in WAL from here on.
             let relevant = relevant
                 || (*cmd).subtype == AT_SetUnLogged
@@ -64,6 +73,7 @@ pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
         if life::bases_around(&around).is_empty() {
             return Ok(());
         }
+        touched.extend(&computed);
         if uniqueness || policies || !touched.is_empty() {
             let own = pg_sys::AlterTableGetLockLevel((*stmt).cmds) as u32;
             if hold(call, named::Lock::Own(own)) != relid {
@@ -80,7 +90,10 @@ pub fn base_table(call: &mut Call, relid: pg_sys::Oid) -> Result<()> {
             touched.insert(relid.to_u32());
             call.then(move || policies_changed(&touched));
         } else if !touched.is_empty() {
-            call.then(move || life::tree_changed(&touched));
+            call.then(move || {
+                life::tree_changed(&touched)?;
+                if computed.is_empty() { Ok(()) } else { life::expression_changed(&computed) }
+            });
         }
         Ok(())
     }

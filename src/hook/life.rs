@@ -319,6 +319,13 @@ pub unsafe fn view_replaced(view: *mut pg_sys::RangeVar) -> Result<()> {
     }
 }
 
+/// Expressions of generated columns of these tables have changed: a virtual column is part of the queries that read it.
+pub fn expression_changed(relids: &BTreeSet<u32>) -> Result<()> {
+    // SAFETY: makes the statement's catalog changes visible.
+    unsafe { pg_sys::CommandCounterIncrement() };
+    redefine(redefine::tviews(|names| !names.is_disjoint(relids))?)
+}
+
 /// Names or owners have changed.
 fn names_changed() -> Result<()> {
     // SAFETY: makes the statement's catalog changes visible.

@@ -91,6 +91,7 @@ pub fn decide<A: Attempts>(query: &Query, read: &Read, attempts: &mut A) -> Resu
         return Ok((Decision::full(Reason::ModeFull), false));
     }
     let decision = match query.key {
+        Some([]) if *query.shape == Shape::Rows => Decision::full(Reason::OneValue),
         None | Some([]) => Decision::full(no_key(query.shape)),
         Some(_) => by_key(query, read, attempts)?,
     };

@@ -44,6 +44,11 @@ pub fn of_rows(d: &Description) -> Option<Vec<usize>> {
     derive(&rows).filter(|key| key.iter().all(|p| d.is_never_null(*p)))
 }
 
+/// Whether the join has one row at most: nothing has to be known to tell its rows apart.
+pub fn is_single(d: &Description) -> bool {
+    d.shape == Shape::Rows && reaches(d, &dependencies(d), &[], &Goal::Rows)
+}
+
 enum Goal {
     Rows,
     Positions(Vec<usize>),
@@ -182,6 +187,19 @@ mod tests {
 
     fn left(equalities: Vec<Equality>) -> Join {
         Join::Outer(OuterKind::Left, Box::new(Join::Atom(0)), Box::new(Join::Atom(1)), equalities)
+    }
+
+    #[test]
+    fn one_row_by_a_constant() {
+        let pinned = |join| describe(join, Shape::Rows, &[]);
+        let both = vec![(col(0, 1), None), (col(1, 1), None)];
+        assert!(is_single(&pinned(inner(both.clone()))));
+        assert!(is_single(&pinned(inner(vec![(col(0, 1), None), (col(0, 2), Some(col(1, 1)))]))));
+        assert!(!is_single(&pinned(inner(both[..1].to_vec()))));
+        assert!(!is_single(&pinned(inner(vec![(col(0, 2), None), (col(1, 2), None)]))));
+        // What pins the right side does not pin the left one.
+        assert!(!is_single(&pinned(left(both.clone()))));
+        assert!(!is_single(&Description { shape: Shape::Opaque(crate::reason::Reason::Limit), ..pinned(inner(both)) }));
     }
 
     #[test]

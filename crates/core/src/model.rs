@@ -30,7 +30,7 @@ pub struct Atom {
     pub not_null: Vec<i16>,
 }
 
-/// An equality that holds for matched rows; `None` on the right is a constant.
+/// An equality that holds for matched rows; `None` on the right is a constant, or, in a left join, a value that the row of its left side gives.
 pub type Equality = (Col, Option<Col>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,6 +50,7 @@ reasons! {
     WindowOverAll = "the query uses a window over all rows",
     DistinctOverGroups = "the query uses DISTINCT over GROUP BY",
     OneGroup = "an aggregate without GROUP BY depends on all rows",
+    OneValue = "the value of a sub-query is computed anew",
     GroupNotShown = "a grouping expression is not among the output columns",
     NoKey = "no unique key of the output can be derived",
     PartitionWithoutEquality = "a column that windows are partitioned by has no equality operator",

@@ -13,7 +13,9 @@ pub mod recognise;
 pub mod settings;
 pub mod view_owners;
 
+use crate::analyze::query::conditions::mentions;
 use crate::analyze::query::tree::{is_plain, outputs};
+use crate::analyze::query::{levels, relations};
 use crate::pg::name;
 use crate::pg::relation::Relation;
 use crate::pg::tree::{List, Node, Query, RangeTblEntry, Tree, Var, list, lsyscache, server};
@@ -174,10 +176,16 @@ fn describe_from(node: Node, block: &mut Block, path: &[usize], atoms: &mut Vec<
         let join = node.cast::<pg_sys::JoinExpr>();
         let left = describe_from(join.larg(), block, path, atoms, key_of);
         let right = describe_from(join.rarg(), block, path, atoms, key_of);
-        let on = equalities(join.quals(), block);
+        let mut on = equalities(join.quals(), block);
         return match join.jointype() {
-            pg_sys::JoinType::JOIN_LEFT => Join::Outer(OuterKind::Left, Box::new(left), Box::new(right), on),
-            pg_sys::JoinType::JOIN_RIGHT => Join::Outer(OuterKind::Left, Box::new(right), Box::new(left), on),
+            pg_sys::JoinType::JOIN_LEFT => {
+                on.extend(pinned(join.quals(), block, join.larg()));
+                Join::Outer(OuterKind::Left, Box::new(left), Box::new(right), on)
+            }
+            pg_sys::JoinType::JOIN_RIGHT => {
+                on.extend(pinned(join.quals(), block, join.rarg()));
+                Join::Outer(OuterKind::Left, Box::new(right), Box::new(left), on)
+            }
             pg_sys::JoinType::JOIN_FULL => Join::Outer(OuterKind::Full, Box::new(left), Box::new(right), on),
             _ => Join::Inner(vec![left, right], on),
         };
@@ -281,6 +289,41 @@ fn keys_of_functions(rte: RangeTblEntry) -> Vec<Vec<i16>> {
 /// Plain equalities of a conjunction whose sides are columns or a column and a constant.
 fn equalities(quals: Node, block: &Block) -> Vec<Equality> {
     let mut out = Vec::new();
+    let constant = |n: Node| list::is(n, pg_sys::NodeTag::T_Const) && !n.cast::<pg_sys::Const>().constisnull();
+    for [left, right] in compared(quals, block) {
+        match (block.resolve_expr(left), block.resolve_expr(right)) {
+            (Some(a), Some(b)) => out.push((a, Some(b))),
+            (Some(a), None) if constant(right) => out.push((a, None)),
+            (None, Some(b)) if constant(left) => out.push((b, None)),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Columns of the nullable side of an outer join that have to equal an expression over the preserved side, such as a sub-query that looks at its rows: for each row of
+/// that side they are constants.
+fn pinned(quals: Node, block: &Block, preserved: Node) -> Vec<Equality> {
+    let mut items = Vec::new();
+    relations::collect(preserved, &mut items);
+    let looks_there = |n: Node| mentions(n).iter().all(|i| items.contains(i)) && !levels::looks_up(n);
+    let mut out = Vec::new();
+    for [left, right] in compared(quals, block) {
+        for (column, other) in [(left, right), (right, left)] {
+            if let Some(column) = block.resolve_expr(column).filter(|_| block.resolve_expr(other).is_none())
+                && !list::is(other, pg_sys::NodeTag::T_Const)
+                && looks_there(other)
+            {
+                out.push((column, None));
+            }
+        }
+    }
+    out
+}
+
+/// The two sides of the conditions of a conjunction that say that they are equal.
+fn compared(quals: Node, block: &Block) -> Vec<[Node; 2]> {
+    let mut out = Vec::new();
     let flat = server::flatten_join_aliases(block.query, quals);
     for conjunct in list::iter::<pg_sys::Node>(server::make_ands_implicit(flat.cast())) {
         if !list::is(conjunct, pg_sys::NodeTag::T_OpExpr) {
@@ -294,15 +337,8 @@ fn equalities(quals: Node, block: &Block) -> Vec<Equality> {
         let right = list::nth::<pg_sys::Node>(op.args(), 1);
         let exact = lsyscache::op_mergejoinable(op.opno(), server::exprType(left))
             && (op.inputcollid() == pg_sys::InvalidOid || lsyscache::get_collation_isdeterministic(op.inputcollid()));
-        if !exact {
-            continue;
-        }
-        let constant = |n: Node| list::is(n, pg_sys::NodeTag::T_Const) && !n.cast::<pg_sys::Const>().constisnull();
-        match (block.resolve_expr(left), block.resolve_expr(right)) {
-            (Some(a), Some(b)) => out.push((a, Some(b))),
-            (Some(a), None) if constant(right) => out.push((a, None)),
-            (None, Some(b)) if constant(left) => out.push((b, None)),
-            _ => {}
+        if exact {
+            out.push([left, right]);
         }
     }
     out

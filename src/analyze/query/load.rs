@@ -4,6 +4,8 @@
 
 #[cfg(feature = "since_19")]
 use crate::analyze::query::json_arrays;
+#[cfg(feature = "since_18")]
+use crate::analyze::query::virtual_columns;
 use crate::analyze::query::{grouping_sets, joins, row_types, select_list, view_rows};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
@@ -44,7 +46,7 @@ fn written(query: Query) {
     grouping_sets::tell_apart(query);
 }
 
-/// A copy of `query` in which views are sub-queries.
+/// A copy of `query` in which views are sub-queries, and virtual columns are expressions.
 pub fn expand(query: Query) -> Result<Query> {
     let copy = query.copy();
     // SAFETY: a private copy.
@@ -59,6 +61,8 @@ pub fn expand(query: Query) -> Result<Query> {
     clauses.put_back(expanded)?;
     view_rows::spell_out(expanded);
     written(expanded);
+    #[cfg(feature = "since_18")]
+    virtual_columns::spell_out(expanded)?;
     select_list::move_to_from(expanded);
     Ok(expanded)
 }

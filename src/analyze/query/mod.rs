@@ -1,7 +1,8 @@
 //! Query trees: how they are loaded, read, edited, and printed. Nothing here knows of maintenance.
 //!
 //! load: the stored query, views expanded · tree, conditions, from, call: parts of a query · relations: the relations it reads · levels: columns
-//! from the queries around a tree · clock: what gives the time · joins, json_arrays, select_list, view_rows, grouping_sets: forms that text keeps · printed, canonical, analysed: text that is
+//! from the queries around a tree · clock: what gives the time · joins, json_arrays, select_list, view_rows, grouping_sets, virtual_columns, table_rows: forms that text and
+//! change rows keep · printed, canonical, analysed: text that is
 //! read back and compared · operators: the search_path that the text needs.
 
 pub mod analysed;
@@ -22,5 +23,8 @@ pub mod recursion;
 pub mod relations;
 mod row_types;
 mod select_list;
+pub mod table_rows;
 pub mod tree;
 mod view_rows;
+#[cfg(feature = "since_18")]
+mod virtual_columns;

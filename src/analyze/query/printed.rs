@@ -47,20 +47,34 @@ pub fn unwritten() -> u64 {
     UNWRITTEN.get()
 }
 
+/// Whether a query has a text, also while none is wanted.
+#[cfg(feature = "since_18")]
+pub fn can_be(query: Query) -> Result<bool> {
+    memory::aside(|| Ok(read_back(query)?.1.is_ok()))
+}
+
 fn compared(query: Query) -> Result<String> {
+    let (text, same) = read_back(query)?;
+    match same {
+        Ok(()) => Ok(text),
+        Err(detail) => {
+            UNWRITTEN.set(UNWRITTEN.get() + 1);
+            Err(Error::Unwritten { detail, text })
+        }
+    }
+}
+
+/// The text of a query, and in what it is read as another one.
+fn read_back(query: Query) -> Result<(String, std::result::Result<(), String>)> {
     let (tree, text) = parser::printed(query);
-    let refuse = |detail: String| {
-        UNWRITTEN.set(UNWRITTEN.get() + 1);
-        Err(Error::Unwritten { detail, text: text.clone() })
-    };
     let same = match parsed(&text, query)? {
-        Err(message) => return refuse(message),
+        Err(message) => Err(message),
         Ok(back) => match (canonical(tree), canonical(back)) {
-            (Some(tree), Some(back)) => server::equal(tree.cast(), back.cast()),
-            _ => false,
+            (Some(tree), Some(back)) if server::equal(tree.cast(), back.cast()) => Ok(()),
+            _ => Err("It is read as another query.".into()),
         },
     };
-    if same { Ok(text) } else { refuse("It is read as another query.".into()) }
+    Ok((text, same))
 }
 
 /// For SQL that can be left out: None when it cannot be written.

@@ -62,14 +62,18 @@ fn name_all(block: Query, var: Var) {
 }
 
 /// `ROW(v.a, v.b)::v`
-fn spelled(var: Var) -> Option<Node> {
+pub fn spelled(var: Var) -> Option<Node> {
     let view = Relation::open(lsyscache::get_typ_typrelid(var.vartype()), pg_sys::AccessShareLock)?;
     let row = make::make::<pg_sys::RowExpr>();
     for i in 0..view.natts() {
         let att = view.attribute(i);
-        let column =
-            make::var(var.varno() as _, att.attnum, (att.atttypid, att.atttypmod, att.attcollation), var.varlevelsup());
-        row.set_args(list::lappend(row.args(), column.cast()));
+        let column = if att.attisdropped {
+            make::null((pg_sys::INT4OID, -1, pg_sys::InvalidOid)) // as coerce_record_to_complex has it
+        } else {
+            let of = (att.atttypid, att.atttypmod, att.attcollation);
+            make::var(var.varno() as _, att.attnum, of, var.varlevelsup()).cast()
+        };
+        row.set_args(list::lappend(row.args(), column));
     }
     row.set_row_typeid(var.vartype());
     row.set_row_format(pg_sys::CoercionForm::COERCE_EXPLICIT_CAST);

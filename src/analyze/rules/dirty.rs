@@ -10,15 +10,17 @@
 //! Called by refresh (SQL of a flush) and by analysis (is it possible, and why not).
 
 use crate::analyze::describe::{Block, Described, Item, KeyOf, describe};
+use crate::analyze::query::conditions::{conditions, conjunction, mentions};
 use crate::analyze::query::from::find;
-use crate::analyze::query::printed;
 use crate::analyze::query::tree::{outputs, strip};
+use crate::analyze::query::{printed, relations};
 use crate::analyze::rules::change_rows::{add_beside, drop_whole_rows, replace_by};
 use crate::analyze::rules::forget::{Rows, forget_items};
 use crate::analyze::rules::lift;
 use crate::analyze::rules::null_extension::{
-    drop_conditions, lateral_depends, nullable_side, outer_conditions, survives,
+    drop_conditions, lateral_depends, nullable_side, others_depend, outer_conditions, survives,
 };
+use crate::analyze::rules::outer_links::{self, Others, Relaxed, Sought};
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
@@ -52,7 +54,7 @@ pub fn terms(
 ) -> Result<std::result::Result<Terms, Reason>> {
     let mut out = Terms::default();
     let cx = Collect { key, changed, beside, key_of };
-    Ok(printed::or_why(cx.collect(query, &[], &mut out))?.map(|()| out))
+    Ok(printed::or_why(cx.collect(query, &[], None, &mut out))?.map(|()| out))
 }
 
 /// The change rows that are added to the other changed relations.
@@ -72,16 +74,24 @@ struct Collect<'a> {
 }
 
 impl Collect<'_> {
-    /// Terms of the relations in the FROM clause at and below `focus`, and of relations in sub-queries there.
-    fn collect(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
-        if let Err(why) = self.places(query, focus, out)? {
+    /// Terms of the relations in the FROM clause at and below `focus`, and of relations in sub-queries there. `origin`: the outer join, by its
+    /// range table index, in whose condition the sub-query stood that `focus` is.
+    fn collect(
+        &self,
+        query: Query,
+        focus: &[usize],
+        origin: Option<i32>,
+        out: &mut Terms,
+    ) -> Result<std::result::Result<(), Reason>> {
+        if let Err(why) = self.places(query, focus, origin, out)? {
             return Ok(Err(why));
         }
         for site in lift::sites(query, focus, self.changed) {
+            let origin = origin.or_else(|| site.link().and_then(|n| outer_links::around(query, n)));
             let collected = memory::aside(|| {
                 let lifted = query.copy();
                 match lift::lift(lifted, &site, self.key, self.changed) {
-                    Ok(path) => self.collect(lifted, &path, out),
+                    Ok(path) => self.collect(lifted, &path, origin, out),
                     Err(why) => Ok(Err(why)),
                 }
             });
@@ -93,17 +103,50 @@ impl Collect<'_> {
     }
 
     /// Terms of the relations in the FROM clause at and below `focus`.
-    fn places(&self, query: Query, focus: &[usize], out: &mut Terms) -> Result<std::result::Result<(), Reason>> {
+    fn places(
+        &self,
+        query: Query,
+        focus: &[usize],
+        origin: Option<i32>,
+        out: &mut Terms,
+    ) -> Result<std::result::Result<(), Reason>> {
         if !lift::has_place(lift::block_at(query, focus), self.changed) {
             return Ok(Ok(()));
         }
-        let relaxed = |rows: Rows| {
+        if !focus.is_empty() || outer_links::joins(query, self.changed).is_empty() {
+            return self.at(query, focus, Wanted { lifted: !focus.is_empty(), origin }, out);
+        }
+        // What the joins say depends on where changes are looked for.
+        for index in relations::in_from(query) {
+            if lift::is_place(server::rt_fetch(index, query), self.changed)
+                && let Err(why) = self.at(query, &[index], Wanted { lifted: false, origin }, out)?
+            {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn at(
+        &self,
+        query: Query,
+        focus: &[usize],
+        wanted: Wanted,
+        out: &mut Terms,
+    ) -> Result<std::result::Result<(), Reason>> {
+        let own = focus.first().copied();
+        let relaxed = |rows: Rows, others: Others| {
             let clean = query.copy();
+            let relaxed = match own {
+                Some(own) => outer_links::relax(clean, Sought { own, origin: wanted.origin }, self.changed, others)?,
+                None => Relaxed::default(),
+            };
             lift::drop_changed_conditions(clean, self.changed)
                 .and_then(|()| forget_items(clean, focus, self.key, self.changed, rows))
-                .map(|widened| (clean, widened))
+                .map(|widened| (clean, widened, relaxed))
         };
-        let (clean, widened) = match relaxed(Rows::Any).or_else(|why| relaxed(Rows::All).map_err(|_| why)) {
+        let any = |others| relaxed(Rows::Any, others).or_else(|why| relaxed(Rows::All, others).map_err(|_| why));
+        let (clean, widened, relaxed) = match any(Others::LeftOut).or_else(|why| any(Others::Paired).map_err(|_| why)) {
             Ok(relaxed) => relaxed,
             Err(why) => return Ok(Err(why)),
         };
@@ -116,10 +159,11 @@ impl Collect<'_> {
             // Below, conditions are missing.
             let range = if focus.is_empty() { value_range::find(query, &d, a, &[])? } else { None };
             out.gates.extend(range.iter().map(|r| r.gate.clone()));
-            match memory::aside(|| term(&d, self.key, a, self.changed, self.beside, range.as_ref()))? {
+            let place = Place { atom: a, own, origin: wanted.origin, range: range.as_ref(), relaxed: &relaxed };
+            match memory::aside(|| term(&d, self.key, &place, self.changed, self.beside))? {
                 Err(why) => return Ok(Err(why)),
                 Ok(term) => {
-                    out.meet |= !focus.is_empty()
+                    out.meet |= wanted.lifted
                         || self.key.iter().any(|p| match d.description.outputs[*p] {
                             Some(c) => term.nulled.contains(&c.atom),
                             None => !term.nulled.is_empty(),
@@ -131,6 +175,28 @@ impl Collect<'_> {
         }
         Ok(Ok(()))
     }
+}
+
+/// What changes are looked for in.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// A sub-query that was lifted.
+    lifted: bool,
+    /// The outer join in whose condition it stood.
+    origin: Option<i32>,
+}
+
+/// What a term is for.
+struct Place<'a> {
+    /// The atom whose changes are looked for.
+    atom: usize,
+    /// The item of FROM that it is in, if only this one is wanted.
+    own: Option<usize>,
+    /// The outer join in whose condition that item stood.
+    origin: Option<i32>,
+    /// What the term may be restricted by.
+    range: Option<&'a Range>,
+    relaxed: &'a Relaxed,
 }
 
 /// A term's SQL and the atoms that matter for concurrency.
@@ -145,14 +211,20 @@ struct Term {
 fn term(
     d: &Described,
     key: &[usize],
-    atom: usize,
+    place: &Place,
     changed: &BTreeSet<u32>,
     beside: Beside,
-    range: Option<&Range>,
 ) -> Result<std::result::Result<Term, Reason>> {
     let query = d.block.query.copy();
     let atoms = &d.description.atoms;
+    let atom = place.atom;
     let mut edit = Edit { atom, changed, beside, groups: Vec::new() };
+    let origin = place.origin.map(|join| (join, place.own));
+    for (join, lifted) in origin.into_iter().chain(place.relaxed.paired.iter().map(|join| (*join, None))) {
+        if let Err(why) = edit.null_extension_of(query, &d.block, join, lifted) {
+            return Ok(Err(why));
+        }
+    }
     if let Err(why) = edit.null_extensions(query, &d.block, &atoms[atom].path, &atoms[atom].path, true) {
         return Ok(Err(why));
     }
@@ -182,8 +254,11 @@ fn term(
         keys.push(server::flatten_join_aliases(query, expr));
     }
     strip(query);
-    if let Some(range) = range {
+    if let Some(range) = place.range {
         range.add(query);
+    }
+    for witness in &place.relaxed.witnesses {
+        witness.add(query, changed, beside)?;
     }
     let mut selects = Vec::new();
     for group in &combinations {
@@ -291,6 +366,38 @@ impl Edit<'_> {
             self.null_extensions(rte.subquery(), sub, &path[1..], below, convert)?;
             for group in &self.groups[before..] {
                 outer_conditions(query, &joins, index, sub, group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for an outer join whose condition can have changed, by its range table index. `lifted`: the item that stood in its condition, and whose changes are
+    /// looked for; rows in which the nullable side is there are wanted then, and those with NULLs in its place.
+    fn null_extension_of(
+        &mut self,
+        query: Query,
+        block: &Block,
+        join: i32,
+        lifted: Option<usize>,
+    ) -> std::result::Result<(), Reason> {
+        let Some(joins) = outer_links::path_of(query, join) else { return Err(Reason::SubqueryInOuterCondition) };
+        let Some((last, above)) = joins.split_last() else { return Ok(()) };
+        let Some(side) = nullable_side(last, lifted.is_some()) else { return Ok(()) };
+        // What a lifted item says is about pairs of rows of the join.
+        let from = query.jointree();
+        let is_of_it = |c: &Node| lifted.is_some_and(|own| mentions(*c).contains(&own));
+        let (of_it, others): (Vec<_>, Vec<_>) = conditions(from.quals()).into_iter().partition(is_of_it);
+        from.set_quals(conjunction(others));
+        let mut local: Vec<BTreeSet<usize>> = survives(query, above, side)?.into_iter().collect();
+        drop_conditions(query, &mut local);
+        from.set_quals(conjunction(conditions(from.quals()).into_iter().chain(of_it).collect()));
+        if local.iter().any(|side| others_depend(query, side, lifted)) {
+            return Err(Reason::LateralOfNullable);
+        }
+        for side in local {
+            let atoms = side.iter().flat_map(|i| block.atoms_of(*i)).collect();
+            if !self.groups.contains(&atoms) {
+                self.groups.push(atoms);
             }
         }
         Ok(())

@@ -8,7 +8,7 @@
 use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::tree::{self, is_plain, strip};
 use crate::analyze::query::{levels, relations};
-use crate::analyze::rules::lift::{drop_changed_conditions, reads};
+use crate::analyze::rules::lift::{drop_changed_conditions, is_place, reads};
 use crate::analyze::rules::pieces::has_one_row;
 use crate::analyze::rules::reduce::{forgotten, is_forgotten};
 use crate::pg::tree::{JoinExpr, List, Node, Query, RangeTblEntry, Tree, list, make, server};
@@ -33,7 +33,15 @@ pub type Keeps<'k> = &'k dyn Fn(usize) -> bool;
 
 /// Forgets some columns of an item of a block.
 pub fn forget(block: Query, index: usize, unknown: &BTreeSet<i16>, keeps: Keeps) -> Result<(), Reason> {
-    let mut left: Vec<(usize, Columns)> = vec![(index, Some(unknown.clone()))];
+    forget_all(block, vec![(index, Some(unknown.clone()))], keeps)
+}
+
+/// Forgets all columns of some items of a block.
+pub fn forget_rows(block: Query, indexes: &BTreeSet<usize>, keeps: Keeps) -> Result<(), Reason> {
+    forget_all(block, indexes.iter().map(|index| (*index, None)).collect(), keeps)
+}
+
+fn forget_all(block: Query, mut left: Vec<(usize, Columns)>, keeps: Keeps) -> Result<(), Reason> {
     let mut gone = BTreeSet::new();
     while let Some((index, columns)) = left.pop() {
         if columns.as_ref().is_some_and(|c| c.is_empty()) {
@@ -237,15 +245,6 @@ impl Items<'_> {
     }
 }
 
-/// Whether terms are made for changes in an item.
-fn is_place(rte: RangeTblEntry, changed: &BTreeSet<u32>) -> bool {
-    match rte.rtekind() {
-        pg_sys::RTEKind::RTE_RELATION => changed.contains(&rte.relid().to_u32()),
-        pg_sys::RTEKind::RTE_SUBQUERY => is_plain(rte.subquery()) && reads(rte.subquery().cast(), changed),
-        _ => false,
-    }
-}
-
 /// Makes an item one row of unknown columns.
 fn any_row(rte: RangeTblEntry) {
     let any = make::make::<pg_sys::Query>();
@@ -262,7 +261,7 @@ fn any_row(rte: RangeTblEntry) {
 
 /// Strips a sub-query of everything behind WHERE, so that it has all rows that can be among its rows, before or after the changes, with the columns that
 /// are values of such a row; false when it has others, and nothing is done.
-fn widen(sub: Query, changed: &BTreeSet<u32>) -> bool {
+pub fn widen(sub: Query, changed: &BTreeSet<u32>) -> bool {
     let is_simple = sub.setOperations().is_null()
         && sub.cteList().is_null()
         && !sub.hasTargetSRFs()

@@ -13,7 +13,7 @@ use crate::analyze::query::{levels, relations};
 use crate::analyze::rules::forget::{drop_conditions, forget};
 use crate::analyze::rules::pieces::{self, Step};
 use crate::analyze::rules::reduce::is_forgotten;
-use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -37,6 +37,16 @@ enum What {
     Item(usize),
 }
 
+impl Site {
+    /// The number of the sub-link of the top query that the site is in.
+    pub fn link(&self) -> Option<usize> {
+        match self.what {
+            What::Link(n) if self.block.is_empty() => Some(n),
+            _ => None,
+        }
+    }
+}
+
 /// Whether a tree reads one of these relations, at any depth.
 pub fn reads(node: Node, changed: &BTreeSet<u32>) -> bool {
     walk::walk(node, &mut |n| {
@@ -48,6 +58,15 @@ pub fn reads(node: Node, changed: &BTreeSet<u32>) -> bool {
             })
         }
     })
+}
+
+/// Whether an item of FROM is one of these relations, or a plain sub-query that reads one.
+pub fn is_place(rte: RangeTblEntry, changed: &BTreeSet<u32>) -> bool {
+    match rte.rtekind() {
+        pg_sys::RTEKind::RTE_RELATION => changed.contains(&rte.relid().to_u32()),
+        pg_sys::RTEKind::RTE_SUBQUERY => is_plain(rte.subquery()) && reads(rte.subquery().cast(), changed),
+        _ => false,
+    }
 }
 
 /// Whether the FROM clause of a block, or of a plain sub-query in it, has one of these relations.
@@ -148,7 +167,7 @@ fn has_link(node: Node) -> bool {
 fn lift_link(block: Query, n: usize, piece: &[Step]) -> Result<usize, Reason> {
     use pg_sys::SubLinkType::*;
     let link = walk::links(block)[n];
-    let positive = conditions(block.jointree().quals()).iter().any(|c| (*c).cast() == link);
+    let positive = has_to_be_true(block.jointree().cast(), link.cast());
     let sub: Query = server::flatten_groups(block, link.subselect()).copy().cast();
     let (sub, unknown) = pieces::cut(sub, piece)?;
     let test = link.testexpr();
@@ -200,6 +219,22 @@ fn lift_link(block: Query, n: usize, piece: &[Step]) -> Result<usize, Reason> {
     all.push(condition);
     from.set_quals(conjunction(all));
     Ok(index)
+}
+
+/// Whether a condition of a FROM clause, or of a join in it, is this expression.
+fn has_to_be_true(node: Node, expr: Node) -> bool {
+    let (quals, below): (Node, Vec<Node>) = match node.tag() {
+        pg_sys::NodeTag::T_FromExpr => {
+            let from = node.cast::<pg_sys::FromExpr>();
+            (from.quals(), list::iter(from.fromlist()).collect())
+        }
+        pg_sys::NodeTag::T_JoinExpr => {
+            let join = node.cast::<pg_sys::JoinExpr>();
+            (join.quals(), vec![join.larg(), join.rarg()])
+        }
+        _ => return false,
+    };
+    conditions(quals).contains(&expr) || below.into_iter().any(|n| has_to_be_true(n, expr))
 }
 
 /// Adds a LATERAL sub-query to a FROM clause; returns its range table index.

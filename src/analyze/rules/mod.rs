@@ -21,6 +21,7 @@ mod lift;
 pub mod nested_loop;
 mod null_extension;
 mod outer;
+mod outer_links;
 pub mod parts;
 mod pieces;
 pub mod recursion;

@@ -75,6 +75,11 @@ pub fn lateral_depends(query: Query, side: &BTreeSet<usize>, only: Option<usize>
     })
 }
 
+/// The same of all items but one.
+pub fn others_depend(query: Query, side: &BTreeSet<usize>, but: Option<usize>) -> bool {
+    lateral_looks(query, &|i, var| Some(i) != but && side.contains(&(var.varno() as usize)))
+}
+
 /// Whether a LATERAL sub-query has no rows for a null-extended row of an item around it: its WHERE clause is strict in that item.
 fn is_empty_without(rte: RangeTblEntry, around: usize) -> bool {
     if rte.subquery().is_null() || !is_plain(rte.subquery()) {

@@ -6,13 +6,11 @@
 
 use crate::analyze::query::conditions::{conditions, conjunction, mentions};
 use crate::analyze::query::tree::is_plain;
-use crate::analyze::query::{from, relations};
+use crate::analyze::query::{from, table_rows};
 use crate::analyze::split::eligible::{can_be_stage, looks_up};
-use crate::pg::name;
-use crate::pg::tree::{JoinExpr, Node, Query, RangeTblEntry, Text, list, make, parser, server, walk};
+use crate::pg::tree::{JoinExpr, Node, Query, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
-use std::ffi::CString;
 
 /// Whether an outer join null-extends a plain sub-query of FROM that could not be followed there, having sub-queries itself.
 pub fn hides_links(query: Query, index: usize, sub: Query) -> bool {
@@ -54,23 +52,13 @@ fn push(query: Query, join: JoinExpr) {
         return;
     }
     let index = side.cast::<pg_sys::RangeTblRef>().rtindex();
-    let rte = server::rt_fetch(index as usize, query);
-    let is_table = rte.rtekind() == pg_sys::RTEKind::RTE_RELATION && rte.tablesample().is_null();
-    if !is_table || has_dropped_columns(rte) || relations::reads_whole_row(query, index as usize) {
-        return;
-    }
     let alone = BTreeSet::from([index as usize]);
     let (down, stay): (Vec<_>, Vec<_>) =
         conditions(join.quals()).into_iter().partition(|c| has_link(*c) && mentions(*c) == alone && !looks_up(*c));
     if down.is_empty() {
         return;
     }
-    let used = relations::columns(query, rte);
-    let Some(sub) = all_columns(rte) else { return };
-    for tle in list::iter::<pg_sys::TargetEntry>(sub.targetList()).filter(|t| !used.contains(&t.resno())) {
-        let var = tle.expr().cast::<pg_sys::Var>();
-        tle.set_expr(make::null((var.vartype(), var.vartypmod(), var.varcollid())).cast());
-    }
+    let Some(sub) = table_rows::of(query, index as usize) else { return };
     let condition = conjunction(down);
     server::ChangeVarNodes(condition, index, 1, 0);
     sub.jointree().set_quals(condition);
@@ -80,26 +68,5 @@ fn push(query: Query, join: JoinExpr) {
         return;
     }
     join.set_quals(if stay.is_empty() { make::boolean(true) } else { conjunction(stay) });
-    rte.set_rtekind(pg_sys::RTEKind::RTE_SUBQUERY);
-    rte.set_subquery(sub);
-    rte.set_relid(pg_sys::InvalidOid);
-    rte.set_relkind(0);
-    rte.set_inh(false);
-    #[cfg(not(feature = "pg15"))]
-    {
-        rte.set_perminfoindex(0);
-    }
-}
-
-/// `SELECT *` of a table; columns keep their numbers, none being dropped. Columns that nobody reads become NULLs, so that they never change.
-fn all_columns(rte: RangeTblEntry) -> Option<Query> {
-    let only = if rte.inh() { "" } else { "ONLY " };
-    let text = CString::new(format!("SELECT * FROM {only}{}", name::relation(rte.relid())?)).ok()?;
-    let text = Text::of(&text);
-    Some(parser::analyse(text))
-}
-
-fn has_dropped_columns(rte: RangeTblEntry) -> bool {
-    let columns = list::len(rte.eref().colnames()) as i16;
-    (1..=columns).any(|column| server::get_rte_attribute_is_dropped(rte, column))
+    table_rows::replace(server::rt_fetch(index as usize, query), sub);
 }

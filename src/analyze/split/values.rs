@@ -2,17 +2,21 @@
 //!
 //! `SELECT id FROM t WHERE x > (SELECT avg(x) FROM t)` is `SELECT id FROM t, (SELECT avg(x) AS c1 FROM t) s WHERE x > c1`: a change
 //! inside costs the value, and when the value becomes another one, the rows that are compared with it. EXISTS is `count(*) > 0`.
+//! A sub-query that has one row at most, and `ARRAY(…)`, are the value of a query without FROM: `SELECT (SELECT n FROM t WHERE id = 1) AS c1`.
 //! Invariant: a stage that is joined has exactly one row. A sub-query that is only expected to have one stays a sub-query, over a
-//! stage with its rows, so that a second row is an error as before. Called by the splitter for each block.
+//! stage with its rows, so that a second row is an error where it was one before. Called by the splitter for each block.
 
+use crate::analyze::describe::{describe, first_rows};
 use crate::analyze::query::conditions::{conditions, conjunction};
+use crate::analyze::query::relations;
 use crate::analyze::query::tree::{constant, count_all, is_plain, outputs};
-use crate::analyze::split::eligible::{can_be_stage, is_stage};
+use crate::analyze::split::eligible::{can_be_stage, can_be_stored, is_stage};
 use crate::analyze::split::relation::{beside, label, over, stage_column};
 use crate::analyze::split::{Splitter, clock};
 use crate::pg::error::{Error, Result};
 use crate::pg::tree::{Node, Query, Text, Tree, list, lsyscache, make, walk};
 use pgrx::pg_sys;
+use tviews_core::key;
 
 impl Splitter<'_> {
     /// Joins a block to the values that WHERE, the outputs of rows and the aggregates look at.
@@ -25,11 +29,12 @@ impl Splitter<'_> {
         let targets: Node = query.targetList().cast();
         let mut links = links_of(query.jointree().quals());
         links.extend(if grouped { below_aggregates(targets) } else { links_of(targets) });
+        let alone = relations::in_from(query).is_empty();
         let mut values: Vec<(Tree<pg_sys::SubLink>, Node)> = Vec::new();
         let mut joined: Vec<(pg_sys::Oid, i32)> = Vec::new();
         for link in links {
-            let Some(stage) = self.value(link)? else { continue };
-            let oid = self.relation(stage)?;
+            let Some((stage, kept)) = self.value(link, alone)? else { continue };
+            let oid = self.joined_relation(stage, kept)?;
             let index = match joined.iter().find(|(known, _)| *known == oid) {
                 Some((_, index)) => *index,
                 None => {
@@ -50,18 +55,68 @@ impl Splitter<'_> {
         Ok(())
     }
 
-    /// The query of one row and column that gives the value of a sub-query.
-    fn value(&mut self, link: Tree<pg_sys::SubLink>) -> Result<Option<Query>> {
+    /// The query of one row and column that gives the value of a sub-query, and what its stage is remembered by. `alone`: it is the value of a query
+    /// without FROM already.
+    fn value(&mut self, link: Tree<pg_sys::SubLink>, alone: bool) -> Result<Option<(Query, &'static str)>> {
         if !is_value(link) {
-            return Ok(None);
+            let wrapped = !alone && self.has_value(link);
+            return Ok(wrapped.then(|| (alone_in_a_query(link), VALUE)));
         }
         let sub: Query = link.subselect().cast();
         if link.subLinkType() == pg_sys::SubLinkType::EXPR_SUBLINK {
-            return Ok(Some(sub));
+            return Ok(Some((sub, "")));
         }
         let rows = if is_plain(sub) { sub.copy() } else { over(sub, self.relation(sub)?)? };
-        exist(rows).map(Some)
+        exist(rows).map(|q| Some((q, "")))
     }
+
+    /// Whether a sub-query is a value, whatever rows it has. That it has one row at most is told by keys of the moment: a stage of such a value is remembered
+    /// as one. When the key is gone, and there are more rows, the stage fails as the sub-query does.
+    fn has_value(&self, link: Tree<pg_sys::SubLink>) -> bool {
+        let sub: Query = link.subselect().cast();
+        let is_single = || match link.subLinkType() {
+            pg_sys::SubLinkType::ARRAY_SUBLINK => true,
+            pg_sys::SubLinkType::EXPR_SUBLINK => {
+                !self.stages.makes() || is_limited(sub) || is_total(sub) || is_plain(sub) && self.is_pinned(sub)
+            }
+            _ => false,
+        };
+        can_be_stage(sub) && can_be_stored(link.cast()) && self.stages.is_joined(VALUE) && is_single()
+    }
+
+    /// Whether constants pin the row of each relation of a plain query.
+    fn is_pinned(&self, sub: Query) -> bool {
+        key::is_single(&describe(sub.copy(), self.key_of).description)
+    }
+}
+
+/// What a stage with a value is remembered by.
+const VALUE: &str = "value";
+
+/// `SELECT (…) AS c1`.
+fn alone_in_a_query(link: Tree<pg_sys::SubLink>) -> Query {
+    let query = make::make::<pg_sys::Query>();
+    query.set_commandType(pg_sys::CmdType::CMD_SELECT);
+    query.set_canSetTag(true);
+    query.set_querySource(pg_sys::QuerySource::QSRC_ORIGINAL);
+    query.set_hasSubLinks(true);
+    query.set_jointree(make::make::<pg_sys::FromExpr>());
+    let tle = make::target(link.copy().cast(), 1, label(0), false);
+    query.set_targetList(list::lappend(Tree::null(), tle.cast()));
+    query
+}
+
+/// LIMIT 1, or 0.
+fn is_limited(sub: Query) -> bool {
+    let counts = sub.limitOption() == pg_sys::LimitOption::LIMIT_OPTION_COUNT;
+    counts && first_rows::constant(sub.limitCount()).is_some_and(|rows| rows <= 1)
+}
+
+/// Aggregates without GROUP BY, perhaps with HAVING.
+fn is_total(sub: Query) -> bool {
+    let rest = sub.copy();
+    rest.set_havingQual(Tree::null());
+    has_one_row(rest)
 }
 
 /// Whether a sub-query has one value that does not depend on the rows around it.

@@ -30,6 +30,7 @@ of_expressions! {
     checkExprHasSubLink -> bool;
     expression_returns_set -> bool;
     contain_mutable_functions -> bool;
+    contain_nonstrict_functions -> bool;
     contain_windowfuncs -> bool;
 }
 
@@ -168,6 +169,26 @@ pub fn selected_columns(query: Query, rte: RangeTblEntry) -> Vec<i16> {
         _ => unsafe { Bits::new((*pg_sys::getRTEPermissionInfo(query.rteperminfos().raw(), rte.raw())).selectedCols) },
     };
     selected.members().into_iter().map(|m| (m + pg_sys::FirstLowInvalidHeapAttributeNumber) as i16).collect()
+}
+
+/// Makes these the columns that an entry of the range table is read for.
+pub fn select_columns(query: Query, rte: RangeTblEntry, columns: &BTreeSet<i16>) {
+    let mut bits: *mut pg_sys::Bitmapset = std::ptr::null_mut();
+    for column in columns {
+        // SAFETY: null, or a set that the server has just made.
+        bits = unsafe { pg_sys::bms_add_member(bits, i32::from(*column) - pg_sys::FirstLowInvalidHeapAttributeNumber) };
+    }
+    #[cfg(feature = "pg15")]
+    {
+        let _ = query;
+        // SAFETY: the set is made.
+        rte.set_selectedCols(unsafe { Bits::new(bits) });
+    }
+    #[cfg(not(feature = "pg15"))]
+    if rte.perminfoindex() > 0 {
+        // SAFETY: an entry with permissions of a live query.
+        unsafe { (*pg_sys::getRTEPermissionInfo(query.rteperminfos().raw(), rte.raw())).selectedCols = bits };
+    }
 }
 
 /// The text of a constant, in the form in which its type writes it; None for NULL.

@@ -113,7 +113,9 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     };
     let approximate = options.approximate();
     let fold = finds_groups(&d.shape, positions.as_deref()).and_then(|()| recognise(expanded, &d.shape, approximate));
-    let positions = positions.or_else(|| fold.is_ok().then(Vec::new));
+    // A query without FROM has one row.
+    let is_value = d.shape == Shape::Rows && d.atoms.is_empty();
+    let positions = positions.or_else(|| (fold.is_ok() || is_value).then(Vec::new));
     let (mut decisions, mut guards) = (BTreeMap::new(), BTreeMap::new());
     let (mut anchored, mut unwritten) = (false, BTreeSet::new());
     let known = decide::Query {

@@ -151,7 +151,7 @@ fn named(cx: &mut Analyst, b: &mut Block, name: &RangeVar) -> Join {
         b.hidden.insert(full.clone(), Reason::OnlyOfParent);
     }
     if relation.columns.iter().any(|c| c.is_virtual) {
-        b.doubts.insert(format!("{} has virtual generated columns: one that is read makes it full", name.relname));
+        b.doubts.insert(format!("{} has virtual generated columns: its rows as a whole, where an outer join null-extends them, make it full", name.relname));
     }
     let made = Atom {
         keys: keys.iter().chain(&relation.keys).map(|k| k.iter().map(|p| *p as i16 + 1).collect()).collect(),

@@ -72,6 +72,8 @@ hazards! {
     Unconnected "sub-queries" "sub-query without connection to the row",
     UnconnectedExists "sub-queries" "EXISTS without connection to the row",
     UnconnectedAggregate "sub-queries" "compared with an aggregate that has no connection to the row",
+    UnconnectedValue "sub-queries" "ARRAY, or one row, without connection to the row",
+    NewestInOn "sub-queries" "first or last value of a sub-query in ON",
     NullableSublink "sub-queries" "sub-query on the nullable side of an outer join",
     InnerList "sub-queries" "sub-query in the select list or an aggregate of a sub-query",
     ArraySubquery "sub-queries" "ARRAY(sub-query)",

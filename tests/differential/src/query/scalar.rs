@@ -116,6 +116,31 @@ impl Gen<'_> {
                 expr(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
             8 | 9 | 11 | 14 => self.single_row(rels, &inner, &format!("{i} = {o}")),
+            0 if self.dice.chance(45) => {
+                self.note(Hazard::UnconnectedValue);
+                let condition = self.condition(scope, 0);
+                let picked = self.any_column(scope);
+                let text = picked.text();
+                let key = inner.key.first().filter(|_| inner.key.len() == 1).map(|&k| inner.columns[k].clone());
+                match key.filter(|k| k.ty == Ty::Int) {
+                    _ if self.dice.chance(40) => {
+                        let array = format!("ARRAY(SELECT {text} FROM {from} WHERE {condition} ORDER BY {text})");
+                        expr(array, Ty::Texts, picked.fuzzy)
+                    }
+                    Some(key) if self.dice.chance(60) => {
+                        let number = self.dice.between(1, 9);
+                        expr(
+                            format!("(SELECT {text} FROM {from} WHERE {} = {number})", key.sql),
+                            Ty::Text,
+                            picked.fuzzy,
+                        )
+                    }
+                    _ => {
+                        let first = format!("SELECT {text} FROM {from} WHERE {condition} ORDER BY {text} LIMIT 1");
+                        expr(format!("({first})"), Ty::Text, picked.fuzzy)
+                    }
+                }
+            }
             0 => {
                 self.note(Hazard::Unconnected);
                 let condition = self.condition(scope, 0);

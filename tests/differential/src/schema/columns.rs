@@ -11,6 +11,8 @@ use crate::types::Ty;
 pub(super) struct Extra {
     /// STORED or VIRTUAL
     pub generated: String,
+    /// A generated column is NULL where what it is computed from is.
+    pub strict: bool,
     /// ALWAYS or BY DEFAULT
     pub identity: String,
     pub constraints: Vec<String>,
@@ -95,8 +97,9 @@ impl Maker<'_> {
         };
         if self.dice.chance(15) {
             extra.generated = "STORED".into();
+            extra.strict = self.dice.chance(50);
             let mut hazard = Hazard::GeneratedColumn;
-            if self.features.version >= 18 && self.dice.chance(40) {
+            if self.features.version >= 18 && self.dice.chance(60) {
                 extra.generated = "VIRTUAL".into();
                 hazard = Hazard::VirtualColumn;
             }
@@ -120,7 +123,9 @@ impl Maker<'_> {
             }
             let mut line = format!("{} {}", c.name, c.ty.sql());
             if c.name.starts_with("gen_") && c.generated {
-                line += &format!(" GENERATED ALWAYS AS (coalesce({from}, 0) % 3) {}", extra.generated);
+                // Strict in half of the tables: NULL where an outer join null-extends the table, or not.
+                let value = if extra.strict { from.clone() } else { format!("coalesce({from}, 0)") };
+                line += &format!(" GENERATED ALWAYS AS ({value} % 3) {}", extra.generated);
             } else if c.generated {
                 line += &format!(" GENERATED {} AS IDENTITY", extra.identity);
             } else if !c.nullable {

@@ -64,8 +64,32 @@ impl Gen<'_> {
                 let more = self.sublink(&all(), 0);
                 On { sql: format!("{equality} AND {more}"), equal: true, bases, met }
             }
+            5 if !must_equal => match self.newest(left, right) {
+                Some(sql) => On { sql, equal: false, bases: None, met: None },
+                None => On { sql: equality, equal: true, bases, met },
+            },
             _ => On { sql: equality, equal: true, bases, met },
         }
+    }
+
+    /// The new rel is compared with the first or last value of a sub-query that looks at the rels so far, as in "the latest child".
+    fn newest(&mut self, left: &[Rel], right: &Rel) -> Option<String> {
+        let inner = if self.dice.chance(60) { self.some_base() } else { self.simple_rel() };
+        let (outer, own) = self.match_up(left, &inner)?;
+        let integers = |rel: &Rel| rel.columns.iter().filter(|c| c.ty.is_integer()).cloned().collect::<Vec<_>>();
+        let compared = self.dice.maybe(&integers(right)).cloned()?;
+        let value = self.dice.maybe(&integers(&inner)).cloned()?;
+        self.note(Hazard::NewestInOn);
+        let (from, v) = (&inner.sql, &value.sql);
+        let condition = format!("{} = {}", own.sql, outer.sql);
+        let operator = self.dice.pick(&["=", "=", "=", ">"]);
+        let found = match self.dice.below(4) {
+            0 => format!("SELECT {v} FROM {from} WHERE {condition} ORDER BY {v} DESC LIMIT 1"),
+            1 => format!("SELECT min({v}) FROM {from} WHERE {condition}"),
+            2 => format!("SELECT max({v}) FILTER (WHERE {v} < 9) FROM {from} WHERE {condition}"),
+            _ => format!("SELECT max({v}) FROM {from} WHERE {condition}"),
+        };
+        Some(format!("{} {operator} ({found})", compared.sql))
     }
 
     pub fn join_fact(&mut self, bases: Option<(Base, Base)>, class: Join) {

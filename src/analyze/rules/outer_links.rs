@@ -1,0 +1,239 @@
+//! Sub-queries over changed relations in the condition of an outer join, as in `p LEFT JOIN c ON c.id = (SELECT max(id) FROM c WHERE parent = p.id)`.
+//!
+//! L ⟕ R by a condition with such a sub-query: a pair of rows of L and R can come or go because of a row of R, or because of a row inside of the sub-query. The row
+//! with NULLs in the place of R comes or goes only together with a pair. So both are looked for among the pairs: the join keeps only rows in which R is there, as for a
+//! change of R itself, and the key is also projected with R null-extended. What the sub-query gives differs between the states before and after. Where the condition can
+//! be true only with one of its values, `r = (SELECT e …)`, these are among the values e of all rows that it can have had, which are joined
+//! (a *witness*); min and max are such values, too. Other conditions with such sub-queries are dropped.
+//! For changes that are neither in R nor in the condition, R is left out: rows of L are there in any case. Where the key has columns of R, all pairs that the rest of the
+//! condition lets pass are taken instead, and the rows of L with NULLs in the place of R.
+//!
+//! Invariant: for each row that differs, the query has a row with its key, in the state before or after; otherwise there is an error. Called by dirty.
+
+use crate::analyze::query::conditions::{conditions, conjunction, strict_in};
+use crate::analyze::query::from::{OnPath, find, is_nullable};
+use crate::analyze::query::relations;
+use crate::analyze::query::tree::outputs;
+use crate::analyze::rules::dirty::Beside;
+use crate::analyze::rules::lift::{add_item, reads};
+use crate::analyze::rules::{change_rows, forget, reduce};
+use crate::pg::aggregate::facts;
+use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
+use crate::pg::tree::{JoinExpr, Node, Query, list, make, server, walk};
+use pgrx::pg_sys;
+use std::collections::BTreeSet;
+use tviews_core::reason::Reason;
+
+/// The outer joins of a block whose conditions have sub-queries over changed relations.
+pub fn joins(block: Query, changed: &BTreeSet<u32>) -> Vec<JoinExpr> {
+    outer_joins(block).into_iter().filter(|join| reads(join.quals(), changed)).collect()
+}
+
+fn outer_joins(block: Query) -> Vec<JoinExpr> {
+    let mut found = Vec::new();
+    for item in list::iter::<pg_sys::Node>(block.jointree().fromlist()) {
+        collect(item, &mut found);
+    }
+    found
+}
+
+fn collect(node: Node, found: &mut Vec<JoinExpr>) {
+    if list::is(node, pg_sys::NodeTag::T_JoinExpr) {
+        let join = node.cast::<pg_sys::JoinExpr>();
+        collect(join.larg(), found);
+        collect(join.rarg(), found);
+        if join.jointype() != pg_sys::JoinType::JOIN_INNER {
+            found.push(join);
+        }
+    }
+}
+
+/// The outer join whose condition the n-th sub-link of a block is in, by its range table index.
+pub fn around(block: Query, n: usize) -> Option<i32> {
+    let link = walk::links(block)[n];
+    let of = |join: &JoinExpr| walk::links_in(join.quals()).contains(&link);
+    outer_joins(block).into_iter().find(of).map(|join| join.rtindex())
+}
+
+/// Values that a condition can be true with.
+pub struct Witness {
+    condition: Node,
+    values: Query,
+}
+
+/// What stands for the nullable side of an outer join when changes are looked for elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing: no column of it is needed.
+    LeftOut,
+    /// All rows that can be partners, and NULLs.
+    Paired,
+}
+
+/// Where changes are looked for.
+#[derive(Clone, Copy)]
+pub struct Sought {
+    /// The item of FROM.
+    pub own: usize,
+    /// The outer join in whose condition that item stood, by its range table index.
+    pub origin: Option<i32>,
+}
+
+/// What has become of conditions of outer joins.
+#[derive(Default)]
+pub struct Relaxed {
+    pub witnesses: Vec<Witness>,
+    /// Outer joins, by their range table index, whose nullable side can be NULL in the place of the rows that are there.
+    pub paired: Vec<i32>,
+}
+
+/// Makes the conditions of outer joins of a block say what is certain before and after.
+pub fn relax(
+    block: Query,
+    sought: Sought,
+    changed: &BTreeSet<u32>,
+    others: Others,
+) -> std::result::Result<Relaxed, Reason> {
+    let own = sought.own;
+    let mut relaxed = Relaxed::default();
+    for join in joins(block, changed) {
+        let Some((nullable, above)) = sides(block, join) else { return Err(Reason::SubqueryInOuterCondition) };
+        // More rows there would be fewer null-extended rows.
+        if above.iter().any(is_nullable) {
+            return Err(Reason::NullableSubquery);
+        }
+        let is_here = nullable.contains(&own) || sought.origin == Some(join.rtindex());
+        if !is_here && others == Others::LeftOut {
+            join.set_quals(make::boolean(false));
+            forget::forget_rows(block, &nullable, &|i| i == own)?;
+            continue;
+        }
+        let all = conditions(server::flatten_join_aliases(block, join.quals()));
+        let (hidden, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| reads(*c, changed));
+        let mut is_bound = !kept.is_empty();
+        if is_here {
+            let witnesses: Vec<_> = hidden.into_iter().filter_map(|c| witness(block, c, changed)).collect();
+            is_bound |= !witnesses.is_empty();
+            relaxed.witnesses.extend(witnesses);
+        } else {
+            relaxed.paired.push(join.rtindex());
+        }
+        if !is_bound {
+            return Err(Reason::SubqueryInOuterCondition); // all pairs
+        }
+        join.set_quals(if kept.is_empty() { make::boolean(true) } else { conjunction(kept) });
+    }
+    Ok(relaxed)
+}
+
+/// The items on the nullable side of a left or right join, and the joins above it.
+fn sides(block: Query, join: JoinExpr) -> Option<(BTreeSet<usize>, Vec<OnPath>)> {
+    let side = match join.jointype() {
+        pg_sys::JoinType::JOIN_LEFT => join.rarg(),
+        pg_sys::JoinType::JOIN_RIGHT => join.larg(),
+        _ => return None,
+    };
+    let mut items = Vec::new();
+    relations::collect(side, &mut items);
+    let mut path = Vec::new();
+    find(block.jointree().cast(), *items.first()?, &mut path);
+    let at = path.iter().position(|on| on.join == join)?;
+    path.truncate(at);
+    Some((items.into_iter().collect(), path))
+}
+
+/// The joins from the top of a block down to an outer join, with its nullable side.
+pub fn path_of(block: Query, rtindex: i32) -> Option<Vec<OnPath>> {
+    let join = outer_joins(block).into_iter().find(|join| join.rtindex() == rtindex)?;
+    let (items, mut path) = sides(block, join)?;
+    let left = join.jointype() == pg_sys::JoinType::JOIN_RIGHT;
+    debug_assert!(!items.is_empty());
+    path.push(OnPath { join, in_left: left });
+    Some(path)
+}
+
+/// The values of a condition's only sub-query, when it cannot be true without one of them.
+fn witness(block: Query, condition: Node, changed: &BTreeSet<u32>) -> Option<Witness> {
+    let [link] = walk::links_in(condition)[..] else { return None };
+    if link.subLinkType() != pg_sys::SubLinkType::EXPR_SUBLINK {
+        return None;
+    }
+    let next = list::len(block.rtable()) + 1;
+    let values: Query = link.subselect().copy().cast();
+    let [output] = outputs(values)[..] else { return None };
+    if let Some(argument) = extremum(values, output.expr()) {
+        output.set_expr(argument.cast());
+        values.set_hasAggs(false);
+    }
+    let is_sure = forget::widen(values, changed) && only_inner(values.jointree().cast(), values);
+    let shown = outputs(values)[0].expr();
+    let is_strict = strict_in(with_value(condition, next)).contains(&next);
+    (is_sure && is_strict && !reduce::is_forgotten(shown)).then_some(Witness { condition, values })
+}
+
+/// The argument of min, max and the like: their result is one of its values, or NULL (pg_aggregate.h, aggsortop).
+fn extremum(sub: Query, output: Node) -> Option<Node> {
+    let is_total = sub.groupClause().is_null() && sub.groupingSets().is_null() && sub.havingQual().is_null();
+    if !is_total || !list::is(output, pg_sys::NodeTag::T_Aggref) {
+        return None;
+    }
+    let agg = output.cast::<pg_sys::Aggref>();
+    let facts = facts(agg.aggfnoid()).filter(|f| f.sortop != pg_sys::InvalidOid)?;
+    let is_plain = facts.kind == b'n' && agg.agglevelsup() == 0 && agg.aggfilter().is_null();
+    if !is_plain || list::len(agg.args()) != 1 {
+        return None;
+    }
+    let argument = list::first::<pg_sys::TargetEntry>(agg.args()).expr();
+    (server::exprType(argument) == agg.aggtype()).then_some(argument)
+}
+
+/// A condition with a column of an item in the place of its sub-query.
+fn with_value(condition: Node, index: usize) -> Node {
+    walk::rewrite(condition, &mut |n| {
+        list::is(n, pg_sys::NodeTag::T_SubLink).then(|| {
+            let of = (server::exprType(n), server::exprTypmod(n), server::exprCollation(n));
+            make::var(index as i32, 1, of, 0).cast()
+        })
+    })
+}
+
+/// Whether more rows of what a FROM clause reads are never fewer rows of it.
+fn only_inner(node: Node, block: Query) -> bool {
+    match node.tag() {
+        pg_sys::NodeTag::T_FromExpr => {
+            let items = node.cast::<pg_sys::FromExpr>().fromlist();
+            list::iter::<pg_sys::Node>(items).all(|item| only_inner(item, block))
+        }
+        pg_sys::NodeTag::T_JoinExpr => {
+            let join = node.cast::<pg_sys::JoinExpr>();
+            join.jointype() == pg_sys::JoinType::JOIN_INNER
+                && only_inner(join.larg(), block)
+                && only_inner(join.rarg(), block)
+        }
+        _ => {
+            let rte = server::rt_fetch(node.cast::<pg_sys::RangeTblRef>().rtindex() as usize, block);
+            rte.rtekind() == pg_sys::RTEKind::RTE_RELATION
+        }
+    }
+}
+
+impl Witness {
+    /// Joins the values to a query.
+    pub fn add(&self, query: Query, changed: &BTreeSet<u32>, beside: Beside) -> Result<()> {
+        let values = self.values.copy();
+        for index in relations::in_from(values) {
+            let rte = server::rt_fetch(index, values);
+            if changed.contains(&rte.relid().to_u32()) && !fault::on(Fault::SkipDeletedOfOthers) {
+                change_rows::drop_whole_rows(values, index);
+                change_rows::add_beside(rte, beside)?;
+            }
+        }
+        let index = add_item(query, values);
+        let from = query.jointree();
+        let mut all = conditions(from.quals());
+        all.push(with_value(self.condition.copy(), index));
+        from.set_quals(conjunction(all));
+        Ok(())
+    }
+}
