@@ -12,6 +12,18 @@ CREATE FUNCTION tviews.rebuild(tview regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_rebuild';
 COMMENT ON FUNCTION tviews.rebuild(regclass) IS 'recomputes a TVIEW and writes the difference';
 
+CREATE PROCEDURE tviews.rebuild_concurrently(tview regclass)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_rebuild_concurrently';
+COMMENT ON PROCEDURE tviews.rebuild_concurrently(regclass) IS 'computes a TVIEW anew beside it while writers of its tables go on, and then replaces its contents';
+
+CREATE PROCEDURE tviews.convert_concurrently(matview regclass)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_convert_concurrently';
+COMMENT ON PROCEDURE tviews.convert_concurrently(regclass) IS 'makes a materialized view a TVIEW while writers of its tables go on';
+
+CREATE PROCEDURE tviews.set_logged_concurrently(tview regclass, logged boolean)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_set_logged_concurrently';
+COMMENT ON PROCEDURE tviews.set_logged_concurrently(regclass, boolean) IS 'ALTER TVIEW … SET LOGGED or UNLOGGED while writers of its tables go on';
+
 CREATE FUNCTION tviews.explain(tview regclass, "analyze" boolean DEFAULT false) RETURNS SETOF text
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_explain';
 COMMENT ON FUNCTION tviews.explain(regclass, boolean) IS 'how a TVIEW is maintained, and the SQL that does it; with analyze, what a flush of its pending changes does';

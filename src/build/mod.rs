@@ -3,6 +3,7 @@
 
 pub mod adopt;
 pub mod advice;
+pub mod beside;
 pub mod check;
 pub mod indexes;
 pub mod internal;

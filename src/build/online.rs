@@ -20,39 +20,71 @@ const ROUNDS: usize = 10;
 /// With so few rows left, writers do not wait long.
 const FEW: u64 = 2000;
 
+/// Ends the transaction and begins the next one, with an active snapshot.
+pub type Next = fn();
+
 /// Outside of a transaction block; transactions are ended and begun inside.
 pub fn populate(oid: pg_sys::Oid) -> Result<()> {
-    let mut id = pg_sys::LockRelId { relId: oid, dbId: pg_sys::InvalidOid };
-    // SAFETY: the TVIEW is locked by the statement. A lock of the session lasts over the ends of transactions, and goes at an error.
-    unsafe {
-        id.dbId = pg_sys::MyDatabaseId;
-        pg_sys::LockRelationIdForSession(&mut id, pg_sys::ShareUpdateExclusiveLock as i32);
+    let held = Held::lock(oid);
+    next_transaction();
+    let is_begun = options::stored(oid).is_catching_up();
+    if !is_begun && is_populated(oid) {
+        // By another session, while this one waited.
+        held.unlock();
+        return Ok(());
     }
-    if !options::stored(oid).is_catching_up() {
+    if !is_begun {
+        // SAFETY: outside of a transaction block.
+        unsafe { logs::await_writers(&logs::tables(oid)?) };
         logs::lock_sources(oid)?;
         set(oid, true);
         logs::follow(oid)?;
         next_transaction();
     }
+    catch_up(oid, next_transaction)?;
+    // SAFETY: outside of a transaction block.
+    unsafe { logs::await_writers(&logs::tables(oid)?) };
+    finish(oid)?;
+    held.unlock();
+    // SAFETY: the snapshot of the last transaction was pushed here.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    Ok(())
+}
+
+/// A TVIEW that catches up, populated and brought up to date until little is left.
+pub fn catch_up(oid: pg_sys::Oid, next: Next) -> Result<()> {
     if !is_populated(oid) {
         populate::populate(oid, populate::persistence(oid), false)?;
-        next_transaction();
+        next();
     }
     for _ in 0..ROUNDS {
         let rows = deferred::refresh(oid, By::Statement)?;
         deferred::trim(oid)?;
-        next_transaction();
+        next();
         if rows < FEW {
             break;
         }
     }
-    finish(oid)?;
-    // SAFETY: locked above; the snapshot of the last transaction was pushed here.
-    unsafe {
-        pg_sys::UnlockRelationIdForSession(&mut id, pg_sys::ShareUpdateExclusiveLock as i32);
-        pg_sys::PopActiveSnapshot();
-    }
     Ok(())
+}
+
+/// A relation that is locked over the ends of transactions: nobody else refreshes or alters it, or changes its indexes. The lock goes at an error.
+pub struct Held(pg_sys::LockRelId);
+
+impl Held {
+    pub fn lock(oid: pg_sys::Oid) -> Held {
+        // SAFETY: a lock on a relation that is gone is for nothing.
+        unsafe {
+            let mut id = pg_sys::LockRelId { relId: oid, dbId: pg_sys::MyDatabaseId };
+            pg_sys::LockRelationIdForSession(&mut id, pg_sys::ShareUpdateExclusiveLock as i32);
+            Held(id)
+        }
+    }
+
+    pub fn unlock(mut self) {
+        // SAFETY: locked by `lock`.
+        unsafe { pg_sys::UnlockRelationIdForSession(&mut self.0, pg_sys::ShareUpdateExclusiveLock as i32) };
+    }
 }
 
 /// What is left, in one transaction: populates, if need be, and has the TVIEW follow at commit from here on.
@@ -70,7 +102,7 @@ pub fn finish(oid: pg_sys::Oid) -> Result<()> {
     Ok(())
 }
 
-fn is_populated(oid: pg_sys::Oid) -> bool {
+pub fn is_populated(oid: pg_sys::Oid) -> bool {
     Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|rel| rel.class().relispopulated)
 }
 
