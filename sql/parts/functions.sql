@@ -52,6 +52,11 @@ CREATE FUNCTION tviews.recovery()
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_recovery';
 COMMENT ON FUNCTION tviews.recovery() IS 'the recovery that computes lost TVIEWs anew, for tviews.progress';
 
+CREATE FUNCTION tviews.populations()
+    RETURNS TABLE (pid int, datid oid, relid oid, phase text, rows_written bigint, started_at timestamptz)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_populations';
+COMMENT ON FUNCTION tviews.populations() IS 'sessions that populate TVIEWs while writers go on, for tviews.progress_concurrently';
+
 CREATE FUNCTION tviews.health()
     RETURNS TABLE ("check" text, status text, detail text, hint text)
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_health';

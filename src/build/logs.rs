@@ -8,6 +8,7 @@ use crate::catalog::{self, deferred, logs, options, stages};
 use crate::log::{board, relation};
 use crate::pg::error::Result;
 use crate::pg::guc::{self, CdcMode};
+use crate::pg::locks;
 use crate::refresh::flush::deferred as refresh;
 use crate::refresh::plan::graph;
 use crate::wal::fit;
@@ -70,14 +71,7 @@ pub unsafe fn await_writers(tables: &BTreeSet<u32>) {
         pg_sys::PopActiveSnapshot();
         pg_sys::InvalidateCatalogSnapshot();
         for relid in tables {
-            let tag = pg_sys::LOCKTAG {
-                locktag_field1: pg_sys::MyDatabaseId.to_u32(),
-                locktag_field2: *relid,
-                locktag_field3: 0,
-                locktag_field4: 0,
-                locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
-                locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-            };
+            let tag = locks::tag(pg_sys::Oid::from(*relid));
             pg_sys::WaitForLockers(tag, pg_sys::ShareRowExclusiveLock as i32, false);
         }
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());

@@ -10,5 +10,6 @@ pub mod internal;
 pub mod logs;
 pub mod online;
 pub mod populate;
+pub mod progress;
 pub mod rebuild;
 pub mod redefine;

@@ -6,6 +6,7 @@
 //! Invariant: after any step the TVIEW is without contents, or equals its query as of the snapshot of its frontier; what is left undone is
 //! done by the next REFRESH. Called by REFRESH. Source: commands/indexcmds.c, DefineIndex, for the transactions.
 
+use crate::build::progress::{self, Phase, Shown};
 use crate::build::{logs, populate};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
@@ -14,11 +15,14 @@ use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::refresh::flush::deferred::{self, By};
 use pgrx::pg_sys;
+use std::time::{Duration, Instant};
 
 /// So often it follows before writers are locked out.
-const ROUNDS: usize = 10;
-/// With so few rows left, writers do not wait long.
-const FEW: u64 = 2000;
+const ROUNDS: usize = 100;
+/// When what was left was followed in so little time, writers do not wait long for what is left behind it.
+const SHORT: Duration = Duration::from_millis(50);
+/// So often in a row it may take as long as before: then writers change as much as one session can follow, and it does not get better.
+const IN_VAIN: usize = 5;
 
 /// Ends the transaction and begins the next one, with an active snapshot.
 pub type Next = fn();
@@ -26,6 +30,7 @@ pub type Next = fn();
 /// Outside of a transaction block; transactions are ended and begun inside.
 pub fn populate(oid: pg_sys::Oid) -> Result<()> {
     let held = Held::lock(oid);
+    let _shown = Shown::begin(oid);
     next_transaction();
     let is_begun = options::stored(oid).is_catching_up();
     if !is_begun && is_populated(oid) {
@@ -34,6 +39,7 @@ pub fn populate(oid: pg_sys::Oid) -> Result<()> {
         return Ok(());
     }
     if !is_begun {
+        progress::at(Phase::WaitingForWriters);
         // SAFETY: outside of a transaction block.
         unsafe { logs::await_writers(&logs::tables(oid)?) };
         logs::lock_sources(oid)?;
@@ -42,8 +48,12 @@ pub fn populate(oid: pg_sys::Oid) -> Result<()> {
         next_transaction();
     }
     catch_up(oid, next_transaction)?;
+    progress::at(Phase::WaitingForWriters);
     // SAFETY: outside of a transaction block.
     unsafe { logs::await_writers(&logs::tables(oid)?) };
+    // What has been written while it waited.
+    follow(oid, next_transaction)?;
+    progress::at(Phase::Switching);
     finish(oid)?;
     held.unlock();
     // SAFETY: the snapshot of the last transaction was pushed here.
@@ -54,18 +64,30 @@ pub fn populate(oid: pg_sys::Oid) -> Result<()> {
 /// A TVIEW that catches up, populated and brought up to date until little is left.
 pub fn catch_up(oid: pg_sys::Oid, next: Next) -> Result<()> {
     if !is_populated(oid) {
+        progress::at(Phase::Populating);
         populate::populate(oid, populate::persistence(oid), false)?;
         next();
     }
+    progress::at(Phase::CatchingUp);
+    let (mut shortest, mut in_vain) = (Duration::from_secs(1 << 30), 0);
     for _ in 0..ROUNDS {
-        let rows = deferred::refresh(oid, By::Statement)?;
-        deferred::trim(oid)?;
-        next();
-        if rows < FEW {
+        let took = follow(oid, next)?;
+        in_vain = if took < shortest.mul_f32(0.9) { 0 } else { in_vain + 1 };
+        shortest = shortest.min(took);
+        if took < SHORT || in_vain == IN_VAIN {
             break;
         }
     }
     Ok(())
+}
+
+/// Follows what has been written, in a transaction of its own, and says how long that took.
+pub fn follow(oid: pg_sys::Oid, next: Next) -> Result<Duration> {
+    let begun = Instant::now();
+    deferred::refresh(oid, By::Statement)?;
+    deferred::trim(oid)?;
+    next();
+    Ok(begun.elapsed())
 }
 
 /// A relation that is locked over the ends of transactions: nobody else refreshes or alters it, or changes its indexes. The lock goes at an error.

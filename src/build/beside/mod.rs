@@ -15,6 +15,7 @@ use crate::analyze::describe::settings;
 use crate::analyze::query::{load, relations};
 use crate::build::check::{check, say_fixed};
 use crate::build::logs;
+use crate::build::progress::{self, Phase, Shown};
 use crate::build::online::{self, Held, Next};
 use crate::capture::install;
 use crate::catalog::{options, sentinel, stages};
@@ -42,6 +43,7 @@ pub enum Becomes {
 fn run(oid: Oid, becomes: Becomes, next: Next) -> Result<()> {
     check_right(oid, becomes)?;
     let held = Held::lock(oid);
+    let _shown = Shown::begin(oid);
     next();
     check_right(oid, becomes)?;
     if !is_needed(oid, becomes)? {
@@ -52,6 +54,7 @@ fn run(oid: Oid, becomes: Becomes, next: Next) -> Result<()> {
     if twin::drop_left(oid)? {
         next();
     }
+    progress::at(Phase::WaitingForWriters);
     // SAFETY: outside of a transaction block.
     unsafe { logs::await_writers(&tables(oid)?) };
     let twin = twin::make(oid, becomes)?;

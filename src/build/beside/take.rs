@@ -4,7 +4,9 @@
 //! writers do: who reads the relation and then writes would wait for it, and it for them. Called by build/beside.
 
 use super::{Becomes, twin};
-use crate::build::{internal, logs, online::Next};
+use crate::build::online::{self, Next};
+use crate::build::progress::{self, Phase};
+use crate::build::{internal, logs};
 use crate::capture::freed::freed;
 use crate::catalog::{self, Source, audit, deferred, options, sentinel, stages};
 use crate::pg::error::{Error, Result};
@@ -29,15 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Begins in a transaction that has done nothing, and may begin others.
 pub fn take(oid: Oid, twin: Oid, becomes: Becomes, next: Next) -> Result<()> {
     let mut nap = SHORTEST_NAP;
-    while !lock(oid, twin)? {
+    while !lock(oid, twin, next)? {
+        progress::at(Phase::WaitingForReaders);
         next();
         pgrx::check_for_interrupts!();
         std::thread::sleep(nap);
         nap = LONGEST_NAP.min(nap * 2);
-        refresh::refresh(twin, By::Statement)?;
-        refresh::trim(twin)?;
-        next();
     }
+    progress::at(Phase::Switching);
     refresh::refresh(twin, By::Statement)?;
     let _defining = Defining::new(&[oid, twin]);
     let is_read = becomes == Becomes::Anew && graph::current()?.is_read(oid.to_u32());
@@ -76,9 +77,12 @@ pub fn take(oid: Oid, twin: Oid, becomes: Becomes, next: Next) -> Result<()> {
 }
 
 /// Locks writers out, and then all that changes hands; false when somebody has that in use, or WAL has not been read.
-fn lock(oid: Oid, twin: Oid) -> Result<bool> {
+fn lock(oid: Oid, twin: Oid, next: Next) -> Result<bool> {
+    progress::at(Phase::WaitingForWriters);
     // SAFETY: outside of a transaction block.
     unsafe { logs::await_writers(&logs::tables(twin)?) };
+    // What has been written while it waited, here or for readers.
+    online::follow(twin, next)?;
     logs::lock_sources(twin)?;
     let mut all = vec![oid, twin];
     let mut at = 0;
