@@ -243,3 +243,30 @@ COMMENT ON VIEW tviews.staleness IS 'how far each deferred TVIEW is behind';
 COMMENT ON VIEW tviews.refresh_history IS 'refreshes of deferred TVIEWs, each with what it did, how long it took, and its error';
 COMMENT ON VIEW tviews.progress IS 'the recovery that computes TVIEWs anew after a crash, while it runs';
 COMMENT ON VIEW tviews.locks IS 'locks of flushes: who holds them, who waits for whom, and for which values';
+
+-- Convert, rebuild and SET LOGGED while writers go on.
+CREATE PROCEDURE tviews.rebuild_concurrently(tview regclass)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_rebuild_concurrently';
+COMMENT ON PROCEDURE tviews.rebuild_concurrently(regclass) IS 'computes a TVIEW anew beside it while writers of its tables go on, and then replaces its contents';
+
+CREATE PROCEDURE tviews.convert_concurrently(matview regclass)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_convert_concurrently';
+COMMENT ON PROCEDURE tviews.convert_concurrently(regclass) IS 'makes a materialized view a TVIEW while writers of its tables go on';
+
+CREATE PROCEDURE tviews.set_logged_concurrently(tview regclass, logged boolean)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_set_logged_concurrently';
+COMMENT ON PROCEDURE tviews.set_logged_concurrently(regclass, boolean) IS 'ALTER TVIEW … SET LOGGED or UNLOGGED while writers of its tables go on';
+
+CREATE FUNCTION tviews.populations()
+    RETURNS TABLE (pid int, datid oid, relid oid, phase text, rows_written bigint, started_at timestamptz)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_populations';
+COMMENT ON FUNCTION tviews.populations() IS 'sessions that populate TVIEWs while writers go on, for tviews.progress_concurrently';
+
+CREATE VIEW tviews.progress_concurrently AS
+SELECT p.pid, d.datname, p.relid,
+       CASE WHEN d.datname = pg_catalog.current_database() THEN p.relid::regclass END AS tview,
+       p.phase, p.rows_written, p.started_at
+  FROM tviews.populations() p LEFT JOIN pg_catalog.pg_database d ON d.oid = p.datid;
+
+GRANT SELECT ON tviews.progress_concurrently TO PUBLIC;
+COMMENT ON VIEW tviews.progress_concurrently IS 'REFRESH … CONCURRENTLY that populates, and the procedures that end with _concurrently, while they run';

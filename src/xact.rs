@@ -21,6 +21,7 @@
 //! | analyze/query/printed `NO_TEXT` | only decisions are wanted | its guard | its guard | | its guard |
 //! | analyze/query/printed `UNWRITTEN` | a count | not transactional | | | |
 //! | refresh/flush/deferred `FOREIGN` | a refresh may read foreign tables | its guard | its guard | | its guard |
+//! | build/progress `OWN` | the place where a population is shown | its guard | its guard | | its guard |
 //! | refresh/flush/defining `OPEN` | TVIEWs that the statement defines anew | its guard | its guard | | its guard |
 //! | refresh/follow/job `MUCH` | memory is to be given back | used before | reset | | |
 //! | refresh/flush `LAST` | last flush's command | reset | reset | | (too late is harmless) |

@@ -12,6 +12,18 @@ CREATE FUNCTION tviews.rebuild(tview regclass) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_rebuild';
 COMMENT ON FUNCTION tviews.rebuild(regclass) IS 'recomputes a TVIEW and writes the difference';
 
+CREATE PROCEDURE tviews.rebuild_concurrently(tview regclass)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_rebuild_concurrently';
+COMMENT ON PROCEDURE tviews.rebuild_concurrently(regclass) IS 'computes a TVIEW anew beside it while writers of its tables go on, and then replaces its contents';
+
+CREATE PROCEDURE tviews.convert_concurrently(matview regclass)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_convert_concurrently';
+COMMENT ON PROCEDURE tviews.convert_concurrently(regclass) IS 'makes a materialized view a TVIEW while writers of its tables go on';
+
+CREATE PROCEDURE tviews.set_logged_concurrently(tview regclass, logged boolean)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tviews_set_logged_concurrently';
+COMMENT ON PROCEDURE tviews.set_logged_concurrently(regclass, boolean) IS 'ALTER TVIEW … SET LOGGED or UNLOGGED while writers of its tables go on';
+
 CREATE FUNCTION tviews.explain(tview regclass, "analyze" boolean DEFAULT false) RETURNS SETOF text
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_explain';
 COMMENT ON FUNCTION tviews.explain(regclass, boolean) IS 'how a TVIEW is maintained, and the SQL that does it; with analyze, what a flush of its pending changes does';
@@ -39,6 +51,11 @@ CREATE FUNCTION tviews.recovery()
     RETURNS TABLE (pid int, datid oid, relid oid, tviews_total bigint, tviews_done bigint, tviews_failed bigint, started_at timestamptz)
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_recovery';
 COMMENT ON FUNCTION tviews.recovery() IS 'the recovery that computes lost TVIEWs anew, for tviews.progress';
+
+CREATE FUNCTION tviews.populations()
+    RETURNS TABLE (pid int, datid oid, relid oid, phase text, rows_written bigint, started_at timestamptz)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_populations';
+COMMENT ON FUNCTION tviews.populations() IS 'sessions that populate TVIEWs while writers go on, for tviews.progress_concurrently';
 
 CREATE FUNCTION tviews.health()
     RETURNS TABLE ("check" text, status text, detail text, hint text)

@@ -81,6 +81,15 @@ SELECT r.pid, d.datname, r.relid,
 GRANT SELECT ON tviews.progress TO PUBLIC;
 COMMENT ON VIEW tviews.progress IS 'the recovery that computes TVIEWs anew after a crash, while it runs';
 
+CREATE VIEW tviews.progress_concurrently AS
+SELECT p.pid, d.datname, p.relid,
+       CASE WHEN d.datname = pg_catalog.current_database() THEN p.relid::regclass END AS tview,
+       p.phase, p.rows_written, p.started_at
+  FROM tviews.populations() p LEFT JOIN pg_catalog.pg_database d ON d.oid = p.datid;
+
+GRANT SELECT ON tviews.progress_concurrently TO PUBLIC;
+COMMENT ON VIEW tviews.progress_concurrently IS 'REFRESH … CONCURRENTLY that populates, and the procedures that end with _concurrently, while they run';
+
 -- Who holds and who waits for locks of flushes. The numbers are those of src/refresh/follow/locks.rs.
 CREATE VIEW tviews.locks AS
 WITH lock AS (

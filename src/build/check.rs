@@ -8,10 +8,12 @@ use crate::build::internal::{self, Preview};
 use crate::capture::install;
 use crate::catalog::options::{Options, Refresh};
 use crate::pg::error::{Error, Result};
-use crate::pg::pinned::Pinned;
+use crate::pg::name;
+use crate::pg::pinned::{Other, Pinned};
 use crate::pg::tree::Query;
 use crate::refresh::plan::decide;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, panic::ErrorReport};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 
 /// Refuses a query that cannot be maintained, and tables that the future owner may not read or capture.
 pub fn check(query: Query, owner: pg_sys::Oid, populate: bool, refresh: Refresh) -> Result<()> {
@@ -54,4 +56,22 @@ pub fn preview(query: Query) -> Result<Preview> {
     let path = operators::search_path(load::expand(query)?);
     // SAFETY: a SELECT whose names are qualified, in a transaction that may write.
     unsafe { internal::trial(&text, &path, user) }
+}
+
+/// Says that the contents have been computed under fixed settings, which differ from those of the session.
+pub fn say_fixed(relid: pg_sys::Oid, settings: &[Other]) {
+    if settings.is_empty() {
+        return;
+    }
+    let each = settings.iter().map(|o| format!("{} is \"{}\" instead of \"{}\"", o.name, o.fixed, o.session));
+    let mut report = ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_WARNING,
+        format!("contents of TVIEW \"{}\" may be other ones than before: they depend on settings", name::bare(relid)),
+        "say_fixed",
+    )
+    .set_detail(format!("TVIEWs are computed under fixed settings: {}.", each.collect::<Vec<_>>().join(", ")));
+    if let Some(zone) = settings.iter().find(|o| o.name == "TimeZone") {
+        report = report.set_hint(format!("Days and hours of a zone are those of: AT TIME ZONE '{}'.", zone.session));
+    }
+    report.report(PgLogLevel::WARNING);
 }

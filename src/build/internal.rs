@@ -89,7 +89,7 @@ fn create(label: &str, text: &str, owner: pg_sys::Oid, tablespace: pg_sys::Oid) 
         let query = ddl::analyze(text)?;
         let unlogged = pg_sys::RELPERSISTENCE_UNLOGGED;
         let stage =
-            ddl::create_matview((schema, tablespace), unlogged, &label, owner, method, &["fillfactor=90"], query)?;
+            ddl::create_matview((schema, tablespace), unlogged, (&label, &[]), owner, method, &["fillfactor=90"], query)?;
         adopt::adopt(stage)?;
         Ok(stage)
     }

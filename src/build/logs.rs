@@ -8,6 +8,7 @@ use crate::catalog::{self, deferred, logs, options, stages};
 use crate::log::{board, relation};
 use crate::pg::error::Result;
 use crate::pg::guc::{self, CdcMode};
+use crate::pg::locks;
 use crate::refresh::flush::deferred as refresh;
 use crate::refresh::plan::graph;
 use crate::wal::fit;
@@ -43,15 +44,38 @@ pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
 
 /// Locks writers of these TVIEWs' tables out, before the TVIEWs themselves are locked.
 pub fn lock_sources(tview: pg_sys::Oid) -> Result<()> {
-    let graph = graph::current()?;
-    let group = refresh::group(tview, &graph);
-    for source in refresh::sources(&group, &graph) {
-        for relid in install::covering(pg_sys::Oid::from(source)) {
-            // SAFETY: locking is harmless should the relation have gone meanwhile.
-            unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(relid), pg_sys::ShareRowExclusiveLock as i32) };
-        }
+    for relid in tables(tview)? {
+        // SAFETY: locking is harmless should the relation have gone meanwhile.
+        unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(relid), pg_sys::ShareRowExclusiveLock as i32) };
     }
     Ok(())
+}
+
+/// The relations whose writers change a TVIEW, those above and below in their trees among them.
+pub fn tables(tview: pg_sys::Oid) -> Result<BTreeSet<u32>> {
+    let graph = graph::current()?;
+    let group = refresh::group(tview, &graph);
+    let sources = refresh::sources(&group, &graph);
+    Ok(sources.into_iter().flat_map(|source| install::covering(pg_sys::Oid::from(source))).collect())
+}
+
+/// Waits for the transactions that have written to these relations by now. Unlike a lock that is waited for, it keeps nobody else waiting; so the lock that
+/// is taken behind this waits for transactions only that have begun to write meanwhile. Source: commands/indexcmds.c, DefineIndex, whose CONCURRENTLY
+/// waits like this.
+///
+/// # Safety
+/// Outside of a transaction block, with one snapshot of our own active: others may wait until nobody has a snapshot, while we wait for them.
+pub unsafe fn await_writers(tables: &BTreeSet<u32>) {
+    // SAFETY: as the caller promises; a relation that is gone has no lockers.
+    unsafe {
+        pg_sys::PopActiveSnapshot();
+        pg_sys::InvalidateCatalogSnapshot();
+        for relid in tables {
+            let tag = locks::tag(pg_sys::Oid::from(*relid));
+            pg_sys::WaitForLockers(tag, pg_sys::ShareRowExclusiveLock as i32, false);
+        }
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
 }
 
 /// Drops the logs that no deferred TVIEW needs any more.

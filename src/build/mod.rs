@@ -3,11 +3,13 @@
 
 pub mod adopt;
 pub mod advice;
+pub mod beside;
 pub mod check;
 pub mod indexes;
 pub mod internal;
 pub mod logs;
 pub mod online;
 pub mod populate;
+pub mod progress;
 pub mod rebuild;
 pub mod redefine;

@@ -7,7 +7,7 @@
 
 use crate::analyze::query::load;
 use crate::analyze::refuse::bodies;
-use crate::build::indexes;
+use crate::build::{indexes, progress};
 use crate::catalog::{self, deferred, options, sentinel};
 use crate::feed;
 use crate::log::{read, write};
@@ -263,6 +263,7 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
                 rows.deform(row, &mut values, &mut nulls);
                 writer.insert(&values, &nulls);
             }
+            progress::add(rows.len());
         });
         held.confirm()?;
         Ok(writer.finish())

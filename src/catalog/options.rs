@@ -89,6 +89,12 @@ pub fn stored(tview: pg_sys::Oid) -> Options {
     ours
 }
 
+/// The storage parameters of a relation, `name=value`.
+pub fn storage_parameters(relid: pg_sys::Oid) -> Vec<String> {
+    let all = all_stored(relid).into_iter().filter(|(name, _)| !is_ours(name));
+    all.map(|(name, value)| format!("{name}={value}")).collect()
+}
+
 fn all_stored(relid: pg_sys::Oid) -> Vec<(String, String)> {
     let mut out = Vec::new();
     // SAFETY: reloptions is text[]; untransformRelOptions makes DefElems of String nodes.

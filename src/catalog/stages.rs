@@ -93,6 +93,22 @@ pub fn register(tview: pg_sys::Oid, number: i16, stage: pg_sys::Oid, joined: &st
     Ok(())
 }
 
+/// Makes the stages of one TVIEW those of another one, which has none.
+pub fn hand_over(from: pg_sys::Oid, to: pg_sys::Oid) -> Result<()> {
+    let table = Table::required("stage", pg_sys::RowExclusiveLock)?;
+    let mut moved = Vec::new();
+    table.delete(|t| {
+        let row = decode(&table, t);
+        let is_moved = row.tview == from;
+        moved.extend(is_moved.then_some(row));
+        is_moved
+    });
+    for row in moved {
+        register(to, row.number, row.stage, &row.joined)?;
+    }
+    Ok(())
+}
+
 /// Deletes the rows in which a relation is the TVIEW or the stage.
 pub fn unregister(relid: pg_sys::Oid) {
     if let Some(table) = Table::open("stage", pg_sys::RowExclusiveLock) {

@@ -14,7 +14,7 @@ pub mod waits;
 pub mod watched;
 
 use crate::counters::hours::Hours;
-use crate::counters::progress::Progress;
+use crate::counters::progress::{POPULATIONS, Population, Progress};
 use crate::counters::waits::Waits;
 use crate::pg::shmem;
 use crate::pg::silent;
@@ -122,6 +122,7 @@ pub struct Table {
     slots: [Slot; SLOTS],
     /// Progress of the running recovery; here because there is one piece of shared memory.
     pub progress: Progress,
+    pub populations: [Population; POPULATIONS],
     hours: Hours,
 }
 

@@ -7,7 +7,7 @@ use super::life::{self, is_marked};
 use crate::analyze::describe::settings;
 use crate::analyze::query::load;
 use crate::build::adopt::adopt;
-use crate::build::check::check;
+use crate::build::check::{check, say_fixed};
 use crate::build::{indexes, internal, logs, populate, redefine};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
@@ -23,8 +23,7 @@ use crate::pg::{guc, list, name};
 use crate::queue;
 use crate::refresh::flush::{self, lost};
 use crate::tam::{self, state};
-use pgrx::pg_sys::{self, panic::ErrorReport};
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::pg_sys;
 use std::ffi::{CStr, c_char};
 
 /// The work to do when the server has altered the relation.
@@ -422,22 +421,4 @@ pub fn after(planned: &Planned) -> Result<()> {
         }
         Ok(())
     }
-}
-
-/// Says that the contents have been computed under fixed settings, which differ from those of the session.
-fn say_fixed(relid: pg_sys::Oid, settings: &[Other]) {
-    if settings.is_empty() {
-        return;
-    }
-    let each = settings.iter().map(|o| format!("{} is \"{}\" instead of \"{}\"", o.name, o.fixed, o.session));
-    let mut report = ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_WARNING,
-        format!("contents of TVIEW \"{}\" may be other ones than before: they depend on settings", name::bare(relid)),
-        "say_fixed",
-    )
-    .set_detail(format!("TVIEWs are computed under fixed settings: {}.", each.collect::<Vec<_>>().join(", ")));
-    if let Some(zone) = settings.iter().find(|o| o.name == "TimeZone") {
-        report = report.set_hint(format!("Days and hours of a zone are those of: AT TIME ZONE '{}'.", zone.session));
-    }
-    report.report(PgLogLevel::WARNING);
 }

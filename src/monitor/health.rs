@@ -1,7 +1,7 @@
 //! `health`: whether settings, triggers, indexes, privileges and contents are as TVIEWs need them.
 
 use super::capture;
-use super::verify::tviews;
+use super::verify;
 use crate::build::advice;
 use crate::capture::install::{covering, has_triggers, installed, is_subscribed, needing, needs};
 use crate::catalog::{self, jobs, options, sentinel};
@@ -11,7 +11,7 @@ use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{EXTENSION_BY_OID, EXTENSION_VERSION};
-use crate::pg::{acl, guc, list, name, shmem};
+use crate::pg::{acl, guc, list, locks, name, shmem};
 use crate::refresh::flush::deferred;
 use crate::refresh::plan::graph;
 use crate::refresh::plan::privileges::{self, Lack};
@@ -47,6 +47,13 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     arguments.rows(rows.into_iter().map(|(check, status, detail, hint)| {
         [check.into_datum(), status.into_datum(), detail.into_datum(), hint.into_datum()]
     }))
+}
+
+/// The TVIEWs, without those that a session is just populating, which would have to be waited for.
+fn tviews() -> Vec<pg_sys::Oid> {
+    let is_busy =
+        |t: &pg_sys::Oid| options::stored(*t).is_catching_up() && locks::is_held(*t, pg_sys::AccessShareLock);
+    verify::tviews().into_iter().filter(|t| !is_busy(t)).collect()
 }
 
 fn preload() -> Row {
@@ -240,6 +247,7 @@ fn catalog() -> Row {
 
 fn contents() -> Row {
     let mut bad = Vec::new();
+    let mut left = Vec::new();
     let mut n = 0;
     let mut unreadable = 0;
     for tview in tviews() {
@@ -247,11 +255,23 @@ fn contents() -> Row {
         n += 1;
         let is_unlogged = rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;
         unreadable += u32::from(is_unlogged && sentinel::is_standby());
-        if !rel.class().relispopulated {
+        if options::stored(tview).is_catching_up() {
+            // What a session is populating is nobody's trouble.
+            if !locks::is_held(tview, pg_sys::ShareUpdateExclusiveLock) {
+                left.push(name::relation(tview).unwrap_or_default());
+            }
+        } else if !rel.class().relispopulated {
             bad.push(format!("{} is not populated", name::relation(tview).unwrap_or_default()));
         } else if !sentinel::alive(tview, rel.class()) {
             bad.push(format!("{} lost its contents in a crash", name::relation(tview).unwrap_or_default()));
         }
+    }
+    if !left.is_empty() {
+        let what = format!("{} was not populated to the end, and keeps the logs of its tables", left.join(", "));
+        bad.push(what);
+        let hint = "REFRESH TVIEW … CONCURRENTLY goes on, DROP TVIEW ends it. What a procedure that ends with _concurrently has left (…_ccnew) goes \
+                    when it is called again.";
+        return ("contents".into(), "warning".into(), bad.join("; "), Some(hint.into()));
     }
     if bad.is_empty() && unreadable > 0 {
         let detail =

@@ -46,7 +46,8 @@ pub unsafe fn analyze(sql: &str) -> Result<*mut pg_sys::Query> {
     }
 }
 
-/// A materialized view of access method `method`, not populated, with columns c1, c2 …; its reloptions are `options`.
+/// A materialized view of access method `method`, not populated; its columns are called as `labels` says, those behind them c1, c2 … by their number; its
+/// reloptions are `options`.
 ///
 /// # Safety
 /// `query` is an analysed SELECT; the current user is `owner`, or the SELECT reads nothing.
@@ -54,7 +55,7 @@ pub unsafe fn analyze(sql: &str) -> Result<*mut pg_sys::Query> {
 pub unsafe fn create_matview(
     (schema, tablespace): (Oid, Oid),
     persistence: u8,
-    name: &CStr,
+    (name, labels): (&CStr, &[CString]),
     owner: Oid,
     method: Oid,
     options: &[&str],
@@ -68,7 +69,8 @@ pub unsafe fn create_matview(
         for (number, output) in (1i16..).zip(&outputs) {
             let expr = (**output).expr.cast::<pg_sys::Node>();
             let collation = pg_sys::exprCollation(expr);
-            let label = CString::new(format!("c{number}")).unwrap_or_default();
+            let numbered = || CString::new(format!("c{number}")).unwrap_or_default();
+            let label = labels.get(number as usize - 1).cloned().unwrap_or_else(numbered);
             if collation == pg_sys::InvalidOid && pg_sys::type_is_collatable(pg_sys::exprType(expr)) {
                 return Err(Error::IndeterminateCollation(number));
             }
@@ -141,6 +143,32 @@ pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<pg_sys::ObjectAddres
         let (raw, text) = parse(sql)?;
         let stmt = (*raw).stmt.cast::<pg_sys::IndexStmt>();
         let stmt = guard(|| raw::transformIndexStmt(relid, stmt, text));
+        Ok(define_index(relid, stmt))
+    }
+}
+
+/// An index like another one, on another relation with the same columns, which is locked.
+///
+/// # Safety
+/// `index` is open; the current user owns `relid`.
+pub unsafe fn clone_index(index: pg_sys::Relation, relid: Oid, natts: usize) {
+    // SAFETY: as the caller promises; columns have the same numbers in both relations.
+    unsafe {
+        let map = pg_sys::make_attrmap(natts as i32);
+        for i in 0..natts {
+            *(*map).attnums.add(i) = i as i16 + 1;
+        }
+        let stmt = pg_sys::generateClonedIndexStmt(std::ptr::null_mut(), index, map, std::ptr::null_mut());
+        define_index(relid, stmt);
+        pg_sys::free_attrmap(map);
+    }
+}
+
+/// # Safety
+/// `stmt` is a statement on `relid`, transformed; the current user is its owner.
+unsafe fn define_index(relid: Oid, stmt: *mut pg_sys::IndexStmt) -> pg_sys::ObjectAddress {
+    // SAFETY: as the caller promises.
+    unsafe {
         let index = pg_sys::DefineIndex(
             #[cfg(feature = "since_19")]
             std::ptr::null_mut(),
@@ -159,7 +187,7 @@ pub unsafe fn create_index(relid: Oid, sql: &str) -> Result<pg_sys::ObjectAddres
             true,
         );
         pg_sys::CommandCounterIncrement();
-        Ok(index)
+        index
     }
 }
 

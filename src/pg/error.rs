@@ -23,6 +23,13 @@ pub enum Error {
     NoSuchRelation(String),
     #[error("\"{0}\" is not a TVIEW")]
     NotATview(String),
+    #[error("\"{0}\" is not a materialized view")]
+    NotAMatview(String),
+    /// Of a procedure that ends transactions.
+    #[error("{0} cannot run inside a transaction block")]
+    InBlock(String),
+    #[error("argument \"{0}\" must not be null")]
+    Null(&'static str),
     #[error("TVIEW \"{0}\" does not exist")]
     NoTview(String),
     /// The name of a TVIEW that is to be made.
@@ -101,7 +108,9 @@ impl Error {
             Error::NoRelation(_) | Error::NoSuchRelation(_) | Error::NoTview(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Error::Taken(_) => Code::ERRCODE_DUPLICATE_TABLE,
             Error::NotOneSelect => Code::ERRCODE_SYNTAX_ERROR,
-            Error::NotATview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
+            Error::NotATview(_) | Error::NotAMatview(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
+            Error::InBlock(_) => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Error::Null(_) => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Error::BadOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongState { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::InvalidDefinition(..) => Code::ERRCODE_INVALID_TABLE_DEFINITION,

@@ -85,6 +85,17 @@ impl Arguments {
         }
     }
 
+    /// Whether this is a CALL, of a procedure that may end transactions.
+    pub fn may_commit(&self) -> bool {
+        // SAFETY: the context of a call is null or a node.
+        unsafe {
+            let context = (*self.0).context;
+            !context.is_null()
+                && (*context).type_ == pg_sys::NodeTag::T_CallContext
+                && !(*context.cast::<pg_sys::CallContext>()).atomic
+        }
+    }
+
     /// The relation that argument 0 names; 0 for none.
     pub fn relation(&self) -> pg_sys::Oid {
         self.get(0).unwrap_or(pg_sys::InvalidOid)

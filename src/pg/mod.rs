@@ -18,6 +18,7 @@ pub mod fault;
 pub mod function;
 pub mod guc;
 pub mod list;
+pub mod locks;
 pub mod memory;
 pub mod moved;
 pub mod name;

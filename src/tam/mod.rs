@@ -8,6 +8,7 @@ mod attver;
 mod build;
 pub mod bulk;
 mod create;
+pub mod exchange;
 #[cfg(not(feature = "since_19"))]
 mod fetch;
 mod heap;

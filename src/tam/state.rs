@@ -124,6 +124,38 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) 
     }
 }
 
+/// Gives a relation the state attributes of another one, instead of its own. Both have the same visible columns.
+///
+/// # Safety
+/// The caller holds AccessExclusiveLock on both, and gives `to` storage of this layout.
+pub unsafe fn copy_state_attributes(from: pg_sys::Oid, to: pg_sys::Oid) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        remove_state_attributes(to);
+        let rel = pg_sys::relation_open(from, pg_sys::NoLock as _);
+        let desc = (*rel).rd_att;
+        let attributes = state_attributes(desc);
+        if attributes.is_empty() {
+            pg_sys::relation_close(rel, pg_sys::NoLock as _);
+            return;
+        }
+        let copy = pg_sys::CreateTemplateTupleDesc(attributes.len() as _);
+        for (i, number) in attributes.iter().enumerate() {
+            pg_sys::TupleDescCopyEntry(copy, i as i16 + 1, desc, *number);
+            (*attribute(copy, i)).attnum = *number;
+        }
+        let total = (*desc).natts as i16;
+        pg_sys::relation_close(rel, pg_sys::NoLock as _);
+        finalize(copy);
+        let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
+        let indexes = pg_sys::CatalogOpenIndexes(catalog);
+        insert_attributes(catalog, copy, to, indexes);
+        pg_sys::CatalogCloseIndexes(indexes);
+        pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+        set_relnatts(to, total);
+    }
+}
+
 /// A visible column.
 pub struct Column {
     pub label: CString,

@@ -106,6 +106,13 @@ fn run(tview: pg_sys::Oid, anew: bool, by: By) -> Result<(u64, Fixed)> {
     Ok((rows, fixed))
 }
 
+/// Whether the logs have all that has been written to the relations of a TVIEW by now; waits for what comes from WAL.
+pub fn is_logged_by_now(tview: pg_sys::Oid, patience: Duration) -> Result<bool> {
+    let graph = graph::current()?;
+    let before = Before::now();
+    Ok(captured(&below(tview, &graph), &graph).is_empty() || before.is_complete(patience))
+}
+
 /// Relations that these TVIEWs read whose changes come from WAL, or still do.
 fn captured(tviews: &[pg_sys::Oid], graph: &Graph) -> BTreeSet<u32> {
     let spans = wal::all();

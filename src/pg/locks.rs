@@ -1,0 +1,24 @@
+//! Locks on relations, as the server's lock manager knows them. Source: storage/lock.h, SET_LOCKTAG_RELATION; storage/lmgr/lock.c.
+
+use pgrx::pg_sys;
+
+/// The tag of a relation of this database.
+pub fn tag(relid: pg_sys::Oid) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
+        // SAFETY: a plain global.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: relid.to_u32(),
+        locktag_field3: 0,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    }
+}
+
+/// Whether another process holds a lock on the relation that this mode would wait for.
+pub fn is_held(relid: pg_sys::Oid, mode: u32) -> bool {
+    let mut count = 0;
+    // SAFETY: the list is allocated in the current memory context, and has as many entries.
+    unsafe { pg_sys::GetLockConflicts(&tag(relid), mode as i32, &mut count) };
+    count > 0
+}
