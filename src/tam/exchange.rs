@@ -64,6 +64,12 @@ pub unsafe fn exchange(one: Oid, other: Oid) -> Result<()> {
         }
         pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as i32);
         let class = pg_sys::RelationRelationId;
+        // Until 16 an open file belongs to one relation, and both entries let go of theirs first (commands/cluster.c, at the end of swap_relation_files).
+        #[cfg(not(feature = "since_17"))]
+        {
+            pg_sys::RelationCloseSmgrByOid(one);
+            pg_sys::RelationCloseSmgrByOid(other);
+        }
         let present = || toast.into_iter().filter(|(_, toast)| *toast != pg_sys::InvalidOid);
         for (_, toast) in present() {
             pg_sys::deleteDependencyRecordsFor(class, toast, false);
