@@ -88,8 +88,15 @@ fn create(label: &str, text: &str, owner: pg_sys::Oid, tablespace: pg_sys::Oid) 
         let method = tam::access_method_oid().ok_or_else(|| Error::Internal("no access method".into()))?;
         let query = ddl::analyze(text)?;
         let unlogged = pg_sys::RELPERSISTENCE_UNLOGGED;
-        let stage =
-            ddl::create_matview((schema, tablespace), unlogged, (&label, &[]), owner, method, &["fillfactor=90"], query)?;
+        let stage = ddl::create_matview(
+            (schema, tablespace),
+            unlogged,
+            (&label, &[]),
+            owner,
+            method,
+            &["fillfactor=90"],
+            query,
+        )?;
         adopt::adopt(stage)?;
         Ok(stage)
     }

@@ -101,7 +101,8 @@ fn create(source: pg_sys::Oid, number: i32, persistence: u8) -> Result<pg_sys::O
         let heap = pg_sys::HEAP_TABLE_AM_OID;
         // Unlogged from its second storage on: the heap makes no unlogged materialized view by itself.
         let permanent = pg_sys::RELPERSISTENCE_PERMANENT;
-        let relid = ddl::create_matview((schema, pg_sys::InvalidOid), permanent, (&name, &[]), owner, heap, &[], query)?;
+        let relid =
+            ddl::create_matview((schema, pg_sys::InvalidOid), permanent, (&name, &[]), owner, heap, &[], query)?;
         let rel = pg_sys::relation_open(relid, pg_sys::NoLock as i32);
         if persistence != permanent {
             storage::replace_storage(rel, persistence);

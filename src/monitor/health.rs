@@ -51,8 +51,7 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
 
 /// The TVIEWs, without those that a session is just populating, which would have to be waited for.
 fn tviews() -> Vec<pg_sys::Oid> {
-    let is_busy =
-        |t: &pg_sys::Oid| options::stored(*t).is_catching_up() && locks::is_held(*t, pg_sys::AccessShareLock);
+    let is_busy = |t: &pg_sys::Oid| options::stored(*t).is_catching_up() && locks::is_held(*t, pg_sys::AccessShareLock);
     verify::tviews().into_iter().filter(|t| !is_busy(t)).collect()
 }
 

@@ -15,8 +15,8 @@ use crate::analyze::describe::settings;
 use crate::analyze::query::{load, relations};
 use crate::build::check::{check, say_fixed};
 use crate::build::logs;
-use crate::build::progress::{self, Phase, Shown};
 use crate::build::online::{self, Held, Next};
+use crate::build::progress::{self, Phase, Shown};
 use crate::capture::install;
 use crate::catalog::{options, sentinel, stages};
 use crate::pg::error::{Error, Result};
@@ -110,7 +110,10 @@ fn check_kind(oid: Oid, becomes: Becomes) -> Result<Vec<pinned::Other>> {
         Err(Error::WrongState { what: format!("\"{}\" {what}", name::bare(oid)), hint: Some(hint.into()) })
     };
     if !rel.class().relispopulated {
-        return wrong("is not populated", "Use ALTER MATERIALIZED VIEW or ALTER TVIEW, and REFRESH … CONCURRENTLY after it.");
+        return wrong(
+            "is not populated",
+            "Use ALTER MATERIALIZED VIEW or ALTER TVIEW, and REFRESH … CONCURRENTLY after it.",
+        );
     }
     if options::stored(oid).is_catching_up() {
         return wrong("is being populated", "Use REFRESH TVIEW CONCURRENTLY, or DROP TVIEW.");

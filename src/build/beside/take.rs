@@ -16,8 +16,8 @@ use crate::queue;
 use crate::refresh::flush::deferred::{self as refresh, By};
 use crate::refresh::flush::defining::Defining;
 use crate::refresh::plan::graph;
-use crate::tam::{self, state};
 use crate::tam::exchange::{exchange, have_same_layout, move_index, rename_toast};
+use crate::tam::{self, state};
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -91,8 +91,9 @@ fn lock(oid: Oid, twin: Oid, next: Next) -> Result<bool> {
         at += 1;
     }
     // SAFETY: existing relations, or locks that are for nothing.
-    let are_free =
-        all.into_iter().all(|relid| unsafe { pg_sys::ConditionalLockRelationOid(relid, pg_sys::AccessExclusiveLock as i32) });
+    let are_free = all
+        .into_iter()
+        .all(|relid| unsafe { pg_sys::ConditionalLockRelationOid(relid, pg_sys::AccessExclusiveLock as i32) });
     Ok(are_free && refresh::is_logged_by_now(twin, PATIENCE)?)
 }
 
@@ -181,7 +182,8 @@ fn indexes(relid: Oid) -> Result<Vec<(Oid, String)>> {
         let kind = if unique { "UNIQUE " } else { "" };
         let head = format!("CREATE {kind}INDEX {} ON {title} ", name::ident(&name::bare(index)));
         let rest = text.strip_prefix(&head);
-        found.push((index, format!("{kind}{}", rest.ok_or_else(|| Error::Internal(format!("unknown index: {text}")))?)));
+        found
+            .push((index, format!("{kind}{}", rest.ok_or_else(|| Error::Internal(format!("unknown index: {text}")))?)));
     }
     Ok(found)
 }

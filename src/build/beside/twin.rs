@@ -42,7 +42,8 @@ pub fn make(oid: Oid, becomes: Becomes) -> Result<Oid> {
         let label = pg_sys::ChooseRelationName(title, std::ptr::null(), LABEL.as_ptr(), class.relnamespace, false);
         let label = std::ffi::CStr::from_ptr(label);
         let place = (class.relnamespace, class.reltablespace);
-        let twin = ddl::create_matview(place, persistence, (label, &labels), class.relowner, method, &parameters, query)?;
+        let twin =
+            ddl::create_matview(place, persistence, (label, &labels), class.relowner, method, &parameters, query)?;
         options::store(twin, &ours);
         let auto = pg_sys::DependencyType::DEPENDENCY_AUTO;
         pg_sys::recordDependencyOn(&address(twin), &address(oid), auto);
