@@ -15,7 +15,8 @@ INSERT INTO sale VALUES (200, 1, 5, 'new');
 SELECT oid AS before FROM pg_class WHERE relname = 'total' AND relnamespace = 'beside'::regnamespace \gset
 CALL tviews.convert_concurrently('total');
 SELECT oid = :before AS same, relpersistence, obj_description('total_n'::regclass) FROM pg_class WHERE oid = 'total'::regclass;
-\d total
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'total'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
+SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'total'::regclass ORDER BY indexrelid::regclass::text;
 SELECT * FROM over_total ORDER BY shop;
 INSERT INTO sale VALUES (201, 7, 5, 'new');
 UPDATE sale SET amount = amount + 1 WHERE shop = 2;
@@ -135,6 +136,28 @@ SELECT * FROM of_user;
 CALL tviews.rebuild_concurrently('of_user');
 RESET ROLE;
 SELECT name, owner FROM tviews.tviews WHERE name = 'of_user';
+
+-- a deferred TVIEW has followed it by comparison: from here on it is logged for it, and what has become of it since is not lost
+CREATE TABLE part (id int PRIMARY KEY, n int);
+INSERT INTO part VALUES (1, 1), (2, 2);
+CREATE MATERIALIZED VIEW by_alter AS SELECT id, n FROM part;
+CREATE MATERIALIZED VIEW by_call AS SELECT id, n FROM part;
+SET client_min_messages = warning;
+CREATE TVIEW compared WITH (refresh = manual) AS SELECT count(*) AS n, sum(a.n) AS sum, max(c.n) AS greatest FROM by_alter a JOIN by_call c USING (id);
+RESET client_min_messages;
+INSERT INTO part VALUES (3, 3);
+REFRESH MATERIALIZED VIEW by_alter;
+ALTER MATERIALIZED VIEW by_alter SET ACCESS METHOD tview;
+CALL tviews.convert_concurrently('by_call');
+INSERT INTO part VALUES (4, 4);
+REFRESH TVIEW compared;
+TABLE compared;
+INSERT INTO part VALUES (5, 5);
+UPDATE part SET n = 10 WHERE id = 1;
+REFRESH TVIEW compared;
+TABLE compared;
+SELECT action, changed_rows FROM tviews.refresh_history WHERE tview = 'compared'::regclass ORDER BY started;
+SELECT * FROM tviews.verify('compared');
 
 -- nothing is left
 DROP TABLE own CASCADE;

@@ -42,7 +42,7 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     if !logs::follow(oid)? {
         deferred::forget(oid);
     }
-    Ok(())
+    logs::begin_for_readers(oid)
 }
 
 /// Adds what strategies tell about sources: key columns that they need beside the captured columns, and whether their SQL can be written.

@@ -42,6 +42,23 @@ pub fn follow(tview: pg_sys::Oid) -> Result<bool> {
     Ok(true)
 }
 
+/// A relation whose changes could not be captured has become a TVIEW: from here on it is logged for the deferred TVIEWs that read it, which have followed it by
+/// comparison. What has become of it since they did so is in no log, so they are computed anew by their next refresh.
+pub fn begin_for_readers(tview: pg_sys::Oid) -> Result<()> {
+    if logs::of(tview).is_some() {
+        return Ok(());
+    }
+    let graph = graph::current()?;
+    let reads = graph.reads.iter().filter(|(_, reads)| reads.contains(&tview.to_u32()));
+    let readers: BTreeSet<_> = reads.map(|(reader, _)| graph.root(pg_sys::Oid::from(*reader)).to_u32()).collect();
+    for reader in readers.into_iter().map(pg_sys::Oid::from) {
+        if follow(reader)? {
+            deferred::forget(reader);
+        }
+    }
+    Ok(())
+}
+
 /// Locks writers of these TVIEWs' tables out, before the TVIEWs themselves are locked.
 pub fn lock_sources(tview: pg_sys::Oid) -> Result<()> {
     for relid in tables(tview)? {

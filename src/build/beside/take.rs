@@ -66,6 +66,7 @@ pub fn take(oid: Oid, twin: Oid, becomes: Becomes, next: Next) -> Result<()> {
         None => refresh::end(oid)?,
     }
     logs::follow(oid)?;
+    logs::begin_for_readers(oid)?;
     former.into_iter().for_each(freed);
     if is_read {
         queue::change_everything(oid);
