@@ -94,7 +94,7 @@ impl Gen<'_> {
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
         match self.dice.below(29) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
-            24..=26 => self.aggregate_of_both(rels),
+            24 | 25 => self.aggregate_of_both(rels),
             27 | 28 if self.schema.features.version >= 16 => {
                 self.note(Hazard::JsonArrayOfQuery);
                 let text = own.text();
@@ -116,7 +116,7 @@ impl Gen<'_> {
                 expr(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
             8 | 9 | 11 | 14 => self.single_row(rels, &inner, &format!("{i} = {o}")),
-            0 if self.dice.chance(45) => {
+            5 | 26 => {
                 self.note(Hazard::UnconnectedValue);
                 let condition = self.condition(scope, 0);
                 let picked = self.any_column(scope);
