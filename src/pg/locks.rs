@@ -22,3 +22,22 @@ pub fn is_held(relid: pg_sys::Oid, mode: u32) -> bool {
     unsafe { pg_sys::GetLockConflicts(&tag(relid), mode as i32, &mut count) };
     count > 0
 }
+
+/// Locks a relation, if that means no waiting for who holds it. Before 17 the server also refuses what others only wait for (lock.c, LockAcquireExtended), such as another
+/// session that wants to do the same behind us; they wait for a lock of ours, so they are overtaken (proc.c, ProcSleep).
+///
+/// # Safety
+/// An existing relation, or a lock that is for nothing.
+pub unsafe fn take_if_free(relid: pg_sys::Oid, mode: u32) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if pg_sys::ConditionalLockRelationOid(relid, mode as i32) {
+            return true;
+        }
+        if cfg!(feature = "since_17") || is_held(relid, mode) {
+            return false;
+        }
+        pg_sys::LockRelationOid(relid, mode as i32);
+        true
+    }
+}

@@ -11,7 +11,7 @@ use crate::capture::freed::freed;
 use crate::catalog::{self, Source, audit, deferred, options, sentinel, stages};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
-use crate::pg::{ext, list, name};
+use crate::pg::{ext, list, locks, name};
 use crate::queue;
 use crate::refresh::flush::deferred::{self as refresh, By};
 use crate::refresh::flush::defining::Defining;
@@ -92,9 +92,7 @@ fn lock(oid: Oid, twin: Oid, next: Next) -> Result<bool> {
         at += 1;
     }
     // SAFETY: existing relations, or locks that are for nothing.
-    let are_free = all
-        .into_iter()
-        .all(|relid| unsafe { pg_sys::ConditionalLockRelationOid(relid, pg_sys::AccessExclusiveLock as i32) });
+    let are_free = all.into_iter().all(|relid| unsafe { locks::take_if_free(relid, pg_sys::AccessExclusiveLock) });
     Ok(are_free && refresh::is_logged_by_now(twin, PATIENCE)?)
 }
 
