@@ -113,14 +113,25 @@ pub unsafe fn add_state_attributes(rel_oid: pg_sys::Oid, types: &[pg_sys::Oid]) 
                 (*column).attstorage = pg_sys::TYPSTORAGE_PLAIN as _;
             }
         }
+        insert(rel_oid, desc, total as i16);
+        ddl::create_toast_table(rel_oid);
+    }
+}
+
+/// Adds attributes to a relation, which has so many then.
+///
+/// # Safety
+/// The caller holds AccessExclusiveLock, and has made the descriptor, whose attributes have their numbers.
+unsafe fn insert(rel_oid: pg_sys::Oid, desc: pg_sys::TupleDesc, total: i16) {
+    // SAFETY: as the caller promises.
+    unsafe {
         finalize(desc);
         let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
         let indexes = pg_sys::CatalogOpenIndexes(catalog);
         insert_attributes(catalog, desc, rel_oid, indexes);
         pg_sys::CatalogCloseIndexes(indexes);
         pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
-        set_relnatts(rel_oid, total as i16);
-        ddl::create_toast_table(rel_oid);
+        set_relnatts(rel_oid, total);
     }
 }
 
@@ -146,13 +157,7 @@ pub unsafe fn copy_state_attributes(from: pg_sys::Oid, to: pg_sys::Oid) {
         }
         let total = (*desc).natts as i16;
         pg_sys::relation_close(rel, pg_sys::NoLock as _);
-        finalize(copy);
-        let catalog = pg_sys::table_open(pg_sys::AttributeRelationId, pg_sys::RowExclusiveLock as _);
-        let indexes = pg_sys::CatalogOpenIndexes(catalog);
-        insert_attributes(catalog, copy, to, indexes);
-        pg_sys::CatalogCloseIndexes(indexes);
-        pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
-        set_relnatts(to, total);
+        insert(to, copy, total);
     }
 }
 

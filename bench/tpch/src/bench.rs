@@ -47,10 +47,20 @@ pub struct Row {
     pub recompute: f64,
 }
 
-pub const SETTINGS: &str = "SET search_path = tpch, public; SET jit = off; SET max_parallel_workers_per_gather = 0; \
+const SETTINGS: &str = "SET search_path = tpch, public; SET jit = off; SET max_parallel_workers_per_gather = 0; \
      SET client_min_messages = error";
 
 pub fn run(options: &Options) -> Result<bool> {
+    each(options, measure, page::line, page::page)
+}
+
+/// Measures each query at each scale factor, and writes the page of that.
+pub fn each<R>(
+    options: &Options,
+    measure: impl Fn(&mut Client, &Query, usize) -> Result<R>,
+    line: impl Fn(&R) -> String,
+    page: impl Fn(&mut Client, &[(f64, Vec<R>)], usize) -> Result<String>,
+) -> Result<bool> {
     let mut client = Client::connect(&options.dsn, NoTls)?;
     client.batch_execute(SETTINGS)?;
     let mut tables = Vec::new();
@@ -62,13 +72,13 @@ pub fn run(options: &Options) -> Result<bool> {
         for query in query::all(*scale) {
             if options.only.is_empty() || options.only.contains(&query.number) {
                 let row = measure(&mut client, &query, options.rounds).with_context(|| query.name.clone())?;
-                eprintln!("{}", page::line(&row));
+                eprintln!("{}", line(&row));
                 rows.push(row);
             }
         }
         tables.push((*scale, rows));
     }
-    let text = page::page(&mut client, &tables, options.rounds)?;
+    let text = page(&mut client, &tables, options.rounds)?;
     println!("{text}");
     if let Some(file) = &options.out {
         std::fs::write(file, text).with_context(|| file.display().to_string())?;

@@ -5,13 +5,13 @@
 //! One TVIEW at a time. Changes are committed; then the TVIEW and an ordinary materialized view with the same query are refreshed, in turn the one or the
 //! other first. Both times are those of the client.
 
-use crate::bench::{Options, SETTINGS, median};
+use crate::bench::{self, Options, median};
 use crate::changes::{self, Change};
 use crate::compare::differences;
-use crate::query::{self, Query};
-use crate::{data, page};
-use anyhow::{Context, Result, bail};
-use postgres::{Client, NoTls};
+use crate::page;
+use crate::query::Query;
+use anyhow::{Result, bail};
+use postgres::Client;
 use std::time::Instant;
 
 /// Shares of changed rows, in percent.
@@ -28,28 +28,7 @@ pub struct Row {
 }
 
 pub fn run(options: &Options) -> Result<bool> {
-    let mut client = Client::connect(&options.dsn, NoTls)?;
-    client.batch_execute(SETTINGS)?;
-    let mut tables = Vec::new();
-    for scale in &options.scale {
-        eprintln!("loading scale factor {scale}");
-        data::load(&mut client, *scale, false)?;
-        let mut rows = Vec::new();
-        for query in query::all(*scale) {
-            if options.only.is_empty() || options.only.contains(&query.number) {
-                let row = measure(&mut client, &query, options.rounds).with_context(|| query.name.clone())?;
-                eprintln!("{}", page::refresh_line(&row));
-                rows.push(row);
-            }
-        }
-        tables.push((*scale, rows));
-    }
-    let text = page::refresh_page(&mut client, &tables, options.rounds)?;
-    println!("{text}");
-    if let Some(file) = &options.out {
-        std::fs::write(file, text).with_context(|| file.display().to_string())?;
-    }
-    Ok(true)
+    bench::each(options, measure, page::refresh_line, page::refresh_page)
 }
 
 fn measure(client: &mut Client, query: &Query, rounds: usize) -> Result<Row> {
