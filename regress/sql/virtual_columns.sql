@@ -79,6 +79,15 @@ UPDATE item SET id = 6000 WHERE id = 12;
 UPDATE item SET grp = 2 WHERE id = 13;
 UPDATE parted SET id = 998 WHERE id = 5;
 SELECT * FROM oracle();
+-- a sub-query looks at the groups of one: these are not groups of what it is computed from
+CREATE TVIEW wides AS SELECT i.wide, count(*) AS n, ARRAY(SELECT p.id FROM parted p WHERE p.twice = i.wide ORDER BY p.id) AS ids FROM item i GROUP BY i.wide;
+CREATE TVIEW wides_with AS SELECT i.wide, i.short, sum(i.grp) AS sum FROM item i GROUP BY i.wide, i.short HAVING EXISTS (SELECT FROM parted p WHERE p.twice = i.wide);
+SELECT max(n) AS most FROM (SELECT count(*) AS n FROM wides GROUP BY wide) x;
+SELECT * FROM oracle();
+UPDATE item SET number = number + 1, grp = grp + 1 WHERE id % 3 = 0;
+DELETE FROM parted WHERE id % 2 = 0;
+SELECT max(n) AS most FROM (SELECT count(*) AS n FROM wides GROUP BY wide) x;
+SELECT * FROM oracle();
 SELECT count(*) AS differing FROM tviews.verify_all() WHERE NOT ok;
 SET client_min_messages = warning;
 DROP SCHEMA virtual_columns CASCADE;

@@ -2,8 +2,8 @@
 //!
 //! `SELECT id, total FROM t` is `SELECT id, price * number AS total FROM t`. Where an outer join null-extends the table, the column is NULL, and so is an
 //! expression over columns of the table alone that is strict; another expression is computed below the join: the table becomes `(SELECT id, price, coalesce(…)
-//! AS total FROM t)`. The planner does the same (optimizer/prep/prepjointree.c, expand_virtual_generated_columns). Which table of a tree a row is in does not
-//! matter: the expression is that of the table that the query names.
+//! AS total FROM t)`. The planner does the same (optimizer/prep/prepjointree.c, expand_virtual_generated_columns). So it is in a grouped query with sub-queries, which may
+//! look at the column as one of the group. Which table of a tree a row is in does not matter: the expression is that of the table that the query names.
 //!
 //! Invariant: the same rows, and each column that is left is in the rows of the table itself. A table with a column of which this cannot be said keeps all its columns,
 //! and is `full`. Called by load.
@@ -91,7 +91,8 @@ fn vars_of(expr: Node) -> Vec<Var> {
 }
 
 fn change(query: Query, index: usize, columns: &Columns) -> Result<()> {
-    let mut below = false;
+    // A sub-query looks at a group by its columns, not by expressions.
+    let mut below = query.hasSubLinks() && !query.groupClause().is_null();
     let mut whole = Vec::new();
     each(query, index, &mut |var| {
         let nullable = !var.varnullingrels().is_null();
