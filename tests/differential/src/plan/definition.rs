@@ -10,7 +10,7 @@ impl Planner<'_> {
     pub fn definition(&mut self) -> Vec<Transaction> {
         let trees: Vec<usize> =
             (0..self.schema.tables.len()).filter(|&i| self.schema.tables[i].kind != Kind::Plain).collect();
-        let tree = self.dice.maybe(&trees).copied().filter(|_| self.dice.chance(42));
+        let tree = self.dice.maybe(&trees).copied().filter(|_| self.dice.chance(50));
         let table = tree.unwrap_or_else(|| self.table());
         let t = self.schema.tables[table].clone();
         let mut steps = if self.dice.chance(50) { self.statement() } else { vec![] };
@@ -28,7 +28,7 @@ impl Planner<'_> {
                     return self.in_two(vec![detach], vec![delete, attach], Hazard::DetachOnly);
                 }
             }
-            (0..=2, Kind::Parent { child }) => {
+            (0..=2 | 11, Kind::Parent { child }) => {
                 let no = format!("ALTER TABLE {child} NO INHERIT {}", t.name);
                 let inherit = format!("ALTER TABLE {child} INHERIT {}", t.name);
                 let write = format!("UPDATE {child} SET child_extra = 3");

@@ -92,7 +92,7 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(29) {
+        match self.dice.below(31) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
             24 | 25 => self.aggregate_of_both(rels),
             27 | 28 if self.schema.features.version >= 16 => {
@@ -116,7 +116,7 @@ impl Gen<'_> {
                 expr(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
             8 | 9 | 11 | 14 => self.single_row(rels, &inner, &format!("{i} = {o}")),
-            5 | 26 => {
+            5 | 26 | 29 | 30 => {
                 self.note(Hazard::UnconnectedValue);
                 let condition = self.condition(scope, 0);
                 let picked = self.any_column(scope);

@@ -57,7 +57,7 @@ impl Gen<'_> {
             format!("(SELECT {} FROM {}) AS {name}", list.join(", "), rel.sql)
         };
         let sql = format!("({} {kind} {} USING (m)) AS {alias}", side(&left, &l, "l"), side(&right, &r, "r"));
-        if self.dice.chance(70) && columns.iter().all(|c| !c.fuzzy && !c.ty.is_ambiguous() && c.ty != Ty::Approx) {
+        if self.dice.chance(90) && columns.iter().all(|c| !c.fuzzy && !c.ty.is_ambiguous() && c.ty != Ty::Approx) {
             self.note(Hazard::NamedJoinRow);
             self.facts.no_text = true;
             let row = Expr::plain(format!("to_jsonb({alias})"), Ty::Jsonb);
