@@ -270,3 +270,58 @@ SELECT p.pid, d.datname, p.relid,
 
 GRANT SELECT ON tviews.progress_concurrently TO PUBLIC;
 COMMENT ON VIEW tviews.progress_concurrently IS 'REFRESH … CONCURRENTLY that populates, and the procedures that end with _concurrently, while they run';
+
+-- Locks that nearly all writers take side by side are on numbers of relations that do not exist.
+CREATE FUNCTION tviews.lock_of(relation oid) RETURNS bigint[]
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'tviews_lock_of';
+COMMENT ON FUNCTION tviews.lock_of(oid) IS 'the TVIEW, number and kind of lock that a relation number in pg_locks and in messages stands for';
+
+CREATE OR REPLACE VIEW tviews.locks AS
+WITH lock AS (
+    SELECT l.pid, l.classid AS relation, l.objid, l.objsubid, l.mode, l.granted, l.waitstart
+      FROM pg_catalog.pg_locks l
+      JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+     WHERE l.locktype = 'advisory' AND l.objsubid BETWEEN 29697 AND 29703
+    UNION ALL
+    SELECT l.pid, g.stands_for[1]::oid, g.stands_for[2]::oid, g.stands_for[3]::int, l.mode, l.granted, l.waitstart
+      FROM pg_catalog.pg_locks l
+      JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+     CROSS JOIN LATERAL (SELECT tviews.lock_of(l.relation) AS stands_for OFFSET 0) g
+     WHERE l.locktype = 'relation' AND l.relation::bigint >= 2147483648 AND g.stands_for IS NOT NULL
+    UNION ALL
+    SELECT l.pid, l.relation, NULL, 0, l.mode, l.granted, l.waitstart
+      FROM pg_catalog.pg_locks l
+      JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+      JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind = 'm'
+      JOIN pg_catalog.pg_am a ON a.oid = c.relam AND a.amname = 'tview'
+     WHERE l.locktype = 'relation' AND l.mode <> 'AccessShareLock')
+SELECT l.pid,
+       root.tview::regclass AS tview,
+       CASE WHEN root.tview <> l.relation THEN l.relation::regclass END AS stage,
+       CASE l.objsubid
+            WHEN 0 THEN 'tview'
+            WHEN 29697 THEN CASE WHEN l.objid = 0 THEN 'query' ELSE 'table' END
+            WHEN 29698 THEN 'key'
+            WHEN 29699 THEN 'keys'
+            WHEN 29700 THEN 'value'
+            WHEN 29701 THEN 'side'
+            WHEN 29702 THEN 'meeting'
+            WHEN 29703 THEN 'values'
+       END AS lock,
+       CASE l.objsubid
+            WHEN 29697 THEN NULLIF(l.objid, 0)::regclass
+            WHEN 29701 THEN tviews.lock_side(l.relation, l.objid::bigint)
+       END AS base_table,
+       CASE WHEN l.objsubid IN (29698, 29700, 29702) AND NOT l.granted THEN tviews.lock_value(l.pid) END AS value,
+       CASE WHEN l.objsubid IN (29698, 29700, 29702) THEN l.objid::bigint END AS hash,
+       l.mode,
+       l.granted,
+       CASE WHEN NOT l.granted THEN pg_catalog.pg_blocking_pids(l.pid) END AS waits_for,
+       l.waitstart AS waits_since
+  FROM lock l
+ CROSS JOIN LATERAL (
+        WITH RECURSIVE above AS (
+            SELECT l.relation AS tview
+            UNION ALL
+            SELECT s.tview FROM above a JOIN tviews.stage s ON s.stage = a.tview)
+        SELECT a.tview FROM above a WHERE NOT EXISTS (SELECT FROM tviews.stage s WHERE s.stage = a.tview)) root;

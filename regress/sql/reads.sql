@@ -14,7 +14,7 @@ CREATE TVIEW ab_sum AS SELECT v % 2 AS odd, count(*) AS n, sum(w) AS s FROM ab G
 CREATE TVIEW ab_top AS SELECT odd, n FROM ab_sum WHERE n > 1;
 -- the pending changes of this transaction, and the TVIEWs that it holds locks of
 CREATE VIEW pending AS SELECT string_agg(base_table::text || ' -> ' || tview::text || ' +' || inserted || ' -' || deleted, ', ' ORDER BY base_table::text, tview::text) AS pending FROM tviews.pending();
-CREATE VIEW locked AS SELECT coalesce(string_agg(DISTINCT classid::regclass::text, ', ' ORDER BY classid::regclass::text), '') AS locked FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+CREATE VIEW locked AS SELECT coalesce(string_agg(DISTINCT tview::text, ', ' ORDER BY tview::text), '') AS locked FROM tviews.locks WHERE lock <> 'tview' AND pid = pg_backend_pid();
 
 BEGIN;
 INSERT INTO a VALUES (10, 1, 10);

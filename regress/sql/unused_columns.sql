@@ -17,7 +17,7 @@ CREATE TVIEW first_names AS SELECT name FROM branch ORDER BY name LIMIT 3;
 CREATE TVIEW notes AS SELECT id, note FROM account;
 CREATE TVIEW over_names AS SELECT count(*) AS n, max(id) AS last FROM names;
 CREATE TVIEW of_regions AS SELECT r.region, r.n FROM (SELECT region, count(*) AS n FROM branch GROUP BY region) r WHERE r.n > 1;
-CREATE VIEW locked AS SELECT string_agg(DISTINCT classid::regclass::text, ', ' ORDER BY classid::regclass::text) AS locked FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+CREATE VIEW locked AS SELECT string_agg(DISTINCT tview::text, ', ' ORDER BY tview::text) AS locked FROM tviews.locks WHERE lock <> 'tview' AND pid = pg_backend_pid();
 SELECT count(*) AS tviews FROM cost('none');
 
 UPDATE branch SET balance = balance + 1 WHERE id = 3;

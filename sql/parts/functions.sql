@@ -103,6 +103,10 @@ CREATE FUNCTION tviews.lock_side(tview oid, side bigint) RETURNS regclass
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_lock_side';
 COMMENT ON FUNCTION tviews.lock_side(oid, bigint) IS 'the table that a lock on one side of a join is about';
 
+CREATE FUNCTION tviews.lock_of(relation oid) RETURNS bigint[]
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'tviews_lock_of';
+COMMENT ON FUNCTION tviews.lock_of(oid) IS 'the TVIEW, number and kind of lock that a relation number in pg_locks and in messages stands for';
+
 -- Strategies of one TVIEW, for the view tviews.tviews.
 CREATE FUNCTION tviews.strategies(tview regclass)
     RETURNS TABLE (base_table regclass, strategy text, reason text)

@@ -98,6 +98,12 @@ WITH lock AS (
       JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
      WHERE l.locktype = 'advisory' AND l.objsubid BETWEEN 29697 AND 29703
     UNION ALL
+    SELECT l.pid, g.stands_for[1]::oid, g.stands_for[2]::oid, g.stands_for[3]::int, l.mode, l.granted, l.waitstart
+      FROM pg_catalog.pg_locks l
+      JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+     CROSS JOIN LATERAL (SELECT tviews.lock_of(l.relation) AS stands_for OFFSET 0) g
+     WHERE l.locktype = 'relation' AND l.relation::bigint >= 2147483648 AND g.stands_for IS NOT NULL
+    UNION ALL
     SELECT l.pid, l.relation, NULL, 0, l.mode, l.granted, l.waitstart
       FROM pg_catalog.pg_locks l
       JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()

@@ -2,7 +2,8 @@
 //!
 //! Two modes say what a writer did with a thing: ROW EXCLUSIVE "I changed rows of it", SHARE "I computed rows from it". The two modes conflict
 //! with each other but not with themselves. A writer that did both takes SHARE ROW EXCLUSIVE, at once: two writers that hold a thing in the
-//! first mode would both wait for the second one. EXCLUSIVE is for things that only one writer may have.
+//! first mode would both wait for the second one. EXCLUSIVE is for things that only one writer may have. Of a side, which nearly all writers compute
+//! from and few change as a whole, ROW EXCLUSIVE says "computed" and SHARE "changed": the server takes the weaker mode without its shared table.
 //!
 //! | thing | writers that lock it |
 //! |---|---|
@@ -133,8 +134,8 @@ pub enum Touched {
 /// `between`: how many relations are between the two.
 pub fn sides(between: u8, pair: u32, touched: [Touched; 2], mut lock: impl FnMut(Lock)) {
     for side in 0..2 {
-        let changed = (touched[side] == Touched::Whole).then_some(Mode::RowExclusive);
-        let computed = (touched[1 - side] != Touched::Nothing).then_some(Mode::Share);
+        let changed = (touched[side] == Touched::Whole).then_some(Mode::Share);
+        let computed = (touched[1 - side] != Touched::Nothing).then_some(Mode::RowExclusive);
         let mode = match (changed, computed) {
             (Some(a), Some(b)) => Some(a.and(b)),
             (one, other) => one.or(other),
@@ -143,6 +144,27 @@ pub fn sides(between: u8, pair: u32, touched: [Touched; 2], mut lock: impl FnMut
             lock(Lock { what: What::Pair(between, OfPair::Side(2 * pair + side as u32)), mode });
         }
     }
+}
+
+/// Whether a thing is there once for all rows, so that nearly all writers lock it, side by side.
+pub fn is_gate(what: What) -> bool {
+    !matches!(what, What::Key(_) | What::Value(_) | What::Pair(_, OfPair::Meeting(_)))
+}
+
+/// Numbers of gates are above those of relations, unless a server has used up half of all numbers.
+pub const GATES: u32 = 1 << 31;
+
+/// The number of a gate: `class` tells kinds of things apart, `number` things of one kind. Gates that get the same number exclude each other's
+/// writers without need, when one of these locks a gate alone.
+pub fn gate(tview: u32, class: u16, number: u32) -> u32 {
+    // The finalizer of splitmix64 (Steele, Lea, Flood 2014): each bit of the input changes half of the output's.
+    let mix = |mut z: u64| {
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let all = mix(mix(u64::from(tview) << 32 | u64::from(number)) ^ u64::from(class));
+    GATES | (all >> 33) as u32
 }
 
 /// Modes by value, as hashes.
@@ -395,6 +417,16 @@ mod tests {
                 assert!(!conflict(&of_keys(&mine), &of_values(&mine)));
             }
         }
+    }
+
+    /// Gates of a database with 1,000 TVIEWs: 2 of 20,000 numbers of 31 bits are equal once in ten times, by chance.
+    #[test]
+    fn gates_have_numbers_of_their_own() {
+        let things = |tview: u32| (0..5u16).flat_map(move |class| (0..4).map(move |number| gate(tview, 0x7401 + class, number)));
+        let all: Vec<u32> = (16_400..17_400).flat_map(things).collect();
+        assert!(all.iter().all(|number| *number >= GATES));
+        let apart: BTreeSet<u32> = all.iter().copied().collect();
+        assert!(apart.len() + 2 >= all.len(), "{} of {}", apart.len(), all.len());
     }
 
     #[test]

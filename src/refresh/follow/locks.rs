@@ -1,7 +1,11 @@
 //! The locks of a flush, in the server's own lock manager, held until the transaction ends.
 //!
 //! tviews_core::locks decides what is locked, in which mode and in which order. TVIEWs come in flush order, the same in every backend.
-//! The locks are advisory locks with an objsubid that no function of the server uses, so pg_locks shows them.
+//!
+//! Keys and values are advisory locks with an objsubid that no function of the server uses. What nearly all writers lock side by side (a gate) has the tag of a
+//! relation that does not exist: for ROW EXCLUSIVE on such tags the server needs no shared table, so that writers on many cores do not queue up there
+//! (storage/lmgr/README, "Fast Path Locking"). pg_locks shows both, and `tviews.lock_of` says what a gate stands for.
+//! Source: storage/lmgr/lock.c, EligibleForRelationFastPath.
 
 use crate::counters;
 use crate::counters::waits::Waiting;
@@ -43,9 +47,29 @@ fn mode_of(mode: Mode) -> u32 {
     }
 }
 
-/// A tag of the user lock method, as lockfuncs.c builds it.
+/// The kinds of gates, as `tag_of` has them, with the numbers that things of the kind can have.
+const GATES: [(u16, std::ops::Range<u32>); 3] = [(0x7401, 0..1), (0x7403, 0..1), (0x7407, 0..1)];
+const SIDES: (u16, std::ops::Range<u32>) = (0x7405, 0..512);
+const RELATION: u16 = 0x7401;
+
+/// What the number of a gate stands for: TVIEW or stage, number and class as `tag_of` has them.
+pub fn of_gate(gate: u32, tviews: &[u32], sources: &[(u32, u32)]) -> Option<(u32, u32, u16)> {
+    let is = |tview: u32, class, number| (locks::gate(tview, class, number) == gate).then_some((tview, number, class));
+    let among = |kinds: &[(u16, std::ops::Range<u32>)]| {
+        let mut all = tviews.iter().flat_map(|t| kinds.iter().flat_map(move |(class, n)| n.clone().map(move |n| (*t, *class, n))));
+        all.find_map(|(tview, class, number)| is(tview, class, number))
+    };
+    among(&GATES)
+        .or_else(|| sources.iter().find_map(|(tview, relid)| is(*tview, RELATION, *relid)))
+        .or_else(|| among(&[SIDES]))
+}
+
 fn locktag(tview: &Tview, what: What) -> pg_sys::LOCKTAG {
     let (number, class) = tag_of(what);
+    if locks::is_gate(what) {
+        return crate::pg::locks::tag(pg_sys::Oid::from(locks::gate(tview.oid.to_u32(), class, number)));
+    }
+    // A tag of the user lock method, as lockfuncs.c builds it.
     pg_sys::LOCKTAG {
         // SAFETY: set in every backend that is connected to a database.
         locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
@@ -59,7 +83,7 @@ fn locktag(tview: &Tview, what: What) -> pg_sys::LOCKTAG {
 
 fn acquire(tview: &Tview, lock: Lock, words: Words) {
     let (tag, mode) = (locktag(tview, lock.what), mode_of(lock.mode) as i32);
-    let number = tag.locktag_field3;
+    let number = tag_of(lock.what).0;
     // SAFETY: a well-formed tag.
     unsafe {
         // The clock is read only when there is a wait.

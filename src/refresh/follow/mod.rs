@@ -13,7 +13,7 @@ mod interval;
 pub mod job;
 mod keyed;
 mod keyed_loops;
-mod locks;
+pub mod locks;
 mod loop_keys;
 mod meetings;
 mod nested_loop;
