@@ -4,6 +4,7 @@
 
 pub mod acl;
 pub mod aggregate;
+mod allocator;
 pub mod background;
 pub mod callback;
 pub mod callees;

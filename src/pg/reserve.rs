@@ -5,10 +5,9 @@
 //! when a small allocation fails. So a block is set aside whenever work of ours begins, and freed as soon as "out of memory" is reported or an
 //! allocation fails. Invariant: code that needed the block gets an error at the next row or frame (`check`, `require`); collections that grow
 //! with the data ask before they grow (`memory::enough`).
-//! Called by callback (frames), receiver, and Rust's own allocations.
+//! Called by callback (frames), receiver, and Rust's own allocations (allocator.rs).
 
 use super::error::Error;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_char, c_int};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 
@@ -87,43 +86,11 @@ pub fn on_error() {
     }
 }
 
-/// The allocator of this library: the system's, and when it fails the memory of the block.
-struct Reserved;
-
-#[global_allocator]
-static ALLOCATOR: Reserved = Reserved;
-
-impl Reserved {
-    fn or_from_reserve(first: *mut u8, again: impl FnOnce() -> *mut u8) -> *mut u8 {
-        if !first.is_null() || !release() {
-            return first;
-        }
-        USED.store(true, Relaxed);
-        again()
+/// What an allocation has given, or what it gives when the memory of the block is free.
+pub fn or_from_reserve(first: *mut u8, again: impl FnOnce() -> *mut u8) -> *mut u8 {
+    if !first.is_null() || !release() {
+        return first;
     }
-}
-
-// SAFETY: all memory is the system allocator's, which keeps the promises.
-unsafe impl GlobalAlloc for Reserved {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are the system's.
-        unsafe { Reserved::or_from_reserve(System.alloc(layout), || System.alloc(layout)) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are the system's.
-        unsafe { Reserved::or_from_reserve(System.alloc_zeroed(layout), || System.alloc_zeroed(layout)) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        // SAFETY: the caller's promises are the system's; a block that could not grow is still there.
-        unsafe {
-            Reserved::or_from_reserve(System.realloc(block, layout, bytes), || System.realloc(block, layout, bytes))
-        }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block came from here.
-        unsafe { System.dealloc(block, layout) }
-    }
+    USED.store(true, Relaxed);
+    again()
 }
