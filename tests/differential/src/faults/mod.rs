@@ -18,6 +18,9 @@ fn brief(mut case: Case, fault: &str) -> Option<Case> {
     if case.schema.large {
         return None;
     }
+    if suits::is_of_loops(fault) {
+        case.conditions.sql_only = false;
+    }
     if suits::is_of_parts(fault) {
         // few changes are followed without SQL, row by row, and as a whole
         (case.conditions.sql_only, case.conditions.whole_rows) = (true, false);

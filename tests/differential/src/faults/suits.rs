@@ -20,6 +20,11 @@ pub fn is_of_parts(fault: &str) -> bool {
     ["keep_stored_parts", "keep_stored_columns"].contains(&fault)
 }
 
+/// Whether a fault is one of nested loops, which are taken unless a case wants SQL.
+pub fn is_of_loops(fault: &str) -> bool {
+    fault == "skip_optional"
+}
+
 /// Hazards without which a fault cannot show: cases that have none of them are not run.
 fn shows_in(fault: &str) -> &'static [Hazard] {
     match fault {
@@ -100,7 +105,13 @@ fn can_tell(case: &Case, fault: &str) -> bool {
     // a block that a nested loop can go through
     let is_block =
         |v: &View| v.is_tview && v.query.sql.contains(" LEFT JOIN ") && v.query.sql.matches("SELECT").count() == 1;
+    // a window whose rows look at rows before and behind them
+    let looks_both_ways = |v: &View| {
+        let any = |words: [&str; 3]| words.iter().any(|word| v.query.sql.contains(word));
+        v.is_tview && any(["1 PRECEDING", "2 PRECEDING", "lag("]) && any(["1 FOLLOWING", "2 FOLLOWING", "lead("])
+    };
     match fault {
+        "nearer_ends" => case.views.iter().any(looks_both_ways),
         "skip_optional" => case.views.iter().any(is_block),
         "narrow_range" => case.views.iter().any(compares),
         "write_equal" => case.watched,
