@@ -8,6 +8,7 @@ use crate::counters;
 use crate::counters::progress::Population;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
+use crate::pg::process::process;
 use pgrx::{IntoDatum, pg_sys};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,7 +30,7 @@ fn word(phase: u32) -> &'static str {
         .unwrap_or_default()
 }
 
-thread_local! {
+process! {
     static OWN: Cell<Option<&'static Population>> = const { Cell::new(None) };
 }
 

@@ -3,13 +3,14 @@
 //! Invariant: relations remembered by a statement or savepoint that was rolled back are forgotten. Called by the DDL hooks and xact.
 
 use super::install;
+use crate::pg::process::process;
 use crate::pg::silent;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use tviews_core::by_subxact::BySubxact;
 
-thread_local! {
+process! {
     static FREED: RefCell<BySubxact<u32>> = const { RefCell::new(BySubxact::new()) };
 }
 

@@ -11,6 +11,7 @@ use super::route::ancestors;
 use crate::catalog::{self, deferred, wal};
 use crate::pg::error::{Error, Result};
 use crate::pg::ext::{self, make};
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use crate::pg::syscatalog::{SUBSCRIPTION_BY_RELATION, SUBSCRIPTION_RELATION};
 use crate::pg::{ddl, name};
@@ -20,7 +21,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 
-thread_local! {
+process! {
     static TRIAL: Cell<bool> = const { Cell::new(false) };
 }
 

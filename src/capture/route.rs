@@ -8,11 +8,13 @@
 use crate::catalog::{self, cache, deferred, logs, wal};
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
+use crate::pg::process::process;
 use crate::pg::relation::{self, Relation, TABLEOID, attname};
 use crate::pg::syscatalog::{INHERITS_BY_CHILD, INHERITS_PARENT};
 use pgrx::pg_sys;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// For one base relation: the attributes that are kept, and the attribute of the captured row that each comes from.
@@ -42,10 +44,10 @@ pub struct Routes {
 #[derive(Default)]
 struct Cache {
     generation: u64,
-    routes: HashMap<u32, Rc<Routes>>,
+    routes: FxHashMap<u32, Rc<Routes>>,
 }
 
-thread_local! {
+process! {
     static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
 }
 
@@ -62,7 +64,7 @@ pub fn of(rel: pg_sys::Relation) -> Rc<Routes> {
     let known = CACHE.with(|c| {
         let mut c = c.borrow_mut();
         if c.generation != generation {
-            *c = Cache { generation, routes: HashMap::new() };
+            *c = Cache { generation, routes: FxHashMap::default() };
         }
         c.routes.get(&relid.to_u32()).cloned()
     });

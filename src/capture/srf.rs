@@ -7,11 +7,12 @@
 
 use crate::pg::error::Error;
 use crate::pg::fault::{self, Fault};
+use crate::pg::process::process;
 use crate::pg::{list, started};
 use crate::queue::changes::ChangeSet;
 use pgrx::{pg_guard, pg_sys};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
 
@@ -19,12 +20,12 @@ use std::rc::Rc;
 #[derive(Default)]
 pub struct Offer {
     /// Change sets by relation.
-    pub changes: HashMap<u32, Vec<Rc<ChangeSet>>>,
+    pub changes: FxHashMap<u32, Vec<Rc<ChangeSet>>>,
     /// Rows that carry dirty keys, by the relation whose row type they have: the TVIEW, or a base relation.
-    pub dirty: HashMap<u32, Rc<ChangeSet>>,
+    pub dirty: FxHashMap<u32, Rc<ChangeSet>>,
 }
 
-thread_local! {
+process! {
     static OFFER: RefCell<Option<Offer>> = const { RefCell::new(None) };
 }
 

@@ -8,13 +8,14 @@
 //! suspected, and changed when the rows of the catalogs that say what it is are others than before: these are replaced when a relation changes, and
 //! what ANALYZE and VACUUM write is written in place (commands/vacuum.c, vac_update_relstats).
 
+use crate::pg::process::process;
 use crate::pg::silent;
 use crate::pg::syscatalog::{
     ATTRIBUTES, CHILDREN, CONSTRAINTS, DEFAULTS, INDEXES, INHERITS_BY_CHILD, POLICIES, RULES, Version, version_of,
 };
 use pgrx::{pg_guard, pg_sys};
+use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 
 /// What says whether a watched relation has changed.
 #[derive(Clone, Copy, PartialEq)]
@@ -25,12 +26,12 @@ enum Watched {
     Definition(u64),
 }
 
-thread_local! {
+process! {
     static GENERATION: Cell<u64> = const { Cell::new(1) };
     static RIGHTS: Cell<u64> = const { Cell::new(1) };
-    static WATCHED: RefCell<HashMap<u32, Watched>> = RefCell::default();
+    static WATCHED: RefCell<FxHashMap<u32, Watched>> = RefCell::default();
     /// Relations that were invalidated, and by which invalidation last.
-    static SUSPECTED: RefCell<HashMap<u32, u64>> = RefCell::default();
+    static SUSPECTED: RefCell<FxHashMap<u32, u64>> = RefCell::default();
     static INVALIDATIONS: Cell<u64> = const { Cell::new(0) };
     /// Relations that were invalidated since the last transaction ended; None: more than are counted.
     static RECENT: RefCell<Option<Vec<u32>>> = const { RefCell::new(Some(Vec::new())) };

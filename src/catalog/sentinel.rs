@@ -9,14 +9,15 @@
 
 use super::table::Table;
 use crate::pg::error::Result;
+use crate::pg::process::process;
 use crate::pg::silent;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 
-thread_local! {
+process! {
     /// (TVIEW, relfilenode) pairs known to be alive and committed by others or by us, with the transaction that wrote the contents.
-    static ALIVE: RefCell<HashMap<(u32, u32), u64>> = RefCell::new(HashMap::new());
+    static ALIVE: RefCell<FxHashMap<(u32, u32), u64>> = RefCell::new(FxHashMap::default());
 }
 
 /// The contents are older than every snapshot.

@@ -16,6 +16,7 @@ pub mod watched;
 use crate::counters::hours::Hours;
 use crate::counters::progress::{POPULATIONS, Population, Progress};
 use crate::counters::waits::Waits;
+use crate::pg::process::process;
 use crate::pg::shmem;
 use crate::pg::silent;
 use pgrx::pg_sys;
@@ -160,7 +161,7 @@ fn key(tview: pg_sys::Oid) -> u64 {
     u64::from(database.to_u32()) << 32 | u64::from(tview.to_u32())
 }
 
-thread_local! {
+process! {
     static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 

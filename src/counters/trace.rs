@@ -7,11 +7,12 @@
 use crate::counters::Counters;
 use crate::counters::watched::How;
 use crate::pg::name;
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-thread_local! {
+process! {
     /// None: nobody asks.
     static TRACED: RefCell<Option<Trace>> = const { RefCell::new(None) };
     static WRITING: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -53,7 +54,7 @@ struct Asking(Option<Trace>);
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        TRACED.set(self.0.take());
+        TRACED.replace(self.0.take());
     }
 }
 

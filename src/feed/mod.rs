@@ -7,6 +7,7 @@
 mod key;
 
 use crate::pg::error::{Error, Result};
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use crate::pg::row_hash::RowHash;
 use crate::pg::{ext, guc, name, silent};
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use tviews_core::feed::{Feed, Op, messages};
 
-thread_local! {
+process! {
     static FEED: RefCell<Feed> = RefCell::default();
 }
 

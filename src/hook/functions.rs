@@ -5,12 +5,13 @@ use crate::catalog::stages;
 use crate::hook::dependents::tviews_over;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
+use crate::pg::process::process;
 use crate::queue;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-thread_local! {
+process! {
     /// TVIEWs that call a function that the statement has changed.
     static CALLERS: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
 }

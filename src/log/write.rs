@@ -10,6 +10,7 @@ use crate::capture::trigger::ImageBuilder;
 use crate::catalog::cache;
 use crate::catalog::logs::{self, Log};
 use crate::pg::memory::Arena;
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use crate::pg::slot;
 use crate::pg::snapshot::Active;
@@ -17,15 +18,15 @@ use crate::pg::varlena;
 use crate::queue;
 use crate::queue::changes::{ChangeSet, Image};
 use pgrx::pg_sys;
+use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
-thread_local! {
+process! {
     /// Parts that this transaction has written.
     static PARTS: Cell<i32> = const { Cell::new(0) };
     /// Where relations are logged, and the state of the caches in which this was looked up.
-    static CACHE: RefCell<(u64, HashMap<u32, Option<Log>>)> = RefCell::default();
+    static CACHE: RefCell<(u64, FxHashMap<u32, Option<Log>>)> = RefCell::default();
 }
 
 /// How many parts this transaction has written.
@@ -78,7 +79,7 @@ fn look_up(relid: u32) -> Option<Log> {
     }
     CACHE.with_borrow_mut(|(at, known)| {
         if *at != generation {
-            (*at, *known) = (generation, HashMap::new());
+            (*at, *known) = (generation, FxHashMap::default());
         }
         known.insert(relid, log);
     });

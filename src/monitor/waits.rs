@@ -51,5 +51,6 @@ fn lock_of(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     }
     let sources = catalog::sources(|_| true).iter().map(|s| (s.tview.to_u32(), s.relid.to_u32())).collect::<Vec<_>>();
     let found = locks::of_gate(number, &catalog::stored(), &sources);
-    Ok(found.and_then(|(tview, number, class)| vec![i64::from(tview), i64::from(number), i64::from(class)].into_datum()))
+    Ok(found
+        .and_then(|(tview, number, class)| vec![i64::from(tview), i64::from(number), i64::from(class)].into_datum()))
 }

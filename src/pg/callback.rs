@@ -8,12 +8,13 @@
 
 use super::tree::Text;
 use super::{name, reserve};
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::rc::Rc;
 
-thread_local! {
+process! {
     static POSITION: Cell<c_int> = const { Cell::new(0) };
     static FLUSHING: RefCell<Option<Flushing>> = const { RefCell::new(None) };
 }

@@ -10,6 +10,7 @@
 
 use super::error::{Error, Result};
 use super::{list, name, walk};
+use crate::pg::process::process;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ pub struct Callees {
     tview: String,
 }
 
-thread_local! {
+process! {
     static ALLOWED: RefCell<Vec<Rc<Callees>>> = const { RefCell::new(Vec::new()) };
 }
 

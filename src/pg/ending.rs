@@ -3,9 +3,10 @@
 //! Invariant: true exactly inside the callbacks of xact.rs for commit (after it) and abort. Asked by destructors that would otherwise read,
 //! write or allocate.
 
+use crate::pg::process::process;
 use std::cell::Cell;
 
-thread_local! {
+process! {
     static ENDING: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -75,6 +75,7 @@ impl Output {
 /// Before 18: the EXPLAIN ANALYZEs that are under way, with the text of their statement, which nothing that runs inside of them has.
 #[cfg(not(feature = "since_18"))]
 pub mod open {
+    use crate::pg::process::process;
     use pgrx::pg_sys;
     use std::cell::RefCell;
     use std::ffi::c_char;
@@ -82,7 +83,7 @@ pub mod open {
 
     type Entry = (*mut pg_sys::ExplainState, *const c_char);
 
-    thread_local! {
+    process! {
         static OPEN: RefCell<BySubxact<Entry>> = const { RefCell::new(BySubxact::new()) };
     }
 

@@ -6,6 +6,7 @@
 
 use super::error::Error;
 use super::{ending, ext, silent};
+use crate::pg::process::process;
 use allocator_api2::alloc::{AllocError, Allocator, Layout};
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -162,7 +163,7 @@ impl Arena {
     }
 }
 
-thread_local! {
+process! {
     /// Arenas of the backend that an error has dropped: the next one that is made deletes them.
     static LEFT: RefCell<Vec<pg_sys::MemoryContext>> = const { RefCell::new(Vec::new()) };
 }

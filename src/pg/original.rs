@@ -7,6 +7,7 @@
 //! that happens: lines about SQL of ours are lost. Invariant: a kept error is taken by the first shield that the same panic reaches.
 
 use super::callback;
+use crate::pg::process::process;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
 use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
@@ -14,7 +15,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 
-thread_local! {
+process! {
     static KEPT: Cell<*mut pg_sys::ErrorData> = const { Cell::new(std::ptr::null_mut()) };
     /// The kept error is of a statement of the user, and needs no word about our SQL.
     static OF_USER: Cell<bool> = const { Cell::new(false) };

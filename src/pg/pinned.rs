@@ -5,6 +5,8 @@
 //! not run meanwhile (spi.rs).
 
 use super::fault::{self, Fault};
+use super::silent;
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -159,7 +161,7 @@ pub struct Pinned {
     context: i32,
 }
 
-thread_local! {
+process! {
     /// The user is the owner, but the settings are those of the session.
     static UNSET: Cell<bool> = const { Cell::new(false) };
 }
@@ -206,9 +208,9 @@ impl Pinned {
         let mut context = 0;
         // SAFETY: plain server calls inside a transaction.
         unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            pg_sys::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
-            let nest_level = pg_sys::NewGUCNestLevel();
+            silent::GetUserIdAndSecContext(&mut user, &mut context);
+            silent::SetUserIdAndSecContext(owner, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
+            let nest_level = silent::NewGUCNestLevel();
             Pinned { unset: UNSET.replace(true), nest_level, user, context }
         }
     }
@@ -228,7 +230,7 @@ impl Drop for Pinned {
             // SAFETY: undoes what new() did, in reverse order.
             unsafe {
                 pg_sys::AtEOXact_GUC(false, self.nest_level);
-                pg_sys::SetUserIdAndSecContext(self.user, self.context);
+                silent::SetUserIdAndSecContext(self.user, self.context);
             }
         }
     }
@@ -256,7 +258,7 @@ impl Paths {
 
     fn new(scans: &CStr) -> Paths {
         // SAFETY: undone on drop, or by the server's abort.
-        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        let level = unsafe { silent::NewGUCNestLevel() };
         set(c"enable_seqscan", scans);
         Paths(level)
     }
@@ -282,7 +284,7 @@ impl Path {
 
     pub fn new(path: &CStr) -> Path {
         // SAFETY: undone on drop, or by the server's abort.
-        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        let level = unsafe { silent::NewGUCNestLevel() };
         set(c"search_path", path);
         Path(level)
     }

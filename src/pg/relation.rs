@@ -17,6 +17,14 @@ impl Relation {
         (!rel.is_null()).then(|| Relation(rel))
     }
 
+    /// A relation that is open already; None for null.
+    ///
+    /// # Safety
+    /// Nobody else closes it.
+    pub unsafe fn opened(rel: pg_sys::Relation) -> Option<Relation> {
+        (!rel.is_null()).then(|| Relation(rel))
+    }
+
     pub fn raw(&self) -> pg_sys::Relation {
         self.0
     }

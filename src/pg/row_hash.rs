@@ -3,12 +3,13 @@
 //! Invariant: rows of the same bytes have the same hash, toasted or not; others have the same one by accident only, whoever chose them.
 //! Called by refresh and by the feed.
 
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use pgrx::pg_sys::{self, Datum};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::{BuildHasher, Hasher};
 
-thread_local! {
+process! {
     static HASHER: SipHasher13 = SipHasher13::new_with_keys(random(), random());
 }
 
@@ -30,7 +31,7 @@ impl RowHash {
 
     /// Hashes that can be compared with those of other flushes of this session.
     pub fn of_session(rel: &Relation, selected: usize) -> RowHash {
-        RowHash::with(rel, selected, HASHER.with(|h| *h))
+        RowHash::with(rel, selected, **HASHER)
     }
 
     fn with(rel: &Relation, selected: usize, hasher: SipHasher13) -> RowHash {

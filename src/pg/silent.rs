@@ -27,6 +27,10 @@ unsafe extern "C" {
     pub fn GetCurrentTimestamp() -> pg_sys::TimestampTz;
     // utils/init/miscinit.c
     pub fn GetUserId() -> pg_sys::Oid;
+    pub fn GetUserIdAndSecContext(user: *mut pg_sys::Oid, context: *mut i32);
+    pub fn SetUserIdAndSecContext(user: pg_sys::Oid, context: i32);
+    // utils/misc/guc.c
+    pub fn NewGUCNestLevel() -> i32;
     // utils/mmgr/mcxt.c: of contexts without callbacks that raise
     pub fn MemoryContextReset(context: pg_sys::MemoryContext);
     pub fn MemoryContextDelete(context: pg_sys::MemoryContext);

@@ -3,11 +3,12 @@
 //! Invariant: it is the latest snapshot, whatever the isolation level, except for a flush in the middle of a REPEATABLE
 //! READ or SERIALIZABLE transaction, which must see the rows that the transaction sees (refresh/README.md).
 
-use super::silent;
+use super::{silent, together};
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use std::cell::Cell;
 
-thread_local! {
+process! {
     /// The snapshot of a refresh, which everything is read with until it ends; null outside of one.
     static FIXED: Cell<pg_sys::Snapshot> = const { Cell::new(std::ptr::null_mut()) };
 }
@@ -18,12 +19,12 @@ pub struct Active(());
 impl Active {
     /// Makes our own writes visible and pushes the latest snapshot; in a refresh, that of the refresh.
     pub fn latest() -> Active {
-        // SAFETY: in a transaction; GetLatestSnapshot never returns null. A fixed snapshot is below on the stack of active ones.
+        // SAFETY: in a transaction. A fixed snapshot is below on the stack of active ones.
         unsafe {
-            pg_sys::CommandCounterIncrement();
             match FIXED.get() {
-                fixed if fixed.is_null() => pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()),
+                fixed if fixed.is_null() => together::push_latest_snapshot(),
                 fixed => {
+                    pg_sys::CommandCounterIncrement();
                     pg_sys::PushCopiedSnapshot(fixed);
                     (*silent::GetActiveSnapshot()).curcid = silent::current_command();
                 }
@@ -34,10 +35,9 @@ impl Active {
 
     /// Makes our own writes visible and pushes the latest snapshot, also inside of a refresh.
     pub fn newest() -> Active {
-        // SAFETY: in a transaction; GetLatestSnapshot never returns null.
+        // SAFETY: in a transaction.
         unsafe {
-            pg_sys::CommandCounterIncrement();
-            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+            together::push_latest_snapshot();
         }
         Active(())
     }

@@ -6,6 +6,7 @@
 //! Called by spi (begins), by the executor hook (recognises), by code that answers to our own queries only; reset by xact.
 
 use super::list;
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
@@ -15,7 +16,7 @@ struct Run {
     executor: *const pg_sys::EState,
 }
 
-thread_local! {
+process! {
     static STARTED: RefCell<Vec<Run>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -1,5 +1,6 @@
 //! Values as text, for messages.
 
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -21,7 +22,7 @@ pub unsafe fn of_row(values: impl Iterator<Item = (pg_sys::Oid, Option<pg_sys::D
     format!("({})", shown.collect::<Vec<_>>().join(", "))
 }
 
-thread_local! {
+process! {
     /// Hash functions of types that came with the server, null for types that have none: entries of the type cache stay where they are.
     static HASHES: RefCell<Vec<(pg_sys::Oid, *mut pg_sys::FmgrInfo)>> = const { RefCell::new(Vec::new()) };
 }

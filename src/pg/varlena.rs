@@ -36,6 +36,21 @@ pub unsafe fn size_if_plain(value: Datum) -> Option<usize> {
     }
 }
 
+/// The size that the value has, or would have, as a plain one, with a header of four bytes. Source: access/common/detoast.c, toast_raw_datum_size.
+///
+/// # Safety
+/// As for `fetched`.
+pub unsafe fn raw_size(value: Datum) -> usize {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match size_if_plain(value) {
+            Some(size) if pgrx::varatt_is_1b(value.cast_mut_ptr::<pg_sys::varlena>()) => size - 1 + pg_sys::VARHDRSZ,
+            Some(size) => size,
+            None => pg_sys::toast_raw_datum_size(value),
+        }
+    }
+}
+
 /// The bytes of the value behind its header. They live as long as the value, or in the current memory context.
 ///
 /// # Safety

@@ -7,10 +7,11 @@
 //! Called by the executor and utility hooks, by xact, and read by refresh.
 
 use crate::pg::fault::{self, Fault};
+use crate::pg::process::process;
 use std::cell::RefCell;
 use tviews_core::by_subxact::BySubxact;
 
-thread_local! {
+process! {
     /// Addresses of the statements' descriptors.
     static OPEN: RefCell<BySubxact<usize>> = const { RefCell::new(BySubxact::new()) };
 }

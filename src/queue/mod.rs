@@ -12,6 +12,7 @@ pub mod sums;
 pub mod suspension;
 
 use crate::pg::fault::{self, Fault};
+use crate::pg::process::process;
 use crate::pg::silent;
 use changes::ChangeSet;
 use pgrx::pg_sys;
@@ -44,7 +45,7 @@ impl Absorb for Applied {
     }
 }
 
-thread_local! {
+process! {
     /// Start of the statement that queued the last change; 0 when there was none. Shown only.
     static CHANGED: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
     /// Followed inside of a statement that writes; for the next flush.

@@ -4,11 +4,12 @@
 //! while that transaction lives. At the end of a (sub)transaction nothing is read or closed: a store that is dropped then is closed
 //! by the next statement that spills, or before commit (`bury`).
 
+use crate::pg::process::process;
 use crate::pg::{ending, guc, tupdesc};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
-thread_local! {
+process! {
     /// Dropped stores, to be closed.
     static DEAD: RefCell<Vec<*mut pg_sys::Tuplestorestate>> = const { RefCell::new(Vec::new()) };
 }

@@ -6,10 +6,11 @@
 //! takes it to 0 applies what is pending, in bulk and in dependency order.
 //! The count belongs to the transaction: a rollback to a savepoint takes it back to what it was there. Called by compat/ and xact.
 
+use crate::pg::process::process;
 use std::cell::RefCell;
 use tviews_core::by_subxact::BySubxact;
 
-thread_local! {
+process! {
     /// Counts, the newest last.
     static SUSPENDED: RefCell<BySubxact<u32>> = const { RefCell::new(BySubxact::new()) };
 }

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::ptr;
 
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use tviews_core::by_subxact::BySubxact;
 
@@ -21,7 +22,7 @@ struct Switched {
     shown: *const pg_sys::TableAmRoutine,
 }
 
-thread_local! {
+process! {
     static STACK: RefCell<BySubxact<Switched>> = const { RefCell::new(BySubxact::new()) };
 }
 

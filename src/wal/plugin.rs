@@ -11,6 +11,7 @@ use crate::capture::route::ancestors;
 use crate::capture::trigger::ImageBuilder;
 use crate::pg::error::{Error, or_raise};
 use crate::pg::memory::Arena;
+use crate::pg::process::process;
 use crate::pg::relation::attname;
 use crate::pg::tupdesc;
 use crate::pg::varlena::fetched;
@@ -20,7 +21,7 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-thread_local! {
+process! {
     /// What this process decodes into; null in every other one.
     static SINK: Cell<*mut Sink> = const { Cell::new(std::ptr::null_mut()) };
 }

@@ -422,7 +422,8 @@ mod tests {
     /// Gates of a database with 1,000 TVIEWs: 2 of 20,000 numbers of 31 bits are equal once in ten times, by chance.
     #[test]
     fn gates_have_numbers_of_their_own() {
-        let things = |tview: u32| (0..5u16).flat_map(move |class| (0..4).map(move |number| gate(tview, 0x7401 + class, number)));
+        let things =
+            |tview: u32| (0..5u16).flat_map(move |class| (0..4).map(move |number| gate(tview, 0x7401 + class, number)));
         let all: Vec<u32> = (16_400..17_400).flat_map(things).collect();
         assert!(all.iter().all(|number| *number >= GATES));
         let apart: BTreeSet<u32> = all.iter().copied().collect();

@@ -11,6 +11,7 @@ use crate::analyze::query::operators;
 use crate::pg::error::{Error, Result};
 use crate::pg::memory;
 use crate::pg::pinned::Path;
+use crate::pg::process::process;
 use crate::pg::subtransaction;
 use crate::pg::tree::{Query, Text, list, parser, server};
 use std::cell::Cell;
@@ -22,7 +23,7 @@ pub fn text(query: Query) -> Result<String> {
     if NO_TEXT.get() { Ok(String::new()) } else { memory::aside(|| compared(query)) }
 }
 
-thread_local! {
+process! {
     static NO_TEXT: Cell<bool> = const { Cell::new(false) };
     static UNWRITTEN: Cell<u64> = const { Cell::new(0) };
 }

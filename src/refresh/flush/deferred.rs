@@ -14,6 +14,7 @@ use crate::catalog::{deferred, logs, sentinel, wal};
 use crate::log::{read, trim, write};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::{Active, Fixed};
 use crate::queue::changes::ChangeSet;
@@ -144,7 +145,7 @@ pub fn reach(tview: pg_sys::Oid, frontier: &Frontier) -> Result<()> {
 /// So long a look at how far TVIEWs are behind waits for the log.
 const TO_SHOW: Duration = Duration::from_secs(1);
 
-thread_local! {
+process! {
     static FOREIGN: Cell<bool> = const { Cell::new(false) };
 }
 

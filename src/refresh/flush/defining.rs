@@ -3,10 +3,11 @@
 //! Invariant: a flush leaves such a TVIEW alone; the statement computes all of its rows afterwards, or has them computed at the next flush.
 //! Called by build.
 
+use crate::pg::process::process;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
-thread_local! {
+process! {
     static OPEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 

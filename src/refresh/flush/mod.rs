@@ -19,6 +19,7 @@ use crate::pg::callback::{self, Flushing, Names};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::pinned::{self, Pinned};
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use crate::pg::{acl, silent, snapshot};
 use crate::queue::changes::ChangeSet;
@@ -32,8 +33,9 @@ use crate::refresh::plan::tview::{self, Tview};
 use lost::is_still_lost;
 use pending::Pending;
 use pgrx::pg_sys;
+use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use tviews_core::choice::Size;
 use tviews_core::strategy::Strategy;
@@ -48,7 +50,7 @@ pub enum Moment {
     Read,
 }
 
-thread_local! {
+process! {
     /// For errors.
     static NAMES: RefCell<Known> = RefCell::default();
     static RUNNING: Cell<bool> = const { Cell::new(false) };
@@ -62,7 +64,7 @@ thread_local! {
 #[derive(Default)]
 struct Known {
     state: (u64, u64),
-    names: HashMap<u32, Rc<Names>>,
+    names: FxHashMap<u32, Rc<Names>>,
 }
 
 /// Whether a snapshot was taken before the last flush of this transaction.
@@ -309,7 +311,7 @@ impl Flush {
             changed = changed.into_iter().take(1).collect();
         }
         let of_sources = changed.iter().map(|r| (*r, changes[r].clone())).collect();
-        srf::offer(Some(Offer { changes: of_sources, dirty: HashMap::new() }));
+        srf::offer(Some(Offer { changes: of_sources, dirty: FxHashMap::default() }));
         let why = match self.pending.recompute.contains(&oid.to_u32()) {
             _ if lost => Some(Whole::Lost),
             true => Some(self.asked),

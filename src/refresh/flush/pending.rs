@@ -15,7 +15,8 @@ use crate::refresh::flush::unused;
 use crate::refresh::follow::job::Changes;
 use crate::refresh::plan::graph::Graph;
 use pgrx::pg_sys;
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::subject;
 
@@ -36,7 +37,7 @@ pub struct Pending {
     /// Some changes have been looked at before: sets are not summed with each other.
     pub apart: bool,
     /// Results of `of`, by TVIEW.
-    known: HashMap<u32, Rc<Changes>>,
+    known: FxHashMap<u32, Rc<Changes>>,
 }
 
 impl Pending {
@@ -87,7 +88,7 @@ impl Pending {
         if let Some(known) = self.known.get(&tview) {
             return Ok(Rc::clone(known));
         }
-        let mut changes = Changes::new();
+        let mut changes = Changes::default();
         if let Some(reads) = graph.reads.get(&tview) {
             let concerns =
                 |s: &&Sets| reads.contains(&s.relid) && s.readers.as_ref().is_none_or(|r| r.contains(&tview));
@@ -95,7 +96,7 @@ impl Pending {
                 changes.entry(sets.relid).or_default().extend(sets.sets.iter().cloned());
             }
         }
-        let mut left = Changes::new();
+        let mut left = Changes::default();
         for (relid, sets) in changes {
             let sets = unused::without(sets, self.apart, tview, relid, graph)?;
             if !sets.is_empty() {

@@ -7,13 +7,14 @@
 //! Invariant: `first(t)` is the first command that is not in TVIEW t, in the live sub-transactions (tviews_core::moments).
 
 use crate::pg::fault::{self, Fault};
+use crate::pg::process::process;
 use crate::pg::silent;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use tviews_core::moments::Moments;
 
-thread_local! {
+process! {
     static BASES: RefCell<Moments<pg_sys::CommandId>> = const { RefCell::new(Moments::new()) };
 }
 

@@ -2,15 +2,17 @@
 
 use crate::counters::Counters;
 use crate::feed::Recorder;
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::pg::{guc, memory};
 use crate::queue::changes::ChangeSet;
 use crate::refresh::follow::base;
 use crate::refresh::plan::tview::Tview;
+use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
+
 use std::rc::Rc;
 use tviews_core::choice::{self, Size};
 use tviews_core::whole::Whole;
@@ -71,7 +73,7 @@ pub fn is_large(rel: &Relation, rows: usize) -> bool {
     !guc::never_whole() && choice::is_large(rows, rel.class().reltuples, guc::FULL_REFRESH_THRESHOLD.get())
 }
 
-thread_local! {
+process! {
     /// A flush of this transaction has gone through many rows.
     static MUCH: Cell<bool> = const { Cell::new(false) };
 }
@@ -84,7 +86,7 @@ pub fn note_size(rows: usize) {
 }
 
 /// Change sets by relation.
-pub type Changes = HashMap<u32, Vec<Rc<ChangeSet>>>;
+pub type Changes = FxHashMap<u32, Vec<Rc<ChangeSet>>>;
 
 /// Gives memory back at the end of the transaction, when a flush went through many rows.
 pub fn give_back() {

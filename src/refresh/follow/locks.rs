@@ -56,7 +56,9 @@ const RELATION: u16 = 0x7401;
 pub fn of_gate(gate: u32, tviews: &[u32], sources: &[(u32, u32)]) -> Option<(u32, u32, u16)> {
     let is = |tview: u32, class, number| (locks::gate(tview, class, number) == gate).then_some((tview, number, class));
     let among = |kinds: &[(u16, std::ops::Range<u32>)]| {
-        let mut all = tviews.iter().flat_map(|t| kinds.iter().flat_map(move |(class, n)| n.clone().map(move |n| (*t, *class, n))));
+        let mut all = tviews
+            .iter()
+            .flat_map(|t| kinds.iter().flat_map(move |(class, n)| n.clone().map(move |n| (*t, *class, n))));
         all.find_map(|(tview, class, number)| is(tview, class, number))
     };
     among(&GATES)

@@ -10,6 +10,7 @@ use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::silent;
 use crate::pg::slot;
+use crate::pg::together;
 use crate::refresh::plan::machine::{Evaluation, Kept, Lookup, Machine};
 use pgrx::pg_sys::{self, Datum};
 use std::cell::Cell;
@@ -22,6 +23,7 @@ const MANY: usize = 1000;
 /// A relation while the loop looks rows up in it.
 struct Scan {
     scan: pg_sys::IndexScanDesc,
+    relation: Relation,
     _index: Relation,
 }
 
@@ -30,7 +32,6 @@ pub struct Running<'a> {
     of: &'a Kept,
     machine: Machine,
     scans: Vec<Scan>,
-    _relations: Vec<Relation>,
     /// Rows looked at.
     visited: usize,
     /// Places of the frame, and what two rows have there that go one way.
@@ -106,7 +107,7 @@ impl Found<'_> {
     }
 }
 
-/// Starts a look-up by the columns that are bound; false when no row can be found.
+/// Looks up by the columns that are bound; false when no row is found.
 ///
 /// # Safety
 /// As `Evaluation::value`; the scan is one of the step's index, and has its keys.
@@ -129,76 +130,54 @@ unsafe fn start(scan: &Scan, lookup: &mut Lookup, evaluation: &Evaluation, step:
                 None => return false,
             }
         }
-        let (keys, count) = (lookup.keys.as_mut_ptr(), lookup.keys.len() as c_int);
-        pg_sys::index_rescan(scan.scan, keys, count, std::ptr::null_mut(), 0);
-        true
+        together::first(scan.scan, &mut lookup.keys, lookup.slot)
     }
 }
 
-/// Binds the columns of the next row found.
+/// The next row of the look-up; false when there is none.
 ///
 /// # Safety
 /// After `start`.
-unsafe fn next(scan: &Scan, lookup: &Lookup, evaluation: &Evaluation, step: &Step) -> bool {
+unsafe fn next(scan: &Scan, lookup: &Lookup) -> bool {
     // SAFETY: the scan was started; the slot is of the relation.
+    unsafe { pg_sys::index_getnext_slot(scan.scan, pg_sys::ScanDirection::ForwardScanDirection, lookup.slot) }
+}
+
+/// Binds the columns of the row that was found.
+///
+/// # Safety
+/// After `start` or `next`, which gave true.
+unsafe fn bind(lookup: &Lookup, evaluation: &Evaluation, step: &Step) {
+    let Some(last) = step.columns.iter().map(|(att, _)| *att).max() else { return };
+    // SAFETY: the slot holds a row of the relation.
     unsafe {
         let slot = lookup.slot;
-        if !pg_sys::index_getnext_slot(scan.scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
-            return false;
+        if (*slot).tts_nvalid < last {
+            silent::slot_getsomeattrs_int(slot, c_int::from(last));
         }
-        if let Some(last) = step.columns.iter().map(|(att, _)| *att).max() {
-            if (*slot).tts_nvalid < last {
-                silent::slot_getsomeattrs_int(slot, c_int::from(last));
-            }
-            for (att, place) in &step.columns {
-                let at = *att as usize - 1;
-                let null = *(*slot).tts_isnull.add(at);
-                evaluation.set(*place, (!null).then(|| *(*slot).tts_values.add(at)));
-            }
+        for (att, place) in &step.columns {
+            let at = *att as usize - 1;
+            let null = *(*slot).tts_isnull.add(at);
+            evaluation.set(*place, (!null).then(|| *(*slot).tts_values.add(at)));
         }
-        true
     }
-}
-
-/// # Safety
-/// The snapshot is active or registered until the scan is closed.
-unsafe fn scan(step: &Step, relation: &Relation, snapshot: pg_sys::Snapshot) -> Result<Scan> {
-    let index = open(step.index)?;
-    // SAFETY: both are open and stay so.
-    unsafe {
-        let scan = pg_sys::index_beginscan(
-            relation.raw(),
-            index.raw(),
-            snapshot,
-            #[cfg(feature = "since_18")]
-            std::ptr::null_mut(),
-            step.keys.len() as c_int,
-            0,
-            #[cfg(feature = "since_19")]
-            pg_sys::ScanOptions::SO_NONE,
-        );
-        Ok(Scan { scan, _index: index })
-    }
-}
-
-/// A relation that the flush has locked (plan/loops.rs, `lock`).
-fn open(relid: pg_sys::Oid) -> Result<Relation> {
-    Relation::open(relid, pg_sys::NoLock).ok_or(Error::NoRelation(relid.to_u32()))
 }
 
 impl<'a> Running<'a> {
     /// # Safety
     /// The snapshot is active or registered until the loop is closed; the current memory context outlives the loop.
     pub unsafe fn open(of: &'a Kept, snapshot: pg_sys::Snapshot) -> Result<Running<'a>> {
-        let relations = of.steps.iter().map(|s| open(s.relid)).collect::<Result<Vec<_>>>()?;
-        // SAFETY: as the caller promises.
-        let scan = |(step, relation)| unsafe { scan(step, relation, snapshot) };
-        let scans = of.steps.iter().zip(&relations).map(scan).collect::<Result<_>>()?;
+        // The flush has locked the relations (plan/loops.rs, `lock`). SAFETY: as the caller promises.
+        let begin = |step: &Step| unsafe {
+            let begun = together::begin_scan(step.relid, step.index, snapshot, step.keys.len() as c_int);
+            let (scan, [relation, index]) = begun.ok_or(Error::NoRelation(step.relid.to_u32()))?;
+            Ok(Scan { scan, relation, _index: index })
+        };
+        let scans = of.steps.iter().map(begin).collect::<Result<Vec<_>>>()?;
         Ok(Running {
             of,
-            machine: of.take(&relations),
+            machine: of.take(scans.iter().map(|s| &s.relation)),
             scans,
-            _relations: relations,
             visited: 0,
             both: None,
             row: Cell::default(),
@@ -297,20 +276,23 @@ impl<'a> Running<'a> {
             let mut any = false;
             let Machine { evaluation, lookups, .. } = &mut self.machine;
             if start(&self.scans[at], &mut lookups[at], evaluation, step) {
-                while next(&self.scans[at], &self.machine.lookups[at], &self.machine.evaluation, step) {
+                loop {
+                    bind(&self.machine.lookups[at], &self.machine.evaluation, step);
                     pgrx::check_for_interrupts!();
                     self.visited += 1;
                     if self.visited > MANY {
                         return false;
                     }
-                    if !self.machine.evaluation.all_true(&self.machine.lookups[at].conditions) {
-                        continue;
+                    if self.machine.evaluation.all_true(&self.machine.lookups[at].conditions) {
+                        any = true;
+                        if !self.descend(at + 1, look) {
+                            return false;
+                        }
+                        if step.unique {
+                            break;
+                        }
                     }
-                    any = true;
-                    if !self.descend(at + 1, look) {
-                        return false;
-                    }
-                    if step.unique {
+                    if !next(&self.scans[at], &self.machine.lookups[at]) {
                         break;
                     }
                 }

@@ -7,14 +7,15 @@
 //! Invariant: at commit, every key that was written like this is recomputed with the latest snapshot, and has one row at most.
 //! Rolled back savepoints need no care: a key too many costs its recomputation. Called by apply, keyed and ways.
 
+use crate::pg::process::process;
 use crate::queue::changes::{ChangeSet, Image};
 use pgrx::pg_sys;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use tviews_core::queue::Absorb;
 
-thread_local! {
-    static WRITTEN: RefCell<HashMap<u32, ChangeSet>> = RefCell::new(HashMap::new());
+process! {
+    static WRITTEN: RefCell<FxHashMap<u32, ChangeSet>> = RefCell::new(FxHashMap::default());
 }
 
 /// Remembers a key, an image of the TVIEW's row type.

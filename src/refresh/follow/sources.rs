@@ -10,8 +10,9 @@ use crate::catalog::cache;
 use crate::pg::error::{Error, Result};
 use crate::pg::snapshot::{self, Active, Fixed};
 use crate::pg::syscatalog::{INHERITS_BY_CHILD, INHERITS_PARENT};
-use crate::pg::{ext, moved, name};
+use crate::pg::{ext, moved, name, together};
 use pgrx::pg_sys;
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
 /// The tables are locked.
@@ -23,10 +24,7 @@ pub struct Held<'a> {
 
 /// Locks the tables that a TVIEW names. `keep`: they are read with the snapshot of the transaction.
 pub fn hold(tables: &BTreeSet<u32>, keep: bool) -> Result<Held<'_>> {
-    for relid in tables {
-        // SAFETY: an existing relation, or a lock that is for nothing.
-        unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(*relid), pg_sys::AccessShareLock as i32) };
-    }
+    together::lock_to_read(&tables.iter().map(|relid| pg_sys::Oid::from(*relid)).collect::<SmallVec<[_; 8]>>());
     let is_old = keep || Fixed::is();
     if !is_old && !tables.iter().any(|relid| has_children(*relid)) {
         return Ok(Held { tables, oldest: std::ptr::null_mut() });

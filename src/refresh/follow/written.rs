@@ -137,9 +137,9 @@ impl Attribute {
     ) -> tviews_core::jsonb::Result<Option<Datum>> {
         // SAFETY: as the caller promises; detoasted values live in the current memory context.
         unsafe {
-            let size = pg_sys::toast_raw_datum_size(new);
+            let size = varlena::raw_size(new);
             let is_plain = part.is_none() && !(self.compressed && size > LONG);
-            if is_plain && pg_sys::toast_raw_datum_size(old) != size {
+            if is_plain && varlena::raw_size(old) != size {
                 return Ok(Some(new));
             }
             let form = varlena::fetched(old);

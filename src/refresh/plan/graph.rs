@@ -3,10 +3,12 @@
 use crate::catalog::{self, cache, deferred};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
+use crate::pg::process::process;
 use crate::queue::Readers;
 use pgrx::pg_sys;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tviews_core::graph::{Sources, order};
 
@@ -22,14 +24,14 @@ pub struct Graph {
     /// Relations that are read by any TVIEW.
     read: BTreeSet<u32>,
     /// By (TVIEW, relation): the columns that the TVIEW uses. `captured`: by (relation, whether for deferred TVIEWs), the columns that are captured.
-    columns: HashMap<(u32, u32), BTreeSet<i16>>,
-    captured: HashMap<(u32, bool), BTreeSet<i16>>,
+    columns: FxHashMap<(u32, u32), BTreeSet<i16>>,
+    captured: FxHashMap<(u32, bool), BTreeSet<i16>>,
     /// Stages: the TVIEWs they serve.
-    roots: HashMap<u32, u32>,
+    roots: FxHashMap<u32, u32>,
 }
 
 /// The error about TVIEWs that read each other in a circle. A stage has the name of the TVIEW that it serves.
-fn circle(cycle: &[u32], roots: &HashMap<u32, u32>) -> Error {
+fn circle(cycle: &[u32], roots: &FxHashMap<u32, u32>) -> Error {
     let mut names = Vec::new();
     for tview in cycle {
         let mut at = *tview;
@@ -125,7 +127,7 @@ impl Graph {
     }
 }
 
-thread_local! {
+process! {
     static CACHE: RefCell<Option<(u64, Rc<Graph>)>> = const { RefCell::new(None) };
 }
 
@@ -145,8 +147,8 @@ pub fn current() -> Result<Rc<Graph>> {
     let generation = cache::generation();
     let mut reads = Sources::new();
     let mut readers: BTreeMap<u32, Readers> = BTreeMap::new();
-    let mut columns: HashMap<(u32, u32), BTreeSet<i16>> = HashMap::new();
-    let mut captured: HashMap<(u32, bool), BTreeSet<i16>> = HashMap::new();
+    let mut columns: FxHashMap<(u32, u32), BTreeSet<i16>> = FxHashMap::default();
+    let mut captured: FxHashMap<(u32, bool), BTreeSet<i16>> = FxHashMap::default();
     let mut read = BTreeSet::new();
     let sources = catalog::sources(|_| true);
     let mut deferred = deferred::all(&sources);
@@ -162,7 +164,8 @@ pub fn current() -> Result<Rc<Graph>> {
             Rc::make_mut(readers.entry(relid).or_default()).insert(tview);
         }
     }
-    let roots: HashMap<u32, u32> = catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
+    let roots: FxHashMap<u32, u32> =
+        catalog::stages::all().into_iter().map(|(s, t)| (s.to_u32(), t.to_u32())).collect();
     // Stages that read no relation, too.
     let of_deferred = |stage: &u32| {
         let mut at = *stage;

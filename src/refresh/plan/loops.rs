@@ -15,13 +15,15 @@ use crate::pg::error::Result;
 use crate::pg::pinned::{self, Path};
 use crate::pg::relation::Relation;
 use crate::pg::tree::Node;
-use crate::pg::{memory, name};
+use crate::pg::{memory, name, together};
 use crate::refresh::plan::lookup::hashed_columns;
 use crate::refresh::plan::machine::Kept;
 use crate::refresh::plan::tview::{self, KeyColumn, Tview, maintained};
 use crate::refresh::plan::unset::is_unset;
-use pgrx::pg_sys::{self, Oid};
-use std::collections::{BTreeSet, HashMap};
+use pgrx::pg_sys::Oid;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::model::Shape;
 use tviews_core::reason::Reason;
@@ -110,10 +112,7 @@ impl Loops {
 }
 
 fn lock(look_ups: impl Iterator<Item = (Oid, Oid)>) {
-    for oid in look_ups.flat_map(|(relid, index)| [relid, index]) {
-        // SAFETY: a relation, or a number that is none any more.
-        unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessShareLock as i32) };
-    }
+    together::lock_to_read(&look_ups.flat_map(|(relid, index)| [relid, index]).collect::<SmallVec<[_; 16]>>());
 }
 
 /// A loop for changes of some columns of a relation, from a change row that has come to what it can concern of the rows that it is part of.
@@ -135,7 +134,7 @@ impl PartLoop {
 }
 
 /// By changed relation, and its changed columns as bits.
-pub type PartLoops = HashMap<(u32, u128), Option<Rc<PartLoop>>>;
+pub type PartLoops = FxHashMap<(u32, u128), Option<Rc<PartLoop>>>;
 
 /// Bits of columns, by attribute from 1.
 pub fn bits(columns: impl IntoIterator<Item = i16>) -> u128 {

@@ -34,8 +34,8 @@ impl Kept {
     }
 
     /// A machine for the loop, whose relations are open, in the order of the steps.
-    pub fn take(&self, relations: &[Relation]) -> Machine {
-        let fits = |m: &Machine| m.lookups.iter().zip(relations).all(|(l, rel)| l.is_of(rel));
+    pub fn take<'r>(&self, relations: impl Iterator<Item = &'r Relation> + Clone) -> Machine {
+        let fits = |m: &Machine| m.lookups.iter().zip(relations.clone()).all(|(l, rel)| l.is_of(rel));
         match self.machine.take().filter(fits) {
             Some(machine) => machine,
             // SAFETY: the expressions are those of the loop, which lives longer than the machine.
@@ -99,7 +99,7 @@ pub struct Evaluation {
 impl Machine {
     /// # Safety
     /// The loop outlives the machine; one relation for each step.
-    unsafe fn new(of: &NestedLoop, relations: &[Relation]) -> Machine {
+    unsafe fn new<'r>(of: &NestedLoop, relations: impl Iterator<Item = &'r Relation>) -> Machine {
         let arena = Arena::cached();
         // SAFETY: the expressions are those of the loop; everything is made in the arena.
         let machine = arena.enter(|| unsafe {

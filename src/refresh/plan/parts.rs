@@ -10,7 +10,8 @@ use crate::pg::memory;
 use crate::pg::relation::Relation;
 use crate::refresh::plan::sql;
 use crate::refresh::plan::tview::{self, Tview, maintained};
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use tviews_core::model::Shape;
 
@@ -25,7 +26,7 @@ pub struct PartSql {
 }
 
 /// By changed relation and its changed columns.
-pub type Known = HashMap<(u32, BTreeSet<i16>), Option<Rc<PartSql>>>;
+pub type Known = FxHashMap<(u32, BTreeSet<i16>), Option<Rc<PartSql>>>;
 
 impl Tview {
     /// The SQL for changes of these columns of a relation; None when they can concern all of a row.

@@ -10,12 +10,14 @@ use crate::analyze::query::{load, relations};
 use crate::catalog::cache;
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
+use crate::pg::process::process;
 use crate::pg::relation::Relation;
 use crate::pg::{acl, callees, name, walk};
 use crate::tam;
 use pgrx::pg_sys::{self, Oid};
+use rustc_hash::FxHashSet;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 /// One privilege that an owner lacks.
 pub struct Lack {
@@ -36,10 +38,10 @@ impl Lack {
 #[derive(Default)]
 struct Complete {
     state: (u64, u64),
-    tviews: HashSet<u32>,
+    tviews: FxHashSet<u32>,
 }
 
-thread_local! {
+process! {
     static COMPLETE: RefCell<Complete> = RefCell::new(Complete::default());
 }
 
@@ -49,7 +51,7 @@ pub fn check(root: Oid) -> Result<()> {
     let known = COMPLETE.with(|c| {
         let mut c = c.borrow_mut();
         if c.state != state {
-            *c = Complete { state, tviews: HashSet::new() };
+            *c = Complete { state, tviews: FxHashSet::default() };
         }
         c.tviews.contains(&root.to_u32())
     });

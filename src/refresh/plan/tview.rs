@@ -15,6 +15,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::memory;
 use crate::pg::name;
 use crate::pg::pinned::Pinned;
+use crate::pg::process::process;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::spi::{Plan, Session};
 use crate::pg::tree::Query;
@@ -24,8 +25,9 @@ use crate::refresh::plan::loops::{Loops, PartLoops};
 use crate::refresh::plan::{bag, first_rows, fold, interval, keyed, parts};
 use crate::tam;
 use pgrx::pg_sys;
+use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::rc::Rc;
 use tviews_core::choice::Size;
@@ -79,7 +81,7 @@ pub struct Tview {
     pub search_path: CString,
     /// The functions that the SQL may call.
     pub callees: Rc<Callees>,
-    plans: [RefCell<HashMap<String, Rc<Plan>>>; Size::COUNT],
+    plans: [RefCell<FxHashMap<String, Rc<Plan>>>; Size::COUNT],
     pub approximate: bool,
     /// The states that can be read when it follows changes.
     pub states: States,
@@ -92,16 +94,16 @@ pub struct Tview {
     /// How groups are folded, when changes of some relation are.
     pub fold: Option<Fold>,
     pub folding: RefCell<Option<Box<Folding>>>,
-    pub fold_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
-    pub bag_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
+    pub fold_sql: RefCell<FxHashMap<BTreeSet<u32>, Option<Rc<fold::FoldSql>>>>,
+    pub bag_sql: RefCell<FxHashMap<BTreeSet<u32>, Option<Rc<bag::BagSql>>>>,
     /// None: not asked yet.
     pub interval_plan: RefCell<Option<Option<Rc<interval::IntervalPlan>>>>,
     pub first_rows_sql: RefCell<Option<Option<Rc<first_rows::FirstRowsSql>>>>,
     /// By changed relation.
-    pub loops: RefCell<HashMap<u32, Option<Loops>>>,
+    pub loops: RefCell<FxHashMap<u32, Option<Loops>>>,
     /// Whether a row may take a unique value that another row has not given up yet; None: not asked yet.
     pub may_meet: Cell<Option<bool>>,
-    pub keyed_sql: RefCell<HashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
+    pub keyed_sql: RefCell<FxHashMap<BTreeSet<u32>, Option<Rc<keyed::KeyedSql>>>>,
     pub part_sql: RefCell<parts::Known>,
     pub part_loops: RefCell<PartLoops>,
 }
@@ -109,10 +111,10 @@ pub struct Tview {
 #[derive(Default)]
 struct Cache {
     generation: u64,
-    tviews: HashMap<u32, Rc<Tview>>,
+    tviews: FxHashMap<u32, Rc<Tview>>,
 }
 
-thread_local! {
+process! {
     static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
 }
 
@@ -127,7 +129,7 @@ pub fn of(rel: &Relation) -> Result<Rc<Tview>> {
     let known = CACHE.with(|c| {
         let mut c = c.borrow_mut();
         if c.generation != generation {
-            *c = Cache { generation, tviews: HashMap::new() };
+            *c = Cache { generation, tviews: FxHashMap::default() };
         }
         c.tviews.get(&rel.oid().to_u32()).cloned()
     });
@@ -201,12 +203,12 @@ fn build(rel: &Relation) -> Result<Tview> {
             plans: Default::default(),
             loops: RefCell::default(),
             may_meet: Cell::new(None),
-            keyed_sql: RefCell::new(HashMap::new()),
-            part_sql: RefCell::new(HashMap::new()),
+            keyed_sql: RefCell::new(FxHashMap::default()),
+            part_sql: RefCell::new(FxHashMap::default()),
             part_loops: RefCell::default(),
             folding: RefCell::default(),
-            fold_sql: RefCell::new(HashMap::new()),
-            bag_sql: RefCell::new(HashMap::new()),
+            fold_sql: RefCell::new(FxHashMap::default()),
+            bag_sql: RefCell::new(FxHashMap::default()),
             interval_plan: RefCell::default(),
             first_rows_sql: RefCell::default(),
         })

@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long)]
     pub fault: Option<String>,
     /// how long to look for a case that notices
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 600)]
     pub seconds_per_fault: u64,
     /// this many sessions write at the same time to one schema, instead of the sequential test
     #[arg(long, default_value_t = 0)]

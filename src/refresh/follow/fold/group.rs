@@ -15,7 +15,8 @@ use crate::refresh::follow::fold::state::{Cell, Few, Input, States, copy};
 use crate::refresh::plan::tview::Tview;
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use tviews_core::fold::in_order;
 
 struct Group {
@@ -35,7 +36,7 @@ pub struct Groups<'a> {
     fold: &'a Fold,
     states: States<'a>,
     packing: Option<Packing>,
-    by_hash: HashMap<u32, Vec<usize>>,
+    by_hash: FxHashMap<u32, Vec<usize>>,
     groups: Vec<Group>,
     /// (group, weight, row)
     waiting: Vec<(usize, i64, Input)>,
@@ -57,7 +58,7 @@ impl<'a> Groups<'a> {
                 fold,
                 states: States::new(fold, tview.folding(fold)),
                 packing: Packing::of(fold),
-                by_hash: HashMap::new(),
+                by_hash: FxHashMap::default(),
                 groups: Vec::new(),
                 waiting: Vec::new(),
                 last: [None; 2],
