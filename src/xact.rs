@@ -42,13 +42,14 @@
 //! | pg/row_hash `HASHER` | keys of hashes | kept | kept | | |
 //! | pg/ending `ENDING` | this module runs | | | | |
 //! | pg/reserve `BLOCK`, `USED` | memory put by for errors | put by again when work begins | | | |
+//! | pg/allocator `FREE` | free pieces of memory | kept | kept | | |
 //! | tam/switch `STACK` | TVIEWs shown as heap | | undone | level below | undone |
 //! | catalog/cache `RECENT` | relations that were invalidated | reset | reset | | (too many are harmless) |
 //! | catalog/sentinel `ALIVE` | contents that survived | kept | reset | | reset |
 //! | catalog/cache, refresh/plan (tview, graph, privileges), capture/route | caches: `GENERATION`, `RIGHTS`, `WATCHED`, `SUSPECTED`, `INVALIDATIONS`, `CACHE`, `COMPLETE`; refresh/flush `NAMES` | by invalidation | | | |
 //! | counters `WAITED`, `OWN` | counters | not transactional | | | |
 //! | counters/trace `TRACED`, `WRITING` | what flushes did, for who asks | its guard | its guard | | its guard |
-//! | hook `NEXT…`, `ID`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/values `HASHES`, pg/reserve `ALLOCATOR` | set once | | | | |
+//! | hook `NEXT…`, `ID`, pg/shmem `SIZE`, `AREA`, `LOCK`, `FIRST`, `LAST`, tam `PRELOADED`, `ROUTINE`, `HEAP`, syntax `TRAMPOLINE`, settings, pg/fault `FAULT`, refresh/follow/rows `ONE`, pg/values `HASHES`, pg/allocator `ALLOCATOR` | set once | | | | |
 
 use crate::capture::freed;
 use crate::catalog::{cache, sentinel};
