@@ -6,7 +6,7 @@
 use super::life::{self, is_marked};
 use crate::analyze::describe::settings;
 use crate::analyze::query::load;
-use crate::build::adopt::adopt;
+use crate::build::adopt::{self, adopt};
 use crate::build::check::{check, say_fixed};
 use crate::build::{indexes, internal, logs, populate, redefine};
 use crate::capture::freed::freed;
@@ -22,6 +22,7 @@ use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
 use crate::queue;
 use crate::refresh::flush::{self, lost};
+use crate::refresh::plan::graph;
 use crate::tam::{self, state};
 use pgrx::pg_sys;
 use std::ffi::{CStr, c_char};
@@ -314,6 +315,11 @@ fn become_exact(relid: pg_sys::Oid) -> Result<()> {
 
 /// A TVIEW that is exact for now follows changes in another way from here on.
 fn follow_otherwise(relid: pg_sys::Oid, was_deferred: bool) -> Result<()> {
+    if deferred::is(relid) != was_deferred {
+        for member in flush::deferred::group(relid, &*graph::current()?) {
+            adopt::follow_otherwise(pg_sys::Oid::from(member))?;
+        }
+    }
     let is_deferred = logs::follow(relid)?;
     match (was_deferred, is_deferred) {
         (false, true) => flush::deferred::begin(relid)?,

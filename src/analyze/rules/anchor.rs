@@ -10,7 +10,7 @@ use crate::analyze::query::from::find;
 use crate::analyze::query::tree::{self, strip};
 use crate::analyze::query::{printed, relations};
 use crate::analyze::rules::delta::{Anchors, Terms};
-use crate::analyze::rules::dirty;
+use crate::analyze::rules::{dirty, state_before};
 use crate::analyze::rules::forms::{Forms, union_all};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
@@ -20,7 +20,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use tviews_core::anchor::{Candidate, TERMS, candidates};
-use tviews_core::delta::Moment;
+use tviews_core::delta::{Moment, States};
 use tviews_core::model::Col;
 use tviews_core::reason::Reason;
 
@@ -34,7 +34,9 @@ pub fn terms(
     changed: &BTreeSet<u32>,
     key_of: KeyOf,
     captured: Captured,
+    states: States,
 ) -> Result<std::result::Result<Terms, Reason>> {
+    let before = Before { key_of, captured, states };
     let times: usize =
         relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).sum();
     let mut why = Reason::NoAnchor;
@@ -45,14 +47,14 @@ pub fn terms(
             continue;
         }
         let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
-        match anchored(d, targets, relid, &key, changed, times, key_of)? {
+        match anchored(d, targets, relid, &key, changed, times, &before)? {
             Ok(terms) => return Ok(Ok(terms)),
             Err(reason) => why = reason,
         }
     }
     for (col, relid) in looked_at(d) {
         if !changed.contains(&relid) || captured(relid, &[col.att]) {
-            match anchored(d, targets, relid, &[col], changed, times, key_of)? {
+            match anchored(d, targets, relid, &[col], changed, times, &before)? {
                 Ok(terms) => return Ok(Ok(terms)),
                 Err(reason) if why == Reason::NoAnchor => why = reason,
                 Err(_) => {}
@@ -135,6 +137,24 @@ fn can_grow(query: Query, index: usize) -> bool {
     joins.is_empty() && !whole_row && !hidden && below.setOperations().is_null()
 }
 
+/// How the state before is read.
+struct Before<'a> {
+    key_of: KeyOf<'a>,
+    captured: Captured<'a>,
+    states: States,
+}
+
+impl Before<'_> {
+    /// The text of a block in the state before; None when it cannot be had.
+    fn text(&self, block: Query, changed: &BTreeSet<u32>) -> Result<Option<String>> {
+        let block = block.copy();
+        if self.states == States::Now && !state_before::put(block, changed, self.key_of, self.captured)? {
+            return Ok(None);
+        }
+        printed::text(block).map(Some)
+    }
+}
+
 fn anchored(
     d: &Described,
     targets: &[Node],
@@ -142,7 +162,7 @@ fn anchored(
     key: &[Col],
     changed: &BTreeSet<u32>,
     times: usize,
-    key_of: KeyOf,
+    before: &Before,
 ) -> Result<std::result::Result<Terms, Reason>> {
     let block = d.block.query.copy();
     strip(block);
@@ -156,7 +176,7 @@ fn anchored(
     }
     block.set_targetList(list);
     let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
-    let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
+    let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, before.key_of)? {
         Ok(terms) if terms.occurrences >= times => terms,
         Ok(_) => return Ok(Err(Reason::NotFollowed)),
         Err(why) => return Ok(Err(why)),
@@ -173,6 +193,7 @@ fn anchored(
     let columns = names("c", targets.len());
     let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
     let text = printed::text(block)?;
+    let Some(text_before) = before.text(block, changed)? else { return Ok(Err(Reason::NoStateBefore)) };
     let found = found_keys(relid, key)?;
     let dirty = union_all(&terms.selects);
     let anchors = Anchors {
@@ -187,13 +208,13 @@ fn anchored(
     };
     let can_be_null = key.iter().any(|c| !d.description.atoms[c.atom].not_null.contains(&c.att));
     // One column, then.
-    let without_value = |weight: i64| {
+    let without_value = |weight: i64, text: &str| {
         Forms::plain(format!(
             "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE d.k1 IS NOT DISTINCT FROM NULL AND q.a1 IS NOT DISTINCT FROM NULL OFFSET 0) q",
             shown(weight)
         ))
     };
-    let select = |weight: i64| Forms {
+    let select = |weight: i64, text: &str| Forms {
         by_key: format!(
             "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
             shown(weight)
@@ -203,13 +224,13 @@ fn anchored(
     let flips = (0..d.description.atoms.len()).collect();
     let mut out = Terms { flips, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
     for (weight, moment) in TERMS {
-        let terms = match moment {
-            Moment::Now => &mut out.now,
-            Moment::Before => &mut out.before,
+        let (terms, text) = match moment {
+            Moment::Now => (&mut out.now, &text),
+            Moment::Before => (&mut out.before, &text_before),
         };
-        terms.push(select(weight));
+        terms.push(select(weight, text));
         if can_be_null {
-            terms.push(without_value(weight));
+            terms.push(without_value(weight, text));
         }
     }
     Ok(Ok(out))
