@@ -13,8 +13,8 @@ use crate::analyze::query::{load, printed, recursion, relations};
 use crate::analyze::rules::delta::Guard;
 use crate::analyze::rules::join_values::{self, Pair};
 use crate::analyze::rules::{self, anchor, common_value, delta, dirty, state_before, whole};
-use crate::catalog::deferred;
 use crate::analyze::split::set_operations;
+use crate::catalog::deferred;
 use crate::pg::error::{Error, Result};
 use crate::pg::memory;
 use crate::pg::relation::Relation;
@@ -301,8 +301,7 @@ pub fn weighted(
     let everywhere = changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times));
     if everywhere
         && common_value::is_chain(d)
-        && let Ok(terms) =
-            printed::or_why(common_value::terms(d, targets, changed, &stored_key, captured, states))?
+        && let Ok(terms) = printed::or_why(common_value::terms(d, targets, changed, &stored_key, captured, states))?
     {
         return Ok(Ok(terms));
     }
