@@ -7,6 +7,7 @@ use crate::catalog::{self, Source, deferred};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
+use crate::refresh::flush;
 use crate::refresh::plan::tview::maintained;
 use crate::refresh::plan::{decide, graph};
 use pgrx::pg_sys;
@@ -37,12 +38,16 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     logs::begin_for_readers(oid)
 }
 
-/// A TVIEW, or a stage of one, follows changes at another time from here on: change rows may need other columns.
+/// A TVIEW follows changes at another time from here on, with writers locked out: its change rows, and those of its stages, may need other columns.
 pub fn follow_otherwise(oid: pg_sys::Oid) -> Result<()> {
-    let Some(rel) = Relation::open(oid, pg_sys::NoLock) else { return Ok(()) };
-    let (owner, sources) = (rel.class().relowner, read_by(&rel)?);
-    drop(rel);
-    complete(oid, owner, sources)
+    let graph = graph::current()?;
+    for member in flush::deferred::group(oid, &graph).into_iter().map(pg_sys::Oid::from) {
+        let Some(rel) = Relation::open(member, pg_sys::AccessShareLock) else { continue };
+        let (owner, sources) = (rel.class().relowner, read_by(&rel)?);
+        drop(rel);
+        complete(member, owner, sources)?;
+    }
+    Ok(())
 }
 
 /// What a TVIEW reads, by column.

@@ -22,7 +22,6 @@ use crate::pg::relation::Relation;
 use crate::pg::{guc, list, name};
 use crate::queue;
 use crate::refresh::flush::{self, lost};
-use crate::refresh::plan::graph;
 use crate::tam::{self, state};
 use pgrx::pg_sys;
 use std::ffi::{CStr, c_char};
@@ -316,9 +315,7 @@ fn become_exact(relid: pg_sys::Oid) -> Result<()> {
 /// A TVIEW that is exact for now follows changes in another way from here on.
 fn follow_otherwise(relid: pg_sys::Oid, was_deferred: bool) -> Result<()> {
     if deferred::is(relid) != was_deferred {
-        for member in flush::deferred::group(relid, &*graph::current()?) {
-            adopt::follow_otherwise(pg_sys::Oid::from(member))?;
-        }
+        adopt::follow_otherwise(relid)?;
     }
     let is_deferred = logs::follow(relid)?;
     match (was_deferred, is_deferred) {

@@ -6,7 +6,7 @@
 use super::{Becomes, twin};
 use crate::build::online::{self, Next};
 use crate::build::progress::{self, Phase};
-use crate::build::{internal, logs};
+use crate::build::{adopt, internal, logs};
 use crate::capture::freed::freed;
 use crate::catalog::{self, Source, audit, deferred, options, sentinel, stages};
 use crate::pg::error::{Error, Result};
@@ -63,7 +63,10 @@ pub fn take(oid: Oid, twin: Oid, becomes: Becomes, next: Next) -> Result<()> {
     catalog::invalidate_all();
     match reached.filter(|_| ours.refresh() != options::Refresh::Commit) {
         Some(reached) => deferred::reach(oid, &reached.frontier, reached.at)?,
-        None => refresh::end(oid)?,
+        None => {
+            adopt::follow_otherwise(oid)?;
+            refresh::end(oid)?;
+        }
     }
     logs::follow(oid)?;
     logs::begin_for_readers(oid)?;
