@@ -145,10 +145,15 @@ struct Before<'a> {
 }
 
 impl Before<'_> {
-    /// The text of a block in the state before; None when it cannot be had.
-    fn text(&self, block: Query, changed: &BTreeSet<u32>) -> Result<Option<String>> {
+    /// The text of a block in the state before; None when it cannot be had. `wanted`: Vars of the block, with the values that its rows are wanted for.
+    fn text(
+        &self,
+        block: Query,
+        changed: &BTreeSet<u32>,
+        wanted: Option<Vec<(Node, String)>>,
+    ) -> Result<Option<String>> {
         let block = block.copy();
-        if self.states == States::Now && !state_before::put(block, changed, self.key_of, self.captured)? {
+        if self.states == States::Now && !state_before::put(block, changed, self.key_of, self.captured, wanted)? {
             return Ok(None);
         }
         printed::text(block).map(Some)
@@ -193,7 +198,10 @@ fn anchored(
     let columns = names("c", targets.len());
     let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
     let text = printed::text(block)?;
-    let Some(text_before) = before.text(block, changed)? else { return Ok(Err(Reason::NoStateBefore)) };
+    let Some(text_before) = before.text(block, changed, None)? else { return Ok(Err(Reason::NoStateBefore)) };
+    let values = values_of(relid, key)?;
+    let wanted = anchor.iter().copied().zip(values).collect();
+    let Some(of_anchors) = before.text(block, changed, Some(wanted))? else { return Ok(Err(Reason::NoStateBefore)) };
     let found = found_keys(relid, key)?;
     let dirty = union_all(&terms.selects);
     let anchors = Anchors {
@@ -214,26 +222,36 @@ fn anchored(
             shown(weight)
         ))
     };
-    let select = |weight: i64, text: &str| Forms {
+    let select = |weight: i64, text: &str, of_many: &str| Forms {
         by_key: format!(
             "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
             shown(weight)
         ),
-        at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
+        at_once: format!("{} FROM {found} JOIN ({of_many}) q({all}) ON {on}", shown(weight)),
     };
     let flips = (0..d.description.atoms.len()).collect();
     let mut out = Terms { flips, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
     for (weight, moment) in TERMS {
-        let (terms, text) = match moment {
-            Moment::Now => (&mut out.now, &text),
-            Moment::Before => (&mut out.before, &text_before),
+        let (terms, text, of_many) = match moment {
+            Moment::Now => (&mut out.now, &text, &text),
+            Moment::Before => (&mut out.before, &text_before, &of_anchors),
         };
-        terms.push(select(weight, text));
+        terms.push(select(weight, text, of_many));
         if can_be_null {
             terms.push(without_value(weight, text));
         }
     }
     Ok(Ok(out))
+}
+
+/// SELECTs of the values of each column of these keys.
+fn values_of(relid: u32, key: &[Col]) -> Result<Vec<String>> {
+    let oid = pg_sys::Oid::from(relid);
+    let missing = || Error::Internal(format!("relation {relid} does not exist"));
+    let rel = Relation::open(oid, pg_sys::AccessShareLock).ok_or_else(missing)?;
+    let table = name::relation(oid).ok_or_else(missing)?;
+    let column = |c: &Col| name::ident(&attname(rel.attribute(c.att as usize - 1)));
+    Ok(key.iter().map(|c| format!("SELECT v.{} FROM tviews.dirty(NULL::{table}) v", column(c))).collect())
 }
 
 /// The keys that the flush has found, read back from the relation's row type.

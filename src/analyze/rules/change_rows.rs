@@ -86,10 +86,16 @@ pub fn add_marks(rte: RangeTblEntry, key: &[i16]) -> Result<Option<i16>> {
 }
 
 /// The relation as it was before the changes: without the rows that have come, and with those that have gone. `key`: columns that no two rows share, and
-/// that are never NULL.
-pub fn put_before(rte: RangeTblEntry, key: &[i16]) -> Result<()> {
+/// that are never NULL. `only`: a column, and the values that are wanted of it, as a sub-query.
+pub fn put_before(rte: RangeTblEntry, key: &[i16], only: Option<(i16, String)>) -> Result<()> {
     let rel = open(rte)?;
     let table = relation_name(rte.relid())?;
+    let wanted = match only {
+        Some((att, values)) => {
+            format!(" WHERE t.{} IN ({values})", name::ident(&attname(rel.attribute(att as usize - 1))))
+        }
+        None => String::new(),
+    };
     let only = if rte.inh() { "" } else { "ONLY " };
     let columns = live_columns(rte)?.join(", ");
     let names = column_names(rte, &rel);
@@ -101,7 +107,7 @@ pub fn put_before(rte: RangeTblEntry, key: &[i16]) -> Result<()> {
     transplant(
         rte,
         &format!(
-            "SELECT 1 FROM (SELECT {columns} FROM (SELECT {columns}, {has_come} AS {mark} FROM {only}{table} t \
+            "SELECT 1 FROM (SELECT {columns} FROM (SELECT {columns}, {has_come} AS {mark} FROM {only}{table} t{wanted} \
          UNION ALL (SELECT {columns}, false FROM tviews.deleted(NULL::{table}) OFFSET 0)) b WHERE NOT b.{mark}) x"
         ),
     )?;

@@ -75,7 +75,7 @@ pub fn terms(
                 only_values(rte, *att, *kind, (&table, &name))?;
             }
             let is_written = moment == Moment::Before && states == States::Now;
-            if is_written && !state_before::put(query, changed, key_of, captured)? {
+            if is_written && !state_before::put(query, changed, key_of, captured, None)? {
                 return Ok(Err(Reason::NoStateBefore));
             }
             let select = select(query, constant(weight), targets)?;
@@ -141,7 +141,7 @@ fn compared(d: &Described, node: Node, columns: &mut Columns) -> Option<()> {
 }
 
 /// The sides of an equality of one type, by the operator that IN takes for it.
-fn equal(condition: Node) -> Option<(Node, Node)> {
+pub(super) fn equal(condition: Node) -> Option<(Node, Node)> {
     if !list::is(condition, pg_sys::NodeTag::T_OpExpr) {
         return None;
     }
