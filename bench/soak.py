@@ -20,6 +20,7 @@ import time
 import pgbench  # first: finds the others
 import build
 from cluster import Cluster, Report, SqlError
+from wal import knows_libraries
 
 SCHEMA = """
 CREATE EXTENSION pg_tviews;
@@ -31,6 +32,9 @@ CREATE INDEX ON event (kind);
 INSERT INTO customer SELECT i, i % 20, 'customer ' || i FROM generate_series(1, 2000) i;
 INSERT INTO sale (customer, amount) SELECT 1 + (random() * 1999)::int, (random() * 100)::int FROM generate_series(1, 50000);
 INSERT INTO event (kind) SELECT (random() * 50)::int FROM generate_series(1, 20000);
+ALTER TABLE customer REPLICA IDENTITY FULL;
+ALTER TABLE sale REPLICA IDENTITY FULL;
+ALTER TABLE event REPLICA IDENTITY FULL;
 CREATE TVIEW line WITH (refresh = deferred, schedule = '2s') AS SELECT s.id, s.amount, c.country FROM sale s JOIN customer c ON c.id = s.customer;
 CREATE TVIEW per_country WITH (refresh = deferred, schedule = 'calculated', logged) AS SELECT country, count(*) AS n, sum(amount) AS amount FROM line GROUP BY country;
 CREATE TVIEW report WITH (refresh = deferred, schedule = '3s') AS SELECT n > 2500 AS many, count(*) AS countries FROM per_country GROUP BY n > 2500;
@@ -65,7 +69,7 @@ SELECT json_build_object(
     'logs', (SELECT sum(pg_total_relation_size(first) + pg_total_relation_size(second)) FROM tviews.log),
     'wal', coalesce((SELECT max(pg_current_wal_lsn() - restart_lsn) FROM pg_replication_slots), 0),
     'history', (SELECT count(*) FROM tviews.refresh_history),
-    'from_wal', (SELECT count(*) FROM pg_replication_slots))
+    'from_wal', (SELECT count(*) FROM tviews.capture WHERE slot_name IS NOT NULL))
 """
 KILLS = ["scheduler", "worker", "reader", "backend", "cancel", "SIGKILL of a backend", "immediate stop", "crash"]
 
@@ -194,6 +198,8 @@ def judge(soak, report):
     missed = [m for m in met if not m[2][2]]
     share = 100 * (1 - len(missed) / max(1, len(met)))
     report.ok(share >= 99, f"{share:.2f} % of {len(met)} samples of {len(counting)} seconds outside of kills meet their bound", missed[:20])
+    from_wal = sum(1 for s in counting if s["from_wal"])
+    report.ok(from_wal > 0, f"in {from_wal} of these seconds changes were read from WAL")
     late = [s["at"] for s in soak.samples if "error" in s and not any(began - 1 <= s["at"] <= ended + RECOVERY for began, ended, _ in soak.kills)]
     report.ok(not late, "outside of kills every sample could be taken", late)
     for name, of, spare in [("logs", lambda s: s["logs"] or 0, 16 << 20), ("WAL of the slot", lambda s: s["wal"], 256 << 20)]:
@@ -213,7 +219,10 @@ def main():
     seed = int(os.environ.get("SEED", str(random.randrange(1 << 30))))
     report = Report()
     print(f"# {minutes:g} minutes, SEED={seed}", flush=True)
-    with Cluster(config, wal_level="logical", max_wal_size="512MB", shared_buffers="256MB") as cluster:
+    settings = {"wal_level": "logical", "max_wal_size": "512MB", "shared_buffers": "256MB"}
+    if knows_libraries(config):
+        settings["output_plugin_libraries"] = "pg_tviews"
+    with Cluster(config, **settings) as cluster:
         cluster.sql(SCHEMA)
         writers = Writers(cluster)
         soak = Soak(cluster, minutes, random.Random(seed))

@@ -153,12 +153,7 @@ fn take_contents(oid: Oid, twin: Oid) -> Result<()> {
             exchange(index, new.remove(at).0)?;
         }
         for (index, _) in new {
-            let label = name_of_index(index, twin, oid);
-            move_index(index, twin, oid);
-            if let Some(label) = label {
-                pg_sys::RenameRelationInternal(index, label.as_ptr(), true, true);
-                pg_sys::CommandCounterIncrement();
-            }
+            move_index(index, twin, oid, &name_of_index(index, twin, oid));
         }
         let rel = open(oid)?;
         ext::set_matview_populated(rel.raw(), true);
@@ -191,14 +186,16 @@ fn indexes(relid: Oid) -> Result<Vec<(Oid, String)>> {
 }
 
 /// A free name for an index that moves, as the server would have called it.
-fn name_of_index(index: Oid, from: Oid, to: Oid) -> Option<CString> {
+fn name_of_index(index: Oid, from: Oid, to: Oid) -> CString {
     let (title, old) = (name::bare(index), name::bare(from));
-    let middle = title.strip_prefix(&old)?.strip_prefix('_')?.strip_suffix("_idx")?;
-    let (first, middle) = (CString::new(name::bare(to)).ok()?, CString::new(middle).ok()?);
+    let middle = || title.strip_prefix(&old)?.strip_prefix('_')?.strip_suffix("_idx");
+    let middle = middle().and_then(|middle| CString::new(middle).ok());
+    let first = CString::new(name::bare(to)).unwrap_or_default();
     // SAFETY: texts end with a NUL; the result is copied.
     unsafe {
         let schema = pg_sys::get_rel_namespace(to);
-        let label = pg_sys::ChooseRelationName(first.as_ptr(), middle.as_ptr(), c"idx".as_ptr(), schema, false);
-        Some(CStr::from_ptr(label).to_owned())
+        let middle = middle.as_ref().map_or(std::ptr::null(), |middle| middle.as_ptr());
+        let label = pg_sys::ChooseRelationName(first.as_ptr(), middle, c"idx".as_ptr(), schema, false);
+        CStr::from_ptr(label).to_owned()
     }
 }
