@@ -83,6 +83,7 @@ def meanwhile(report, cluster, slow):
         code, printed = ended(started)
         detail = f"{statement}: {said}; the call: {code} {printed}"
         report.ok(code is not None and "XX000" not in printed + said and "internal" not in printed, f"it ends beside {statement.partition(' AS ')[0][:60]}", detail)
+        report.ok("statement timeout" not in said, "  and does not keep it waiting for ever", detail)
         print(f"#   {said.splitlines()[0] if said else ''} | {printed.splitlines()[0] if printed else code}", flush=True)
         if back is None:
             break

@@ -1,7 +1,8 @@
 //! The last transaction: the relation takes over what its twin has.
 //!
 //! Invariant: it waits for no lock while it holds one that somebody else may wait for, but for the tables of the query, which it locks first, as
-//! writers do: who reads the relation and then writes would wait for it, and it for them. Called by build/beside.
+//! writers do: who reads the relation and then writes would wait for it, and it for them. Who uses the relation and then wants more of it than the lock allows that is
+//! held all the while waits for ever, and so would this: it ends then, as by a deadlock. Called by build/beside.
 
 use super::{Becomes, twin};
 use crate::build::online::{self, Next};
@@ -34,6 +35,9 @@ pub fn take(oid: Oid, twin: Oid, becomes: Becomes, next: Next) -> Result<()> {
     while !lock(oid, twin, next)? {
         progress::at(Phase::WaitingForReaders);
         next();
+        if nap >= LONGEST_NAP && locks::is_deadlock(&[oid, twin], &all_of(oid, twin)) {
+            return Err(Error::Deadlock(name::bare(oid)));
+        }
         pgrx::check_for_interrupts!();
         std::thread::sleep(nap);
         nap = LONGEST_NAP.min(nap * 2);
@@ -88,15 +92,21 @@ fn lock(oid: Oid, twin: Oid, next: Next) -> Result<bool> {
     // What has been written while it waited, here or for readers.
     online::follow(twin, next)?;
     logs::lock_sources(twin)?;
+    let all = all_of(oid, twin);
+    // SAFETY: existing relations, or locks that are for nothing.
+    let are_free = all.into_iter().all(|relid| unsafe { locks::take_if_free(relid, pg_sys::AccessExclusiveLock) });
+    Ok(are_free && refresh::is_logged_by_now(twin, PATIENCE)?)
+}
+
+/// What changes hands: both, and their stages.
+fn all_of(oid: Oid, twin: Oid) -> Vec<Oid> {
     let mut all = vec![oid, twin];
     let mut at = 0;
     while let Some(tview) = all.get(at).copied() {
         all.extend(stages::of(tview));
         at += 1;
     }
-    // SAFETY: existing relations, or locks that are for nothing.
-    let are_free = all.into_iter().all(|relid| unsafe { locks::take_if_free(relid, pg_sys::AccessExclusiveLock) });
-    Ok(are_free && refresh::is_logged_by_now(twin, PATIENCE)?)
+    all
 }
 
 /// Stages, and the relations that are read; those that the twin has read are returned.
