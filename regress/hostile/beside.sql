@@ -58,12 +58,9 @@ CALL tviews.rebuild_concurrently('app.staged');
 CALL tviews.set_logged_concurrently('app.staged', true);
 RESET lock_timeout;
 
--- in a read-only transaction, and in one that keeps its snapshot
+-- where transactions keep their snapshot
 -- as: owner
 -- modes: alone twice
-SET default_transaction_read_only = on;
-CALL tviews.rebuild_concurrently('app.sums');
-RESET default_transaction_read_only;
 SET default_transaction_isolation = 'serializable';
 CALL tviews.rebuild_concurrently('app.sums');
 CALL tviews.convert_concurrently('app.plain');
