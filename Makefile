@@ -21,6 +21,7 @@ help:
 	@echo 'make demo               real data, real writes: what a TVIEW does and costs, on one screen'
 	@echo 'make bench              benchmarks'
 	@echo 'make bench-tpch         TPC-H at scale factors 0.1 and 1 (SCALE=0.1, ONLY=3,18: some of it)'
+	@echo 'make soak               refreshes of all kinds for MINUTES=20, while processes and servers are killed'
 	@echo 'make faults             breaks rules of maintenance one at a time: the differential test must notice'
 	@echo 'make core               PostgreSQL'"'"'s own suites with the extension there (PG=18-assert, the default of it, or 17-assert)'
 	@echo 'make mine               queries of the suite of PostgreSQL and of SQLsmith as those of TVIEWs (half an hour; SOURCES="join sqlsmith": some of it)'
@@ -118,6 +119,9 @@ bench:
 	@$(PYTHON) bench/loads.py $(SERVER)
 	@$(PYTHON) bench/apply.py $(SERVER)
 
+soak:
+	@$(PYTHON) bench/soak.py $(or $(MINUTES),20) $(SERVER)
+
 bench-tpch:
 	@$(PYTHON) bench/tpch/run.py $(SERVER)
 
@@ -127,4 +131,4 @@ clean:
 clean-all:
 	rm -rf target
 
-.PHONY: help all build install deb reproducible cli book reference plots check check-fast clients scale-out packages faults core mine valgrind lint deny fuzz demo bench bench-tpch clean clean-all
+.PHONY: help all build install deb reproducible cli book reference plots check check-fast clients scale-out packages faults core mine valgrind lint deny fuzz demo bench bench-tpch soak clean clean-all

@@ -7,6 +7,7 @@ use crate::catalog::{self, Source, deferred};
 use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
+use crate::refresh::flush;
 use crate::refresh::plan::tview::maintained;
 use crate::refresh::plan::{decide, graph};
 use pgrx::pg_sys;
@@ -21,15 +22,7 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
     internal::make(oid)?;
     let rel = Relation::open(oid, pg_sys::AccessExclusiveLock)
         .ok_or_else(|| Error::Internal(format!("relation {} does not exist", oid.to_u32())))?;
-    let mut sources = Vec::new();
-    {
-        let _pinned = Pinned::new(owner);
-        let expanded = load::expand(maintained(&rel)?)?;
-        for (relid, usage) in relations::of(expanded) {
-            let columns = usage.captured_columns();
-            sources.push(Source { tview: oid, relid: pg_sys::Oid::from(relid), columns, written: false });
-        }
-    }
+    let sources = read_by(&rel)?;
     drop(rel);
     let is_deferred = deferred::is(oid);
     for s in &sources {
@@ -43,6 +36,31 @@ pub fn adopt(oid: pg_sys::Oid) -> Result<()> {
         deferred::forget(oid);
     }
     logs::begin_for_readers(oid)
+}
+
+/// A TVIEW follows changes at another time from here on, with writers locked out: its change rows, and those of its stages, may need other columns.
+pub fn follow_otherwise(oid: pg_sys::Oid) -> Result<()> {
+    let graph = graph::current()?;
+    for member in flush::deferred::group(oid, &graph).into_iter().map(pg_sys::Oid::from) {
+        let Some(rel) = Relation::open(member, pg_sys::AccessShareLock) else { continue };
+        let (owner, sources) = (rel.class().relowner, read_by(&rel)?);
+        drop(rel);
+        complete(member, owner, sources)?;
+    }
+    Ok(())
+}
+
+/// What a TVIEW reads, by column.
+fn read_by(rel: &Relation) -> Result<Vec<Source>> {
+    let _pinned = Pinned::new(rel.class().relowner);
+    let expanded = load::expand(maintained(rel)?)?;
+    let of = |(relid, usage): (u32, relations::Use)| Source {
+        tview: rel.oid(),
+        relid: pg_sys::Oid::from(relid),
+        columns: usage.captured_columns(),
+        written: false,
+    };
+    Ok(relations::of(expanded).into_iter().map(of).collect())
 }
 
 /// Adds what strategies tell about sources: key columns that they need beside the captured columns, and whether their SQL can be written.

@@ -7,7 +7,7 @@
 //! done by the next REFRESH. Called by REFRESH. Source: commands/indexcmds.c, DefineIndex, for the transactions.
 
 use crate::build::progress::{self, Phase, Shown};
-use crate::build::{logs, populate};
+use crate::build::{adopt, logs, populate};
 use crate::capture::freed::freed;
 use crate::catalog::options::{self, Options};
 use crate::catalog::{self};
@@ -44,6 +44,7 @@ pub fn populate(oid: pg_sys::Oid) -> Result<()> {
         unsafe { logs::await_writers(&logs::tables(oid)?) };
         logs::lock_sources(oid)?;
         set(oid, true);
+        adopt::follow_otherwise(oid)?;
         logs::follow(oid)?;
         next_transaction();
     }
@@ -118,6 +119,7 @@ pub fn finish(oid: pg_sys::Oid) -> Result<()> {
     deferred::refresh(oid, By::Statement)?;
     set(oid, false);
     if options::stored(oid).refresh() == options::Refresh::Commit {
+        adopt::follow_otherwise(oid)?;
         deferred::end(oid)?;
         catalog::sources(|_| true).into_iter().for_each(|s| freed(s.relid));
     }

@@ -7,8 +7,11 @@ use crate::pg::error::Result;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
 
-/// The schema of stages. pg_dump and psql skip schemas whose names start like this.
+/// The schema of stages, and of twins (build/beside). pg_dump and psql skip schemas whose names start like this.
 pub const SCHEMA: &CStr = c"pg_toast_tviews";
+
+/// The end of the name of a twin; names of stages end with their number.
+pub const TWIN: &CStr = c"ccnew";
 
 struct Row {
     tview: pg_sys::Oid,
@@ -77,12 +80,16 @@ pub fn root(tview: pg_sys::Oid) -> pg_sys::Oid {
     at
 }
 
-/// Whether a relation is a stage: stages have a schema of their own.
+/// Whether a relation is a stage: a TVIEW in the schema of stages that is no twin.
 pub fn is_stage(relid: pg_sys::Oid) -> bool {
-    // SAFETY: syscache look-ups.
+    // SAFETY: syscache look-ups; a name ends with a NUL.
     unsafe {
         let schema = pg_sys::get_rel_namespace(relid);
-        schema != pg_sys::InvalidOid && schema == pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true)
+        if schema == pg_sys::InvalidOid || schema != pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true) {
+            return false;
+        }
+        let name = pg_sys::get_rel_name(relid);
+        name.is_null() || !CStr::from_ptr(name).to_bytes().ends_with(TWIN.to_bytes())
     }
 }
 

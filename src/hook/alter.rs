@@ -6,7 +6,7 @@
 use super::life::{self, is_marked};
 use crate::analyze::describe::settings;
 use crate::analyze::query::load;
-use crate::build::adopt::adopt;
+use crate::build::adopt::{self, adopt};
 use crate::build::check::{check, say_fixed};
 use crate::build::{indexes, internal, logs, populate, redefine};
 use crate::capture::freed::freed;
@@ -314,6 +314,9 @@ fn become_exact(relid: pg_sys::Oid) -> Result<()> {
 
 /// A TVIEW that is exact for now follows changes in another way from here on.
 fn follow_otherwise(relid: pg_sys::Oid, was_deferred: bool) -> Result<()> {
+    if deferred::is(relid) != was_deferred {
+        adopt::follow_otherwise(relid)?;
+    }
     let is_deferred = logs::follow(relid)?;
     match (was_deferred, is_deferred) {
         (false, true) => flush::deferred::begin(relid)?,

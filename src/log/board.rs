@@ -31,11 +31,11 @@ pub const SCHEDULE: u32 = 1;
 /// A worker that reads WAL is wanted.
 pub const WAL: u32 = 2;
 
-pub const PLACES: usize = shmem::HEAD / size_of::<Place>();
+pub const PLACES: usize = shmem::HALF / size_of::<Place>();
 
 /// All places; None when the library is not preloaded.
 pub fn places() -> Option<&'static [Place; PLACES]> {
-    // SAFETY: the head of the piece has this size, is zeroed, and lives as long as the process; all fields are atomic.
+    // SAFETY: the first half of the head has this size, is zeroed, and lives as long as the process; all fields are atomic.
     shmem::head().map(|head| unsafe { &*head.cast::<[Place; PLACES]>() })
 }
 

@@ -15,6 +15,7 @@ use crate::pg::{acl, guc, list, locks, name, shmem};
 use crate::refresh::flush::deferred;
 use crate::refresh::plan::graph;
 use crate::refresh::plan::privileges::{self, Lack};
+use crate::schedule::control;
 use crate::tam;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,11 +191,20 @@ fn schedules() -> Result<Row> {
         return Ok(row("schedules", false, detail, hint));
     }
     if paused.is_empty() && late.is_empty() {
-        return Ok(row("schedules", true, format!("{n} TVIEWs are refreshed by schedule"), ""));
+        let mut detail = vec![format!("{n} TVIEWs are refreshed by schedule")];
+        detail.extend(at_work());
+        return Ok(row("schedules", true, detail.join("; "), ""));
     }
     let hint = "tviews.refresh_history has errors and durations; tviews.resume() ends a pause.";
     paused.extend(late);
+    paused.extend(at_work());
     Ok(("schedules".into(), "warning".into(), paused.join("; "), Some(hint.into())))
+}
+
+/// What workers are doing.
+fn at_work() -> impl Iterator<Item = String> {
+    let title = |tview| name::relation(tview).unwrap_or_default();
+    control::at_work().into_iter().map(move |(tview, pid)| format!("process {pid} refreshes {}", title(tview)))
 }
 
 /// Tables that are read as a whole for one changed row.

@@ -103,6 +103,28 @@ pub fn interrupts() {
     }
 }
 
+/// Wakes a process that waits for its latch; 0 is none.
+pub fn wake(pid: i32) {
+    // SAFETY: the entry of a process that may have ended stays where it is; its latch is set for nothing then.
+    unsafe {
+        let process = pg_sys::BackendPidGetProc(pid);
+        if pid != 0 && !process.is_null() {
+            pg_sys::SetLatch(&mut (*process).procLatch);
+        }
+    }
+}
+
+/// Waits until somebody wakes this process, or so many milliseconds.
+pub fn wait(most: i64) {
+    // SAFETY: the latch of the process; the postmaster's death ends it.
+    unsafe {
+        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, most as std::ffi::c_long, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    interrupts();
+}
+
 /// Runs `f` in a transaction of its own; after an error, its message.
 pub fn transaction<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     // SAFETY: transactions are begun and ended where none is open; the closure pops the snapshot that it pushes.

@@ -59,6 +59,9 @@ pub enum Error {
     /// A table that a snapshot sees as empty.
     #[error("could not serialize access: table \"{0}\" was rewritten after the snapshot was taken")]
     Rewritten(String),
+    /// Another session has what is needed, and waits for what we have.
+    #[error("deadlock detected: another session uses \"{0}\", and waits for a lock on it")]
+    Deadlock(String),
     /// Something that is being used by a statement on the stack.
     #[error("{what}")]
     InUse { what: String, hint: String },
@@ -118,6 +121,7 @@ impl Error {
             Error::Serialization | Error::Recomputed(_) | Error::Rewritten(_) | Error::Behind(_) => {
                 Code::ERRCODE_T_R_SERIALIZATION_FAILURE
             }
+            Error::Deadlock(_) => Code::ERRCODE_T_R_DEADLOCK_DETECTED,
             Error::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
             Error::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_FUNCTION,
             Error::Dependent { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
@@ -170,6 +174,7 @@ impl Error {
                 Some("pg_tviews_convert_existing_table() makes a TVIEW of a table that was filled by hand.".into())
             }
             Error::IndeterminateCollation(_) => Some("Use the COLLATE clause to set the collation explicitly.".into()),
+            Error::Deadlock(_) => Some("Call the procedure again when the other one has ended.".into()),
             Error::Behind(_) => {
                 Some("Create or populate it in a READ COMMITTED transaction, or as the first statement.".into())
             }

@@ -61,6 +61,7 @@ faults! {
     WrongSign c"wrong_sign",
     SkipPartners c"skip_partners",
     SkipBefore c"skip_before",
+    KeepComeBefore c"keep_come_before",
     KeepLevels c"keep_levels",
     KeepEmptyGroups c"keep_empty_groups",
     CountNulls c"count_nulls",

@@ -23,6 +23,7 @@ pub static LOCK_ESCALATION: GucSetting<i32> = GucSetting::<i32>::new(64);
 pub static LOG_SIZE_ALERT: GucSetting<i32> = GucSetting::<i32>::new(1024 * 1024);
 pub static MAX_REFRESH_ERRORS: GucSetting<i32> = GucSetting::<i32>::new(3);
 pub static MAX_SLOT_RETAINED: GucSetting<i32> = GucSetting::<i32>::new(4096);
+pub static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 pub static REFRESH_HISTORY: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 pub static WORKER_NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(1000);
 pub static LOG_MIN_FLUSH_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
@@ -120,6 +121,16 @@ pub fn init(preloading: bool) {
         i32::MAX,
         GucContext::Sighup,
         GucFlags::UNIT_MB,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_tviews.max_workers",
+        c"How many TVIEWs of a database that have nothing to do with each other may be refreshed by schedule at the same time.",
+        c"From 2 on each has a process of its own, as far as max_worker_processes allows.",
+        &MAX_WORKERS,
+        1,
+        64,
+        GucContext::Sighup,
+        GucFlags::default(),
     );
     GucRegistry::define_bool_guc(
         c"pg_tviews.native_syntax",

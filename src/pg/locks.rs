@@ -23,6 +23,29 @@ pub fn is_held(relid: pg_sys::Oid, mode: u32) -> bool {
     count > 0
 }
 
+/// Whether another process uses one of these relations, and waits for a lock on one of `held`, which this process has for longer in SHARE UPDATE EXCLUSIVE: who asks
+/// without waiting is not seen by the server's own search for deadlocks.
+pub fn is_deadlock(held: &[pg_sys::Oid], wanted: &[pg_sys::Oid]) -> bool {
+    // SAFETY: the list is allocated in the current memory context, and has as many entries.
+    unsafe {
+        let found = &*pg_sys::GetLockStatusData();
+        let all = std::slice::from_raw_parts(found.locks, found.nelements as usize);
+        let is_of = |lock: &pg_sys::LockInstanceData, relids: &[pg_sys::Oid]| {
+            let tag = &lock.locktag;
+            tag.locktag_type == pg_sys::LockTagType::LOCKTAG_RELATION as u8
+                && tag.locktag_field1 == pg_sys::MyDatabaseId.to_u32()
+                && relids.iter().any(|relid| relid.to_u32() == tag.locktag_field2)
+        };
+        let waits = |pid: i32| {
+            let conflicts =
+                |lock: &pg_sys::LockInstanceData| lock.waitLockMode >= pg_sys::ShareUpdateExclusiveLock as i32;
+            all.iter().any(|lock| lock.pid == pid && conflicts(lock) && is_of(lock, held))
+        };
+        let own = pg_sys::MyProcPid;
+        all.iter().any(|lock| lock.pid != own && lock.holdMask != 0 && is_of(lock, wanted) && waits(lock.pid))
+    }
+}
+
 /// Locks a relation, if that means no waiting for who holds it. Before 17 the server also refuses what others only wait for (lock.c, LockAcquireExtended), such as another
 /// session that wants to do the same behind us; they wait for a lock of ours, so they are overtaken (proc.c, ProcSleep).
 ///

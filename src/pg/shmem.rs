@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 const NAME: &CStr = c"pg_tviews";
 
-/// In front of the rest, zeroed: for `head`.
-pub const HEAD: usize = 4096;
+/// In front of the rest, zeroed: for `head`. A half for the board of databases (src/log/board.rs), and one for desks (src/schedule/desk.rs).
+pub const HEAD: usize = 2 * HALF;
+pub const HALF: usize = 4096;
 
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 static AREA: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());

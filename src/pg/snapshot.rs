@@ -53,6 +53,13 @@ impl Active {
         Active(())
     }
 
+    /// Pushes this snapshot once more.
+    pub fn again(&self) -> Active {
+        // SAFETY: there is an active snapshot while self lives.
+        unsafe { pg_sys::PushCopiedSnapshot(self.raw()) };
+        Active(())
+    }
+
     /// Makes our own writes visible and pushes the transaction's own snapshot.
     pub fn of_transaction() -> Active {
         // SAFETY: as above; the command id moves with CommandCounterIncrement.

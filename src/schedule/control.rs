@@ -1,5 +1,6 @@
 //! `pause`, `resume`, `refresh_all`, and how far deferred TVIEWs are behind.
 
+use super::desk;
 use super::jobs::alert;
 use crate::catalog::{self, deferred, jobs, options};
 use crate::pg::acl::{self, maintains};
@@ -12,6 +13,14 @@ use crate::tam;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeSet;
 use std::ffi::CStr;
+
+/// TVIEWs that workers are refreshing now, with their processes; what the scheduler does itself pg_stat_activity says.
+pub fn at_work() -> Vec<(pg_sys::Oid, i32)> {
+    // SAFETY: a plain global.
+    let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
+    let at_work = desk::of(database).filter(|desk| desk.state() == desk::AT_WORK && desk.worker() != 0);
+    at_work.map(|desk| (desk.tview(), desk.worker())).collect()
+}
 
 /// A deferred TVIEW that the current user may maintain.
 fn named(arguments: &Arguments) -> Result<pg_sys::Oid> {

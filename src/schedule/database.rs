@@ -2,9 +2,11 @@
 //!
 //! Source: storage/ipc/procarray.c, CountOtherDBBackends, which waits five seconds for other processes to go.
 
+use super::desk;
 use crate::log::board;
 use crate::pg::{acl, list};
 use pgrx::pg_sys;
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
@@ -80,13 +82,22 @@ unsafe fn leave(name: *const std::ffi::c_char) {
             return;
         }
         place.leave_until(pg_sys::GetCurrentTimestamp() + LEAVE);
-        let pids = [place.pid(), place.reader()];
-        for pid in pids.into_iter().filter(|pid| *pid != 0) {
-            libc::kill(pid, libc::SIGTERM);
-        }
+        let processes = || {
+            let workers = desk::of(database.to_u32()).map(desk::Desk::worker);
+            [place.pid(), place.reader()].into_iter().chain(workers).filter(|pid| *pid != 0).collect::<BTreeSet<i32>>()
+        };
+        let mut told = BTreeSet::new();
         let since = Instant::now();
-        let is_there = || pids[0] != 0 && place.pid() == pids[0] || pids[1] != 0 && place.reader() == pids[1];
-        while is_there() && since.elapsed() < WAIT {
+        // A worker that was just being started comes, sees that it is not wanted, and goes.
+        while since.elapsed() < WAIT {
+            let left = processes();
+            for pid in left.difference(&told) {
+                libc::kill(*pid, libc::SIGTERM);
+            }
+            if left.is_empty() {
+                break;
+            }
+            told.extend(left);
             pgrx::check_for_interrupts!();
             std::thread::sleep(Duration::from_millis(20));
         }

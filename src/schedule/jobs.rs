@@ -4,6 +4,7 @@
 //! brought up to date last. After an error it waits, longer each time, and is paused after too many errors.
 //! Invariant: a refresh of a TVIEW is one of the deferred TVIEWs below it, so TVIEWs are refreshed from above, and those below count as refreshed.
 
+use super::pool::Task;
 use crate::catalog::history::{self, Entry};
 use crate::catalog::jobs::{self, Job};
 use crate::catalog::{deferred, logs, options};
@@ -30,9 +31,13 @@ pub type Begun = BTreeMap<u32, pg_sys::TimestampTz>;
 pub type Told = BTreeSet<(&'static str, u32)>;
 
 /// A look at the schedules.
+#[derive(Default)]
 pub struct Look {
-    /// TVIEWs that are due, those that read others first, each with the TVIEWs that are refreshed with it.
-    pub due: Vec<(pg_sys::Oid, Vec<pg_sys::Oid>)>,
+    /// TVIEWs that are due, those that read others first.
+    pub due: Vec<Task>,
+    /// The units of TVIEWs, and in how many of them something has a schedule.
+    pub units: BTreeMap<u32, u32>,
+    pub scheduled: usize,
     /// When the next one is due; None: nothing has a schedule, or all that has is paused.
     pub next: Option<pg_sys::TimestampTz>,
     /// Whether anything has a schedule.
@@ -43,7 +48,7 @@ pub struct Look {
 
 /// What is due by now.
 pub fn look(begun: &Begun) -> Look {
-    let mut look = Look { due: Vec::new(), next: None, any: false, is_logged: false };
+    let mut look = Look::default();
     if !crate::catalog::installed() {
         return look;
     }
@@ -52,11 +57,14 @@ pub fn look(begun: &Begun) -> Look {
     // SAFETY: plain getter.
     let now = unsafe { pg_sys::GetCurrentTimestamp() };
     let zone = time_zone();
-    let mut covered = BTreeSet::new();
+    look.units = graph.units();
+    let (mut covered, mut units) = (BTreeSet::new(), BTreeSet::new());
     let scheduled = graph.order.iter().rev().filter(|t| graph.is_deferred(**t) && !graph.is_stage(**t));
     for tview in scheduled.map(|t| pg_sys::Oid::from(*t)) {
         let Some(schedule) = options::stored(tview).schedule() else { continue };
         look.any = true;
+        let unit = look.units.get(&tview.to_u32()).copied().unwrap_or_else(|| tview.to_u32());
+        units.insert(unit);
         let job = jobs::of(tview);
         let Some(last) = last(tview, begun) else { continue };
         let Some(at) = next(&schedule, (tview, last), &job, &zone).filter(|_| !job.paused) else { continue };
@@ -65,9 +73,10 @@ pub fn look(begun: &Begun) -> Look {
         } else if covered.insert(tview.to_u32()) {
             let below = refresh::below(tview, &graph);
             covered.extend(below.iter().map(|t| t.to_u32()));
-            look.due.push((tview, below));
+            look.due.push(Task { tview, below, unit });
         }
     }
+    look.scheduled = units.len();
     look
 }
 

@@ -9,7 +9,7 @@
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use pgrx::pg_sys::{self, Oid};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// A row of pg_class that is going to be changed.
 struct Row(pg_sys::HeapTuple);
@@ -135,9 +135,20 @@ pub unsafe fn rename_toast(relid: Oid) -> Result<()> {
 ///
 /// # Safety
 /// Both relations are locked ACCESS EXCLUSIVE.
-pub unsafe fn move_index(index: Oid, from: Oid, to: Oid) {
-    // SAFETY: the copy of the row is stored as it was read; the dependencies of an index on columns keep their numbers.
+pub unsafe fn move_index(index: Oid, from: Oid, to: Oid, label: &CStr) {
+    // SAFETY: the copies of the rows are stored as they were read; the dependencies of an index on columns keep their numbers.
     unsafe {
+        let classes = pg_sys::table_open(pg_sys::RelationRelationId, pg_sys::RowExclusiveLock as i32);
+        let absent = pg_sys::Datum::from(0usize);
+        let by_oid = pg_sys::SysCacheIdentifier::RELOID as i32;
+        let class = pg_sys::SearchSysCacheCopy(by_oid, index.into(), absent, absent, absent);
+        if !class.is_null() {
+            let form = pg_sys::GETSTRUCT(class).cast::<pg_sys::FormData_pg_class>();
+            (*form).relnamespace = pg_sys::get_rel_namespace(to);
+            pg_sys::namestrcpy(&mut (*form).relname, label.as_ptr());
+            pg_sys::CatalogTupleUpdate(classes, &mut (*class).t_self, class);
+        }
+        pg_sys::table_close(classes, pg_sys::RowExclusiveLock as i32);
         let catalog = pg_sys::table_open(pg_sys::IndexRelationId, pg_sys::RowExclusiveLock as i32);
         let none = pg_sys::Datum::from(0usize);
         let cache = pg_sys::SysCacheIdentifier::INDEXRELID as i32;

@@ -7,6 +7,7 @@
 
 use super::{reader, slot};
 use crate::log::board::{self, Place};
+use crate::pg::background;
 use crate::pg::fault::{self, Fault};
 use pgrx::pg_sys;
 use std::time::{Duration, Instant};
@@ -57,7 +58,8 @@ impl Before {
         let begun = Instant::now();
         let (mut since, mut seen) = (begun, place.logged());
         loop {
-            wake(place);
+            // The reader looks at once.
+            background::wake(place.reader());
             nap();
             let now = place.logged();
             if now >= upto || !self.is_kept(place) {
@@ -77,17 +79,6 @@ impl Before {
     fn is_kept(&self, place: &Place) -> bool {
         // SAFETY: a plain global.
         place.slots() == self.slots && place.database() == unsafe { pg_sys::MyDatabaseId }.to_u32()
-    }
-}
-
-/// Lets the reader look at once.
-fn wake(place: &Place) {
-    // SAFETY: the entry of a process that may have ended stays where it is; its latch is set for nothing then.
-    unsafe {
-        let process = pg_sys::BackendPidGetProc(place.reader());
-        if place.reader() != 0 && !process.is_null() {
-            pg_sys::SetLatch(&mut (*process).procLatch);
-        }
     }
 }
 

@@ -422,11 +422,5 @@ fn is_left() -> bool {
 /// Until somebody waits for the logs, or the nap of the setting is over.
 fn wait() {
     let nap = i64::from(guc::WORKER_NAPTIME.get()).min(LOOK.as_millis() as i64);
-    // SAFETY: the latch of the process; the postmaster's death ends it.
-    unsafe {
-        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, nap as std::ffi::c_long, pg_sys::PG_WAIT_EXTENSION);
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-    background::interrupts();
+    background::wait(nap);
 }

@@ -27,6 +27,19 @@ pub fn order(sources: &Sources) -> Result<Vec<u32>, Vec<u32>> {
     Ok(out)
 }
 
+/// The TVIEWs of `sources` in units that have nothing to do with each other: TVIEWs of one unit read each other, directly or through others of it.
+/// A unit is called by its least TVIEW. Tables that TVIEWs of two units read do not join them: a refresh changes TVIEWs only.
+pub fn units(sources: &Sources) -> BTreeMap<u32, u32> {
+    let mut units: BTreeMap<u32, u32> = sources.keys().map(|t| (*t, *t)).collect();
+    let edges = sources.iter().flat_map(|(t, reads)| reads.iter().map(move |read| (*t, *read)));
+    for (tview, read) in edges.filter(|(_, read)| sources.contains_key(read)) {
+        let (one, other) = (units[&tview], units[&read]);
+        let (least, most) = (one.min(other), one.max(other));
+        units.values_mut().filter(|unit| **unit == most).for_each(|unit| *unit = least);
+    }
+    units
+}
+
 /// A cycle among the TVIEWs that are not `done`, each of which reads another such one.
 fn cycle(sources: &Sources, done: &BTreeSet<u32>) -> Vec<u32> {
     let is_left = |t: &&u32| sources.contains_key(t) && !done.contains(*t);
@@ -67,6 +80,12 @@ mod tests {
         assert_eq!(order(&graph(&[(1, &[5]), (5, &[3, 100]), (3, &[4]), (4, &[5])])), Err(vec![3, 4, 5]));
     }
 
+    #[test]
+    fn units_by_what_they_read() {
+        let g = graph(&[(1, &[100]), (2, &[1]), (3, &[100]), (4, &[2, 100]), (5, &[101])]);
+        assert_eq!(units(&g), BTreeMap::from([(1, 1), (2, 1), (3, 3), (4, 1), (5, 5)]));
+    }
+
     /// Whether a TVIEW reads itself, directly or through others.
     fn has_cycle(sources: &Sources) -> bool {
         let mut reached = sources.clone();
@@ -80,6 +99,30 @@ mod tests {
     }
 
     proptest! {
+        /// Who reads whom is in one unit; a unit is called by its least TVIEW, and cannot be taken apart.
+        #[test]
+        fn units_are_components(edges in proptest::collection::btree_set((0..8u32, 0..10u32), 0..12)) {
+            let mut sources = Sources::new();
+            edges.iter().for_each(|(tview, read)| { sources.entry(*tview).or_default().insert(*read); });
+            let units = units(&sources);
+            let joins = |(t, read): &&(u32, u32)| t != read && sources.contains_key(read);
+            for (tview, read) in edges.iter().filter(joins) {
+                prop_assert_eq!(units[tview], units[read]);
+            }
+            for (tview, unit) in &units {
+                prop_assert_eq!(units[unit], *unit);
+                let mut reached = BTreeSet::from([*unit]);
+                for _ in 0..sources.len() {
+                    for (t, read) in edges.iter().filter(joins) {
+                        if reached.contains(t) || reached.contains(read) {
+                            reached.extend([*t, *read]);
+                        }
+                    }
+                }
+                prop_assert!(reached.contains(tview) && reached.iter().all(|t| unit <= t));
+            }
+        }
+
         /// Each TVIEW once, after the TVIEWs it reads, in the same order in every backend; or there is a cycle.
         #[test]
         fn after_what_is_read(edges in proptest::collection::btree_set((0..6u32, 0..8u32), 0..9)) {

@@ -344,6 +344,13 @@ fn compared(quals: Node, block: &Block) -> Vec<[Node; 2]> {
     out
 }
 
+/// The keys of a relation without columns that can be NULL.
+pub fn keys_of_relation(relid: pg_sys::Oid, inh: bool, key_of: KeyOf) -> Vec<Vec<i16>> {
+    let atom = base_atom(relid, inh, Vec::new(), key_of);
+    let lasts = |key: &Vec<i16>| !key.is_empty() && key.iter().all(|c| atom.not_null.contains(c));
+    atom.keys.into_iter().filter(lasts).collect()
+}
+
 fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>, key_of: KeyOf) -> Atom {
     let mut atom = Atom { relid: Some(relid.to_u32()), path, ..Atom::default() };
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { return atom };

@@ -10,8 +10,8 @@ use crate::analyze::query::from::find;
 use crate::analyze::query::tree::{self, strip};
 use crate::analyze::query::{printed, relations};
 use crate::analyze::rules::delta::{Anchors, Terms};
-use crate::analyze::rules::dirty;
 use crate::analyze::rules::forms::{Forms, union_all};
+use crate::analyze::rules::{dirty, state_before};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
@@ -20,7 +20,7 @@ use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use tviews_core::anchor::{Candidate, TERMS, candidates};
-use tviews_core::delta::Moment;
+use tviews_core::delta::{Moment, States};
 use tviews_core::model::Col;
 use tviews_core::reason::Reason;
 
@@ -34,7 +34,9 @@ pub fn terms(
     changed: &BTreeSet<u32>,
     key_of: KeyOf,
     captured: Captured,
+    states: States,
 ) -> Result<std::result::Result<Terms, Reason>> {
+    let before = Before { key_of, captured, states };
     let times: usize =
         relations::of(d.block.query).iter().filter(|(r, _)| changed.contains(r)).map(|(_, u)| u.times).sum();
     let mut why = Reason::NoAnchor;
@@ -45,14 +47,14 @@ pub fn terms(
             continue;
         }
         let key: Vec<Col> = key.iter().map(|att| Col { atom, att: *att }).collect();
-        match anchored(d, targets, relid, &key, changed, times, key_of)? {
+        match anchored(d, targets, relid, &key, changed, times, &before)? {
             Ok(terms) => return Ok(Ok(terms)),
             Err(reason) => why = reason,
         }
     }
     for (col, relid) in looked_at(d) {
         if !changed.contains(&relid) || captured(relid, &[col.att]) {
-            match anchored(d, targets, relid, &[col], changed, times, key_of)? {
+            match anchored(d, targets, relid, &[col], changed, times, &before)? {
                 Ok(terms) => return Ok(Ok(terms)),
                 Err(reason) if why == Reason::NoAnchor => why = reason,
                 Err(_) => {}
@@ -135,6 +137,29 @@ fn can_grow(query: Query, index: usize) -> bool {
     joins.is_empty() && !whole_row && !hidden && below.setOperations().is_null()
 }
 
+/// How the state before is read.
+struct Before<'a> {
+    key_of: KeyOf<'a>,
+    captured: Captured<'a>,
+    states: States,
+}
+
+impl Before<'_> {
+    /// The text of a block in the state before; None when it cannot be had. `wanted`: Vars of the block, with the values that its rows are wanted for.
+    fn text(
+        &self,
+        block: Query,
+        changed: &BTreeSet<u32>,
+        wanted: Option<Vec<(Node, String)>>,
+    ) -> Result<Option<String>> {
+        let block = block.copy();
+        if self.states == States::Now && !state_before::put(block, changed, self.key_of, self.captured, wanted)? {
+            return Ok(None);
+        }
+        printed::text(block).map(Some)
+    }
+}
+
 fn anchored(
     d: &Described,
     targets: &[Node],
@@ -142,7 +167,7 @@ fn anchored(
     key: &[Col],
     changed: &BTreeSet<u32>,
     times: usize,
-    key_of: KeyOf,
+    before: &Before,
 ) -> Result<std::result::Result<Terms, Reason>> {
     let block = d.block.query.copy();
     strip(block);
@@ -156,7 +181,7 @@ fn anchored(
     }
     block.set_targetList(list);
     let positions: Vec<usize> = (0..anchor.len()).map(|i| targets.len() + i).collect();
-    let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, key_of)? {
+    let terms = match dirty::terms(block, &positions, changed, dirty::Beside::Changed, before.key_of)? {
         Ok(terms) if terms.occurrences >= times => terms,
         Ok(_) => return Ok(Err(Reason::NotFollowed)),
         Err(why) => return Ok(Err(why)),
@@ -173,6 +198,10 @@ fn anchored(
     let columns = names("c", targets.len());
     let all = [columns.clone(), names("a", anchor.len())].concat().join(", ");
     let text = printed::text(block)?;
+    let Some(text_before) = before.text(block, changed, None)? else { return Ok(Err(Reason::NoStateBefore)) };
+    let values = values_of(relid, key)?;
+    let wanted = anchor.iter().copied().zip(values).collect();
+    let Some(of_anchors) = before.text(block, changed, Some(wanted))? else { return Ok(Err(Reason::NoStateBefore)) };
     let found = found_keys(relid, key)?;
     let dirty = union_all(&terms.selects);
     let anchors = Anchors {
@@ -187,32 +216,42 @@ fn anchored(
     };
     let can_be_null = key.iter().any(|c| !d.description.atoms[c.atom].not_null.contains(&c.att));
     // One column, then.
-    let without_value = |weight: i64| {
+    let without_value = |weight: i64, text: &str| {
         Forms::plain(format!(
             "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE d.k1 IS NOT DISTINCT FROM NULL AND q.a1 IS NOT DISTINCT FROM NULL OFFSET 0) q",
             shown(weight)
         ))
     };
-    let select = |weight: i64| Forms {
+    let select = |weight: i64, text: &str, of_many: &str| Forms {
         by_key: format!(
             "{} FROM {found}, LATERAL (SELECT * FROM ({text}) q({all}) WHERE {on} OFFSET 0) q",
             shown(weight)
         ),
-        at_once: format!("{} FROM {found} JOIN ({text}) q({all}) ON {on}", shown(weight)),
+        at_once: format!("{} FROM {found} JOIN ({of_many}) q({all}) ON {on}", shown(weight)),
     };
     let flips = (0..d.description.atoms.len()).collect();
     let mut out = Terms { flips, anchors: vec![anchors], gates: terms.gates, ..Terms::default() };
     for (weight, moment) in TERMS {
-        let terms = match moment {
-            Moment::Now => &mut out.now,
-            Moment::Before => &mut out.before,
+        let (terms, text, of_many) = match moment {
+            Moment::Now => (&mut out.now, &text, &text),
+            Moment::Before => (&mut out.before, &text_before, &of_anchors),
         };
-        terms.push(select(weight));
+        terms.push(select(weight, text, of_many));
         if can_be_null {
-            terms.push(without_value(weight));
+            terms.push(without_value(weight, text));
         }
     }
     Ok(Ok(out))
+}
+
+/// SELECTs of the values of each column of these keys.
+fn values_of(relid: u32, key: &[Col]) -> Result<Vec<String>> {
+    let oid = pg_sys::Oid::from(relid);
+    let missing = || Error::Internal(format!("relation {relid} does not exist"));
+    let rel = Relation::open(oid, pg_sys::AccessShareLock).ok_or_else(missing)?;
+    let table = name::relation(oid).ok_or_else(missing)?;
+    let column = |c: &Col| name::ident(&attname(rel.attribute(c.att as usize - 1)));
+    Ok(key.iter().map(|c| format!("SELECT v.{} FROM tviews.dirty(NULL::{table}) v", column(c))).collect())
 }
 
 /// The keys that the flush has found, read back from the relation's row type.

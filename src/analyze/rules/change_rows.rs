@@ -7,6 +7,7 @@
 use crate::analyze::query::conditions::conjunction;
 use crate::analyze::rules::dirty::Beside;
 use crate::pg::error::{Error, Result};
+use crate::pg::fault::{self, Fault};
 use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
 use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, parser, server, walk};
@@ -64,8 +65,10 @@ pub fn add_marks(rte: RangeTblEntry, key: &[i16]) -> Result<Option<i16>> {
     let columns = live_columns(rte)?.join(", ");
     let key: Vec<String> = key.iter().map(|c| name::ident(&attname(rel.attribute(*c as usize - 1)))).collect();
     let of = |alias: &str| key.iter().map(|c| format!("{alias}.{c}")).collect::<Vec<_>>().join(", ");
-    let mark = name::ident("tviews mark");
-    let names = list::lappend(column_names(rte, &rel), make::string(Text::of(c"tviews mark")));
+    let mark = unused_name(&rel);
+    let label = CString::new(mark.as_str()).map_err(|_| Error::Internal("NUL byte in a name".into()))?;
+    let names = list::lappend(column_names(rte, &rel), make::string(Text::of(&label)));
+    let mark = name::ident(&mark);
     transplant(
         rte,
         &format!(
@@ -80,6 +83,36 @@ pub fn add_marks(rte: RangeTblEntry, key: &[i16]) -> Result<Option<i16>> {
         rte.alias().set_colnames(names);
     }
     Ok(Some(rel.natts() as i16 + 1))
+}
+
+/// The relation as it was before the changes: without the rows that have come, and with those that have gone. `key`: columns that no two rows share, and
+/// that are never NULL. `only`: a column, and the values that are wanted of it, as a sub-query.
+pub fn put_before(rte: RangeTblEntry, key: &[i16], only: Option<(i16, String)>) -> Result<()> {
+    let rel = open(rte)?;
+    let table = relation_name(rte.relid())?;
+    let wanted = match only {
+        Some((att, values)) => {
+            format!(" WHERE t.{} IN ({values})", name::ident(&attname(rel.attribute(att as usize - 1))))
+        }
+        None => String::new(),
+    };
+    let only = if rte.inh() { "" } else { "ONLY " };
+    let columns = live_columns(rte)?.join(", ");
+    let names = column_names(rte, &rel);
+    let key: Vec<String> = key.iter().map(|c| name::ident(&attname(rel.attribute(*c as usize - 1)))).collect();
+    let of = |alias: &str| key.iter().map(|c| format!("{alias}.{c}")).collect::<Vec<_>>().join(", ");
+    let has_come = format!("({}) IN (SELECT {} FROM tviews.inserted(NULL::{table}) i)", of("t"), of("i"));
+    let has_come = if fault::on(Fault::KeepComeBefore) { "false" } else { &has_come };
+    let mark = name::ident(&unused_name(&rel));
+    transplant(
+        rte,
+        &format!(
+            "SELECT 1 FROM (SELECT {columns} FROM (SELECT {columns}, {has_come} AS {mark} FROM {only}{table} t{wanted} \
+         UNION ALL (SELECT {columns}, false FROM tviews.deleted(NULL::{table}) OFFSET 0)) b WHERE NOT b.{mark}) x"
+        ),
+    )?;
+    rte.eref().set_colnames(names);
+    Ok(())
 }
 
 /// Which rows of a relation are wanted: those with a value that is among the anchors, or, when NULL is, those with NULL.
@@ -108,6 +141,15 @@ pub fn only_values(rte: RangeTblEntry, att: i16, values: Values, anchors: (&str,
     transplant(rte, &format!("SELECT 1 FROM (SELECT {columns} FROM {only}{table} x WHERE {condition}) x"))?;
     rte.eref().set_colnames(names);
     Ok(())
+}
+
+/// A name for one column more.
+fn unused_name(rel: &Relation) -> String {
+    let mut name = "tviews mark".to_string();
+    while (0..rel.natts()).any(|i| attname(rel.attribute(i)) == name) {
+        name.push('+');
+    }
+    name
 }
 
 fn open(rte: RangeTblEntry) -> Result<Relation> {

@@ -6,14 +6,15 @@
 //! over the rows whose value some changed row has or had.
 //! Invariant: as for anchors, whose form the values have: those of one relation's column. Called by refresh/plan when there are no other terms.
 
-use crate::analyze::describe::Described;
+use crate::analyze::describe::{Described, KeyOf};
 use crate::analyze::query::conditions::conditions;
 use crate::analyze::query::relations;
 use crate::analyze::query::tree::{constant, type_of};
+use crate::analyze::rules::anchor::Captured;
 use crate::analyze::rules::change_rows::{Values, only_values};
 use crate::analyze::rules::delta::{Anchors, Terms, select};
 use crate::analyze::rules::forms::{Forms, union_all};
-use crate::analyze::rules::lift;
+use crate::analyze::rules::{lift, state_before};
 use crate::pg::error::{Error, Result};
 use crate::pg::name;
 use crate::pg::relation::{Relation, attname};
@@ -21,7 +22,7 @@ use crate::pg::tree::{Node, list, lsyscache, server, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use tviews_core::anchor::TERMS;
-use tviews_core::delta::Moment;
+use tviews_core::delta::{Moment, States};
 use tviews_core::model::Col;
 use tviews_core::reason::Reason;
 
@@ -29,7 +30,14 @@ use tviews_core::reason::Reason;
 type Columns = BTreeMap<usize, i16>;
 
 /// Now minus before; `targets` are expressions of the described query.
-pub fn terms(d: &Described, targets: &[Node], changed: &BTreeSet<u32>) -> Result<std::result::Result<Terms, Reason>> {
+pub fn terms(
+    d: &Described,
+    targets: &[Node],
+    changed: &BTreeSet<u32>,
+    key_of: KeyOf,
+    captured: Captured,
+    states: States,
+) -> Result<std::result::Result<Terms, Reason>> {
     let Some(columns) = common(d) else { return Ok(Err(Reason::NoAnchor)) };
     let relid = |atom: usize| pg_sys::Oid::from(d.description.atoms[atom].relid.unwrap_or_default());
     let Some((first, att)) = columns.first_key_value().map(|(atom, att)| (*atom, *att)) else {
@@ -65,6 +73,10 @@ pub fn terms(d: &Described, targets: &[Node], changed: &BTreeSet<u32>) -> Result
                 let Some((index, above)) = d.description.atoms[*atom].path.split_last() else { continue };
                 let rte = server::rt_fetch(*index, lift::block_at(query, above));
                 only_values(rte, *att, *kind, (&table, &name))?;
+            }
+            let is_written = moment == Moment::Before && states == States::Now;
+            if is_written && !state_before::put(query, changed, key_of, captured, None)? {
+                return Ok(Err(Reason::NoStateBefore));
             }
             let select = select(query, constant(weight), targets)?;
             match moment {
@@ -129,7 +141,7 @@ fn compared(d: &Described, node: Node, columns: &mut Columns) -> Option<()> {
 }
 
 /// The sides of an equality of one type, by the operator that IN takes for it.
-fn equal(condition: Node) -> Option<(Node, Node)> {
+pub(super) fn equal(condition: Node) -> Option<(Node, Node)> {
     if !list::is(condition, pg_sys::NodeTag::T_OpExpr) {
         return None;
     }

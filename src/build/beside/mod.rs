@@ -84,6 +84,15 @@ fn check_right(oid: Oid, becomes: Becomes) -> Result<()> {
         if becomes == Becomes::Tview && (kind != pg_sys::RELKIND_MATVIEW || tam::is_tview(oid) != is_ours) {
             return Err(Error::NotAMatview(name::bare(oid)));
         }
+        if pg_sys::get_rel_namespace(oid) == pg_sys::get_namespace_oid(c"tviews".as_ptr(), true) {
+            return Err(Error::WrongState {
+                what: format!(
+                    "relation \"{}\" belongs to extension \"pg_tviews\" and cannot be altered",
+                    name::bare(oid)
+                ),
+                hint: None,
+            });
+        }
         let may = if becomes == Becomes::Anew { acl::maintains(oid) } else { acl::owns(oid) };
         if !may {
             let not_owner = pg_sys::AclResult::ACLCHECK_NOT_OWNER;

@@ -1,12 +1,13 @@
 //! The last transaction: the relation takes over what its twin has.
 //!
 //! Invariant: it waits for no lock while it holds one that somebody else may wait for, but for the tables of the query, which it locks first, as
-//! writers do: who reads the relation and then writes would wait for it, and it for them. Called by build/beside.
+//! writers do: who reads the relation and then writes would wait for it, and it for them. Who uses the relation and then wants more of it than the lock allows that is
+//! held all the while waits for ever, and so would this: it ends then, as by a deadlock. Called by build/beside.
 
 use super::{Becomes, twin};
 use crate::build::online::{self, Next};
 use crate::build::progress::{self, Phase};
-use crate::build::{internal, logs};
+use crate::build::{adopt, internal, logs};
 use crate::capture::freed::freed;
 use crate::catalog::{self, Source, audit, deferred, options, sentinel, stages};
 use crate::pg::error::{Error, Result};
@@ -34,6 +35,9 @@ pub fn take(oid: Oid, twin: Oid, becomes: Becomes, next: Next) -> Result<()> {
     while !lock(oid, twin, next)? {
         progress::at(Phase::WaitingForReaders);
         next();
+        if nap >= LONGEST_NAP && locks::is_deadlock(&[oid, twin], &all_of(oid, twin)) {
+            return Err(Error::Deadlock(name::bare(oid)));
+        }
         pgrx::check_for_interrupts!();
         std::thread::sleep(nap);
         nap = LONGEST_NAP.min(nap * 2);
@@ -63,7 +67,10 @@ pub fn take(oid: Oid, twin: Oid, becomes: Becomes, next: Next) -> Result<()> {
     catalog::invalidate_all();
     match reached.filter(|_| ours.refresh() != options::Refresh::Commit) {
         Some(reached) => deferred::reach(oid, &reached.frontier, reached.at)?,
-        None => refresh::end(oid)?,
+        None => {
+            adopt::follow_otherwise(oid)?;
+            refresh::end(oid)?;
+        }
     }
     logs::follow(oid)?;
     logs::begin_for_readers(oid)?;
@@ -85,15 +92,21 @@ fn lock(oid: Oid, twin: Oid, next: Next) -> Result<bool> {
     // What has been written while it waited, here or for readers.
     online::follow(twin, next)?;
     logs::lock_sources(twin)?;
+    let all = all_of(oid, twin);
+    // SAFETY: existing relations, or locks that are for nothing.
+    let are_free = all.into_iter().all(|relid| unsafe { locks::take_if_free(relid, pg_sys::AccessExclusiveLock) });
+    Ok(are_free && refresh::is_logged_by_now(twin, PATIENCE)?)
+}
+
+/// What changes hands: both, and their stages.
+fn all_of(oid: Oid, twin: Oid) -> Vec<Oid> {
     let mut all = vec![oid, twin];
     let mut at = 0;
     while let Some(tview) = all.get(at).copied() {
         all.extend(stages::of(tview));
         at += 1;
     }
-    // SAFETY: existing relations, or locks that are for nothing.
-    let are_free = all.into_iter().all(|relid| unsafe { locks::take_if_free(relid, pg_sys::AccessExclusiveLock) });
-    Ok(are_free && refresh::is_logged_by_now(twin, PATIENCE)?)
+    all
 }
 
 /// Stages, and the relations that are read; those that the twin has read are returned.
@@ -150,12 +163,7 @@ fn take_contents(oid: Oid, twin: Oid) -> Result<()> {
             exchange(index, new.remove(at).0)?;
         }
         for (index, _) in new {
-            let label = name_of_index(index, twin, oid);
-            move_index(index, twin, oid);
-            if let Some(label) = label {
-                pg_sys::RenameRelationInternal(index, label.as_ptr(), true, true);
-                pg_sys::CommandCounterIncrement();
-            }
+            move_index(index, twin, oid, &name_of_index(index, twin, oid));
         }
         let rel = open(oid)?;
         ext::set_matview_populated(rel.raw(), true);
@@ -188,14 +196,16 @@ fn indexes(relid: Oid) -> Result<Vec<(Oid, String)>> {
 }
 
 /// A free name for an index that moves, as the server would have called it.
-fn name_of_index(index: Oid, from: Oid, to: Oid) -> Option<CString> {
+fn name_of_index(index: Oid, from: Oid, to: Oid) -> CString {
     let (title, old) = (name::bare(index), name::bare(from));
-    let middle = title.strip_prefix(&old)?.strip_prefix('_')?.strip_suffix("_idx")?;
-    let (first, middle) = (CString::new(name::bare(to)).ok()?, CString::new(middle).ok()?);
+    let middle = || title.strip_prefix(&old)?.strip_prefix('_')?.strip_suffix("_idx");
+    let middle = middle().and_then(|middle| CString::new(middle).ok());
+    let first = CString::new(name::bare(to)).unwrap_or_default();
     // SAFETY: texts end with a NUL; the result is copied.
     unsafe {
         let schema = pg_sys::get_rel_namespace(to);
-        let label = pg_sys::ChooseRelationName(first.as_ptr(), middle.as_ptr(), c"idx".as_ptr(), schema, false);
-        Some(CStr::from_ptr(label).to_owned())
+        let middle = middle.as_ref().map_or(std::ptr::null(), |middle| middle.as_ptr());
+        let label = pg_sys::ChooseRelationName(first.as_ptr(), middle, c"idx".as_ptr(), schema, false);
+        CStr::from_ptr(label).to_owned()
     }
 }

@@ -1,7 +1,8 @@
 //! The twin of a materialized view: a TVIEW of the same query, beside it, with the same columns, options and indexes, that catches up.
 //!
-//! Invariant: a twin depends on its relation, so it is dropped with it, and is found by that. It is called as an index that REINDEX
-//! CONCURRENTLY makes, NAME_ccnew, and can be dropped as any TVIEW. Called by build/beside.
+//! Invariant: a twin depends on its relation, so it is dropped with it, and is found by that. It is in the schema of stages, for pg_dump reads that of what it has found,
+//! which may be gone by then; its name ends as that of an index that REINDEX CONCURRENTLY makes, and it can be dropped as any TVIEW. Called by
+//! build/beside.
 
 use super::{Becomes, is_logged};
 use crate::analyze::query::load;
@@ -15,8 +16,6 @@ use crate::pg::{ddl, list, name};
 use crate::tam;
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::CString;
-
-const LABEL: &std::ffi::CStr = c"ccnew";
 
 /// Makes the twin, without contents; the log of its tables begins with it.
 pub fn make(oid: Oid, becomes: Becomes) -> Result<Oid> {
@@ -38,10 +37,11 @@ pub fn make(oid: Oid, becomes: Becomes) -> Result<Oid> {
         let query = load::stored(&rel)?.raw();
         #[cfg(feature = "pg15")]
         without_old_and_new(query);
-        let title = pg_sys::get_rel_name(oid);
-        let label = pg_sys::ChooseRelationName(title, std::ptr::null(), LABEL.as_ptr(), class.relnamespace, false);
+        let title = CString::new(format!("{}_{}", oid.to_u32(), name::bare(oid))).unwrap_or_default();
+        let label = pg_sys::makeObjectName(title.as_ptr(), std::ptr::null(), stages::TWIN.as_ptr());
         let label = std::ffi::CStr::from_ptr(label);
-        let place = (class.relnamespace, class.reltablespace);
+        let schema = pg_sys::get_namespace_oid(stages::SCHEMA.as_ptr(), false);
+        let place = (schema, class.reltablespace);
         let twin =
             ddl::create_matview(place, persistence, (label, &labels), class.relowner, method, &parameters, query)?;
         options::store(twin, &ours);

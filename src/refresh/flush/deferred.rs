@@ -2,8 +2,8 @@
 //!
 //! A refresh of a TVIEW is one of the deferred TVIEWs below it as well: what belongs together is exact for one snapshot. For each TVIEW, the changes
 //! of its relations come from their logs; its stages and the TVIEW itself follow them as in a flush, with two differences. Everything is read with
-//! the snapshot of the refresh, so no lock on a relation is needed for two reads to agree. And the state before cannot be read: changes that need it
-//! are followed by strategies that recompute.
+//! the snapshot of the refresh, so no lock on a relation is needed for two reads to agree. And no snapshot shows the state before: the
+//! SQL that needs it tells it from the state now and the change rows (analyze/rules/state_before.rs), or the rows concerned are recomputed.
 //! Invariant: refreshes of a TVIEW exclude each other; contents and frontier are written by one transaction, and the contents are the query's result
 //! for the frontier's snapshot, clock included. A refresh inside of a statement that writes would see rows that are logged later: it is refused.
 //! Called by REFRESH, by the worker, and where a TVIEW must be computed anew.

@@ -107,7 +107,7 @@ pub struct Flush {
     on_transaction_snapshot: bool,
     /// At the end of the transaction.
     is_last: bool,
-    /// A refresh of deferred TVIEWs: all is read with one snapshot, and nothing with the state before.
+    /// A refresh of deferred TVIEWs: all is read with one snapshot, and no snapshot shows the state before.
     deferred: bool,
     /// Inside of a statement that writes: the flush sees the rows written so far, and they come once more as change rows.
     inside: bool,

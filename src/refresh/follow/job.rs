@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use std::rc::Rc;
 use tviews_core::choice::{self, Size};
+use tviews_core::delta::States;
 use tviews_core::whole::Whole;
 
 /// The maintenance of one TVIEW in one flush.
@@ -34,7 +35,7 @@ pub struct Job<'a> {
     pub is_last: bool,
     /// Some changes have been followed before, under another snapshot or with rows that were not captured yet.
     pub again: bool,
-    /// The state before the changes cannot be read: no command of this transaction has made them.
+    /// No snapshot shows the state before the changes: no command of this transaction has made them.
     pub only_now: bool,
     /// All of it is recomputed once more at commit.
     pub provisional: bool,
@@ -58,9 +59,18 @@ impl Job<'_> {
         Size::of(self.rows)
     }
 
-    /// The state before the changes, by the same snapshot: changes of other transactions are seen in both states or in neither.
+    /// The state before the changes, by the same snapshot: changes of other transactions are seen in both states or in neither. A TVIEW that follows
+    /// later reads it with the state now (analyze/rules/state_before.rs).
     pub fn before(&self, now: &Active) -> Active {
-        now.before(base::first(self.tview.oid))
+        match self.tview.states {
+            States::Now => now.again(),
+            States::NowAndBefore => now.before(base::first(self.tview.oid)),
+        }
+    }
+
+    /// Whether the state before the changes can be read.
+    pub fn reads_before(&self) -> bool {
+        !self.only_now || self.tview.states == States::Now
     }
 
     pub fn snapshot(&self) -> Active {

@@ -99,7 +99,7 @@ impl Job<'_> {
 
     /// When some changes have been followed before, only strategies that recompute may be followed.
     pub fn follow(&mut self, ways: &Ways, size: Size) -> Result<()> {
-        let adds = ways.delta().is_some_and(|d| !self.only_now || d.before.is_none()) && !self.again;
+        let adds = ways.delta().is_some_and(|d| self.reads_before() || d.before.is_none()) && !self.again;
         if size.is_few() {
             pinned::small();
         }

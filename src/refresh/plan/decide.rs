@@ -12,8 +12,9 @@ use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, recursion, relations};
 use crate::analyze::rules::delta::Guard;
 use crate::analyze::rules::join_values::{self, Pair};
-use crate::analyze::rules::{self, anchor, common_value, delta, dirty, whole};
+use crate::analyze::rules::{self, anchor, common_value, delta, dirty, state_before, whole};
 use crate::analyze::split::set_operations;
+use crate::catalog::deferred;
 use crate::pg::error::{Error, Result};
 use crate::pg::memory;
 use crate::pg::relation::Relation;
@@ -46,6 +47,8 @@ pub struct Decided {
     pub row_key: Option<Vec<i16>>,
     /// Key columns of base relations that change rows must have beside the columns the query reads.
     pub keys: BTreeMap<u32, BTreeSet<i16>>,
+    /// Whether changes may be followed by what the query was before them.
+    pub needs_before: bool,
     /// Relations for whose changes some SQL cannot be written.
     pub unwritten: BTreeSet<u32>,
 }
@@ -73,7 +76,12 @@ pub fn of_sources(rel: &Relation) -> Result<OfSources> {
         let decided = decide(query, &options_of(rel.oid()), column_names(rel))?;
         whole::check(query, &decided.shape, decided.fold.as_ref())?;
         whole::check(load::stored(rel)?, &decided.shape, None)?;
-        Ok(OfSources { keys: decided.keys, unwritten: decided.unwritten })
+        let mut keys = decided.keys;
+        if decided.needs_before && deferred::is(rel.oid()) {
+            let needed = state_before::keys(load::expand(query)?, &stored_key);
+            needed.into_iter().for_each(|(relid, key)| keys.entry(relid).or_default().extend(key));
+        }
+        Ok(OfSources { keys, unwritten: decided.unwritten })
     })
 }
 
@@ -180,17 +188,20 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
     let shape = d.shape.clone();
     let fold = if folds { recognise(query, &shape, approximate).ok() } else { None };
     let mut keys: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
+    let branches = set_operations::branches(expanded).unwrap_or_default();
+    let below: Vec<Description> =
+        branches.into_iter().map(|b| describe::describe(b, &stored_key).description).collect();
+    let is_outer = below.iter().chain([d]).any(|of| !of.join.nullable().is_empty());
+    let needs_before = (anchored || is_outer) && decisions.values().any(Decision::adds);
     if anchored {
         // Keys tell the anchors of "before" from the anchors of "now", so a change of a key counts as a change of the row.
-        let branches = set_operations::branches(expanded).unwrap_or_default();
-        let below = branches.into_iter().flat_map(|b| describe::describe(b, &stored_key).description.atoms);
-        for atom in d.atoms.iter().cloned().chain(below) {
+        for atom in d.atoms.iter().chain(below.iter().flat_map(|of| &of.atoms)) {
             if let Some(relid) = atom.relid {
                 keys.entry(relid).or_default().extend(atom.keys.iter().flatten());
             }
         }
     }
-    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys, unwritten })
+    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys, needs_before, unwritten })
 }
 
 /// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, adding is better
@@ -290,18 +301,18 @@ pub fn weighted(
     let everywhere = changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times));
     if everywhere
         && common_value::is_chain(d)
-        && let Ok(terms) = printed::or_why(common_value::terms(d, targets, changed))?
+        && let Ok(terms) = printed::or_why(common_value::terms(d, targets, changed, &stored_key, captured, states))?
     {
         return Ok(Ok(terms));
     }
     if everywhere && let Ok(terms) = printed::or_why(delta::terms(d, targets, changed, states))? {
         return Ok(Ok(terms));
     }
-    let anchored = printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured))?;
+    let anchored = printed::or_why(anchor::terms(d, targets, changed, &stored_key, captured, states))?;
     if anchored.is_ok() || !everywhere {
         return Ok(anchored);
     }
-    Ok(printed::or_why(common_value::terms(d, targets, changed))?.or(anchored))
+    Ok(printed::or_why(common_value::terms(d, targets, changed, &stored_key, captured, states))?.or(anchored))
 }
 
 /// For decisions, which are the same for TVIEWs that follow later.

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tviews_core::graph::{Sources, order};
+use tviews_core::graph::{Sources, order, units};
 
 pub struct Graph {
     /// Without TVIEWs that read no relation.
@@ -61,6 +61,11 @@ impl Graph {
 
     pub fn is_stage(&self, relid: u32) -> bool {
         self.roots.contains_key(&relid)
+    }
+
+    /// TVIEWs in units that have nothing to do with each other, by the least TVIEW of each.
+    pub fn units(&self) -> BTreeMap<u32, u32> {
+        units(&self.reads)
     }
 
     /// Whether some TVIEW reads this relation.

@@ -65,6 +65,7 @@ pub fn decide(query: Query, recursion: &Recursion, mode_full: bool) -> Result<De
         pairs: None,
         row_key: None,
         keys: BTreeMap::new(),
+        needs_before: false,
         unwritten,
     })
 }

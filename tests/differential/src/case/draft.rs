@@ -21,6 +21,25 @@ pub fn build(seed: u64, features: Features) -> Case {
 
 const DRAFTS: u64 = 5;
 
+/// Queries whose changes may need what was there before.
+const LOOKS_BACK: &[Hazard] = {
+    use Hazard::*;
+    &[
+        Exists,
+        ExistsJoin,
+        ExistsGrouped,
+        NestedExists,
+        InSubquery,
+        NotIn,
+        Any,
+        ScalarSubquery,
+        ScalarInWhere,
+        LeftJoin,
+        FullJoin,
+        FullChain,
+    ]
+};
+
 /// One case, as the dice throw it.
 fn draft(seed: u64, features: Features) -> Case {
     let dice = &mut Dice::new(seed);
@@ -53,8 +72,12 @@ fn draft(seed: u64, features: Features) -> Case {
             options.push("mode = incremental");
             facts.hazards.insert(Hazard::IncrementalMode);
         }
-        if is_tview && later.chance(12) {
+        let looks_back = facts.hazards.iter().any(|h| LOOKS_BACK.contains(h));
+        if is_tview && later.chance(if looks_back { 25 } else { 12 }) {
             options.push(MANUAL);
+            if looks_back {
+                facts.hazards.insert(Hazard::BeforeOfDeferred);
+            }
         }
         let name = if dice.chance(10) { format!("\"Odd view {number}\"") } else { format!("tv_{number}") };
         let several: Vec<&View> = views.iter().filter(|v| v.is_tview && facts.sources.contains(&v.name)).collect();

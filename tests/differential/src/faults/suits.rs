@@ -51,6 +51,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "forget_base" | "nearer_ends" => {
             &[Hazard::WindowInterval, Hazard::WindowFrame, Hazard::WindowValue, Hazard::WindowOverAll]
         }
+        "keep_come_before" => &[Hazard::BeforeOfDeferred],
         "keep_levels" => &[Hazard::LateralOuterJoin],
         "keep_extremum" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
         "ignore_filters" => &[Hazard::FilteredAggregate],

@@ -93,6 +93,7 @@ hazards! {
     CteTwice "sub-queries" "CTE used twice or more",
     CteUnused "sub-queries" "CTE not used",
     Deferred "sub-queries" "TVIEW that is only refreshed",
+    BeforeOfDeferred "sub-queries" "the same, with sub-queries or outer joins",
     FromWal "sub-queries" "its tables captured from WAL",
     Recursive "sub-queries" "WITH RECURSIVE",
     Grouped "aggregates" "GROUP BY",
