@@ -65,6 +65,8 @@ faults! {
     KeepEmptyGroups c"keep_empty_groups",
     CountNulls c"count_nulls",
     KeepExtremum c"keep_extremum",
+    KeepInTop c"keep_in_top",
+    TopIsAll c"top_is_all",
     IgnoreFilters c"ignore_filters",
     KeepRepresentative c"keep_representative",
     RemoveOneOfSeveral c"remove_one_of_several",

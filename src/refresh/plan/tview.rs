@@ -165,10 +165,17 @@ fn build(rel: &Relation) -> Result<Tview> {
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
-        let types = plan.fold.as_ref().map(Fold::attribute_types).unwrap_or_default();
         let state = tam::state::state_attributes(rel.tupdesc());
-        if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
-            plan.without_state();
+        let has_layout = |fold: &Option<Fold>| {
+            let types = fold.as_ref().map(Fold::attribute_types).unwrap_or_default();
+            tam::state::has_layout(rel.tupdesc(), &types)
+        };
+        if !has_layout(&plan.fold) && rel.class().relispopulated {
+            // Rows that were computed by an older version.
+            plan.fold = plan.fold.map(Fold::without_tops);
+            if !has_layout(&plan.fold) {
+                plan.without_state();
+            }
         }
         let states = plan.fold.as_ref().map_or(0, |f| f.attribute_types().len());
         let original = whole::with_state(load::stored(rel)?, &plan.shape, None);
