@@ -285,6 +285,9 @@ impl Recogniser {
 
     /// States that hold the best values, behind all others.
     fn add_tops(&mut self) {
+        if self.fold.states.len() + self.tops.len() > pg_sys::MaxHeapAttributeNumber as usize {
+            return;
+        }
         for (of, node) in std::mem::take(&mut self.tops) {
             let (arg, filter) = (self.fold.states[of].arg, self.fold.states[of].filter);
             let number = self.fold.states.len();

@@ -6,7 +6,7 @@
 //! Source: utils/adt/array_userfuncs.c, array_agg_transfn and its relatives, for aggregates with a state that only the server's memory has.
 
 use crate::pg::error::{Error, Result};
-use crate::pg::function::{Arguments, sql_function};
+use crate::pg::function::{self, Arguments, sql_function};
 use crate::pg::{ext, varlena};
 use pgrx::pg_sys::{self, Datum};
 use std::cmp::Ordering;
@@ -211,6 +211,7 @@ pub fn aggregate(greatest: bool, of: pg_sys::Oid) -> Option<pg_sys::Oid> {
 }
 
 /// The state of the aggregates.
+#[derive(Clone, Copy)]
 struct State {
     top: Top<Datum>,
     of: pg_sys::Oid,
@@ -219,8 +220,25 @@ struct State {
     greatest: bool,
 }
 
-sql_function!(tviews_take_greatest, pg_finfo_tviews_take_greatest, take_greatest);
-sql_function!(tviews_take_least, pg_finfo_tviews_take_least, take_least);
+/// `transition!(symbol, symbol of its call convention, body)`: as `sql_function!`, without a guard for most values.
+macro_rules! transition {
+    ($name:ident, $finfo:ident, $body:path) => {
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $finfo() -> &'static pg_sys::Pg_finfo_record {
+            const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> Datum {
+            // SAFETY: `fcinfo` is the call of the function manager; the frame has no destructors.
+            unsafe { if takes_quickly(fcinfo) { (*(*fcinfo).args.as_ptr()).value } else { function::call(fcinfo, $body) } }
+        }
+    };
+}
+
+transition!(tviews_take_greatest, pg_finfo_tviews_take_greatest, take_greatest);
+transition!(tviews_take_least, pg_finfo_tviews_take_least, take_least);
 sql_function!(tviews_top, pg_finfo_tviews_top, stored);
 sql_function!(tviews_top_combine, pg_finfo_tviews_top_combine, combine);
 sql_function!(tviews_top_serialize, pg_finfo_tviews_top_serialize, serialize);
@@ -234,6 +252,72 @@ fn take_greatest(arguments: &Arguments) -> Result<Option<Datum>> {
 /// `tviews.take_least(internal, anyelement) RETURNS internal`
 fn take_least(arguments: &Arguments) -> Result<Option<Datum>> {
     accumulate(arguments, false)
+}
+
+mod raw {
+    use super::{Datum, pg_sys};
+    unsafe extern "C-unwind" {
+        // fmgr.h
+        pub fn FunctionCall2Coll(
+            function: *mut pg_sys::FmgrInfo,
+            collation: pg_sys::Oid,
+            a: Datum,
+            b: Datum,
+        ) -> Datum;
+    }
+}
+
+/// Values that are passed by value: nothing is made of them but comparisons, whose errors pass through frames without destructors.
+struct Words(Order);
+
+#[allow(ffi_unwind_calls)] // frames without destructors
+impl Values<Datum> for Words {
+    fn compare(&self, a: Datum, b: Datum) -> Ordering {
+        let Words(Order { compare, collation, greatest, .. }) = *self;
+        // SAFETY: as for `Order`.
+        let compared = unsafe { raw::FunctionCall2Coll(compare, collation, a, b).value() as i32 }.cmp(&0);
+        if greatest { compared } else { compared.reverse() }
+    }
+
+    fn same(&self, a: Datum, b: Datum) -> bool {
+        self.0.word(a) == self.0.word(b)
+    }
+
+    fn size(&self, _: Datum) -> usize {
+        usize::from(self.0.len.unsigned_abs())
+    }
+
+    fn keep(&self, a: Datum) -> Datum {
+        a
+    }
+
+    fn free(&self, _: Datum) {}
+}
+
+/// Takes a value in where that needs no memory: one that is passed by value, or is worse than all of a list that is cut off, as most are.
+///
+/// # Safety
+/// `fcinfo` is the call of a transition function by the server, which has checked its state.
+#[allow(ffi_unwind_calls)] // frames without destructors
+unsafe fn takes_quickly(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: two arguments; a state, once there is one, is ours, and what is remembered beside it is its comparison.
+    unsafe {
+        let arguments = (*fcinfo).args.as_ptr();
+        let (state, value) = (&*arguments, &*arguments.add(1));
+        let compare = (*(*fcinfo).flinfo).fn_extra.cast::<pg_sys::FmgrInfo>();
+        if state.isnull || value.isnull || compare.is_null() {
+            return false;
+        }
+        let state = &mut *state.value.cast_mut_ptr::<State>();
+        let (State { len, by_value, greatest, .. }, home) = (*state, std::ptr::null_mut());
+        let words = Words(Order { greatest, compare, collation: (*fcinfo).fncollation, by_value, len, home, frees: false });
+        if by_value {
+            state.top.take(value.value, 1, &words);
+            return true;
+        }
+        let last = state.top.entries().last().filter(|_| !state.top.is_complete());
+        last.is_some_and(|(last, _)| words.compare(value.value, *last) == Ordering::Less)
+    }
 }
 
 fn accumulate(arguments: &Arguments, greatest: bool) -> Result<Option<Datum>> {

@@ -47,7 +47,8 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
             &[Hazard::WindowInterval, Hazard::WindowFrame, Hazard::WindowValue, Hazard::WindowOverAll]
         }
         "keep_levels" => &[Hazard::LateralOuterJoin],
-        "keep_extremum" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
+        "keep_extremum" | "keep_in_top" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
+        "top_is_all" => &[Hazard::ExtremaDeleted],
         "ignore_filters" => &[Hazard::FilteredAggregate],
         "keep_representative" => &[Hazard::RepresentativeLeaves],
         "remove_one_of_several" => &[Hazard::TableWithoutKey],

@@ -110,6 +110,7 @@ hazards! {
     Average "aggregates" "avg",
     Extremum "aggregates" "min/max",
     ExtremumDeleted "aggregates" "extremum deleted",
+    ExtremaDeleted "aggregates" "the eight best values deleted together",
     OneOfTwoExtrema "aggregates" "one of two equal extrema deleted",
     ExtremumUpdated "aggregates" "extremum updated",
     ExtremumBack "aggregates" "extremum deleted and inserted again",

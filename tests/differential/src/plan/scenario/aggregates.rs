@@ -78,7 +78,7 @@ impl Planner<'_> {
         let which = self.schema.tables[base.0].writable();
         let list = self.schema.tables[base.0].list(&which);
         let value = self.value_of(base.0, base.1);
-        let (sql, hazard) = match self.dice.below(4) {
+        let (sql, hazard) = match self.dice.below(5) {
             3 => {
                 // one of two
                 let v = self.value_of(base.0, base.1);
@@ -86,6 +86,12 @@ impl Planner<'_> {
                 let before = self.several(vec![a, b], &[]);
                 let first = format!("DELETE FROM {t} WHERE ctid = (SELECT min(ctid) FROM {t} WHERE {c} = {v})");
                 return (before, self.one(first, &[Hazard::OneOfTwoExtrema]));
+            }
+            4 => {
+                // more than a group keeps of them
+                let order = if word == &"max" { "DESC" } else { "ASC" };
+                let best = format!("SELECT {c} FROM {t} WHERE {c} IS NOT NULL GROUP BY {c} ORDER BY {c} {order} LIMIT 8");
+                (format!("DELETE FROM {t} WHERE {c} IN ({best})"), Hazard::ExtremaDeleted)
             }
             0 => (format!("DELETE FROM {t} WHERE {c} = {extremum}"), Hazard::ExtremumDeleted),
             1 => (format!("UPDATE {t} SET {c} = {value} WHERE {c} = {extremum}"), Hazard::ExtremumUpdated),
