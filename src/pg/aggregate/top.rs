@@ -93,13 +93,18 @@ impl Order {
             // SAFETY: kept values: those that are passed by reference are in memory, and plain.
             unsafe {
                 match self.len {
-                    len if self.by_value => out.extend(&self.word(*value).to_le_bytes()[..usize::from(len.unsigned_abs())]),
+                    len if self.by_value => {
+                        out.extend(&self.word(*value).to_le_bytes()[..usize::from(len.unsigned_abs())])
+                    }
                     -1 => {
                         let bytes = varlena::bytes(*value);
                         put(&mut out, bytes.len() as u64);
                         out.extend(bytes);
                     }
-                    len => out.extend(std::slice::from_raw_parts(value.cast_mut_ptr::<u8>(), usize::from(len.unsigned_abs()))),
+                    len => out.extend(std::slice::from_raw_parts(
+                        value.cast_mut_ptr::<u8>(),
+                        usize::from(len.unsigned_abs()),
+                    )),
                 }
             }
         }
@@ -232,7 +237,9 @@ macro_rules! transition {
         #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> Datum {
             // SAFETY: `fcinfo` is the call of the function manager; the frame has no destructors.
-            unsafe { if takes_quickly(fcinfo) { (*(*fcinfo).args.as_ptr()).value } else { function::call(fcinfo, $body) } }
+            unsafe {
+                if takes_quickly(fcinfo) { (*(*fcinfo).args.as_ptr()).value } else { function::call(fcinfo, $body) }
+            }
         }
     };
 }
@@ -258,12 +265,7 @@ mod raw {
     use super::{Datum, pg_sys};
     unsafe extern "C-unwind" {
         // fmgr.h
-        pub fn FunctionCall2Coll(
-            function: *mut pg_sys::FmgrInfo,
-            collation: pg_sys::Oid,
-            a: Datum,
-            b: Datum,
-        ) -> Datum;
+        pub fn FunctionCall2Coll(function: *mut pg_sys::FmgrInfo, collation: pg_sys::Oid, a: Datum, b: Datum) -> Datum;
     }
 }
 
@@ -310,7 +312,8 @@ unsafe fn takes_quickly(fcinfo: pg_sys::FunctionCallInfo) -> bool {
         }
         let state = &mut *state.value.cast_mut_ptr::<State>();
         let (State { len, by_value, greatest, .. }, home) = (*state, std::ptr::null_mut());
-        let words = Words(Order { greatest, compare, collation: (*fcinfo).fncollation, by_value, len, home, frees: false });
+        let words =
+            Words(Order { greatest, compare, collation: (*fcinfo).fncollation, by_value, len, home, frees: false });
         if by_value {
             state.top.take(value.value, 1, &words);
             return true;

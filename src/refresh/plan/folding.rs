@@ -107,7 +107,10 @@ impl Folding {
             StateKind::Extremum { max, type_, top } => {
                 let Width { by_value, len } = Width::of(type_);
                 let (collation, home) = (type_.2, std::ptr::null_mut());
-                Some((Order { greatest: *max, compare: order(type_), collation, by_value, len, home, frees: false }, *top))
+                Some((
+                    Order { greatest: *max, compare: order(type_), collation, by_value, len, home, frees: false },
+                    *top,
+                ))
             }
             _ => None,
         };

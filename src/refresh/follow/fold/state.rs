@@ -177,7 +177,9 @@ impl<'a> States<'a> {
         let StateKind::Extremum { top, .. } = &self.fold.states[i].kind else { return false };
         let Some(order) = self.order(i) else { return false };
         // SAFETY: a top of this fold, which nobody else holds.
-        let mut top = top.and_then(|t| if let Cell::Top(top) = cells[t] { Some(top) } else { None }).map(|mut t| unsafe { t.as_mut() });
+        let mut top = top
+            .and_then(|t| if let Cell::Top(top) = cells[t] { Some(top) } else { None })
+            .map(|mut t| unsafe { t.as_mut() });
         let Cell::Extremum(best) = &mut cells[i] else { return false };
         let skips = weight < 0 && fault::on(Fault::KeepInTop);
         if let Some(top) = top.as_mut().filter(|_| !skips)

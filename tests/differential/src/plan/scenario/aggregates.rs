@@ -90,7 +90,8 @@ impl Planner<'_> {
             4 => {
                 // more than a group keeps of them
                 let order = if word == "max" { "DESC" } else { "ASC" };
-                let best = format!("SELECT {c} FROM {t} WHERE {c} IS NOT NULL GROUP BY {c} ORDER BY {c} {order} LIMIT 8");
+                let best =
+                    format!("SELECT {c} FROM {t} WHERE {c} IS NOT NULL GROUP BY {c} ORDER BY {c} {order} LIMIT 8");
                 (format!("DELETE FROM {t} WHERE {c} IN ({best})"), Hazard::ExtremaDeleted)
             }
             0 => (format!("DELETE FROM {t} WHERE {c} = {extremum}"), Hazard::ExtremumDeleted),
