@@ -66,6 +66,8 @@ pub struct Tview {
     pub region: bool,
     /// A row of the output is computed from several rows of the tables together.
     pub groups: bool,
+    /// Visible columns that are never NULL, from 1.
+    pub never_null: Vec<i16>,
     /// Attributes by which the rows of window partitions are told apart, never NULL.
     pub row_key: Option<Vec<i16>>,
     pub decisions: BTreeMap<u32, Decision>,
@@ -190,6 +192,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             key: plan.key,
             groups: plan.shape != Shape::Rows,
             region: matches!(plan.shape, Shape::Partitions(_)),
+            never_null: plan.never_null,
             row_key: plan.row_key,
             decisions: plan.decisions,
             pairs: plan.pairs,
@@ -257,12 +260,20 @@ pub fn column_names(rel: &Relation) -> Vec<String> {
 pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     let tview = of(rel).ok()?;
     if let Some(columns) = &tview.row_key {
-        return Some(describe::StoredKey { columns: columns.clone(), not_null: columns.clone() });
+        return Some(describe::StoredKey {
+            columns: columns.clone(),
+            not_null: [&columns[..], &tview.never_null].concat(),
+        });
     }
     let key = tview.key.as_ref().filter(|_| !tview.region)?;
     Some(describe::StoredKey {
         columns: key.iter().map(|k| k.at as i16 + 1).collect(),
-        not_null: key.iter().filter(|k| !k.nullable).map(|k| k.at as i16 + 1).collect(),
+        not_null: key
+            .iter()
+            .filter(|k| !k.nullable)
+            .map(|k| k.at as i16 + 1)
+            .chain(tview.never_null.iter().copied())
+            .collect(),
     })
 }
 
