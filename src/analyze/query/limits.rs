@@ -1,9 +1,9 @@
 //! LIMIT and OFFSET that are computed from constants become what they are, and those that limit nothing go.
 //!
-//! `LIMIT 5 + 5` is `LIMIT 10`, and `LIMIT ALL`, `LIMIT NULL` and `OFFSET 0` are nothing. What is computed from a table, a setting or a parameter stays.
+//! `LIMIT 5 + 5` is `LIMIT 10`, and `LIMIT ALL`, `LIMIT NULL` and `OFFSET 0` are nothing. What is computed from anything but numbers stays.
 //! Invariant: the same rows. Called by load.
 
-use crate::pg::tree::{Node, Query, Tree, list, server, walk};
+use crate::pg::tree::{Node, Query, Tree, list, lsyscache, make, walk};
 use pgrx::pg_sys;
 
 /// Changes the clauses in all blocks of a query, in place.
@@ -28,12 +28,50 @@ fn block(query: Query) {
 }
 
 fn computed(node: Node) -> Node {
-    let is_expression = [pg_sys::NodeTag::T_OpExpr, pg_sys::NodeTag::T_FuncExpr].iter().any(|tag| list::is(node, *tag));
-    if !is_expression || server::checkExprHasSubLink(node) || server::contain_nonstrict_functions(node) {
+    if list::is(node, pg_sys::NodeTag::T_Const) {
         return node;
     }
-    let value = server::eval_const_expressions(node);
-    if list::is(value, pg_sys::NodeTag::T_Const) { value } else { node }
+    number(node).map_or(node, make::int8)
+}
+
+/// The value of constants, added, subtracted or multiplied as int or bigint; None for anything else, and for what would fail.
+fn number(node: Node) -> Option<i64> {
+    match node.tag() {
+        pg_sys::NodeTag::T_Const => {
+            let constant = node.cast::<pg_sys::Const>();
+            let value = constant.constvalue().value();
+            match constant.consttype() {
+                _ if constant.constisnull() => None,
+                pg_sys::INT8OID => Some(value as i64),
+                pg_sys::INT4OID => Some(i64::from(value as i32)),
+                _ => None,
+            }
+        }
+        pg_sys::NodeTag::T_FuncExpr => {
+            let cast = node.cast::<pg_sys::FuncExpr>();
+            let is_cast = cast.funcid() == pg_sys::Oid::from(pg_sys::F_INT8_INT4);
+            if is_cast { number(list::nth(cast.args(), 0)) } else { None }
+        }
+        pg_sys::NodeTag::T_OpExpr => {
+            let call = node.cast::<pg_sys::OpExpr>();
+            if list::len(call.args()) != 2 {
+                return None;
+            }
+            let (a, b) = (number(list::nth(call.args(), 0))?, number(list::nth(call.args(), 1))?);
+            let function = lsyscache::get_opcode(call.opno()).to_u32();
+            let short = |value: Option<i64>| value.filter(|v| i32::try_from(*v).is_ok());
+            match function {
+                pg_sys::F_INT4PL => short(a.checked_add(b)),
+                pg_sys::F_INT4MI => short(a.checked_sub(b)),
+                pg_sys::F_INT4MUL => short(a.checked_mul(b)),
+                pg_sys::F_INT8PL | pg_sys::F_INT84PL | pg_sys::F_INT48PL => a.checked_add(b),
+                pg_sys::F_INT8MI | pg_sys::F_INT84MI | pg_sys::F_INT48MI => a.checked_sub(b),
+                pg_sys::F_INT8MUL | pg_sys::F_INT84MUL | pg_sys::F_INT48MUL => a.checked_mul(b),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 fn is_none(node: Node) -> bool {

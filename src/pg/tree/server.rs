@@ -109,12 +109,6 @@ pub fn ChangeVarNodes(node: Node, from: i32, to: i32, levels_up: i32) {
     unsafe { pg_sys::ChangeVarNodes(node.raw().cast(), from, to, levels_up) }
 }
 
-/// A copy of an expression in which what can be computed without a row is computed.
-pub fn eval_const_expressions(node: Node) -> Node {
-    // SAFETY: a live expression; without a plan, parameters stay.
-    unsafe { Tree::new(pg_sys::eval_const_expressions(std::ptr::null_mut(), node.raw().cast())).cast() }
-}
-
 pub fn IncrementVarSublevelsUp(node: Node, by: i32, from: i32) {
     // SAFETY: as above.
     unsafe { pg_sys::IncrementVarSublevelsUp(node.raw().cast(), by, from) }
