@@ -24,6 +24,9 @@ CREATE TVIEW best WITH (mode = incremental) AS SELECT p.id, c.id AS child FROM p
     LEFT JOIN LATERAL (SELECT max(score) AS m FROM child WHERE child.parent = p.id) x ON true LEFT JOIN child c ON c.parent = p.id AND c.score = x.m WHERE p.g < 50;
 CREATE TVIEW in_groups WITH (mode = incremental) AS SELECT p.g, count(c.id) AS n, sum(c.score) AS s FROM parent p
     LEFT JOIN LATERAL (SELECT min(id) AS m FROM child WHERE child.parent = p.id) x ON true LEFT JOIN child c ON c.id = x.m GROUP BY p.g;
+-- a column without an aggregate: as many rows as the item would have without the others
+CREATE TVIEW beside AS SELECT p.id, c.id AS child FROM parent p
+    LEFT JOIN LATERAL (SELECT count(*) AS n, (SELECT max(u.lim) FROM usr u WHERE u.lim < p.g) AS m FROM child WHERE child.parent = p.id) x ON true LEFT JOIN child c ON c.id = x.m WHERE x.n > 1;
 CREATE TVIEW of_pairs WITH (mode = incremental) AS SELECT p.id, c.id AS child FROM parent p
     LEFT JOIN child c ON EXISTS (SELECT FROM mark m WHERE m.child = c.id AND m.lim = p.g);
 CREATE TVIEW marked WITH (mode = incremental) AS SELECT p.id, c.id AS child, c.usr FROM parent p LEFT JOIN child c ON c.id IN (SELECT m.child FROM mark m WHERE m.lim = p.g);

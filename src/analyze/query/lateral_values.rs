@@ -50,7 +50,12 @@ fn has_one_value(query: Query, index: usize) -> bool {
         && sub.limitOffset().is_null()
         && !sub.hasWindowFuncs()
         && !sub.hasTargetSRFs();
-    is_total && levels::has_columns(sub.cast()) && is_looked_at_by_column(query, index)
+    // A column alone has one row by its own aggregate only.
+    let is_aggregate = |expr: Node| server::contain_aggs_of_level(expr, 0);
+    is_total
+        && outputs(sub).into_iter().all(|t| is_aggregate(t.expr()))
+        && levels::has_columns(sub.cast())
+        && is_looked_at_by_column(query, index)
 }
 
 /// Whether nobody looks at an item as a row, or from a sub-query.
