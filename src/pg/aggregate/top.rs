@@ -161,6 +161,19 @@ impl Order {
     }
 }
 
+/// Whether a stored top says less than a computed one, and nothing else: a fold has lost what it did not know.
+///
+/// # Safety
+/// Both are stored tops of one type.
+pub unsafe fn is_shorter(stored: Datum, computed: Datum) -> bool {
+    // SAFETY: as the caller promises.
+    let (stored, computed) = unsafe { (varlena::plain(stored), varlena::plain(computed)) };
+    match (stored, computed) {
+        ([head, stored @ ..], [_, computed @ ..]) => *head < 128 && computed.starts_with(stored),
+        _ => false,
+    }
+}
+
 fn nothing() -> Datum {
     Datum::from(0usize)
 }

@@ -3,7 +3,7 @@
 //! These facts are derived from the server's catalogs at first use and forgotten when a relation involved is invalidated. SQL text is made
 //! under the pinned settings, so every name in it is qualified.
 
-use crate::analyze::describe::fold::Fold;
+use crate::analyze::describe::fold::{Fold, StateKind};
 use crate::analyze::query::printed::Texts;
 use crate::analyze::query::{clock, load, operators, relations};
 use crate::analyze::rules::join_values::Pair;
@@ -281,6 +281,13 @@ impl Tview {
     /// Whether changes of these relations can be folded into the groups' states.
     pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
         self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
+    }
+
+    /// Attributes of the stored row with the best values of the group, where states have attributes of their own.
+    pub fn tops(&self) -> Vec<usize> {
+        let fold = self.fold.as_ref().filter(|fold| !fold.is_packed());
+        let states = fold.into_iter().flat_map(|fold| &fold.states).zip(self.state.iter().skip(1));
+        states.filter(|(state, _)| matches!(state.kind, StateKind::Top)).map(|(_, at)| *at).collect()
     }
 
     /// Whether some changes are added to the stored rows, which must then be exact.
