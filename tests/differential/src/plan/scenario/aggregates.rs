@@ -87,8 +87,16 @@ impl Planner<'_> {
                 let first = format!("DELETE FROM {t} WHERE ctid = (SELECT min(ctid) FROM {t} WHERE {c} = {v})");
                 return (before, self.one(first, &[Hazard::OneOfTwoExtrema]));
             }
+            4 if self.schema.tables[base.0].columns[base.1].ty.is_integer() => {
+                // as many as a group keeps of them, and one more stays
+                let sign = if word == "max" { "" } else { "-" };
+                let puts = (1001..1009).map(|n| self.put(base, &format!("{sign}{n}"))).collect();
+                let before = self.several(puts, &[]);
+                let beyond = if word == "max" { "> 1001" } else { "< -1001" };
+                let all = format!("DELETE FROM {t} WHERE {c} {beyond}");
+                return (before, self.one(all, &[Hazard::ExtremaDeleted]));
+            }
             4 => {
-                // more than a group keeps of them
                 let order = if word == "max" { "DESC" } else { "ASC" };
                 let best =
                     format!("SELECT {c} FROM {t} WHERE {c} IS NOT NULL GROUP BY {c} ORDER BY {c} {order} LIMIT 8");
