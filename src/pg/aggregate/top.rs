@@ -444,7 +444,8 @@ impl State {
             }
         });
         if compare.is_null() {
-            return Err(Error::Internal(format!("values of type {} have no order", self.of.to_u32())));
+            let what = "values without an order have no extremum";
+            return Err(Error::unsupported(what, -1, "Cast them to a type that has one."));
         }
         Ok(Order { compare, collation: arguments.collation(), home, frees: true, ..self.plain() })
     }
