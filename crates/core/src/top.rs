@@ -214,7 +214,7 @@ mod tests {
             a == b
         }
         fn size(&self, a: Value) -> usize {
-            if a.0 % 2 == 0 { 8 } else { 24 }
+            if a.0.is_multiple_of(2) { 8 } else { 24 }
         }
         fn keep(&self, a: Value) -> Value {
             a
@@ -278,7 +278,7 @@ mod tests {
             let best = before.keys().map(|v| v.0).max();
             let shown = *before.keys().filter(|v| Some(v.0) == best).nth(gone.index(before.keys().filter(|v| Some(v.0) == best).count())).unwrap();
             let mut now = before.clone();
-            let leaving = *before.keys().filter(|v| Some(v.0) == best).next_back().unwrap();
+            let leaving = *before.keys().rfind(|v| Some(v.0) == best).unwrap();
             *now.get_mut(&leaving).unwrap() -= 1;
             now.retain(|_, n| *n > 0);
             prop_assert!(top.take(leaving, -1, &Pairs));
