@@ -325,3 +325,23 @@ SELECT l.pid,
             UNION ALL
             SELECT s.tview FROM above a JOIN tviews.stage s ON s.stage = a.tview)
         SELECT a.tview FROM above a WHERE NOT EXISTS (SELECT FROM tviews.stage s WHERE s.stage = a.tview)) root;
+
+-- The best values of a group and how often each is there: what min and max are when the extremum goes.
+CREATE FUNCTION tviews.take_greatest(internal, anyelement) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_take_greatest';
+CREATE FUNCTION tviews.take_least(internal, anyelement) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_take_least';
+CREATE FUNCTION tviews.top(internal) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_top';
+CREATE FUNCTION tviews.top_combine(internal, internal) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_top_combine';
+CREATE FUNCTION tviews.top_serialize(internal) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_top_serialize';
+CREATE FUNCTION tviews.top_deserialize(bytea, internal) RETURNS internal
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_top_deserialize';
+CREATE AGGREGATE tviews.state_greatest(anyelement) (
+    SFUNC = tviews.take_greatest, STYPE = internal, SSPACE = 128, FINALFUNC = tviews.top, COMBINEFUNC = tviews.top_combine,
+    SERIALFUNC = tviews.top_serialize, DESERIALFUNC = tviews.top_deserialize, PARALLEL = SAFE);
+CREATE AGGREGATE tviews.state_least(anyelement) (
+    SFUNC = tviews.take_least, STYPE = internal, SSPACE = 128, FINALFUNC = tviews.top, COMBINEFUNC = tviews.top_combine,
+    SERIALFUNC = tviews.top_serialize, DESERIALFUNC = tviews.top_deserialize, PARALLEL = SAFE);

@@ -108,3 +108,11 @@ SELECT length(tviews.packed({row}));
 SELECT length(tviews.jsonb_set_path(({document})::jsonb, {path}::text[], '{"x": 1.50}')::text), length(tviews.jsonb_set_path('{"a": []}', {path}::text[], ({document})::jsonb)::text);
 SELECT tviews.jsonb_array_insert(({document})::jsonb, {path}::text[], '{"id": 2}', 'id'), tviews.jsonb_array_insert(({document})::jsonb, {path}::text[], ({document})::jsonb);
 SELECT tviews.jsonb_array_update(({document})::jsonb, {path}::text[], 'id', ({document})::jsonb, '1'), tviews.jsonb_array_delete(({document})::jsonb, {path}::text[], 'id', '1');
+
+-- what min and max keep, of values of every kind
+-- each value: 1 | NULL::int | 'x'::text | '{1,NULL}'::int[] | repeat('y', 100000) | 'NaN'::float8 | row(1) | NULL::record | '{}'::json | point(1, 2) | '1'::xid | now() | B'101' | '{"a": 1}'::jsonb | 'a'::"char" | 'n'::name | '1 day'::interval | interval_in('1 day', 0, -1)
+-- each aggregate: state_greatest | state_least
+SELECT length(tviews.{aggregate}({value})) FROM app.item;
+
+-- each call: take_greatest(NULL, 1) | take_least(NULL, NULL) | top(NULL) | top_combine(NULL, NULL) | top_serialize(NULL) | top_deserialize('\x00', NULL)
+SELECT tviews.{call};

@@ -65,4 +65,16 @@ SELECT * FROM cost();
 REFRESH MATERIALIZED VIEW top_groups;
 SELECT indexes('top_groups');
 
+-- numbers that are computed from numbers, and limits that are none
+CREATE TABLE line (id int PRIMARY KEY, n int NOT NULL);
+INSERT INTO line SELECT i, i * 7 % 100 FROM generate_series(1, 100) i;
+CREATE TVIEW computed_number WITH (mode = incremental) AS SELECT id, n FROM line ORDER BY n, id LIMIT 2 * 3 + 1 OFFSET 5 - 2;
+CREATE TVIEW no_limit WITH (mode = incremental) AS SELECT id, n FROM line ORDER BY n, id LIMIT ALL OFFSET 0;
+SELECT base_table, strategy FROM tviews.check('SELECT id FROM line ORDER BY id LIMIT abs(3)');
+SELECT base_table, strategy FROM tviews.check('SELECT id FROM line ORDER BY id LIMIT -(-3)');
+SELECT base_table, strategy FROM tviews.check('SELECT id FROM line ORDER BY id LIMIT 2147483647 + 1');
+SELECT count(*) AS before FROM cost();
+UPDATE line SET n = -1 WHERE id = 50;
+DELETE FROM line WHERE id = 1;
+SELECT * FROM cost('computed_number', 'no_limit');
 DROP SCHEMA limits CASCADE;

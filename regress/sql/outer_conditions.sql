@@ -21,7 +21,7 @@ CREATE TVIEW answers WITH (mode = incremental) AS SELECT c.id, r.id AS answer FR
 CREATE TVIEW counts WITH (mode = incremental) AS SELECT p.g, count(c.id) AS children, sum(c.score) AS score FROM parent p LEFT JOIN child c ON c.id = (SELECT max(id) FROM child x WHERE x.parent = p.id) GROUP BY p.g;
 CREATE TVIEW of_both WITH (mode = incremental) AS SELECT p.id, c.id AS child FROM parent p LEFT JOIN child c ON c.parent = p.id AND EXISTS (SELECT FROM usr u WHERE u.id = c.usr AND u.lim = p.g);
 CREATE TVIEW among WITH (mode = incremental) AS SELECT p.id, c.id AS child FROM parent p LEFT JOIN child c ON c.parent = p.id AND c.usr NOT IN (SELECT id FROM usr u WHERE u.lim = p.n) WHERE p.g < 5;
--- not: all pairs; a FULL join; below the nullable side of another one
+-- also by rows of EXISTS; not: below the nullable side of another one
 SELECT base_table, strategy, reason FROM tviews.check('SELECT p.id, c.id AS child FROM parent p LEFT JOIN child c ON EXISTS (SELECT FROM usr u WHERE u.id = c.usr AND u.lim = p.g)');
 SELECT base_table, strategy, reason FROM tviews.check('SELECT u.id, p.id AS parent, c.id AS child FROM usr u LEFT JOIN (parent p LEFT JOIN child c ON c.id = (SELECT max(id) FROM child x WHERE x.parent = p.id)) ON p.n = u.lim');
 SELECT name, strategies, internal_stages FROM tviews.tviews WHERE schema = 'outer_conditions' ORDER BY name;

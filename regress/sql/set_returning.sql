@@ -18,6 +18,11 @@ CREATE TVIEW in_list AS SELECT id, unnest(arr) AS e, generate_series(1, n) AS s 
 CREATE TVIEW in_list_below AS SELECT e, count(*) AS c FROM (SELECT unnest(arr) + 1 AS e FROM t WHERE n > 0) x GROUP BY e;
 CREATE TVIEW in_list_distinct AS SELECT DISTINCT regexp_split_to_table(words, ' ') AS word FROM t;
 CREATE TVIEW in_list_nested AS SELECT id, unnest(string_to_array(regexp_split_to_table(words, ' '), 'n')) AS part FROM t;
+CREATE TVIEW in_list_levels AS SELECT id, generate_series(1, generate_series(1, n)) AS a, unnest(arr) AS b FROM t WHERE id < 1500 OR id > 1900;
+CREATE TVIEW of_groups WITH (mode = incremental) AS SELECT n, unnest(array_agg(id ORDER BY id)) AS id, count(*) AS c FROM t GROUP BY n;
+CREATE TVIEW of_counts WITH (mode = incremental) AS SELECT n % 2 AS odd, generate_series(1, count(*) / 100) AS number, jsonb_object_keys(jsonb_object_agg(n, id)) AS key
+  FROM t WHERE n IS NOT NULL GROUP BY n % 2 HAVING count(*) > 3;
+CREATE TVIEW of_groups_distinct WITH (mode = incremental) AS SELECT DISTINCT unnest(array_agg(n % 2)) AS odd FROM t GROUP BY n;
 DO $$ BEGIN
     IF current_setting('server_version_num')::int >= 170000 THEN
         EXECUTE $q$CREATE TVIEW json_table_ AS SELECT t.id, j.v FROM t, JSON_TABLE(t.doc, '$.list[*]' COLUMNS (v int PATH '$')) AS j$q$;

@@ -6,7 +6,7 @@
 //! Called by the functions of monitor/.
 
 use super::callback::Frame;
-use super::error::{Result, or_raise};
+use super::error::{Error, Result, or_raise};
 use super::{original, reserve};
 use pgrx::{FromDatum, pg_guard, pg_sys};
 
@@ -93,6 +93,39 @@ impl Arguments {
             !context.is_null()
                 && (*context).type_ == pg_sys::NodeTag::T_CallContext
                 && !(*context.cast::<pg_sys::CallContext>()).atomic
+        }
+    }
+
+    /// Where the states of the aggregate live that this is a transition function of.
+    pub fn aggregate_context(&self) -> Result<pg_sys::MemoryContext> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the call of the function manager.
+        match unsafe { pg_sys::AggCheckCallContext(self.0, &mut context) } {
+            0 => Err(Error::Internal("called outside of an aggregate".into())),
+            _ => Ok(context),
+        }
+    }
+
+    /// The type of argument `n` of this call.
+    pub fn type_of(&self, n: i32) -> pg_sys::Oid {
+        // SAFETY: the call of the function manager, which has looked the function up.
+        unsafe { pg_sys::get_fn_expr_argtype((*self.0).flinfo, n) }
+    }
+
+    pub fn collation(&self) -> pg_sys::Oid {
+        // SAFETY: the call of the function manager.
+        unsafe { (*self.0).fncollation }
+    }
+
+    /// What `find` found at the first of the calls that one plan makes.
+    pub fn remembered<T>(&self, find: impl FnOnce() -> *mut T) -> *mut T {
+        // SAFETY: the call of the function manager, which has looked the function up; nobody else uses its memory.
+        unsafe {
+            let extra = &mut (*(*self.0).flinfo).fn_extra;
+            if extra.is_null() {
+                *extra = find().cast();
+            }
+            extra.cast()
         }
     }
 

@@ -6,7 +6,7 @@
 //! | which strategy, and why? | `decide`, `strategy`, `reason` |
 //! | by which weighted rows does the output change? | `delta`; `anchor`, where the query is not linear |
 //! | which keys can a change concern? | `null_extension` |
-//! | how does a group take in weighted rows? | `fold` |
+//! | how does a group take in weighted rows? | `fold`; `top`, for extrema that go |
 //! | what is locked, in which order? | `locks`, and `meetings` for the values by which relations meet |
 //! | which plan is cheaper? | `choice` |
 //! | how is a full recomputation avoided? | `hints` |
@@ -52,5 +52,6 @@ pub mod subject;
 pub mod syntax;
 #[cfg(test)]
 mod tiny;
+pub mod top;
 pub mod whole;
 pub mod zset;

@@ -29,8 +29,10 @@ pub enum StateKind {
     Count,
     /// The number of values that are true.
     Trues,
-    /// The extremum itself.
-    Extremum { max: bool, type_: Type },
+    /// The extremum itself; `top` is the state with the best values, which tell what it is when it goes.
+    Extremum { max: bool, type_: Type, top: Option<usize> },
+    /// The best values and their numbers, see pg/aggregate/top.rs. Such states are the last ones.
+    Top,
     /// The transition value; `counter` is the state with the number of values, where the first one becomes the state.
     Moving { moving: Moving, counter: Option<usize> },
     /// A floating-point sum; drifts, which `approximate = on` accepts.
@@ -150,6 +152,19 @@ impl Fold {
     /// Whether the states are in one attribute, see refresh/follow/fold/packed.rs.
     pub fn is_packed(&self) -> bool {
         self.states.len() > APART
+    }
+
+    /// The same without the best values: as rows have it that were computed before there were any.
+    pub fn without_tops(mut self) -> Fold {
+        let others = self.states.iter().filter(|s| !matches!(s.kind, StateKind::Top)).count();
+        self.states.truncate(others);
+        self.state_types.truncate(others);
+        for state in &mut self.states {
+            if let StateKind::Extremum { top, .. } = &mut state.kind {
+                *top = None;
+            }
+        }
+        self
     }
 
     /// Makes the output expressions independent of the query; nothing else may be looked at afterwards.

@@ -9,7 +9,7 @@ use crate::analyze::describe::first_rows::{Ordered, constant, is_limited, key, o
 use crate::analyze::describe::{KeyOf, describe};
 use crate::analyze::query::tree::outputs;
 use crate::pg::name;
-use crate::pg::tree::{List, Node, Query, Tree, list, lsyscache, server, walk};
+use crate::pg::tree::{List, Node, Query, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -84,12 +84,43 @@ pub fn rows_of(query: Query) -> Query {
     rows
 }
 
+/// Whether the same query would do over a stage of its rows.
+pub fn is_over_rows(query: Query, key_of: KeyOf) -> bool {
+    let Some((window, looks)) = one_window(query).zip(looks(query)) else { return false };
+    if only_relation(rows_of(query)).is_some() {
+        return false;
+    }
+    let of = |clause: Tree<pg_sys::SortGroupClause>| {
+        server::get_sortgroupref_tle(clause.tleSortGroupRef(), query.targetList())
+    };
+    let order: Vec<_> =
+        list::iter::<pg_sys::SortGroupClause>(window.orderClause()).map(|clause| (of(clause), clause)).collect();
+    let by = list::iter::<pg_sys::SortGroupClause>(window.partitionClause()).map(of);
+    let rows = rows_of(query);
+    let mut shown: List = Tree::null();
+    for (i, tle) in order.iter().map(|(tle, _)| *tle).chain(by).enumerate() {
+        shown = list::lappend(shown, make::target(tle.expr().copy().cast(), i + 1, tle.resname(), false).cast());
+    }
+    rows.set_targetList(shown);
+    let d = describe(rows, key_of).description;
+    order
+        .iter()
+        .enumerate()
+        .all(|(at, (tle, clause))| d.is_never_null(at) && can_compare(tle.expr(), key(*clause, tle.expr()).operator))
+        && (!looks.total || tviews_core::key::of_rows(&d).is_some())
+}
+
 /// One of the windows in use, when all have its partitions and its order, over one relation.
 fn common_window(query: Query) -> Option<Window> {
+    only_relation(rows_of(query))?;
+    one_window(query)
+}
+
+/// The same over any rows.
+fn one_window(query: Query) -> Option<Window> {
     if !query.hasWindowFuncs() || is_limited(query) || query.hasTargetSRFs() {
         return None;
     }
-    only_relation(rows_of(query))?;
     let mut used = BTreeSet::new();
     walk::walk(query.targetList().cast(), &mut |n| {
         used.extend(function(n).map(|f| f.winref()));
@@ -250,21 +281,22 @@ fn frame(window: Window) -> Option<(u64, u64)> {
     has(pg_sys::FRAMEOPTION_ROWS).then_some((reach(-start?), reach(end?)))
 }
 
+/// Whether values of an expression are compared in SQL as an order has them.
+fn can_compare(node: Node, operator: pg_sys::Oid) -> bool {
+    let typid = server::exprType(node);
+    let own = lsyscache::operators(typid);
+    let of_server = name::equality(typid).is_some_and(|e| e.starts_with("OPERATOR(pg_catalog."));
+    let collation = server::exprCollation(node);
+    of_server
+        && [own.less, own.greater].contains(&operator)
+        && (collation == pg_sys::InvalidOid || lsyscache::get_collation_isdeterministic(collation))
+}
+
 impl Intervals {
     /// Whether places in the order can be compared in SQL, and, where results need it, no two rows of a partition are equal in it.
     fn is_sure(&self, query: Query, total: bool, key_of: KeyOf) -> bool {
         let shown = outputs(query);
-        let compares = |o: &Ordered| {
-            let node: Node = shown[o.at].expr();
-            let typid = server::exprType(node);
-            let own = lsyscache::operators(typid);
-            let of_server = name::equality(typid).is_some_and(|e| e.starts_with("OPERATOR(pg_catalog."));
-            let collation = server::exprCollation(node);
-            of_server
-                && [own.less, own.greater].contains(&o.key.operator)
-                && (collation == pg_sys::InvalidOid || lsyscache::get_collation_isdeterministic(collation))
-        };
-        if !self.order.iter().all(compares)
+        if !self.order.iter().all(|o| can_compare(shown[o.at].expr(), o.key.operator))
             || !self.by.iter().all(|b| name::equality(server::exprType(shown[*b].expr())).is_some())
         {
             return false;

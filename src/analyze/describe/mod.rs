@@ -7,6 +7,7 @@
 pub mod first_rows;
 pub mod fold;
 pub mod interval;
+pub mod never_null;
 pub mod order;
 pub mod partners;
 pub mod recognise;
@@ -77,7 +78,7 @@ impl Block {
 /// The unique key that a TVIEW is stored by.
 pub struct StoredKey {
     pub columns: Vec<i16>,
-    /// Columns of the key that are never NULL.
+    /// Columns that are never NULL.
     pub not_null: Vec<i16>,
 }
 

@@ -5,7 +5,7 @@
 
 use crate::analyze::describe::fold::{Aggregate, Fold, Output, State, StateKind};
 use crate::analyze::query::tree::{Type, outputs, type_of};
-use crate::pg::aggregate::{Facts, Moving, Stored, facts, state_aggregate};
+use crate::pg::aggregate::{Facts, Moving, Stored, facts, state_aggregate, top};
 use crate::pg::name;
 use crate::pg::tree::{Aggref, Node, Query, Tree, Var, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
@@ -20,7 +20,7 @@ pub fn recognise(query: Query, shape: &Shape, approximate: bool) -> std::result:
     if query.hasDistinctOn() {
         return Err(Reason::DistinctOn);
     }
-    let mut cx = Recogniser { query, approximate, fold: Fold::empty() };
+    let mut cx = Recogniser { query, approximate, fold: Fold::empty(), tops: Vec::new() };
     match shape {
         Shape::Groups(positions) => {
             for p in positions {
@@ -47,6 +47,7 @@ pub fn recognise(query: Query, shape: &Shape, approximate: bool) -> std::result:
         };
         cx.fold.outputs.push(out);
     }
+    cx.add_tops();
     cx.fold.filter_count = cx.fold.filters.len();
     cx.fold.state_types = cx.fold.states.iter().map(|s| s.node.aggtype()).collect();
     let delta = 1 + cx.fold.key_nodes.len() + cx.fold.args.len() + cx.fold.filters.len();
@@ -68,6 +69,8 @@ struct Recogniser {
     query: Query,
     approximate: bool,
     fold: Fold,
+    /// Aggregates that compute the best values, by the state that they belong to.
+    tops: Vec<(usize, Aggref)>,
 }
 
 impl Recogniser {
@@ -268,8 +271,31 @@ impl Recogniser {
             op if op == own.less => false,
             _ => return Err(Reason::NoInverse),
         };
-        let kind = StateKind::Extremum { max, type_: (of.0, of.1, agg.inputcollid()) };
-        Ok(Aggregate::Extremum(self.state(agg.copy(), kind, input)))
+        let kind = StateKind::Extremum { max, type_: (of.0, of.1, agg.inputcollid()), top: None };
+        let state = self.state(agg.copy(), kind, input);
+        if let Some(aggregate) = top::aggregate(max, of.0).filter(|_| self.tops.iter().all(|(of, _)| *of != state)) {
+            let node = agg.copy();
+            node.set_aggfnoid(aggregate);
+            node.set_aggtype(pg_sys::BYTEAOID);
+            node.set_aggcollid(pg_sys::InvalidOid);
+            self.tops.push((state, node));
+        }
+        Ok(Aggregate::Extremum(state))
+    }
+
+    /// States that hold the best values, behind all others.
+    fn add_tops(&mut self) {
+        if self.fold.states.len() + self.tops.len() > pg_sys::MaxHeapAttributeNumber as usize {
+            return;
+        }
+        for (of, node) in std::mem::take(&mut self.tops) {
+            let (arg, filter) = (self.fold.states[of].arg, self.fold.states[of].filter);
+            let number = self.fold.states.len();
+            self.fold.states.push(State { node, kind: StateKind::Top, arg, filter });
+            if let StateKind::Extremum { top, .. } = &mut self.fold.states[of].kind {
+                *top = Some(number);
+            }
+        }
     }
 
     fn count(&mut self, agg: Aggref, input: &Input) -> usize {

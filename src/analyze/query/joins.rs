@@ -121,6 +121,24 @@ fn flatten(query: Query, joins: &[JoinExpr]) {
     }
 }
 
+/// Columns of joins that are those of a relation become nothing: the relation will be another one.
+pub fn forget_columns(query: Query, index: usize) {
+    let nothing = make::null((pg_sys::INT4OID, -1, pg_sys::InvalidOid));
+    let is_its = |n: Node| list::is(n, pg_sys::NodeTag::T_Var) && n.cast::<pg_sys::Var>().varno() as usize == index;
+    for rte in list::iter::<pg_sys::RangeTblEntry>(query.rtable()) {
+        let vars = list::iter::<pg_sys::Node>(rte.joinaliasvars()).map(|n| if is_its(n) { nothing } else { n });
+        rte.set_joinaliasvars(list::of(vars.collect::<Vec<_>>()));
+    }
+}
+
+/// Counts the columns of joins anew after a relation has become a join: nothing looks at them, but the server's text of a query needs them.
+pub fn count_columns(query: Query) {
+    let mut joins = Vec::new();
+    collect(query.jointree().cast(), &mut joins);
+    let mut columns = BTreeMap::new();
+    joins.into_iter().for_each(|join| without_name(query, join, &mut columns));
+}
+
 /// Gives a join all columns of both sides; nothing looks at its columns any more. Columns of joins below have changed, too.
 fn without_name(query: Query, join: JoinExpr, columns: &mut BTreeMap<i32, usize>) {
     let rte = server::rt_fetch(join.rtindex() as usize, query);

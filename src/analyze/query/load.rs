@@ -6,7 +6,9 @@
 use crate::analyze::query::json_arrays;
 #[cfg(feature = "since_18")]
 use crate::analyze::query::virtual_columns;
-use crate::analyze::query::{grouping_sets, joins, row_types, select_list, view_rows};
+use crate::analyze::query::{
+    grouping_sets, joins, lateral_values, limits, pulled_up, row_types, select_list, view_rows,
+};
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
 use crate::pg::tree::{List, Query, Tree, list, walk};
@@ -63,6 +65,9 @@ pub fn expand(query: Query) -> Result<Query> {
     written(expanded);
     #[cfg(feature = "since_18")]
     virtual_columns::spell_out(expanded)?;
+    limits::compute(expanded);
+    pulled_up::pull_up(expanded);
+    lateral_values::spell_out(expanded);
     select_list::move_to_from(expanded);
     Ok(expanded)
 }

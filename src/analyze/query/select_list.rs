@@ -2,7 +2,7 @@
 //!
 //! `SELECT id, unnest(a), generate_series(1, n) FROM t` is `SELECT id, f.c1, f.c2 FROM t, LATERAL ROWS FROM (unnest(a),
 //! generate_series(1, n)) AS f (c1, c2)`: all functions run in step, shorter results are filled up with NULLs, and a row for which
-//! no function returns a row gives none. Source: executor/nodeProjectSet.c, and the documentation of SQL functions returning sets.
+//! no function returns a row gives none. Calls inside of others are an item in front of them. Source: executor/nodeProjectSet.c, and the documentation of SQL functions returning sets.
 //! Invariant: the same rows; a call that is not understood stays where it is, and the query is `full`. Called by load.
 
 use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, lsyscache, make, server, walk};
@@ -19,41 +19,64 @@ pub fn move_to_from(query: Query) {
     });
 }
 
-fn rewrite(query: Query) {
+/// Rewrites one block.
+pub fn rewrite(query: Query) {
     // Behind groups and windows the functions see other rows than FROM has.
     let later =
         query.hasAggs() || query.hasWindowFuncs() || !query.groupClause().is_null() || !query.groupingSets().is_null();
     if !query.hasTargetSRFs() || later || !query.setOperations().is_null() {
         return;
     }
-    let index = list::len(query.rtable()) as i32 + 1;
+    let entries: Vec<_> = list::iter::<pg_sys::TargetEntry>(query.targetList()).collect();
+    let mut exprs: Vec<Node> = entries.iter().map(|t| server::flatten_join_aliases(query, t.expr())).collect();
+    let mut items = Vec::new();
+    // Inner calls first: those that have no sets in their arguments run in step, and those around them for each of their rows (tlist.c,
+    // split_pathtarget_at_srfs).
+    loop {
+        let index = list::len(query.rtable()) as i32 + 1 + items.len() as i32;
+        let Some(calls) = innermost(&mut exprs, index) else { return };
+        if calls.is_empty() {
+            break;
+        }
+        items.push(item(&calls, index));
+    }
+    for (tle, expr) in entries.into_iter().zip(exprs) {
+        tle.set_expr(expr.cast());
+    }
+    for item in items {
+        query.set_rtable(list::lappend(query.rtable(), item.cast()));
+        let reference = make::make::<pg_sys::RangeTblRef>();
+        reference.set_rtindex(list::len(query.rtable()) as i32);
+        query.jointree().set_fromlist(list::lappend(query.jointree().fromlist(), reference.cast()));
+    }
+    query.set_hasTargetSRFs(false);
+}
+
+/// Replaces the calls without sets in their arguments by columns of an item, and returns them; None when one is not understood.
+fn innermost(exprs: &mut [Node], index: i32) -> Option<Vec<Node>> {
     let mut calls: Vec<Node> = Vec::new();
     let mut understood = true;
-    let mut moved = Vec::new();
-    for tle in list::iter::<pg_sys::TargetEntry>(query.targetList()) {
-        let expr = walk::rewrite(tle.expr(), &mut |n| {
-            if !returns_set(n) {
+    for expr in exprs {
+        *expr = walk::rewrite(*expr, &mut |n| {
+            if !returns_set(n) || has_sets_inside(n) {
                 return None;
             }
-            let call = server::flatten_join_aliases(query, n);
-            understood &= is_plain(call);
-            calls.push(call);
+            understood &= is_plain(n);
+            calls.push(n);
             let (typid, typmod, collation) = (server::exprType(n), server::exprTypmod(n), server::exprCollation(n));
             Some(make::var(index, calls.len() as i16, (typid, typmod, collation), 0).cast())
         });
-        moved.push((tle, expr));
     }
-    if !understood || calls.is_empty() {
-        return;
-    }
-    for (tle, expr) in moved {
-        tle.set_expr(expr.cast());
-    }
-    query.set_rtable(list::lappend(query.rtable(), item(&calls, index).cast()));
-    let reference = make::make::<pg_sys::RangeTblRef>();
-    reference.set_rtindex(index);
-    query.jointree().set_fromlist(list::lappend(query.jointree().fromlist(), reference.cast()));
-    query.set_hasTargetSRFs(false);
+    understood.then_some(calls)
+}
+
+/// Whether an argument of a call returns a set.
+fn has_sets_inside(call: Node) -> bool {
+    let args = match call.tag() {
+        pg_sys::NodeTag::T_FuncExpr => call.cast::<pg_sys::FuncExpr>().args(),
+        _ => call.cast::<pg_sys::OpExpr>().args(),
+    };
+    server::expression_returns_set(args.cast())
 }
 
 fn returns_set(node: Node) -> bool {

@@ -4,7 +4,7 @@
 //! with NULLs in the place of R comes or goes only together with a pair. So both are looked for among the pairs: the join keeps only rows in which R is there, as for a
 //! change of R itself, and the key is also projected with R null-extended. What the sub-query gives differs between the states before and after. Where the condition can
 //! be true only with one of its values, `r = (SELECT e …)`, these are among the values e of all rows that it can have had, which are joined
-//! (a *witness*); min and max are such values, too. Other conditions with such sub-queries are dropped.
+//! (a *witness*); min and max are such values, too, and so are the rows of IN, ANY and EXISTS. Other conditions with such sub-queries are dropped.
 //! For changes that are neither in R nor in the condition, R is left out: rows of L are there in any case. Where the key has columns of R, all pairs that the rest of the
 //! condition lets pass are taken instead, and the rows of L with NULLs in the place of R.
 //!
@@ -12,15 +12,15 @@
 
 use crate::analyze::query::conditions::{conditions, conjunction, strict_in};
 use crate::analyze::query::from::{OnPath, find, is_nullable};
-use crate::analyze::query::relations;
-use crate::analyze::query::tree::outputs;
+use crate::analyze::query::tree::{constant, outputs};
+use crate::analyze::query::{levels, relations};
 use crate::analyze::rules::dirty::Beside;
 use crate::analyze::rules::lift::{add_item, reads};
 use crate::analyze::rules::{change_rows, forget, reduce};
 use crate::pg::aggregate::facts;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::tree::{JoinExpr, Node, Query, list, make, server, walk};
+use crate::pg::tree::{JoinExpr, Node, Query, Text, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 use tviews_core::reason::Reason;
@@ -110,7 +110,8 @@ pub fn relax(
             continue;
         }
         let all = conditions(server::flatten_join_aliases(block, join.quals()));
-        let (hidden, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| reads(*c, changed));
+        let (hidden, kept): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|c| reads(*c, changed) && !fault::on(Fault::KeepLinks));
         let mut is_bound = !kept.is_empty();
         if is_here {
             let witnesses: Vec<_> = hidden.into_iter().filter_map(|c| witness(block, c, changed)).collect();
@@ -153,23 +154,31 @@ pub fn path_of(block: Query, rtindex: i32) -> Option<Vec<OnPath>> {
     Some(path)
 }
 
-/// The values of a condition's only sub-query, when it cannot be true without one of them.
+/// The values of a condition's only sub-query, when it cannot be true without one of them; the rows of EXISTS.
 fn witness(block: Query, condition: Node, changed: &BTreeSet<u32>) -> Option<Witness> {
     let [link] = walk::links_in(condition)[..] else { return None };
-    if link.subLinkType() != pg_sys::SubLinkType::EXPR_SUBLINK {
-        return None;
-    }
     let next = list::len(block.rtable()) + 1;
     let values: Query = link.subselect().copy().cast();
-    let [output] = outputs(values)[..] else { return None };
-    if let Some(argument) = extremum(values, output.expr()) {
-        output.set_expr(argument.cast());
-        values.set_hasAggs(false);
-    }
-    let is_sure = forget::widen(values, changed) && only_inner(values.jointree().cast(), values);
-    let shown = outputs(values)[0].expr();
-    let is_strict = strict_in(with_value(condition, next)).contains(&next);
-    (is_sure && is_strict && !reduce::is_forgotten(shown)).then_some(Witness { condition, values })
+    let is_sure = match link.subLinkType() {
+        pg_sys::SubLinkType::EXPR_SUBLINK => {
+            let [output] = outputs(values)[..] else { return None };
+            if let Some(argument) = extremum(values, output.expr()) {
+                output.set_expr(argument.cast());
+                values.set_hasAggs(false);
+            }
+            strict_in(with_value(condition, next)).contains(&next)
+        }
+        pg_sys::SubLinkType::ANY_SUBLINK => condition == link.cast(),
+        pg_sys::SubLinkType::EXISTS_SUBLINK => {
+            let one = make::target(constant(1).cast(), 1, Text::of(c"one"), false);
+            values.set_targetList(list::lappend(Tree::null(), one.cast()));
+            condition == link.cast() && levels::has_columns(values.cast())
+        }
+        _ => false,
+    };
+    let is_sure = is_sure && forget::widen(values, changed) && only_inner(values.jointree().cast(), values);
+    let is_known = outputs(values).into_iter().all(|shown| !reduce::is_forgotten(shown.expr()));
+    (is_sure && is_known).then_some(Witness { condition, values })
 }
 
 /// The argument of min, max and the like: their result is one of its values, or NULL (pg_aggregate.h, aggsortop).
@@ -188,12 +197,24 @@ fn extremum(sub: Query, output: Node) -> Option<Node> {
     (server::exprType(argument) == agg.aggtype()).then_some(argument)
 }
 
-/// A condition with a column of an item in the place of its sub-query.
+/// A condition with the columns of an item in the place of its sub-query.
 fn with_value(condition: Node, index: usize) -> Node {
+    let column = |number: i32, of| make::var(index as i32, number as i16, of, 0).cast::<pg_sys::Node>();
     walk::rewrite(condition, &mut |n| {
-        list::is(n, pg_sys::NodeTag::T_SubLink).then(|| {
-            let of = (server::exprType(n), server::exprTypmod(n), server::exprCollation(n));
-            make::var(index as i32, 1, of, 0).cast()
+        if list::is(n, pg_sys::NodeTag::T_Param) {
+            let param = n.cast::<pg_sys::Param>();
+            let of = (param.paramtype(), param.paramtypmod(), param.paramcollid());
+            let is_of_link = param.paramkind() == pg_sys::ParamKind::PARAM_SUBLINK;
+            return is_of_link.then(|| column(param.paramid(), of));
+        }
+        if !list::is(n, pg_sys::NodeTag::T_SubLink) {
+            return None;
+        }
+        let link = n.cast::<pg_sys::SubLink>();
+        Some(match link.subLinkType() {
+            pg_sys::SubLinkType::ANY_SUBLINK => with_value(link.testexpr(), index),
+            pg_sys::SubLinkType::EXISTS_SUBLINK => make::boolean(true),
+            _ => column(1, (server::exprType(n), server::exprTypmod(n), server::exprCollation(n))),
         })
     })
 }

@@ -3,14 +3,14 @@
 //! Invariant: the query over the stage gives the same rows.
 
 use crate::analyze::describe::{first_rows, interval, partition_columns};
-use crate::analyze::query::relations;
+use crate::analyze::query::{relations, select_list};
 use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::can_be_stored;
-use crate::analyze::split::groups::{has_links_beside, shows_groups};
+use crate::analyze::split::groups::{Column, has_links_beside, keys, shows_groups};
 use crate::analyze::split::relation::{column, label, over};
 use crate::analyze::split::windows::partitionings;
 use crate::pg::error::Result;
-use crate::pg::tree::{List, Query, Tree, list, server};
+use crate::pg::tree::{List, Node, Query, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -20,7 +20,10 @@ impl Splitter<'_> {
         if !query.setOperations().is_null() && (!query.limitCount().is_null() || !query.limitOffset().is_null()) {
             return self.exposed(query);
         }
-        if !query.setOperations().is_null() || query.hasTargetSRFs() {
+        if query.setOperations().is_null() && query.hasTargetSRFs() {
+            return self.sets_of_groups(query);
+        }
+        if !query.setOperations().is_null() {
             return Ok(query);
         }
         let limited = !query.limitCount().is_null() || !query.limitOffset().is_null();
@@ -56,7 +59,7 @@ impl Splitter<'_> {
         if windows && !limited && !distinct && !has_partitions(query) {
             return match self.windows_apart(query)? {
                 Some(outer) => Ok(outer),
-                None => self.window_order_shown(query),
+                None => self.windows_over_rows(query),
             };
         }
         if limited || (windows && (distinct || partition_columns(query).is_empty())) {
@@ -86,6 +89,62 @@ impl Splitter<'_> {
             return Ok(query);
         }
         self.shown(query, true)
+    }
+
+    /// Set-returning functions of the select list, over groups: the groups are a stage, and the functions run over its rows.
+    fn sets_of_groups(&mut self, query: Query) -> Result<Query> {
+        let sets = |key: &Column| server::expression_returns_set(key.node);
+        let grouped = !query.groupClause().is_null() || query.hasAggs();
+        let fits = grouped
+            && !query.hasWindowFuncs()
+            && query.groupingSets().is_null()
+            && !keys(query).iter().any(sets)
+            && self.stages.has_next();
+        let outer = if fits { self.above_groups(query)? } else { None };
+        let Some(outer) = outer else { return Ok(query) };
+        outer.set_hasTargetSRFs(true);
+        select_list::rewrite(outer);
+        if outer.hasTargetSRFs() { Ok(outer) } else { self.core(outer) }
+    }
+
+    /// Windows over all rows of a join: the rows are a stage.
+    fn windows_over_rows(&mut self, query: Query) -> Result<Query> {
+        // A TVIEW that was made by an earlier version has no such stage.
+        if !interval::is_over_rows(query, self.key_of) || !self.stages.has_next() {
+            return self.window_order_shown(query);
+        }
+        let mut columns: Vec<Node> = Vec::new();
+        let mut possible = true;
+        walk::walk(query.targetList().cast(), &mut |n| {
+            if list::is(n, pg_sys::NodeTag::T_Var) {
+                let var = n.cast::<pg_sys::Var>();
+                possible &= var.varlevelsup() == 0 && var.varattno() > 0 && can_be_stored(n);
+                if !columns.iter().any(|known| server::equal((*known).cast(), n.cast())) {
+                    columns.push(n);
+                }
+            }
+            possible &= !list::is(n, pg_sys::NodeTag::T_SubLink);
+            false
+        });
+        if !possible || columns.is_empty() {
+            return Ok(query);
+        }
+        let inner = interval::rows_of(query);
+        let mut shown: List = Tree::null();
+        for (i, node) in columns.iter().enumerate() {
+            shown = list::lappend(shown, make::target(node.copy().cast(), i + 1, label(i), false).cast());
+        }
+        inner.set_targetList(shown);
+        let oid = self.relation(inner)?;
+        let outer = over(inner, oid)?;
+        let lowered = walk::rewrite(query.targetList().cast(), &mut |n| {
+            let at = columns.iter().position(|known| server::equal((*known).cast(), n.cast()))?;
+            Some(column(at, n))
+        });
+        outer.set_targetList(lowered.cast());
+        outer.set_hasWindowFuncs(true);
+        outer.set_windowClause(query.windowClause().copy());
+        self.window_order_shown(outer)
     }
 
     /// A query with windows over all rows as a stage, when that lets it show what they are ordered by.

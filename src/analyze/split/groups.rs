@@ -170,6 +170,7 @@ pub fn grouped(query: Query, columns: &[Column]) -> Query {
     inner.set_limitOffset(Tree::null());
     inner.set_hasWindowFuncs(false);
     inner.set_hasDistinctOn(false);
+    inner.set_hasTargetSRFs(false);
     #[cfg(feature = "since_18")]
     {
         inner.set_hasGroupRTE(false);

@@ -6,6 +6,7 @@
 //! Called by analysis (facts) and by refresh/follow/fold (calls).
 
 pub mod machine;
+pub mod top;
 
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum};
@@ -101,13 +102,21 @@ pub type Context = pg_sys::WindowAggState;
 
 /// The aggregate of schema `tviews` that gives the transition value of `mtransfn` as its result.
 pub fn state_aggregate(mtransfn: pg_sys::Oid, argument: pg_sys::Oid) -> Option<pg_sys::Oid> {
-    // SAFETY: catalog look-ups; the list is the server's own form of a qualified name.
+    // SAFETY: a catalog look-up; the name is copied at once.
     unsafe {
         let name = pg_sys::get_func_name(mtransfn);
         if name.is_null() {
             return None;
         }
         let label = std::ffi::CString::new(format!("state_{}", CStr::from_ptr(name).to_string_lossy())).ok()?;
+        in_schema(&label, argument)
+    }
+}
+
+/// The aggregate of schema `tviews` with this name.
+fn in_schema(label: &CStr, argument: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: a catalog look-up; the list is the server's own form of a qualified name.
+    unsafe {
         let mut names: *mut pg_sys::List = std::ptr::null_mut();
         for part in [c"tviews".as_ptr(), label.as_ptr()] {
             names = pg_sys::lappend(names, pg_sys::makeString(pg_sys::pstrdup(part)).cast());

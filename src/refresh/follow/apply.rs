@@ -74,7 +74,7 @@ impl Job<'_> {
         let n = self.rel.natts();
         let (mut old, mut new) = (Row::new(n), Row::new(n));
         let split_updates = self.may_meet();
-        let written = Written::new(self.rel);
+        let written = Written::new(self.rel, &self.tview.tops());
         self.feed = self.recorder();
         // New rows of split updates, already recorded.
         let mut moved = Rows::of(self.rel);

@@ -3,6 +3,7 @@
 //!
 //! Invariant: what is written has, after detoasting, the bytes that were computed, or that a part makes of the stored document. Called by apply.
 
+use crate::pg::aggregate::top;
 use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::{ext, guc, varlena};
@@ -40,6 +41,8 @@ struct Attribute {
     by_value: bool,
     len: i16,
     is_document: bool,
+    /// Whether these are the best values of a group.
+    is_top: bool,
     /// Whether the server would compress long values, and with pglz.
     compressed: bool,
 }
@@ -49,7 +52,8 @@ pub struct Written {
 }
 
 impl Written {
-    pub fn new(rel: &Relation) -> Written {
+    /// `tops`: attributes with the best values of a group.
+    pub fn new(rel: &Relation, tops: &[usize]) -> Written {
         let attribute = |i| {
             let att = rel.attribute(i);
             let storage = att.attstorage as u8;
@@ -57,6 +61,7 @@ impl Written {
                 by_value: att.attbyval,
                 len: att.attlen,
                 is_document: att.atttypid == pg_sys::JSONBOID,
+                is_top: tops.contains(&i),
                 compressed: att.attlen == -1
                     && (storage == pg_sys::TYPSTORAGE_EXTENDED || storage == pg_sys::TYPSTORAGE_MAIN)
                     && ext::compresses_by_pglz(att.attcompression)
@@ -74,7 +79,7 @@ impl Written {
         if parts.is_some() && fault::on(Fault::KeepStoredColumns) {
             return Settled::Same;
         }
-        let mut differs = false;
+        let (mut differs, mut lengthened) = (false, Vec::new());
         for (i, att) in self.attributes.iter().enumerate() {
             let part = match parts.map(|p| &p[i]) {
                 Some(Column::Kept) => {
@@ -101,10 +106,16 @@ impl Written {
             };
             match written {
                 Ok(None) => new.values[i] = old.values[i],
+                // SAFETY: as above.
+                Ok(Some(value)) if att.is_top && unsafe { top::is_shorter(old.values[i], value) } => {
+                    lengthened.push((i, value))
+                }
                 Ok(Some(value)) => (new.values[i], differs) = (value, true),
                 Err(_) => return Settled::Unexpected,
             }
         }
+        // A list that knows more than the stored one is written with the row, not for itself.
+        lengthened.into_iter().filter(|_| differs).for_each(|(i, value)| new.values[i] = value);
         if differs || parts.is_none() && fault::on(Fault::WriteEqual) { Settled::Differs } else { Settled::Same }
     }
 }

@@ -7,6 +7,7 @@ use crate::analyze::describe;
 use crate::analyze::describe::first_rows;
 use crate::analyze::describe::fold::Fold;
 use crate::analyze::describe::interval;
+use crate::analyze::describe::never_null;
 use crate::analyze::describe::recognise::recognise;
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{load, printed, recursion, relations};
@@ -43,6 +44,8 @@ pub struct Decided {
     pub fold: Option<Fold>,
     /// Pairs of relations whose writers lock the values that their rows meet by.
     pub pairs: Option<Vec<Pair>>,
+    /// Output columns that are never NULL, from 1.
+    pub never_null: Vec<i16>,
     /// For window partitions.
     pub row_key: Option<Vec<i16>>,
     /// Key columns of base relations that change rows must have beside the columns the query reads.
@@ -201,7 +204,8 @@ pub fn decide(query: Query, options: &options::Options, columns: Vec<String>) ->
             }
         }
     }
-    Ok(Decided { key, decisions, pairs, shape, fold, row_key, keys, needs_before, unwritten })
+    let never_null = never_null::outputs(expanded, &described);
+    Ok(Decided { key, decisions, pairs, shape, fold, never_null, row_key, keys, needs_before, unwritten })
 }
 
 /// Whether the changes of each relation can be added to an output of single rows. Where there is a FULL join, adding is better

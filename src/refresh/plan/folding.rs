@@ -8,6 +8,7 @@
 use crate::analyze::describe::fold::{Aggregate, Fold, State, StateKind};
 use crate::analyze::query::tree::Type;
 use crate::pg::aggregate::machine::{self, Machine};
+use crate::pg::aggregate::top::Order;
 use crate::pg::aggregate::{Context, Moving};
 use crate::pg::memory::Arena;
 use crate::refresh::plan::tview::Tview;
@@ -26,8 +27,8 @@ pub struct Folding {
     pub machines: Vec<Option<Machine>>,
     /// For the results of aggregates.
     pub results: Vec<Option<Machine>>,
-    /// By state: the comparison of an extremum.
-    pub order: Vec<Option<*mut pg_sys::FmgrInfo>>,
+    /// By state: how the values of an extremum are compared, and those of its top.
+    pub order: Vec<Option<Order>>,
     /// By key.
     pub equality: Vec<*mut pg_sys::FmgrInfo>,
     pub keys: Vec<Width>,
@@ -103,13 +104,25 @@ impl Folding {
             &raw mut (*entry).eq_opr_finfo
         };
         let of_extremum = |s: &State| match &s.kind {
-            StateKind::Extremum { type_, .. } => Some(order(type_)),
+            StateKind::Extremum { max, type_, top } => {
+                let Width { by_value, len } = Width::of(type_);
+                let (collation, home) = (type_.2, std::ptr::null_mut());
+                Some((
+                    Order { greatest: *max, compare: order(type_), collation, by_value, len, home, frees: false },
+                    *top,
+                ))
+            }
             _ => None,
+        };
+        let extrema: Vec<_> = fold.states.iter().map(of_extremum).collect();
+        let of_state = |i: usize| {
+            let its = |(order, top): &(Order, Option<usize>)| (*top == Some(i)).then_some(*order);
+            extrema[i].map(|(order, _)| order).or_else(|| extrema.iter().flatten().find_map(its))
         };
         Folding {
             machines,
             results,
-            order: fold.states.iter().map(of_extremum).collect(),
+            order: (0..extrema.len()).map(of_state).collect(),
             equality: fold.key_types.iter().map(equality).collect(),
             keys: fold.key_types.iter().map(Width::of).collect(),
             args: fold.arg_types.iter().map(Width::of).collect(),

@@ -58,6 +58,7 @@ pub fn decide(query: Query, recursion: &Recursion, mode_full: bool) -> Result<De
     }
     let key = if whole.is_none() { Some(key(recursion, &positions)) } else { None };
     Ok(Decided {
+        never_null: Vec::new(),
         key,
         decisions,
         shape: Shape::Partitions(positions),

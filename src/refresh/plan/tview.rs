@@ -3,7 +3,7 @@
 //! These facts are derived from the server's catalogs at first use and forgotten when a relation involved is invalidated. SQL text is made
 //! under the pinned settings, so every name in it is qualified.
 
-use crate::analyze::describe::fold::Fold;
+use crate::analyze::describe::fold::{Fold, StateKind};
 use crate::analyze::query::printed::Texts;
 use crate::analyze::query::{clock, load, operators, relations};
 use crate::analyze::rules::join_values::Pair;
@@ -68,6 +68,8 @@ pub struct Tview {
     pub region: bool,
     /// A row of the output is computed from several rows of the tables together.
     pub groups: bool,
+    /// Visible columns that are never NULL, from 1.
+    pub never_null: Vec<i16>,
     /// Attributes by which the rows of window partitions are told apart, never NULL.
     pub row_key: Option<Vec<i16>>,
     pub decisions: BTreeMap<u32, Decision>,
@@ -167,10 +169,17 @@ fn build(rel: &Relation) -> Result<Tview> {
         for relid in plan.decisions.keys() {
             cache::watch(pg_sys::Oid::from(*relid));
         }
-        let types = plan.fold.as_ref().map(Fold::attribute_types).unwrap_or_default();
         let state = tam::state::state_attributes(rel.tupdesc());
-        if !tam::state::has_layout(rel.tupdesc(), &types) && rel.class().relispopulated {
-            plan.without_state();
+        let has_layout = |fold: &Option<Fold>| {
+            let types = fold.as_ref().map(Fold::attribute_types).unwrap_or_default();
+            tam::state::has_layout(rel.tupdesc(), &types)
+        };
+        if !has_layout(&plan.fold) && rel.class().relispopulated {
+            // Rows that were computed by an older version.
+            plan.fold = plan.fold.map(Fold::without_tops);
+            if !has_layout(&plan.fold) {
+                plan.without_state();
+            }
         }
         let states = plan.fold.as_ref().map_or(0, |f| f.attribute_types().len());
         let original = whole::with_state(load::stored(rel)?, &plan.shape, None);
@@ -185,6 +194,7 @@ fn build(rel: &Relation) -> Result<Tview> {
             key: plan.key,
             groups: plan.shape != Shape::Rows,
             region: matches!(plan.shape, Shape::Partitions(_)),
+            never_null: plan.never_null,
             row_key: plan.row_key,
             decisions: plan.decisions,
             pairs: plan.pairs,
@@ -252,12 +262,20 @@ pub fn column_names(rel: &Relation) -> Vec<String> {
 pub fn stored_key(rel: &Relation) -> Option<describe::StoredKey> {
     let tview = of(rel).ok()?;
     if let Some(columns) = &tview.row_key {
-        return Some(describe::StoredKey { columns: columns.clone(), not_null: columns.clone() });
+        return Some(describe::StoredKey {
+            columns: columns.clone(),
+            not_null: [&columns[..], &tview.never_null].concat(),
+        });
     }
     let key = tview.key.as_ref().filter(|_| !tview.region)?;
     Some(describe::StoredKey {
         columns: key.iter().map(|k| k.at as i16 + 1).collect(),
-        not_null: key.iter().filter(|k| !k.nullable).map(|k| k.at as i16 + 1).collect(),
+        not_null: key
+            .iter()
+            .filter(|k| !k.nullable)
+            .map(|k| k.at as i16 + 1)
+            .chain(tview.never_null.iter().copied())
+            .collect(),
     })
 }
 
@@ -265,6 +283,13 @@ impl Tview {
     /// Whether changes of these relations can be folded into the groups' states.
     pub fn is_fold(&self, changed: &BTreeSet<u32>) -> bool {
         self.fold.is_some() && changed.iter().all(|r| self.decisions[r].strategy == Strategy::Fold)
+    }
+
+    /// Attributes of the stored row with the best values of the group, where states have attributes of their own.
+    pub fn tops(&self) -> Vec<usize> {
+        let fold = self.fold.as_ref().filter(|fold| !fold.is_packed());
+        let states = fold.into_iter().flat_map(|fold| &fold.states).zip(self.state.iter().skip(1));
+        states.filter(|(state, _)| matches!(state.kind, StateKind::Top)).map(|(_, at)| *at).collect()
     }
 
     /// Whether some changes are added to the stored rows, which must then be exact.

@@ -4,21 +4,25 @@
 //! equals the query's state columns for the new rows; false means that the group must be recomputed.
 
 use crate::analyze::describe::fold::{self, Aggregate, Fold, StateKind};
-use crate::analyze::query::tree::Type;
 use crate::pg::aggregate::machine;
+use crate::pg::aggregate::top::Order;
 use crate::pg::ext;
 use crate::pg::fault::{self, Fault};
 use crate::refresh::plan::folding::{Lent, Width};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{FromDatum, IntoDatum};
 use smallvec::SmallVec;
+use std::ptr::NonNull;
 use tviews_core::fold::Extremum;
+use tviews_core::top::{Next, Top, Values};
 
 /// One state of one group.
 #[derive(Clone, Copy)]
 pub enum Cell {
     Count(i64),
     Extremum(Option<Datum>),
+    /// Lives where states live.
+    Top(NonNull<Top<Datum>>),
     Moving(machine::State),
     Sum(f64),
 }
@@ -55,6 +59,7 @@ impl<'a> States<'a> {
         let of = |(i, s): (usize, &fold::State)| match &s.kind {
             StateKind::Count | StateKind::Trues => Cell::Count(0),
             StateKind::Extremum { .. } => Cell::Extremum(None),
+            StateKind::Top => Cell::Top(self.at_home(Top::empty(Datum::from(0usize)))),
             StateKind::Moving { .. } => match &self.folding.machines[i] {
                 Some(m) => Cell::Moving(m.fresh()),
                 None => Cell::Count(0),
@@ -62,6 +67,21 @@ impl<'a> States<'a> {
             StateKind::Sum { .. } => Cell::Sum(0.0),
         };
         self.fold.states.iter().enumerate().map(of).collect()
+    }
+
+    /// A top where states live.
+    fn at_home(&self, top: Top<Datum>) -> NonNull<Top<Datum>> {
+        // SAFETY: the context lives; as much memory as is written, and never null.
+        unsafe {
+            let place = pg_sys::MemoryContextAlloc(self.home, size_of::<Top<Datum>>()).cast::<Top<Datum>>();
+            place.write(top);
+            NonNull::new_unchecked(place)
+        }
+    }
+
+    /// How the values of an extremum, or of its top, are compared and kept.
+    fn order(&self, of: usize) -> Option<Order> {
+        self.folding.order[of].map(|order| Order { home: self.home, ..order })
     }
 
     /// The states of a stored row; `values` are its state attributes after the number of rows.
@@ -77,6 +97,10 @@ impl<'a> States<'a> {
                 let cell = match &s.kind {
                     StateKind::Count | StateKind::Trues => Cell::Count(count(values[i])),
                     StateKind::Extremum { type_, .. } => Cell::Extremum(values[i].map(|d| copy(d, Width::of(type_)))),
+                    StateKind::Top => match self.order(i) {
+                        Some(order) => Cell::Top(self.at_home(order.restore(values[i]))),
+                        None => Cell::Count(0),
+                    },
                     StateKind::Sum { short } => Cell::Sum(values[i].map_or(0.0, |d| float(d, *short))),
                     StateKind::Moving { counter, .. } => match &mut self.folding.machines[i] {
                         Some(m) => Cell::Moving(m.restore(values[i], counter.map(|c| count(values[c])))),
@@ -116,15 +140,9 @@ impl<'a> States<'a> {
                         }
                         sum.is_finite()
                     }
-                    Cell::Extremum(best) => match (arg, &s.kind, self.folding.order[i]) {
-                        (Some(d), StateKind::Extremum { max, type_ }, Some(order)) => {
-                            let before = pg_sys::MemoryContextSwitchTo(self.home);
-                            let ok = extremum(best, d, weight > 0, *max, type_, order);
-                            pg_sys::MemoryContextSwitchTo(before);
-                            ok
-                        }
-                        _ => true,
-                    },
+                    Cell::Extremum(_) => arg.is_none_or(|value| self.take_extremum(cells, i, value, weight)),
+                    // With its extremum.
+                    Cell::Top(_) => true,
                     Cell::Moving(state) => match &mut self.folding.machines[i] {
                         None => false,
                         Some(machine) => {
@@ -151,6 +169,53 @@ impl<'a> States<'a> {
         }
     }
 
+    /// A value of an extremum comes or goes, and in its top; false when the extremum may have gone.
+    ///
+    /// # Safety
+    /// As `take`.
+    unsafe fn take_extremum(&self, cells: &mut [Cell], i: usize, value: Datum, weight: i64) -> bool {
+        let StateKind::Extremum { top, .. } = &self.fold.states[i].kind else { return false };
+        let Some(order) = self.order(i) else { return false };
+        // SAFETY: a top of this fold, which nobody else holds.
+        let mut top = top
+            .and_then(|t| if let Cell::Top(top) = cells[t] { Some(top) } else { None })
+            .map(|mut t| unsafe { t.as_mut() });
+        let Cell::Extremum(best) = &mut cells[i] else { return false };
+        let skips = weight < 0 && fault::on(Fault::KeepInTop);
+        if let Some(top) = top.as_mut().filter(|_| !skips)
+            && !top.take(value, weight, &order)
+        {
+            return false;
+        }
+        match tviews_core::fold::extremum(best.map(|best| order.compare(value, best)), weight > 0) {
+            Extremum::Stays => true,
+            Extremum::Becomes => {
+                *best = Some(order.keep(value));
+                true
+            }
+            Extremum::Unknown if best.is_some() && fault::on(Fault::KeepExtremum) => true,
+            Extremum::Unknown => match (best.as_mut(), top) {
+                (Some(shown), Some(top)) => match top.next(*shown, &order) {
+                    Next::Stays => true,
+                    Next::Becomes(value) => {
+                        *shown = order.keep(value);
+                        true
+                    }
+                    Next::Nothing => {
+                        *best = None;
+                        true
+                    }
+                    Next::Unknown if fault::on(Fault::TopIsAll) => {
+                        *best = None;
+                        true
+                    }
+                    Next::Unknown => false,
+                },
+                _ => false,
+            },
+        }
+    }
+
     /// The state attributes after the number of rows.
     ///
     /// # Safety
@@ -163,6 +228,7 @@ impl<'a> States<'a> {
                 out.push(match (cell, &mut self.folding.machines[i], &self.fold.states[i].kind) {
                     (Cell::Count(n), _, _) => n.into_datum(),
                     (Cell::Extremum(d), _, _) => *d,
+                    (Cell::Top(top), _, _) => self.order(i).map(|order| order.store(top.as_ref())),
                     (Cell::Moving(state), Some(machine), _) => machine.dump(state),
                     (Cell::Sum(sum), _, StateKind::Sum { short: true }) => (*sum as f32).into_datum(),
                     (Cell::Sum(sum), _, _) => sum.into_datum(),
@@ -229,34 +295,5 @@ unsafe fn float(d: Datum, short: bool) -> f64 {
     // SAFETY: a float4 or float8, as `short` says; both are passed by value on every server of 64 bits.
     unsafe {
         if short { f32::from_datum(d, false).map_or(0.0, f64::from) } else { f64::from_datum(d, false).unwrap_or(0.0) }
-    }
-}
-
-/// A value comes or goes; false when the extremum may have gone.
-///
-/// # Safety
-/// `order` points to memory of the caller.
-unsafe fn extremum(
-    best: &mut Option<Datum>,
-    value: Datum,
-    comes: bool,
-    max: bool,
-    of: &Type,
-    order: *mut pg_sys::FmgrInfo,
-) -> bool {
-    // SAFETY: `order` points to memory of the caller.
-    unsafe {
-        let compared = best.map(|b| {
-            let compared = (pg_sys::FunctionCall2Coll(order, of.2, value, b).value() as i32).cmp(&0);
-            if max { compared } else { compared.reverse() }
-        });
-        match tviews_core::fold::extremum(compared, comes) {
-            Extremum::Stays => true,
-            Extremum::Becomes => {
-                *best = Some(copy(value, Width::of(of)));
-                true
-            }
-            Extremum::Unknown => best.is_some() && fault::on(Fault::KeepExtremum),
-        }
     }
 }

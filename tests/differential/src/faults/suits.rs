@@ -45,6 +45,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         }
         "skip_optional" => &[Hazard::LeftJoin, Hazard::FoldOverLeftJoin],
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
+        "keep_links" => &[Hazard::NewestInOn, Hazard::AmongInOn],
         "skip_virtual_below" => &[Hazard::VirtualColumn],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
@@ -53,7 +54,8 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         }
         "keep_come_before" => &[Hazard::BeforeOfDeferred],
         "keep_levels" => &[Hazard::LateralOuterJoin],
-        "keep_extremum" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
+        "keep_extremum" | "keep_in_top" => &[Hazard::ExtremumDeleted, Hazard::ExtremumUpdated],
+        "top_is_all" => &[Hazard::ExtremaDeleted],
         "ignore_filters" => &[Hazard::FilteredAggregate],
         "keep_representative" => &[Hazard::RepresentativeLeaves],
         "remove_one_of_several" => &[Hazard::TableWithoutKey],

@@ -1,4 +1,4 @@
-//! Windows of one table, all in one order: a changed row concerns its neighbours, or what comes after it.
+//! Windows of one table, or of two that are joined, all in one order: a changed row concerns its neighbours, or what comes after it.
 //! Invariant: the order is total, for tables with a key by the key. Called by `Gen::query`.
 
 use super::{Expr, FromClause, Gen, Query};
@@ -8,7 +8,14 @@ use crate::types::Ty;
 impl Gen<'_> {
     pub fn interval(&mut self, _depth: u32) -> Query {
         self.note(Hazard::WindowInterval);
-        let from = FromClause::start(self.some_base());
+        let mut from = FromClause::start(self.some_base());
+        if self.dice.chance(30) {
+            self.note(Hazard::WindowOverJoin);
+            let other = self.some_base();
+            let on = self.correlation(&from.rels, &other);
+            from.sql = format!("{} JOIN {} ON {on}", from.sql, other.sql);
+            from.rels.push(other);
+        }
         let mut outputs: Vec<Expr> = vec![];
         let mut partition = String::new();
         if self.dice.chance(50) {
@@ -21,15 +28,17 @@ impl Gen<'_> {
         } else {
             self.note(Hazard::WindowOverAll);
         }
-        let rel = &from.rels[0];
-        if self.dice.chance(80) {
-            outputs.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
+        for rel in &from.rels {
+            if self.dice.chance(80) {
+                outputs.extend(rel.key.iter().map(|&k| rel.columns[k].clone()));
+            }
         }
         let one = *self.dice.pick(&["", "", " DESC"]);
         let mixed = self.dice.chance(20);
-        let directed: Vec<String> = from.rels[0]
-            .order
+        let directed: Vec<String> = from
+            .rels
             .iter()
+            .flat_map(|rel| &rel.order)
             .map(|e| format!("{e}{}", if mixed { *self.dice.pick(&["", " DESC"]) } else { one }))
             .collect();
         let window = format!("{partition}ORDER BY {}", directed.join(", "));

@@ -78,7 +78,7 @@ impl Planner<'_> {
         let which = self.schema.tables[base.0].writable();
         let list = self.schema.tables[base.0].list(&which);
         let value = self.value_of(base.0, base.1);
-        let (sql, hazard) = match self.dice.below(4) {
+        let (sql, hazard) = match self.dice.below(5) {
             3 => {
                 // one of two
                 let v = self.value_of(base.0, base.1);
@@ -86,6 +86,21 @@ impl Planner<'_> {
                 let before = self.several(vec![a, b], &[]);
                 let first = format!("DELETE FROM {t} WHERE ctid = (SELECT min(ctid) FROM {t} WHERE {c} = {v})");
                 return (before, self.one(first, &[Hazard::OneOfTwoExtrema]));
+            }
+            4 if self.schema.tables[base.0].columns[base.1].ty.is_integer() => {
+                // as many as a group keeps of them, and one more stays
+                let sign = if word == "max" { "" } else { "-" };
+                let puts = (1001..1009).map(|n| self.put(base, &format!("{sign}{n}"))).collect();
+                let before = self.several(puts, &[]);
+                let beyond = if word == "max" { "> 1001" } else { "< -1001" };
+                let all = format!("DELETE FROM {t} WHERE {c} {beyond}");
+                return (before, self.one(all, &[Hazard::ExtremaDeleted]));
+            }
+            4 => {
+                let order = if word == "max" { "DESC" } else { "ASC" };
+                let best =
+                    format!("SELECT {c} FROM {t} WHERE {c} IS NOT NULL GROUP BY {c} ORDER BY {c} {order} LIMIT 8");
+                (format!("DELETE FROM {t} WHERE {c} IN ({best})"), Hazard::ExtremaDeleted)
             }
             0 => (format!("DELETE FROM {t} WHERE {c} = {extremum}"), Hazard::ExtremumDeleted),
             1 => (format!("UPDATE {t} SET {c} = {value} WHERE {c} = {extremum}"), Hazard::ExtremumUpdated),

@@ -82,6 +82,15 @@ impl Gen<'_> {
         self.note(Hazard::NewestInOn);
         let (from, v) = (&inner.sql, &value.sql);
         let condition = format!("{} = {}", own.sql, outer.sql);
+        if self.dice.chance(30) {
+            self.note(Hazard::AmongInOn);
+            let c = &compared.sql;
+            return Some(match self.dice.below(3) {
+                0 => format!("{c} IN (SELECT {v} FROM {from} WHERE {condition})"),
+                1 => format!("{c} = ANY (SELECT {v} FROM {from} WHERE {condition} AND {v} > 0)"),
+                _ => format!("EXISTS (SELECT FROM {from} WHERE {condition} AND {v} = {c})"),
+            });
+        }
         let operator = self.dice.pick(&["=", "=", "=", ">"]);
         let found = match self.dice.below(4) {
             0 => format!("SELECT {v} FROM {from} WHERE {condition} ORDER BY {v} DESC LIMIT 1"),
