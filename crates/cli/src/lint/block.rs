@@ -8,7 +8,7 @@ use super::expression::{all, calls, has_aggregates, returns_set, signature, sub_
 use super::from;
 use super::groups;
 use super::inside::{Inside, is_correlated, sub_queries};
-use super::intervals::are_intervals;
+use super::intervals::{are_intervals, may_be_intervals};
 use super::scope::{Found, Scope, Source};
 use super::targets::{Target, targets};
 use super::windows::{Partitioned, partitions, windows};
@@ -103,6 +103,8 @@ fn reason_of(strategy: Strategy) -> Reason {
     }
 }
 
+const OVER_ALL: &str = "windows over all rows of a join, or over all groups: in one order of columns that are never NULL they are followed";
+
 /// What stands in the way between the rows of FROM and the output.
 fn shaped(
     cx: &mut Analyst,
@@ -137,6 +139,9 @@ fn shaped(
                 found
             }
             Partitioned::Nothing => {
+                if b.atoms.len() > 1 && may_be_intervals(select, targets) {
+                    b.doubts.insert(OVER_ALL.into());
+                }
                 cx.decide(b, join, Shape::Opaque(Reason::WindowOverAll), outputs, columns, Err(Reason::NotGrouped))
             }
             Partitioned::By(positions) => {
@@ -173,6 +178,9 @@ fn shaped(
             followed(Strategy::Keyed, Reason::PartitionsRecomputed)
         };
         found = above_stage(found, above);
+        if over_all && may_be_intervals(select, targets) {
+            found.doubts.insert(OVER_ALL.into());
+        }
     }
     if !select.distinct_clause.is_empty() {
         let above = if is_distinct_on(select) {
@@ -204,8 +212,12 @@ fn doubtful_names(b: &mut Block, expressions: &[&Node]) {
     }
 }
 
+/// LIMIT ALL, LIMIT NULL and OFFSET 0 limit nothing.
 fn is_limited(select: &SelectStmt) -> bool {
-    select.limit_count.is_some() || select.limit_offset.is_some()
+    let is_null = |node: &Node| matches!(constant(node), Some(Constant::Null));
+    let is_zero = |node: &Node| matches!(constant(node), Some(Constant::Number(n)) if n == "0");
+    select.limit_count.as_deref().is_some_and(|n| !is_null(n))
+        || select.limit_offset.as_deref().is_some_and(|n| !is_null(n) && !is_zero(n))
 }
 
 /// LIMIT over rows or a stage: the first rows are read again when a change reaches them, where they are in an order and LIMIT and OFFSET are numbers.
@@ -217,12 +229,15 @@ pub fn limit(found: Analysis, select: &SelectStmt) -> Analysis {
         Some(Constant::Number(n)) => n.parse::<i64>().ok(),
         _ => None,
     };
+    let is_computed = |node: &Node| matches!(node.node, Some(NodeEnum::AExpr(_) | NodeEnum::TypeCast(_)));
     let counts = select.limit_count.as_deref().and_then(number).is_some_and(|n| n > 0)
         && select.limit_offset.as_deref().is_none_or(|offset| number(offset).is_some_and(|n| n >= 0));
     if !counts || select.sort_clause.is_empty() {
         let mut found = found.all_full(Reason::Limit);
         if select.limit_count.iter().chain(&select.limit_offset).any(|n| !sub_links(n).is_empty()) {
             found.doubts.insert("a sub-query in LIMIT".into());
+        } else if select.limit_count.iter().chain(&select.limit_offset).any(|n| is_computed(n)) {
+            found.doubts.insert("LIMIT or OFFSET are computed: constants of integers are known".into());
         }
         return found;
     }

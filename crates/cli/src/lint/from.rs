@@ -237,6 +237,7 @@ fn sub_query(
             .target_list
             .iter()
             .chain(query.where_clause.as_deref())
+            .chain(conditions(&query.from_clause))
             .any(|n| !super::expression::sub_links(n).is_empty());
         if has_sub_links {
             b.doubts.insert("sub-queries inside of a sub-query in FROM".into());

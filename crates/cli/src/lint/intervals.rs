@@ -54,6 +54,16 @@ pub fn are_intervals(select: &SelectStmt, b: &Block, targets: &[Target]) -> bool
     orders.len() == 1 && (!total || has_key)
 }
 
+/// Whether windows over all rows of a join or of groups may be of that kind: the extension looks at a stage with these rows.
+pub fn may_be_intervals(select: &SelectStmt, targets: &[Target]) -> bool {
+    let mut all =
+        targets.iter().flat_map(|t| t.node).flat_map(|n| calls(n)).filter_map(|c| Some((c, c.over.as_deref()?)));
+    all.all(|(call, over)| {
+        let (_, window) = definition(select, over);
+        !window.order_clause.is_empty() && !["ntile", "percent_rank", "cume_dist"].contains(&last(&call.funcname))
+    })
+}
+
 /// The frame of a window, and the window that its order is said in.
 fn definition<'a>(select: &'a SelectStmt, over: &'a WindowDef) -> (&'a WindowDef, &'a WindowDef) {
     let named = |name: &str| {
