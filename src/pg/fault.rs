@@ -47,7 +47,7 @@ faults! {
     SkipNullExtension c"skip_null_extension",
     SkipDeletedOfOthers c"skip_deleted_of_others",
     SkipPieces c"skip_pieces",
-    KeepLinks c"keep_links",
+    LoseLinks c"lose_links",
     SkipVirtualBelow c"skip_virtual_below",
     KeepStoredParts c"keep_stored_parts",
     KeepStoredColumns c"keep_stored_columns",

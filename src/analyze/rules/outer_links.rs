@@ -110,8 +110,10 @@ pub fn relax(
             continue;
         }
         let all = conditions(server::flatten_join_aliases(block, join.quals()));
-        let (hidden, kept): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|c| reads(*c, changed) && !fault::on(Fault::KeepLinks));
+        let (hidden, mut kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| reads(*c, changed));
+        if fault::on(Fault::LoseLinks) && !hidden.is_empty() {
+            kept.push(make::boolean(false));
+        }
         let mut is_bound = !kept.is_empty();
         if is_here {
             let witnesses: Vec<_> = hidden.into_iter().filter_map(|c| witness(block, c, changed)).collect();
