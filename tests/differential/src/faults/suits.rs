@@ -45,7 +45,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         }
         "skip_optional" => &[Hazard::LeftJoin, Hazard::FoldOverLeftJoin],
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
-        "lose_links" => &[Hazard::NewestInOn, Hazard::AmongInOn],
+        "lose_links" => &[Hazard::AmongInOn],
         "skip_virtual_below" => &[Hazard::VirtualColumn],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
