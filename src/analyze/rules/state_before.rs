@@ -19,6 +19,7 @@ use crate::analyze::rules::anchor::Captured;
 use crate::analyze::rules::change_rows;
 use crate::analyze::rules::common_value::equal;
 use crate::pg::error::Result;
+use crate::pg::relation::class_of;
 use crate::pg::tree::{Node, Query, Tree, list, server, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,7 +133,8 @@ pub fn put(
         let rte = server::rt_fetch(index, block);
         let keys = keys_of_relation(rte.relid(), rte.inh(), key_of);
         let Some(key) = keys.into_iter().find(|key| captured(relid, key)) else { return Ok(false) };
-        if relations::reads_whole_row(block, index) {
+        // rows that have gone are in no table that policies could hide them in
+        if relations::reads_whole_row(block, index) || class_of(rte.relid()).is_none_or(|c| c.relrowsecurity) {
             return Ok(false);
         }
         let only = wanted.as_ref().and_then(|wanted| wanted.of(block, index));
