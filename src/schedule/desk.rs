@@ -8,6 +8,7 @@
 //! worker is started with: one that starts late, when its scheduler has ended, finds another number and ends. A worker that ends leaves the
 //! state as it is, so the scheduler sees whether it was at work.
 
+use crate::pg::process::process;
 use crate::pg::shmem;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::Cell;
@@ -78,7 +79,7 @@ pub fn sit(place: &str) -> Option<&'static Desk> {
     Some(desk)
 }
 
-thread_local! {
+process! {
     /// The desk of this worker.
     static OWN: Cell<Option<&'static Desk>> = const { Cell::new(None) };
 }
