@@ -38,6 +38,11 @@ SELECT tviews.lock_value(NULL), tviews.lock_value(0), tviews.lock_value(-1), tvi
 -- each side: NULL | 0 | 1 | -1 | 9223372036854775807
 SELECT tviews.lock_side({relation}::regclass::oid, {side});
 
+-- each number: NULL | 0 | 1259 | 2147483647 | 2147483648 | 4294967295
+SELECT tviews.lock_of({number}::oid);
+
+SELECT tviews.lock_of(l.relation) FROM pg_locks l;
+
 SELECT tviews.flush();
 
 SELECT tviews.stat_reset();
