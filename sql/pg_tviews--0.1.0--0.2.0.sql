@@ -326,6 +326,35 @@ SELECT l.pid,
             SELECT s.tview FROM above a JOIN tviews.stage s ON s.stage = a.tview)
         SELECT a.tview FROM above a WHERE NOT EXISTS (SELECT FROM tviews.stage s WHERE s.stage = a.tview)) root;
 
+-- The size of the states, as the server's own aggregates have it: without it the planner takes a hash table of groups for too large.
+CREATE OR REPLACE AGGREGATE tviews.state_int8_avg_accum(int8) (
+    SFUNC = int8_avg_accum, STYPE = internal, SSPACE = 48, FINALFUNC = int8_avg_serialize, COMBINEFUNC = int8_avg_combine,
+    SERIALFUNC = int8_avg_serialize, DESERIALFUNC = int8_avg_deserialize, PARALLEL = SAFE);
+CREATE OR REPLACE AGGREGATE tviews.state_numeric_avg_accum(numeric) (
+    SFUNC = numeric_avg_accum, STYPE = internal, SSPACE = 128, FINALFUNC = numeric_avg_serialize, COMBINEFUNC = numeric_avg_combine,
+    SERIALFUNC = numeric_avg_serialize, DESERIALFUNC = numeric_avg_deserialize, PARALLEL = SAFE);
+CREATE OR REPLACE AGGREGATE tviews.state_int2_accum(int2) (
+    SFUNC = int2_accum, STYPE = internal, SSPACE = 48, FINALFUNC = numeric_poly_serialize, COMBINEFUNC = numeric_poly_combine,
+    SERIALFUNC = numeric_poly_serialize, DESERIALFUNC = numeric_poly_deserialize, PARALLEL = SAFE);
+CREATE OR REPLACE AGGREGATE tviews.state_int4_accum(int4) (
+    SFUNC = int4_accum, STYPE = internal, SSPACE = 48, FINALFUNC = numeric_poly_serialize, COMBINEFUNC = numeric_poly_combine,
+    SERIALFUNC = numeric_poly_serialize, DESERIALFUNC = numeric_poly_deserialize, PARALLEL = SAFE);
+CREATE OR REPLACE AGGREGATE tviews.state_int8_accum(int8) (
+    SFUNC = int8_accum, STYPE = internal, SSPACE = 128, FINALFUNC = numeric_serialize, COMBINEFUNC = numeric_combine,
+    SERIALFUNC = numeric_serialize, DESERIALFUNC = numeric_deserialize, PARALLEL = SAFE);
+CREATE OR REPLACE AGGREGATE tviews.state_numeric_accum(numeric) (
+    SFUNC = numeric_accum, STYPE = internal, SSPACE = 128, FINALFUNC = numeric_serialize, COMBINEFUNC = numeric_combine,
+    SERIALFUNC = numeric_serialize, DESERIALFUNC = numeric_deserialize, PARALLEL = SAFE);
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        CREATE OR REPLACE AGGREGATE tviews.state_interval_avg_accum(interval) (
+            SFUNC = interval_avg_accum, STYPE = internal, SSPACE = 40, FINALFUNC = interval_avg_serialize,
+            COMBINEFUNC = interval_avg_combine, SERIALFUNC = interval_avg_serialize,
+            DESERIALFUNC = interval_avg_deserialize, PARALLEL = SAFE);
+    END IF;
+END $$;
+
 -- The best values of a group and how often each is there: what min and max are when the extremum goes.
 CREATE FUNCTION tviews.take_greatest(internal, anyelement) RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tviews_take_greatest';

@@ -5,22 +5,22 @@ CREATE AGGREGATE tviews.state_int2_avg_accum(int2) (
 CREATE AGGREGATE tviews.state_int4_avg_accum(int4) (
     SFUNC = int4_avg_accum, STYPE = int8[], INITCOND = '{0,0}', COMBINEFUNC = int4_avg_combine, PARALLEL = SAFE);
 CREATE AGGREGATE tviews.state_int8_avg_accum(int8) (
-    SFUNC = int8_avg_accum, STYPE = internal, FINALFUNC = int8_avg_serialize, COMBINEFUNC = int8_avg_combine,
+    SFUNC = int8_avg_accum, STYPE = internal, SSPACE = 48, FINALFUNC = int8_avg_serialize, COMBINEFUNC = int8_avg_combine,
     SERIALFUNC = int8_avg_serialize, DESERIALFUNC = int8_avg_deserialize, PARALLEL = SAFE);
 CREATE AGGREGATE tviews.state_numeric_avg_accum(numeric) (
-    SFUNC = numeric_avg_accum, STYPE = internal, FINALFUNC = numeric_avg_serialize, COMBINEFUNC = numeric_avg_combine,
+    SFUNC = numeric_avg_accum, STYPE = internal, SSPACE = 128, FINALFUNC = numeric_avg_serialize, COMBINEFUNC = numeric_avg_combine,
     SERIALFUNC = numeric_avg_serialize, DESERIALFUNC = numeric_avg_deserialize, PARALLEL = SAFE);
 CREATE AGGREGATE tviews.state_int2_accum(int2) (
-    SFUNC = int2_accum, STYPE = internal, FINALFUNC = numeric_poly_serialize, COMBINEFUNC = numeric_poly_combine,
+    SFUNC = int2_accum, STYPE = internal, SSPACE = 48, FINALFUNC = numeric_poly_serialize, COMBINEFUNC = numeric_poly_combine,
     SERIALFUNC = numeric_poly_serialize, DESERIALFUNC = numeric_poly_deserialize, PARALLEL = SAFE);
 CREATE AGGREGATE tviews.state_int4_accum(int4) (
-    SFUNC = int4_accum, STYPE = internal, FINALFUNC = numeric_poly_serialize, COMBINEFUNC = numeric_poly_combine,
+    SFUNC = int4_accum, STYPE = internal, SSPACE = 48, FINALFUNC = numeric_poly_serialize, COMBINEFUNC = numeric_poly_combine,
     SERIALFUNC = numeric_poly_serialize, DESERIALFUNC = numeric_poly_deserialize, PARALLEL = SAFE);
 CREATE AGGREGATE tviews.state_int8_accum(int8) (
-    SFUNC = int8_accum, STYPE = internal, FINALFUNC = numeric_serialize, COMBINEFUNC = numeric_combine,
+    SFUNC = int8_accum, STYPE = internal, SSPACE = 128, FINALFUNC = numeric_serialize, COMBINEFUNC = numeric_combine,
     SERIALFUNC = numeric_serialize, DESERIALFUNC = numeric_deserialize, PARALLEL = SAFE);
 CREATE AGGREGATE tviews.state_numeric_accum(numeric) (
-    SFUNC = numeric_accum, STYPE = internal, FINALFUNC = numeric_serialize, COMBINEFUNC = numeric_combine,
+    SFUNC = numeric_accum, STYPE = internal, SSPACE = 128, FINALFUNC = numeric_serialize, COMBINEFUNC = numeric_combine,
     SERIALFUNC = numeric_serialize, DESERIALFUNC = numeric_deserialize, PARALLEL = SAFE);
 
 -- Intervals: an array up to 16, internal from 17 on.
@@ -28,7 +28,7 @@ DO $$
 BEGIN
     IF current_setting('server_version_num')::int >= 170000 THEN
         CREATE AGGREGATE tviews.state_interval_avg_accum(interval) (
-            SFUNC = interval_avg_accum, STYPE = internal, FINALFUNC = interval_avg_serialize,
+            SFUNC = interval_avg_accum, STYPE = internal, SSPACE = 40, FINALFUNC = interval_avg_serialize,
             COMBINEFUNC = interval_avg_combine, SERIALFUNC = interval_avg_serialize,
             DESERIALFUNC = interval_avg_deserialize, PARALLEL = SAFE);
     ELSE

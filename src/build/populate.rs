@@ -15,7 +15,7 @@ use crate::pg::error::{Error, Result};
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::{self, Active, Fixed};
-use crate::pg::spi::Session;
+use crate::pg::spi::{Plan, Session};
 use crate::pg::{ext, guc, name};
 use crate::queue;
 use crate::refresh::flush::defining::Defining;
@@ -28,8 +28,12 @@ use crate::tam::bulk::BulkWriter;
 use crate::tam::{state, storage};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use tviews_core::choice::Size;
 use tviews_core::strategy::Strategy;
+
+/// After how many rows the progress is shown.
+const SHOWN: usize = 500;
 
 /// Fills a TVIEW; returns the number of rows. `fresh`: its storage was created by the current command and is empty.
 pub fn populate(oid: pg_sys::Oid, persistence: u8, fresh: bool) -> Result<u64> {
@@ -251,20 +255,28 @@ fn fill(tview: &Tview, rel: &Relation) -> Result<u64> {
     let held = sources::hold(graph.reads.get(&rel.oid().to_u32()).unwrap_or(&none), false)?;
     let _snapshot = Active::latest();
     let session = Session::open();
-    let plan = tview.plan(&session, &tview.query, Size::WHOLE)?;
+    let plan = match tview.sums_exactly() {
+        true => Rc::new(Plan::parallel(&session, &tview.query, &tview.callees)?),
+        false => tview.plan(&session, &tview.query, Size::WHOLE)?,
+    };
     let natts = rel.natts();
-    let mut values = vec![pg_sys::Datum::from(0usize); natts];
-    let mut nulls = vec![true; natts];
-    // SAFETY: the storage is new and nobody else can see it; one value per attribute.
+    let mut row = vec![pg_sys::Datum::from(0usize); natts];
+    let mut is_null = vec![true; natts];
+    // SAFETY: the storage is new and nobody else can see it; one value per attribute. While workers run, the transaction gets no number.
     unsafe {
+        pg_sys::GetCurrentTransactionId();
         let mut writer = BulkWriter::open(rel.raw());
-        session.stream(&plan, 500, |rows| {
-            for row in 0..rows.len() {
-                rows.deform(row, &mut values, &mut nulls);
-                writer.insert(&values, &nulls);
+        let mut shown = 0;
+        session.each(&plan, &mut |values, nulls| {
+            row[..values.len()].copy_from_slice(values);
+            is_null[..nulls.len()].copy_from_slice(nulls);
+            writer.insert(&row, &is_null);
+            shown += 1;
+            if shown % SHOWN == 0 {
+                progress::add(SHOWN);
             }
-            progress::add(rows.len());
         });
+        progress::add(shown % SHOWN);
         held.confirm()?;
         Ok(writer.finish())
     }

@@ -141,14 +141,24 @@ pub struct Plan {
 
 impl Plan {
     /// Prepares a plan and keeps it; a session must be open. The SQL calls none but `callees`.
-    pub fn prepare(_session: &Session, sql: &str, callees: &Rc<Callees>) -> Result<Plan> {
+    pub fn prepare(session: &Session, sql: &str, callees: &Rc<Callees>) -> Result<Plan> {
+        Plan::prepare_with(session, sql, callees, 0)
+    }
+
+    /// As `prepare`, with workers beside this process where the planner finds that cheaper. What is written while such a plan runs is written by a
+    /// transaction that has a number already.
+    pub fn parallel(session: &Session, sql: &str, callees: &Rc<Callees>) -> Result<Plan> {
+        Plan::prepare_with(session, sql, callees, pg_sys::CURSOR_OPT_PARALLEL_OK)
+    }
+
+    fn prepare_with(_session: &Session, sql: &str, callees: &Rc<Callees>, options: u32) -> Result<Plan> {
         let _callees = InForce::new(callees);
         let text = c_text(&format!("{}{sql}", MARK.to_string_lossy()))?;
         // SAFETY: no parameter types.
         unsafe {
-            let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
+            let plan = pg_sys::SPI_prepare_cursor(text.as_ptr(), 0, std::ptr::null_mut(), options as i32);
             if plan.is_null() {
-                return Err(Error::Internal(format!("SPI_prepare returned {}", { pg_sys::SPI_result })));
+                return Err(Error::Internal(format!("SPI_prepare_cursor returned {}", { pg_sys::SPI_result })));
             }
             let code = pg_sys::SPI_keepplan(plan);
             assert_eq!(code, 0);
@@ -215,18 +225,6 @@ impl Rows {
             let tuple = *(*self.table).vals.add(row);
             let datum = pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, col as i32 + 1, &mut null);
             (!null).then_some(datum)
-        }
-    }
-
-    /// Whole row into slices, starting at column `first`.
-    pub fn deform(&self, row: usize, values: &mut [pg_sys::Datum], nulls: &mut [bool]) {
-        assert!(row < self.len);
-        // SAFETY: slices are as long as the descriptor.
-        unsafe {
-            let tupdesc = (*self.table).tupdesc;
-            assert!(values.len() >= (*tupdesc).natts as usize && nulls.len() >= values.len());
-            let tuple = *(*self.table).vals.add(row);
-            pg_sys::heap_deform_tuple(tuple, tupdesc, values.as_mut_ptr(), nulls.as_mut_ptr());
         }
     }
 }

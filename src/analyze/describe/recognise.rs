@@ -210,16 +210,7 @@ impl Recogniser {
         }
         if internal {
             // NULLs leave such a state as it is; they are left out, so that there is no state without values.
-            let argument = list::nth::<pg_sys::TargetEntry>(node.args(), 0).expr();
-            let test = make::make::<pg_sys::NullTest>();
-            test.set_arg(argument.copy());
-            test.set_nulltesttype(pg_sys::NullTestType::IS_NOT_NULL);
-            test.set_location(-1);
-            node.set_aggfilter(if node.aggfilter().is_null() {
-                test.cast()
-            } else {
-                server::make_and_qual(node.aggfilter(), test.cast()).cast()
-            });
+            node.set_aggfilter(without_nulls(node));
         }
         if internal && (facts.serialfn == pg_sys::InvalidOid || facts.transtype != pg_sys::INTERNALOID) {
             return Err(Reason::StateNotKept);
@@ -338,6 +329,40 @@ fn guarded(argument: Node, filter: Node) -> Node {
     case.set_defresult(make::null((of.0, of.1, of.2)));
     case.set_location(-1);
     case.cast()
+}
+
+/// The condition of an aggregate, and that its argument is not NULL.
+fn without_nulls(agg: Aggref) -> Node {
+    let test = make::make::<pg_sys::NullTest>();
+    test.set_arg(list::nth::<pg_sys::TargetEntry>(agg.args(), 0).expr().copy());
+    test.set_nulltesttype(pg_sys::NullTestType::IS_NOT_NULL);
+    test.set_location(-1);
+    if agg.aggfilter().is_null() {
+        return test.cast();
+    }
+    server::make_and_qual(agg.aggfilter().copy(), test.cast()).cast()
+}
+
+/// Gives aggregates the condition of the state that they can be computed from, so that the server computes both at once: it does so for equal input and equal
+/// functions (source: optimizer/prep/prepagg.c, find_compatible_trans). NULLs do not count in these aggregates, so their results stay the same.
+pub fn share(query: Query, fold: &Fold) {
+    let states = fold.states.iter().filter(|s| s.moving().is_some_and(|m| m.stored.is_some()));
+    let transition = |agg: Aggref| facts(agg.aggfnoid()).map(|f| f.transfn);
+    let states: Vec<(Aggref, Option<pg_sys::Oid>)> = states.map(|s| (s.node, transition(s.node))).collect();
+    walk::walk_into(query.targetList().cast(), &mut |node| {
+        if !list::is(node, pg_sys::NodeTag::T_Aggref) {
+            return walk::Next::Below;
+        }
+        let agg: Aggref = node.cast();
+        let own = transition(agg);
+        let shares = |(state, of): &&(Aggref, Option<pg_sys::Oid>)| {
+            own == *of && is_equal(agg.args(), state.args()) && is_equal(without_nulls(agg), state.aggfilter())
+        };
+        if let Some((state, _)) = states.iter().find(shares) {
+            agg.set_aggfilter(state.aggfilter().copy());
+        }
+        walk::Next::Beside
+    });
 }
 
 /// `count(x)` over the argument and condition of an aggregate.

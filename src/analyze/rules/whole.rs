@@ -4,6 +4,7 @@
 //! attributes: the number of join rows behind the row, then the states of the aggregates.
 
 use crate::analyze::describe::fold::Fold;
+use crate::analyze::describe::recognise;
 use crate::analyze::query::printed;
 use crate::analyze::query::tree::{count_all, outputs};
 use crate::pg::error::Result;
@@ -32,6 +33,7 @@ fn computed(query: Query, shape: &Shape, fold: Option<&Fold>) -> Query {
             copy.set_groupClause(copy.distinctClause());
             copy.set_distinctClause(Tree::null());
         }
+        recognise::share(copy, fold);
         let next = outputs(copy).len() as i16 + 1;
         append(copy, next, count_all().cast(), 0);
         if fold.is_packed() {

@@ -322,6 +322,13 @@ impl Tview {
         self.key.as_ref().is_some_and(|k| !k.is_empty()) && changed.iter().all(|r| self.decisions[r].is_keyed())
     }
 
+    /// Whether the rows of the query are the same in whatever order, and in how many parts, the rows of the tables are added up: all its aggregates are the
+    /// server's own with a state, and none is a floating-point sum.
+    pub fn sums_exactly(&self) -> bool {
+        let drifts = |fold: &Fold| fold.states.iter().any(|s| matches!(s.kind, StateKind::Sum { .. }));
+        self.fold.as_ref().is_some_and(|fold| fold.came_with_server() && !drifts(fold))
+    }
+
     /// The kept plan for `sql`. Each size has plans of its own; plans for few rows are made under other settings.
     pub fn plan(&self, session: &Session, sql: &str, size: Size) -> Result<Rc<Plan>> {
         let plans = &self.plans[size.number()];
