@@ -50,7 +50,7 @@ fn make(oid: pg_sys::Oid, unique: bool) -> Result<()> {
     let below = below(&rel, &tview)?;
     drop(rel);
     wanted.iter().try_for_each(|sql| run(oid, &tview, sql))?;
-    below.map_or(Ok(()), |(stage, sql)| run(stage, &tview, &sql))
+    below.into_iter().try_for_each(|(stage, sql)| run(stage, &tview, &sql))
 }
 
 fn run(indexed: pg_sys::Oid, tview: &Tview, sql: &str) -> Result<()> {
@@ -152,23 +152,29 @@ fn drop_where(oid: pg_sys::Oid, unwanted: impl Fn(&Relation) -> bool) {
     }
 }
 
-/// The index by which a query reads a part of its stage.
-fn below(rel: &Relation, tview: &Tview) -> Result<Option<(pg_sys::Oid, String)>> {
+/// The indexes by which a query reads parts of its stages.
+fn below(rel: &Relation, tview: &Tview) -> Result<Vec<(pg_sys::Oid, String)>> {
     if catalog::stages::of(rel.oid()).is_empty() && !catalog::stages::is_stage(rel.oid()) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let (order, partitions) = {
+    let is_stage = catalog::stages::is_stage;
+    let (order, partitions, compared) = {
         let _pinned = Pinned::new(tview.owner);
         let query = maintained(rel)?;
-        (order::of(query), order::partitions(query))
+        (order::of(query), order::partitions(query), order::compared(query))
     };
-    if let Some((stage, columns)) = order.filter(|(oid, _)| catalog::stages::is_stage(*oid)) {
-        return Ok(first_rows(stage, columns));
+    let ranges = compared.into_iter().filter(|(rows, _, value)| is_stage(*rows) && is_stage(*value));
+    let mut wanted: Vec<_> = ranges.filter_map(|(rows, column, _)| partition(rows, &[column])).collect();
+    wanted.dedup();
+    if let Some((stage, columns)) = order.filter(|(oid, _)| is_stage(*oid)) {
+        wanted.extend(first_rows(stage, columns));
+    } else if let Some((stage, by)) = partitions.filter(|(oid, _)| is_stage(*oid)) {
+        wanted.extend(partition(stage, &by));
     }
-    Ok(partitions.filter(|(oid, _)| catalog::stages::is_stage(*oid)).and_then(|(stage, by)| partition(stage, &by)))
+    Ok(wanted)
 }
 
-/// The index by which a query with windows reads a partition of its stage: on one of the columns, and NULLs are found by it.
+/// The index by which a query with windows reads a partition of its stage, or rows between two values: on one of the columns, and NULLs are found by it.
 fn partition(oid: pg_sys::Oid, columns: &[i16]) -> Option<(pg_sys::Oid, String)> {
     let stage = Relation::open(oid, pg_sys::AccessShareLock)?;
     let present = columns_of_indexes(&stage);

@@ -59,6 +59,9 @@ pub unsafe fn keep<T: Copy>(line: *const c_char, f: impl Fn() -> T) -> T {
             let error = raw::CopyErrorData();
             pg_sys::CurrentMemoryContext = context;
             remove_line((*error).context, line);
+            if !(*error).context.is_null() && *(*error).context == 0 {
+                (*error).context = std::ptr::null_mut();
+            }
             KEPT.set(error);
             raw::pg_re_throw()
         })

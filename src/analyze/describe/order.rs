@@ -5,6 +5,7 @@
 
 use crate::analyze::describe::interval::Intervals;
 use crate::analyze::describe::{first_rows, partition_columns};
+use crate::analyze::query::conditions::{conditions, mentions};
 use crate::analyze::query::relations;
 use crate::analyze::query::tree::outputs;
 use crate::pg::name;
@@ -83,6 +84,42 @@ pub fn partitions(query: Query) -> Option<(pg_sys::Oid, Vec<i16>)> {
         })
         .collect();
     (!columns.is_empty()).then_some((rte.relid(), columns))
+}
+
+/// Columns of relations that WHERE compares by `<`, `<=`, `>` or `>=` with a value of one other relation: when that value changes, the rows between the old and the new
+/// one are looked for (rules/value_range.rs). With each, the other relation.
+pub fn compared(query: Query) -> Vec<(pg_sys::Oid, i16, pg_sys::Oid)> {
+    let relation = |index: usize| {
+        let rte = server::rt_fetch(index, query);
+        (rte.rtekind() == pg_sys::RTEKind::RTE_RELATION).then(|| rte.relid())
+    };
+    let from = query.jointree();
+    let all = if from.is_null() { Vec::new() } else { conditions(from.quals()) };
+    let inequalities =
+        all.into_iter().filter(|c| list::is(*c, pg_sys::NodeTag::T_OpExpr)).map(|c| c.cast::<pg_sys::OpExpr>());
+    let found = inequalities.filter(|op| list::len(op.args()) == 2).flat_map(|op| {
+        let sides: [Node; 2] = [list::nth(op.args(), 0), list::nth(op.args(), 1)];
+        [(op, sides[0], sides[1]), (op, sides[1], sides[0])]
+    });
+    let column = |(op, rows, value): (Tree<pg_sys::OpExpr>, Node, Node)| {
+        let var = list::is(rows, pg_sys::NodeTag::T_Var).then(|| rows.cast::<pg_sys::Var>())?;
+        let others: Vec<usize> = mentions(value).into_iter().collect();
+        let [other] = others[..] else { return None };
+        let is_own = var.varlevelsup() == 0 && var.varattno() > 0 && var.varno() as usize != other;
+        let fits = is_own && !server::checkExprHasSubLink(value) && is_inequality(op.opno(), var.vartype());
+        fits.then_some(())?;
+        Some((relation(var.varno() as usize)?, var.varattno(), relation(other)?))
+    };
+    found.filter_map(column).collect()
+}
+
+fn is_inequality(operator: pg_sys::Oid, typid: pg_sys::Oid) -> bool {
+    let class = lsyscache::GetDefaultOpClass(typid, pg_sys::BTREE_AM_OID);
+    let strategy = match class {
+        pg_sys::InvalidOid => 0,
+        class => lsyscache::get_op_opfamily_strategy(operator, lsyscache::get_opclass_family(class)) as u32,
+    };
+    strategy != 0 && strategy != pg_sys::BTEqualStrategyNumber
 }
 
 /// The relation that a query with windows reads, when it reads no other, and the columns by which it finds the rows around a changed one:

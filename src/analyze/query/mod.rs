@@ -1,7 +1,7 @@
 //! Query trees: how they are loaded, read, edited, and printed. Nothing here knows of maintenance.
 //!
 //! load: the stored query, views expanded · tree, conditions, from, call: parts of a query · relations: the relations it reads · levels: columns
-//! from the queries around a tree · clock: what gives the time · limits, pulled_up, lateral_values, joins, json_arrays, select_list, view_rows, grouping_sets, virtual_columns, table_rows: forms that text and
+//! from the queries around a tree · clock: what gives the time · limits, not_in, pulled_up, lateral_values, joins, json_arrays, select_list, view_rows, grouping_sets, virtual_columns, table_rows: forms that text and
 //! change rows keep · printed, canonical, analysed: text that is
 //! read back and compared · operators: the search_path that the text needs.
 
@@ -19,6 +19,7 @@ mod lateral_values;
 pub mod levels;
 mod limits;
 pub mod load;
+mod not_in;
 pub mod operators;
 pub mod printed;
 mod pulled_up;

@@ -1,0 +1,115 @@
+//! `x NOT IN (SELECT y …)` among columns that are never NULL: it becomes NOT EXISTS.
+//!
+//! For NOT IN the server reads the whole sub-query into a hash table, also for one row; NOT EXISTS is a join, which looks one row up by index. They
+//! differ by NULLs only: one among the y leaves no x, and x that is NULL is left out unless there is no y. Invariant: the same rows. Only as a condition of WHERE, where
+//! no row is null-extended any more behind it. Called by load.
+//! Source: optimizer/plan/subselect.c of 19 (convert_ANY_sublink_to_join), which does the same for its plans.
+
+use crate::analyze::query::conditions::{conditions, conjunction};
+use crate::analyze::query::from::{find, is_nullable};
+use crate::analyze::query::tree::is_plain;
+use crate::pg::relation::Relation;
+use crate::pg::tree::{Node, Query, Text, Tree, list, lsyscache, make, server, walk};
+use pgrx::pg_sys;
+
+type Link = Tree<pg_sys::SubLink>;
+
+/// Changes the conditions in all blocks of a query, in place.
+pub fn spell_out(query: Query) {
+    let mut blocks: Vec<Query> = Vec::new();
+    walk::walk(query.cast(), &mut |n| {
+        if list::is(n, pg_sys::NodeTag::T_Query) {
+            blocks.push(n.cast());
+        }
+        false
+    });
+    blocks.into_iter().rev().for_each(block);
+}
+
+fn block(query: Query) {
+    if query.jointree().is_null() || !query.hasSubLinks() {
+        return;
+    }
+    let all = conditions(query.jointree().quals());
+    let changed: Vec<Node> = all.iter().map(|c| without(query, *c).unwrap_or(*c)).collect();
+    if changed.iter().zip(&all).any(|(new, old)| !std::ptr::eq(new.raw(), old.raw())) {
+        query.jointree().set_quals(conjunction(changed));
+    }
+}
+
+/// The condition in the other form.
+fn without(query: Query, condition: Node) -> Option<Node> {
+    let (link, equality) = comparison(condition)?;
+    let sub = link.subselect().cast::<pg_sys::Query>();
+    if !is_plain(sub) {
+        return None;
+    }
+    let op = link.testexpr().cast::<pg_sys::OpExpr>();
+    let (left, right) = (list::nth::<pg_sys::Node>(op.args(), 0), list::nth::<pg_sys::Node>(op.args(), 1));
+    let of = list::nth::<pg_sys::TargetEntry>(sub.targetList(), 0).expr();
+    if !list::is(right, pg_sys::NodeTag::T_Param) || !is_never_null(query, left) || !is_never_null(sub, of) {
+        return None;
+    }
+    let outside = left.copy();
+    server::IncrementVarSublevelsUp(outside, 1, 0);
+    let mut inner = conditions(sub.jointree().quals());
+    inner.push(make::comparison(equality, outside, of.copy(), op.inputcollid()));
+    sub.jointree().set_quals(conjunction(inner));
+    sub.set_targetList(list::of([make::target(make::int4(1), 1, Text::of(c"?column?"), false)]));
+    sub.set_sortClause(Tree::null());
+    link.set_subLinkType(pg_sys::SubLinkType::EXISTS_SUBLINK);
+    link.set_testexpr(Tree::null());
+    link.set_operName(Tree::null());
+    let not = make::make::<pg_sys::BoolExpr>();
+    not.set_boolop(pg_sys::BoolExprType::NOT_EXPR);
+    not.set_args(list::of([link]));
+    not.set_location(-1);
+    Some(not.cast())
+}
+
+/// The sub-link of `x NOT IN (…)` or `x <> ALL (…)`, for one x, and the operator by which x and y are equal: one of a hash family, which has a value for all values.
+fn comparison(condition: Node) -> Option<(Link, pg_sys::Oid)> {
+    let is_link =
+        |n: Node, of| list::is(n, pg_sys::NodeTag::T_SubLink) && n.cast::<pg_sys::SubLink>().subLinkType() == of;
+    let operator = |link: Link| {
+        let test = link.testexpr();
+        list::is(test, pg_sys::NodeTag::T_OpExpr).then(|| test.cast::<pg_sys::OpExpr>().opno())
+    };
+    let (link, equality) = if is_link(condition, pg_sys::SubLinkType::ALL_SUBLINK) {
+        let link = condition.cast();
+        (link, lsyscache::get_negator(operator(link)?))
+    } else {
+        let not = list::is(condition, pg_sys::NodeTag::T_BoolExpr).then(|| condition.cast::<pg_sys::BoolExpr>())?;
+        let link = list::first::<pg_sys::Node>(not.args());
+        if not.boolop() != pg_sys::BoolExprType::NOT_EXPR || !is_link(link, pg_sys::SubLinkType::ANY_SUBLINK) {
+            return None;
+        }
+        (link.cast(), operator(link.cast())?)
+    };
+    let family = lsyscache::operators(server::exprType(list::nth::<pg_sys::Node>(
+        link.testexpr().cast::<pg_sys::OpExpr>().args(),
+        0,
+    )))
+    .hash_family;
+    (family != pg_sys::InvalidOid && lsyscache::op_in_opfamily(equality, family)).then_some((link, equality))
+}
+
+/// Whether an expression of a block is a column of a table that has no NULL there, and that no join can null-extend.
+fn is_never_null(query: Query, expr: Node) -> bool {
+    let expr = server::flatten_join_aliases(query, expr);
+    if !list::is(expr, pg_sys::NodeTag::T_Var) {
+        return false;
+    }
+    let var = expr.cast::<pg_sys::Var>();
+    if var.varlevelsup() != 0 || var.varattno() <= 0 {
+        return false;
+    }
+    let rte = server::rt_fetch(var.varno() as usize, query);
+    let mut path = Vec::new();
+    rte.rtekind() == pg_sys::RTEKind::RTE_RELATION
+        && rte.relkind() as u8 != pg_sys::RELKIND_MATVIEW
+        && find(query.jointree().cast(), var.varno() as usize, &mut path)
+        && !path.iter().any(is_nullable)
+        && Relation::open(rte.relid(), pg_sys::AccessShareLock)
+            .is_some_and(|rel| rel.is_not_null(var.varattno() as usize - 1))
+}
