@@ -117,6 +117,10 @@ bench:
 	@$(PYTHON) bench/syntax.py $(SERVER)
 	@$(PYTHON) bench/documents.py $(SERVER)
 	@$(PYTHON) bench/loads.py $(SERVER)
+	@$(PYTHON) bench/creation.py $(SERVER)
+	@$(PYTHON) bench/statements.py $(SERVER)
+	@$(PYTHON) bench/many_tviews.py $(SERVER)
+	@$(PYTHON) bench/sessions.py $(SERVER)
 	@$(PYTHON) bench/apply.py $(SERVER)
 
 soak:

@@ -1,7 +1,7 @@
 """The page of the documentation: docs/reference/benchmarks.md.
 
-Invariant: its sections stand in the order of `make bench`; a new one replaces what stood from its heading on. Called by run.py, writers.py, many_writers.py, deferred.py,
-syntax.py, documents.py and loads.py.
+Invariant: what is measured anew replaces its own part, from its heading to the next one, and leaves the others; a new part comes last. The first part has no heading of its own.
+Called by what `make bench` runs.
 """
 
 import datetime
@@ -34,10 +34,25 @@ def picture(name, what):
 def write(text):
     """The page with its first section."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text)
-    toolchain.say(f"written to {PAGE.relative_to(pgbench.ROOT)}")
+    others = sections()[1:] if PAGE.exists() else []
+    put([text, *others])
 
 
 def write_section(heading, text):
-    """Puts a section behind the sections written before it."""
-    write(f"{PAGE.read_text().partition(heading)[0].rstrip()}\n\n{text}")
+    """Puts a section in the place of the one with its heading."""
+    all_of_them = sections()
+    places = [place for place, section in enumerate(all_of_them) if section.startswith(f"{heading}\n")]
+    if places:
+        all_of_them[places[0]] = text
+    else:
+        all_of_them.append(text)
+    put(all_of_them)
+
+
+def sections():
+    return re.split(r"^(?=## )", PAGE.read_text(), flags=re.M)
+
+
+def put(texts):
+    PAGE.write_text("\n\n".join(text.strip() for text in texts) + "\n")
+    toolchain.say(f"written to {PAGE.relative_to(pgbench.ROOT)}")

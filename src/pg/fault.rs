@@ -48,6 +48,7 @@ faults! {
     SkipDeletedOfOthers c"skip_deleted_of_others",
     SkipPieces c"skip_pieces",
     LoseLinks c"lose_links",
+    IgnoreNullsOfNotIn c"ignore_nulls_of_not_in",
     SkipVirtualBelow c"skip_virtual_below",
     KeepStoredParts c"keep_stored_parts",
     KeepStoredColumns c"keep_stored_columns",

@@ -8,6 +8,7 @@
 use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::from::{find, is_nullable};
 use crate::analyze::query::tree::is_plain;
+use crate::pg::fault::{self, Fault};
 use crate::pg::relation::Relation;
 use crate::pg::tree::{Node, Query, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
@@ -47,7 +48,8 @@ fn without(query: Query, condition: Node) -> Option<Node> {
     let op = link.testexpr().cast::<pg_sys::OpExpr>();
     let (left, right) = (list::nth::<pg_sys::Node>(op.args(), 0), list::nth::<pg_sys::Node>(op.args(), 1));
     let of = list::nth::<pg_sys::TargetEntry>(sub.targetList(), 0).expr();
-    if !list::is(right, pg_sys::NodeTag::T_Param) || !is_never_null(query, left) || !is_never_null(sub, of) {
+    let have_nulls = || !is_never_null(query, left) || !is_never_null(sub, of);
+    if !list::is(right, pg_sys::NodeTag::T_Param) || !fault::on(Fault::IgnoreNullsOfNotIn) && have_nulls() {
         return None;
     }
     let outside = left.copy();

@@ -46,6 +46,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "skip_optional" => &[Hazard::LeftJoin, Hazard::FoldOverLeftJoin],
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
         "lose_links" => &[Hazard::AmongInOn],
+        "ignore_nulls_of_not_in" => &[Hazard::NotIn],
         "skip_virtual_below" => &[Hazard::VirtualColumn],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
