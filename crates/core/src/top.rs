@@ -120,27 +120,46 @@ impl<V: Copy> Top<V> {
         }
     }
 
-    /// Takes in the top of other values: then it is that of all of them together.
+    /// Takes in the top of other values: then it is that of all of them together. Nothing here has to be dropped.
     pub fn merge(&mut self, other: &Top<V>, of: &impl Values<V>) {
-        // What one of the two lists does not know, the sum does not know.
         let mine = *self;
-        let known = |of_one: &Top<V>, by: &Top<V>| {
-            let all = of_one.entries().iter().copied();
-            all.filter(|(v, _)| by.knows(*v, of)).collect::<Vec<_>>()
-        };
-        let (own, others) = (known(&mine, other), known(other, &mine));
-        mine.entries().iter().filter(|(v, _)| !other.knows(*v, of)).for_each(|(v, _)| of.free(*v));
-        (self.len, self.complete) = (0, true);
-        own.into_iter().for_each(|(value, number)| self.append(value, number));
-        for (value, number) in others {
-            self.take(value, number, of);
+        let (mut a, mut b, mut bytes) = (mine.entries(), other.entries(), 0);
+        (self.len, self.complete) = (0, mine.complete && other.complete);
+        while let Some((best, _)) = a.first().or(b.first()) {
+            let best = match b.first() {
+                Some((theirs, _)) if of.compare(*theirs, *best) == Ordering::Greater => *theirs,
+                _ => *best,
+            };
+            // What is as good as the best: in front of the rest of both lists.
+            let equal = |list: &[(V, i64)]| list.iter().take_while(|(v, _)| of.compare(*v, best).is_eq()).count();
+            let ((own, rest), (theirs, others)) = (a.split_at(equal(a)), b.split_at(equal(b)));
+            (a, b) = (rest, others);
+            // What one of the two lists does not know, the sum does not know.
+            let is_known = |others: &[(V, i64)], by: &Top<V>| by.complete || !others.is_empty();
+            for (value, number) in own {
+                match theirs.iter().find(|(v, _)| of.same(*v, *value)) {
+                    Some((_, more)) => self.push(*value, number + more, &mut bytes, of),
+                    None if is_known(others, other) => self.push(*value, *number, &mut bytes, of),
+                    None => of.free(*value),
+                }
+            }
+            for (value, number) in theirs.iter().filter(|(v, _)| !own.iter().any(|(o, _)| of.same(*o, *v))) {
+                if is_known(rest, &mine) {
+                    self.push(of.keep(*value), *number, &mut bytes, of);
+                }
+            }
         }
-        self.complete &= mine.complete && other.complete;
     }
 
-    /// Whether it is known how often a value is there.
-    fn knows(&self, value: V, of: &impl Values<V>) -> bool {
-        self.complete || !matches!(self.place(value, of), Place::Behind)
+    /// Puts an entry that was kept behind the others, as long as there is room; from the first one on for which there is none, none is.
+    fn push(&mut self, value: V, number: i64, bytes: &mut usize, of: &impl Values<V>) {
+        *bytes += of.size(value);
+        if usize::from(self.len) == MOST || *bytes > ROOM {
+            (self.complete, *bytes) = (false, ROOM + 1);
+            of.free(value);
+        } else {
+            self.append(value, number);
+        }
     }
 
     fn place(&self, value: V, of: &impl Values<V>) -> Place {

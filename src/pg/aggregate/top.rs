@@ -238,9 +238,9 @@ struct State {
     greatest: bool,
 }
 
-/// `transition!(symbol, symbol of its call convention, body)`: as `sql_function!`, without a guard for most values.
+/// `transition!(symbol, symbol of its call convention, quick, body)`: as `sql_function!`, without a guard where `quick` does it; then argument 0 is the result.
 macro_rules! transition {
-    ($name:ident, $finfo:ident, $body:path) => {
+    ($name:ident, $finfo:ident, $quick:path, $body:path) => {
         #[unsafe(no_mangle)]
         pub extern "C" fn $finfo() -> &'static pg_sys::Pg_finfo_record {
             const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
@@ -250,17 +250,15 @@ macro_rules! transition {
         #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> Datum {
             // SAFETY: `fcinfo` is the call of the function manager; the frame has no destructors.
-            unsafe {
-                if takes_quickly(fcinfo) { (*(*fcinfo).args.as_ptr()).value } else { function::call(fcinfo, $body) }
-            }
+            unsafe { if $quick(fcinfo) { (*(*fcinfo).args.as_ptr()).value } else { function::call(fcinfo, $body) } }
         }
     };
 }
 
-transition!(tviews_take_greatest, pg_finfo_tviews_take_greatest, take_greatest);
-transition!(tviews_take_least, pg_finfo_tviews_take_least, take_least);
+transition!(tviews_take_greatest, pg_finfo_tviews_take_greatest, takes_quickly, take_greatest);
+transition!(tviews_take_least, pg_finfo_tviews_take_least, takes_quickly, take_least);
 sql_function!(tviews_top, pg_finfo_tviews_top, stored);
-sql_function!(tviews_top_combine, pg_finfo_tviews_top_combine, combine);
+transition!(tviews_top_combine, pg_finfo_tviews_top_combine, combines_quickly, combine);
 sql_function!(tviews_top_serialize, pg_finfo_tviews_top_serialize, serialize);
 sql_function!(tviews_top_deserialize, pg_finfo_tviews_top_deserialize, deserialize);
 
@@ -290,7 +288,15 @@ impl Values<Datum> for Words {
     fn compare(&self, a: Datum, b: Datum) -> Ordering {
         let Words(Order { compare, collation, greatest, .. }) = *self;
         // SAFETY: as for `Order`.
-        let compared = unsafe { raw::FunctionCall2Coll(compare, collation, a, b).value() as i32 }.cmp(&0);
+        let compared = unsafe {
+            match (*compare).fn_oid.to_u32() {
+                pg_sys::F_BTINT4CMP | pg_sys::F_DATE_CMP => (a.value() as i32).cmp(&(b.value() as i32)),
+                pg_sys::F_BTINT8CMP | pg_sys::F_TIMESTAMP_CMP | pg_sys::F_TIMESTAMPTZ_CMP => {
+                    (a.value() as i64).cmp(&(b.value() as i64))
+                }
+                _ => (raw::FunctionCall2Coll(compare, collation, a, b).value() as i32).cmp(&0),
+            }
+        };
         if greatest { compared } else { compared.reverse() }
     }
 
@@ -333,6 +339,30 @@ unsafe fn takes_quickly(fcinfo: pg_sys::FunctionCallInfo) -> bool {
         }
         let last = state.top.entries().last().filter(|_| !state.top.is_complete());
         last.is_some_and(|(last, _)| words.compare(value.value, *last) == Ordering::Less)
+    }
+}
+
+/// Takes the values of another state in where that needs no memory: those that are passed by value.
+///
+/// # Safety
+/// `fcinfo` is the call of the function that combines states by the server, which has checked them.
+unsafe fn combines_quickly(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: two arguments; states are ours and of one type, and what is remembered beside them is its comparison.
+    unsafe {
+        let arguments = (*fcinfo).args.as_ptr();
+        let (state, other) = (&*arguments, &*arguments.add(1));
+        let compare = (*(*fcinfo).flinfo).fn_extra.cast::<pg_sys::FmgrInfo>();
+        if state.isnull || other.isnull || compare.is_null() {
+            return false;
+        }
+        let (state, other) = (&mut *state.value.cast_mut_ptr::<State>(), &*other.value.cast_mut_ptr::<State>());
+        let (State { len, by_value, greatest, .. }, home) = (*state, std::ptr::null_mut());
+        let collation = (*fcinfo).fncollation;
+        let words = Words(Order { greatest, compare, collation, by_value, len, home, frees: false });
+        if by_value {
+            state.top.merge(&other.top, &words);
+        }
+        by_value
     }
 }
 
