@@ -7,16 +7,18 @@ INSERT INTO item SELECT i, i % 7, nullif(i % 13, 0), i % 5, i * 1000000007::bigi
   FROM generate_series(1, 3000) i;
 INSERT INTO item (id, grp) SELECT i, 7 FROM generate_series(3001, 3010) i;
 ANALYZE item;
--- says once, in whatever process, that the row 1 has been seen
-CREATE FUNCTION seen(int) RETURNS int IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS $$ BEGIN IF $1 = 1 THEN RAISE WARNING 'row 1'; END IF; RETURN $1; END $$;
+-- says once in what process the row 1 has been seen
+CREATE FUNCTION seen(int) RETURNS int IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS $$
+BEGIN
+  IF $1 = 1 THEN RAISE WARNING 'row 1, in a worker: %', (SELECT leader_pid IS NOT NULL FROM pg_stat_get_activity(pg_backend_pid())); END IF;
+  RETURN $1;
+END $$;
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET parallel_leader_participation = off;
 SET max_parallel_workers_per_gather = 2;
-\set SHOW_CONTEXT always
 CREATE TVIEW counted AS SELECT grp, count(seen(id)) AS c FROM item GROUP BY grp;
 -- the rows of these are computed one after the other: floating-point sums, and what is not a total
 CREATE TVIEW drifting WITH (approximate = on) AS SELECT grp, sum(x) AS s, count(seen(id)) AS c FROM item GROUP BY grp;
 CREATE TVIEW listed AS SELECT grp, array_agg(seen(id)) AS all FROM item GROUP BY grp;
-\set SHOW_CONTEXT errors
 DROP TVIEW listed, drifting, counted;
 
 CREATE TVIEW sums AS SELECT grp, count(*) AS c, count(n) AS cn, sum(small) AS s2, sum(n) AS s4, sum(big) AS s8, sum(price) AS sn, sum(span) AS si FROM item GROUP BY grp;
