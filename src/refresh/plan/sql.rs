@@ -111,12 +111,16 @@ pub fn recompute_as(tview: &Tview, keys: &str, query: &str) -> Result<Forms> {
     let at_once = if tview.groups {
         of_query(&format!("LEFT JOIN (SELECT true, q.* FROM ({query}) q({columns})) f(present, {columns}) ON {same}"))
     } else {
-        // The outputs of a query on the optional side of a join are computed below that join, for all rows of the query.
+        // The outputs of a query on the optional side of a join are computed below that join, for all rows of the query. So the rows of the keys are computed
+        // by themselves, once, and then it is looked for keys that have none.
+        let keys = (1..=key.len()).map(|i| format!("d.k{i}, ")).collect::<String>();
+        let named = (1..=key.len()).map(|i| format!("k{i}, ")).collect::<String>();
+        let computed = (1..=n).map(|i| format!("d.c{i}")).collect::<Vec<_>>().join(", ");
         let nothing = vec!["NULL"; n].join(", ");
         format!(
-            "{d} SELECT s.ctid, true, {row} FROM d JOIN ({query}) f({columns}) ON {same} LEFT JOIN {stored} \
-             UNION ALL SELECT s.ctid, false, {nothing} FROM d JOIN {stored} \
-             WHERE NOT EXISTS (SELECT FROM ({query}) f({columns}) WHERE {same})"
+            "{d}, r({named}{columns}) AS MATERIALIZED (SELECT {keys}{row} FROM d JOIN ({query}) f({columns}) ON {same}) \
+             SELECT s.ctid, true, {computed} FROM r d LEFT JOIN {stored} \
+             UNION ALL SELECT s.ctid, false, {nothing} FROM d JOIN {stored} WHERE NOT EXISTS (SELECT FROM r f WHERE {same})"
         )
     };
     Ok(Forms { by_key: of_query(&by_key), at_once })
