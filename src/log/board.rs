@@ -113,6 +113,16 @@ impl Place {
         self.slots.fetch_add(1, SeqCst);
     }
 
+    /// The database has been dropped, and nobody is at work in it. The number goes last: then the place is somebody else's.
+    pub fn clear(&self) {
+        self.wants.store(0, SeqCst);
+        self.pid.store(0, SeqCst);
+        self.reader.store(0, SeqCst);
+        self.not_before.store(0, SeqCst);
+        self.logged.store(0, SeqCst);
+        self.database.store(0, SeqCst);
+    }
+
     pub fn wants(&self, what: u32) -> bool {
         self.wants.load(SeqCst) & what != 0
     }
