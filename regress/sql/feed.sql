@@ -90,7 +90,7 @@ CREATE TABLE notes (pk int PRIMARY KEY, id json, n int);
 CREATE TVIEW noted WITH (notify) AS SELECT pk, id, n FROM notes;
 CREATE TVIEW counted WITH (notify) AS SELECT n, count(*) AS c FROM notes GROUP BY n;
 BEGIN;
-INSERT INTO notes VALUES (1, '"a"', 1), (2, '{"b": [1e400]}', 2);
+INSERT INTO notes VALUES (1, '"a"', 1), (2, '{"b": [1e4]}', 2);
 SELECT tview, op, key FROM tviews.changes() ORDER BY tview::text, op, key;
 ROLLBACK;
 BEGIN;
@@ -103,6 +103,7 @@ ROLLBACK TO s;
 INSERT INTO notes VALUES (3, '"c"', 1e5::int), (4, ('"' || repeat('9', 20) || '"')::json, 4), (5, ('1e' || repeat('9', 9))::json, 5);
 SELECT tview, op, key FROM tviews.changes() ORDER BY tview::text, op, key;
 COMMIT;
+DROP TABLE notes CASCADE;
 -- switched off
 ALTER TVIEW titles SET (notify = off);
 ALTER TVIEW totals RESET (notify);

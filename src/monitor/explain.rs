@@ -181,9 +181,8 @@ sql_function!(tviews_strategies_of, pg_finfo_tviews_strategies_of, strategies_of
 fn strategies_of(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let tview = arguments.relation();
     let decisions = if is_free(tview)? { summary::decisions(tview)? } else { BTreeMap::new() };
-    arguments.rows(
-        decisions.iter().map(|(r, d)| [pg_sys::Oid::from(*r).into_datum(), d.strategy.as_str().into_datum()]),
-    )
+    arguments
+        .rows(decisions.iter().map(|(r, d)| [pg_sys::Oid::from(*r).into_datum(), d.strategy.as_str().into_datum()]))
 }
 
 sql_function!(tviews_check, pg_finfo_tviews_check, check);

@@ -16,7 +16,8 @@ fn file_size(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let relation = arguments.relation().into_datum();
     // SAFETY: a function of the server with its one argument; NULL for a relation that is gone, or has no files.
     let path = unsafe { direct_function_call::<String>(pg_sys::pg_relation_filepath, &[relation]) };
-    Ok(path.and_then(|path| (FORKS.iter().map(|fork| bytes(&format!("{path}{fork}"))).sum::<u64>() as i64).into_datum()))
+    Ok(path
+        .and_then(|path| (FORKS.iter().map(|fork| bytes(&format!("{path}{fork}"))).sum::<u64>() as i64).into_datum()))
 }
 
 /// Of a file and its further segments.

@@ -20,9 +20,7 @@ sql_function!(tviews_lock_value, pg_finfo_tviews_lock_value, lock_value);
 fn lock_value(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let pid: i32 = arguments.get(0).unwrap_or(0);
     let wait = with(|waits| waits.iter().find(|w| w.pid == pid && pid != 0).copied()).flatten();
-    let shown = wait.filter(|w| {
-        may_select(stages::root(pg_sys::Oid::from(w.tview)))
-    });
+    let shown = wait.filter(|w| may_select(stages::root(pg_sys::Oid::from(w.tview))));
     Ok(shown.and_then(|w| String::from_utf8_lossy(&w.text[..w.len as usize]).into_owned().into_datum()))
 }
 

@@ -5,8 +5,8 @@
 
 use super::desk;
 use crate::log::board;
-use crate::pg::{acl, list};
 use crate::pg::process::process;
+use crate::pg::{acl, list};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::BTreeSet;
