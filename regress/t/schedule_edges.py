@@ -227,6 +227,15 @@ def databases(cluster, report):
     cluster.sql(SCHEMA, "other")
     cluster.sql("INSERT INTO b (n) VALUES (3)", "other")
     is_exact(cluster, report, "in another database of the name", database="other")
+    copies = []
+    for number in range(12):
+        took, error = timed(cluster, "CREATE DATABASE copy TEMPLATE other")
+        copies.append(error)
+        if not error:
+            copies.append(timed(cluster, "ALTER DATABASE copy RENAME TO renamed; DROP DATABASE renamed")[1])
+        time.sleep(number % 4 * 0.4)
+    report.ok(not any(copies), "a database with schedules is copied again and again, its processes come and go", "\n".join(map(str, filter(None, copies))))
+    is_exact(cluster, report, "in a database that was copied", database="other")
     cluster.sql("DROP DATABASE other")
 
 

@@ -80,8 +80,10 @@ impl Place {
         self.pid.store(pid, SeqCst);
     }
 
-    pub fn not_before(&self) -> i64 {
-        self.not_before.load(SeqCst)
+    /// Whether somebody wants the database for himself. A worker asks when its number is on the board: then one of the two sees the other.
+    pub fn is_kept_off(&self) -> bool {
+        // SAFETY: plain getter.
+        self.not_before.load(SeqCst) > unsafe { pg_sys::GetCurrentTimestamp() }
     }
 
     pub fn leave_until(&self, time: i64) {
