@@ -4,7 +4,7 @@ Eleven TVIEWs that read each other (at commit, by schedules, calculated, manual,
 minute something is killed: the scheduler, a worker, the reader of WAL, a backend, or the whole server, which is stopped immediately, or by SIGKILL.
 Each second `tviews.staleness`, the memory of the processes, the size of the logs and the WAL that the slot keeps are noted.
 Invariant tested: at the end every TVIEW equals its query; outside of kills 99 % of the samples meet their bound; nothing that is kept grows.
-$SEED: what is killed when. Writes the samples to target/soak/.
+$SEED: what is killed when. Writes the samples to target/soak/. A run of an hour: docs/internals/verification.md.
 """
 
 import json

@@ -44,12 +44,34 @@ CREATE MATERIALIZED VIEW tviews.slot (database, confirmed) USING heap
     AS SELECT NULL::oid, NULL::pg_lsn WHERE false;
 CREATE UNIQUE INDEX slot_key ON tviews.slot (database);
 
+-- Strategies of one TVIEW, for views about all of them: none of one that is gone, or locked by another session.
+CREATE FUNCTION tviews.strategies_of(tview oid)
+    RETURNS TABLE (base_table regclass, strategy text)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_strategies_of';
+COMMENT ON FUNCTION tviews.strategies_of(oid) IS 'strategy of a TVIEW for each relation it reads, without waiting';
+
+-- Sizes for views about all TVIEWs: locks of other sessions are not waited for.
+CREATE FUNCTION tviews.file_size(relation oid) RETURNS bigint
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_file_size';
+COMMENT ON FUNCTION tviews.file_size(oid) IS 'bytes of the files of a relation, without waiting';
+
+CREATE FUNCTION tviews.size_of(relation oid) RETURNS bigint
+    LANGUAGE sql STABLE STRICT
+    RETURN (SELECT sum(tviews.file_size(r.oid))::bigint
+              FROM pg_catalog.pg_class c
+             CROSS JOIN LATERAL (SELECT c.oid
+                                  UNION ALL SELECT c.reltoastrelid
+                                  UNION ALL SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid IN (c.oid, c.reltoastrelid)) r
+             WHERE c.oid = size_of.relation AND r.oid <> 0);
+COMMENT ON FUNCTION tviews.size_of(oid) IS 'bytes of a relation with its indexes and TOAST, without waiting';
+
 CREATE VIEW tviews.capture AS
 SELECT l.source::regclass AS base_table,
        CASE WHEN c.relkind = 'm' THEN 'flush' WHEN w.source IS NULL THEN 'trigger' WHEN w.ends IS NULL THEN 'wal' ELSE 'trigger, wal' END AS captured_by,
        s.slot_name, s.active, s.wal_status, s.confirmed_flush_lsn,
        CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint END AS lag_bytes,
-       CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END AS retained_bytes
+       CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END AS retained_bytes,
+       tviews.size_of(l.first) + tviews.size_of(l.second) AS log_bytes
   FROM tviews.log l
   JOIN pg_catalog.pg_class c ON c.oid = l.source
   LEFT JOIN tviews.wal w ON w.source = l.source
@@ -158,7 +180,8 @@ BEGIN
     CREATE VIEW pgstream.pgs_dependencies AS
     SELECT c.oid::bigint AS pgs_id, s.base_table AS source_relid,
            CASE WHEN EXISTS (SELECT FROM pgstream.pgs_stream_tables t WHERE t.pgs_relid = s.base_table) THEN 'STREAM_TABLE' ELSE 'TABLE' END AS source_type
-      FROM pgstream.pgs_stream_tables p JOIN pg_class c ON c.oid = p.pgs_relid CROSS JOIN LATERAL tviews.strategies(c.oid) s;
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN tviews.tviews v ON v.schema = n.nspname AND v.name = c.relname CROSS JOIN LATERAL unnest(v.base_tables) AS s (base_table);
 
     CREATE VIEW pgstream.stream_tables_info AS
     SELECT t.*, now() - t.data_timestamp AS staleness, NOT t.met AS stale FROM pgstream.pgs_stream_tables t;
@@ -374,3 +397,120 @@ CREATE AGGREGATE tviews.state_greatest(anyelement) (
 CREATE AGGREGATE tviews.state_least(anyelement) (
     SFUNC = tviews.take_least, STYPE = internal, SSPACE = 128, FINALFUNC = tviews.top, COMBINEFUNC = tviews.top_combine,
     SERIALFUNC = tviews.top_serialize, DESERIALFUNC = tviews.top_deserialize, PARALLEL = SAFE);
+
+-- Views about all TVIEWs wait for no lock of another session.
+CREATE OR REPLACE VIEW tviews.tviews AS
+SELECT n.nspname AS schema,
+       c.relname AS name,
+       pg_catalog.pg_get_userbyid(c.relowner) AS owner,
+       c.reloptions AS options,
+       CASE WHEN 'catching_up=true' = ANY (c.reloptions) THEN 'catching up' ELSE coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'refresh'), 'commit') END AS refresh,
+       (SELECT pg_catalog.jsonb_object_agg(s.base_table::text, s.strategy ORDER BY s.base_table::text)
+          FROM tviews.strategies_of(c.oid) s) AS strategies,
+       ARRAY(WITH RECURSIVE part (relation) AS (
+                 SELECT c.oid
+                 UNION ALL
+                 SELECT s.stage FROM part p JOIN tviews.stage s ON s.tview = p.relation)
+             SELECT b.base_table
+               FROM (SELECT DISTINCT s.source::regclass AS base_table
+                       FROM part p JOIN tviews.source s ON s.tview = p.relation
+                      WHERE NOT EXISTS (SELECT FROM tviews.stage g WHERE g.stage = s.source)) b
+              ORDER BY b.base_table::text) AS base_tables,
+       c.relispopulated AS populated,
+       c.relpersistence = 'p' AS logged,
+       tviews.size_of(c.oid) AS size,
+       (WITH RECURSIVE below AS (
+            SELECT s.stage FROM tviews.stage s WHERE s.tview = c.oid
+            UNION ALL
+            SELECT s.stage FROM below b JOIN tviews.stage s ON s.tview = b.stage)
+        SELECT count(*)::int FROM below) AS internal_stages
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_am a ON a.oid = c.relam
+ WHERE a.amname = 'tview' AND c.relkind = 'm' AND n.nspname <> 'pg_toast_tviews';
+
+CREATE OR REPLACE FUNCTION tviews.graph(format text DEFAULT 'mermaid') RETURNS text
+    LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    nodes jsonb;
+    edges jsonb;
+BEGIN
+    IF format NOT IN ('mermaid', 'dot', 'json') THEN
+        RAISE EXCEPTION 'unrecognized graph format "%"', format
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Valid formats are "mermaid", "dot" and "json".';
+    END IF;
+    WITH tview AS MATERIALIZED (
+        SELECT c.oid, t.base_tables, t.strategies
+          FROM tviews.tviews t JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+    ), edge AS (
+        -- A TVIEW that another session has locked says which relations it reads, and not how.
+        SELECT b::oid AS source, t.oid AS tview, coalesce(t.strategies ->> b::text, 'locked') AS strategy FROM tview t, unnest(t.base_tables) b
+    ), node AS (
+        SELECT x.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, CASE WHEN x.oid IN (SELECT t.oid FROM tview t) THEN 'tview' ELSE 'table' END AS kind
+          FROM (SELECT t.oid FROM tview t UNION SELECT e.source FROM edge e) x
+          JOIN pg_class c ON c.oid = x.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    ), numbered AS (
+        SELECT row_number() OVER (ORDER BY n.kind, n.name COLLATE "C") AS number, n.oid, n.name, n.kind FROM node n
+    )
+    SELECT (SELECT jsonb_agg(jsonb_build_object('number', n.number, 'name', n.name, 'kind', n.kind) ORDER BY n.number) FROM numbered n),
+           (SELECT jsonb_agg(jsonb_build_object('from', a.number, 'to', b.number, 'source', a.name, 'tview', b.name, 'strategy', e.strategy)
+                             ORDER BY b.number, a.number)
+              FROM edge e JOIN numbered a ON a.oid = e.source JOIN numbered b ON b.oid = e.tview)
+      INTO nodes, edges;
+    nodes := coalesce(nodes, '[]');
+    edges := coalesce(edges, '[]');
+    RETURN CASE format
+        WHEN 'json' THEN jsonb_pretty(jsonb_build_object(
+            'nodes', (SELECT coalesce(jsonb_agg(n - 'number'), '[]') FROM jsonb_array_elements(nodes) n),
+            'edges', (SELECT coalesce(jsonb_agg(jsonb_build_object('from', e -> 'source', 'to', e -> 'tview', 'strategy', e -> 'strategy')), '[]')
+                        FROM jsonb_array_elements(edges) e)))
+        WHEN 'dot' THEN concat_ws(E'\n', 'digraph tviews {', '    rankdir = LR;',
+            (SELECT string_agg(pg_catalog.format('    n%s [label="%s", shape=%s];', n ->> 'number',
+                        translate(replace(replace(n ->> 'name', '\', '\\'), '"', '\"'), E'\n\r', '  '),
+                        CASE n ->> 'kind' WHEN 'table' THEN 'box' ELSE 'ellipse' END), E'\n')
+               FROM jsonb_array_elements(nodes) n),
+            (SELECT string_agg(pg_catalog.format('    n%s -> n%s [label="%s"];', e ->> 'from', e ->> 'to', e ->> 'strategy'), E'\n')
+               FROM jsonb_array_elements(edges) e), '}')
+        ELSE concat_ws(E'\n', 'graph LR',
+            (SELECT string_agg(pg_catalog.format(CASE n ->> 'kind' WHEN 'table' THEN '    n%s["%s"]' ELSE '    n%s(["%s"])' END, n ->> 'number',
+                        translate(replace(replace(n ->> 'name', '#', '#35;'), '"', '#quot;'), E'\n\r', '  ')), E'\n')
+               FROM jsonb_array_elements(nodes) n),
+            (SELECT string_agg(pg_catalog.format('    n%s -->|%s| n%s', e ->> 'from', e ->> 'strategy', e ->> 'to'), E'\n')
+               FROM jsonb_array_elements(edges) e))
+    END;
+END $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.pg_tviews_performance_stats()
+    RETURNS TABLE (entity text, table_size text, total_size text, row_count bigint, index_count int, refreshes bigint,
+                   rows_changed bigint, avg_refresh_ms double precision)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT m.entity, c.oid, format('%I.%I', m.schema_name, c.relname) AS tview, s.flushes, s.rows_inserted + s.rows_updated + s.rows_deleted AS changed, s.flush_time,
+               c.relispopulated AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE')
+                   AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()) AS may_count
+          FROM @extschema@.pg_tview_meta m JOIN pg_class c ON c.oid = m.tview_oid JOIN tviews.stat s ON s.tview = c.oid
+         ORDER BY m.entity, c.oid
+    LOOP
+        entity := one.entity;
+        table_size := pg_size_pretty(pg_table_size(one.oid));
+        total_size := pg_size_pretty(pg_total_relation_size(one.oid));
+        index_count := (SELECT count(*) FROM pg_index i WHERE i.indrelid = one.oid);
+        row_count := NULL;
+        IF one.may_count THEN
+            BEGIN
+                EXECUTE format('SELECT count(*) FROM %s', one.tview) INTO row_count;
+            EXCEPTION WHEN undefined_table OR invalid_schema_name OR object_not_in_prerequisite_state THEN
+                -- Dropped or emptied meanwhile.
+                row_count := NULL;
+            END;
+        END IF;
+        refreshes := one.flushes;
+        rows_changed := one.changed;
+        avg_refresh_ms := one.flush_time / NULLIF(one.flushes, 0);
+        RETURN NEXT;
+    END LOOP;
+END $$;

@@ -13,6 +13,7 @@
 //! | log/write `CACHE` | where relations are logged | by invalidation | | | |
 //! | log/write `PARTS` | parts of the log that the transaction has written | reset | reset | | (a number that is left out is harmless) |
 //! | pg/snapshot `FIXED` | a refresh reads with one snapshot | its guard | its guard | | its guard |
+//! | schedule/database `OWN` | a database whose workers are kept off | they may come | they may come | | (they come at the end) |
 //! | queue `CHANGED` | when the last change was queued | reset | reset | | (shown only while changes are pending) |
 //! | queue/suspension `SUSPENDED` | how often TVIEWs are suspended | reset | reset | level below | undone |
 //! | queue/in_flight `OPEN` | statements that write | reset | reset | level below | undone |
@@ -65,6 +66,7 @@ use crate::pg::{callees, ending, original, reserve, silent, started};
 use crate::queue::{self, in_flight, spill, suspension};
 use crate::refresh::flush;
 use crate::refresh::follow::base;
+use crate::schedule::database;
 use crate::tam::switch;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::c_void;
@@ -139,6 +141,7 @@ fn end(undone: bool) {
     spill::reset();
     feed::reset();
     write::reset();
+    database::end(undone);
     #[cfg(not(feature = "since_18"))]
     explain::open::reset();
     if undone {

@@ -10,6 +10,12 @@ SELECT count(*) FROM tviews.explain({relation}::regclass, analyze => NULL);
 
 SELECT * FROM tviews.stat_of({relation}::regclass::oid);
 
+SELECT * FROM tviews.strategies_of({relation}::regclass::oid);
+
+SELECT tviews.file_size({relation}::regclass::oid), tviews.size_of({relation}::regclass::oid);
+
+SELECT count(tviews.strategies_of(oid)), sum(tviews.size_of(oid)) FROM pg_class;
+
 SELECT tviews.verify(tview), tviews.rebuild(tview) FROM tviews.verify_all();
 
 SELECT count(*) FROM tviews.verify_all();

@@ -85,6 +85,25 @@ SELECT op, key FROM tviews.changes() WHERE tview = 'tv_post'::regclass;
 DELETE FROM tb_post WHERE pk_post = 4;
 SELECT op, key FROM tviews.changes() WHERE tview = 'tv_post'::regclass;
 ROLLBACK;
+-- values of json that jsonb cannot have: messages have them, keys of this function do not
+CREATE TABLE notes (pk int PRIMARY KEY, id json, n int);
+CREATE TVIEW noted WITH (notify) AS SELECT pk, id, n FROM notes;
+CREATE TVIEW counted WITH (notify) AS SELECT n, count(*) AS c FROM notes GROUP BY n;
+BEGIN;
+INSERT INTO notes VALUES (1, '"a"', 1), (2, '{"b": [1e4]}', 2);
+SELECT tview, op, key FROM tviews.changes() ORDER BY tview::text, op, key;
+ROLLBACK;
+BEGIN;
+INSERT INTO notes VALUES (1, '"a"', 1), (2, '"\u0000"', 2);
+SELECT tview, op, key FROM tviews.changes() ORDER BY tview::text, op, key;
+SAVEPOINT s;
+DELETE FROM notes WHERE pk = 2;
+SELECT tview, op, key FROM tviews.changes() ORDER BY tview::text, op, key;
+ROLLBACK TO s;
+INSERT INTO notes VALUES (3, '"c"', 1e5::int), (4, ('"' || repeat('9', 20) || '"')::json, 4), (5, ('1e' || repeat('9', 9))::json, 5);
+SELECT tview, op, key FROM tviews.changes() ORDER BY tview::text, op, key;
+COMMIT;
+DROP TABLE notes CASCADE;
 -- switched off
 ALTER TVIEW titles SET (notify = off);
 ALTER TVIEW totals RESET (notify);

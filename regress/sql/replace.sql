@@ -44,6 +44,26 @@ SELECT attname FROM pg_attribute WHERE attrelid = 'g'::regclass AND attnum > 0 A
 INSERT INTO t VALUES (33, 1, 33, 'newest', NULL);
 SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('g');
 
+-- options are those of the statement, as with a view
+CREATE TVIEW tv_o WITH (notify, refresh = manual, logged, fillfactor = 70, autovacuum_enabled = off, toast.autovacuum_enabled = off) AS SELECT id, big FROM t;
+CREATE VIEW options AS SELECT c.reloptions, (SELECT x.reloptions FROM pg_class x WHERE x.oid = c.reltoastrelid) AS toast, c.relpersistence FROM pg_class c WHERE c.oid = 'tv_o'::regclass;
+TABLE options;
+CREATE OR REPLACE TVIEW tv_o WITH (notify, fillfactor = 60, toast.vacuum_truncate = off) AS SELECT id, big FROM t;
+TABLE options;
+CREATE OR REPLACE TVIEW tv_o WITH (notify, fillfactor = 5) AS SELECT id, big FROM t;
+CREATE OR REPLACE TVIEW tv_o WITH (notify, nonsense = 5) AS SELECT id, big FROM t;
+CREATE OR REPLACE TVIEW tv_o WITH (toast.nonsense = 5) AS SELECT id, big FROM t;
+CREATE OR REPLACE TVIEW tv_o WITH (other.fillfactor = 50) AS SELECT id, big FROM t;
+TABLE options;
+SELECT pg_tviews_create('replace.tv_o', 'SELECT id, big FROM replace.t WHERE id > 0');
+TABLE options;
+CREATE OR REPLACE TVIEW tv_o AS SELECT id, big FROM t;
+TABLE options;
+INSERT INTO t VALUES (34, 1, 34, 'options', 'x');
+SELECT tview, ok FROM tviews.verify_all() WHERE tview::text = 'tv_o';
+DROP VIEW options;
+DROP TVIEW tv_o;
+
 -- refused as for a view
 CREATE OR REPLACE TVIEW g AS SELECT g, count(*) AS n FROM t GROUP BY g;
 CREATE OR REPLACE TVIEW g AS SELECT g, sum(v) AS s, count(*) AS n, max(w) AS w, avg(v) AS avg, min(v) AS least FROM t GROUP BY g;

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "monitoring"
 RUNBOOK = "docs/operate/monitoring.md"
 # Names of PromQL and its labels here; everything else that looks like a name must be a metric.
-WORDS = {"rate", "increase", "sum", "max", "count", "by", "and", "or", "vector", "absent", "datname", "tview", "check"}
+WORDS = {"rate", "increase", "sum", "max", "count", "by", "and", "or", "vector", "absent", "datname", "tview", "check", "base_table"}
 
 SETUP = '''
 CREATE EXTENSION pg_tviews;
@@ -194,6 +194,7 @@ def through_prometheus(cluster, report, metrics, directory):
         report.ok(samples.get(("pg_tviews_health_problem", "contents")) == 1 and samples.get(("pg_tviews_health_problem", "preload")) == 0, "health", samples)
 
         behind = samples.get(("pg_tviews_deferred_rows_behind", "app.later"))
+        report.ok(re.search(r'^pg_tviews_log_size_bytes\{base_table="app.t".*\} [1-9]', text, re.M), "the size of the log that it follows", text[-3000:])
         report.ok(behind and behind == int(cluster.sql("SELECT rows_behind FROM tviews.staleness")), "how far a TVIEW that follows later is behind", samples)
 
         api = f"http://127.0.0.1:{prometheus}/api/v1"

@@ -192,7 +192,7 @@ DECLARE
     one record;
 BEGIN
     FOR one IN
-        SELECT m.entity, c.oid, c.oid::regclass AS tview, s.flushes, s.rows_inserted + s.rows_updated + s.rows_deleted AS changed, s.flush_time,
+        SELECT m.entity, c.oid, format('%I.%I', m.schema_name, c.relname) AS tview, s.flushes, s.rows_inserted + s.rows_updated + s.rows_deleted AS changed, s.flush_time,
                c.relispopulated AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE')
                    AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()) AS may_count
           FROM @extschema@.pg_tview_meta m JOIN pg_class c ON c.oid = m.tview_oid JOIN tviews.stat s ON s.tview = c.oid
@@ -204,7 +204,12 @@ BEGIN
         index_count := (SELECT count(*) FROM pg_index i WHERE i.indrelid = one.oid);
         row_count := NULL;
         IF one.may_count THEN
-            EXECUTE format('SELECT count(*) FROM %s', one.tview) INTO row_count;
+            BEGIN
+                EXECUTE format('SELECT count(*) FROM %s', one.tview) INTO row_count;
+            EXCEPTION WHEN undefined_table OR invalid_schema_name OR object_not_in_prerequisite_state THEN
+                -- Dropped or emptied meanwhile.
+                row_count := NULL;
+            END;
         END IF;
         refreshes := one.flushes;
         rows_changed := one.changed;

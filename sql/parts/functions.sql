@@ -112,3 +112,24 @@ CREATE FUNCTION tviews.strategies(tview regclass)
     RETURNS TABLE (base_table regclass, strategy text, reason text)
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_strategies';
 COMMENT ON FUNCTION tviews.strategies(regclass) IS 'strategy of a TVIEW for each relation it reads';
+
+-- Strategies of one TVIEW, for views about all of them: none of one that is gone, or locked by another session.
+CREATE FUNCTION tviews.strategies_of(tview oid)
+    RETURNS TABLE (base_table regclass, strategy text)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_strategies_of';
+COMMENT ON FUNCTION tviews.strategies_of(oid) IS 'strategy of a TVIEW for each relation it reads, without waiting';
+
+-- Sizes for views about all TVIEWs: locks of other sessions are not waited for.
+CREATE FUNCTION tviews.file_size(relation oid) RETURNS bigint
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tviews_file_size';
+COMMENT ON FUNCTION tviews.file_size(oid) IS 'bytes of the files of a relation, without waiting';
+
+CREATE FUNCTION tviews.size_of(relation oid) RETURNS bigint
+    LANGUAGE sql STABLE STRICT
+    RETURN (SELECT sum(tviews.file_size(r.oid))::bigint
+              FROM pg_catalog.pg_class c
+             CROSS JOIN LATERAL (SELECT c.oid
+                                  UNION ALL SELECT c.reltoastrelid
+                                  UNION ALL SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid IN (c.oid, c.reltoastrelid)) r
+             WHERE c.oid = size_of.relation AND r.oid <> 0);
+COMMENT ON FUNCTION tviews.size_of(oid) IS 'bytes of a relation with its indexes and TOAST, without waiting';

@@ -9,11 +9,12 @@ BEGIN
         RAISE EXCEPTION 'unrecognized graph format "%"', format
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Valid formats are "mermaid", "dot" and "json".';
     END IF;
-    WITH tview AS (
-        SELECT c.oid FROM pg_class c JOIN pg_am a ON a.oid = c.relam
-         WHERE a.amname = 'tview' AND c.relkind = 'm' AND c.relnamespace <> (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pg_toast_tviews')
-    ), edge AS MATERIALIZED (
-        SELECT s.base_table::oid AS source, t.oid AS tview, s.strategy FROM tview t, tviews.strategies(t.oid) s
+    WITH tview AS MATERIALIZED (
+        SELECT c.oid, t.base_tables, t.strategies
+          FROM tviews.tviews t JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+    ), edge AS (
+        -- A TVIEW that another session has locked says which relations it reads, and not how.
+        SELECT b::oid AS source, t.oid AS tview, coalesce(t.strategies ->> b::text, 'locked') AS strategy FROM tview t, unnest(t.base_tables) b
     ), node AS (
         SELECT x.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, CASE WHEN x.oid IN (SELECT t.oid FROM tview t) THEN 'tview' ELSE 'table' END AS kind
           FROM (SELECT t.oid FROM tview t UNION SELECT e.source FROM edge e) x

@@ -98,7 +98,8 @@ BEGIN
     CREATE VIEW pgstream.pgs_dependencies AS
     SELECT c.oid::bigint AS pgs_id, s.base_table AS source_relid,
            CASE WHEN EXISTS (SELECT FROM pgstream.pgs_stream_tables t WHERE t.pgs_relid = s.base_table) THEN 'STREAM_TABLE' ELSE 'TABLE' END AS source_type
-      FROM pgstream.pgs_stream_tables p JOIN pg_class c ON c.oid = p.pgs_relid CROSS JOIN LATERAL tviews.strategies(c.oid) s;
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN tviews.tviews v ON v.schema = n.nspname AND v.name = c.relname CROSS JOIN LATERAL unnest(v.base_tables) AS s (base_table);
 
     CREATE VIEW pgstream.stream_tables_info AS
     SELECT t.*, now() - t.data_timestamp AS staleness, NOT t.met AS stale FROM pgstream.pgs_stream_tables t;

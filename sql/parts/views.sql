@@ -5,11 +5,19 @@ SELECT n.nspname AS schema,
        c.reloptions AS options,
        CASE WHEN 'catching_up=true' = ANY (c.reloptions) THEN 'catching up' ELSE coalesce((SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) o WHERE o.option_name = 'refresh'), 'commit') END AS refresh,
        (SELECT pg_catalog.jsonb_object_agg(s.base_table::text, s.strategy ORDER BY s.base_table::text)
-          FROM tviews.strategies(c.oid) s) AS strategies,
-       ARRAY(SELECT s.base_table FROM tviews.strategies(c.oid) s ORDER BY s.base_table::text) AS base_tables,
+          FROM tviews.strategies_of(c.oid) s) AS strategies,
+       ARRAY(WITH RECURSIVE part (relation) AS (
+                 SELECT c.oid
+                 UNION ALL
+                 SELECT s.stage FROM part p JOIN tviews.stage s ON s.tview = p.relation)
+             SELECT b.base_table
+               FROM (SELECT DISTINCT s.source::regclass AS base_table
+                       FROM part p JOIN tviews.source s ON s.tview = p.relation
+                      WHERE NOT EXISTS (SELECT FROM tviews.stage g WHERE g.stage = s.source)) b
+              ORDER BY b.base_table::text) AS base_tables,
        c.relispopulated AS populated,
        c.relpersistence = 'p' AS logged,
-       pg_catalog.pg_total_relation_size(c.oid) AS size,
+       tviews.size_of(c.oid) AS size,
        (WITH RECURSIVE below AS (
             SELECT s.stage FROM tviews.stage s WHERE s.tview = c.oid
             UNION ALL
@@ -51,7 +59,8 @@ SELECT l.source::regclass AS base_table,
        CASE WHEN c.relkind = 'm' THEN 'flush' WHEN w.source IS NULL THEN 'trigger' WHEN w.ends IS NULL THEN 'wal' ELSE 'trigger, wal' END AS captured_by,
        s.slot_name, s.active, s.wal_status, s.confirmed_flush_lsn,
        CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint END AS lag_bytes,
-       CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END AS retained_bytes
+       CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint END AS retained_bytes,
+       tviews.size_of(l.first) + tviews.size_of(l.second) AS log_bytes
   FROM tviews.log l
   JOIN pg_catalog.pg_class c ON c.oid = l.source
   LEFT JOIN tviews.wal w ON w.source = l.source

@@ -72,10 +72,11 @@ pub fn of(rel: pg_sys::Relation) -> Rc<Routes> {
         return routes;
     }
     cache::watch(relid);
+    let is_watched = catalog::watch_sources() && logs::watch();
     let routes = Rc::new(build(relid));
     CACHE.with(|c| {
         let mut c = c.borrow_mut();
-        if c.generation == cache::generation() {
+        if is_watched && c.generation == cache::generation() {
             c.routes.insert(relid.to_u32(), Rc::clone(&routes));
         }
     });
@@ -83,8 +84,6 @@ pub fn of(rel: pg_sys::Relation) -> Rc<Routes> {
 }
 
 fn build(relid: pg_sys::Oid) -> Routes {
-    catalog::watch_sources();
-    logs::watch();
     let sources = catalog::sources(|_| true);
     let read: BTreeSet<u32> = sources.iter().map(|s| s.relid.to_u32()).collect();
     let mut targets = Vec::new();

@@ -50,11 +50,10 @@ pub fn all() -> Vec<Log> {
     found
 }
 
-/// Lets changes of the rows move the cache generation.
-pub fn watch() {
-    if let Some(table) = Table::open("log", pg_sys::AccessShareLock) {
-        super::cache::watch_rows(table.oid());
-    }
+/// Lets changes of the rows move the cache generation; false when there is no extension: its coming moves nothing.
+pub fn watch() -> bool {
+    let table = Table::open("log", pg_sys::AccessShareLock);
+    table.as_ref().inspect(|table| super::cache::watch_rows(table.oid())).is_some()
 }
 
 fn decode(table: &Table, tuple: pg_sys::HeapTuple) -> Option<Log> {

@@ -151,11 +151,10 @@ pub fn invalidate_all() {
     }
 }
 
-/// Lets creation and removal of TVIEWs move the cache generation.
-pub fn watch_sources() {
-    if let Some(table) = Table::open("source", pg_sys::AccessShareLock) {
-        cache::watch_rows(table.oid());
-    }
+/// Lets creation and removal of TVIEWs move the cache generation; false when there is no extension: its coming moves nothing.
+pub fn watch_sources() -> bool {
+    let table = Table::open("source", pg_sys::AccessShareLock);
+    table.as_ref().inspect(|table| cache::watch_rows(table.oid())).is_some()
 }
 
 /// Makes every backend forget its facts about the TVIEW and about the relation.

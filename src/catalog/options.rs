@@ -4,8 +4,9 @@
 
 use crate::pg::error::{Error, Result};
 use crate::pg::list;
+use crate::pg::relation::class_of;
 use pgrx::pg_sys;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 pub use tviews_core::options::{Mode, Options, Refresh, is_ours};
 use tviews_core::options::{add, check};
 
@@ -95,9 +96,20 @@ pub fn storage_parameters(relid: pg_sys::Oid) -> Vec<String> {
     all.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
+/// The storage parameters of a relation and of its TOAST table, as CREATE takes them.
+pub fn all_storage_parameters(relid: pg_sys::Oid) -> Vec<(String, String)> {
+    let of_toast = toast_of(relid).map(all_stored).unwrap_or_default().into_iter();
+    let own = all_stored(relid).into_iter().filter(|(name, _)| !is_ours(name));
+    own.chain(of_toast.map(|(name, value)| (format!("toast.{name}"), value))).collect()
+}
+
+fn toast_of(relid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    class_of(relid).map(|class| class.reltoastrelid).filter(|toast| *toast != pg_sys::InvalidOid)
+}
+
 fn all_stored(relid: pg_sys::Oid) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    // SAFETY: reloptions is text[]; untransformRelOptions makes DefElems of String nodes.
+    // SAFETY: reloptions is text[], read while the tuple is held.
     unsafe {
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relid));
         if tuple.is_null() {
@@ -111,26 +123,60 @@ fn all_stored(relid: pg_sys::Oid) -> Vec<(String, String)> {
             &mut null,
         );
         if !null {
-            for def in list::iter::<pg_sys::DefElem>(pg_sys::untransformRelOptions(datum)) {
-                let name = CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
-                out.push((name, value_of(def).unwrap_or_default()));
-            }
+            out = pairs(datum);
         }
         pg_sys::ReleaseSysCache(tuple);
     }
     out
 }
 
+/// Names and values.
+///
+/// # Safety
+/// `options` is text[], or nothing.
+unsafe fn pairs(options: pg_sys::Datum) -> Vec<(String, String)> {
+    // SAFETY: untransformRelOptions makes DefElems of String nodes.
+    unsafe {
+        let defs = list::iter::<pg_sys::DefElem>(pg_sys::untransformRelOptions(options));
+        let name = |def: *mut pg_sys::DefElem| CStr::from_ptr((*def).defname).to_string_lossy().into_owned();
+        defs.map(|def| (name(def), value_of(def).unwrap_or_default())).collect()
+    }
+}
+
+/// Writes `ours`, and the storage parameters of a statement in the place of all from before, as CREATE OR REPLACE VIEW does with options.
+/// Those that the server does not know are its errors. Source: commands/createas.c, create_ctas_internal; commands/view.c, DefineVirtualRelation.
+///
+/// # Safety
+/// `given` is null or a live list of DefElem without options of ours.
+pub unsafe fn replace(relid: pg_sys::Oid, ours: &Options, given: *mut pg_sys::List) {
+    let mut spaces = [c"toast".as_ptr().cast_mut(), std::ptr::null_mut()];
+    let mut checked = |space: *const c_char, kind: u8| {
+        // SAFETY: the names of spaces end with null; the list is as the caller promises.
+        unsafe {
+            let none = pg_sys::Datum::from(0usize);
+            let options = pg_sys::transformRelOptions(none, given, space, spaces.as_mut_ptr().cast(), true, false);
+            pg_sys::heap_reloptions(kind as c_char, options, true);
+            pairs(options)
+        }
+    };
+    let own = checked(std::ptr::null(), pg_sys::RELKIND_MATVIEW);
+    let of_toast = checked(c"toast".as_ptr(), pg_sys::RELKIND_TOASTVALUE);
+    let text = |(name, value): (String, String)| format!("{name}={value}");
+    write(relid, own.into_iter().map(text).chain(ours.iter().map(|(n, v)| format!("{n}={v}"))).collect());
+    if let Some(toast) = toast_of(relid) {
+        write(toast, of_toast.into_iter().map(text).collect());
+    }
+}
+
 /// Writes `ours` into reloptions, replacing our earlier options and keeping the storage parameters.
 /// Source: commands/tablecmds.c, ATExecSetRelOptions.
 pub fn store(relid: pg_sys::Oid, ours: &Options) {
-    let mut entries: Vec<String> = Vec::new();
-    for (name, value) in all_stored(relid) {
-        if !is_ours(&name) {
-            entries.push(format!("{name}={value}"));
-        }
-    }
+    let mut entries = storage_parameters(relid);
     entries.extend(ours.iter().map(|(n, v)| format!("{n}={v}")));
+    write(relid, entries);
+}
+
+fn write(relid: pg_sys::Oid, entries: Vec<String>) {
     // SAFETY: the relation is locked as ALTER … SET (…) locks it, and pg_class too; the tuple is copied and written back as ATExecSetRelOptions does.
     unsafe {
         pg_sys::LockRelationOid(relid, pg_sys::ShareUpdateExclusiveLock as i32);

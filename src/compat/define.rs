@@ -45,9 +45,11 @@ fn replace(oid: pg_sys::Oid, place: &Place, query: &Select) -> Result<String> {
     let (title, query) = (&place.name, &query.text);
     if keeps {
         let stored = catalog::options::stored(oid);
-        let kept = stored.iter().filter(|(name, _)| *name != "logged");
-        let kept: String =
-            kept.map(|(name, value)| format!(", {} = {}", name::ident(name), name::literal(value))).collect();
+        let ours = stored.iter().filter(|(name, _)| *name != "logged");
+        let shown = |name: &str, value: &str| format!(", {name} = {}", name::literal(value));
+        let kept: String = ours.map(|(name, value)| shown(&name::ident(name), value)).collect();
+        let storage = catalog::options::all_storage_parameters(oid);
+        let kept = kept + &storage.iter().map(|(name, value)| shown(name, value)).collect::<String>();
         let options = format!("{options}{kept}, tviews.or_replace = true");
         statement::run(&format!("CREATE MATERIALIZED VIEW {title} WITH ({options}) AS {query}"))?;
         return Ok(format!("TVIEW {title} has another query"));

@@ -15,6 +15,7 @@ use crate::pg::acl::owns;
 use crate::pg::error::{Error, Result};
 use crate::pg::fault::{self, Fault};
 use crate::pg::{list, name};
+use crate::refresh::plan::graph;
 use crate::wal::switch;
 use crate::{build, catalog, queue, tam};
 use pgrx::pg_sys;
@@ -75,6 +76,17 @@ pub fn lock_sources(tviews: &BTreeSet<u32>) {
     }
 }
 
+/// Locks all TVIEWs, in the order in which refreshes do: these have locked theirs when they write to the extension's tables, which DROP EXTENSION
+/// locks first.
+fn lock_all() -> Result<()> {
+    lock_sources(&catalog::stored().into_iter().collect());
+    for tview in &graph::current()?.order {
+        // SAFETY: locking is harmless should the relation have gone meanwhile.
+        unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(*tview), pg_sys::AccessExclusiveLock as i32) };
+    }
+    Ok(())
+}
+
 /// DROP TVIEW, DROP MATERIALIZED VIEW of TVIEWs, and DROP TABLE of TVIEWs.
 pub fn drop(call: &mut Call) -> Result<()> {
     // SAFETY: `call` holds the statement that the server is executing.
@@ -84,6 +96,13 @@ pub fn drop(call: &mut Call) -> Result<()> {
         if kind == pg_sys::ObjectType::OBJECT_POLICY {
             let changed = tables_of(stmt);
             call.then(move || policies_changed(&changed));
+            return Ok(());
+        }
+        if kind == pg_sys::ObjectType::OBJECT_EXTENSION {
+            let ours = |name: *mut pg_sys::String| CStr::from_ptr((*name).sval) == c"pg_tviews";
+            if (*stmt).behavior == pg_sys::DropBehavior::DROP_CASCADE && list::iter((*stmt).objects).any(ours) {
+                lock_all()?;
+            }
             return Ok(());
         }
         if kind == pg_sys::ObjectType::OBJECT_TRIGGER {

@@ -47,7 +47,7 @@ pub unsafe fn replace(
         state::append_columns(oid, &wanted[more..]);
         ext::store_view_query(oid, ext::copy(planned.query), true);
         pg_sys::CommandCounterIncrement();
-        options::store(oid, &planned.options);
+        options::replace(oid, &planned.options, (*into).options);
         adopt(oid)?;
         audit::note(audit::Operation::Replace, oid);
         indexes::drop_ours(oid);

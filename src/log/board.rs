@@ -80,8 +80,10 @@ impl Place {
         self.pid.store(pid, SeqCst);
     }
 
-    pub fn not_before(&self) -> i64 {
-        self.not_before.load(SeqCst)
+    /// Whether somebody wants the database for himself. A worker asks when its number is on the board: then one of the two sees the other.
+    pub fn is_kept_off(&self) -> bool {
+        // SAFETY: plain getter.
+        self.not_before.load(SeqCst) > unsafe { pg_sys::GetCurrentTimestamp() }
     }
 
     pub fn leave_until(&self, time: i64) {
@@ -111,6 +113,16 @@ impl Place {
     /// A slot is begun, when nothing is captured from WAL any more.
     pub fn begin_anew(&self) {
         self.slots.fetch_add(1, SeqCst);
+    }
+
+    /// The database has been dropped, and nobody is at work in it. The number goes last: then the place is somebody else's.
+    pub fn clear(&self) {
+        self.wants.store(0, SeqCst);
+        self.pid.store(0, SeqCst);
+        self.reader.store(0, SeqCst);
+        self.not_before.store(0, SeqCst);
+        self.logged.store(0, SeqCst);
+        self.database.store(0, SeqCst);
     }
 
     pub fn wants(&self, what: u32) -> bool {

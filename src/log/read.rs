@@ -7,11 +7,13 @@
 use super::relation::{AT, IMAGE, PART, WEIGHT, XID, scan};
 use super::write;
 use crate::catalog::logs;
+use crate::pg::locks;
 use crate::pg::relation::Relation;
 use crate::pg::snapshot::Active;
 use crate::queue::changes::ChangeSet;
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tviews_core::frontier::Frontier;
 
 /// The transactions that a snapshot sees, and what its own transaction has logged by now. Source: utils/adt/xid8funcs.c, pg_current_snapshot.
@@ -90,13 +92,20 @@ pub struct Behind {
     pub since: Option<pg_sys::TimestampTz>,
 }
 
-/// Adds what the snapshot sees and the frontier does not have.
+/// So long a look waits for a log that is just being emptied.
+const TO_EMPTY: Duration = Duration::from_millis(200);
+
+/// Adds what the snapshot sees and the frontier does not have; false when a log is locked by who drops it.
 ///
 /// # Safety
 /// The snapshot is active.
-pub unsafe fn behind(source: pg_sys::Oid, snapshot: pg_sys::Snapshot, frontier: &Frontier, to: &mut Behind) {
-    let Some(log) = logs::of(source) else { return };
-    for rel in log.both.into_iter().filter_map(|relid| Relation::open(relid, pg_sys::AccessShareLock)) {
+pub unsafe fn behind(source: pg_sys::Oid, snapshot: pg_sys::Snapshot, frontier: &Frontier, to: &mut Behind) -> bool {
+    let Some(log) = logs::of(source) else { return true };
+    for relid in log.both {
+        if !locks::take_soon(relid, pg_sys::AccessShareLock, TO_EMPTY) {
+            return false;
+        }
+        let Some(rel) = Relation::open(relid, pg_sys::NoLock) else { continue };
         // SAFETY: as the caller promises; the tuples are rows of a log.
         unsafe {
             scan(&rel, snapshot, |tuple| {
@@ -111,6 +120,7 @@ pub unsafe fn behind(source: pg_sys::Oid, snapshot: pg_sys::Snapshot, frontier: 
             });
         }
     }
+    true
 }
 
 /// A column of a row of a log.

@@ -3,9 +3,11 @@
 use crate::feed;
 use crate::pg::error::Result;
 use crate::pg::function::{Arguments, sql_function};
+use crate::pg::subtransaction;
 use crate::refresh::flush::{Moment, flush};
 use pgrx::{IntoDatum, pg_sys};
 use std::ffi::CString;
+use tviews_core::feed::Op;
 
 sql_function!(tviews_changes, pg_finfo_tviews_changes, changes);
 
@@ -14,19 +16,21 @@ fn changes(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let mut rows = Vec::new();
     for (tview, ops) in feed::changes() {
         let oid = pg_sys::Oid::from(tview);
-        // SAFETY: a syscache look-up.
-        if unsafe { pg_sys::get_rel_relkind(oid) } == 0 || !super::may_select(oid) {
+        if !super::may_select(oid) {
             continue;
         }
-        for (op, labels) in ops {
-            let keys: Vec<Option<String>> =
-                if labels.is_empty() { vec![None] } else { labels.into_iter().map(Some).collect() };
-            for key in keys {
-                rows.push([oid.into_datum(), op.as_str().into_datum(), key.map(|k| jsonb(&k))]);
-            }
+        // A text of type json may be no jsonb, as one with \u0000: then any row may have changed, for who reads keys.
+        let keys = || ops.iter().flat_map(|(op, labels)| with_keys(*op, labels)).collect::<Vec<_>>();
+        for (op, key) in subtransaction::attempt(keys).unwrap_or_else(|| vec![(Op::All, None)]) {
+            rows.push([oid.into_datum(), op.as_str().into_datum(), key]);
         }
     }
     arguments.rows(rows)
+}
+
+/// What was done, with the key of each row that it was done to; without one when any may be.
+fn with_keys(op: Op, labels: &[String]) -> Vec<(Op, Option<pg_sys::Datum>)> {
+    if labels.is_empty() { vec![(op, None)] } else { labels.iter().map(|label| (op, Some(jsonb(label)))).collect() }
 }
 
 fn jsonb(text: &str) -> pg_sys::Datum {

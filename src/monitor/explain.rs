@@ -1,5 +1,6 @@
 //! `explain`, `check`, `strategies`: how a TVIEW is, or would be, maintained.
 
+use super::free::is_free;
 use super::open;
 use crate::analyze::rules::join_values::{Column, Pair};
 use crate::build::internal::Preview;
@@ -16,7 +17,7 @@ use crate::refresh::flush;
 use crate::refresh::plan::summary;
 use crate::refresh::plan::tview::{self, Tview};
 use pgrx::{IntoDatum, pg_sys};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use tviews_core::reason::Reason;
 use tviews_core::strategy::{Decision, Sharing, Strategy};
@@ -172,6 +173,16 @@ fn strategies(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     arguments.rows(decisions.iter().map(|(r, d)| {
         [pg_sys::Oid::from(*r).into_datum(), d.strategy.as_str().into_datum(), d.reason.to_string().into_datum()]
     }))
+}
+
+sql_function!(tviews_strategies_of, pg_finfo_tviews_strategies_of, strategies_of);
+
+/// The same for views about all TVIEWs; no rows for one that is gone, or locked by another session.
+fn strategies_of(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let tview = arguments.relation();
+    let decisions = if is_free(tview)? { summary::decisions(tview)? } else { BTreeMap::new() };
+    arguments
+        .rows(decisions.iter().map(|(r, d)| [pg_sys::Oid::from(*r).into_datum(), d.strategy.as_str().into_datum()]))
 }
 
 sql_function!(tviews_check, pg_finfo_tviews_check, check);

@@ -1,6 +1,7 @@
 //! `health`: whether settings, triggers, indexes, privileges and contents are as TVIEWs need them.
 
 use super::capture;
+use super::free::is_free;
 use super::verify;
 use crate::build::advice;
 use crate::capture::install::{covering, has_triggers, installed, is_subscribed, needing, needs};
@@ -31,17 +32,18 @@ fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
 sql_function!(tviews_health, pg_finfo_tviews_health, health);
 
 fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
+    let tviews = tviews()?;
     let rows = [
         preload(),
         version(),
         syntax(),
         triggers(),
-        indexes(),
-        partners()?,
-        contents(),
-        schedules()?,
+        indexes(&tviews),
+        partners(&tviews)?,
+        contents(&tviews),
+        schedules(&tviews)?,
         capture::row(),
-        privileges()?,
+        privileges(&tviews)?,
         catalog(),
         statistics(),
     ];
@@ -50,10 +52,15 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     }))
 }
 
-/// The TVIEWs, without those that a session is just populating, which would have to be waited for.
-fn tviews() -> Vec<pg_sys::Oid> {
-    let is_busy = |t: &pg_sys::Oid| options::stored(*t).is_catching_up() && locks::is_held(*t, pg_sys::AccessShareLock);
-    verify::tviews().into_iter().filter(|t| !is_busy(t)).collect()
+/// The TVIEWs, without those that would have to be waited for.
+fn tviews() -> Result<Vec<pg_sys::Oid>> {
+    let mut free = Vec::new();
+    for tview in verify::tviews() {
+        if is_free(tview)? {
+            free.push(tview);
+        }
+    }
+    Ok(free)
 }
 
 fn preload() -> Row {
@@ -120,7 +127,7 @@ fn triggers() -> Row {
     }
     for (relid, needed) in &tables {
         let relid = pg_sys::Oid::from(*relid);
-        let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { continue };
+        let Some(rel) = Relation::open_if_free(relid, pg_sys::AccessShareLock) else { continue };
         if !has_triggers(&rel) {
             continue;
         }
@@ -143,13 +150,13 @@ fn triggers() -> Row {
     )
 }
 
-fn indexes() -> Row {
+fn indexes(tviews: &[pg_sys::Oid]) -> Row {
     let mut bad = Vec::new();
-    for tview in tviews() {
+    for tview in tviews.iter().copied() {
         let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { continue };
         // SAFETY: the relation is open.
         for index in list::oids_of(unsafe { pg_sys::RelationGetIndexList(rel.raw()) }) {
-            let Some(index) = Relation::open(index, pg_sys::AccessShareLock) else { continue };
+            let Some(index) = Relation::open_if_free(index, pg_sys::AccessShareLock) else { continue };
             // SAFETY: rd_index of an open index.
             if !unsafe { (*(*index.raw()).rd_index).indisvalid } {
                 bad.push(name::relation(index.oid()).unwrap_or_default());
@@ -162,10 +169,10 @@ fn indexes() -> Row {
 }
 
 /// TVIEWs with a schedule: whether a worker is there, and none is paused or late.
-fn schedules() -> Result<Row> {
+fn schedules(tviews: &[pg_sys::Oid]) -> Result<Row> {
     let graph = graph::current()?;
     let (mut n, mut paused, mut late) = (0, Vec::new(), Vec::new());
-    for tview in tviews() {
+    for tview in tviews.iter().copied() {
         let Some(schedule) = options::stored(tview).schedule() else { continue };
         n += 1;
         let title = name::relation(tview).unwrap_or_default();
@@ -173,10 +180,10 @@ fn schedules() -> Result<Row> {
             paused.push(format!("{title} is paused"));
             continue;
         }
-        let behind = deferred::behind(tview, &graph);
+        let since = deferred::behind(tview, &graph).and_then(|found| found.since);
         // SAFETY: plain getter.
         let now = unsafe { pg_sys::GetCurrentTimestamp() };
-        if let Some((since, bound)) = behind.since.zip(schedule.bound()).filter(|(since, bound)| now - since > *bound) {
+        if let Some((since, bound)) = since.zip(schedule.bound()).filter(|(since, bound)| now - since > *bound) {
             late.push(format!("{title} is {} s behind, more than {} s", (now - since) / 1_000_000, bound / 1_000_000));
         }
     }
@@ -208,9 +215,9 @@ fn at_work() -> impl Iterator<Item = String> {
 }
 
 /// Tables that are read as a whole for one changed row.
-fn partners() -> Result<Row> {
+fn partners(tviews: &[pg_sys::Oid]) -> Result<Row> {
     let (mut bad, mut statements) = (Vec::new(), BTreeSet::new());
-    for tview in tviews() {
+    for tview in tviews.iter().copied() {
         for missing in advice::missing(tview)?.iter().filter(|m| m.is_large()) {
             bad.push(format!("{}: {}", name::relation(tview).unwrap_or_default(), missing.cost()));
             statements.insert(missing.statement());
@@ -224,10 +231,10 @@ fn partners() -> Result<Row> {
 }
 
 /// Privileges that owners of TVIEWs lack: writes to the tables of these TVIEWs fail.
-fn privileges() -> Result<Row> {
+fn privileges(tviews: &[pg_sys::Oid]) -> Result<Row> {
     let (mut bad, mut grants) = (Vec::new(), BTreeSet::new());
     let mut n = 0;
-    for tview in tviews() {
+    for tview in tviews.iter().copied() {
         let lacking = privileges::lacking(tview)?;
         n += 1;
         if !lacking.is_empty() {
@@ -254,12 +261,12 @@ fn catalog() -> Row {
     ("catalog".into(), "warning".into(), detail, Some(hint.into()))
 }
 
-fn contents() -> Row {
+fn contents(tviews: &[pg_sys::Oid]) -> Row {
     let mut bad = Vec::new();
     let mut left = Vec::new();
     let mut n = 0;
     let mut unreadable = 0;
-    for tview in tviews() {
+    for tview in tviews.iter().copied() {
         let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { continue };
         n += 1;
         let is_unlogged = rel.class().relpersistence as u8 == pg_sys::RELPERSISTENCE_UNLOGGED;

@@ -5,8 +5,10 @@
 mod capture;
 mod changes;
 mod explain;
+mod free;
 mod health;
 mod pending;
+mod size;
 pub mod stat;
 mod verify;
 pub mod waits;
@@ -28,10 +30,10 @@ fn open(relid: pg_sys::Oid) -> Result<Relation> {
     Ok(rel)
 }
 
-/// Whether the current user has SELECT on a relation.
+/// Whether the current user has SELECT on a relation; not on one that does not exist any more.
 fn may_select(relid: pg_sys::Oid) -> bool {
-    // SAFETY: an existing relation.
-    unsafe { acl::may_select(relid, pg_sys::GetUserId()) }
+    // SAFETY: plain getter.
+    acl::may_select(relid, unsafe { pg_sys::GetUserId() })
 }
 
 /// The error that reading the TVIEW would give.

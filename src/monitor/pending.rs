@@ -14,11 +14,7 @@ type Counts = Option<(i64, i64)>;
 
 /// Changes may come from a function with another user's rights: they are shown to users who may read the relation or the TVIEW.
 fn may_see(relid: u32, tview: u32) -> bool {
-    [relid, tview].into_iter().any(|of| {
-        let of = stages::root(pg_sys::Oid::from(of));
-        // SAFETY: a syscache look-up.
-        unsafe { pg_sys::get_rel_relkind(of) != 0 && super::may_select(of) }
-    })
+    [relid, tview].into_iter().any(|of| super::may_select(stages::root(pg_sys::Oid::from(of))))
 }
 
 sql_function!(tviews_pending, pg_finfo_tviews_pending, pending);

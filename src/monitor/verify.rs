@@ -41,7 +41,9 @@ fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     flush::flush(Moment::Read);
     let mut rows = Vec::new();
     for tview in tviews() {
-        if super::may_select(tview) && open(tview)?.class().relispopulated {
+        // Dropped meanwhile, or no TVIEW any more.
+        let is_populated = || open(tview).is_ok_and(|rel| rel.class().relispopulated);
+        if super::may_select(tview) && is_populated() {
             // Each TVIEW in a sub-transaction: an error of one is reported, and the others are compared.
             rows.push(match subtransaction::told(Told::is_of_limits, || or_raise(compare(tview))) {
                 Ok((t, missing, extra)) => (t, Some(missing), Some(extra), missing + extra == 0, None),

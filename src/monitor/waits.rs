@@ -1,6 +1,7 @@
 //! For the view `tviews.locks`: the words for the lock that a process waits for (counters/waits.rs), the relation of a lock on a side, and what a lock on
 //! a relation that does not exist stands for (refresh/follow/locks.rs).
 
+use super::free::is_free;
 use super::may_select;
 use crate::analyze::rules::join_values::Pair;
 use crate::catalog::{self, stages};
@@ -19,11 +20,7 @@ sql_function!(tviews_lock_value, pg_finfo_tviews_lock_value, lock_value);
 fn lock_value(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let pid: i32 = arguments.get(0).unwrap_or(0);
     let wait = with(|waits| waits.iter().find(|w| w.pid == pid && pid != 0).copied()).flatten();
-    let shown = wait.filter(|w| {
-        let root = stages::root(pg_sys::Oid::from(w.tview));
-        // SAFETY: a syscache look-up.
-        unsafe { pg_sys::get_rel_relkind(root) != 0 && may_select(root) }
-    });
+    let shown = wait.filter(|w| may_select(stages::root(pg_sys::Oid::from(w.tview))));
     Ok(shown.and_then(|w| String::from_utf8_lossy(&w.text[..w.len as usize]).into_owned().into_datum()))
 }
 
@@ -32,10 +29,10 @@ sql_function!(tviews_lock_side, pg_finfo_tviews_lock_side, lock_side);
 /// The relation that a lock on one side of a pair is about.
 fn lock_side(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     let (tview, side): (pg_sys::Oid, i64) = (arguments.relation(), arguments.get(1).unwrap_or(-1));
-    let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { return Ok(None) };
-    if !crate::tam::is_tview_relation(&rel) {
+    if !is_free(tview)? {
         return Ok(None);
     }
+    let Some(rel) = Relation::open(tview, pg_sys::AccessShareLock) else { return Ok(None) };
     let facts = tview::of(&rel)?;
     let pair: Option<&Pair> = facts.pairs.as_ref().and_then(|p| p.get(usize::try_from(side / 2).ok()?));
     Ok(pair.filter(|_| side >= 0).and_then(|p| pg_sys::Oid::from(p.sides[(side % 2) as usize]).into_datum()))

@@ -10,9 +10,12 @@ const SELECT: pg_sys::AclMode = pg_sys::ACL_SELECT as pg_sys::AclMode;
 const USAGE: pg_sys::AclMode = pg_sys::ACL_USAGE as pg_sys::AclMode;
 const EXECUTE: pg_sys::AclMode = pg_sys::ACL_EXECUTE as pg_sys::AclMode;
 
+/// Not for a relation that does not exist any more.
 pub fn may_select(relid: Oid, role: Oid) -> bool {
-    // SAFETY: a look-up in system caches; an error for a relation that does not exist.
-    unsafe { pg_sys::pg_class_aclcheck(relid, role, SELECT) == ACLCHECK_OK }
+    let mut is_missing = false;
+    // SAFETY: a look-up in system caches.
+    let granted = unsafe { pg_sys::pg_class_aclcheck_ext(relid, role, SELECT, &mut is_missing) };
+    granted == ACLCHECK_OK && !is_missing
 }
 
 pub fn may_select_column(relid: Oid, column: i16, role: Oid) -> bool {
@@ -52,11 +55,11 @@ pub fn owns_database(database: Oid) -> bool {
 
 /// Messages of errors can contain data of the tables: they are shown to the TVIEW's owner and to members of `pg_read_all_stats`.
 pub fn may_read_errors(tview: Oid) -> bool {
-    super::relation::Relation::open(tview, pg_sys::AccessShareLock).is_some_and(|rel| {
+    super::relation::class_of(tview).is_some_and(|class| {
         // SAFETY: look-ups of role membership.
         unsafe {
             let user = pg_sys::GetUserId();
-            pg_sys::has_privs_of_role(user, rel.class().relowner)
+            pg_sys::has_privs_of_role(user, class.relowner)
                 || pg_sys::has_privs_of_role(user, Oid::from(pg_sys::ROLE_PG_READ_ALL_STATS))
         }
     })
@@ -70,8 +73,7 @@ pub fn role_name(role: Oid) -> String {
 
 /// The name of the role that owns a relation.
 pub fn owner_name(relid: Oid) -> String {
-    let owner = super::relation::Relation::open(relid, pg_sys::AccessShareLock).map(|rel| rel.class().relowner);
-    owner.map(role_name).unwrap_or_default()
+    super::relation::class_of(relid).map(|class| role_name(class.relowner)).unwrap_or_default()
 }
 
 pub fn schema_name(schema: Oid) -> String {

@@ -1,6 +1,7 @@
 //! Locks on relations, as the server's lock manager knows them. Source: storage/lock.h, SET_LOCKTAG_RELATION; storage/lmgr/lock.c.
 
 use pgrx::pg_sys;
+use std::time::{Duration, Instant};
 
 /// The tag of a relation of this database.
 pub fn tag(relid: pg_sys::Oid) -> pg_sys::LOCKTAG {
@@ -21,6 +22,22 @@ pub fn is_held(relid: pg_sys::Oid, mode: u32) -> bool {
     // SAFETY: the list is allocated in the current memory context, and has as many entries.
     unsafe { pg_sys::GetLockConflicts(&tag(relid), mode as i32, &mut count) };
     count > 0
+}
+
+/// Locks a relation, or a number that none has, when nobody holds it for longer than this.
+pub fn take_soon(relid: pg_sys::Oid, mode: u32, patience: Duration) -> bool {
+    let since = Instant::now();
+    loop {
+        // SAFETY: an existing relation, or a lock that is for nothing.
+        if unsafe { pg_sys::ConditionalLockRelationOid(relid, mode as i32) } {
+            return true;
+        }
+        if since.elapsed() >= patience {
+            return false;
+        }
+        pgrx::check_for_interrupts!();
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Whether another process uses one of these relations, and waits for a lock on one of `held`, which this process has for longer in SHARE UPDATE EXCLUSIVE: who asks

@@ -17,6 +17,13 @@ impl Relation {
         (!rel.is_null()).then(|| Relation(rel))
     }
 
+    /// As `open`, for who does not wait: None, too, while another session holds a lock that this one would wait for.
+    pub fn open_if_free(relid: pg_sys::Oid, lockmode: u32) -> Option<Relation> {
+        // SAFETY: an existing relation, or a lock that is for nothing.
+        let is_free = unsafe { pg_sys::ConditionalLockRelationOid(relid, lockmode as i32) };
+        is_free.then(|| Relation::open(relid, pg_sys::NoLock)).flatten()
+    }
+
     /// A relation that is open already; None for null.
     ///
     /// # Safety

@@ -1,18 +1,37 @@
 //! Statements that want a database for themselves: its workers leave before them, and with them the slot is not in use.
 //!
+//! Invariant: workers are kept off until the statement's transaction has ended, however it ends; a database that was dropped is off the board.
 //! Source: storage/ipc/procarray.c, CountOtherDBBackends, which waits five seconds for other processes to go.
 
 use super::desk;
 use crate::log::board;
+use crate::pg::process::process;
 use crate::pg::{acl, list};
 use pgrx::pg_sys;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-/// So long the launcher starts no workers.
+/// So long the launcher starts no workers, should the session be killed.
 const LEAVE: i64 = 60_000_000;
 const WAIT: Duration = Duration::from_secs(5);
+
+process! {
+    /// The database that this transaction has for itself, and whether it drops it.
+    static OWN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+}
+
+/// The transaction has ended.
+pub fn end(undone: bool) {
+    let Some((database, drops)) = OWN.take() else { return };
+    let Some(place) = board::of(database) else { return };
+    if drops && !undone {
+        place.clear();
+    } else {
+        place.leave_until(0);
+    }
+}
 
 /// Before DROP DATABASE, ALTER DATABASE … RENAME or SET TABLESPACE, and CREATE DATABASE … TEMPLATE, by who may do that.
 ///
@@ -41,7 +60,7 @@ pub unsafe fn before(tree: *mut pg_sys::Node) {
             _ => return,
         };
         if !name.is_null() {
-            leave(name);
+            leave(name, (*tree).type_ == T_DropdbStmt);
         }
     }
 }
@@ -73,7 +92,7 @@ pub unsafe fn after(tree: *mut pg_sys::Node) {
 
 /// # Safety
 /// `name` is a C string.
-unsafe fn leave(name: *const std::ffi::c_char) {
+unsafe fn leave(name: *const std::ffi::c_char, drops: bool) {
     // SAFETY: as the caller promises; a look-up of a shared catalog inside a transaction.
     unsafe {
         let database = pg_sys::get_database_oid(CStr::from_ptr(name).as_ptr(), true);
@@ -82,6 +101,7 @@ unsafe fn leave(name: *const std::ffi::c_char) {
             return;
         }
         place.leave_until(pg_sys::GetCurrentTimestamp() + LEAVE);
+        OWN.set(Some((database.to_u32(), drops)));
         let processes = || {
             let workers = desk::of(database.to_u32()).map(desk::Desk::worker);
             [place.pid(), place.reader()].into_iter().chain(workers).filter(|pid| *pid != 0).collect::<BTreeSet<i32>>()

@@ -158,7 +158,7 @@ pub fn troubles(told: &Told) -> Told {
     for tview in scheduled {
         let oid = pg_sys::Oid::from(tview);
         let bound = options::stored(oid).schedule().and_then(|s| s.bound()).filter(|_| !jobs::of(oid).paused);
-        let since = refresh::behind(oid, &graph).since;
+        let since = refresh::behind(oid, &graph).and_then(|found| found.since);
         // SAFETY: plain getter.
         let time = unsafe { pg_sys::GetCurrentTimestamp() };
         if bound.zip(since).is_some_and(|(bound, since)| time - since > bound) {

@@ -81,8 +81,7 @@ impl Launches {
 }
 
 fn may(place: &Place, kind: &Kind) -> bool {
-    // SAFETY: plain getter.
-    (kind.pid)(place) == 0 && place.not_before() <= unsafe { pg_sys::GetCurrentTimestamp() }
+    (kind.pid)(place) == 0 && !place.is_kept_off()
 }
 
 fn has_ended(worker: &DynamicBackgroundWorker) -> bool {

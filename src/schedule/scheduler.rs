@@ -34,6 +34,9 @@ pub extern "C-unwind" fn pg_tviews_scheduler(argument: pg_sys::Datum) {
     let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
     if let Some(place) = board::of(database) {
         place.set_pid(pid);
+        if place.is_kept_off() {
+            return place.set_pid(0);
+        }
     }
     desk::let_go_at_end();
     let (begun, pool) = (Begun::new(), Pool::default());

@@ -22,8 +22,7 @@ pub extern "C-unwind" fn pg_tviews_worker(argument: pg_sys::Datum) {
     // SAFETY: the scheduler passes an oid.
     let database = unsafe { pg_sys::Oid::from_datum(argument, false) }.map_or(0, |oid| oid.to_u32());
     // Somebody wants the database for himself.
-    // SAFETY: plain getter.
-    if board::of(database).is_none_or(|place| place.not_before() > unsafe { pg_sys::GetCurrentTimestamp() }) {
+    if board::of(database).is_none_or(board::Place::is_kept_off) {
         return;
     }
     // SAFETY: the process has just begun; the argument is the oid of a database.

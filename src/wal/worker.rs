@@ -50,6 +50,9 @@ pub extern "C-unwind" fn pg_tviews_reader(argument: pg_sys::Datum) {
     if let Some(place) = own_place() {
         // SAFETY: a plain global.
         place.set_reader(unsafe { pg_sys::MyProcPid });
+        if place.is_kept_off() {
+            return place.set_reader(0);
+        }
     }
     plugin::begin_use();
     let now = Instant::now();

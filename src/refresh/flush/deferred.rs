@@ -380,19 +380,23 @@ fn trim_of(of: BTreeSet<u32>, graph: &Graph) -> Result<()> {
     Ok(())
 }
 
-/// What a TVIEW has not followed by now.
-pub fn behind(tview: pg_sys::Oid, graph: &Graph) -> read::Behind {
+/// What a TVIEW has not followed by now; None while a log that it follows is locked: somebody drops it.
+pub fn behind(tview: pg_sys::Oid, graph: &Graph) -> Option<read::Behind> {
     let mut found = read::Behind::default();
-    let Some(reached) = deferred::reached(tview) else { return found };
+    let Some(reached) = deferred::reached(tview) else { return Some(found) };
     if !captured(&[tview], graph).is_empty() {
         Before::now().is_complete(TO_SHOW);
     }
     let snapshot = Active::latest();
     for source in sources(&group(tview, graph), graph) {
         // SAFETY: the snapshot is active.
-        unsafe { read::behind(pg_sys::Oid::from(source), snapshot.raw(), &reached.frontier, &mut found) };
+        let is_known =
+            unsafe { read::behind(pg_sys::Oid::from(source), snapshot.raw(), &reached.frontier, &mut found) };
+        if !is_known {
+            return None;
+        }
     }
-    found
+    Some(found)
 }
 
 /// Brings a deferred TVIEW up to date, and then does something with the same snapshot.

@@ -132,23 +132,32 @@ impl Graph {
     }
 }
 
+/// What is known as of a generation of the caches. Without the extension that is a graph of nothing, and its coming moves no generation.
+struct Known {
+    generation: u64,
+    is_watched: bool,
+    graph: Rc<Graph>,
+}
+
 process! {
-    static CACHE: RefCell<Option<(u64, Rc<Graph>)>> = const { RefCell::new(None) };
+    static CACHE: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
 /// Number of TVIEWs in the graph that this session keeps.
 pub fn cached() -> usize {
-    CACHE.with(|c| c.borrow().as_ref().map_or(0, |(_, graph)| graph.reads.len()))
+    CACHE.with(|c| c.borrow().as_ref().map_or(0, |known| known.graph.reads.len()))
 }
 
 pub fn current() -> Result<Rc<Graph>> {
     let generation = cache::generation();
-    let known =
-        CACHE.with(|c| c.borrow().as_ref().filter(|(g, _)| *g == generation).map(|(_, graph)| Rc::clone(graph)));
-    if let Some(graph) = known {
+    let known = CACHE.with(|c| {
+        let known = c.borrow();
+        known.as_ref().filter(|k| k.generation == generation).map(|k| (k.is_watched, Rc::clone(&k.graph)))
+    });
+    if let Some((_, graph)) = known.filter(|(is_watched, _)| *is_watched || !catalog::watch_sources()) {
         return Ok(graph);
     }
-    catalog::watch_sources();
+    let is_watched = catalog::watch_sources();
     let generation = cache::generation();
     let mut reads = Sources::new();
     let mut readers: BTreeMap<u32, Readers> = BTreeMap::new();
@@ -183,6 +192,6 @@ pub fn current() -> Result<Rc<Graph>> {
     deferred.extend(inner);
     let order = order(&reads).map_err(|cycle| circle(&cycle, &roots))?;
     let graph = Rc::new(Graph { reads, order, readers, deferred, read, columns, captured, roots });
-    CACHE.with(|c| *c.borrow_mut() = Some((generation, Rc::clone(&graph))));
+    CACHE.with(|c| *c.borrow_mut() = Some(Known { generation, is_watched, graph: Rc::clone(&graph) }));
     Ok(graph)
 }
