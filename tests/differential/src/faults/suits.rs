@@ -46,7 +46,13 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "skip_optional" => &[Hazard::LeftJoin, Hazard::FoldOverLeftJoin],
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
         "lose_links" => &[Hazard::AmongInOn],
+        "first_alternative" => &[Hazard::EitherInOn],
         "skip_virtual_below" => &[Hazard::VirtualColumn],
+        "lose_pulled_up" => &[Hazard::NewestInOn, Hazard::SublinkInOn],
+        "forget_value" => &[Hazard::LeftJoinByLateral],
+        "never_null" => &[Hazard::TviewSource, Hazard::WindowOverGroups, Hazard::WindowOverAggregates],
+        "one_element" => &[Hazard::SetReturning, Hazard::SetReturningInList],
+        "forget_conditions" => &[Hazard::WindowOverJoin],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
         "forget_base" | "nearer_ends" => {
