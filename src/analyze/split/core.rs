@@ -22,7 +22,9 @@ impl Splitter<'_> {
             return self.exposed(query);
         }
         if query.setOperations().is_null() && query.hasTargetSRFs() {
-            return self.sets_of_groups(query);
+            let grouped = !query.groupClause().is_null() || query.hasAggs() || !query.groupingSets().is_null();
+            let windows = query.hasWindowFuncs() && !grouped;
+            return if windows { self.sets_of_windows(query) } else { self.sets_of_groups(query) };
         }
         if !query.setOperations().is_null() {
             return Ok(query);

@@ -7,7 +7,7 @@
 //! Invariant: each stage has one row for each row of the query, with its key, which is never NULL. Called by `core`.
 
 use crate::analyze::describe::{Item, describe, interval};
-use crate::analyze::query::tree;
+use crate::analyze::query::{select_list, tree};
 use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::can_be_stored;
 use crate::analyze::split::groups::plain;
@@ -45,6 +45,48 @@ impl Splitter<'_> {
             return Ok(Some(outer));
         }
         if partitioned.is_some() { self.chained(query, &apart) } else { Ok(None) }
+    }
+
+    /// Set-returning functions of the select list, over windows: the windows are a stage, and the functions run over its rows.
+    pub fn sets_of_windows(&mut self, query: Query) -> Result<Query> {
+        let entries: Vec<TargetEntry> = list::iter(query.targetList()).collect();
+        let sorts_by_sets =
+            entries.iter().any(|t| t.ressortgroupref() != 0 && server::expression_returns_set(t.expr()));
+        let is_simple = query.cteList().is_null()
+            && query.distinctClause().is_null()
+            && query.limitCount().is_null()
+            && query.limitOffset().is_null()
+            && !server::checkExprHasSubLink(query.targetList().cast());
+        // A TVIEW that was made by an earlier version has no such stage.
+        if sorts_by_sets || !is_simple || !self.stages.has_next() {
+            return Ok(query);
+        }
+        let mut columns: Vec<Node> = Vec::new();
+        for tle in entries.iter().filter(|t| !t.resjunk()) {
+            walk::rewrite(plain(query, tle.expr()), &mut |n| {
+                let is_column = window_of(n).is_some() || is_carried(n) && !server::expression_returns_set(n);
+                if is_column && !columns.iter().any(|known| server::equal((*known).cast(), n.cast())) {
+                    columns.push(n);
+                }
+                is_column.then_some(n)
+            });
+        }
+        if columns.is_empty() || columns.iter().any(|c| !can_be_stored(*c) || is_row(*c)) {
+            return Ok(query);
+        }
+        let mut all = Apart { by: BTreeSet::new(), windows: BTreeSet::new(), is_over_all: false };
+        for window in list::iter::<pg_sys::WindowClause>(query.windowClause()) {
+            all.windows.insert(window.winref());
+            let by = list::iter::<pg_sys::SortGroupClause>(window.partitionClause());
+            all.by.extend(by.map(|c| c.tleSortGroupRef()));
+        }
+        let Some(stage) = stage(query, &all, &columns) else { return Ok(query) };
+        stage.set_hasTargetSRFs(false);
+        let outer = over(stage, self.relation(stage)?)?;
+        outer.set_targetList(targets(query, std::slice::from_ref(&columns)));
+        outer.set_hasTargetSRFs(true);
+        select_list::rewrite(outer);
+        if outer.hasTargetSRFs() { Ok(outer) } else { self.core(outer) }
     }
 
     /// A stage for each partitioning, joined by this key.

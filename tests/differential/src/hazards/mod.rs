@@ -99,6 +99,8 @@ hazards! {
     BeforeOfDeferred "sub-queries" "the same, with sub-queries or outer joins",
     FromWal "sub-queries" "its tables captured from WAL",
     Recursive "sub-queries" "WITH RECURSIVE",
+    SearchClause "sub-queries" "SEARCH of a recursive query",
+    CycleClause "sub-queries" "CYCLE of a recursive query",
     Grouped "aggregates" "GROUP BY",
     Foldable "aggregates" "GROUP BY over inner and left joins with aggregates that can be folded",
     FoldOverLeftJoin "aggregates" "the same with a left join",
