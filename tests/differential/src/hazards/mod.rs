@@ -205,6 +205,7 @@ hazards! {
     TopNDelete "sets and windows" "first rows deleted under a LIMIT",
     SetReturning "sets and windows" "set-returning function in FROM",
     SetReturningInList "sets and windows" "set-returning function in the select list",
+    SetsOverWindows "sets and windows" "the same over windows",
     Ordinality "sets and windows" "WITH ORDINALITY",
     RowsFrom "sets and windows" "ROWS FROM",
     JsonTable "sets and windows" "JSON_TABLE",

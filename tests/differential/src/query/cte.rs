@@ -83,7 +83,7 @@ impl Gen<'_> {
         let from = *self.dice.pick(&ints);
         let to = *self.dice.pick(&ints);
         let name = self.alias();
-        let (word, bound) = if self.dice.chance(45) { ("UNION", "") } else { ("UNION ALL", " AND w.n < 2") };
+        let (word, bound) = if self.dice.chance(35) { ("UNION", "") } else { ("UNION ALL", " AND w.n < 2") };
         let step = if word == "UNION" { "0" } else { "w.n + 1" };
         let list = *self.dice.pick(&[
             "SELECT v, n FROM {}",
@@ -96,14 +96,14 @@ impl Gen<'_> {
         let (mut clauses, mut bound) = (String::new(), bound);
         let by = *self.dice.pick(&["v", "n, v", "v, n"]);
         let bounded = word == "UNION ALL";
-        if bounded && self.dice.chance(35) {
+        if bounded && self.dice.chance(70) {
             self.note(Hazard::SearchClause);
             clauses += &format!(" SEARCH {} FIRST BY {by} SET o", self.dice.pick(&["DEPTH", "BREADTH"]));
             if !list.contains("GROUP BY") && !list.contains("DISTINCT") && self.dice.chance(60) {
                 list += " ORDER BY o";
             }
         }
-        if bounded && self.dice.chance(60) {
+        if bounded && self.dice.chance(70) {
             self.note(Hazard::CycleClause);
             let marks = *self.dice.pick(&["", "", " TO 1 DEFAULT 0"]);
             clauses += &format!(" CYCLE {by} SET c{marks} USING p");
