@@ -49,7 +49,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "first_alternative" => &[Hazard::EitherInOn],
         "skip_virtual_below" => &[Hazard::VirtualColumn],
         "lose_pulled_up" => &[Hazard::NewestInOn, Hazard::SublinkInOn],
-        "forget_value" => &[Hazard::LeftJoinByLateral],
+        "forget_value" => &[Hazard::LatestByLateral],
         "never_null" => &[Hazard::TviewSource, Hazard::WindowOverGroups, Hazard::WindowOverAggregates],
         "one_element" => &[Hazard::SetReturning, Hazard::SetReturningInList],
         "forget_conditions" => &[Hazard::WindowOverJoin],

@@ -44,6 +44,7 @@ hazards! {
     NaturalUsing "joins" "NATURAL or USING",
     Lateral "joins" "LATERAL sub-query",
     LeftJoinByLateral "joins" "left join by what a LATERAL item shows",
+    LatestByLateral "joins" "the same to the table that the item reads",
     LateralOuterJoin "joins" "outer join inside LATERAL, on a column of the query around it",
     LateralNestedJoin "joins" "the same in a join on the nullable side",
     NamedJoin "joins" "join with a name and USING",

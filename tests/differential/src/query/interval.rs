@@ -42,7 +42,7 @@ impl Gen<'_> {
             .map(|e| format!("{e}{}", if mixed { *self.dice.pick(&["", " DESC"]) } else { one }))
             .collect();
         let mut windows = vec![format!("{partition}ORDER BY {}", directed.join(", "))];
-        if self.dice.chance(30) {
+        if self.dice.chance(45) {
             windows.push(self.other_order(&from, &directed));
         }
         let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
