@@ -24,9 +24,9 @@ CREATE TVIEW in_on WITH (mode = incremental) AS SELECT t.id, u.id AS u, v.id AS 
 CREATE TVIEW nested WITH (mode = incremental) AS SELECT id FROM t WHERE EXISTS (SELECT FROM u WHERE u.t = t.id AND u.n = (SELECT max(n) FROM u));
 CREATE TVIEW totals WITH (mode = incremental) AS SELECT (SELECT count(*) FROM t) AS t, (SELECT sum(n) FROM u) AS u, EXISTS (SELECT FROM u WHERE n > 100) AS high;
 -- one row at most, and arrays: the value is a stage over what gives it
-CREATE TVIEW configured AS SELECT id FROM t WHERE n > (SELECT value FROM setting WHERE name = 'limit');
-CREATE TVIEW by_number AS SELECT k, count(*) AS c FROM t GROUP BY k HAVING count(*) > (SELECT value FROM setting WHERE name = 'count');
-CREATE TVIEW first_one AS SELECT id, (SELECT u.id FROM u WHERE u.k > 36 ORDER BY n DESC, id LIMIT 1) AS first FROM t WHERE id <= 10;
+CREATE TVIEW configured WITH (mode = incremental) AS SELECT id FROM t WHERE n > (SELECT value FROM setting WHERE name = 'limit');
+CREATE TVIEW by_number WITH (mode = incremental) AS SELECT k, count(*) AS c FROM t GROUP BY k HAVING count(*) > (SELECT value FROM setting WHERE name = 'count');
+CREATE TVIEW first_one WITH (mode = incremental) AS SELECT id, (SELECT u.id FROM u WHERE u.k > 36 ORDER BY n DESC, id LIMIT 1) AS first FROM t WHERE id <= 10;
 CREATE TVIEW listed AS SELECT id, ARRAY(SELECT name FROM setting ORDER BY name) AS names FROM t WHERE id <= 10;
 CREATE TVIEW among AS SELECT id FROM t WHERE n = ANY (ARRAY(SELECT k FROM u WHERE u.n = 8 AND k > 37));
 CREATE TVIEW not_always AS SELECT id, CASE WHEN n > 1000 THEN (SELECT value FROM setting WHERE name > 'm') END AS v FROM t WHERE id <= 10;

@@ -23,6 +23,9 @@ CREATE TVIEW of_groups WITH (mode = incremental) AS SELECT n, unnest(array_agg(i
 CREATE TVIEW of_counts WITH (mode = incremental) AS SELECT n % 2 AS odd, generate_series(1, count(*) / 100) AS number, jsonb_object_keys(jsonb_object_agg(n, id)) AS key
   FROM t WHERE n IS NOT NULL GROUP BY n % 2 HAVING count(*) > 3;
 CREATE TVIEW of_groups_distinct WITH (mode = incremental) AS SELECT DISTINCT unnest(array_agg(n % 2)) AS odd FROM t GROUP BY n;
+CREATE TVIEW of_windows WITH (mode = incremental) AS SELECT id, unnest(arr) AS e, rank() OVER (PARTITION BY n ORDER BY id) AS r FROM t WHERE id <= 300 OR id >= 2000;
+CREATE TVIEW of_windows_only WITH (mode = incremental) AS SELECT n, generate_series(1, row_number() OVER (PARTITION BY n ORDER BY id) % 3) AS s FROM t WHERE id <= 300 OR id >= 2000 ORDER BY n;
+CREATE TVIEW of_windows_over_all WITH (mode = incremental) AS SELECT t.id + 1 AS next, unnest(ARRAY[lag(t.n) OVER (ORDER BY t.id), t.n]) AS n FROM t WHERE id <= 300 OR id >= 2000;
 DO $$ BEGIN
     IF current_setting('server_version_num')::int >= 170000 THEN
         EXECUTE $q$CREATE TVIEW json_table_ AS SELECT t.id, j.v FROM t, JSON_TABLE(t.doc, '$.list[*]' COLUMNS (v int PATH '$')) AS j$q$;

@@ -27,6 +27,7 @@ const HINTS: &[(&[Reason], &str)] = &[
     (&[OneGroup], "Aggregate groups in the TVIEW, and these when reading it."),
     (&[OneValue], "Only the sub-query is computed anew, and what looks at its value when this changes: it may stay."),
     (&[FloatingSum], "Cast to numeric, or allow differences of rounding: WITH (approximate)."),
+    (&[FloatingStatistic], "Allow differences of rounding: WITH (approximate)."),
     (&[OnlyOfParent], "Leave ONLY out, and compare tableoid with the table."),
     (&[SystemColumn], "Leave system columns out; tableoid is followed in other places."),
     (&[VirtualColumn], "Make the column STORED, or name the columns instead of the whole row."),

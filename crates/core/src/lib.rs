@@ -6,7 +6,7 @@
 //! | which strategy, and why? | `decide`, `strategy`, `reason` |
 //! | by which weighted rows does the output change? | `delta`; `anchor`, where the query is not linear |
 //! | which keys can a change concern? | `null_extension` |
-//! | how does a group take in weighted rows? | `fold`; `top`, for extrema that go |
+//! | how does a group take in weighted rows? | `fold`; `top`, for extrema that go; `spread`, for statistics of floating-point numbers |
 //! | what is locked, in which order? | `locks`, and `meetings` for the values by which relations meet |
 //! | which plan is cheaper? | `choice` |
 //! | how is a full recomputation avoided? | `hints` |
@@ -46,6 +46,7 @@ pub mod pglz;
 pub mod queue;
 pub mod reason;
 pub mod schedule;
+pub mod spread;
 pub mod stat_file;
 pub mod strategy;
 pub mod subject;

@@ -150,7 +150,7 @@ const DEFAULT_SCHEDULE: &str = "1m";
 
 /// Names of options and the values that they take. What stands above each is its text in docs/reference/options.md.
 const OPTIONS: &[(&str, Kind)] = &[
-    // Default `false`. `sum` and `avg` of real and double precision are folded, see [below](#approximate).
+    // Default `false`. `sum`, `avg` and statistics of real and double precision are folded, see [below](#approximate).
     ("approximate", Kind::Bool),
     (CATCHING_UP, Kind::True),
     // Default `true` where there is a column `data` of type jsonb or json. Indexes on the columns `id`, `identifier` and `fk_…`, by which documents

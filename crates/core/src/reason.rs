@@ -116,6 +116,7 @@ reasons! {
     SeveralArguments = "an aggregate of several arguments",
     NoInverse = "an aggregate without inverse",
     FloatingSum = "a floating-point sum",
+    FloatingStatistic = "a floating-point statistic",
     OrderedSet = "an ordered-set aggregate",
     UnknownAggregate = "an unknown aggregate",
     StateNotKept = "an aggregate whose state cannot be kept",

@@ -10,6 +10,7 @@ use crate::pg::aggregate::Moving;
 use crate::pg::memory::Arena;
 use crate::pg::tree::{Aggref, Node, Tree};
 use pgrx::pg_sys;
+use tviews_core::spread::Statistic;
 
 /// One piece of state, kept in one state attribute.
 #[derive(Clone, Debug)]
@@ -37,6 +38,28 @@ pub enum StateKind {
     Moving { moving: Moving, counter: Option<usize> },
     /// A floating-point sum; drifts, which `approximate = on` accepts.
     Sum { short: bool },
+    /// The number of rows in which neither value is NULL.
+    Pairs { other: usize },
+    /// The first one of the sums of `tviews_core::spread`, followed by the others, see `Spread`. `count` is the state with the number of values or pairs,
+    /// which stands before it. These drift, too.
+    Spread(Spread),
+    /// One of these others.
+    SpreadPart { count: usize },
+}
+
+/// Sums for statistics of a column, x, or of two: of x, of its squares, the peak of these; then the same of y, and the products.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    /// Position of y among the arguments of all aggregates.
+    pub y: Option<usize>,
+    pub count: usize,
+}
+
+impl Spread {
+    /// How many states the sums are.
+    pub fn len(self) -> usize {
+        if self.y.is_some() { 7 } else { 3 }
+    }
 }
 
 /// How the result of an aggregate comes from the states.
@@ -60,6 +83,11 @@ pub enum Aggregate {
         count: usize,
         average: bool,
         short: bool,
+    },
+    /// `state` is the first one of the sums.
+    Statistic {
+        state: usize,
+        of: Statistic,
     },
 }
 

@@ -4,11 +4,13 @@
 //! Called by refresh/plan, and by split for aggregates without GROUP BY.
 
 use crate::analyze::describe::fold::{Aggregate, Fold, Output, State, StateKind};
+use crate::analyze::describe::statistics;
 use crate::analyze::query::tree::{Type, outputs, type_of};
 use crate::pg::aggregate::{Facts, Moving, Stored, facts, state_aggregate, top};
 use crate::pg::name;
 use crate::pg::tree::{Aggref, Node, Query, Tree, Var, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
+use std::mem::discriminant;
 use tviews_core::model::Shape;
 use tviews_core::reason::Reason;
 
@@ -65,10 +67,10 @@ fn column(index: usize, of: Type) -> Var {
     make::var(1, index as i16 + 1, (of.0, of.1, of.2), 0)
 }
 
-struct Recogniser {
+pub(super) struct Recogniser {
     query: Query,
-    approximate: bool,
-    fold: Fold,
+    pub(super) approximate: bool,
+    pub(super) fold: Fold,
     /// Aggregates that compute the best values, by the state that they belong to.
     tops: Vec<(usize, Aggref)>,
 }
@@ -130,27 +132,32 @@ impl Recogniser {
         }
         let filter =
             (!a.aggfilter().is_null()).then(|| self.plain(a.aggfilter())).map(|f| index_of(&mut self.fold.filters, f));
-        let argument = match list::len(a.args()) {
-            0 => None,
-            1 => Some(self.plain(list::nth::<pg_sys::TargetEntry>(a.args(), 0).expr())),
-            _ => return Err(Reason::SeveralArguments),
-        };
-        if argument.is_some_and(server::checkExprHasSubLink) {
+        let arguments: Vec<Node> = list::iter::<pg_sys::TargetEntry>(a.args()).map(|t| self.plain(t.expr())).collect();
+        if arguments.iter().any(|n| server::checkExprHasSubLink(*n)) {
             return Err(Reason::SubqueryInAggregate);
         }
-        let arg = argument.map(|n| {
-            let n = if a.aggfilter().is_null() { n } else { guarded(n, self.plain(a.aggfilter())) };
-            let i = index_of(&mut self.fold.args, n);
-            if i == self.fold.arg_types.len() {
-                self.fold.arg_types.push(type_of(n));
+        let result = match (statistics::of(a.aggfnoid()), &arguments[..]) {
+            (Some(of), _) => self.statistic(agg, of, &arguments, filter)?,
+            (None, []) => self.result(agg, &Input { argument: None, arg: None, filter })?,
+            (None, [n]) => {
+                let arg = Some(self.argument(agg, *n));
+                self.result(agg, &Input { argument: Some(*n), arg, filter })?
             }
-            i
-        });
-        let input = Input { argument, arg, filter };
-        let result = self.result(agg, &input)?;
+            _ => return Err(Reason::SeveralArguments),
+        };
         self.fold.aggregates.push(result);
         self.fold.aggregate_types.push((a.aggtype(), -1, a.aggcollid()));
         Ok(self.fold.aggregates.len() - 1)
+    }
+
+    /// Position of an argument among those of all aggregates.
+    pub(super) fn argument(&mut self, agg: Aggref, node: Node) -> usize {
+        let node = if agg.aggfilter().is_null() { node } else { guarded(node, self.plain(agg.aggfilter())) };
+        let i = index_of(&mut self.fold.args, node);
+        if i == self.fold.arg_types.len() {
+            self.fold.arg_types.push(type_of(node));
+        }
+        i
     }
 
     /// How an aggregate's result comes from states; adds the states.
@@ -289,13 +296,14 @@ impl Recogniser {
         }
     }
 
-    fn count(&mut self, agg: Aggref, input: &Input) -> usize {
+    pub(super) fn count(&mut self, agg: Aggref, input: &Input) -> usize {
         self.state(count_of(agg), StateKind::Count, input)
     }
 
     /// Number of a state, the same one for the same expression.
-    fn state(&mut self, node: Aggref, kind: StateKind, input: &Input) -> usize {
-        match self.fold.states.iter().position(|s| is_equal(s.node, node)) {
+    pub(super) fn state(&mut self, node: Aggref, kind: StateKind, input: &Input) -> usize {
+        let same = |s: &State| discriminant(&s.kind) == discriminant(&kind) && is_equal(s.node, node);
+        match self.fold.states.iter().position(same) {
             Some(i) => i,
             None => {
                 self.fold.states.push(State { node, kind, arg: input.arg, filter: input.filter });
@@ -306,10 +314,10 @@ impl Recogniser {
 }
 
 /// The input of an aggregate.
-struct Input {
-    argument: Option<Node>,
-    arg: Option<usize>,
-    filter: Option<usize>,
+pub(super) struct Input {
+    pub argument: Option<Node>,
+    pub arg: Option<usize>,
+    pub filter: Option<usize>,
 }
 
 /// An argument that is computed only for rows that pass the FILTER, as in the aggregate: it may fail for other rows.

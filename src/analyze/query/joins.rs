@@ -131,6 +131,32 @@ pub fn forget_columns(query: Query, index: usize) {
     }
 }
 
+/// Takes a column of a relation out of the join that it is a part of; those behind it have the number before theirs then. Nothing looks at columns of joins.
+pub fn take_out(query: Query, index: usize, column: i32) {
+    let mut joins = Vec::new();
+    collect(query.jointree().cast(), &mut joins);
+    let is_it = |n: Node| list::is(n, pg_sys::NodeTag::T_RangeTblRef) && index_of(n) as usize == index;
+    for join in joins.into_iter().filter(|join| is_it(join.larg()) || is_it(join.rarg())) {
+        let rte = server::rt_fetch(join.rtindex() as usize, query);
+        let mut sides = [list::ints(rte.joinleftcols()), list::ints(rte.joinrightcols())];
+        let side = usize::from(is_it(join.rarg()));
+        let Some(at) = sides[side].iter().position(|number| *number == column) else { continue };
+        let place = if side == 0 { at } else { sides[0].len() + at };
+        sides[side].remove(at);
+        sides[side].iter_mut().filter(|number| **number > column).for_each(|number| *number -= 1);
+        let rest = |all: List| {
+            let nodes = list::iter::<pg_sys::Node>(all).enumerate().filter(|(i, _)| *i != place);
+            list::of(nodes.map(|(_, n)| n).collect::<Vec<_>>())
+        };
+        rte.set_joinaliasvars(rest(rte.joinaliasvars()));
+        rte.eref().set_colnames(rest(rte.eref().colnames()));
+        let [left, right] = sides.map(list::of_ints);
+        rte.set_joinleftcols(left);
+        rte.set_joinrightcols(right);
+    }
+    count_columns(query);
+}
+
 /// Counts the columns of joins anew after a relation has become a join: nothing looks at them, but the server's text of a query needs them.
 pub fn count_columns(query: Query) {
     let mut joins = Vec::new();

@@ -9,6 +9,7 @@
 use crate::analyze::query::from::{OnPath, find, is_nullable};
 use crate::analyze::query::tree::outputs;
 use crate::analyze::query::{levels, relations};
+use crate::pg::fault::{self, Fault};
 use crate::pg::tree::{List, Node, Query, RangeTblEntry, Tree, Var, list, make, server, walk};
 use pgrx::pg_sys;
 
@@ -173,6 +174,9 @@ fn replace(query: Query, index: usize) {
 
 /// The sub-query for one of its columns, as it is seen from where the column stands.
 fn value(sub: Query, column: Var) -> Node {
+    if fault::on(Fault::ForgetValue) {
+        return make::null((column.vartype(), column.vartypmod(), column.varcollid()));
+    }
     let one = sub.copy();
     one.set_sortClause(Tree::null());
     let of_column = outputs(one).into_iter().find(|t| t.resno() == column.varattno());

@@ -7,7 +7,7 @@ use crate::analyze::query::json_arrays;
 #[cfg(feature = "since_18")]
 use crate::analyze::query::virtual_columns;
 use crate::analyze::query::{
-    grouping_sets, joins, lateral_values, limits, not_in, pulled_up, row_types, select_list, view_rows,
+    grouping_sets, joins, lateral_values, limits, not_in, pulled_up, row_types, search_cycle, select_list, view_rows,
 };
 use crate::pg::error::{Error, Result};
 use crate::pg::relation::Relation;
@@ -70,6 +70,7 @@ pub fn expand(query: Query) -> Result<Query> {
     pulled_up::pull_up(expanded);
     lateral_values::spell_out(expanded);
     select_list::move_to_from(expanded);
+    search_cycle::spell_out(expanded);
     Ok(expanded)
 }
 

@@ -26,6 +26,7 @@ mod pulled_up;
 pub mod recursion;
 pub mod relations;
 mod row_types;
+mod search_cycle;
 pub mod select_list;
 pub mod table_rows;
 pub mod tree;

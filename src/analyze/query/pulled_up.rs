@@ -10,7 +10,8 @@ use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::from::{find, is_nullable};
 use crate::analyze::query::tree::{is_plain, outputs};
 use crate::analyze::query::{joins, relations};
-use crate::pg::tree::{JoinExpr, List, Node, Query, RangeTblEntry, Tree, Var, list, server, walk};
+use crate::pg::fault::{self, Fault};
+use crate::pg::tree::{JoinExpr, List, Node, Query, RangeTblEntry, Tree, Var, list, make, server, walk};
 use pgrx::pg_sys;
 
 /// Changes all blocks of a query, in place.
@@ -163,6 +164,9 @@ fn take_over(query: Query, index: usize) {
     from.set_fromlist(items);
     let mut quals = conditions(from.quals());
     quals.extend(conditions(inner.jointree().quals()));
+    if fault::on(Fault::LosePulledUp) {
+        quals.push(make::boolean(false));
+    }
     from.set_quals(conjunction(quals));
     joins::count_columns(query);
 }

@@ -119,7 +119,7 @@ fn branch(sub: Query, node: Node) -> Query {
 }
 
 /// Where the step has r in its FROM clause.
-fn own_of(step: Query) -> Option<usize> {
+pub fn own_of(step: Query) -> Option<usize> {
     relations::in_from(step).into_iter().find(|i| {
         let rte = server::rt_fetch(*i, step);
         rte.rtekind() == pg_sys::RTEKind::RTE_CTE && rte.self_reference()

@@ -134,11 +134,31 @@ impl Collect<'_> {
         wanted: Wanted,
         out: &mut Terms,
     ) -> Result<std::result::Result<(), Reason>> {
+        let mut alternative = 0;
+        loop {
+            match self.alternative(query, focus, wanted, alternative, out)? {
+                Ok(all) if alternative + 1 < all => alternative += 1,
+                found => return Ok(found.map(|_| ())),
+            }
+        }
+    }
+
+    /// The terms of one alternative; returns how many alternatives there are.
+    fn alternative(
+        &self,
+        query: Query,
+        focus: &[usize],
+        wanted: Wanted,
+        alternative: usize,
+        out: &mut Terms,
+    ) -> Result<std::result::Result<usize, Reason>> {
         let own = focus.first().copied();
         let relaxed = |rows: Rows, others: Others| {
             let clean = query.copy();
             let relaxed = match own {
-                Some(own) => outer_links::relax(clean, Sought { own, origin: wanted.origin }, self.changed, others)?,
+                Some(own) => {
+                    outer_links::relax(clean, Sought { own, origin: wanted.origin }, self.changed, others, alternative)?
+                }
                 None => Relaxed::default(),
             };
             lift::drop_changed_conditions(clean, self.changed)
@@ -168,12 +188,12 @@ impl Collect<'_> {
                             Some(c) => term.nulled.contains(&c.atom),
                             None => !term.nulled.is_empty(),
                         });
-                    out.occurrences += 1;
+                    out.occurrences += usize::from(alternative == 0);
                     out.selects.extend(term.selects);
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(Ok(relaxed.alternatives))
     }
 }
 

@@ -4,7 +4,9 @@
 //! with NULLs in the place of R comes or goes only together with a pair. So both are looked for among the pairs: the join keeps only rows in which R is there, as for a
 //! change of R itself, and the key is also projected with R null-extended. What the sub-query gives differs between the states before and after. Where the condition can
 //! be true only with one of its values, `r = (SELECT e …)`, these are among the values e of all rows that it can have had, which are joined
-//! (a *witness*); min and max are such values, too, and so are the rows of IN, ANY and EXISTS. Other conditions with such sub-queries are dropped.
+//! (a *witness*); min and max are such values, too, and so are the rows of IN, ANY and EXISTS. Of `a OR b`, a pair has one or the other: there is a term for each
+//! (an *alternative*). Other conditions with such sub-queries are dropped. When none is left, a row of R is a part of as many pairs as L has rows: so it is with NOT IN, NOT EXISTS and
+//! `<> ALL`, which are true for almost all pairs, and a row inside of their sub-queries concerns the pairs that it is compared with. Where almost no pair passes, nothing would say which.
 //! For changes that are neither in R nor in the condition, R is left out: rows of L are there in any case. Where the key has columns of R, all pairs that the rest of the
 //! condition lets pass are taken instead, and the rows of L with NULLs in the place of R.
 //!
@@ -20,9 +22,10 @@ use crate::analyze::rules::{change_rows, forget, reduce};
 use crate::pg::aggregate::facts;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::tree::{JoinExpr, Node, Query, Text, Tree, list, make, server, walk};
+use crate::pg::tree::{JoinExpr, Node, Query, Text, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 use tviews_core::reason::Reason;
 
 /// The outer joins of a block whose conditions have sub-queries over changed relations.
@@ -84,19 +87,22 @@ pub struct Sought {
 #[derive(Default)]
 pub struct Relaxed {
     pub witnesses: Vec<Witness>,
+    /// How many terms there are, of which this is one.
+    pub alternatives: usize,
     /// Outer joins, by their range table index, whose nullable side can be NULL in the place of the rows that are there.
     pub paired: Vec<i32>,
 }
 
-/// Makes the conditions of outer joins of a block say what is certain before and after.
+/// Makes the conditions of outer joins of a block say what is certain before and after. `alternative`: the number of the term.
 pub fn relax(
     block: Query,
     sought: Sought,
     changed: &BTreeSet<u32>,
     others: Others,
+    alternative: usize,
 ) -> std::result::Result<Relaxed, Reason> {
     let own = sought.own;
-    let mut relaxed = Relaxed::default();
+    let mut relaxed = Relaxed { alternatives: 1, ..Relaxed::default() };
     for join in joins(block, changed) {
         let Some((nullable, above)) = sides(block, join) else { return Err(Reason::SubqueryInOuterCondition) };
         // More rows there would be fewer null-extended rows.
@@ -114,11 +120,20 @@ pub fn relax(
         if fault::on(Fault::LoseLinks) && !hidden.is_empty() {
             kept.push(make::boolean(false));
         }
-        let mut is_bound = !kept.is_empty();
+        let mut is_bound = !kept.is_empty() || hidden.iter().any(|c| is_for_most(*c));
         if is_here {
-            let witnesses: Vec<_> = hidden.into_iter().filter_map(|c| witness(block, c, changed)).collect();
+            let witnesses: Vec<_> = hidden.iter().filter_map(|c| witness(block, *c, changed)).collect();
             is_bound |= !witnesses.is_empty();
             relaxed.witnesses.extend(witnesses);
+            let several = if is_bound { None } else { hidden.iter().find_map(|c| alternatives(block, *c, changed)) };
+            if let Some(mut all) = several.filter(|_| relaxed.alternatives == 1) {
+                is_bound = true;
+                relaxed.alternatives = if fault::on(Fault::FirstAlternative) { 1 } else { all.len() };
+                match all.swap_remove(alternative) {
+                    Alternative::Witness(witness) => relaxed.witnesses.push(witness),
+                    Alternative::Condition(condition) => kept.push(condition),
+                }
+            }
         } else {
             relaxed.paired.push(join.rtindex());
         }
@@ -154,6 +169,56 @@ pub fn path_of(block: Query, rtindex: i32) -> Option<Vec<OnPath>> {
     debug_assert!(!items.is_empty());
     path.push(OnPath { join, in_left: left });
     Some(path)
+}
+
+/// What a pair has, when it passes `a OR b …`.
+enum Alternative {
+    Witness(Witness),
+    /// The same before and after.
+    Condition(Node),
+}
+
+/// None when one of them could be had by any pair.
+fn alternatives(block: Query, condition: Node, changed: &BTreeSet<u32>) -> Option<Vec<Alternative>> {
+    let one = |c: Node| match reads(c, changed) {
+        true => conditions(c).into_iter().find_map(|part| witness(block, part, changed)).map(Alternative::Witness),
+        false => Some(Alternative::Condition(c)),
+    };
+    arguments(condition, pg_sys::BoolExprType::OR_EXPR)?.into_iter().map(one).collect()
+}
+
+/// Whether a condition is, as a rule, true for almost all pairs.
+fn is_for_most(condition: Node) -> bool {
+    if let Some(several) = arguments(condition, pg_sys::BoolExprType::OR_EXPR) {
+        return several.into_iter().any(is_for_most);
+    }
+    let negated = arguments(condition, pg_sys::BoolExprType::NOT_EXPR);
+    let is_negated = negated.is_some();
+    let inside = negated.map_or(condition, |of| of[0]);
+    if !list::is(inside, pg_sys::NodeTag::T_SubLink) {
+        return false;
+    }
+    let link = inside.cast::<pg_sys::SubLink>();
+    // A comparison of rows is an AND of equalities, or an OR of the others.
+    let compares = |by: &CStr, row| {
+        let test = link.testexpr();
+        let is_named = |n: Node| {
+            list::is(n, pg_sys::NodeTag::T_OpExpr) && lsyscache::get_opname(n.cast::<pg_sys::OpExpr>().opno()).is(by)
+        };
+        arguments(test, row).map_or(is_named(test), |all| all.into_iter().all(is_named))
+    };
+    use pg_sys::SubLinkType::*;
+    match link.subLinkType() {
+        EXISTS_SUBLINK => is_negated,
+        ANY_SUBLINK => is_negated && compares(c"=", pg_sys::BoolExprType::AND_EXPR),
+        ALL_SUBLINK => !is_negated && compares(c"<>", pg_sys::BoolExprType::OR_EXPR),
+        _ => false,
+    }
+}
+
+fn arguments(node: Node, of: pg_sys::BoolExprType::Type) -> Option<Vec<Node>> {
+    let is = list::is(node, pg_sys::NodeTag::T_BoolExpr) && node.cast::<pg_sys::BoolExpr>().boolop() == of;
+    is.then(|| list::iter(node.cast::<pg_sys::BoolExpr>().args()).collect())
 }
 
 /// The values of a condition's only sub-query, when it cannot be true without one of them; the rows of EXISTS.

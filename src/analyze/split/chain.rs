@@ -45,6 +45,7 @@ fn most_in_common(apart: &[Apart]) -> Option<Apart> {
     let merge = |found: Apart, next: &Apart| Apart {
         by: found.by.intersection(&next.by).copied().collect(),
         windows: found.windows.union(&next.windows).copied().collect(),
+        ..found
     };
     Some(these.fold(first, merge))
 }

@@ -10,6 +10,7 @@ use crate::analyze::split::groups::{Column, has_links_beside, keys, shows_groups
 use crate::analyze::split::relation::{column, label, over};
 use crate::analyze::split::windows::partitionings;
 use crate::pg::error::Result;
+use crate::pg::fault::{self, Fault};
 use crate::pg::tree::{List, Node, Query, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
@@ -21,7 +22,9 @@ impl Splitter<'_> {
             return self.exposed(query);
         }
         if query.setOperations().is_null() && query.hasTargetSRFs() {
-            return self.sets_of_groups(query);
+            let grouped = !query.groupClause().is_null() || query.hasAggs() || !query.groupingSets().is_null();
+            let windows = query.hasWindowFuncs() && !grouped;
+            return if windows { self.sets_of_windows(query) } else { self.sets_of_groups(query) };
         }
         if !query.setOperations().is_null() {
             return Ok(query);
@@ -130,6 +133,9 @@ impl Splitter<'_> {
             return Ok(query);
         }
         let inner = interval::rows_of(query);
+        if fault::on(Fault::ForgetConditions) {
+            inner.jointree().set_quals(Tree::null());
+        }
         let mut shown: List = Tree::null();
         for (i, node) in columns.iter().enumerate() {
             shown = list::lappend(shown, make::target(node.copy().cast(), i + 1, label(i), false).cast());

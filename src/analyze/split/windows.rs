@@ -3,10 +3,11 @@
 //!
 //! A change then recomputes the partitions it touches in each stage, where together the windows would have to be computed over all
 //! rows. The first stage also has the columns that the outputs need beside windows.
+//! Windows over all rows in several orders are such stages, too, when a change of each concerns an interval of its order only.
 //! Invariant: each stage has one row for each row of the query, with its key, which is never NULL. Called by `core`.
 
-use crate::analyze::describe::{Item, describe};
-use crate::analyze::query::tree;
+use crate::analyze::describe::{Item, describe, interval};
+use crate::analyze::query::{select_list, tree};
 use crate::analyze::split::Splitter;
 use crate::analyze::split::eligible::can_be_stored;
 use crate::analyze::split::groups::plain;
@@ -22,21 +23,70 @@ use tviews_core::key;
 pub struct Apart {
     pub by: BTreeSet<u32>,
     pub windows: BTreeSet<u32>,
+    /// They are over all rows, in one order: `by` are the expressions of ORDER BY.
+    pub is_over_all: bool,
 }
 
 impl Splitter<'_> {
-    /// None when there is a window over all rows, or a column that cannot be stored.
+    /// None when there is a window that needs all rows, or a column that cannot be stored.
     pub fn windows_apart(&mut self, query: Query) -> Result<Option<Query>> {
-        let Some(apart) = partitionings(query).filter(|a| a.len() > 1) else { return Ok(None) };
         if !query.cteList().is_null() || server::checkExprHasSubLink(query.targetList().cast()) {
             return Ok(None);
         }
+        let partitioned = partitionings(query);
+        // Of windows in one order, results that go on from the row before and are part of an expression are columns of a stage.
+        let is_one = partitioned.is_none()
+            && !(self.stages.makes() && (self.is_in_order(query) || interval::hides_order(query, self.key_of)));
+        let several = |a: &Vec<Apart>| a.len() > 1 || is_one && a.len() == 1;
+        let Some(apart) = partitioned.clone().or_else(|| orders(query)).filter(several) else { return Ok(None) };
         if let Some(key) = self.row_key(query)
             && let Some(outer) = self.joined(query, &apart, &key)?
         {
             return Ok(Some(outer));
         }
-        self.chained(query, &apart)
+        if partitioned.is_some() { self.chained(query, &apart) } else { Ok(None) }
+    }
+
+    /// Set-returning functions of the select list, over windows: the windows are a stage, and the functions run over its rows.
+    pub fn sets_of_windows(&mut self, query: Query) -> Result<Query> {
+        let entries: Vec<TargetEntry> = list::iter(query.targetList()).collect();
+        let sorts_by_sets =
+            entries.iter().any(|t| t.ressortgroupref() != 0 && server::expression_returns_set(t.expr()));
+        let is_simple = query.cteList().is_null()
+            && query.distinctClause().is_null()
+            && query.limitCount().is_null()
+            && query.limitOffset().is_null()
+            && !server::checkExprHasSubLink(query.targetList().cast());
+        // A TVIEW that was made by an earlier version has no such stage.
+        if sorts_by_sets || !is_simple || !self.stages.has_next() {
+            return Ok(query);
+        }
+        let mut columns: Vec<Node> = Vec::new();
+        for tle in entries.iter().filter(|t| !t.resjunk()) {
+            walk::rewrite(plain(query, tle.expr()), &mut |n| {
+                let is_column = window_of(n).is_some() || is_carried(n) && !server::expression_returns_set(n);
+                if is_column && !columns.iter().any(|known| server::equal((*known).cast(), n.cast())) {
+                    columns.push(n);
+                }
+                is_column.then_some(n)
+            });
+        }
+        if columns.is_empty() || columns.iter().any(|c| !can_be_stored(*c) || is_row(*c)) {
+            return Ok(query);
+        }
+        let mut all = Apart { by: BTreeSet::new(), windows: BTreeSet::new(), is_over_all: false };
+        for window in list::iter::<pg_sys::WindowClause>(query.windowClause()) {
+            all.windows.insert(window.winref());
+            let by = list::iter::<pg_sys::SortGroupClause>(window.partitionClause());
+            all.by.extend(by.map(|c| c.tleSortGroupRef()));
+        }
+        let Some(stage) = stage(query, &all, &columns) else { return Ok(query) };
+        stage.set_hasTargetSRFs(false);
+        let outer = over(stage, self.relation(stage)?)?;
+        outer.set_targetList(targets(query, std::slice::from_ref(&columns)));
+        outer.set_hasTargetSRFs(true);
+        select_list::rewrite(outer);
+        if outer.hasTargetSRFs() { Ok(outer) } else { self.core(outer) }
     }
 
     /// A stage for each partitioning, joined by this key.
@@ -69,9 +119,14 @@ impl Splitter<'_> {
         let mut stages = Vec::new();
         for (group, columns) in apart.iter().zip(&columns) {
             let Some(stage) = stage(query, group, columns) else { return Ok(None) };
+            // What is known of NULLs and keys when it is made may be otherwise later: that the stages are there says that it was known.
+            if group.is_over_all && self.stages.makes() && !self.is_in_order(stage) {
+                return Ok(None);
+            }
             stages.push(stage);
         }
-        let joined = describe_key(key);
+        let in_order = if apart.iter().any(|a| a.is_over_all) { "order " } else { "" };
+        let joined = format!("{in_order}{}", describe_key(key));
         if !self.stages.is_joined(&joined) {
             return Ok(None);
         }
@@ -82,6 +137,11 @@ impl Splitter<'_> {
         }
         outer.set_targetList(targets(query, &columns));
         Ok(Some(outer))
+    }
+
+    /// Whether changes concern an interval of the order only.
+    fn is_in_order(&self, stage: Query) -> bool {
+        interval::of(stage, self.key_of).is_some() || interval::is_over_rows(stage, self.key_of)
     }
 
     /// Columns that tell the rows of a query apart.
@@ -144,10 +204,38 @@ pub fn partitionings(query: Query) -> Option<Vec<Apart>> {
         }
         match out.iter_mut().find(|a| a.by == by) {
             Some(known) => _ = known.windows.insert(window.winref()),
-            None => out.push(Apart { by, windows: BTreeSet::from([window.winref()]) }),
+            None => out.push(Apart { by, windows: BTreeSet::from([window.winref()]), is_over_all: false }),
         }
     }
     Some(out)
+}
+
+/// The windows in use, of which some are over all rows: by their partitioning, and these by their order; None when a window has neither.
+fn orders(query: Query) -> Option<Vec<Apart>> {
+    let mut used = BTreeSet::new();
+    walk::walk(query.targetList().cast(), &mut |n| {
+        used.extend(window_of(n));
+        false
+    });
+    let mut out: Vec<(Apart, List)> = Vec::new();
+    let windows = list::iter::<pg_sys::WindowClause>(query.windowClause()).filter(|w| used.contains(&w.winref()));
+    for window in windows {
+        let is_over_all = window.partitionClause().is_null();
+        let clause = if is_over_all { window.orderClause() } else { window.partitionClause() };
+        if clause.is_null() {
+            return None;
+        }
+        let by: BTreeSet<u32> = list::iter::<pg_sys::SortGroupClause>(clause).map(|c| c.tleSortGroupRef()).collect();
+        let same = |(known, order): &&mut (Apart, List)| {
+            known.is_over_all == is_over_all
+                && if is_over_all { server::equal(order.cast(), clause.cast()) } else { known.by == by }
+        };
+        match out.iter_mut().find(same) {
+            Some((known, _)) => _ = known.windows.insert(window.winref()),
+            None => out.push((Apart { by, windows: BTreeSet::from([window.winref()]), is_over_all }, clause)),
+        }
+    }
+    Some(out.into_iter().map(|(apart, _)| apart).collect())
 }
 
 pub fn window_of(node: Node) -> Option<u32> {

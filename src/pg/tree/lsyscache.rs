@@ -114,6 +114,12 @@ pub fn operators(typid: Oid) -> Operators {
     }
 }
 
+/// The name of an operator; null when there is no such operator.
+pub fn get_opname(operator: Oid) -> Text {
+    // SAFETY: a look-up in a system cache; the name is a copy.
+    unsafe { Text::new(pg_sys::get_opname(operator)) }
+}
+
 /// The name of a function; null when there is no such function.
 pub fn get_func_name(function: Oid) -> Text {
     // SAFETY: a look-up in a system cache; the name is a copy.

@@ -2,10 +2,13 @@
 //!
 //! Called by DDL (NOTICE, `mode = incremental`) and by monitoring.
 
+use crate::analyze::query::relations;
+use crate::analyze::query::tree::{is_plain, outputs};
 use crate::catalog::stages;
 use crate::pg::error::Result;
 use crate::pg::pinned::Pinned;
 use crate::pg::relation::Relation;
+use crate::pg::tree::{Query, list, server};
 use crate::refresh::plan::tview::{self, Tview};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,9 +29,10 @@ pub fn decisions(oid: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
             add(&mut out, *relid, *decision);
             continue;
         }
+        let is_row = decision.reason.is(Reason::OneValue) && is_row_of(&tview, &rel, *relid)?;
         for (base, inner) in decisions(source)? {
             ways.entry(base).or_default().insert(*relid);
-            let worse = if inner.strategy >= decision.strategy { inner } else { *decision };
+            let worse = if is_row || inner.strategy >= decision.strategy { inner } else { *decision };
             add(&mut out, base, worse);
         }
     }
@@ -38,6 +42,24 @@ pub fn decisions(oid: pg_sys::Oid) -> Result<BTreeMap<u32, Decision>> {
         }
     }
     Ok(out)
+}
+
+/// Whether a TVIEW is the value of the row of a stage, `SELECT (SELECT c1 FROM stage)`: to compute it anew is to read this row.
+fn is_row_of(tview: &Tview, rel: &Relation, stage: u32) -> Result<bool> {
+    let _pinned = Pinned::new(tview.owner);
+    let query = tview::maintained(rel)?;
+    let [output] = outputs(query)[..] else { return Ok(false) };
+    if !list::is(output.expr(), pg_sys::NodeTag::T_SubLink) || !relations::in_from(query).is_empty() {
+        return Ok(false);
+    }
+    let link = output.expr().cast::<pg_sys::SubLink>();
+    let sub: Query = link.subselect().cast();
+    let from = relations::in_from(sub);
+    let reads = |index: &usize| server::rt_fetch(*index, sub).relid().to_u32() == stage;
+    Ok(link.subLinkType() == pg_sys::SubLinkType::EXPR_SUBLINK
+        && is_plain(sub)
+        && from.len() == 1
+        && from.iter().all(reads))
 }
 
 /// Whether changes of all these sources together are followed without recomputing the whole TVIEW, or one source needs that anyway.

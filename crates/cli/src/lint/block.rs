@@ -8,7 +8,7 @@ use super::expression::{all, calls, has_aggregates, returns_set, signature, sub_
 use super::from;
 use super::groups;
 use super::inside::{Inside, is_correlated, sub_queries};
-use super::intervals::{are_intervals, may_be_intervals};
+use super::intervals::{are_apart, are_intervals, may_be_intervals};
 use super::scope::{Found, Scope, Source};
 use super::targets::{Target, targets};
 use super::windows::{Partitioned, partitions, windows};
@@ -105,6 +105,8 @@ fn reason_of(strategy: Strategy) -> Reason {
 
 const OVER_ALL: &str = "windows over all rows of a join, or over all groups: in one order of columns that are never NULL they are followed";
 
+const APART: &str = "windows over all rows in several orders, beside others, or in expressions: in orders of columns that are never NULL they are followed, where rows have a key";
+
 /// What stands in the way between the rows of FROM and the output.
 fn shaped(
     cx: &mut Analyst,
@@ -139,8 +141,12 @@ fn shaped(
                 found
             }
             Partitioned::Nothing => {
-                if b.atoms.len() > 1 && may_be_intervals(select, targets) {
-                    b.doubts.insert(OVER_ALL.into());
+                if may_be_intervals(select, targets) {
+                    if b.atoms.len() > 1 {
+                        b.doubts.insert(OVER_ALL.into());
+                    } else if are_apart(select, &b, targets) {
+                        b.doubts.insert(APART.into());
+                    }
                 }
                 cx.decide(b, join, Shape::Opaque(Reason::WindowOverAll), outputs, columns, Err(Reason::NotGrouped))
             }

@@ -63,16 +63,23 @@ fn aggregate(call: &FuncCall, block: &mut Block, schema: &Schema) -> Result<(), 
     let folds = match builtin::function(name, call.args.len()) {
         Some(Function::Aggregate(folds)) => {
             if call.args.len() > 1 {
-                return Err(Reason::SeveralArguments);
+                return match name {
+                    "regr_count" => Ok(()),
+                    "corr" => Err(Reason::FloatingStatistic),
+                    _ if name.starts_with("regr_") || name.starts_with("covar_") => Err(Reason::FloatingStatistic),
+                    _ => Err(Reason::SeveralArguments),
+                };
             }
             let of = call.args.first().and_then(|a| value(a, &block.scope).of);
             match (folds.with(of.as_deref()), name) {
                 (Some(true), _) | (None, "min" | "max") => true,
-                (Some(false), "sum" | "avg" | "stddev" | "variance")
-                    if matches!(of.as_deref(), Some("real" | "double precision")) =>
-                {
-                    return Err(Reason::FloatingSum);
-                }
+                (Some(false), _) if matches!(of.as_deref(), Some("real" | "double precision")) => match name {
+                    "sum" | "avg" => return Err(Reason::FloatingSum),
+                    _ if name.starts_with("stddev") || name.starts_with("var") => {
+                        return Err(Reason::FloatingStatistic);
+                    }
+                    _ => false,
+                },
                 (Some(false), _) => false,
                 (None, _) => {
                     let what = format!(

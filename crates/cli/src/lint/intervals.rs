@@ -60,8 +60,25 @@ pub fn may_be_intervals(select: &SelectStmt, targets: &[Target]) -> bool {
         targets.iter().flat_map(|t| t.node).flat_map(|n| calls(n)).filter_map(|c| Some((c, c.over.as_deref()?)));
     all.all(|(call, over)| {
         let (_, window) = definition(select, over);
-        !window.order_clause.is_empty() && !["ntile", "percent_rank", "cume_dist"].contains(&last(&call.funcname))
+        let is_ordered = !window.order_clause.is_empty() || !window.partition_clause.is_empty();
+        is_ordered && !["ntile", "percent_rank", "cume_dist"].contains(&last(&call.funcname))
     })
+}
+
+/// Whether a stage is made for each order: there are several, or a result is part of an expression.
+pub fn are_apart(select: &SelectStmt, b: &Block, targets: &[Target]) -> bool {
+    let mut orders = BTreeSet::new();
+    let mut inside = false;
+    for node in targets.iter().filter_map(|t| t.node) {
+        for call in calls(node).into_iter().filter(|c| c.over.is_some()) {
+            let Some(over) = call.over.as_deref() else { continue };
+            let (_, window) = definition(select, over);
+            let by = window.order_clause.iter().chain(&window.partition_clause);
+            orders.insert(by.map(|item| signature(item, &b.scope)).collect::<Vec<_>>());
+            inside |= !matches!(&node.node, Some(NodeEnum::FuncCall(own)) if **own == *call);
+        }
+    }
+    orders.len() > 1 || inside
 }
 
 /// The frame of a window, and the window that its order is said in.

@@ -94,6 +94,17 @@ nodes! {
         colTypmods, set_colTypmods: List;
         colCollations, set_colCollations: List;
     }
+    CTECycleClause: T_CTECycleClause {
+        cycle_col_list, set_cycle_col_list: List;
+        cycle_mark_column, set_cycle_mark_column: Text;
+        cycle_mark_value, set_cycle_mark_value: Node;
+        cycle_mark_default, set_cycle_mark_default: Node;
+        cycle_path_column, set_cycle_path_column: Text;
+        cycle_mark_type, set_cycle_mark_type: Oid;
+        cycle_mark_typmod, set_cycle_mark_typmod: i32;
+        cycle_mark_collation, set_cycle_mark_collation: Oid;
+        cycle_mark_neop, set_cycle_mark_neop: Oid;
+    }
     CommonTableExpr: T_CommonTableExpr {
         ctename, set_ctename: Text;
         aliascolnames, set_aliascolnames: List;

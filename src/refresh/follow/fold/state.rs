@@ -14,6 +14,7 @@ use pgrx::{FromDatum, IntoDatum};
 use smallvec::SmallVec;
 use std::ptr::NonNull;
 use tviews_core::fold::Extremum;
+use tviews_core::spread::{Side, Spread};
 use tviews_core::top::{Next, Top, Values};
 
 /// One state of one group.
@@ -57,14 +58,14 @@ impl<'a> States<'a> {
 
     pub fn fresh(&self) -> Vec<Cell> {
         let of = |(i, s): (usize, &fold::State)| match &s.kind {
-            StateKind::Count | StateKind::Trues => Cell::Count(0),
+            StateKind::Count | StateKind::Trues | StateKind::Pairs { .. } => Cell::Count(0),
             StateKind::Extremum { .. } => Cell::Extremum(None),
             StateKind::Top => Cell::Top(self.at_home(Top::empty(Datum::from(0usize)))),
             StateKind::Moving { .. } => match &self.folding.machines[i] {
                 Some(m) => Cell::Moving(m.fresh()),
                 None => Cell::Count(0),
             },
-            StateKind::Sum { .. } => Cell::Sum(0.0),
+            StateKind::Sum { .. } | StateKind::Spread(_) | StateKind::SpreadPart { .. } => Cell::Sum(0.0),
         };
         self.fold.states.iter().enumerate().map(of).collect()
     }
@@ -95,13 +96,16 @@ impl<'a> States<'a> {
             for (i, s) in self.fold.states.iter().enumerate() {
                 let count = |v: Option<Datum>| v.and_then(|d| i64::from_datum(d, false)).unwrap_or(0);
                 let cell = match &s.kind {
-                    StateKind::Count | StateKind::Trues => Cell::Count(count(values[i])),
+                    StateKind::Count | StateKind::Trues | StateKind::Pairs { .. } => Cell::Count(count(values[i])),
                     StateKind::Extremum { type_, .. } => Cell::Extremum(values[i].map(|d| copy(d, Width::of(type_)))),
                     StateKind::Top => match self.order(i) {
                         Some(order) => Cell::Top(self.at_home(order.restore(values[i]))),
                         None => Cell::Count(0),
                     },
                     StateKind::Sum { short } => Cell::Sum(values[i].map_or(0.0, |d| float(d, *short))),
+                    StateKind::Spread(_) | StateKind::SpreadPart { .. } => {
+                        Cell::Sum(values[i].map_or(0.0, |d| float(d, false)))
+                    }
                     StateKind::Moving { counter, .. } => match &mut self.folding.machines[i] {
                         Some(m) => Cell::Moving(m.restore(values[i], counter.map(|c| count(values[c])))),
                         None => Cell::Count(0),
@@ -129,17 +133,22 @@ impl<'a> States<'a> {
                     Cell::Count(n) => {
                         let counts = match s.kind {
                             StateKind::Trues => arg.is_some_and(|d| d.value() & 0xff != 0),
+                            StateKind::Pairs { other } => arg.is_some() && row.args[other].is_some(),
                             _ => s.arg.is_none() || arg.is_some() || fault::on(Fault::CountNulls),
                         };
                         *n += if counts { weight } else { 0 };
                         true
                     }
-                    Cell::Sum(sum) => {
-                        if let (Some(d), StateKind::Sum { short }) = (arg, &s.kind) {
-                            *sum += float(d, *short) * weight as f64;
+                    Cell::Sum(sum) => match s.kind {
+                        StateKind::Spread(of) => self.take_spread(cells, i, of, row, weight),
+                        // With the first one.
+                        StateKind::SpreadPart { .. } => true,
+                        StateKind::Sum { short } => {
+                            *sum += arg.map_or(0.0, |d| float(d, short)) * weight as f64;
+                            sum.is_finite()
                         }
-                        sum.is_finite()
-                    }
+                        _ => false,
+                    },
                     Cell::Extremum(_) => arg.is_none_or(|value| self.take_extremum(cells, i, value, weight)),
                     // With its extremum.
                     Cell::Top(_) => true,
@@ -216,6 +225,24 @@ impl<'a> States<'a> {
         }
     }
 
+    /// A value or a pair of values comes or goes, and is counted already; false when the sums cannot tell what remains.
+    ///
+    /// # Safety
+    /// As `take`.
+    unsafe fn take_spread(&self, cells: &mut [Cell], i: usize, of: fold::Spread, row: &Input, weight: i64) -> bool {
+        let x = self.fold.states[i].arg.and_then(|a| row.args[a]);
+        let y = of.y.map_or(x, |y| row.args[y]);
+        let (Some(x), Some(y)) = (x, y) else { return true };
+        let mut spread = spread(cells, i, of);
+        spread.count -= weight;
+        // SAFETY: arguments are double precision.
+        let sure = unsafe { spread.take(float(x, false), float(y, false), weight) };
+        let side = |of: Side| [of.sum, of.squares, of.peak];
+        let sums = side(spread.x).into_iter().chain(spread.y.map(side).into_iter().flatten()).chain([spread.products]);
+        cells[i..i + of.len()].iter_mut().zip(sums).for_each(|(cell, sum)| *cell = Cell::Sum(sum));
+        sure
+    }
+
     /// The state attributes after the number of rows.
     ///
     /// # Safety
@@ -230,6 +257,15 @@ impl<'a> States<'a> {
                     (Cell::Extremum(d), _, _) => *d,
                     (Cell::Top(top), _, _) => self.order(i).map(|order| order.store(top.as_ref())),
                     (Cell::Moving(state), Some(machine), _) => machine.dump(state),
+                    // As the query computes them: of nothing, NULL.
+                    (
+                        Cell::Sum(sum),
+                        _,
+                        StateKind::Spread(fold::Spread { count, .. }) | StateKind::SpreadPart { count },
+                    ) => match cells[*count] {
+                        Cell::Count(0) => None,
+                        _ => sum.into_datum(),
+                    },
                     (Cell::Sum(sum), _, StateKind::Sum { short: true }) => (*sum as f32).into_datum(),
                     (Cell::Sum(sum), _, _) => sum.into_datum(),
                     _ => None,
@@ -269,9 +305,22 @@ impl<'a> States<'a> {
                     (Cell::Sum(sum), _) => sum.into_datum(),
                     _ => None,
                 },
+                Aggregate::Statistic { state, of } => match self.fold.states[*state].kind {
+                    StateKind::Spread(sums) => spread(cells, *state, sums).result(*of).and_then(f64::into_datum),
+                    _ => None,
+                },
             }
         }
     }
+}
+
+/// The sums that begin at state `i`.
+fn spread(cells: &[Cell], i: usize, of: fold::Spread) -> Spread {
+    let sum = |at: usize| if let Cell::Sum(sum) = cells[i + at] { sum } else { 0.0 };
+    let side = |at: usize| Side { sum: sum(at), squares: sum(at + 1), peak: sum(at + 2) };
+    let count = if let Cell::Count(n) = cells[of.count] { n } else { 0 };
+    let two = of.y.is_some();
+    Spread { count, x: side(0), y: two.then(|| side(3)), products: if two { sum(6) } else { 0.0 } }
 }
 
 /// A plain copy: toasted values are fetched, so that it outlives its row.

@@ -59,7 +59,12 @@ fn draft(seed: u64, features: Features) -> Case {
         let query = query_gen.query(depth);
         let mut facts = std::mem::take(&mut query_gen.facts);
         let mut options = vec![];
-        if is_tview && dice.chance(12) {
+        let has = |hazard| facts.hazards.contains(&hazard);
+        let statistic = has(Hazard::Foldable) && (has(Hazard::Variance) || has(Hazard::Regression));
+        if is_tview && statistic && dice.chance(75) {
+            options.push("approximate");
+            facts.hazards.extend([Hazard::ApproximateOption, Hazard::StatisticFolded]);
+        } else if is_tview && dice.chance(12) {
             options.push("logged");
             facts.hazards.insert(Hazard::LoggedOption);
         } else if is_tview && dice.chance(8) {

@@ -47,7 +47,13 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "skip_pieces" => &[Hazard::UnionPerRow, Hazard::ValueBeside],
         "lose_links" => &[Hazard::AmongInOn],
         "ignore_nulls_of_not_in" => &[Hazard::NotIn],
+        "first_alternative" => &[Hazard::EitherInOn],
         "skip_virtual_below" => &[Hazard::VirtualColumn],
+        "lose_pulled_up" => &[Hazard::NewestInOn, Hazard::SublinkInOn],
+        "forget_value" => &[Hazard::LatestByLateral],
+        "never_null" => &[Hazard::TviewSource, Hazard::WindowOverGroups, Hazard::WindowOverAggregates],
+        "one_element" => &[Hazard::SetReturning, Hazard::SetReturningInList],
+        "forget_conditions" => &[Hazard::WindowOverJoin],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
         "forget_base" | "nearer_ends" => {

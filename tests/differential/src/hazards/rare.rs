@@ -69,6 +69,8 @@ pub const RARE: &[Hazard] = {
         RowIn,
         RowsFrom,
         ScalarByKey,
+        SearchClause,
+        CycleClause,
         ScalarInWhere,
         ScalarNullOrValue,
         ScalarTwoRows,

@@ -83,7 +83,7 @@ impl Gen<'_> {
         let from = *self.dice.pick(&ints);
         let to = *self.dice.pick(&ints);
         let name = self.alias();
-        let (word, bound) = if self.dice.chance(60) { ("UNION", "") } else { ("UNION ALL", " AND w.n < 2") };
+        let (word, bound) = if self.dice.chance(35) { ("UNION", "") } else { ("UNION ALL", " AND w.n < 2") };
         let step = if word == "UNION" { "0" } else { "w.n + 1" };
         let list = *self.dice.pick(&[
             "SELECT v, n FROM {}",
@@ -91,7 +91,29 @@ impl Gen<'_> {
             "SELECT v, count(*)::int AS n FROM {} GROUP BY v",
             "SELECT DISTINCT n, v FROM {} WHERE v IS NOT NULL",
         ]);
-        let list = list.replace("{}", &name);
+        let mut list = list.replace("{}", &name);
+        // Clauses of the standard: an order that nobody sees, and circles that are marked.
+        let (mut clauses, mut bound) = (String::new(), bound);
+        let by = *self.dice.pick(&["v", "n, v", "v, n"]);
+        let bounded = word == "UNION ALL";
+        if bounded && self.dice.chance(70) {
+            self.note(Hazard::SearchClause);
+            clauses += &format!(" SEARCH {} FIRST BY {by} SET o", self.dice.pick(&["DEPTH", "BREADTH"]));
+            if !list.contains("GROUP BY") && !list.contains("DISTINCT") && self.dice.chance(60) {
+                list += " ORDER BY o";
+            }
+        }
+        if bounded && self.dice.chance(70) {
+            self.note(Hazard::CycleClause);
+            let marks = *self.dice.pick(&["", "", " TO 1 DEFAULT 0"]);
+            clauses += &format!(" CYCLE {by} SET c{marks} USING p");
+            bound = " AND w.n < 3";
+            let shown = list.starts_with("SELECT v, n") && self.dice.chance(60);
+            if shown {
+                list =
+                    list.replacen("n FROM", "CASE WHEN c::text IN ('1', 'true') THEN n + 10 ELSE n END AS n FROM", 1);
+            }
+        }
         // Also through rows of another table.
         let through = if self.dice.chance(25) {
             let other = self.dice.below(self.schema.tables.len());
@@ -103,7 +125,7 @@ impl Gen<'_> {
             String::new()
         };
         let sql = format!(
-            "WITH RECURSIVE {name}(v, n) AS (SELECT {}, 0 FROM {} WHERE {} = {} {word} SELECT {}, {step} FROM {name} w JOIN {} ON {} = w.v WHERE true{bound}{through}) {list}",
+            "WITH RECURSIVE {name}(v, n) AS (SELECT {}, 0 FROM {} WHERE {} = {} {word} SELECT {}, {step} FROM {name} w JOIN {} ON {} = w.v WHERE true{bound}{through}){clauses} {list}",
             a.columns[to].sql,
             a.sql,
             a.columns[from].sql,

@@ -1,4 +1,4 @@
-//! Windows of one table, or of two that are joined, all in one order: a changed row concerns its neighbours, or what comes after it.
+//! Windows of one table, or of two that are joined, in one order, or in two: a changed row concerns its neighbours, or what comes after it.
 //! Invariant: the order is total, for tables with a key by the key. Called by `Gen::query`.
 
 use super::{Expr, FromClause, Gen, Query};
@@ -41,19 +41,36 @@ impl Gen<'_> {
             .flat_map(|rel| &rel.order)
             .map(|e| format!("{e}{}", if mixed { *self.dice.pick(&["", " DESC"]) } else { one }))
             .collect();
-        let window = format!("{partition}ORDER BY {}", directed.join(", "));
+        let mut windows = vec![format!("{partition}ORDER BY {}", directed.join(", "))];
+        if self.dice.chance(45) {
+            windows.push(self.other_order(&from, &directed));
+        }
         let number = self.column_of(&from.rels, Ty::Int).map(|c| c.sql).unwrap_or("1".into());
         if self.dice.chance(60) {
             outputs.push(self.expression(&from.rels));
         }
         for _ in 0..self.dice.between(1, 3) {
-            outputs.push(self.in_order(&number, &window));
+            let window = self.dice.pick(&windows).clone();
+            let call = self.in_order(&number, &window);
+            let sum = matches!(call.ty, Ty::Big) && self.dice.chance(15);
+            outputs.push(if sum { Expr { sql: format!("{} + 1", call.sql), ..call } } else { call });
         }
         let filter = self.filter(&from.rels, &from.conditions, 0, 40);
         let mut columns = self.name_outputs(&outputs);
         super::blur(&mut columns);
         let list = self.render_list(&outputs, &columns);
         Query { sql: format!("SELECT {list} FROM {}{filter}", from.sql), columns }
+    }
+
+    /// Over all rows in another order: by a column that is never NULL, where there is one, before those of the first order, in the other direction.
+    fn other_order(&mut self, from: &FromClause, directed: &[String]) -> String {
+        self.note(Hazard::SeveralOrders);
+        let able = |e: &Expr| e.ty.is_integer() && e.base.is_some_and(|base| !self.nullable(base));
+        let all: Vec<Expr> = self.columns_of(&from.rels).into_iter().filter(able).collect();
+        let first = self.dice.maybe(&all).map(|e| e.sql.clone());
+        let turned = |e: &String| e.strip_suffix(" DESC").map_or(format!("{e} DESC"), str::to_string);
+        let order: Vec<String> = first.into_iter().chain(directed.iter().map(turned)).collect();
+        format!("ORDER BY {}", order.join(", "))
     }
 
     /// A window function that looks at neighbours, or goes on from the row before.

@@ -92,7 +92,7 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(31) {
+        match self.dice.below(33) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
             24 | 25 => self.aggregate_of_both(rels),
             27 | 28 if self.schema.features.version >= 16 => {
@@ -115,7 +115,7 @@ impl Gen<'_> {
                 let text = picked.text();
                 expr(format!("(SELECT min({text}) FROM {from} WHERE {i} = {o})"), Ty::Text, picked.fuzzy)
             }
-            8 | 9 | 11 | 14 => self.single_row(rels, &inner, &format!("{i} = {o}")),
+            8 | 9 | 11 | 14 | 31 | 32 => self.single_row(rels, &inner, &format!("{i} = {o}")),
             5 | 26 | 29 | 30 => {
                 self.note(Hazard::UnconnectedValue);
                 let condition = self.condition(scope, 0);

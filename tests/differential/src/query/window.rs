@@ -146,6 +146,12 @@ impl Gen<'_> {
         }
         let named = calls.iter().any(|c| c.sql.contains(" OVER w"));
         outputs.extend(calls);
+        if self.dice.chance(18)
+            && let Some(rows) = self.rows_of(&from.rels)
+        {
+            self.note(Hazard::SetsOverWindows);
+            outputs.push(rows);
+        }
         let mut filter = self.filter(&from.rels, &from.conditions, 0, 30);
         if named {
             let by =

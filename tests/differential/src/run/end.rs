@@ -99,7 +99,9 @@ impl Run<'_> {
         self.sql(&format!("SELECT tviews.rebuild('{}')", v.name))?;
         let after = oracle::places(&mut self.session.client, v)?;
         let mode_changed = self.out.script.iter().any(|sql| sql.contains("(mode"));
-        if before != after && !mode_changed && v.query.columns.iter().all(|c| !c.fuzzy) {
+        // sums of floating-point numbers are others after a change
+        let drifts = v.options.contains(&"approximate");
+        if before != after && !mode_changed && !drifts && v.query.columns.iter().all(|c| !c.fuzzy) {
             let detail = format!("{}\nbefore: {before:?}\nafter: {after:?}", v.name);
             return Ok(self.fail("a rebuild writes rows of an exact TVIEW", detail));
         }

@@ -1,4 +1,5 @@
-//! Aggregates that can be folded: extrema, and count, sum and avg of every type they have, over columns, products of columns of two tables, CASE.
+//! Aggregates that can be folded: extrema, and count, sum and avg of every type they have, over columns, products of columns of two tables, CASE;
+//! statistics, which the option approximate is for.
 //! Invariant: a sum of changes can maintain them, but for an extremum that leaves. Called by `aggregate` and by the family that is only about them.
 
 use crate::hazards::Hazard;
@@ -9,6 +10,10 @@ impl Gen<'_> {
     pub fn invertible(&mut self, from: &FromClause) -> Expr {
         if self.dice.chance(6) {
             return self.partial(from);
+        }
+        if self.dice.chance(6) {
+            let call = if self.dice.chance(50) { self.variance(from) } else { self.regression(from) };
+            return self.filtered(call, from);
         }
         let call = match self.dice.below(14) {
             0 | 1 => Expr::plain("count(*)", Ty::Big),

@@ -103,7 +103,7 @@ impl Gen<'_> {
         self.note(Hazard::Grouped);
         self.note(Hazard::Foldable);
         let from = self.plain_joins();
-        let keys = self.group_keys(&from, &[(6, 0), (60, 1), (28, 2), (6, 3)]);
+        let keys = self.group_keys(&from, &[(8, 0), (60, 1), (27, 2), (5, 3)]);
         let filter = self.filter(&from.rels, &from.conditions, 0, 35);
         if keys.is_empty() {
             return self.without_groups(&from, Self::invertible, &filter);

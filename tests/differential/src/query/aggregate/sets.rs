@@ -34,7 +34,7 @@ impl Gen<'_> {
         let filter = self.filter(&from.rels, &from.conditions, 0, 30);
         let having = if !bare && self.dice.chance(15) { self.having(&from) } else { String::new() };
         let (mut distinct, mut limit) = ("", String::new());
-        let more = if self.dice.chance(75) { self.dice.below(4) } else { 4 };
+        let more = if self.dice.chance(85) { self.dice.below(4) } else { 4 };
         // before 18, what a condition makes constant is constant for DISTINCT, windows and ORDER BY too, where it is rolled up:
         // findings/distinct_over_constant_of_cube.sh
         let constant = self.features.version < 18 && (!filter.is_empty() || from.sql.contains(" WHERE "));

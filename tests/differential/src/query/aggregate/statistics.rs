@@ -11,7 +11,9 @@ fn approximate(sql: String) -> Expr {
 
 impl Gen<'_> {
     pub fn variance(&mut self, from: &FromClause) -> Expr {
-        let Some(column) = self.some_column(from, |e| e.ty.is_number()) else {
+        let floating =
+            self.some_column(from, |e| matches!(e.ty, Ty::Float | Ty::Real)).filter(|_| self.dice.chance(50));
+        let Some(column) = floating.or_else(|| self.some_column(from, |e| e.ty.is_number())) else {
             return Expr::plain("count(*)", Ty::Big);
         };
         self.note(Hazard::Variance);

@@ -9,6 +9,9 @@ use crate::types::Ty;
 impl Gen<'_> {
     /// Adds a LATERAL sub-query or a set-returning function, if there is something to call it with.
     pub fn lateral(&mut self, from: &mut FromClause) -> bool {
+        if self.dice.chance(12) && self.latest(from) {
+            return true;
+        }
         let rel = match self.dice.below(14) {
             11..=13 => Some(self.lateral_join(&from.rels)),
             10 => self.function_row(&from.rels),
@@ -26,6 +29,29 @@ impl Gen<'_> {
         if self.dice.chance(30) {
             self.joined_to_lateral(from, &rel);
         }
+        true
+    }
+
+    /// The last row of a table for each row, by a LATERAL item that knows its number.
+    fn latest(&mut self, from: &mut FromClause) -> bool {
+        let inner = self.some_base();
+        let integers: Vec<usize> = (0..inner.columns.len()).filter(|&i| inner.columns[i].ty == Ty::Int).collect();
+        let table = inner.columns.first().and_then(|c| c.base);
+        let (Some(&at), Some((table, _))) = (self.dice.maybe(&integers), table) else { return false };
+        let condition = self.correlation(&from.rels, &inner);
+        let (alias, other) = (self.alias(), self.base(table));
+        let Some(own) = other.columns.get(at).filter(|c| c.ty == Ty::Int).map(|c| c.sql.clone()) else { return false };
+        self.note(Hazard::Lateral);
+        self.note(Hazard::LeftJoinByLateral);
+        self.note(Hazard::LatestByLateral);
+        let word = *self.dice.pick(&["max", "max", "min"]);
+        let shown = format!("SELECT {word}({}) AS v FROM {} WHERE {condition}", inner.columns[at].sql, inner.sql);
+        from.sql = format!(
+            "{} LEFT JOIN LATERAL ({shown}) AS {alias} ON true LEFT JOIN {} ON {own} = {alias}.v",
+            from.sql, other.sql
+        );
+        from.rels.push(rel_of(&alias, String::new(), &[("v", Ty::Int, false)]));
+        from.rels.push(other);
         true
     }
 

@@ -41,7 +41,7 @@ impl Gen<'_> {
         let other = |sql: String| On { sql, equal: false, bases, met: None };
         let equality = format!("{} = {}", l.sql, r.sql);
         let all = || -> Vec<Rel> { left.iter().cloned().chain([right.clone()]).collect() };
-        match self.dice.below(17) {
+        match self.dice.below(18) {
             0 => {
                 // a second equality
                 let (l, r) = self.dice.pick(&pairs).clone();
@@ -64,7 +64,7 @@ impl Gen<'_> {
                 let more = self.sublink(&all(), 0);
                 On { sql: format!("{equality} AND {more}"), equal: true, bases, met }
             }
-            5 if !must_equal => match self.newest(left, right) {
+            5 | 6 if !must_equal => match self.newest(left, right) {
                 Some(sql) => On { sql, equal: false, bases: None, met: None },
                 None => On { sql: equality, equal: true, bases, met },
             },
@@ -82,9 +82,30 @@ impl Gen<'_> {
         self.note(Hazard::NewestInOn);
         let (from, v) = (&inner.sql, &value.sql);
         let condition = format!("{} = {}", own.sql, outer.sql);
+        let c = &compared.sql;
+        if self.dice.chance(25) && !self.large {
+            self.note(Hazard::NotAmongInOn);
+            return Some(match self.dice.below(4) {
+                0 => format!("{c} NOT IN (SELECT {v} FROM {from} WHERE {condition})"),
+                1 => format!("{c} <> ALL (SELECT {v} FROM {from} WHERE {condition} AND {v} > 0)"),
+                2 => format!("NOT EXISTS (SELECT FROM {from} WHERE {condition})"),
+                _ => format!("NOT EXISTS (SELECT FROM {from} WHERE {condition} AND {v} = {c})"),
+            });
+        }
+        if self.dice.chance(20) {
+            self.note(Hazard::EitherInOn);
+            let (l, r) = (&outer.sql, &compared.sql);
+            let other = if outer.ty.is_integer() { format!("{l} = {r}") } else { format!("{r} = 2") };
+            return Some(match self.dice.below(3) {
+                0 => format!("({other} OR {c} IN (SELECT {v} FROM {from} WHERE {condition}))"),
+                1 => format!("({c} = (SELECT max({v}) FROM {from} WHERE {condition}) OR {other})"),
+                _ => format!(
+                    "(EXISTS (SELECT FROM {from} WHERE {condition} AND {v} = {c}) OR {c} = (SELECT min({v}) FROM {from} WHERE {condition}))"
+                ),
+            });
+        }
         if self.dice.chance(30) {
             self.note(Hazard::AmongInOn);
-            let c = &compared.sql;
             return Some(match self.dice.below(3) {
                 0 => format!("{c} IN (SELECT {v} FROM {from} WHERE {condition})"),
                 1 => format!("{c} = ANY (SELECT {v} FROM {from} WHERE {condition} AND {v} > 0)"),
