@@ -325,7 +325,9 @@ impl Tview {
     /// Whether the rows of the query are the same in whatever order, and in how many parts, the rows of the tables are added up: all its aggregates are the
     /// server's own with a state, and none is a floating-point sum.
     pub fn sums_exactly(&self) -> bool {
-        let drifts = |fold: &Fold| fold.states.iter().any(|s| matches!(s.kind, StateKind::Sum { .. }));
+        use StateKind::{Spread, SpreadPart, Sum};
+        let is_floating = |of: &StateKind| matches!(of, Sum { .. } | Spread(_) | SpreadPart { .. });
+        let drifts = |fold: &Fold| fold.states.iter().any(|s| is_floating(&s.kind));
         self.fold.as_ref().is_some_and(|fold| fold.came_with_server() && !drifts(fold))
     }
 
