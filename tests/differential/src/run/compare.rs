@@ -66,21 +66,27 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Brings a deferred TVIEW up to date. An error of its query is its query's own; then it stays as it is.
+    /// Brings a deferred TVIEW up to date. An error of its query, or of the query of a TVIEW that is refreshed with it and that the error names, is that query's own; then it
+    /// stays as it is.
     pub(super) fn refresh(&mut self, view: usize) -> Result<Refreshed> {
         self.wear(Hat::Admin)?;
         let sql = format!("REFRESH MATERIALIZED VIEW {}", self.case.views[view].name);
         let Err(e) = self.sql(&sql) else { return Ok(Refreshed::Done) };
         let code = state(&e);
-        let text = self.query_text(view, false)?;
-        let fails = |sources: &str| format!("SELECT md5(string_agg(q::text, '')) FROM ({sources}) AS q");
-        if (code.starts_with("21") || code.starts_with("22"))
-            && rows(&mut self.session.checker, &fails(&text)).is_err_and(|e| state(&e) == code)
-        {
-            self.out.errors.add(format!("{code} (not refreshed)"));
-            return Ok(Refreshed::NotNow);
+        let told = describe(&e);
+        let is_named = |other: usize| self.live[other] && told.contains(&format!(".{}", self.case.views[other].name));
+        let concerned: Vec<usize> =
+            (0..self.case.views.len()).filter(|other| *other == view || is_named(*other)).collect();
+        if code.starts_with("21") || code.starts_with("22") {
+            for of in concerned {
+                let sql = format!("SELECT md5(string_agg(q::text, '')) FROM ({}) AS q", self.query_text(of, false)?);
+                if rows(&mut self.session.checker, &sql).is_err_and(|e| state(&e) == code) {
+                    self.out.errors.add(format!("{code} (not refreshed)"));
+                    return Ok(Refreshed::NotNow);
+                }
+            }
         }
-        Ok(self.fail(format!("REFRESH fails with {code}"), describe(&e)).map_or(Refreshed::NotNow, Refreshed::Failed))
+        Ok(self.fail(format!("REFRESH fails with {code}"), told).map_or(Refreshed::NotNow, Refreshed::Failed))
     }
 
     /// Of several equal values, a group shows a value that is there.
