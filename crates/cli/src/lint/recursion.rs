@@ -32,7 +32,14 @@ const SAME: &[&str] = &[
 
 /// The rows of a recursive query that reads `before`, the CTEs before it.
 pub fn rows(cx: &mut Analyst, cte: &Cte, before: &[Cte]) -> Analysis {
-    let Some((bases, step)) = parts(cx, cte) else { return full(cx, &cte.query) };
+    let Some((bases, step)) = parts(cx, cte) else {
+        let mut found = full(cx, &cte.query);
+        if cte.marked && cte.query.all {
+            let doubt = "SEARCH and CYCLE of UNION ALL are followed when nothing looks at their sequence and path";
+            found.doubts.insert(doubt.into());
+        }
+        return found;
+    };
     let scope = Scope { ctes: before.to_vec(), ..Scope::default() };
     let bases: Vec<Analysis> = bases.into_iter().map(|base| cx.query(base, &scope)).collect();
     let mut found = Analysis { outputs: outputs(&bases, &cte.columns), ..Analysis::default() };
