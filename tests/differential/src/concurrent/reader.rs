@@ -34,7 +34,11 @@ pub fn read(shared: &Shared, dsn: &str) -> Found {
 /// Compares all TVIEWs; the first difference.
 pub fn compare(client: &mut Client, case: &Case, live: &[bool], found: &mut Found) -> Option<String> {
     for (_, v) in case.views.iter().enumerate().filter(|(i, v)| live[*i] && v.is_tview) {
-        // What it shows is for a snapshot of its own: the extension compares with that, after a refresh.
+        // What it shows is for a snapshot of its own: the extension compares with that, after a refresh, and to the byte, which columns do not promise between whose
+        // values nothing decides (docs/concepts.md: the last digits of floating-point numbers).
+        if v.is_deferred() && v.query.columns.iter().any(|c| c.fuzzy) {
+            continue;
+        }
         let sql = match v.is_deferred() {
             true => format!("SELECT * FROM tviews.verify('{}') WHERE NOT ok", v.name),
             false => comparison(v, &v.query.sql),
