@@ -86,7 +86,7 @@ NEEDS = {"blog": [toolchain.python_clients], "feed": [toolchain.python_clients, 
 
 
 # What depends on the server little: one of `make check` is enough.
-ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint", "command_watch"}
+ONCE = {"command_bench", "command_builtin", "command_convert", "command_corpus", "command_docs", "command_lint", "command_watch", "watching"}
 # Those that are run when $TESTS names them only: they install much, or start many servers. make clients, make scale-out.
 NAMED = {"applications", "pg_upgrade", "release", "scale_out"}
 
