@@ -51,4 +51,10 @@ UPDATE item SET price = price + 100 WHERE id = 7;
 UPDATE item SET price = price + 3 WHERE id % 5 = 0;
 DELETE FROM item WHERE part < 3;
 SELECT ok, (SELECT full_recomputes FROM tviews.stat WHERE tview = 'above'::regclass) FROM tviews.verify('above');
+-- a NOT NULL that those who inherit do not have
+CREATE TABLE heir () INHERITS (blocked);
+CREATE TVIEW inherited AS SELECT id FROM item WHERE supplier NOT IN (SELECT supplier FROM blocked);
+SELECT in_plans('inherited', 'EXISTS') AS exists;
+INSERT INTO heir VALUES (11, 'late', 1);
+SELECT tview, ok FROM tviews.verify_all() ORDER BY tview::text;
 DROP SCHEMA not_in CASCADE;
