@@ -41,6 +41,9 @@ pub struct Args {
     /// only this one
     #[arg(long)]
     pub fault: Option<String>,
+    /// look for cases without those that are noted, and note what is found (in `src/faults/noted.txt`)
+    #[arg(long)]
+    pub anew: bool,
     /// how long to look for a case that notices
     #[arg(long, default_value_t = 600)]
     pub seconds_per_fault: u64,

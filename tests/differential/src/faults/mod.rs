@@ -2,6 +2,7 @@
 //! Invariant: the server names the faults it offers (builds with the feature `faults`); a case that fails without the fault proves nothing.
 //! Called by `main` for `--faults`.
 
+mod noted;
 mod suits;
 
 use crate::args::Args;
@@ -40,11 +41,13 @@ fn caught(args: &Args, fault: &str, seconds: u64) -> Result<(u64, Option<(u64, S
     let (mut broken, mut whole) = (Session::connect(&dsn)?, Session::connect(&args.dsn)?);
     let started = Instant::now();
     let mut tried = 0;
+    let noted = noted::case_of(fault).filter(|_| !args.anew);
     for number in 0.. {
         if started.elapsed() > Duration::from_secs(seconds) {
             break;
         }
-        let seed = args.case.unwrap_or_else(|| case_seed(args.seed, number));
+        let first = noted.filter(|_| number == 0).unwrap_or_else(|| case_seed(args.seed, number));
+        let seed = args.case.unwrap_or(first);
         let built = case::build(seed, broken.features);
         let Some(case) = brief(built, fault).filter(|c| suits(c, fault)) else {
             continue;
@@ -86,7 +89,7 @@ pub fn run(args: &Args) -> Result<bool> {
     if all.is_empty() {
         bail!("this build has no faults: it needs the feature `faults`");
     }
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed, mut cases) = (0, 0, Vec::new());
     for fault in &all {
         let started = Instant::now();
         let (tried, found) = caught(args, fault, args.seconds_per_fault)?;
@@ -94,6 +97,7 @@ pub fn run(args: &Args) -> Result<bool> {
         match found {
             Some((seed, kind)) => {
                 passed += 1;
+                cases.push((fault.clone(), seed));
                 println!("ok - {fault}: case {seed}, number {tried}, after {seconds:.0} s: {kind}");
             }
             None => {
@@ -101,6 +105,9 @@ pub fn run(args: &Args) -> Result<bool> {
                 println!("not ok - {fault} was not noticed by {tried} cases in {seconds:.0} s");
             }
         }
+    }
+    if args.anew {
+        noted::write(&cases)?;
     }
     println!("{passed} passed, {failed} failed");
     Ok(failed == 0)

@@ -90,7 +90,8 @@ impl Planner<'_> {
             4 if self.schema.tables[base.0].columns[base.1].ty.is_integer() => {
                 // as many as a group keeps of them, and one more stays
                 let sign = if word == "max" { "" } else { "-" };
-                let puts = (1001..1009).map(|n| self.put(base, &format!("{sign}{n}"))).collect();
+                let mut puts: Vec<String> = (1001..1009).map(|n| self.put(base, &format!("{sign}{n}"))).collect();
+                puts.extend(self.alike(base, &format!("{sign}1001"), if word == "max" { ">= 1001" } else { "<= -1001" }));
                 let before = self.several(puts, &[]);
                 let beyond = if word == "max" { "> 1001" } else { "< -1001" };
                 let all = format!("DELETE FROM {t} WHERE {c} {beyond}");
@@ -112,5 +113,16 @@ impl Planner<'_> {
             ),
         };
         (vec![], self.one(sql, &[hazard]))
+    }
+
+    /// Gives rows that a condition on a column finds the other values of one of them, so that they are of one group; keys stay.
+    fn alike(&self, base: Base, value: &str, condition: &str) -> Option<String> {
+        let table = &self.schema.tables[base.0];
+        let mut others = table.writable();
+        others.retain(|i| *i != base.1 && !table.key.contains(i) && !table.unique.contains(i));
+        let (t, c) = self.table_and_column(base);
+        let list = table.list(&others);
+        let one = format!("SELECT {list} FROM {t} WHERE {c} = {value} LIMIT 1");
+        (!others.is_empty()).then(|| format!("UPDATE {t} SET ({list}) = ({one}) WHERE {c} {condition}"))
     }
 }
