@@ -68,8 +68,19 @@ impl Relation {
         unsafe { &*super::tupdesc::attr(self.tupdesc(), i) }
     }
 
-    /// Whether no row has NULL in an attribute. From 18 on a constraint NOT NULL may be NOT VALID: rows from before it may.
-    pub fn is_not_null(&self, i: usize) -> bool {
+    /// Whether rows of tables that inherit are among those of the table, when it is read without ONLY. Partitions are no such tables.
+    pub fn has_heirs(&self) -> bool {
+        self.relkind() == pg_sys::RELKIND_RELATION && self.class().relhassubclass
+    }
+
+    /// Whether no row that a query finds here has NULL in an attribute; `inh`: without ONLY. A NOT NULL may be the table's alone: those that inherit can drop
+    /// it before 18, and need not have it from 18 on (NO INHERIT).
+    pub fn is_never_null(&self, i: usize, inh: bool) -> bool {
+        self.is_not_null(i) && !(inh && self.has_heirs())
+    }
+
+    /// Whether no row of its own has NULL in an attribute. From 18 on a constraint NOT NULL may be NOT VALID: rows from before it may.
+    fn is_not_null(&self, i: usize) -> bool {
         #[cfg(feature = "since_18")]
         // SAFETY: in bounds, as `attribute` asserts.
         let valid = unsafe {

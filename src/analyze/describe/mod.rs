@@ -359,7 +359,7 @@ fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>, key_of: KeyOf) -> 
     let Some(rel) = Relation::open(relid, pg_sys::AccessShareLock) else { return atom };
     for i in 0..rel.natts() {
         let att = rel.attribute(i);
-        if rel.is_not_null(i) && !att.attisdropped {
+        if !att.attisdropped && rel.is_never_null(i, inh) {
             atom.not_null.push(att.attnum);
         }
     }
@@ -370,8 +370,7 @@ fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>, key_of: KeyOf) -> 
         }
         return atom;
     }
-    let has_children = rel.relkind() == pg_sys::RELKIND_RELATION && rel.class().relhassubclass && inh;
-    if !has_children {
+    if !(inh && rel.has_heirs()) {
         atom.keys = unique_keys(&rel, &atom.not_null);
     }
     atom

@@ -113,10 +113,5 @@ fn is_never_null(query: Query, expr: Node) -> bool {
         && find(query.jointree().cast(), var.varno() as usize, &mut path)
         && !path.iter().any(is_nullable)
         && Relation::open(rte.relid(), pg_sys::AccessShareLock)
-            .is_some_and(|rel| rel.is_not_null(var.varattno() as usize - 1) && !(rte.inh() && has_heirs(&rel)))
-}
-
-/// Whether rows of tables that inherit are among those of a table: a NOT NULL may be the table's alone (ONLY, and NO INHERIT from 18 on), but for partitions.
-fn has_heirs(rel: &Relation) -> bool {
-    rel.relkind() == pg_sys::RELKIND_RELATION && rel.class().relhassubclass
+            .is_some_and(|rel| rel.is_never_null(var.varattno() as usize - 1, rte.inh()))
 }

@@ -91,7 +91,8 @@ impl Planner<'_> {
                 // as many as a group keeps of them, and one more stays
                 let sign = if word == "max" { "" } else { "-" };
                 let mut puts: Vec<String> = (1001..1009).map(|n| self.put(base, &format!("{sign}{n}"))).collect();
-                puts.extend(self.alike(base, &format!("{sign}1001"), if word == "max" { ">= 1001" } else { "<= -1001" }));
+                let within = if word == "max" { ">= 1001" } else { "<= -1001" };
+                puts.extend(self.alike(base, &format!("{sign}1001"), within));
                 let before = self.several(puts, &[]);
                 let beyond = if word == "max" { "> 1001" } else { "< -1001" };
                 let all = format!("DELETE FROM {t} WHERE {c} {beyond}");
