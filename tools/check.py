@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "regress/t"))
 import lanes  # noqa: E402
 import stages  # noqa: E402
-from total import total  # noqa: E402
+from total import TOOK, total  # noqa: E402
 
 
 def main():
@@ -37,6 +37,8 @@ def main():
     else:
         for word in words:
             stages.run(word, "--fast" in options, lanes.everything(words))
+    if total.took():
+        total.told.append(f"{TOOK}{total.took()}")
     print(*total.told, sep="\n")
     print(f"\n# {time.time() - started:.0f} s")
     print(f"{total.passed} passed, {total.failed} failed", flush=True)

@@ -12,7 +12,7 @@ import sys
 import threading
 
 from shell import ROOT
-from total import AGAIN, total, verdict
+from total import AGAIN, TOOK, total, verdict
 
 BESIDE = "beside"
 STAGES = "CHECK_STAGES"  # tells a lane what all of them run
@@ -40,6 +40,8 @@ def show(lane, name):
         result = SUM.match(line) or result
         if line.startswith(AGAIN):
             total.tell(f"{name}: {line.removeprefix(AGAIN)}")
+        if line.startswith(TOOK):
+            total.told.append(f"{TOOK}{name}: {line.removeprefix(TOOK).rstrip()}")
     status = lane.wait()
     if result is None or (status and result[2] == "0"):
         verdict(True, f"{name} ended with status {status}")

@@ -1,6 +1,7 @@
 -- Tables with tables that inherit: what holds for a table alone does not hold for their rows.
 CREATE SCHEMA heirs;
 SET search_path = heirs;
+SET client_min_messages = warning;
 CREATE TABLE parent (id int NOT NULL, k int NOT NULL, v int NOT NULL);
 CREATE TABLE heir () INHERITS (parent);
 CREATE TABLE partner (k int PRIMARY KEY, name text);
@@ -13,7 +14,7 @@ BEGIN
         ALTER TABLE heir ALTER k DROP NOT NULL, ALTER v DROP NOT NULL;
     ELSE
         ALTER TABLE parent ALTER k DROP NOT NULL, ALTER v DROP NOT NULL;
-        ALTER TABLE parent ADD CONSTRAINT own_k NOT NULL k NO INHERIT, ADD CONSTRAINT own_v NOT NULL v NO INHERIT;
+        EXECUTE 'ALTER TABLE parent ADD CONSTRAINT own_k NOT NULL k NO INHERIT, ADD CONSTRAINT own_v NOT NULL v NO INHERIT';
     END IF;
 END $$;
 CREATE TVIEW sums AS SELECT k, count(*) AS n, sum(v) AS s, max(v) AS m FROM parent GROUP BY k;
@@ -52,7 +53,7 @@ DO $$
 BEGIN
     IF current_setting('server_version_num')::int >= 180000 THEN
         ALTER TABLE alone ALTER id DROP NOT NULL, ALTER k DROP NOT NULL;
-        ALTER TABLE alone ADD CONSTRAINT own NOT NULL k NO INHERIT;
+        EXECUTE 'ALTER TABLE alone ADD CONSTRAINT own NOT NULL k NO INHERIT';
         ALTER TABLE late INHERIT alone;
     ELSE
         ALTER TABLE late ALTER id SET NOT NULL, ALTER k SET NOT NULL;
