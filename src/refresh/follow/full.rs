@@ -5,10 +5,11 @@
 
 use crate::pg::error::Result;
 use crate::pg::pinned::Paths;
-use crate::pg::spi::Session;
+use crate::pg::spi::{Plan, Session};
 use crate::refresh::follow::difference::{Difference, each_stored};
 use crate::refresh::follow::job::{self, Job};
 use crate::refresh::follow::rows::Filled;
+use std::rc::Rc;
 use tviews_core::choice::Size;
 use tviews_core::whole::Whole;
 
@@ -27,7 +28,12 @@ impl Job<'_> {
         let mut difference = Difference::new(self.rel, self.tview.selected);
         each_stored(self.rel, snapshot.raw(), |values, nulls, tid| difference.stored(values, nulls, tid));
         let _planning = Paths::any();
-        let plan = self.tview.plan(&session, &self.tview.query, Size::WHOLE)?;
+        // Somebody waits for all rows: with workers, as population. A commit takes no more processes than its statements did.
+        let with_workers = matches!(self.why, Some(Whole::Asked | Whole::First | Whole::Lost)) && self.tview.sums_exactly();
+        let plan = match with_workers {
+            true => Rc::new(Plan::parallel(&session, &self.tview.query, &self.tview.callees)?),
+            false => self.tview.plan(&session, &self.tview.query, Size::WHOLE)?,
+        };
         let mut row = Filled::new(self.rel.natts());
         session.each(&plan, &mut |values, nulls| {
             row.fill(values, nulls);
