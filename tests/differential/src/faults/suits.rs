@@ -120,7 +120,16 @@ fn can_tell(case: &Case, fault: &str) -> bool {
         let any = |words: [&str; 3]| words.iter().any(|word| v.query.sql.contains(word));
         v.is_tview && any(["1 PRECEDING", "2 PRECEDING", "lag("]) && any(["1 FOLLOWING", "2 FOLLOWING", "lead("])
     };
+    // an outer join of tables whose condition has sub-queries, which is not a sub-query itself
+    let links_outside = |v: &View| {
+        let sql = &v.query.sql;
+        v.is_tview
+            && v.facts.hazards.contains(&Hazard::EitherInOn)
+            && sql.matches("SELECT").count() <= 3
+            && ["LEFT", "RIGHT"].iter().any(|side| sql.contains(&format!(" {side} JOIN ")))
+    };
     match fault {
+        "first_alternative" => case.views.iter().any(links_outside),
         "nearer_ends" => case.views.iter().any(looks_both_ways),
         "skip_optional" => case.views.iter().any(is_block),
         "narrow_range" => case.views.iter().any(compares),
