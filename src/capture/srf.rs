@@ -20,7 +20,7 @@ use std::rc::Rc;
 #[derive(Default)]
 pub struct Offer {
     /// Change sets by relation.
-    pub changes: FxHashMap<u32, Vec<Rc<ChangeSet>>>,
+    pub changes: Rc<FxHashMap<u32, Vec<Rc<ChangeSet>>>>,
     /// Rows that carry dirty keys, by the relation whose row type they have: the TVIEW, or a base relation.
     pub dirty: FxHashMap<u32, Rc<ChangeSet>>,
 }

@@ -28,10 +28,12 @@ impl<M: Copy> Moments<M> {
 
     /// These readers have followed the changes until `now`; None: all readers have.
     pub fn set(&mut self, level: u32, readers: Option<&BTreeSet<u32>>, now: M) {
-        match readers {
-            Some(readers) => readers.iter().for_each(|r| self.held.push(level, (Some(*r), now))),
-            None => self.held.push(level, (None, now)),
-        }
+        let Some(readers) = readers else {
+            self.held.retain(|of, _| of < level);
+            self.held.push(level, (None, now));
+            return;
+        };
+        readers.iter().for_each(|r| self.held.push(level, (Some(*r), now)));
         self.forget();
     }
 

@@ -89,11 +89,27 @@ impl<K: Ord + Clone, C: Absorb> Queue<K, C> {
 
     /// Takes all pending changes for a flush at nesting level `depth`: for each key one set for each level at most.
     pub fn take(&mut self, depth: u32) -> BTreeMap<K, Vec<Rc<C>>> {
-        self.take_some(depth, |_| Fate::Take)
+        let mut taken: BTreeMap<K, Vec<Rc<C>>> = BTreeMap::new();
+        if self.pending == 0 {
+            return taken;
+        }
+        self.sum(None, |_, _| true);
+        self.held.retain(|level, held| {
+            if held.consumed.is_none() {
+                taken.entry(held.key.clone()).or_default().push(Rc::clone(&held.set));
+                held.consumed = Some(depth);
+            }
+            level < depth
+        });
+        self.pending = 0;
+        taken
     }
 
     /// Takes the pending changes of some keys, as `take` does.
     pub fn take_some(&mut self, depth: u32, fate: impl Fn(&K) -> Fate<K>) -> BTreeMap<K, Vec<Rc<C>>> {
+        if self.pending == 0 {
+            return BTreeMap::new();
+        }
         let fates: BTreeMap<K, Fate<K>> = self.peek().into_keys().map(|key| (key.clone(), fate(&key))).collect();
         for (key, _) in fates.iter().filter(|(_, fate)| **fate != Fate::Leave) {
             self.sum(Some(key), |_, _| true);

@@ -47,7 +47,11 @@ pub fn terms(
         let missing = || Error::Internal(format!("relation {} does not exist", relid.to_u32()));
         let rel = Relation::open(relid, pg_sys::AccessShareLock).ok_or_else(missing)?;
         let at = att as usize - 1;
-        Ok((name::relation(relid).ok_or_else(missing)?, name::ident(&attname(rel.attribute(at))), rel.is_never_null(at, true)))
+        Ok((
+            name::relation(relid).ok_or_else(missing)?,
+            name::ident(&attname(rel.attribute(at))),
+            rel.is_never_null(at, true),
+        ))
     };
     let mut finding = Vec::new();
     let mut can_be_null = false;

@@ -269,8 +269,9 @@ impl Flush {
     /// The next TVIEW that has changes to follow, from place `at` of the order on. TVIEWs that read no relation are in front of the order.
     fn next(&mut self, graph: &Graph, at: &mut usize) -> Result<Option<u32>> {
         let without_sources = self.pending.recompute.iter().filter(|t| !graph.reads.contains_key(t));
-        let all: Vec<u32> = without_sources.chain(&graph.order).copied().collect();
-        for (place, tview) in all.into_iter().enumerate().skip(*at) {
+        let front: Vec<u32> = without_sources.copied().collect();
+        for place in *at..front.len() + graph.order.len() {
+            let tview = front.get(place).copied().unwrap_or_else(|| graph.order[place - front.len()]);
             let is_left = self.only.as_ref().is_some_and(|o| !o.below.contains(&tview));
             if is_left || graph.is_deferred(tview) != self.deferred {
                 continue;
@@ -310,8 +311,7 @@ impl Flush {
         if fault::on(Fault::SkipSecondRelation) {
             changed = changed.into_iter().take(1).collect();
         }
-        let of_sources = changed.iter().map(|r| (*r, changes[r].clone())).collect();
-        srf::offer(Some(Offer { changes: of_sources, dirty: FxHashMap::default() }));
+        srf::offer(Some(Offer { changes: Rc::clone(&changes), dirty: FxHashMap::default() }));
         let why = match self.pending.recompute.contains(&oid.to_u32()) {
             _ if lost => Some(Whole::Lost),
             true => Some(self.asked),

@@ -96,14 +96,11 @@ impl Pending {
                 changes.entry(sets.relid).or_default().extend(sets.sets.iter().cloned());
             }
         }
-        let mut left = Changes::default();
-        for (relid, sets) in changes {
-            let sets = unused::without(sets, self.apart, tview, relid, graph)?;
-            if !sets.is_empty() {
-                left.insert(relid, sets);
-            }
+        for (relid, sets) in changes.iter_mut() {
+            *sets = unused::without(std::mem::take(sets), self.apart, tview, *relid, graph)?;
         }
-        let changes = Rc::new(left);
+        changes.retain(|_, sets| !sets.is_empty());
+        let changes = Rc::new(changes);
         self.known.insert(tview, Rc::clone(&changes));
         Ok(changes)
     }

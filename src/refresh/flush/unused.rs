@@ -40,15 +40,17 @@ pub fn without(
     if !may_cancel || graph.is_stage(relid) || used.contains(&0) || sets.iter().any(|s| s.is_everything()) {
         return Ok(sets);
     }
+    let is_tview = tam::is_tview(pg_sys::Oid::from(relid));
+    if !is_tview && graph.captured(tview, relid).iter().all(|column| used.contains(column)) {
+        return Ok(sets);
+    }
     let Some(rel) = Relation::open(pg_sys::Oid::from(relid), pg_sys::AccessShareLock) else { return Ok(sets) };
     let mut kept: BTreeSet<i16> = used.clone();
-    if tam::is_tview_relation(&rel) {
+    if is_tview {
         kept.extend(tview::stored_key(&rel).into_iter().flat_map(|key| key.columns));
         if (0..rel.natts()).all(|i| rel.attribute(i).attisdropped || kept.contains(&(i as i16 + 1))) {
             return Ok(sets);
         }
-    } else if graph.captured(tview, relid).iter().all(|column| kept.contains(column)) {
-        return Ok(sets);
     }
     let left = project(&rel, &sets, &kept);
     Ok(if left.len() == 0 { Vec::new() } else { vec![Rc::new(left)] })

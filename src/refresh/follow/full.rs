@@ -29,7 +29,8 @@ impl Job<'_> {
         each_stored(self.rel, snapshot.raw(), |values, nulls, tid| difference.stored(values, nulls, tid));
         let _planning = Paths::any();
         // Somebody waits for all rows: with workers, as population. A commit takes no more processes than its statements did.
-        let with_workers = matches!(self.why, Some(Whole::Asked | Whole::First | Whole::Lost)) && self.tview.sums_exactly();
+        let with_workers =
+            matches!(self.why, Some(Whole::Asked | Whole::First | Whole::Lost)) && self.tview.sums_exactly();
         let plan = match with_workers {
             true => Rc::new(Plan::parallel(&session, &self.tview.query, &self.tview.callees)?),
             false => self.tview.plan(&session, &self.tview.query, Size::WHOLE)?,

@@ -16,7 +16,7 @@ use interval::{Ratio, median, ratio};
 use pg_query::NodeEnum;
 use postgres::Client;
 use serde::Serialize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A statement, and where it is.
 struct Step {
@@ -94,14 +94,8 @@ fn steps(path: &std::path::Path) -> Result<Vec<Step>> {
 
 fn compare(connect: &dyn Fn() -> Result<Client>, steps: &[Step], arguments: &Bench) -> Result<Outcome> {
     let mut with = connect()?;
-    let others: i64 = with
-        .query_one(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
-            &[],
-        )
-        .map_err(sentence)?
-        .get(0);
-    if others > 0 && !arguments.lock_others {
+    let others = if arguments.lock_others { 0 } else { others(&mut with)? };
+    if others > 0 {
         let sessions =
             if others == 1 { "1 other session is".to_string() } else { format!("{others} other sessions are") };
         bail!(
@@ -160,6 +154,19 @@ fn compare(connect: &dyn Fn() -> Result<Client>, steps: &[Step], arguments: &Ben
         Report::Text => text(&result),
     }
     Ok(Outcome::Good)
+}
+
+/// Other sessions of the database. A session that has just been closed is given a moment to end.
+fn others(client: &mut Client) -> Result<i64> {
+    const COUNT: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let others = client.query_one(COUNT, &[]).map_err(sentence)?.get(0);
+        if others == 0 || Instant::now() > deadline {
+            return Ok(others);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn text(result: &Measured) {
