@@ -264,7 +264,7 @@ fn interval(rel: &Relation, tview: &Tview) -> Result<Option<(Vec<i16>, Option<St
     let order = plan.of.order.iter().map(|o| Ordered {
         attribute: o.at as i16 + 1,
         descending: o.descends(rel),
-        nulls_first: o.descends(rel),
+        nulls_first: o.key.nulls_first,
     });
     let by = plan.of.by.iter().map(|at| Ordered { attribute: *at as i16 + 1, descending: false, nulls_first: false });
     let columns: Vec<Ordered> = by.chain(order).collect();

@@ -12,13 +12,16 @@ use crate::pg::name;
 use crate::pg::tree::{List, Node, Query, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use tviews_core::model::Description;
 
 /// What the windows of a query look at.
 pub struct Intervals {
     /// Output columns that the windows are partitioned by.
     pub by: Vec<usize>,
-    /// Output columns that they are ordered by, never NULL.
+    /// Output columns that they are ordered by.
     pub order: Vec<Ordered>,
+    /// Those of them, by their numbers in the order, that can be NULL.
+    pub nullable: BTreeSet<usize>,
     /// How many rows before it a row's result looks at, and how many behind it.
     pub back: u64,
     pub ahead: u64,
@@ -54,12 +57,18 @@ pub fn of(query: Query, key_of: KeyOf) -> Option<Intervals> {
     };
     let clauses = |of| list::iter::<pg_sys::SortGroupClause>(of);
     let by = clauses(window.partitionClause()).map(at).collect::<Option<Vec<_>>>()?;
-    let order = clauses(window.orderClause())
+    let mut order = clauses(window.orderClause())
         .map(|clause| at(clause).map(|at| Ordered { at, key: key(clause, shown[at].expr()) }))
         .collect::<Option<Vec<_>>>()?;
     let looks = looks(query)?;
-    let found = Intervals { by, order, back: looks.back, ahead: looks.ahead, running: looks.running };
-    found.is_sure(query, looks.total, key_of).then_some(found)
+    let rows = describe(rows_of(query), key_of).description;
+    let nullable: BTreeSet<usize> = (0..order.len()).filter(|i| !rows.is_never_null(order[*i].at)).collect();
+    for (_, o) in order.iter_mut().enumerate().filter(|(i, _)| !nullable.contains(i)) {
+        // Where an index has them by itself.
+        o.key.nulls_first = lsyscache::operators(server::exprType(shown[o.at].expr())).greater == o.key.operator;
+    }
+    let found = Intervals { by, order, nullable, back: looks.back, ahead: looks.ahead, running: looks.running };
+    found.is_sure(query, looks.total, &rows).then_some(found)
 }
 
 /// Whether the same query would do, if it showed what its windows are ordered by.
@@ -103,10 +112,7 @@ pub fn is_over_rows(query: Query, key_of: KeyOf) -> bool {
     }
     rows.set_targetList(shown);
     let d = describe(rows, key_of).description;
-    order
-        .iter()
-        .enumerate()
-        .all(|(at, (tle, clause))| d.is_never_null(at) && can_compare(tle.expr(), key(*clause, tle.expr()).operator))
+    order.iter().all(|(tle, clause)| can_compare(tle.expr(), key(*clause, tle.expr()).operator))
         && (!looks.total || tviews_core::key::of_rows(&d).is_some())
 }
 
@@ -294,14 +300,13 @@ fn can_compare(node: Node, operator: pg_sys::Oid) -> bool {
 
 impl Intervals {
     /// Whether places in the order can be compared in SQL, and, where results need it, no two rows of a partition are equal in it.
-    fn is_sure(&self, query: Query, total: bool, key_of: KeyOf) -> bool {
+    fn is_sure(&self, query: Query, total: bool, rows: &Description) -> bool {
         let shown = outputs(query);
         if !self.order.iter().all(|o| can_compare(shown[o.at].expr(), o.key.operator))
             || !self.by.iter().all(|b| name::equality(server::exprType(shown[*b].expr())).is_some())
         {
             return false;
         }
-        let rows = describe(rows_of(query), key_of).description;
         let [atom] = &rows.atoms[..] else { return false };
         let columns: BTreeSet<i16> = self
             .by
@@ -311,6 +316,6 @@ impl Intervals {
             .map(|c| c.att)
             .collect();
         let is_key = |key: &Vec<i16>| key.iter().all(|c| columns.contains(c));
-        self.order.iter().all(|o| rows.is_never_null(o.at)) && (!total || atom.keys.iter().any(is_key))
+        !total || atom.keys.iter().any(is_key)
     }
 }

@@ -371,7 +371,10 @@ fn base_atom(relid: pg_sys::Oid, inh: bool, path: Vec<usize>, key_of: KeyOf) -> 
         return atom;
     }
     let has_children = rel.relkind() == pg_sys::RELKIND_RELATION && rel.class().relhassubclass && inh;
-    if !has_children {
+    if has_children {
+        // A NOT NULL of a table need not hold for those that inherit from it.
+        atom.not_null.clear();
+    } else {
         atom.keys = unique_keys(&rel, &atom.not_null);
     }
     atom

@@ -195,6 +195,7 @@ hazards! {
     WindowOverAll "sets and windows" "window over all rows",
     WindowOverJoin "sets and windows" "windows in one order over the rows of a join",
     WindowInterval "sets and windows" "windows of a table in one order: neighbours, running totals",
+    NullsInOrder "sets and windows" "windows ordered by a column that may be NULL",
     SeveralOrders "sets and windows" "windows over all rows in two orders",
     WindowOverGroups "sets and windows" "window over a grouped sub-query",
     WindowOverAggregates "sets and windows" "window over aggregates of the same level",
