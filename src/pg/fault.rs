@@ -65,6 +65,7 @@ faults! {
     NearerEnds c"nearer_ends",
     ForgetConditions c"forget_conditions",
     ForgetNulls c"forget_nulls",
+    KeepEdge c"keep_edge",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

@@ -1,11 +1,11 @@
-//! Windows over one relation whose results a change concerns in an interval of their order only.
+//! Windows over one relation whose results a change concerns in an interval of their order only; and OFFSET, which leaves out the rows in front of a place.
 //!
 //! A row's result looks `back` rows back and `ahead` rows ahead in its partition, or goes on from the result of the row before it (running totals
 //! and numbers). So a changed row concerns the rows that it is ahead of or behind by so many, and, with running results, all that come after it.
 //! Invariant: whatever the relation contains, rows outside of the interval have the same results before and after the change. What
 //! depends on the order of rows that are equal in it has an order without equal rows. Called by decisions, by the SQL of such changes, and by stages.
 
-use crate::analyze::describe::first_rows::{Ordered, constant, is_limited, key, only_relation};
+use crate::analyze::describe::first_rows::{self, Ordered, constant, is_limited, key, only_relation};
 use crate::analyze::describe::{KeyOf, describe};
 use crate::analyze::query::tree::outputs;
 use crate::pg::name;
@@ -27,6 +27,8 @@ pub struct Intervals {
     pub ahead: u64,
     /// Output columns with results that go on from the row before.
     pub running: Vec<(usize, Running)>,
+    /// No windows, but OFFSET: how many rows in front are not shown.
+    pub skipped: Option<u64>,
 }
 
 /// How a result goes on from that of the row before.
@@ -48,26 +50,39 @@ const FAR: u64 = 1000;
 
 type Window = Tree<pg_sys::WindowClause>;
 
-/// What the windows look at, where the query shows what they are partitioned and ordered by.
+/// What the windows look at, where the query shows what they are partitioned and ordered by; the same of the edge of OFFSET.
 pub fn of(query: Query, key_of: KeyOf) -> Option<Intervals> {
-    let window = common_window(query)?;
+    match first_rows::skipped(query) {
+        Some(skipped) => {
+            let looks = Looks { total: true, ..Looks::default() };
+            let found = in_order(query, Tree::null(), query.sortClause(), looks, key_of)?;
+            Some(Intervals { skipped: Some(skipped), ..found })
+        }
+        None => {
+            let window = common_window(query)?;
+            in_order(query, window.partitionClause(), window.orderClause(), looks(query)?, key_of)
+        }
+    }
+}
+
+fn in_order(query: Query, by: List, order: List, looks: Looks, key_of: KeyOf) -> Option<Intervals> {
     let shown = outputs(query);
     let at = |clause: Tree<pg_sys::SortGroupClause>| {
         shown.iter().position(|t| t.ressortgroupref() == clause.tleSortGroupRef())
     };
     let clauses = |of| list::iter::<pg_sys::SortGroupClause>(of);
-    let by = clauses(window.partitionClause()).map(at).collect::<Option<Vec<_>>>()?;
-    let mut order = clauses(window.orderClause())
+    let by = clauses(by).map(at).collect::<Option<Vec<_>>>()?;
+    let mut order = clauses(order)
         .map(|clause| at(clause).map(|at| Ordered { at, key: key(clause, shown[at].expr()) }))
         .collect::<Option<Vec<_>>>()?;
-    let looks = looks(query)?;
     let rows = describe(rows_of(query), key_of).description;
     let nullable: BTreeSet<usize> = (0..order.len()).filter(|i| !rows.is_never_null(order[*i].at)).collect();
     for (_, o) in order.iter_mut().enumerate().filter(|(i, _)| !nullable.contains(i)) {
         // Where an index has them by itself.
         o.key.nulls_first = lsyscache::operators(server::exprType(shown[o.at].expr())).greater == o.key.operator;
     }
-    let found = Intervals { by, order, nullable, back: looks.back, ahead: looks.ahead, running: looks.running };
+    let (back, ahead, running) = (looks.back, looks.ahead, looks.running);
+    let found = Intervals { by, order, nullable, back, ahead, running, skipped: None };
     found.is_sure(query, looks.total, &rows).then_some(found)
 }
 
@@ -84,9 +99,11 @@ pub fn hides_order(query: Query, key_of: KeyOf) -> bool {
     hidden && of(copy, key_of).is_some()
 }
 
-/// The query without its windows: the rows that they are over.
+/// The query without its windows and without OFFSET: the rows that they are over.
 pub fn rows_of(query: Query) -> Query {
     let rows = query.copy();
+    rows.set_limitOffset(Tree::null());
+    rows.set_limitCount(Tree::null());
     rows.set_hasWindowFuncs(false);
     rows.set_windowClause(Tree::null());
     rows.set_sortClause(Tree::null());

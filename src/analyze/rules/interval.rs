@@ -10,6 +10,7 @@
 //! behind it that look back to it. The windows are computed over these rows and as many more at both ends (b) as their results look at; running
 //! results go on from the stored row before all of these. Rows are told by their places in the order, so that stored and
 //! computed rows are those between the same two places.
+//! Queries that show all rows but the first ones have SQL of the same form (offset).
 //! Invariant: the computed rows are the rows of the query between these places. Equations and proof are in README.md of refresh.
 //! Called by refresh/plan.
 
@@ -104,11 +105,11 @@ fn labelled(nodes: &[Node]) -> List {
 }
 
 /// The rows that the windows are over.
-struct Rows {
+pub(super) struct Rows {
     /// SELECT of all columns of the relation, NULL for those that are not read, then of what the windows are partitioned and ordered by: c1, c2 …
     text: String,
     /// How many columns the relation has.
-    columns: usize,
+    pub(super) columns: usize,
 }
 
 fn rows(query: Query, of: &Intervals) -> Result<Option<Rows>> {
@@ -153,6 +154,8 @@ fn rows(query: Query, of: &Intervals) -> Result<Option<Rows>> {
 fn over(query: Query, rows: &Rows, select: &str) -> Result<String> {
     let copy = query.copy();
     copy.set_sortClause(Tree::null());
+    copy.set_limitOffset(Tree::null());
+    copy.set_limitCount(Tree::null());
     let [index] = relations::in_from(copy)[..] else { return Ok(String::new()) };
     let rte = server::rt_fetch(index, copy);
     let mut names: List = Tree::null();
@@ -183,26 +186,26 @@ fn over(query: Query, rows: &Rows, select: &str) -> Result<String> {
     printed::text(copy)
 }
 
-struct Texts<'a> {
+pub(super) struct Texts<'a> {
     query: Query,
     of: &'a Intervals,
-    order: Order,
+    pub(super) order: Order,
     stored: &'a Stored<'a>,
-    rows: &'a Rows,
+    pub(super) rows: &'a Rows,
 }
 
 impl Texts<'_> {
-    fn names(&self) -> String {
+    pub(super) fn names(&self) -> String {
         joined([numbered("p", self.of.by.len()), numbered("o", self.of.order.len())])
     }
 
     /// The query's rows as r: the columns of the relation, then p1 … and o1 ….
-    fn r(&self) -> String {
+    pub(super) fn r(&self) -> String {
         format!("({}) r({}, {})", self.rows.text, numbered("c", self.rows.columns), self.names())
     }
 
     /// The stored rows as r, with p1 … and o1 … behind the place and all columns.
-    fn s(&self) -> String {
+    pub(super) fn s(&self) -> String {
         let column = |at: &usize| format!("s.{}", self.stored.columns[*at]);
         let places: Vec<String> = self.of.by.iter().chain(self.of.order.iter().map(|o| &o.at)).map(column).collect();
         let n = self.stored.columns.len();
@@ -244,11 +247,23 @@ impl Texts<'_> {
         }
     }
 
-    /// `d`: changed places; `a`, `z`: the first and the last one; `l`, `h`: the first row that looks ahead to them, the last one that looks back.
-    fn with(&self) -> String {
+    /// `d`: changed places; `a`: the first one.
+    pub(super) fn changed_rows(&self) -> String {
         let names = self.names();
         let column = |at: &usize| format!("v.{}", self.stored.columns[*at]);
         let places: Vec<String> = self.of.by.iter().chain(self.of.order.iter().map(|o| &o.at)).map(column).collect();
+        format!(
+            "d AS MATERIALIZED (SELECT DISTINCT {names} FROM (SELECT {} FROM tviews.dirty(NULL::{}) v) d({names})), \
+             a AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1)",
+            places.join(", "),
+            self.stored.name,
+            self.order.sorted("d.", false),
+        )
+    }
+
+    /// The same, and `z`: the last one; `l`, `h`: the first row that looks ahead to them, the last one that looks back.
+    fn with(&self) -> String {
+        let names = self.names();
         let end = |of: &str, from: &str, place, rows: u64, reverse| {
             if rows == 0 {
                 return format!("{of} AS MATERIALIZED (SELECT {} FROM {from})", prefixed(&names, &format!("{from}.")));
@@ -261,11 +276,8 @@ impl Texts<'_> {
             )
         };
         format!(
-            "WITH d AS MATERIALIZED (SELECT DISTINCT {names} FROM (SELECT {} FROM tviews.dirty(NULL::{}) v) d({names})), \
-             a AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1), z AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1), {}, {}",
-            places.join(", "),
-            self.stored.name,
-            self.order.sorted("d.", false),
+            "WITH {}, z AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1), {}, {}",
+            self.changed_rows(),
             self.order.sorted("d.", true),
             end("l", "a", Place::Before, self.of.ahead, true),
             end("h", "z", Place::Behind, self.of.back, false),
@@ -313,6 +325,9 @@ impl Texts<'_> {
     }
 
     fn stored(&self) -> String {
+        if let Some(skipped) = self.of.skipped {
+            return self.stored_behind(skipped);
+        }
         let rows = self.s();
         let selects: Vec<String> = self.parts().into_iter().map(|part| self.select("r.at", &rows, &part)).collect();
         format!("{} {}", self.with(), selects.join(" UNION ALL "))
@@ -345,7 +360,8 @@ impl Texts<'_> {
     }
 
     fn computed(&self) -> Result<String> {
-        let text = over(self.query, self.rows, &self.slice())?;
+        let slice = self.of.skipped.map_or_else(|| self.slice(), |skipped| self.rows_behind(skipped));
+        let text = over(self.query, self.rows, &slice)?;
         let n = self.stored.columns.len();
         let names = numbered("c", n);
         if self.of.running.is_empty() {
@@ -400,7 +416,7 @@ fn order_of(query: Query, of: &Intervals) -> Order {
     Order::new(of, descends)
 }
 
-fn numbered(prefix: &str, n: usize) -> String {
+pub(super) fn numbered(prefix: &str, n: usize) -> String {
     (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -408,6 +424,6 @@ fn joined(names: [String; 2]) -> String {
     names.into_iter().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
-fn prefixed(names: &str, prefix: &str) -> String {
+pub(super) fn prefixed(names: &str, prefix: &str) -> String {
     names.split(", ").map(|n| format!("{prefix}{n}")).collect::<Vec<_>>().join(", ")
 }

@@ -184,6 +184,11 @@ impl Order {
 
 /// One condition for several.
 fn any(all: &[Alternative]) -> Alternative {
+    Alternative::new(either(all), &[])
+}
+
+/// The same as text.
+pub fn either(all: &[Alternative]) -> String {
     let texts: Vec<String> = all.iter().map(|a| format!("({})", a.text)).collect();
-    Alternative::new(format!("({})", texts.join(" OR ")), &[])
+    format!("({})", texts.join(" OR "))
 }

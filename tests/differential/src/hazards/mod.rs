@@ -204,6 +204,7 @@ hazards! {
     TopN "sets and windows" "LIMIT over a total order",
     TopNShown "sets and windows" "the same, and the order is shown",
     WithTies "sets and windows" "FETCH FIRST … WITH TIES",
+    OffsetOnly "sets and windows" "OFFSET without LIMIT",
     TopNDelete "sets and windows" "first rows deleted under a LIMIT",
     SetReturning "sets and windows" "set-returning function in FROM",
     SetReturningInList "sets and windows" "set-returning function in the select list",
