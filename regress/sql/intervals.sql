@@ -138,7 +138,7 @@ CREATE TVIEW best WITH (mode = incremental) AS SELECT account, sum(amount) AS to
 CREATE TVIEW days WITH (mode = incremental) AS SELECT day, count(*) AS n, sum(count(*)) OVER (ORDER BY day) AS so_far FROM entry GROUP BY day;
 CREATE TVIEW names WITH (mode = incremental) AS SELECT a.name, max(e.day) AS last, dense_rank() OVER (ORDER BY max(e.day)) AS place FROM entry e JOIN account a ON a.id = e.account GROUP BY a.name;
 SELECT name, strategies, internal_stages FROM tviews.tviews WHERE name IN ('of_join', 'of_join_hidden', 'best', 'days', 'names') ORDER BY name;
--- not: sums of what can be NULL have places of their own; rows of which several are equal in the order
+-- sums of what can be NULL, too; not: rows of which several are equal in the order
 SELECT base_table, strategy, reason FROM tviews.check('SELECT note, rank() OVER (ORDER BY sum(nullif(amount, 3))) AS place FROM entry GROUP BY note');
 SELECT base_table, strategy, reason FROM tviews.check('SELECT a.name, row_number() OVER (ORDER BY e.day) AS number FROM entry e JOIN account a ON a.id = e.account');
 SELECT count(*) AS flushed FROM cost();

@@ -18,7 +18,7 @@ CREATE TVIEW of_join WITH (mode = incremental) AS SELECT t.id, o.name || '!' AS 
   FROM t JOIN owner o USING (g);
 CREATE TVIEW expression WITH (mode = incremental) AS SELECT id, 2 * row_number() OVER (ORDER BY at, id) AS r, coalesce(sum(n) OVER (ORDER BY at, id), 0) AS s FROM t;
 SELECT name, strategies, internal_stages FROM tviews.tviews WHERE schema = 'window_orders' ORDER BY name;
--- not: one of the orders can have NULLs, or needs all rows; rows without a key
+-- not: one of the orders needs all rows; rows without a key
 SELECT v.q, c.strategy FROM (VALUES ('SELECT id, lag(n) OVER (ORDER BY at, id), lag(n) OVER (ORDER BY n, id) FROM t'), ('SELECT id, lag(n) OVER (ORDER BY at, id), ntile(4) OVER (ORDER BY id) FROM t'),
   ('SELECT id, lag(n) OVER (ORDER BY at, id), sum(n) OVER () FROM t'), ('SELECT id, lag(n) OVER (ORDER BY at, id), lag(n) OVER (ORDER BY score) FROM t'),
   ('SELECT x.at, rank() OVER (ORDER BY x.at), rank() OVER (ORDER BY x.score) FROM (SELECT at, score FROM t UNION ALL SELECT 1, 1) x')) v(q), tviews.check(v.q) c ORDER BY 1;

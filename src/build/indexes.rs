@@ -9,6 +9,7 @@
 //! An index that is made here is marked as ours (`ddl::mark`) and goes when another query has another key.
 //! Called by population, after the rows are there, and when a query is replaced.
 
+use crate::analyze::describe::interval;
 use crate::analyze::describe::order::{self, Ordered};
 use crate::catalog;
 use crate::pg::error::Result;
@@ -158,15 +159,21 @@ fn below(rel: &Relation, tview: &Tview) -> Result<Vec<(pg_sys::Oid, String)>> {
         return Ok(Vec::new());
     }
     let is_stage = catalog::stages::is_stage;
-    let (order, partitions, compared) = {
+    let (order, around, partitions, compared) = {
         let _pinned = Pinned::new(tview.owner);
         let query = maintained(rel)?;
-        (order::of(query), order::partitions(query), order::compared(query))
+        let around = interval::of(query, &tview::stored_key).and_then(|of| order::around(query, &of));
+        (order::of(query), around, order::partitions(query), order::compared(query))
     };
+    let is_short = |oid: pg_sys::Oid, columns: &[Ordered]| {
+        let wide = |rel: &Relation| columns.iter().any(|c| is_wide(rel.attribute(c.attribute as usize - 1).atttypid));
+        Relation::open(oid, pg_sys::AccessShareLock).is_some_and(|rel| !wide(&rel))
+    };
+    let around = around.map(|(oid, _, columns)| (oid, columns)).filter(|(oid, columns)| is_short(*oid, columns));
     let ranges = compared.into_iter().filter(|(rows, _, value)| is_stage(*rows) && is_stage(*value));
     let mut wanted: Vec<_> = ranges.filter_map(|(rows, column, _)| partition(rows, &[column])).collect();
     wanted.dedup();
-    if let Some((stage, columns)) = order.filter(|(oid, _)| is_stage(*oid)) {
+    if let Some((stage, columns)) = order.or(around).filter(|(oid, _)| is_stage(*oid)) {
         wanted.extend(first_rows(stage, columns));
     } else if let Some((stage, by)) = partitions.filter(|(oid, _)| is_stage(*oid)) {
         wanted.extend(partition(stage, &by));
@@ -191,7 +198,7 @@ fn partition(oid: pg_sys::Oid, columns: &[i16]) -> Option<(pg_sys::Oid, String)>
     Some((oid, format!("CREATE INDEX ON {} ({label})", name::relation(oid)?)))
 }
 
-/// The index by which a query with LIMIT reads the first rows of its stage.
+/// The index by which a query with LIMIT, OFFSET or windows reads the rows of its stage in their order.
 fn first_rows(oid: pg_sys::Oid, mut columns: Vec<order::Ordered>) -> Option<(pg_sys::Oid, String)> {
     let stage = Relation::open(oid, pg_sys::AccessShareLock)?;
     let long = columns.iter().position(|c| is_wide(stage.attribute(c.attribute as usize - 1).atttypid));
@@ -264,7 +271,7 @@ fn interval(rel: &Relation, tview: &Tview) -> Result<Option<(Vec<i16>, Option<St
     let order = plan.of.order.iter().map(|o| Ordered {
         attribute: o.at as i16 + 1,
         descending: o.descends(rel),
-        nulls_first: o.descends(rel),
+        nulls_first: o.key.nulls_first,
     });
     let by = plan.of.by.iter().map(|at| Ordered { attribute: *at as i16 + 1, descending: false, nulls_first: false });
     let columns: Vec<Ordered> = by.chain(order).collect();

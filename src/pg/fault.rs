@@ -64,6 +64,8 @@ faults! {
     ForgetBase c"forget_base",
     NearerEnds c"nearer_ends",
     ForgetConditions c"forget_conditions",
+    ForgetNulls c"forget_nulls",
+    KeepEdge c"keep_edge",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

@@ -18,7 +18,7 @@ const HINTS: &[(&[Reason], &str)] = &[
     ),
     (
         &[Limit],
-        "Order the rows, and write LIMIT and OFFSET as numbers; or leave LIMIT out, and limit when reading the TVIEW.",
+        "Order the rows, for OFFSET alone those of a table or query with a key, and write LIMIT and OFFSET as numbers; or leave LIMIT out, and limit when reading the TVIEW.",
     ),
     (
         &[WindowOverAll],

@@ -37,6 +37,7 @@ reasons! {
     PartitionsRecomputed = "the partitions of changed rows are recomputed",
     ReachedRecomputed = "the rows that a change can reach are recomputed",
     FirstRows = "the rows within LIMIT are computed anew when a changed row comes before the last of them",
+    Behind = "changed rows behind OFFSET are computed anew, and rows in front of them as far as the first one that is shown is another one",
     Interval = "the rows whose windows look at a changed row, or go on from it, are computed anew",
     ModeFull = "mode = full",
     StateLost = "the rows have lost their state; tviews.rebuild() brings it back",

@@ -54,6 +54,14 @@ pub fn limit(query: Query) -> Option<u64> {
     (counts && orders && only_relation(query).is_some()).then_some(limit as u64)
 }
 
+/// The OFFSET of a query that shows all rows of one relation but the first ones.
+pub fn skipped(query: Query) -> Option<u64> {
+    let skipped = constant(query.limitOffset()).filter(|rows| *rows > 0)?;
+    let limit = query.limitCount();
+    let shows_all = limit.is_null() || is_null(limit);
+    (shows_all && !query.sortClause().is_null() && only_relation(query).is_some()).then_some(skipped as u64)
+}
+
 /// Whether a query has LIMIT or OFFSET.
 pub fn is_limited(query: Query) -> bool {
     !query.limitCount().is_null() || !query.limitOffset().is_null()

@@ -1,29 +1,34 @@
-//! Windows over one relation whose results a change concerns in an interval of their order only.
+//! Windows over one relation whose results a change concerns in an interval of their order only; and OFFSET, which leaves out the rows in front of a place.
 //!
 //! A row's result looks `back` rows back and `ahead` rows ahead in its partition, or goes on from the result of the row before it (running totals
 //! and numbers). So a changed row concerns the rows that it is ahead of or behind by so many, and, with running results, all that come after it.
 //! Invariant: whatever the relation contains, rows outside of the interval have the same results before and after the change. What
 //! depends on the order of rows that are equal in it has an order without equal rows. Called by decisions, by the SQL of such changes, and by stages.
 
-use crate::analyze::describe::first_rows::{Ordered, constant, is_limited, key, only_relation};
+use crate::analyze::describe::first_rows::{self, Ordered, constant, is_limited, key, only_relation};
 use crate::analyze::describe::{KeyOf, describe};
 use crate::analyze::query::tree::outputs;
 use crate::pg::name;
 use crate::pg::tree::{List, Node, Query, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
+use tviews_core::model::Description;
 
 /// What the windows of a query look at.
 pub struct Intervals {
     /// Output columns that the windows are partitioned by.
     pub by: Vec<usize>,
-    /// Output columns that they are ordered by, never NULL.
+    /// Output columns that they are ordered by.
     pub order: Vec<Ordered>,
+    /// Those of them, by their numbers in the order, that can be NULL.
+    pub nullable: BTreeSet<usize>,
     /// How many rows before it a row's result looks at, and how many behind it.
     pub back: u64,
     pub ahead: u64,
     /// Output columns with results that go on from the row before.
     pub running: Vec<(usize, Running)>,
+    /// No windows, but OFFSET: how many rows in front are not shown.
+    pub skipped: Option<u64>,
 }
 
 /// How a result goes on from that of the row before.
@@ -45,21 +50,40 @@ const FAR: u64 = 1000;
 
 type Window = Tree<pg_sys::WindowClause>;
 
-/// What the windows look at, where the query shows what they are partitioned and ordered by.
+/// What the windows look at, where the query shows what they are partitioned and ordered by; the same of the edge of OFFSET.
 pub fn of(query: Query, key_of: KeyOf) -> Option<Intervals> {
-    let window = common_window(query)?;
+    match first_rows::skipped(query) {
+        Some(skipped) => {
+            let looks = Looks { total: true, ..Looks::default() };
+            let found = in_order(query, Tree::null(), query.sortClause(), looks, key_of)?;
+            Some(Intervals { skipped: Some(skipped), ..found })
+        }
+        None => {
+            let window = common_window(query)?;
+            in_order(query, window.partitionClause(), window.orderClause(), looks(query)?, key_of)
+        }
+    }
+}
+
+fn in_order(query: Query, by: List, order: List, looks: Looks, key_of: KeyOf) -> Option<Intervals> {
     let shown = outputs(query);
     let at = |clause: Tree<pg_sys::SortGroupClause>| {
         shown.iter().position(|t| t.ressortgroupref() == clause.tleSortGroupRef())
     };
     let clauses = |of| list::iter::<pg_sys::SortGroupClause>(of);
-    let by = clauses(window.partitionClause()).map(at).collect::<Option<Vec<_>>>()?;
-    let order = clauses(window.orderClause())
+    let by = clauses(by).map(at).collect::<Option<Vec<_>>>()?;
+    let mut order = clauses(order)
         .map(|clause| at(clause).map(|at| Ordered { at, key: key(clause, shown[at].expr()) }))
         .collect::<Option<Vec<_>>>()?;
-    let looks = looks(query)?;
-    let found = Intervals { by, order, back: looks.back, ahead: looks.ahead, running: looks.running };
-    found.is_sure(query, looks.total, key_of).then_some(found)
+    let rows = describe(rows_of(query), key_of).description;
+    let nullable: BTreeSet<usize> = (0..order.len()).filter(|i| !rows.is_never_null(order[*i].at)).collect();
+    for (_, o) in order.iter_mut().enumerate().filter(|(i, _)| !nullable.contains(i)) {
+        // Where an index has them by itself.
+        o.key.nulls_first = lsyscache::operators(server::exprType(shown[o.at].expr())).greater == o.key.operator;
+    }
+    let (back, ahead, running) = (looks.back, looks.ahead, looks.running);
+    let found = Intervals { by, order, nullable, back, ahead, running, skipped: None };
+    found.is_sure(query, looks.total, &rows).then_some(found)
 }
 
 /// Whether the same query would do, if it showed what its windows are ordered by.
@@ -75,9 +99,11 @@ pub fn hides_order(query: Query, key_of: KeyOf) -> bool {
     hidden && of(copy, key_of).is_some()
 }
 
-/// The query without its windows: the rows that they are over.
+/// The query without its windows and without OFFSET: the rows that they are over.
 pub fn rows_of(query: Query) -> Query {
     let rows = query.copy();
+    rows.set_limitOffset(Tree::null());
+    rows.set_limitCount(Tree::null());
     rows.set_hasWindowFuncs(false);
     rows.set_windowClause(Tree::null());
     rows.set_sortClause(Tree::null());
@@ -103,10 +129,7 @@ pub fn is_over_rows(query: Query, key_of: KeyOf) -> bool {
     }
     rows.set_targetList(shown);
     let d = describe(rows, key_of).description;
-    order
-        .iter()
-        .enumerate()
-        .all(|(at, (tle, clause))| d.is_never_null(at) && can_compare(tle.expr(), key(*clause, tle.expr()).operator))
+    order.iter().all(|(tle, clause)| can_compare(tle.expr(), key(*clause, tle.expr()).operator))
         && (!looks.total || tviews_core::key::of_rows(&d).is_some())
 }
 
@@ -294,14 +317,13 @@ fn can_compare(node: Node, operator: pg_sys::Oid) -> bool {
 
 impl Intervals {
     /// Whether places in the order can be compared in SQL, and, where results need it, no two rows of a partition are equal in it.
-    fn is_sure(&self, query: Query, total: bool, key_of: KeyOf) -> bool {
+    fn is_sure(&self, query: Query, total: bool, rows: &Description) -> bool {
         let shown = outputs(query);
         if !self.order.iter().all(|o| can_compare(shown[o.at].expr(), o.key.operator))
             || !self.by.iter().all(|b| name::equality(server::exprType(shown[*b].expr())).is_some())
         {
             return false;
         }
-        let rows = describe(rows_of(query), key_of).description;
         let [atom] = &rows.atoms[..] else { return false };
         let columns: BTreeSet<i16> = self
             .by
@@ -311,6 +333,6 @@ impl Intervals {
             .map(|c| c.att)
             .collect();
         let is_key = |key: &Vec<i16>| key.iter().all(|c| columns.contains(c));
-        self.order.iter().all(|o| rows.is_never_null(o.at)) && (!total || atom.keys.iter().any(is_key))
+        !total || atom.keys.iter().any(is_key)
     }
 }

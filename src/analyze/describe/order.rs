@@ -128,16 +128,17 @@ pub fn around(query: Query, of: &Intervals) -> Option<(pg_sys::Oid, usize, Vec<O
     let [index] = relations::in_from(query)[..] else { return None };
     let rte = server::rt_fetch(index, query);
     let shown = outputs(query);
-    let column = |at: usize, descending: bool| {
+    let column = |at: usize, descending: bool, nulls_first: bool| {
         let expr = shown[at].expr().cast::<pg_sys::Node>();
         let var = list::is(expr, pg_sys::NodeTag::T_Var).then(|| expr.cast::<pg_sys::Var>())?;
         let is_own = var.varlevelsup() == 0 && var.varno() as usize == index && var.varattno() > 0;
-        is_own.then(|| Ordered { attribute: var.varattno(), descending, nulls_first: descending })
+        is_own.then(|| Ordered { attribute: var.varattno(), descending, nulls_first })
     };
     let descends =
         |o: &first_rows::Ordered| lsyscache::operators(server::exprType(shown[o.at].expr())).greater == o.key.operator;
-    let by = of.by.iter().map(|at| column(*at, false));
-    let columns = by.chain(of.order.iter().map(|o| column(o.at, descends(o)))).collect::<Option<Vec<_>>>()?;
+    let by = of.by.iter().map(|at| column(*at, false, false));
+    let order = of.order.iter().map(|o| column(o.at, descends(o), o.key.nulls_first));
+    let columns = by.chain(order).collect::<Option<Vec<_>>>()?;
     let is_relation = rte.rtekind() == pg_sys::RTEKind::RTE_RELATION;
     is_relation.then(|| (rte.relid(), of.by.len(), columns))
 }

@@ -19,7 +19,7 @@ mod lateral_values;
 pub mod levels;
 mod limits;
 pub mod load;
-mod not_in;
+pub mod not_in;
 pub mod operators;
 pub mod printed;
 mod pulled_up;

@@ -10,14 +10,16 @@
 //! behind it that look back to it. The windows are computed over these rows and as many more at both ends (b) as their results look at; running
 //! results go on from the stored row before all of these. Rows are told by their places in the order, so that stored and
 //! computed rows are those between the same two places.
+//! Queries that show all rows but the first ones have SQL of the same form (offset).
 //! Invariant: the computed rows are the rows of the query between these places. Equations and proof are in README.md of refresh.
 //! Called by refresh/plan.
 
-use crate::analyze::describe::first_rows::{Ordered, only_relation};
+use crate::analyze::describe::first_rows::only_relation;
 use crate::analyze::describe::interval::{Intervals, Running, rows_of};
 use crate::analyze::query::tree::{outputs, strip};
 use crate::analyze::query::{printed, relations};
 use crate::analyze::rules::change_rows::{replace_by, transplant};
+use crate::analyze::rules::places::{Alternative, Order, Place, both};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
 use crate::pg::name;
@@ -58,7 +60,7 @@ pub fn check(query: Query, of: &Intervals) -> Result<std::result::Result<(), Rea
 /// The SQL for changes of the relation; a reason where it cannot be written.
 pub fn sql(query: Query, of: &Intervals, stored: &Stored) -> Result<std::result::Result<IntervalSql, Reason>> {
     let Some(rows) = rows(query, of)? else { return Ok(Err(Reason::WholeRow)) };
-    let text = Texts { query, of, stored, rows: &rows };
+    let text = Texts { query, of, order: order_of(query, of), stored, rows: &rows };
     let computed = printed::or_why(text.computed().map(Ok))?;
     let changed = printed::or_why(changed(query, of))?;
     Ok(changed.and_then(|changed| Ok(IntervalSql { changed, stored: text.stored(), computed: computed? })))
@@ -81,7 +83,7 @@ fn changed(query: Query, of: &Intervals) -> Result<std::result::Result<String, R
         false => format!("pg_catalog.dense_rank() OVER (ORDER BY {by})"),
     };
     let names = joined([by, order]);
-    let (text, sorted) = (printed::text(copy)?, sorted(query, of, "x.", false));
+    let (text, sorted) = (printed::text(copy)?, order_of(query, of).sorted("x.", false));
     Ok(Ok(format!(
         "SELECT * FROM (SELECT DISTINCT {partition} AS n, {names} FROM ({text}) x({names})) x ORDER BY n, {sorted}"
     )))
@@ -103,11 +105,11 @@ fn labelled(nodes: &[Node]) -> List {
 }
 
 /// The rows that the windows are over.
-struct Rows {
+pub(super) struct Rows {
     /// SELECT of all columns of the relation, NULL for those that are not read, then of what the windows are partitioned and ordered by: c1, c2 …
     text: String,
     /// How many columns the relation has.
-    columns: usize,
+    pub(super) columns: usize,
 }
 
 fn rows(query: Query, of: &Intervals) -> Result<Option<Rows>> {
@@ -152,6 +154,8 @@ fn rows(query: Query, of: &Intervals) -> Result<Option<Rows>> {
 fn over(query: Query, rows: &Rows, select: &str) -> Result<String> {
     let copy = query.copy();
     copy.set_sortClause(Tree::null());
+    copy.set_limitOffset(Tree::null());
+    copy.set_limitCount(Tree::null());
     let [index] = relations::in_from(copy)[..] else { return Ok(String::new()) };
     let rte = server::rt_fetch(index, copy);
     let mut names: List = Tree::null();
@@ -182,34 +186,26 @@ fn over(query: Query, rows: &Rows, select: &str) -> Result<String> {
     printed::text(copy)
 }
 
-/// How one place in the order is compared with another.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Before,
-    NotBefore,
-    Behind,
-    NotBehind,
-}
-
-struct Texts<'a> {
+pub(super) struct Texts<'a> {
     query: Query,
     of: &'a Intervals,
+    pub(super) order: Order,
     stored: &'a Stored<'a>,
-    rows: &'a Rows,
+    pub(super) rows: &'a Rows,
 }
 
 impl Texts<'_> {
-    fn names(&self) -> String {
+    pub(super) fn names(&self) -> String {
         joined([numbered("p", self.of.by.len()), numbered("o", self.of.order.len())])
     }
 
     /// The query's rows as r: the columns of the relation, then p1 … and o1 ….
-    fn r(&self) -> String {
+    pub(super) fn r(&self) -> String {
         format!("({}) r({}, {})", self.rows.text, numbered("c", self.rows.columns), self.names())
     }
 
     /// The stored rows as r, with p1 … and o1 … behind the place and all columns.
-    fn s(&self) -> String {
+    pub(super) fn s(&self) -> String {
         let column = |at: &usize| format!("s.{}", self.stored.columns[*at]);
         let places: Vec<String> = self.of.by.iter().chain(self.of.order.iter().map(|o| &o.at)).map(column).collect();
         let n = self.stored.columns.len();
@@ -234,55 +230,82 @@ impl Texts<'_> {
         if all.is_empty() { "true".into() } else { all.join(" AND ") }
     }
 
-    fn compare(&self, x: &str, place: Place, y: &str) -> String {
-        compare(self.query, self.of, x, place, y)
+    /// SELECT of the first ones of rows `r` in the order or its reverse, after some that are left out, for which one of the conditions is true.
+    fn first(&self, rows: &str, near: &str, on: &[Alternative], reverse: bool, skipped: u64, shown: u64) -> String {
+        let (same, sorted) = (self.same_partition("r", near), self.order.sorted("r.", reverse));
+        let some = |on: &Alternative, skipped: u64, shown: u64| {
+            let offset = if skipped > 0 { format!(" OFFSET {skipped}") } else { String::new() };
+            format!("SELECT * FROM {rows} WHERE {same} AND {} ORDER BY {sorted}{offset} LIMIT {shown}", on.text)
+        };
+        match on {
+            [on] => some(on, skipped, shown),
+            _ => {
+                let all: Vec<String> = on.iter().map(|on| format!("({})", some(on, 0, skipped + shown))).collect();
+                let all = all.join(" UNION ALL ");
+                format!("SELECT * FROM ({all}) r ORDER BY {sorted} OFFSET {skipped} LIMIT {shown}")
+            }
+        }
     }
 
-    /// `d`: changed places; `a`, `z`: the first and the last one; `l`, `h`: the first row that looks ahead to them, the last one that looks back.
-    fn with(&self) -> String {
+    /// `d`: changed places; `a`: the first one.
+    pub(super) fn changed_rows(&self) -> String {
         let names = self.names();
         let column = |at: &usize| format!("v.{}", self.stored.columns[*at]);
         let places: Vec<String> = self.of.by.iter().chain(self.of.order.iter().map(|o| &o.at)).map(column).collect();
+        format!(
+            "d AS MATERIALIZED (SELECT DISTINCT {names} FROM (SELECT {} FROM tviews.dirty(NULL::{}) v) d({names})), \
+             a AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1)",
+            places.join(", "),
+            self.stored.name,
+            self.order.sorted("d.", false),
+        )
+    }
+
+    /// The same, and `z`: the last one; `l`, `h`: the first row that looks ahead to them, the last one that looks back.
+    fn with(&self) -> String {
+        let names = self.names();
         let end = |of: &str, from: &str, place, rows: u64, reverse| {
             if rows == 0 {
                 return format!("{of} AS MATERIALIZED (SELECT {} FROM {from})", prefixed(&names, &format!("{from}.")));
             }
+            let on = self.order.compare("r", place, from);
             format!(
-                "{of} AS MATERIALIZED (SELECT {} FROM {from}, LATERAL (SELECT * FROM {} WHERE {} AND {} ORDER BY {} OFFSET {} LIMIT 1) r)",
+                "{of} AS MATERIALIZED (SELECT {} FROM {from}, LATERAL ({}) r)",
                 prefixed(&names, "r."),
-                self.r(),
-                self.same_partition("r", from),
-                self.compare("r", place, from),
-                sorted(self.query, self.of, "r.", reverse),
-                rows - 1,
+                self.first(&self.r(), from, &on, reverse, rows - 1, 1),
             )
         };
         format!(
-            "WITH d AS MATERIALIZED (SELECT DISTINCT {names} FROM (SELECT {} FROM tviews.dirty(NULL::{}) v) d({names})), \
-             a AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1), z AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1), {}, {}",
-            places.join(", "),
-            self.stored.name,
-            sorted(self.query, self.of, "d.", false),
-            sorted(self.query, self.of, "d.", true),
+            "WITH {}, z AS MATERIALIZED (SELECT * FROM d ORDER BY {} LIMIT 1), {}, {}",
+            self.changed_rows(),
+            self.order.sorted("d.", true),
             end("l", "a", Place::Before, self.of.ahead, true),
             end("h", "z", Place::Behind, self.of.back, false),
         )
     }
 
-    /// Conditions on rows `r` of the interval, each with what is read beside them.
-    fn parts(&self) -> Vec<(String, String)> {
+    /// Conditions on rows `r` from the first to the last changed place, each with what is read beside them.
+    fn changed_places(&self) -> Vec<(String, String)> {
         let same = self.same_partition("r", "a");
-        let within = self.compare("r", Place::NotBefore, "a");
-        let up_to = match self.of.running.is_empty() {
-            true => format!(" AND {}", self.compare("r", Place::NotBehind, "z")),
-            false => String::new(),
-        };
-        let mut all = vec![("a, z".to_string(), format!("{same} AND {within}{up_to}"))];
+        let mut on = self.order.compare("r", Place::NotBefore, "a");
+        if self.of.running.is_empty() {
+            on = both(&on, &self.order.compare("r", Place::NotBehind, "z"));
+        }
+        on.iter().map(|on| ("a, z".to_string(), format!("{same} AND {}", on.text))).collect()
+    }
+
+    /// The same for all rows of the interval.
+    fn parts(&self) -> Vec<(String, String)> {
+        let mut all = self.changed_places();
         let mut side = |far: &str, near: &str, beyond, inside| {
-            let outer = self.compare("r", beyond, near);
+            let outer = self.order.compare("r", beyond, near);
             let same = self.same_partition("r", near);
-            all.push((format!("{near}, {far}"), format!("{same} AND {outer} AND {}", self.compare("r", inside, far))));
-            all.push((near.to_string(), format!("NOT EXISTS (SELECT FROM {far}) AND {same} AND {outer}")));
+            for on in both(&outer, &self.order.compare("r", inside, far)) {
+                all.push((format!("{near}, {far}"), format!("{same} AND {}", on.text)));
+            }
+            for on in outer {
+                all.push((near.to_string(), format!("NOT EXISTS (SELECT FROM {far}) AND {same} AND {}", on.text)));
+            }
         };
         if self.of.ahead > 0 {
             side("l", "a", Place::Before, Place::NotBefore);
@@ -293,10 +316,20 @@ impl Texts<'_> {
         all
     }
 
+    /// Of alternatives, in which there are equalities, each is one range of an index: not a join of its two ends.
+    fn select(&self, columns: &str, rows: &str, (from, on): &(String, String)) -> String {
+        match self.of.nullable.is_empty() {
+            true => format!("SELECT {columns} FROM {from}, {rows} WHERE {on}"),
+            false => format!("SELECT {columns} FROM {from}, LATERAL (SELECT * FROM {rows} WHERE {on} OFFSET 0) r"),
+        }
+    }
+
     fn stored(&self) -> String {
+        if let Some(skipped) = self.of.skipped {
+            return self.stored_behind(skipped);
+        }
         let rows = self.s();
-        let selects: Vec<String> =
-            self.parts().into_iter().map(|(from, on)| format!("SELECT r.at FROM {from}, {rows} WHERE {on}")).collect();
+        let selects: Vec<String> = self.parts().into_iter().map(|part| self.select("r.at", &rows, &part)).collect();
         format!("{} {}", self.with(), selects.join(" UNION ALL "))
     }
 
@@ -306,16 +339,16 @@ impl Texts<'_> {
         let margin =
             if fault::on(Fault::NearerEnds) { self.of.ahead.max(self.of.back) } else { self.of.ahead + self.of.back };
         let side = |near: &str, place, shown: u64, reverse| {
-            let sorted = sorted(self.query, self.of, "r.", reverse);
+            let on = self.order.compare("r", place, near);
             format!(
-                "SELECT {columns}, pg_catalog.row_number() OVER (ORDER BY {sorted}) OPERATOR(pg_catalog.<=) {shown} FROM {near}, LATERAL \
-                 (SELECT * FROM {rows} WHERE {} AND {} ORDER BY {sorted} LIMIT {margin}) r",
-                self.same_partition("r", near),
-                self.compare("r", place, near),
+                "SELECT {columns}, pg_catalog.row_number() OVER (ORDER BY {}) OPERATOR(pg_catalog.<=) {shown} FROM {near}, LATERAL ({}) r",
+                self.order.sorted("r.", reverse),
+                self.first(&rows, near, &on, reverse, 0, margin),
             )
         };
-        let (from, on) = self.parts().swap_remove(0);
-        let mut selects = vec![format!("SELECT {columns}, true FROM {from}, {rows} WHERE {on}")];
+        let within = self.changed_places().into_iter();
+        let mut selects: Vec<String> =
+            within.map(|part| self.select(&format!("{columns}, true"), &rows, &part)).collect();
         if margin > 0 {
             selects.push(side("a", Place::Before, self.of.ahead, true));
             if self.of.running.is_empty() {
@@ -327,7 +360,8 @@ impl Texts<'_> {
     }
 
     fn computed(&self) -> Result<String> {
-        let text = over(self.query, self.rows, &self.slice())?;
+        let slice = self.of.skipped.map_or_else(|| self.slice(), |skipped| self.rows_behind(skipped));
+        let text = over(self.query, self.rows, &slice)?;
         let n = self.stored.columns.len();
         let names = numbered("c", n);
         if self.of.running.is_empty() {
@@ -352,76 +386,37 @@ impl Texts<'_> {
             }
         };
         let columns: Vec<String> = (0..n).map(column).collect();
-        let equal = |i: usize| format!("e.o{n} OPERATOR(pg_catalog.=) r.o{n}", n = i + 1);
-        let equal: Vec<String> = (0..self.of.order.len()).map(equal).collect();
-        let same = self.same_partition("e", "r");
         let peers = if self.of.running.iter().any(|(_, how)| *how == Running::Rank) {
             let e = self.s().replace(") r(at", ") e(at");
-            format!("(SELECT pg_catalog.count(*) FROM {e} WHERE {same} AND {})", equal.join(" AND "))
+            let same = self.same_partition("e", "r");
+            let count = |on: Alternative| format!("(SELECT pg_catalog.count(*) FROM {e} WHERE {same} AND {})", on.text);
+            let counts: Vec<String> = self.order.equal("e", "r").into_iter().map(count).collect();
+            counts.join(" OPERATOR(pg_catalog.+) ")
         } else {
             "1::pg_catalog.int8".into()
         };
+        let before = self.order.compare("r", Place::Before, "a");
         Ok(format!(
-            "{}, b AS MATERIALIZED (SELECT {}, {peers} AS peers FROM a, LATERAL \
-             (SELECT * FROM {} WHERE {} AND {} ORDER BY {} OFFSET {} LIMIT 1) r) \
+            "{}, b AS MATERIALIZED (SELECT {}, {peers} AS peers FROM a, LATERAL ({}) r) \
              SELECT {} FROM ({text}) x({names}, mark) LEFT JOIN b ON true WHERE x.mark",
             self.with(),
             prefixed(&names, "r."),
-            self.s(),
-            self.same_partition("r", "a"),
-            self.compare("r", Place::Before, "a"),
-            sorted(self.query, self.of, "r.", true),
-            self.of.ahead + self.of.back,
+            self.first(&self.s(), "a", &before, true, self.of.ahead + self.of.back, 1),
             columns.join(", "),
         ))
     }
 }
 
-/// Whether a column of the order is a descending one.
-fn descends(query: Query, o: &Ordered) -> bool {
-    lsyscache::operators(server::exprType(outputs(query)[o.at].expr())).greater == o.key.operator
-}
-
-/// ORDER BY of o1, o2 …, or the reverse. No value is NULL.
-fn sorted(query: Query, of: &Intervals, prefix: &str, reverse: bool) -> String {
-    let direction = |o: &Ordered| if descends(query, o) != reverse { " DESC" } else { "" };
-    let columns = of.order.iter().enumerate().map(|(i, o)| format!("{prefix}o{}{}", i + 1, direction(o)));
-    columns.collect::<Vec<_>>().join(", ")
-}
-
-/// A comparison of places `x` and `y` that an index on o1, o2 … can answer.
-fn compare(query: Query, of: &Intervals, x: &str, place: Place, y: &str) -> String {
-    let directions: Vec<bool> = of.order.iter().map(|o| descends(query, o)).collect();
-    let side = |of: &str, from: usize| {
-        let columns: Vec<String> = (from..directions.len()).map(|i| format!("{of}.o{}", i + 1)).collect();
-        if columns.len() == 1 { columns[0].clone() } else { format!("ROW({})", columns.join(", ")) }
+fn order_of(query: Query, of: &Intervals) -> Order {
+    let shown = outputs(query);
+    let descends = |i: usize| {
+        let o = &of.order[i];
+        lsyscache::operators(server::exprType(shown[o.at].expr())).greater == o.key.operator
     };
-    let operator = |descends: bool, strict: bool| {
-        let is_less = matches!(place, Place::Before | Place::NotBehind) != descends;
-        let sign = if is_less { "<" } else { ">" };
-        format!("OPERATOR(pg_catalog.{sign}{})", if strict { "" } else { "=" })
-    };
-    let strict = matches!(place, Place::Before | Place::Behind);
-    if directions.iter().all(|d| *d == directions[0]) {
-        return format!("{} {} {}", side(x, 0), operator(directions[0], strict), side(y, 0));
-    }
-    let mut text = String::new();
-    for (i, descends) in directions.iter().enumerate().rev() {
-        let (own, other) = (format!("{x}.o{}", i + 1), format!("{y}.o{}", i + 1));
-        text = if text.is_empty() {
-            format!("{own} {} {other}", operator(*descends, strict))
-        } else {
-            format!(
-                "({own} {} {other} AND ({own} {} {other} OR {text}))",
-                operator(*descends, false),
-                operator(*descends, true),
-            )
-        };
-    }
-    text
+    Order::new(of, descends)
 }
 
-fn numbered(prefix: &str, n: usize) -> String {
+pub(super) fn numbered(prefix: &str, n: usize) -> String {
     (1..=n).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -429,6 +424,6 @@ fn joined(names: [String; 2]) -> String {
     names.into_iter().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
-fn prefixed(names: &str, prefix: &str) -> String {
+pub(super) fn prefixed(names: &str, prefix: &str) -> String {
     names.split(", ").map(|n| format!("{prefix}{n}")).collect::<Vec<_>>().join(", ")
 }

@@ -9,8 +9,9 @@
 
 use crate::analyze::query::conditions::{conditions, conjunction};
 use crate::analyze::query::tree::is_plain;
-use crate::analyze::query::{levels, relations};
+use crate::analyze::query::{levels, not_in, relations};
 use crate::analyze::rules::forget::{drop_conditions, forget};
+use crate::analyze::rules::outer_links;
 use crate::analyze::rules::pieces::{self, Step};
 use crate::analyze::rules::reduce::is_forgotten;
 use crate::pg::tree::{List, Node, Query, RangeTblEntry, Text, Tree, list, make, server, walk};
@@ -201,8 +202,17 @@ fn lift_link(block: Query, n: usize, piece: &[Step]) -> Result<usize, Reason> {
         }
         return Ok(index);
     }
-    let condition = if positive && link.subLinkType() == ANY_SUBLINK {
+    let is_any = link.subLinkType() == ANY_SUBLINK;
+    // An index answers an equality.
+    let sure = not_in::says_yes_or_no(block, link, outer_links::around(block, n));
+    let condition = if is_any && (positive || sure) {
         test
+    } else if sure && link.subLinkType() == ALL_SUBLINK {
+        let not = make::make::<pg_sys::BoolExpr>();
+        not.set_boolop(pg_sys::BoolExprType::NOT_EXPR);
+        not.set_args(list::of([test]));
+        not.set_location(-1);
+        not.cast()
     } else {
         let matters = make::make::<pg_sys::BooleanTest>();
         matters.set_arg(test.cast());

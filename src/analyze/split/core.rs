@@ -11,7 +11,7 @@ use crate::analyze::split::relation::{column, label, over};
 use crate::analyze::split::windows::partitionings;
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::tree::{List, Node, Query, Tree, list, make, server, walk};
+use crate::pg::tree::{List, Node, Query, Tree, list, lsyscache, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
@@ -78,11 +78,67 @@ impl Splitter<'_> {
         if limited && first_rows::limit(query).is_some() {
             return self.ordered_shown(query);
         }
+        if first_rows::skipped(query).is_some() {
+            return self.behind_offset(query);
+        }
         if limited && (query.sortClause().is_null() || looks_simple(query)) || !limited && !is_partitioned(query) {
             return Ok(query);
         }
         let outer = self.all_shown(query)?;
-        if limited && first_rows::limit(outer).is_some() { self.ordered_shown(outer) } else { Ok(outer) }
+        if limited && first_rows::limit(outer).is_some() {
+            self.ordered_shown(outer)
+        } else if first_rows::skipped(outer).is_some() {
+            self.behind_offset(outer)
+        } else {
+            Ok(outer)
+        }
+    }
+
+    /// All rows of one relation but the first ones as a stage, unless they show all columns that they are sorted by, and each has a place of its own.
+    fn behind_offset(&mut self, query: Query) -> Result<Query> {
+        // What is known of keys when it is made may be otherwise later: that the stage is there says that it was known.
+        if !self.stages.makes() {
+            return if self.stages.has_next() { self.shown(query, true) } else { Ok(query) };
+        }
+        if interval::of(query, self.key_of).is_some() {
+            return Ok(query);
+        }
+        let Some(total) = self.with_total_order(query) else { return Ok(query) };
+        self.shown(total, true)
+    }
+
+    /// The query with the columns of a key of its rows behind the others in ORDER BY: one of the right results, where there are ties.
+    fn with_total_order(&self, query: Query) -> Option<Query> {
+        let total = query.copy();
+        for node in self.row_key(interval::rows_of(query))? {
+            let known = list::iter::<pg_sys::TargetEntry>(total.targetList())
+                .find(|t| server::equal(t.expr().cast(), node.cast()));
+            let tle = known.unwrap_or_else(|| {
+                let number = list::len(total.targetList());
+                let tle = make::target(node.copy().cast(), number + 1, label(number), true);
+                total.set_targetList(list::lappend(total.targetList(), tle.cast()));
+                tle
+            });
+            let entries = list::iter::<pg_sys::TargetEntry>(total.targetList());
+            let last = entries.map(|t| t.ressortgroupref()).max().unwrap_or(0);
+            if tle.ressortgroupref() == 0 {
+                tle.set_ressortgroupref(last + 1);
+            }
+            let mut sorted = list::iter::<pg_sys::SortGroupClause>(total.sortClause());
+            if sorted.any(|c| c.tleSortGroupRef() == tle.ressortgroupref()) {
+                continue;
+            }
+            let own = lsyscache::operators(server::exprType(node));
+            let clause = make::make::<pg_sys::SortGroupClause>();
+            clause.set_tleSortGroupRef(tle.ressortgroupref());
+            clause.set_eqop(own.equal);
+            clause.set_sortop(own.less);
+            total.set_sortClause(list::lappend(total.sortClause(), clause.cast()));
+        }
+        // The stage shows all of it.
+        let shown = total.copy();
+        list::iter::<pg_sys::TargetEntry>(shown.targetList()).for_each(|t| t.set_resjunk(false));
+        interval::of(shown, self.key_of).map(|_| total)
     }
 
     /// The first rows of one relation as a stage, unless they show all columns that they are sorted by.

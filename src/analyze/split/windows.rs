@@ -145,7 +145,7 @@ impl Splitter<'_> {
     }
 
     /// Columns that tell the rows of a query apart.
-    fn row_key(&self, query: Query) -> Option<Vec<Node>> {
+    pub fn row_key(&self, query: Query) -> Option<Vec<Node>> {
         let copy = query.copy();
         copy.set_hasWindowFuncs(false);
         copy.set_windowClause(Tree::null());

@@ -58,7 +58,7 @@ impl Job<'_> {
         let runs = !plan.of.running.is_empty();
         // One for each place, and the number of its partition; beyond the most, one for each partition.
         let mut places: Vec<(i64, ChangeSet)> = Vec::new();
-        let (mut is_whole, mut is_joined) = (false, runs);
+        let (mut is_whole, mut is_joined) = (false, runs || plan.of.skipped.is_some());
         // SAFETY: column 0 is a bigint, the others are of the types of the columns.
         unsafe {
             let mut image = ImageBuilder::new(self.rel.tupdesc());

@@ -218,6 +218,9 @@ fn follows_all(query: Query, d: &Description, used: &BTreeMap<u32, relations::Us
 /// How changes of a query that is about rows in an order are followed.
 fn in_order(query: Query, shape: &Shape) -> Option<Reason> {
     match shape {
+        Shape::Opaque(Reason::Limit) if first_rows::skipped(query).is_some() => {
+            interval::of(query, &stored_key).map(|_| Reason::Behind)
+        }
         Shape::Opaque(Reason::Limit) => first_rows::of(query).map(|_| Reason::FirstRows),
         Shape::Opaque(Reason::WindowOverAll) => {
             interval::of(query, &stored_key).filter(|of| of.by.is_empty()).map(|_| Reason::Interval)

@@ -56,6 +56,8 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "forget_conditions" => &[Hazard::WindowOverJoin],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
+        "keep_edge" => &[Hazard::OffsetOnly],
+        "forget_nulls" => &[Hazard::NullsInOrder],
         "forget_base" | "nearer_ends" => {
             &[Hazard::WindowInterval, Hazard::WindowFrame, Hazard::WindowValue, Hazard::WindowOverAll]
         }

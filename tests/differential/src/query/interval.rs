@@ -41,7 +41,9 @@ impl Gen<'_> {
             .flat_map(|rel| &rel.order)
             .map(|e| format!("{e}{}", if mixed { *self.dice.pick(&["", " DESC"]) } else { one }))
             .collect();
-        let mut windows = vec![format!("{partition}ORDER BY {}", directed.join(", "))];
+        let mut order = if self.dice.chance(45) { self.with_nulls(&from) } else { vec![] };
+        order.extend(directed.iter().cloned());
+        let mut windows = vec![format!("{partition}ORDER BY {}", order.join(", "))];
         if self.dice.chance(45) {
             windows.push(self.other_order(&from, &directed));
         }
@@ -62,12 +64,34 @@ impl Gen<'_> {
         Query { sql: format!("SELECT {list} FROM {}{filter}", from.sql), columns }
     }
 
+    /// One or two columns that can be NULL, to be ordered by before others.
+    fn with_nulls(&mut self, from: &FromClause) -> Vec<String> {
+        let able = |e: &Expr| e.ty.is_integer() && e.base.is_some_and(|base| self.nullable(base));
+        let all: Vec<Expr> = self.columns_of(&from.rels).into_iter().filter(able).collect();
+        let mut order = vec![];
+        for _ in 0..self.dice.between(1, 2) {
+            let Some(column) = self.dice.maybe(&all).cloned() else { break };
+            if let Some(base) = column.base {
+                self.note(Hazard::NullsInOrder);
+                self.facts.aggregated.push(base);
+                self.facts.partitions.push(base);
+            }
+            let direction = self.dice.pick(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]);
+            order.push(format!("{}{direction}", column.sql));
+        }
+        order
+    }
+
     /// Over all rows in another order: by a column that is never NULL, where there is one, before those of the first order, in the other direction.
     fn other_order(&mut self, from: &FromClause, directed: &[String]) -> String {
         self.note(Hazard::SeveralOrders);
         let able = |e: &Expr| e.ty.is_integer() && e.base.is_some_and(|base| !self.nullable(base));
         let all: Vec<Expr> = self.columns_of(&from.rels).into_iter().filter(able).collect();
-        let first = self.dice.maybe(&all).map(|e| e.sql.clone());
+        let first = if self.dice.chance(30) {
+            self.with_nulls(from)
+        } else {
+            self.dice.maybe(&all).map(|e| e.sql.clone()).into_iter().collect()
+        };
         let turned = |e: &String| e.strip_suffix(" DESC").map_or(format!("{e} DESC"), str::to_string);
         let order: Vec<String> = first.into_iter().chain(directed.iter().map(turned)).collect();
         format!("ORDER BY {}", order.join(", "))

@@ -131,7 +131,12 @@ impl Gen<'_> {
             "LIMIT 3 OFFSET 4",
             "WITH TIES",
             "WITH TIES",
+            "OFFSET 2",
+            "OFFSET 5",
         ]);
+        if limit.starts_with("OFFSET") {
+            self.note(Hazard::OffsetOnly);
+        }
         if limit == "WITH TIES" {
             self.note(Hazard::WithTies);
             let by = self.comparable(&from.rels);
