@@ -29,8 +29,8 @@ fn named(tviews: &[pg_sys::Oid]) -> BTreeSet<u32> {
     let mut left = Vec::from(tviews);
     while let Some(relid) = left.pop() {
         for rule in RULES.find(&[relid], &[RULE]).into_iter().flatten() {
-            let on = DEPEND_BY_DEPENDENT
-                .find(&[pg_sys::Oid::from(REWRITE), rule], &[DEPEND_ON_CLASS, DEPEND_ON_OBJECT]);
+            let on =
+                DEPEND_BY_DEPENDENT.find(&[pg_sys::Oid::from(REWRITE), rule], &[DEPEND_ON_CLASS, DEPEND_ON_OBJECT]);
             let relations = on.into_iter().filter(|row| row[0] == pg_sys::RelationRelationId).map(|row| row[1]);
             for relation in relations.filter(|r| !tviews.contains(r) && !catalog::stages::is_stage(*r)) {
                 // SAFETY: syscache look-up; an oid without relation has no kind.
