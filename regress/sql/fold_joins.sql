@@ -119,5 +119,20 @@ COMMIT;
 SELECT * FROM zeros ORDER BY id, value;
 SELECT * FROM oracle();
 
+-- many rows of one statement: rows that come and rows that go are joined together, those that come first
+CREATE TABLE kind (id int PRIMARY KEY, name text NOT NULL);
+CREATE TABLE thing (id int PRIMARY KEY, kind int NOT NULL, "tviews mark" int NOT NULL);
+INSERT INTO kind SELECT i, 'kind ' || i FROM generate_series(1, 40) i;
+INSERT INTO thing SELECT i, 1 + i % 40, i FROM generate_series(1, 4000) i;
+ANALYZE kind, thing;
+CREATE TVIEW by_kind AS SELECT k.name, count(*) AS n, sum(t."tviews mark") AS total FROM thing t, kind k WHERE k.id = t.kind GROUP BY k.name;
+CREATE TVIEW pairs AS SELECT t."tviews mark", k.name FROM thing t, kind k WHERE k.id = t.kind AND t.id % 3 = 0;
+CREATE TVIEW rows_of AS SELECT k.name, count(*) AS n, bool_or(t IS NULL) AS none FROM thing t, kind k WHERE k.id = t.kind GROUP BY k.name;
+UPDATE thing SET kind = 1 + kind % 40, "tviews mark" = -id WHERE id % 2 = 0;
+DELETE FROM thing WHERE kind < 5;
+INSERT INTO thing SELECT i, 1 + i % 45, i FROM generate_series(5001, 7000) i;
+UPDATE kind SET name = upper(name);
+SELECT * FROM oracle();
+
 SET client_min_messages = warning;
 DROP SCHEMA fold_joins CASCADE;

@@ -34,7 +34,28 @@ ALTER MATERIALIZED VIEW ALL IN TABLESPACE tviews_b SET TABLESPACE tviews_a;
 TABLE places;
 SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('staged', 'plain', 'by_default');
 
+-- CREATE OR REPLACE: the tablespace that it names, or the one that there was
+CREATE OR REPLACE TVIEW staged TABLESPACE tviews_b AS SELECT n, count(*) AS c FROM (SELECT g, count(DISTINCT v) AS n FROM t GROUP BY g HAVING count(*) > 1) x GROUP BY n;
+CREATE OR REPLACE TVIEW plain TABLESPACE tviews_a AS SELECT id, v FROM t WHERE id > 2;
+CREATE OR REPLACE LOGGED TVIEW by_default TABLESPACE pg_default AS SELECT id FROM t;
+TABLE places;
+CREATE OR REPLACE TVIEW plain AS SELECT id, v FROM t WHERE id > 1;
+CREATE OR REPLACE TVIEW by_default TABLESPACE tviews_b AS SELECT id FROM t WHERE id > 3 WITH NO DATA;
+CREATE OR REPLACE TVIEW plain TABLESPACE tviews_nowhere AS SELECT id, v FROM t;
+CREATE ROLE tablespaces_guest;
+GRANT USAGE, CREATE ON SCHEMA tablespaces TO tablespaces_guest;
+GRANT ALL ON t TO tablespaces_guest;
+SET ROLE tablespaces_guest;
+CREATE TVIEW of_guest AS SELECT id FROM t;
+CREATE OR REPLACE TVIEW of_guest TABLESPACE tviews_b AS SELECT id FROM t;
+RESET ROLE;
+INSERT INTO t VALUES (34, 1, 34);
+TABLE places;
+REFRESH TVIEW by_default;
+SELECT tview, ok FROM tviews.verify_all() WHERE tview::text IN ('staged', 'plain', 'by_default', 'of_guest');
+
 SET client_min_messages = warning;
 DROP SCHEMA tablespaces CASCADE;
 DROP TABLESPACE tviews_a;
 DROP TABLESPACE tviews_b;
+DROP ROLE tablespaces_guest;

@@ -258,6 +258,29 @@ def extension(cluster, report):
     report.ok(wait_for(cluster, OURS.format("scheduler"), "1"), "one scheduler is at work")
 
 
+def extension_with_others(cluster, report):
+    """The extension dropped by CASCADE from its schema, and with all that its owner has."""
+    since = here(cluster)
+    cluster.sql("SET client_min_messages = error; DROP EXTENSION pg_tviews CASCADE; CREATE ROLE keeper SUPERUSER")
+    ways = [("CREATE SCHEMA ext; CREATE EXTENSION pg_tviews SCHEMA ext;", "DROP SCHEMA ext CASCADE"),
+            ("SET ROLE keeper; CREATE EXTENSION pg_tviews; RESET ROLE;", "DROP OWNED BY keeper CASCADE"),
+            ("SET ROLE keeper; CREATE EXTENSION pg_tviews; RESET ROLE;", "DROP OWNED BY keeper")]
+    for make, drop in ways:
+        cluster.sql("UPDATE a SET seconds = 0;" + AGAIN.replace("CREATE EXTENSION pg_tviews;", make))
+        at_work(cluster, report, 3, drop)
+        took, error = timed(cluster, drop)
+        refused = drop.startswith("DROP OWNED") and "CASCADE" not in drop
+        report.ok(("cannot drop" in str(error) if refused else not error) and took < 20, f"{drop} while a worker works", error or took)
+        if refused:
+            is_exact(cluster, report, f"after {drop} was refused")
+        else:
+            left = "SELECT count(*) FROM pg_class WHERE relname IN ('long', 'short', 'base', 'even')"
+            report.ok(cluster.sql(left) == "0", f"{drop}: its TVIEWs have gone", cluster.sql(left))
+    log = cluster.log.read_text(errors="replace")[since:]
+    report.ok("deadlock" not in log, "no deadlock", "\n".join(line for line in log.splitlines() if "deadlock" in line))
+    report.ok(not said(cluster, since), "the processes do not complain", "\n".join(said(cluster, since)))
+
+
 def promotion(report):
     with Cluster() as primary:
         primary.sql(SCHEMA.replace("schedule = '1s'", "schedule = '1s', logged"))
@@ -287,6 +310,48 @@ def promotion(report):
             report.ok(not said(standby, 0), "the log has no complaint", "\n".join(said(standby, 0)))
 
 
+def promotion_at_work(report):
+    """The primary dies in the middle of refreshes by several workers; on the standby contents are lost, and several are computed anew at the same time."""
+    more = "CREATE TVIEW kept WITH (refresh = deferred, schedule = '1s', logged) AS SELECT n, count(*) AS rows FROM b GROUP BY n; CREATE TVIEW always AS SELECT n, count(*) AS rows FROM c GROUP BY n;"
+    tviews = [*TVIEWS, "kept", "always"]
+    with Cluster() as primary:
+        primary.sql(SCHEMA + more)
+        primary.sql("INSERT INTO a (seconds) VALUES (0.3), (0.3); INSERT INTO b (n) VALUES (1), (2); INSERT INTO c (n) VALUES (1), (2)")
+        wait_for(primary, BEHIND, "0")
+        copy = primary.directory / "copy"
+        primary.tool("pg_basebackup", "-D", copy, "-c", "fast", "-X", "stream")
+        (copy / "standby.signal").touch()
+        with Cluster(template=copy, hot_standby="on", primary_conninfo=primary.dsn(), **{"pg_tviews.max_workers": "3"}) as standby:
+            at_work(primary, report, 2, "promotion at work")
+            primary.sql("INSERT INTO b (n) VALUES (5); INSERT INTO c (n) VALUES (6)")
+            position = primary.sql("SELECT pg_current_wal_lsn()")
+            report.ok(wait_for(standby, f"SELECT pg_last_wal_replay_lsn() >= '{position}'", "t"), "promotion at work: the standby has followed")
+            primary.crash()
+            standby.sql("SELECT pg_promote()")
+            over, errors = threading.Event(), []
+
+            def write(n):
+                while not over.is_set():
+                    try:
+                        standby.sql(f"INSERT INTO b (n) VALUES ({n}); UPDATE c SET n = n + 1 WHERE id % 3 = {n}; INSERT INTO c (n) VALUES ({n})")
+                    except SqlError as error:
+                        errors.append(str(error))
+
+            threads = [threading.Thread(target=write, args=(n,)) for n in (1, 2)]
+            for thread in threads:
+                thread.start()
+            report.ok(wait_for(standby, OURS.format("worker").replace("count(*)", "count(*) > 1"), "t", seconds=30), "promotion at work: several workers come, while sessions write")
+            time.sleep(4)
+            over.set()
+            for thread in threads:
+                thread.join()
+            report.ok(not errors, "promotion at work: writers see no error", "\n".join(errors[:3]))
+            is_exact(standby, report, "promotion at work", tviews)
+            failed = "SELECT tview, error FROM tviews.refresh_history WHERE status = 'failed'"
+            report.ok(standby.sql(failed) == "", "promotion at work: no refresh has failed", standby.sql(failed))
+            report.ok(not said(standby, 0), "promotion at work: the log has no complaint", "\n".join(said(standby, 0)))
+
+
 def main():
     report = Report()
     seed = int((sys.argv[1:] or ["7"])[0])
@@ -298,7 +363,9 @@ def main():
         own_tables(cluster, report)
         databases(cluster, report)
         extension(cluster, report)
+        extension_with_others(cluster, report)
     promotion(report)
+    promotion_at_work(report)
     report.done()
 
 

@@ -55,9 +55,10 @@ MONITORS = [
     "SELECT pg_tviews_debug_queue() IS NOT NULL",
     "SELECT sum(tviews.size_of(oid)) > 0 FROM pg_class",
 ]
-# What may: it reads rows, or shows definitions, as pg_matviews does.
+# What waits for the tables of one TVIEW after the other, and holds none meanwhile.
+VERIFIED = ["SELECT count(*) FILTER (WHERE message IS NOT NULL) FROM tviews.verify_all()"]
+# What may: it shows definitions, as pg_matviews does.
 PATIENT = [
-    "SELECT count(*) FILTER (WHERE message IS NOT NULL) FROM tviews.verify_all()",
     "SELECT count(t.tview_oid) FROM pg_tview_meta t",
     "SELECT count(t.*) FROM pg_tviews_performance_stats() t",
 ]
@@ -139,7 +140,10 @@ def beside_locks(cluster, report):
         if tview:
             shown = answers(cluster, said + f"'{tview}'")
             report.ok(shown[0] == "1", "a TVIEW that is locked has its tables and its size, and no strategies", shown)
+            said_so = answers(cluster, f"SELECT detail ~ 'locked by other sessions, and not looked at: .*{tview}' FROM tviews.health() WHERE \"check\" = 'contents'")
+            report.ok(said_so[0] == "t", "health() says that it has not looked at it", said_so)
         holder.roll_back()
+    report.ok(cluster.sql("SELECT count(*) FROM tviews.health() WHERE detail ~ 'not looked at'") == "0", "afterwards health() has looked at all")
     report.ok(cluster.sql("SELECT count(*) FROM tviews.tviews WHERE strategies IS NULL") == "0", "afterwards all have strategies")
     report.ok(cluster.sql("SELECT count(*) FROM tviews.tviews WHERE size <> pg_total_relation_size(format('%I.%I', schema, name)::regclass)") == "0", "sizes are those of the server")
 
@@ -186,6 +190,7 @@ def main():
         cluster.sql(SCHEMA)
         beside_locks(cluster, report)
         beside_definitions(cluster, report, MONITORS, seconds)
+        beside_definitions(cluster, report, VERIFIED, seconds / 2)
         # One statement that reads all TVIEWs has locks on some when it waits for others, as any that reads several tables.
         beside_definitions(cluster, report, PATIENT, seconds / 2, allowed="deadlock detected")
         report.ok(cluster.sql("SELECT bool_and(ok) FROM tviews.verify_all()") == "t", "every TVIEW equals its query")

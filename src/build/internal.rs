@@ -155,15 +155,20 @@ fn set_owner(stage: pg_sys::Oid, owner: pg_sys::Oid) {
 pub fn move_to(tview: pg_sys::Oid, tablespace: *mut std::ffi::c_char) {
     for stage in catalog::of(tview) {
         move_to(stage, tablespace);
-        // SAFETY: a command as the parser makes it; the TVIEW is locked by the statement that moves it. Source: commands/tablecmds.c.
-        unsafe {
-            let command = pg_sys::palloc0(size_of::<pg_sys::AlterTableCmd>()).cast::<pg_sys::AlterTableCmd>();
-            (*command).type_ = pg_sys::NodeTag::T_AlterTableCmd;
-            (*command).subtype = pg_sys::AlterTableType::AT_SetTableSpace;
-            (*command).name = tablespace;
-            pg_sys::AlterTableInternal(stage, pg_sys::lappend(std::ptr::null_mut(), command.cast()), false);
-            pg_sys::CommandCounterIncrement();
-        }
+        set_tablespace(stage, tablespace);
+    }
+}
+
+/// Moves one relation, which the statement has locked, without its indexes; an error when the user may not create anything there.
+pub fn set_tablespace(relid: pg_sys::Oid, tablespace: *mut std::ffi::c_char) {
+    // SAFETY: a command as the parser makes it. Source: commands/tablecmds.c.
+    unsafe {
+        let command = pg_sys::palloc0(size_of::<pg_sys::AlterTableCmd>()).cast::<pg_sys::AlterTableCmd>();
+        (*command).type_ = pg_sys::NodeTag::T_AlterTableCmd;
+        (*command).subtype = pg_sys::AlterTableType::AT_SetTableSpace;
+        (*command).name = tablespace;
+        pg_sys::AlterTableInternal(relid, pg_sys::lappend(std::ptr::null_mut(), command.cast()), false);
+        pg_sys::CommandCounterIncrement();
     }
 }
 

@@ -3,9 +3,9 @@
 //! The server lists the objects of a statement before any is dropped, dependents included, and leaves out only objects dropped on their own with
 //! PERFORM_DELETION_INTERNAL (commands/event_trigger.c, catalog/dependency.c, deleteObjectsInList). So the same dependencies are followed here first.
 //! Invariant: a TVIEW that is still there after the statement has its stages: stages that were dropped in vain are made again.
-//! Called by utility, where there are event triggers at all.
+//! Called by utility, where there are event triggers at all, and to ask whether a statement drops the extension.
 
-use super::dependents::{Address, dropped_with};
+use super::dependents::{Address, depends_on, dropped_with};
 use super::life;
 use super::named::find;
 use crate::build;
@@ -49,6 +49,33 @@ pub unsafe fn before(call: &mut Call) -> Result<()> {
         }
         call.at_last(move || after(&tviews));
         Ok(())
+    }
+}
+
+/// Whether the statement drops the extension: by its name, with its schema, or with all that its owner has.
+///
+/// # Safety
+/// `tree` is the tree of a statement.
+pub unsafe fn drops_extension(tree: *mut pg_sys::Node) -> bool {
+    // SAFETY: `tree` is the tree of a statement; its lists have what its tag says.
+    unsafe {
+        use pg_sys::ObjectType::{OBJECT_EXTENSION, OBJECT_SCHEMA};
+        let may = match (*tree).type_ {
+            pg_sys::NodeTag::T_DropOwnedStmt => true,
+            pg_sys::NodeTag::T_DropStmt => {
+                matches!((*tree.cast::<pg_sys::DropStmt>()).removeType, OBJECT_EXTENSION | OBJECT_SCHEMA)
+            }
+            _ => false,
+        };
+        if !may {
+            return false;
+        }
+        let start = dropped(tree);
+        let extension = pg_sys::get_extension_oid(c"pg_tviews".as_ptr(), true);
+        !start.is_empty() && {
+            let above = depends_on(pg_sys::ExtensionRelationId, extension);
+            start.into_iter().any(|(class, object, _)| above.contains(&(class, object)))
+        }
     }
 }
 

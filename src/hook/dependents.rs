@@ -1,11 +1,12 @@
-//! The dependents of an object: relations that DROP … CASCADE would drop with it, and TVIEWs whose meaning changes with it.
+//! The dependents of an object: relations that DROP … CASCADE would drop with it, and TVIEWs whose meaning changes with it; and what an object depends on.
 //!
 //! A query's dependencies belong to its rule, dependencies of a generated column to its default, of a policy to its table. Called by cascade,
 //! functions and types.
 
 use crate::pg::syscatalog::{
-    DEFAULT, DEFAULT_BY_OID, DEFAULT_COLUMN, DEFAULT_RELATION, DEPEND_BY_REFERENCE, DEPEND_CLASS, DEPEND_COLUMN,
-    DEPEND_OBJECT, DEPEND_ON_COLUMN, POLICY, POLICY_BY_OID, POLICY_RELATION, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
+    DEFAULT, DEFAULT_BY_OID, DEFAULT_COLUMN, DEFAULT_RELATION, DEPEND_BY_DEPENDENT, DEPEND_BY_REFERENCE, DEPEND_CLASS,
+    DEPEND_COLUMN, DEPEND_OBJECT, DEPEND_ON_CLASS, DEPEND_ON_COLUMN, DEPEND_ON_OBJECT, POLICY, POLICY_BY_OID,
+    POLICY_RELATION, REWRITE, REWRITE_BY_OID, REWRITE_RELATION,
 };
 use crate::tam;
 use pgrx::pg_sys::{self, Oid};
@@ -23,6 +24,18 @@ pub fn dropped_with(start: Vec<Address>) -> BTreeSet<u32> {
 /// types; not TVIEWs that only read other TVIEWs.
 pub fn tviews_over(start: Vec<Address>) -> Vec<Oid> {
     relations(follow(start, true)).map(Oid::from).filter(is_tview).collect()
+}
+
+/// The objects that this one depends on, directly and through others, and itself, as class and number.
+pub fn depends_on(class: Oid, object: Oid) -> BTreeSet<(u32, u32)> {
+    let (mut seen, mut todo) = (BTreeSet::new(), vec![(class, object)]);
+    while let Some((class, object)) = todo.pop() {
+        if seen.insert((class.to_u32(), object.to_u32())) {
+            let rows = DEPEND_BY_DEPENDENT.find(&[class, object], &[DEPEND_ON_CLASS, DEPEND_ON_OBJECT]);
+            todo.extend(rows.into_iter().map(|row| (row[0], row[1])));
+        }
+    }
+    seen
 }
 
 fn relations(all: BTreeSet<Address>) -> impl Iterator<Item = u32> {

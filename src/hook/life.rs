@@ -76,9 +76,9 @@ pub fn lock_sources(tviews: &BTreeSet<u32>) {
     }
 }
 
-/// Locks all TVIEWs, in the order in which refreshes do: these have locked theirs when they write to the extension's tables, which DROP EXTENSION
-/// locks first.
-fn lock_all() -> Result<()> {
+/// Locks all TVIEWs, in the order in which refreshes do: these have locked theirs when they write to the extension's tables, which a statement that
+/// drops the extension locks first.
+pub fn lock_all() -> Result<()> {
     lock_sources(&catalog::stored().into_iter().collect());
     for tview in &graph::current()?.order {
         // SAFETY: locking is harmless should the relation have gone meanwhile.
@@ -96,13 +96,6 @@ pub fn drop(call: &mut Call) -> Result<()> {
         if kind == pg_sys::ObjectType::OBJECT_POLICY {
             let changed = tables_of(stmt);
             call.then(move || policies_changed(&changed));
-            return Ok(());
-        }
-        if kind == pg_sys::ObjectType::OBJECT_EXTENSION {
-            let ours = |name: *mut pg_sys::String| CStr::from_ptr((*name).sval) == c"pg_tviews";
-            if (*stmt).behavior == pg_sys::DropBehavior::DROP_CASCADE && list::iter((*stmt).objects).any(ours) {
-                lock_all()?;
-            }
             return Ok(());
         }
         if kind == pg_sys::ObjectType::OBJECT_TRIGGER {

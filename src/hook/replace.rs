@@ -6,7 +6,7 @@
 use crate::analyze::query::tree::{outputs, type_of};
 use crate::build::adopt::adopt;
 use crate::build::advice::{advise, explain_full};
-use crate::build::{indexes, populate};
+use crate::build::{indexes, internal, populate};
 use crate::capture::freed::freed;
 use crate::catalog::{self, audit, options};
 use crate::hook::create::{Planned, report};
@@ -48,6 +48,11 @@ pub unsafe fn replace(
         ext::store_view_query(oid, ext::copy(planned.query), true);
         pg_sys::CommandCounterIncrement();
         options::replace(oid, &planned.options, (*into).options);
+        if !(*into).tableSpaceName.is_null() {
+            // Its rows are not worth being copied.
+            populate::empty_as(oid, planned.persistence)?;
+            internal::set_tablespace(oid, (*into).tableSpaceName);
+        }
         adopt(oid)?;
         audit::note(audit::Operation::Replace, oid);
         indexes::drop_ours(oid);

@@ -211,6 +211,9 @@ fn dispatch(call: &mut Call) {
         if !queue::is_empty() {
             flush_before(tree);
         }
+        if cascade::drops_extension(tree) {
+            or_raise(life::lock_all());
+        }
         or_raise(match tag {
             T_CreateTableAsStmt => create::before(call),
             T_ExplainStmt => create::explained(call),

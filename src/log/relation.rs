@@ -114,17 +114,43 @@ fn create(source: pg_sys::Oid, number: i32, persistence: u8) -> Result<pg_sys::O
     }
 }
 
-/// Shows the rows of a log that a snapshot sees. Source: access/heap/heapam.c, access/tableam.h.
+/// Shows the rows of a log that a snapshot sees.
 ///
 /// # Safety
 /// The log is open, and the snapshot is active.
-pub unsafe fn scan(log: &Relation, snapshot: pg_sys::Snapshot, mut show: impl FnMut(pg_sys::HeapTuple)) {
+pub unsafe fn scan(log: &Relation, snapshot: pg_sys::Snapshot, show: impl FnMut(pg_sys::HeapTuple)) {
+    // SAFETY: as the caller promises.
+    unsafe { scan_pages(log, snapshot, None, show) }
+}
+
+/// The same for those on one page.
+///
+/// # Safety
+/// The log is open and has the page, and the snapshot is active.
+pub unsafe fn scan_page(log: &Relation, snapshot: pg_sys::Snapshot, page: u32, show: impl FnMut(pg_sys::HeapTuple)) {
+    // SAFETY: as the caller promises.
+    unsafe { scan_pages(log, snapshot, Some(page), show) }
+}
+
+/// Source: access/heap/heapam.c, access/tableam.h.
+///
+/// # Safety
+/// The log is open and has the page, and the snapshot is active.
+unsafe fn scan_pages(
+    log: &Relation,
+    snapshot: pg_sys::Snapshot,
+    page: Option<u32>,
+    mut show: impl FnMut(pg_sys::HeapTuple),
+) {
     use pg_sys::ScanOptions::{SO_ALLOW_PAGEMODE, SO_ALLOW_STRAT, SO_TYPE_SEQSCAN};
     // SAFETY: as the caller promises; a tuple is shown before the next one is fetched.
     unsafe {
         let null = std::ptr::null_mut();
         let flags = SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE;
         let scan = pg_sys::heap_beginscan(log.raw(), snapshot, 0, std::ptr::null_mut(), null, flags);
+        if let Some(page) = page {
+            pg_sys::heap_setscanlimits(scan, page, 1);
+        }
         loop {
             let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
             if tuple.is_null() {
@@ -133,6 +159,55 @@ pub unsafe fn scan(log: &Relation, snapshot: pg_sys::Snapshot, mut show: impl Fn
             show(tuple);
         }
         pg_sys::heap_endscan(scan);
+    }
+}
+
+/// Whether something is true of every row that was ever written to a log, by the transaction and the part that wrote it: also of rows of
+/// transactions that were rolled back, which no snapshot has to be asked for. Rows of one transaction mostly follow each other; each is asked for once.
+///
+/// # Safety
+/// The log is open and locked against writers.
+pub unsafe fn every_row(log: &Relation, mut is: impl FnMut(u64, i32) -> bool) -> bool {
+    // SAFETY: as the caller promises; a page is pinned while its rows are looked at. Source: storage/bufpage.h.
+    unsafe {
+        let pages = pg_sys::RelationGetNumberOfBlocksInFork(log.raw(), pg_sys::ForkNumber::MAIN_FORKNUM);
+        let (mut last, mut all) = (None, true);
+        for number in 0..pages {
+            pgrx::check_for_interrupts!();
+            let buffer = pg_sys::ReadBuffer(log.raw(), number);
+            pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let page = pg_sys::BufferGetPage(buffer);
+            let header = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
+            let items = page.cast::<u8>().add(header).cast::<pg_sys::ItemIdData>();
+            let used = usize::from((*page.cast::<pg_sys::PageHeaderData>()).pd_lower).saturating_sub(header);
+            for item in (0..used / size_of::<pg_sys::ItemIdData>()).map(|n| items.add(n)) {
+                if (*item).lp_flags() != pg_sys::LP_NORMAL {
+                    continue;
+                }
+                let mut tuple = pg_sys::HeapTupleData {
+                    t_len: (*item).lp_len(),
+                    t_data: page.cast::<u8>().add((*item).lp_off() as usize).cast(),
+                    ..Default::default()
+                };
+                let value = |column: usize, tuple: &mut pg_sys::HeapTupleData| {
+                    let mut null = false;
+                    pg_sys::heap_getattr(tuple, column as i32 + 1, log.tupdesc(), &mut null).value()
+                };
+                let written_by = (value(XID, &mut tuple) as u64, value(PART, &mut tuple) as i32);
+                if last != Some(written_by) {
+                    all = is(written_by.0, written_by.1);
+                    last = Some(written_by);
+                }
+                if !all {
+                    break;
+                }
+            }
+            pg_sys::UnlockReleaseBuffer(buffer);
+            if !all {
+                return false;
+            }
+        }
+        true
     }
 }
 

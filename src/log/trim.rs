@@ -4,11 +4,10 @@
 //! an empty log when the one that they write to has grown.
 //! Called by refreshes outside of transaction blocks, and by the worker: a lock on a log lasts until the end of the transaction.
 
-use super::relation::{PART, XID, scan};
+use super::relation::every_row;
 use crate::catalog::logs::{self, Log};
 use crate::pg::error::Result;
 use crate::pg::relation::Relation;
-use crate::pg::snapshot::Active;
 use crate::tam::storage;
 use pgrx::pg_sys;
 use tviews_core::frontier::Frontier;
@@ -43,22 +42,13 @@ fn pages(relid: pg_sys::Oid) -> Option<u32> {
 
 /// Whether the other log is empty now.
 fn empty(log: &Log, readers: &[Frontier]) -> bool {
-    // SAFETY: the lock is asked for without waiting; the rows shown are those of a log.
+    // SAFETY: the lock is asked for without waiting, and keeps writers away.
     unsafe {
         if !pg_sys::ConditionalLockRelationOid(log.other(), pg_sys::AccessExclusiveLock as i32) {
             return false;
         }
         let Some(rel) = Relation::open(log.other(), pg_sys::NoLock) else { return false };
-        let mut is_followed = true;
-        let snapshot = Active::latest();
-        scan(&rel, snapshot.raw(), |tuple| {
-            let value = |column: usize| {
-                let mut null = false;
-                pg_sys::heap_getattr(tuple, column as i32 + 1, rel.tupdesc(), &mut null).value()
-            };
-            is_followed &= readers.iter().all(|r| r.has(value(XID) as u64, value(PART) as i32));
-        });
-        drop(snapshot);
+        let is_followed = every_row(&rel, |xid, part| readers.iter().all(|r| r.has(xid, part)));
         if is_followed {
             storage::replace_storage(rel.raw(), rel.class().relpersistence as u8);
         }

@@ -32,7 +32,7 @@ fn row(check: &str, good: bool, detail: String, hint: &str) -> Row {
 sql_function!(tviews_health, pg_finfo_tviews_health, health);
 
 fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    let tviews = tviews()?;
+    let (tviews, locked) = tviews()?;
     let rows = [
         preload(),
         version(),
@@ -40,7 +40,7 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
         triggers(),
         indexes(&tviews),
         partners(&tviews)?,
-        contents(&tviews),
+        with_locked(contents(&tviews), &locked),
         schedules(&tviews)?,
         capture::row(),
         privileges(&tviews)?,
@@ -52,15 +52,27 @@ fn health(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     }))
 }
 
-/// The TVIEWs, without those that would have to be waited for.
-fn tviews() -> Result<Vec<pg_sys::Oid>> {
-    let mut free = Vec::new();
+/// The TVIEWs that can be looked at without waiting, and the names of the others that are still there.
+fn tviews() -> Result<(Vec<pg_sys::Oid>, Vec<String>)> {
+    let (mut free, mut locked) = (Vec::new(), Vec::new());
     for tview in verify::tviews() {
         if is_free(tview)? {
             free.push(tview);
+        } else {
+            locked.extend(name::relation(tview));
         }
     }
-    Ok(free)
+    Ok((free, locked))
+}
+
+/// A row that also says what it does not say anything about.
+fn with_locked(row: Row, locked: &[String]) -> Row {
+    if locked.is_empty() {
+        return row;
+    }
+    let (check, status, detail, hint) = row;
+    let detail = format!("{detail}; locked by other sessions, and not looked at: {}", locked.join(", "));
+    (check, status, detail, hint)
 }
 
 fn preload() -> Row {
@@ -114,7 +126,7 @@ fn syntax() -> Row {
 }
 
 fn triggers() -> Row {
-    let mut bad = BTreeSet::new();
+    let (mut bad, mut locked) = (BTreeSet::new(), Vec::new());
     let mut tables = BTreeMap::new();
     let by_trigger = needing();
     for s in catalog::sources(|_| true) {
@@ -127,7 +139,10 @@ fn triggers() -> Row {
     }
     for (relid, needed) in &tables {
         let relid = pg_sys::Oid::from(*relid);
-        let Some(rel) = Relation::open_if_free(relid, pg_sys::AccessShareLock) else { continue };
+        let Some(rel) = Relation::open_if_free(relid, pg_sys::AccessShareLock) else {
+            locked.extend(name::relation(relid));
+            continue;
+        };
         if !has_triggers(&rel) {
             continue;
         }
@@ -142,12 +157,8 @@ fn triggers() -> Row {
         format!("missing or disabled on {}", bad.into_iter().collect::<Vec<_>>().join(", "))
     };
     let good = !detail.starts_with("missing");
-    row(
-        "triggers",
-        good,
-        detail,
-        "Use ALTER TABLE … ENABLE ALWAYS TRIGGER, then tviews.rebuild() for the TVIEWs concerned.",
-    )
+    let hint = "Use ALTER TABLE … ENABLE ALWAYS TRIGGER, then tviews.rebuild() for the TVIEWs concerned.";
+    with_locked(row("triggers", good, detail, hint), &locked)
 }
 
 fn indexes(tviews: &[pg_sys::Oid]) -> Row {

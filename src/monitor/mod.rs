@@ -7,6 +7,7 @@ mod changes;
 mod explain;
 mod free;
 mod health;
+mod hold;
 mod pending;
 mod size;
 pub mod stat;

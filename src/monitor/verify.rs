@@ -2,9 +2,10 @@
 //!
 //! Verification compares as multisets both ways; columns whose type has no equality are compared as text, many columns as one
 //! row. Nothing is written, so verification works on a standby, where unlogged TVIEWs cannot be read: `verify_all` says so of each. It runs as
-//! the TVIEW's owner under the pinned settings, like maintenance.
+//! the TVIEW's owner under the pinned settings, like maintenance. `verify_all` holds no lock of a TVIEW that it has compared, unless it had to bring
+//! that one up to date: who changes tables in another order does not meet it.
 
-use super::{check_select, open};
+use super::{check_select, hold, open};
 use crate::build::{populate, rebuild};
 use crate::catalog;
 use crate::pg::acl::maintains;
@@ -18,6 +19,7 @@ use crate::pg::{name, subtransaction};
 use crate::refresh::flush::{self, Moment, deferred, lost};
 use crate::refresh::follow::sources;
 use crate::refresh::plan::{graph, privileges, tview};
+use crate::tam;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 /// From so many columns on, all columns are compared as one row: the planner's time for EXCEPT grows with the third power of their number.
@@ -29,7 +31,11 @@ type Row = (pg_sys::Oid, i64, i64);
 sql_function!(tviews_verify, pg_finfo_tviews_verify, verify);
 
 fn verify(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
-    let oid = open(arguments.relation())?.oid();
+    let oid = arguments.relation();
+    if tam::is_tview(oid) && super::may_select(oid) {
+        lock(oid)?;
+    }
+    open(oid)?;
     check_select(oid);
     let (t, missing, extra) = compare(oid)?;
     arguments.rows([[t.into_datum(), missing.into_datum(), extra.into_datum(), (missing + extra == 0).into_datum()]])
@@ -40,15 +46,18 @@ sql_function!(tviews_verify_all, pg_finfo_tviews_verify_all, verify_all);
 fn verify_all(arguments: &Arguments) -> Result<Option<pg_sys::Datum>> {
     flush::flush(Moment::Read);
     let mut rows = Vec::new();
-    for tview in tviews() {
-        // Dropped meanwhile, or no TVIEW any more.
-        let is_populated = || open(tview).is_ok_and(|rel| rel.class().relispopulated);
-        if super::may_select(tview) && is_populated() {
-            // Each TVIEW in a sub-transaction: an error of one is reported, and the others are compared.
-            rows.push(match subtransaction::told(Told::is_of_limits, || or_raise(compare(tview))) {
-                Ok((t, missing, extra)) => (t, Some(missing), Some(extra), missing + extra == 0, None),
-                Err(told) => (tview, None, None, false, Some(told.to_string())),
-            });
+    for tview in tviews().into_iter().filter(|tview| super::may_select(*tview)) {
+        // Each TVIEW in a sub-transaction: an error of one is reported, and the others are compared.
+        let compared = subtransaction::told_of_reading(Told::is_of_limits, || {
+            or_raise(lock(tview));
+            // Dropped meanwhile, or no TVIEW any more.
+            let is_populated = open(tview).is_ok_and(|rel| rel.class().relispopulated);
+            is_populated.then(|| or_raise(compare(tview)))
+        });
+        match compared {
+            Ok(None) => {}
+            Ok(Some((t, missing, extra))) => rows.push((t, Some(missing), Some(extra), missing + extra == 0, None)),
+            Err(told) => rows.push((tview, None, None, false, Some(told.to_string()))),
         }
     }
     arguments.rows(rows.into_iter().map(|(t, missing, extra, ok, message)| {
@@ -66,6 +75,17 @@ pub fn tviews() -> Vec<pg_sys::Oid> {
         .collect();
     named.sort_by(|a, b| a.0.cmp(&b.0));
     named.into_iter().map(|(_, o)| o).collect()
+}
+
+/// Locks what is going to be read: before a refresh, what it locks.
+fn lock(tview: pg_sys::Oid) -> Result<()> {
+    let graph = graph::current()?;
+    if graph.is_deferred(tview.to_u32()) {
+        hold::hold(&deferred::below(tview, &graph));
+    } else {
+        hold::hold(&[tview]);
+    }
+    Ok(())
 }
 
 fn compare(relid: pg_sys::Oid) -> Result<Row> {

@@ -69,6 +69,7 @@ faults! {
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",
+    OneSign c"one_sign",
     SkipPartners c"skip_partners",
     SkipBefore c"skip_before",
     KeepComeBefore c"keep_come_before",

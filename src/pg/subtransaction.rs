@@ -35,6 +35,13 @@ pub fn told<T>(more: fn(&original::Told) -> bool, f: impl FnOnce() -> T) -> Resu
     failed(run(f, |done| done), |told| !told.is_of_session() && !more(told))
 }
 
+/// The same; what has only read is rolled back, too, and so holds no lock any longer.
+pub fn told_of_reading<T>(more: fn(&original::Told) -> bool, f: impl FnOnce() -> T) -> Result<T, original::Told> {
+    // SAFETY: plain getter.
+    let has_written = || unsafe { pg_sys::GetCurrentTransactionIdIfAny() } != pg_sys::InvalidTransactionId;
+    failed(run(f, |done| done && has_written()), |told| !told.is_of_session() && !more(told))
+}
+
 /// The error of work that failed, when it is `expected`. Others go on.
 fn failed<T>(done: Result<T, Failure>, expected: impl Fn(&original::Told) -> bool) -> Result<T, original::Told> {
     done.or_else(|(panic, error)| {
@@ -52,11 +59,11 @@ fn failed<T>(done: Result<T, Failure>, expected: impl Fn(&original::Told) -> boo
 /// The panic of an error, and the kept copy of the error itself.
 type Failure = (Box<dyn Any + Send>, *mut pg_sys::ErrorData);
 
-/// Runs `f` in a sub-transaction that is released when `keep` is true of its success.
+/// Runs `f` in a sub-transaction that is released when `keep` is true of its success, asked inside of it.
 ///
 /// Two levels: when the inner one is rolled back while the transaction commits, its parent must be a sub-transaction:
 /// RollbackAndReleaseCurrentSubTransaction asserts it, though BeginInternalSubTransaction (xact.c) allows more.
-fn run<T>(f: impl FnOnce() -> T, keep: fn(bool) -> bool) -> Result<T, Failure> {
+fn run<T>(f: impl FnOnce() -> T, keep: impl Fn(bool) -> bool) -> Result<T, Failure> {
     // SAFETY: inside a transaction; the context and owner from before are put back.
     let (context, owner) = unsafe {
         let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);

@@ -27,6 +27,10 @@ pub const DEPEND_CLASS: i32 = 1;
 pub const DEPEND_OBJECT: i32 = 2;
 pub const DEPEND_COLUMN: i32 = 3;
 pub const DEPEND_ON_COLUMN: i32 = 6;
+/// pg_depend by (classid, objid).
+pub const DEPEND_BY_DEPENDENT: Catalog = Catalog { relation: 2608, index: 2673, keys: &[1, 2] };
+pub const DEPEND_ON_CLASS: i32 = 4;
+pub const DEPEND_ON_OBJECT: i32 = 5;
 /// pg_shdepend by (refclassid, refobjid).
 pub const SHARED_DEPEND_BY_REFERENCE: Catalog = Catalog { relation: 1214, index: 1233, keys: &[5, 6] };
 pub const SHARED_DEPEND_DATABASE: i32 = 1;

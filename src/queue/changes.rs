@@ -20,6 +20,8 @@ pub struct ChangeSet {
     everything: bool,
     /// Whether rows of positive, and of negative weight were added.
     signs: [bool; 2],
+    /// Rows that it would have, were it real.
+    imagined: usize,
 }
 
 impl ChangeSet {
@@ -32,6 +34,11 @@ impl ChangeSet {
         unsafe {
             self.add_image(&image_of(tuple), weight);
         }
+    }
+
+    /// A set without rows that claims to have so many, of either sign: for plans whose costs are only compared.
+    pub fn imagined(rows: usize) -> ChangeSet {
+        ChangeSet { imagined: rows, signs: [true; 2], ..ChangeSet::default() }
     }
 
     pub fn add_image(&mut self, image: &[u64], weight: i64) {
@@ -68,7 +75,7 @@ impl ChangeSet {
 
     /// Number of row images: distinct ones in memory, all on disk.
     pub fn len(&self) -> usize {
-        self.rows.len() + self.spill.as_ref().map_or(0, Spill::len)
+        self.imagined + self.rows.len() + self.spill.as_ref().map_or(0, Spill::len)
     }
 
     /// Rows inserted and deleted, as `pending()` reports them.

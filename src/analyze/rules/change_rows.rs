@@ -34,6 +34,34 @@ pub fn replace_by(rte: RangeTblEntry, function: &str) -> Result<()> {
     transplant(rte, &format!("SELECT 1 FROM tviews.{function}(NULL::{table}) x"))
 }
 
+/// The rows that have come and those that have gone, with one column more, whose number is returned: 1 and -1. None for a relation with dropped columns,
+/// whose numbers would differ.
+pub fn replace_by_both(rte: RangeTblEntry) -> Result<Option<i16>> {
+    let rel = open(rte)?;
+    if (0..rel.natts()).any(|i| rel.attribute(i).attisdropped) || known(rte, &rel) != rel.natts() {
+        return Ok(None);
+    }
+    let table = relation_name(rte.relid())?;
+    let columns = live_columns(rte)?.join(", ");
+    let mark = unused_name(&rel);
+    let label = CString::new(mark.as_str()).map_err(|_| Error::Internal("NUL byte in a name".into()))?;
+    let names = list::lappend(column_names(rte, &rel), make::string(Text::of(&label)));
+    let mark = name::ident(&mark);
+    let gone = if fault::on(Fault::OneSign) { "1" } else { "-1" };
+    transplant(
+        rte,
+        &format!(
+            "SELECT 1 FROM (SELECT {columns}, 1::pg_catalog.int8 AS {mark} FROM tviews.inserted(NULL::{table}) \
+         UNION ALL SELECT {columns}, {gone}::pg_catalog.int8 FROM tviews.deleted(NULL::{table})) x"
+        ),
+    )?;
+    rte.eref().set_colnames(names);
+    if !rte.alias().is_null() && !rte.alias().colnames().is_null() {
+        rte.alias().set_colnames(names);
+    }
+    Ok(Some(rel.natts() as i16 + 1))
+}
+
 /// The relation and its deleted rows, or all change rows. OFFSET 0 keeps them a sub-query: rows looked up for each row of
 /// another relation can come from a sub-query in an Append, but not from a function (reparameterize_path in pathnode.c).
 pub fn add_beside(rte: RangeTblEntry, beside: Beside) -> Result<()> {

@@ -7,16 +7,17 @@
 //! twice. Called by refresh/plan.
 
 use crate::analyze::describe::{Block, Described, Item};
-use crate::analyze::query::printed;
 use crate::analyze::query::tree::{self, constant, outputs};
-use crate::analyze::rules::change_rows::replace_by;
+use crate::analyze::query::{from, printed, relations};
+use crate::analyze::rules::change_rows::{replace_by, replace_by_both};
 use crate::analyze::rules::fence;
 use crate::analyze::rules::forms::Forms;
 use crate::analyze::rules::outer::nullable_places;
 use crate::analyze::rules::value_range::{self, Range};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server};
+use crate::pg::tree::{List, Node, Query, Text, Tree, list, make, server, walk};
+use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use tviews_core::delta::{Changed, Moment, Part, Parts, Rows, States, Term};
@@ -39,6 +40,8 @@ pub struct Terms {
     pub alone: bool,
     /// SELECTs of a boolean each: when one is false, the terms are not all.
     pub gates: Vec<String>,
+    /// Whether some SELECT has rows of both signs.
+    pub is_mixed: bool,
 }
 
 /// A delta as a flush runs it.
@@ -158,6 +161,15 @@ pub fn terms(
             Moment::Before => out.before.push(select),
         }
     }
+    // One change, and nothing else in its place: the rest of the join is gone through once, instead of once for each sign.
+    if let ([_, _], [], [atom]) = (&out.now[..], &out.before[..], occurrences.linear())
+        && nullable.is_none()
+        && let Some(both) = both_signs(d, *atom, ranges.get(atom).and_then(Option::as_ref), targets)?
+    {
+        let apart = Forms::union_all(&out.now).map(|forms| forms.by_key).unwrap_or_default();
+        out.now = vec![Forms { by_key: apart, at_once: both }];
+        out.is_mixed = true;
+    }
     if let Some((atom, place)) = nullable {
         let values = if occurrences.values_tell() { place.partner_values(d, atom)? } else { None };
         out.alone = values.is_none();
@@ -166,6 +178,37 @@ pub fn terms(
         out.flips = place.side;
     }
     Ok(Ok(out))
+}
+
+/// The SELECT of the rows of both signs of a change, those of positive weight first; None where the sign cannot be one column more of the change rows:
+/// behind JOIN, whose columns are counted, in sub-queries, and where whole rows are read.
+fn both_signs(d: &Described, atom: usize, range: Option<&Range>, targets: &[Node]) -> Result<Option<String>> {
+    let Some(index) = d.block.items.iter().find_map(|(i, item)| match item {
+        Item::Atom(a) if *a == atom => Some(*i),
+        _ => None,
+    }) else {
+        return Ok(None);
+    };
+    let query = d.block.query.copy();
+    let mut joins = Vec::new();
+    let is_alone = from::find(query.jointree().cast(), index, &mut joins) && joins.is_empty();
+    let reads_row = |node: Node| {
+        walk::walk(node, &mut |n| {
+            list::is(n, pg_sys::NodeTag::T_Var)
+                && n.cast::<pg_sys::Var>().varno() as usize == index
+                && n.cast::<pg_sys::Var>().varattno() <= 0
+        })
+    };
+    if !is_alone || relations::reads_whole_row(query, index) || targets.iter().any(|t| reads_row(*t)) {
+        return Ok(None);
+    }
+    let Some(sign) = replace_by_both(server::rt_fetch(index, query))? else { return Ok(None) };
+    if let Some(range) = range {
+        range.add(query);
+    }
+    let sign = make::var(index as i32, sign, (pg_sys::INT8OID, -1, pg_sys::InvalidOid), 0);
+    let both = printed::or_none(select(query, sign.cast(), targets).map(Some))?;
+    Ok(both.map(|both| format!("SELECT * FROM ({}) x ORDER BY 1 DESC", both.at_once)))
 }
 
 /// The equation without the terms that a fault takes out.

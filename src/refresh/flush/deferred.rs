@@ -20,7 +20,7 @@ use crate::pg::snapshot::{Active, Fixed};
 use crate::queue::changes::ChangeSet;
 use crate::queue::{self, in_flight};
 use crate::refresh::flush::pending::Pending;
-use crate::refresh::flush::{Flush, Guard, Moment, Only, flush, lost};
+use crate::refresh::flush::{Flush, Guard, Moment, Only, flush, foresee, lost};
 use crate::refresh::follow::base;
 use crate::refresh::plan::graph::{self, Graph};
 use crate::refresh::plan::tview;
@@ -251,7 +251,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By, unread: &BT
     let moved: Vec<(u32, Whole)> =
         group.iter().copied().filter_map(|t| moves(t, graph).transpose()).collect::<Result<_>>()?;
     let is_moved = !moved.is_empty();
-    let asked = match moved.first() {
+    let mut asked = match moved.first() {
         _ if anew => Whole::Asked,
         _ if reached.is_none() => Whole::First,
         _ if is_lost => Whole::Lost,
@@ -270,8 +270,15 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By, unread: &BT
     // SAFETY: the snapshot is active.
     let frontier = unsafe { read::frontier(snapshot.raw()) };
     drop(snapshot);
+    let mut is_foreseen = false;
     if let Some(reached) = reached.filter(|_| !everything) {
-        for relid in sources(&group, graph) {
+        let estimate = |relid| (relid, read::estimate(pg_sys::Oid::from(relid), &frontier, &reached.frontier));
+        let (anew, why) = foresee::anew(&group, graph, &sources(&group, graph).into_iter().map(estimate).collect())?;
+        is_foreseen = !anew.is_empty();
+        asked = why.filter(|_| !is_moved).unwrap_or(asked);
+        let left: BTreeSet<u32> = group.difference(&anew).copied().collect();
+        pending.recompute.extend(anew);
+        for relid in sources(&left, graph).into_iter().filter(|relid| !group.contains(relid)) {
             let (set, rows, since) = read::changes(pg_sys::Oid::from(relid), &frontier, &reached.frontier);
             changed.rows += rows;
             changed.since = changed.since.into_iter().chain(since).min();
@@ -279,7 +286,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By, unread: &BT
                 pending.publish(relid, Rc::new(set));
             }
         }
-        if changed.rows == 0 && !is_moved {
+        if changed.rows == 0 && !is_moved && !is_foreseen {
             return Ok(0);
         }
     }
@@ -294,7 +301,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By, unread: &BT
     // For deferred TVIEWs that read this one.
     write::write();
     reach(tview, &frontier)?;
-    let is_full = changed.everything || counters.full_recomputes > 0;
+    let is_full = changed.everything || is_foreseen || counters.full_recomputes > 0;
     let entry = Entry {
         started,
         is_scheduled: by == By::Schedule,
@@ -306,7 +313,7 @@ fn follow(tview: pg_sys::Oid, graph: &Rc<Graph>, anew: bool, by: By, unread: &BT
         error: None,
     };
     // The clock alone is nothing to remember.
-    let is_idle = changed.rows == 0 && !everything && entry.rows.iter().all(|n| *n == 0);
+    let is_idle = changed.rows == 0 && !everything && !is_foreseen && entry.rows.iter().all(|n| *n == 0);
     if !is_idle {
         history::note(tview, &entry)?;
     }

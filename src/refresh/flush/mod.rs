@@ -6,6 +6,7 @@
 
 pub mod deferred;
 pub mod defining;
+mod foresee;
 pub mod lost;
 mod pending;
 mod unused;
@@ -315,7 +316,7 @@ impl Flush {
         let why = match self.pending.recompute.contains(&oid.to_u32()) {
             _ if lost => Some(Whole::Lost),
             true => Some(self.asked),
-            false => self.prefers_full(&tview, &rel, &changed, &changes),
+            false => prefers_full(&tview, &rel, &changed, &changes, self.pending.again),
         };
         let everything = why.is_some();
         if lost && tview.notify {
@@ -420,25 +421,32 @@ impl Flush {
         }
         self.pending.publish(oid.to_u32(), own);
     }
+}
 
-    fn prefers_full(&self, tview: &Tview, rel: &Relation, changed: &BTreeSet<u32>, changes: &Changes) -> Option<Whole> {
-        let mut rows = 0;
-        // Strategies that add compare costs; others have nothing to choose.
-        let mut is_any_size = !self.pending.again;
-        for relid in changed {
-            if tview.decisions[relid].strategy == Strategy::Full {
-                return Some(Whole::Strategy);
-            }
-            is_any_size &= tview.decisions[relid].is_any_size();
-            for set in &changes[relid] {
-                if set.is_everything() {
-                    return Some(Whole::Everything);
-                }
-                rows += set.len();
-            }
+/// Why everything is computed anew, when the changes themselves say so. `again`: some have been applied before.
+fn prefers_full(
+    tview: &Tview,
+    rel: &Relation,
+    changed: &BTreeSet<u32>,
+    changes: &Changes,
+    again: bool,
+) -> Option<Whole> {
+    let mut rows = 0;
+    // Strategies that add compare costs; others have nothing to choose.
+    let mut is_any_size = !again;
+    for relid in changed {
+        if tview.decisions[relid].strategy == Strategy::Full {
+            return Some(Whole::Strategy);
         }
-        (!is_any_size && is_large(rel, rows)).then_some(Whole::Many(rows))
+        is_any_size &= tview.decisions[relid].is_any_size();
+        for set in &changes[relid] {
+            if set.is_everything() {
+                return Some(Whole::Everything);
+            }
+            rows += set.len();
+        }
     }
+    (!is_any_size && is_large(rel, rows)).then_some(Whole::Many(rows))
 }
 
 /// The names that errors of a flush show, kept until a relation or a role changes.

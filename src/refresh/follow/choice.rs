@@ -6,13 +6,18 @@
 //! Invariant: only the cost of a flush depends on the choice. Called by the strategies, before they take locks.
 
 use crate::analyze::rules::forms::Forms;
+use crate::capture::srf;
 use crate::pg::error::{Error, Result};
 use crate::pg::guc;
 use crate::pg::pinned::Paths;
 use crate::pg::spi::{Plan, Session};
+use crate::queue::changes::ChangeSet;
 use crate::refresh::follow::job::Job;
+use crate::refresh::follow::ways::Ways;
+use pgrx::pg_sys;
 use std::rc::Rc;
-use tviews_core::choice::{Cost, Size, changes, cheapest, prefers_whole, whole};
+use tviews_core::choice::{Cost, Size, changes, cheapest, is_cheap, prefers_whole, whole};
+use tviews_core::whole::Whole;
 
 pub struct Choice {
     pub plan: Rc<Plan>,
@@ -64,6 +69,34 @@ impl Job<'_> {
             cost += self.choose(&session, text, size)?.cost.unwrap_or(0.0);
         }
         prefers_whole(cost, || self.whole_cost(&session))
+    }
+
+    /// The same, from outside of a flush.
+    pub fn cost_of_whole(&self) -> Result<f64> {
+        let _snapshot = self.snapshot();
+        self.whole_cost(&Session::open())
+    }
+
+    /// Why everything is going to be recomputed, as far as that can be told before any change row is read. `reading`, `whole`: costs of reading
+    /// the rows, and of recomputing.
+    pub fn foresees_whole(&self, ways: &Ways, size: Size, reading: f64, whole: f64) -> Result<Option<Whole>> {
+        let Some(delta) = ways.delta().filter(|d| self.reads_before() || d.before.is_none()) else {
+            return Ok(ways.are_only_whole().then_some(Whole::Together));
+        };
+        let _snapshot = self.snapshot();
+        let session = Session::open();
+        let mut cost = reading + changes(self.rows);
+        let mut anchors = Vec::new();
+        for wanted in &delta.anchors {
+            let found = self.choose(&session, &wanted.select, size)?;
+            cost += found.cost.unwrap_or(0.0);
+            let rows = ChangeSet::imagined(estimate(&found.plan).rows());
+            anchors.push(srf::offer_dirty(pg_sys::Oid::from(wanted.relid), rows));
+        }
+        for text in ways.forms(size) {
+            cost += self.choose(&session, text, size)?.cost.unwrap_or(0.0);
+        }
+        Ok((!is_cheap(cost) && cost > whole).then_some(Whole::Cheaper))
     }
 
     /// The cost of running the query and reading all stored rows.

@@ -48,8 +48,22 @@ impl Ways {
         })
     }
 
+    /// The SQL of the weighted rows.
+    pub fn forms(&self, size: Size) -> Vec<&Forms> {
+        match (&self.fold, &self.bag) {
+            (Some(sql), _) => sql.forms(size),
+            (_, Some(sql)) => sql.forms(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether there is no way but recomputing, when nothing is added.
+    pub fn are_only_whole(&self) -> bool {
+        self.keyed.is_none() && self.first_rows.is_none() && self.interval.is_none()
+    }
+
     /// The weighted rows that are added to the TVIEW. A flush that recomputes instead has to find and to lock the same anchors and values.
-    fn delta(&self) -> Option<&Weighted> {
+    pub fn delta(&self) -> Option<&Weighted> {
         self.fold.as_ref().map(|f| &f.delta).or(self.bag.as_ref().map(|b| &b.delta))
     }
 
@@ -144,12 +158,7 @@ impl Job<'_> {
         }
         self.rows = self.rows.max(found.rows);
         let size = size.max(Size::of(found.rows));
-        let forms = match (&ways.fold, &ways.bag) {
-            (Some(sql), _) => sql.forms(size),
-            (_, Some(sql)) => sql.forms(),
-            _ => Vec::new(),
-        };
-        if self.prefers_whole(&forms, size)? {
+        if self.prefers_whole(&ways.forms(size), size)? {
             return self.instead(Whole::Cheaper);
         }
         let blind = !anchors.is_empty() || !values.is_empty();

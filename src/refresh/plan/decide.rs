@@ -351,6 +351,7 @@ pub fn bag_terms(
         match weighted(&described, &targets, changed, captured, states)? {
             Err(why) => return Ok(Err(why)),
             Ok(terms) => {
+                all.is_mixed |= terms.is_mixed;
                 all.now.extend(terms.now);
                 all.before.extend(terms.before);
                 all.flips.extend(terms.flips);

@@ -63,7 +63,7 @@ impl Tview {
             let of = |changed: &BTreeSet<u32>| decide::weighted(&described, &targets, changed, &captured, self.states);
             let Ok(terms) = of(changed)? else { return Ok(None) };
             let terms = decide::guarded(terms, changed, of)?;
-            let many = terms.now.len() > 2;
+            let many = terms.now.len() > 2 || terms.is_mixed && terms.now.len() > 1;
             let delta = Weighted::from(terms);
             (delta, many)
         };
