@@ -64,8 +64,8 @@ fn foresee(rel: &Relation, rows: &BTreeMap<u32, usize>) -> Result<Foreseen> {
     let changed: BTreeSet<u32> =
         tview.decisions.keys().copied().filter(|r| rows.get(r).is_some_and(|n| *n > 0)).collect();
     let imagined = |r: &u32| (*r, vec![Rc::new(ChangeSet::imagined(rows[r]))]);
-    let changes: Changes = changed.iter().map(imagined).collect();
-    srf::offer(Some(Offer { changes: changes.clone(), dirty: FxHashMap::default() }));
+    let changes: Rc<Changes> = Rc::new(changed.iter().map(imagined).collect());
+    srf::offer(Some(Offer { changes: Rc::clone(&changes), dirty: FxHashMap::default() }));
     let mut job = Job {
         tview: &tview,
         rel,
