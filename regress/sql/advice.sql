@@ -41,7 +41,7 @@ SELECT * FROM advised('SELECT s.id, c.name FROM sale s JOIN customer c ON c.id =
 CREATE TABLE r (i int PRIMARY KEY);
 CREATE TABLE s (i int PRIMARY KEY, j int);
 CREATE TABLE u (j int PRIMARY KEY);
-SELECT base_table, strategy, reason, hint FROM tviews.check('SELECT r.i, s.i AS si, s.j, u.j AS uj FROM r FULL JOIN s ON r.i = s.i FULL JOIN u ON s.j = u.j') ORDER BY 1;
+SELECT base_table, strategy, reason, hint FROM tviews.check('SELECT r.i, s.i AS si, s AS row, u.j AS uj FROM r FULL JOIN s ON r.i = s.i FULL JOIN u ON s.j = u.j') ORDER BY 1;
 CREATE TVIEW rs AS SELECT r.i, s.i AS si, s.j FROM r FULL JOIN s ON r.i = s.i;
 SELECT * FROM advised('SELECT rs.i, rs.si, rs.j, u.j AS uj FROM rs FULL JOIN u ON rs.j = u.j');
 SELECT base_table, strategy, reason, hint FROM tviews.check('SELECT c.id, x.note, x.total FROM customer c, LATERAL (SELECT note, sum(amount) AS total FROM sale s WHERE s.customer = c.id GROUP BY note) x') ORDER BY 1;

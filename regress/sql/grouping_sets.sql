@@ -83,4 +83,14 @@ SELECT * FROM oracle();
 COMMIT;
 SELECT * FROM oracle();
 
+-- how many
+CREATE TABLE wide (id int PRIMARY KEY, a int, b int, c int, d int, e int, f int, n int);
+INSERT INTO wide SELECT i, i % 2, i % 3, i % 4, i % 5, i % 2, i % 3, i FROM generate_series(1, 40) i;
+CREATE TVIEW sets WITH (mode = incremental) AS SELECT a, b, c, d, e, f, count(*) AS n, sum(n) AS s FROM wide GROUP BY GROUPING SETS (CUBE (a, b, c, d, e), (f));
+SELECT strategies, internal_stages FROM tviews.tviews WHERE name = 'sets';
+UPDATE wide SET n = n + 1 WHERE id = 7;
+INSERT INTO wide VALUES (50, NULL, 1, NULL, 1, 1, 1, NULL);
+SELECT * FROM cost('sets');
+SELECT base_table, strategy, reason FROM tviews.check('SELECT a, b, c, d, e, f, count(*) FROM wide GROUP BY GROUPING SETS (CUBE (a, b, c, d, e, f), (id))');
+DROP TVIEW sets;
 DROP SCHEMA grouping_sets CASCADE;

@@ -80,3 +80,4 @@ UPDATE t SET at = 7;
 DELETE FROM t;
 SELECT tview, wrong FROM cost() WHERE wrong > 0;
 SELECT name FROM tviews.tviews WHERE schema = 'interval_nulls' AND NOT (SELECT ok FROM tviews.verify(format('%I.%I', schema, name)::regclass));
+DROP SCHEMA interval_nulls CASCADE;

@@ -102,3 +102,4 @@ SELECT name, strategies FROM tviews.tviews WHERE schema = 'offset_ties' ORDER BY
 INSERT INTO k VALUES (-1, 0, 5);
 DELETE FROM k WHERE id IN (12, 30);
 SELECT tview, wrong FROM cost();
+DROP SCHEMA "offset", offset_ties CASCADE;

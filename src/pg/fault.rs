@@ -66,6 +66,7 @@ faults! {
     ForgetConditions c"forget_conditions",
     ForgetNulls c"forget_nulls",
     KeepEdge c"keep_edge",
+    LoseColumns c"lose_columns",
     // fold and delta
     CountTogetherTwice c"count_together_twice",
     WrongSign c"wrong_sign",

@@ -4,6 +4,7 @@
 //! else in a FROM clause is an opaque atom. Invariant: a `Block` mirrors the query block it was made from, so positions
 //! found here can be used to edit a copy of the query (rules/dirty.rs).
 
+pub mod common_value;
 pub mod first_rows;
 pub mod fold;
 pub mod interval;

@@ -159,9 +159,13 @@ pub fn take_out(query: Query, index: usize, column: i32) {
 
 /// Counts the columns of joins anew after a relation has become a join: nothing looks at them, but the server's text of a query needs them.
 pub fn count_columns(query: Query) {
+    count_columns_of(query, BTreeMap::new());
+}
+
+/// The same after an item has become another one, with so many columns, by its range table index.
+pub fn count_columns_of(query: Query, mut columns: BTreeMap<i32, usize>) {
     let mut joins = Vec::new();
     collect(query.jointree().cast(), &mut joins);
-    let mut columns = BTreeMap::new();
     joins.into_iter().for_each(|join| without_name(query, join, &mut columns));
 }
 

@@ -12,7 +12,7 @@ pub mod clock;
 pub mod conditions;
 pub mod from;
 pub mod grouping_sets;
-mod joins;
+pub mod joins;
 #[cfg(feature = "since_19")]
 mod json_arrays;
 mod lateral_values;

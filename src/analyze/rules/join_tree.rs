@@ -6,9 +6,9 @@
 //! Invariant: values that an equality holds for have the same hash, whatever their types: both types have the hash operator family that
 //! the operator belongs to (access/hash/hashvalidate.c). Called by join_values.
 
+use crate::analyze::describe::common_value;
 use crate::analyze::describe::{Block, Item, describe};
 use crate::analyze::query::tree::is_plain;
-use crate::analyze::rules::common_value;
 use crate::pg::relation::Relation;
 use crate::pg::tree::{Node, Query, Tree, list, lsyscache, server, walk};
 use pgrx::pg_sys;

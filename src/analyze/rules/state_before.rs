@@ -12,12 +12,12 @@
 //! Invariant: all relations of `changed`, wherever in the query, are replaced, or the query cannot be had.
 //! Called by the rules that compute now minus before (anchor.rs, common_value.rs).
 
+use crate::analyze::describe::common_value::equal;
 use crate::analyze::describe::{KeyOf, keys_of_relation};
 use crate::analyze::query::conditions::conditions;
 use crate::analyze::query::relations;
 use crate::analyze::rules::anchor::Captured;
 use crate::analyze::rules::change_rows;
-use crate::analyze::rules::common_value::equal;
 use crate::pg::error::Result;
 use crate::pg::relation::class_of;
 use crate::pg::tree::{Node, Query, Tree, list, server, walk};

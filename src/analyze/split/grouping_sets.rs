@@ -15,8 +15,8 @@ use crate::pg::tree::{List, Node, Query, Tree, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::BTreeSet;
 
-/// More grouping sets than this are not worth a stage each.
-const MOST: usize = 32;
+/// More grouping sets than this would be too many relations for every writer to lock: 64 are about 500 locks of a transaction.
+const MOST: usize = 64;
 
 type Set = BTreeSet<u32>;
 

@@ -9,7 +9,7 @@
 //!
 //! eligible: which queries can be stages · clock: the time as a value · ctes: WITH · core, groups: clauses above rows and above groups ·
 //! distinct, totals, parts: aggregates with DISTINCT · windows, chain: windows with nothing in common · values: sub-queries with
-//! one value for all rows · recursions: WITH RECURSIVE · nullable: sub-queries below outer joins · unused: outputs that nobody looks at · relation: how a stage is read.
+//! one value for all rows · recursions: WITH RECURSIVE · nullable: sub-queries below outer joins · full_joins: joins below FULL joins · unused: outputs that nobody looks at · relation: how a stage is read.
 
 mod chain;
 mod clock;
@@ -17,6 +17,7 @@ mod core;
 mod ctes;
 mod distinct;
 mod eligible;
+mod full_joins;
 mod grouping_sets;
 mod groups;
 pub mod maintained;
@@ -97,6 +98,7 @@ impl Splitter<'_> {
     /// Replaces the stages of a block and of the plain blocks below it. `depth`: how many blocks are above.
     fn block(&mut self, query: Query, depth: u32) -> Result<()> {
         nullable::push_conditions(query);
+        self.full_joins(query)?;
         for index in relations::in_from(query) {
             let rte = server::rt_fetch(index, query);
             if rte.rtekind() != pg_sys::RTEKind::RTE_SUBQUERY {

@@ -307,7 +307,7 @@ pub fn weighted(
     let in_from = |r: &u32| atoms.iter().filter(|a| a.relid == Some(*r)).count();
     let everywhere = changed.iter().all(|r| used.get(r).is_none_or(|u| in_from(r) == u.times));
     if everywhere
-        && common_value::is_chain(d)
+        && describe::common_value::is_chain(d)
         && let Ok(terms) = printed::or_why(common_value::terms(d, targets, changed, &stored_key, captured, states))?
     {
         return Ok(Ok(terms));

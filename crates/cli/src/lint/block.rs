@@ -15,7 +15,7 @@ use super::windows::{Partitioned, partitions, windows};
 use crate::script::nodes::{Constant, constant, strings};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, SelectStmt};
-use tviews_core::model::{Col, Join, Shape};
+use tviews_core::model::{Col, Join, OuterKind, Shape};
 use tviews_core::reason::Reason;
 use tviews_core::strategy::Strategy;
 pub fn block(cx: &mut Analyst, select: &SelectStmt, scope: Scope) -> Analysis {
@@ -103,9 +103,22 @@ fn reason_of(strategy: Strategy) -> Reason {
     }
 }
 
-const OVER_ALL: &str = "windows over all rows of a join, or over all groups: in one order of columns that are never NULL they are followed";
+const OVER_ALL: &str = "windows over all rows of a join, or over all groups: in one order they are followed";
 
-const APART: &str = "windows over all rows in several orders, beside others, or in expressions: in orders of columns that are never NULL they are followed, where rows have a key";
+const APART: &str = "windows over all rows in several orders, beside others, or in expressions: in orders they are followed, where rows have a key";
+
+/// Whether what a FULL join joins is joined itself.
+fn has_full_of_joins(join: &Join) -> bool {
+    match join {
+        Join::Atom(_) => false,
+        Join::Inner(items, _) => items.iter().any(has_full_of_joins),
+        Join::Outer(kind, l, r, _) => {
+            *kind == OuterKind::Full && l.atoms().len() + r.atoms().len() > 2
+                || has_full_of_joins(l)
+                || has_full_of_joins(r)
+        }
+    }
+}
 
 /// What stands in the way between the rows of FROM and the output.
 fn shaped(
@@ -121,6 +134,9 @@ fn shaped(
     let aggregates = nodes.iter().chain(select.having_clause.as_deref().iter()).any(|n| has_aggregates(n, cx.schema));
     let windows = windows(select, &nodes);
     let grouped = aggregates || !select.group_clause.is_empty();
+    if has_full_of_joins(&join) {
+        b.doubts.insert("a FULL join of joins: a stage keeps the joins below it".into());
+    }
     if join.has_full() && (grouped || !select.distinct_clause.is_empty()) {
         b.doubts.insert("a FULL join below groups".into());
     }
@@ -238,6 +254,16 @@ pub fn limit(found: Analysis, select: &SelectStmt) -> Analysis {
     let is_computed = |node: &Node| matches!(node.node, Some(NodeEnum::AExpr(_) | NodeEnum::TypeCast(_)));
     let counts = select.limit_count.as_deref().and_then(number).is_some_and(|n| n > 0)
         && select.limit_offset.as_deref().is_none_or(|offset| number(offset).is_some_and(|n| n >= 0));
+    let shows_all = select.limit_count.as_deref().is_none_or(|n| matches!(constant(n), Some(Constant::Null)));
+    let skips = shows_all && select.limit_offset.as_deref().and_then(number).is_some_and(|n| n > 0);
+    if skips && !select.sort_clause.is_empty() {
+        if found.key.as_ref().is_some_and(|key| !key.is_empty()) {
+            return above_stage(Analysis { key: None, ..found }, followed(Strategy::Range, Reason::Behind));
+        }
+        let mut found = found.all_full(Reason::Limit);
+        found.doubts.insert("OFFSET without LIMIT: it is followed where the rows have a key".into());
+        return found;
+    }
     if !counts || select.sort_clause.is_empty() {
         let mut found = found.all_full(Reason::Limit);
         if select.limit_count.iter().chain(&select.limit_offset).any(|n| !sub_links(n).is_empty()) {

@@ -20,7 +20,7 @@ const START_OFFSET: i32 = 0x2800;
 const END_OFFSET: i32 = 0x5000;
 const EXCLUSION: i32 = 0x38000;
 
-/// Whether all windows are of that kind, and ordered by columns that are never NULL and, where it matters, include a key.
+/// Whether all windows are of that kind, and ordered by columns that, where it matters, include a key.
 pub fn are_intervals(select: &SelectStmt, b: &Block, targets: &[Target]) -> bool {
     let [atom] = &b.atoms[..] else { return false };
     let mut orders: BTreeSet<Vec<String>> = BTreeSet::new();
@@ -37,10 +37,10 @@ pub fn are_intervals(select: &SelectStmt, b: &Block, targets: &[Target]) -> bool
                 let Some(NodeEnum::SortBy(by)) = &item.node else { return false };
                 let Some(node) = by.node.as_deref() else { return false };
                 let found = value(node, &b.scope);
-                let Some(column) = found.column.filter(|_| found.not_null && by.use_op.is_empty()) else {
+                if !by.use_op.is_empty() {
                     return false;
-                };
-                columns.insert(column.att);
+                }
+                columns.extend(found.column.map(|column| column.att));
                 let descends = by.sortby_dir == SortByDir::SortbyDesc as i32;
                 order.push(format!("{} {descends} {}", signature(node, &b.scope), by.sortby_nulls));
             }

@@ -56,6 +56,7 @@ fn shows_in(fault: &str) -> &'static [Hazard] {
         "forget_conditions" => &[Hazard::WindowOverJoin],
         "stop_at_first" => &[Hazard::Recursive],
         "skip_leaving" | "forget_room" => &[Hazard::TopN, Hazard::TopNShown, Hazard::WithTies],
+        "lose_columns" => &[Hazard::FullJoinOfJoin],
         "keep_edge" => &[Hazard::OffsetOnly],
         "forget_nulls" => &[Hazard::NullsInOrder],
         "forget_base" | "nearer_ends" => {

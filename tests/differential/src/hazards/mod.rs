@@ -33,6 +33,7 @@ hazards! {
     LeftRowAndMatch "joins" "outer join: left row changed and match deleted together",
     FullJoin "joins" "full join",
     FullChain "joins" "chain of full joins by one value",
+    FullJoinOfJoin "joins" "full join of a join, by any of its columns",
     FullJoinBoth "joins" "full join, both sides of a key changing",
     CoalesceKey "joins" "COALESCE(l.k, r.k) as group key",
     CoalesceJoinKey "joins" "the same, of the columns that an outer join compares",

@@ -126,6 +126,9 @@ impl Gen<'_> {
         };
         if class != Join::Inner {
             self.note(if class == Join::Full { Hazard::FullJoin } else { Hazard::LeftJoin });
+            if class == Join::Full && from.rels.len() > 1 {
+                self.note(Hazard::FullJoinOfJoin);
+            }
         }
         self.join_fact(on.bases, class);
         if class != Join::Inner {
