@@ -92,10 +92,10 @@ impl Gen<'_> {
         };
         let scope = std::slice::from_ref(&inner);
         let (from, o, i) = (inner.sql.clone(), outer.sql, own.sql.clone());
-        match self.dice.below(33) {
+        match self.dice.below(35) {
             20..=23 => self.aggregate_of_first(&inner, &format!("{i} = {o}")),
             24 | 25 => self.aggregate_of_both(rels),
-            27 | 28 if self.schema.features.version >= 16 => {
+            27 | 28 | 33 if self.schema.features.version >= 16 => {
                 self.note(Hazard::JsonArrayOfQuery);
                 let text = own.text();
                 let returning = self.dice.pick(&["", " RETURNING jsonb"]).to_string();
@@ -109,7 +109,7 @@ impl Gen<'_> {
                 let text = own.text();
                 expr(format!("ARRAY(SELECT {text} FROM {from} WHERE {i} = {o} ORDER BY {text})"), Ty::Texts, own.fuzzy)
             }
-            7 | 15 => {
+            7 | 15 | 34 => {
                 self.note(Hazard::ScalarNullOrValue);
                 let picked = self.any_column(scope);
                 let text = picked.text();

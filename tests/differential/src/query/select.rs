@@ -133,6 +133,7 @@ impl Gen<'_> {
             "WITH TIES",
             "OFFSET 2",
             "OFFSET 5",
+            "OFFSET 1",
         ]);
         if limit.starts_with("OFFSET") {
             self.note(Hazard::OffsetOnly);
