@@ -15,7 +15,7 @@ use crate::analyze::split::eligible::{can_be_stage, looks_up};
 use crate::analyze::split::relation::{become_relation, label};
 use crate::pg::error::Result;
 use crate::pg::fault::{self, Fault};
-use crate::pg::tree::{JoinExpr, List, Node, Query, RangeTblEntry, Tree, Var, list, make, server, walk};
+use crate::pg::tree::{JoinExpr, List, Node, Query, Tree, Var, list, make, server, walk};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,12 +27,17 @@ impl Splitter<'_> {
     pub fn full_joins(&mut self, query: Query) -> Result<()> {
         let is_wanted = !sides(query).is_empty()
             && (!self.stages.makes() || common_value::common(&describe(query.copy(), self.key_of)).is_none());
+        if is_wanted {
+            self.joins_of_full_joins(query)?;
+        }
+        self.conditions_of_full_joins(query)
+    }
+
+    fn joins_of_full_joins(&mut self, query: Query) -> Result<()> {
         let mut tried = 0;
-        while is_wanted {
-            let Some((join, is_left)) = sides(query).into_iter().nth(tried) else { break };
-            if !self.stages.is_joined(JOINED) {
-                break;
-            }
+        while let Some((join, is_left)) = sides(query).into_iter().nth(tried)
+            && self.stages.is_joined(JOINED)
+        {
             let Some(parts) = parts(query, join, is_left) else {
                 tried += 1;
                 continue;
@@ -41,7 +46,7 @@ impl Splitter<'_> {
             query.become_like(parts.above);
             put(query, parts.index, parts.columns, oid)?;
         }
-        self.conditions_of_full_joins(query)
+        Ok(())
     }
 
     fn conditions_of_full_joins(&mut self, query: Query) -> Result<()> {
@@ -188,7 +193,7 @@ fn parts(query: Query, join: JoinExpr, is_left: bool) -> Option<Parts> {
     let mut shown: List = Tree::null();
     for (i, var) in columns.iter().enumerate() {
         let of = (var.vartype(), var.vartypmod(), var.varcollid());
-        let column = make::var(var.varno() as i32, var.varattno(), of, 0);
+        let column = make::var(var.varno(), var.varattno(), of, 0);
         shown = list::lappend(shown, make::target(column.cast(), i + 1, label(i), false).cast());
     }
     below.set_targetList(shown);
