@@ -193,7 +193,14 @@ pub unsafe fn every_row(log: &Relation, mut is: impl FnMut(u64, i32) -> bool) ->
                     let mut null = false;
                     pg_sys::heap_getattr(tuple, column as i32 + 1, log.tupdesc(), &mut null).value()
                 };
-                let written_by = (value(XID, &mut tuple) as u64, value(PART, &mut tuple) as i32);
+                let has_null = u32::from((*tuple.t_data).t_infomask) & pg_sys::HEAP_HASNULL != 0;
+                let written_by = if has_null {
+                    (value(XID, &mut tuple) as u64, value(PART, &mut tuple) as i32)
+                } else {
+                    // In front of the image all columns have their places: 8, 8, 8 and 4 bytes.
+                    let row = tuple.t_data.cast::<u8>().add(usize::from((*tuple.t_data).t_hoff));
+                    (row.cast::<u64>().read(), row.add(24).cast::<i32>().read())
+                };
                 if last != Some(written_by) {
                     all = is(written_by.0, written_by.1);
                     last = Some(written_by);

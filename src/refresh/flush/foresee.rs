@@ -92,7 +92,7 @@ fn foresee(rel: &Relation, rows: &BTreeMap<u32, usize>) -> Result<Foreseen> {
     let anew = match known {
         _ if changed.is_empty() => None,
         Some(why) => Some(why),
-        None => job.foresees_whole(&ways, size, choice::logged(job.rows), cost)?,
+        None => job.foresees_whole(&ways, size, cost)?,
     };
     Ok(Foreseen { cost, anew })
 }

@@ -77,15 +77,14 @@ impl Job<'_> {
         self.whole_cost(&Session::open())
     }
 
-    /// Why everything is going to be recomputed, as far as that can be told before any change row is read. `reading`, `whole`: costs of reading
-    /// the rows, and of recomputing.
-    pub fn foresees_whole(&self, ways: &Ways, size: Size, reading: f64, whole: f64) -> Result<Option<Whole>> {
+    /// Why everything is going to be recomputed, as far as that can be told before any change row is read. `whole`: the cost of recomputing.
+    pub fn foresees_whole(&self, ways: &Ways, size: Size, whole: f64) -> Result<Option<Whole>> {
         let Some(delta) = ways.delta().filter(|d| self.reads_before() || d.before.is_none()) else {
             return Ok(ways.are_only_whole().then_some(Whole::Together));
         };
         let _snapshot = self.snapshot();
         let session = Session::open();
-        let mut cost = reading + changes(self.rows);
+        let mut cost = changes(self.rows);
         let mut anchors = Vec::new();
         for wanted in &delta.anchors {
             let found = self.choose(&session, &wanted.select, size)?;
