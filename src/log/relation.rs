@@ -176,7 +176,8 @@ pub unsafe fn every_row(log: &Relation, mut is: impl FnMut(u64, i32) -> bool) ->
             pgrx::check_for_interrupts!();
             let buffer = pg_sys::ReadBuffer(log.raw(), number);
             pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
-            let page = pg_sys::BufferGetPage(buffer);
+            // BufferGetPage of a buffer in shared memory, which some bindings have twice. Source: storage/bufmgr.h.
+            let page = pg_sys::BufferBlocks.add((buffer - 1) as usize * pg_sys::BLCKSZ as usize);
             let header = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
             let items = page.cast::<u8>().add(header).cast::<pg_sys::ItemIdData>();
             let used = usize::from((*page.cast::<pg_sys::PageHeaderData>()).pd_lower).saturating_sub(header);
