@@ -137,10 +137,17 @@ fn conditions(client: &mut Client, rounds: usize, times: &str) -> Result<String>
     }
     Ok(format!(
         "{date}, {server}, pg_tviews {version}, {}, medians of {rounds} rounds; one TVIEW at a time, one client; \
-         tables with primary keys, foreign keys and an index on each foreign key; {}. {times}Every TVIEW was compared with its query afterwards and was equal.",
+         load average of the machine at the end {}, of which the measurements are one; tables with primary keys, foreign keys and an index on each foreign key; {}. {times}Every TVIEW was compared with its query afterwards and was equal.",
         processor(),
+        load(),
         settings.join(", ")
     ))
+}
+
+/// Of the last five minutes.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').nth(1).unwrap_or("unknown").into()
 }
 
 fn processor() -> String {
