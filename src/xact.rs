@@ -116,7 +116,10 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
     original::shield(|| {
         if !queue::is_followed() {
             let _limit = Limit::of_statement();
-            flush::flush(flush::Moment::Commit);
+            // Once, as a rule: a TVIEW that was computed anew behind the others has readers that follow it.
+            while !queue::is_followed() {
+                flush::flush(flush::Moment::Commit);
+            }
         }
         write::write();
         queue::reset();

@@ -183,7 +183,15 @@ fn flush_some(moment: Moment, only: Option<Only>) {
     let mut flush = Flush { only, on_transaction_snapshot: keep, is_last, inside, ..Flush::of(pending) };
     or_raise(flush.run(graph));
     drop(guard);
+    if recompute.is_empty() {
+        return;
+    }
     or_raise(deferred::recompute(recompute));
+    // TVIEWs that read those have to follow now. What waits for the end of a statement is still pending.
+    if !queue::is_empty() && !queue::in_flight::any() {
+        let graph = or_raise(graph::current());
+        flush_some(moment, flush.only.map(|Only { read, .. }| Only { below: graph.below(&read), read }));
+    }
 }
 
 impl Flush {

@@ -1,0 +1,44 @@
+-- TVIEWs that follow at commit, over one that is refreshed later and is computed anew by DDL.
+CREATE SCHEMA deferred_owner;
+SET search_path = deferred_owner;
+SET client_min_messages = warning;
+CREATE ROLE regress_first;
+CREATE ROLE regress_second;
+GRANT ALL ON SCHEMA deferred_owner TO regress_first, regress_second;
+CREATE TABLE item (id int PRIMARY KEY, v int);
+INSERT INTO item SELECT i, i FROM generate_series(1, 5) i;
+GRANT ALL ON item TO regress_first, regress_second;
+ALTER TABLE item ENABLE ROW LEVEL SECURITY;
+CREATE POLICY few ON item TO regress_first USING (id > 2);
+CREATE POLICY many ON item TO regress_second USING (true);
+SET ROLE regress_first;
+CREATE TVIEW shown WITH (refresh = manual) AS SELECT id, v FROM item;
+CREATE TVIEW total AS SELECT count(*) AS n, sum(v) AS s FROM shown;
+CREATE TVIEW above AS SELECT n > 3 AS many FROM total;
+RESET ROLE;
+GRANT SELECT, TRIGGER ON shown TO PUBLIC;
+SELECT n, s, many FROM total, above;
+-- another owner sees other rows: at once, also for who reads them in the same transaction, and not when it is taken back
+BEGIN;
+ALTER TVIEW shown OWNER TO regress_second;
+SELECT n, s, many FROM total, above;
+ROLLBACK;
+SELECT n, s, many FROM total, above;
+ALTER TVIEW shown OWNER TO regress_second;
+SELECT n, s, many FROM total, above;
+SELECT tview, ok FROM tviews.verify_all() ORDER BY tview::text;
+BEGIN;
+INSERT INTO item VALUES (6, 6);
+ALTER TVIEW shown OWNER TO regress_first;
+DELETE FROM item WHERE id = 4;
+COMMIT;
+SELECT n, s, many FROM total, above;
+REFRESH MATERIALIZED VIEW shown;
+SELECT n, s, many FROM total, above;
+-- and other policies
+DROP POLICY few ON item;
+CREATE POLICY few ON item TO regress_first USING (id > 5);
+SELECT n, s, many FROM total, above;
+SELECT tview, ok FROM tviews.verify_all() ORDER BY tview::text;
+DROP SCHEMA deferred_owner CASCADE;
+DROP ROLE regress_first, regress_second;
