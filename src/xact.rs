@@ -57,7 +57,7 @@ use crate::catalog::{cache, sentinel};
 use crate::feed;
 use crate::log::write;
 use crate::pg::callback::{self, Frame};
-use crate::pg::error::or_raise;
+use crate::pg::error::{Error, or_raise};
 #[cfg(not(feature = "since_18"))]
 use crate::pg::explain;
 use crate::pg::fault::{self, Fault};
@@ -116,9 +116,9 @@ unsafe extern "C-unwind" fn before_commit(prepare: bool) -> *mut pg_sys::ErrorDa
     original::shield(|| {
         if !queue::is_followed() {
             let _limit = Limit::of_statement();
-            // Once, as a rule: a TVIEW that was computed anew behind the others has readers that follow it.
-            while !queue::is_followed() {
-                flush::flush(flush::Moment::Commit);
+            flush::flush(flush::Moment::Commit);
+            if !queue::is_followed() {
+                Error::Internal("changes are left behind the last flush".into()).raise();
             }
         }
         write::write();

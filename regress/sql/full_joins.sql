@@ -31,6 +31,8 @@ CREATE TVIEW of_both AS SELECT a.id, b.id AS b FROM a FULL JOIN b ON a.k = b.k A
 SELECT name, strategies, internal_stages FROM tviews.tviews WHERE schema = 'full_joins' ORDER BY name;
 -- rows as a whole have no columns of a stage
 SELECT base_table, strategy, reason FROM tviews.check('SELECT to_jsonb(a) AS a, c.z FROM a FULL JOIN b ON a.k = b.k FULL JOIN c ON b.x = c.y');
+-- nor have the values by which joins of one value are followed the table of a row
+SELECT base_table, strategy, reason FROM tviews.check('SELECT a.id, c.tableoid FROM a LEFT JOIN b ON b.k = a.k FULL JOIN c ON c.y = coalesce(a.k, b.k)');
 SELECT * FROM cost();
 
 INSERT INTO a VALUES (1001, 25, 5);

@@ -8,6 +8,7 @@
 
 use crate::analyze::describe::common_value::common;
 use crate::analyze::describe::{Described, KeyOf};
+use crate::analyze::query::relations;
 use crate::analyze::query::tree::constant;
 use crate::analyze::rules::anchor::Captured;
 use crate::analyze::rules::change_rows::{Values, only_values};
@@ -35,6 +36,10 @@ pub fn terms(
 ) -> Result<std::result::Result<Terms, Reason>> {
     let Some(columns) = common(d) else { return Ok(Err(Reason::NoAnchor)) };
     let relid = |atom: usize| pg_sys::Oid::from(d.description.atoms[atom].relid.unwrap_or_default());
+    // Sub-queries take the places of all relations.
+    if relations::of(d.block.query).values().any(|used| used.columns.iter().any(|c| *c < 0)) {
+        return Ok(Err(Reason::SystemColumn));
+    }
     let Some((first, att)) = columns.first_key_value().map(|(atom, att)| (*atom, *att)) else {
         return Ok(Err(Reason::NoAnchor));
     };

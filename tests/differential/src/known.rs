@@ -24,7 +24,11 @@ pub fn known(failure: &Failure, script: &[String]) -> Option<&'static str> {
     if kind == "error 22012 only with TVIEWs" && (has("context: stage ") || has("\nstage ")) {
         return Some("division by zero in what the query leaves out");
     }
-    // the same place: an expression that no result depends on fails the query, but is not computed for the TVIEW
+    // docs/reference/errors.md, 40001: processes that read WAL and refresh write, too
+    if kind == "error 40001 without another writer" && has("committed after this transaction's snapshot") {
+        return Some("a process of the extension has committed behind a kept snapshot");
+    }
+    // docs/reference/supported-sql.md, Stages: an expression that no result depends on fails the query, but is not computed for the TVIEW
     if kind == "comparison fails with 21000" && script.iter().any(|l| l.contains("WITH ")) {
         return Some("sub-query of more than one row in what nothing reads");
     }
