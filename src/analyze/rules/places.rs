@@ -133,7 +133,9 @@ impl Order {
         let rest = self.from(i + 1, ranges.saturating_sub(1), x, place, y);
         let mut all = Vec::new();
         if is_last {
-            all.push(Alternative::new(self.rows(i, self.0.len(), x, place, y), &[(i, false)]));
+            // A NULL in front finds no row, and is not to be looked for: nbtpreprocesskeys.c asserts otherwise for an index that descends.
+            let rows = self.rows(i, self.0.len(), x, place, y);
+            all.push(Alternative::new(format!("{other} IS NOT NULL AND {rows}"), &[(i, false)]));
         } else {
             all.push(Alternative::new(self.rows(i, i + 1, x, beyond, y), &[(i, false)]));
             all.extend(both(&[Alternative::new(equal(i), &[(i, false)])], &rest));
