@@ -175,7 +175,7 @@ pub unsafe fn every_row(log: &Relation, mut is: impl FnMut(u64, i32) -> bool) ->
         for number in 0..pages {
             pgrx::check_for_interrupts!();
             let buffer = pg_sys::ReadBuffer(log.raw(), number);
-            pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as _);
             // BufferGetPage of a buffer in shared memory, which some bindings have twice. Source: storage/bufmgr.h.
             let page = pg_sys::BufferBlocks.add((buffer - 1) as usize * pg_sys::BLCKSZ as usize);
             let header = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
