@@ -136,6 +136,9 @@ impl<V: Copy> Top<V> {
             (a, b) = (rest, others);
             // What one of the two lists does not know, the sum does not know.
             let is_known = |others: &[(V, i64)], by: &Top<V>| by.complete || !others.is_empty();
+            // Asked before any value here is freed.
+            let is_new = |v: V| !own.iter().any(|(o, _)| of.same(*o, v));
+            let new = theirs.iter().enumerate().filter(|(_, (v, _))| is_new(*v)).fold(0_u8, |all, (i, _)| all | 1 << i);
             for (value, number) in own {
                 match theirs.iter().find(|(v, _)| of.same(*v, *value)) {
                     Some((_, more)) => self.push(*value, number + more, &mut bytes, of),
@@ -143,7 +146,7 @@ impl<V: Copy> Top<V> {
                     None => of.free(*value),
                 }
             }
-            for (value, number) in theirs.iter().filter(|(v, _)| !own.iter().any(|(o, _)| of.same(*o, *v))) {
+            for (_, (value, number)) in theirs.iter().enumerate().filter(|(i, _)| new & 1 << i != 0) {
                 if is_known(rest, &mine) {
                     self.push(of.keep(*value), *number, &mut bytes, of);
                 }
@@ -218,7 +221,8 @@ impl<V: Copy> Top<V> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
 
     /// A value: how good it is, and its image among those that are as good. Long values are five to a top.
     type Value = (u8, u8);
@@ -239,6 +243,73 @@ mod tests {
             a
         }
         fn free(&self, _: Value) {}
+    }
+
+    /// Values of one owner are freed, and must not be looked at then.
+    #[derive(Default)]
+    struct Watched(RefCell<BTreeSet<(Value, bool)>>);
+
+    impl Watched {
+        fn live(&self, a: (Value, bool)) -> Value {
+            assert!(!self.0.borrow().contains(&a), "a freed value is looked at");
+            a.0
+        }
+    }
+
+    impl Values<(Value, bool)> for Watched {
+        fn compare(&self, a: (Value, bool), b: (Value, bool)) -> Ordering {
+            Pairs.compare(self.live(a), self.live(b))
+        }
+        fn same(&self, a: (Value, bool), b: (Value, bool)) -> bool {
+            Pairs.same(self.live(a), self.live(b))
+        }
+        fn size(&self, a: (Value, bool)) -> usize {
+            Pairs.size(self.live(a))
+        }
+        fn keep(&self, a: (Value, bool)) -> (Value, bool) {
+            let kept = (self.live(a), true);
+            self.0.borrow_mut().remove(&kept);
+            kept
+        }
+        fn free(&self, a: (Value, bool)) {
+            assert!(a.1 && self.0.borrow_mut().insert(a), "freed once, by its owner");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merging_looks_at_no_freed_value(
+            mine in proptest::collection::vec((0u8..6, 0u8..4), 0..20),
+            theirs in proptest::collection::vec((0u8..6, 0u8..4), 0..20)
+        ) {
+            let top = |values: &[Value], owner: bool| {
+                let mut top = Top::empty(((0, 0), owner));
+                let all = Watched::default();
+                values.iter().for_each(|v| { top.take((*v, owner), 1, &Quiet(&all)); });
+                top
+            };
+            let (mut mine, theirs) = (top(&mine, true), top(&theirs, false));
+            mine.merge(&theirs, &Watched::default());
+        }
+    }
+
+    /// Without watching: while lists are made, ends are freed of either owner.
+    struct Quiet<'a>(&'a Watched);
+
+    impl Values<(Value, bool)> for Quiet<'_> {
+        fn compare(&self, a: (Value, bool), b: (Value, bool)) -> Ordering {
+            self.0.compare(a, b)
+        }
+        fn same(&self, a: (Value, bool), b: (Value, bool)) -> bool {
+            self.0.same(a, b)
+        }
+        fn size(&self, a: (Value, bool)) -> usize {
+            self.0.size(a)
+        }
+        fn keep(&self, a: (Value, bool)) -> (Value, bool) {
+            a
+        }
+        fn free(&self, _: (Value, bool)) {}
     }
 
     type Bag = BTreeMap<Value, i64>;
