@@ -17,6 +17,16 @@ SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table
 SET max_parallel_workers_per_gather = 2;
 CREATE TVIEW counted AS SELECT grp, count(seen(id)) AS c FROM item GROUP BY grp;
 SELECT tviews.rebuild('counted');
+-- at commit, too, when DDL asks for all rows
+BEGIN;
+INSERT INTO item (id, grp) VALUES (4001, 1);
+ALTER FUNCTION seen(int) COST 200;
+SAVEPOINT a;
+DELETE FROM item WHERE id = 4001;
+ROLLBACK TO a;
+COMMIT;
+SELECT sum(c) FROM counted;
+DELETE FROM item WHERE id = 4001;
 -- the rows of these are computed one after the other: floating-point sums, and what is not a total
 CREATE TVIEW drifting WITH (approximate = on) AS SELECT grp, sum(x) AS s, count(seen(id)) AS c FROM item GROUP BY grp;
 CREATE TVIEW listed AS SELECT grp, array_agg(seen(id)) AS all FROM item GROUP BY grp;

@@ -8,15 +8,16 @@ pub mod deferred;
 pub mod defining;
 mod foresee;
 pub mod lost;
+mod names;
 mod pending;
 mod unused;
 
 use crate::capture::srf::{self, Offer};
-use crate::catalog::{cache, sentinel};
+use crate::catalog::sentinel;
 use crate::counters::Counters;
 use crate::counters::watched::{self, How, Way, Work};
 use crate::feed;
-use crate::pg::callback::{self, Flushing, Names};
+use crate::pg::callback::{self, Flushing};
 use crate::pg::error::{Result, or_raise};
 use crate::pg::fault::{self, Fault};
 use crate::pg::pinned::{self, Pinned};
@@ -35,7 +36,7 @@ use lost::is_still_lost;
 use pending::Pending;
 use pgrx::pg_sys;
 use rustc_hash::FxHashMap;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use tviews_core::choice::Size;
@@ -52,20 +53,11 @@ pub enum Moment {
 }
 
 process! {
-    /// For errors.
-    static NAMES: RefCell<Known> = RefCell::default();
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     /// Nesting of the sub-transaction that the flush runs in.
     static LEVEL: Cell<i32> = const { Cell::new(0) };
     /// First command that sees the rows that the last flush of this transaction wrote.
     static LAST: Cell<pg_sys::CommandId> = const { Cell::new(0) };
-}
-
-/// Names by TVIEW, and the state of the caches in which they were made.
-#[derive(Default)]
-struct Known {
-    state: (u64, u64),
-    names: FxHashMap<u32, Rc<Names>>,
 }
 
 /// Whether a snapshot was taken before the last flush of this transaction.
@@ -297,7 +289,7 @@ impl Flush {
     fn maintain(&mut self, rel: Relation, root: pg_sys::Oid, graph: &Graph) -> Result<Work> {
         let oid = rel.oid();
         let owner = rel.class().relowner;
-        let mut flushing = names(root, oid, owner).map(Flushing::of);
+        let mut flushing = names::of(root, oid, owner).map(Flushing::of);
         callback::set_flushing(flushing.clone());
         // Errors about privileges are shown to everybody.
         privileges::check(root)?;
@@ -455,23 +447,6 @@ fn prefers_full(
         }
     }
     (!is_any_size && is_large(rel, rows)).then_some(Whole::Many(rows))
-}
-
-/// The names that errors of a flush show, kept until a relation or a role changes.
-fn names(root: pg_sys::Oid, oid: pg_sys::Oid, owner: pg_sys::Oid) -> Option<Rc<Names>> {
-    let state = (cache::generation(), cache::rights());
-    let known = NAMES.with_borrow(|k| k.names.get(&oid.to_u32()).filter(|_| k.state == state).cloned());
-    if known.is_some() {
-        return known;
-    }
-    let made = Rc::new(Names::of(root, oid, acl::role_name(owner))?);
-    NAMES.with_borrow_mut(|known| {
-        if known.state != state {
-            *known = Known { state, ..Known::default() };
-        }
-        known.names.insert(oid.to_u32(), Rc::clone(&made));
-    });
-    Some(made)
 }
 
 /// Whether the writing user may read the user's TVIEW that is flushed, or that the flushed stage serves.

@@ -28,7 +28,7 @@ impl Job<'_> {
         let mut difference = Difference::new(self.rel, self.tview.selected);
         each_stored(self.rel, snapshot.raw(), |values, nulls, tid| difference.stored(values, nulls, tid));
         let _planning = Paths::any();
-        // Somebody waits for all rows: with workers, as population. A commit takes no more processes than its statements did.
+        // Somebody waits for all rows, or DDL asks for them: with workers, as population. A change of rows takes no more processes than its statement did.
         let with_workers =
             matches!(self.why, Some(Whole::Asked | Whole::First | Whole::Lost)) && self.tview.sums_exactly();
         let plan = match with_workers {
